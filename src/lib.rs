@@ -1,3 +1,4 @@
 //! x
 
 pub mod api;
+pub mod schedule;
