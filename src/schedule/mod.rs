@@ -15,6 +15,8 @@ mod properties;
 #[cfg(test)]
 mod scenarios;
 
+pub use backoff::{Backoff, Policy};
+pub use jitter::{horizon, spread};
 pub use queue::{Job, Limits, Next, Queue};
 
 /// A Vault server, as far as scheduling is concerned. Keys of one lane share that lane's permits.
