@@ -7,7 +7,11 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{conditions_schema, non_empty};
+use super::auth_methods::{
+    VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt,
+    VaultAuthConfigKubernetes,
+};
+use super::common::{conditions, conditions_schema, non_empty};
 
 /// A login method, its settings, and who may use them.
 #[derive(
@@ -87,6 +91,7 @@ pub struct VaultAuthSpec {
 #[derive(
     Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord,
 )]
+#[schemars(description = "")] // else it replaces that of an optional member
 pub enum AuthMethod {
     /// A token of a Kubernetes service account, checked by Vault against the API server.
     #[serde(rename = "kubernetes")]
@@ -172,6 +177,7 @@ pub struct MergeStrategy {
 
 /// How two maps become one.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[schemars(description = "")] // else it replaces that of an optional member
 pub enum MergeRule {
     /// Both, the VaultAuth's entry wins.
     #[serde(rename = "union")]
@@ -186,185 +192,6 @@ pub enum MergeRule {
     #[serde(untagged)]
     #[schemars(skip)]
     Unknown(String),
-}
-
-/// Settings of method `kubernetes`.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(!default)]
-pub struct VaultAuthConfigKubernetes {
-    /// Vault role to log in as.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub role: Option<String>,
-    /// Service account whose token is sent, in the namespace of the object that needs the login.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub service_account: Option<String>,
-    /// Audiences of the token.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub audiences: Vec<String>,
-    /// Life time of the token in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 600), extend("default" = 600))]
-    pub token_expiration_seconds: Option<i64>,
-}
-
-/// Settings of method `jwt`.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(!default)]
-pub struct VaultAuthConfigJwt {
-    /// Vault role to log in as.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub role: Option<String>,
-    /// Name of a Secret whose key `jwt` holds the token, in the namespace of the object that needs the login.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub secret_ref: Option<String>,
-    /// Service account whose token is sent, in the namespace of the object that needs the login. Wins over
-    /// `secretRef`.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub service_account: Option<String>,
-    /// Audiences of the service account's token.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub audiences: Vec<String>,
-    /// Life time of the service account's token in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 600), extend("default" = 600))]
-    pub token_expiration_seconds: Option<i64>,
-}
-
-/// Settings of method `appRole`.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(!default)]
-pub struct VaultAuthConfigAppRole {
-    /// Role ID.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub role_id: Option<String>,
-    /// Name of a Secret whose key `id` holds the secret ID, in the namespace of the object that needs the login.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub secret_ref: Option<String>,
-    /// Not supported: it would let a tenant name a file of the operator's pod. Kept so that stored objects stay
-    /// valid; use `secretRef`.
-    #[serde(
-        rename = "secretIDPath",
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub secret_id_path: Option<String>,
-}
-
-/// Settings of method `aws`.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(!default)]
-pub struct VaultAuthConfigAws {
-    /// Vault role to log in as.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub role: Option<String>,
-    /// AWS region.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub region: Option<String>,
-    /// Value of the header X-Vault-AWS-IAM-Server-ID that Vault asks for.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub header_value: Option<String>,
-    /// Name of the AWS session.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub session_name: Option<String>,
-    /// Endpoint of STS, when it is not the public one.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub sts_endpoint: Option<String>,
-    /// Endpoint of IAM, when it is not the public one.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub iam_endpoint: Option<String>,
-    /// Name of a Secret with static AWS credentials, in the namespace of the object that needs the login.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub secret_ref: Option<String>,
-    /// Service account that carries an IAM role (IRSA), in the namespace of the object that needs the login.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub irsa_service_account: Option<String>,
-}
-
-/// Settings of method `gcp`.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(!default)]
-pub struct VaultAuthConfigGcp {
-    /// Vault role to log in as.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub role: Option<String>,
-    /// Service account with workload identity, in the namespace of the object that needs the login.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub workload_identity_service_account: Option<String>,
-    /// Region of the GKE cluster. Asked of the metadata server when unset.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub region: Option<String>,
-    /// Name of the GKE cluster. Asked of the metadata server when unset.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub cluster_name: Option<String>,
-    /// ID of the GCP project. Asked of the metadata server when unset.
-    #[serde(
-        rename = "projectID",
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub project_id: Option<String>,
 }
 
 /// A key of Vault's transit engine.
@@ -399,7 +226,11 @@ pub struct VaultAuthStatus {
     )]
     pub spec_hash: Option<String>,
     /// Conditions of the login.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "conditions",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
 }

@@ -6,8 +6,9 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::auth::{
-    AuthMethod, VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt,
+use super::auth::AuthMethod;
+use super::auth_methods::{
+    VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt,
     VaultAuthConfigKubernetes,
 };
 use super::common::non_empty;
@@ -107,7 +108,7 @@ pub struct MethodDefaults<C: Default> {
     pub headers: BTreeMap<String, String>,
 }
 
-/// Nothing writes it, here as upstream; it is in the schema so that stored objects stay valid.
+/// Not used: nothing is written here.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(!default)]

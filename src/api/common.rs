@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -159,6 +160,7 @@ pub struct RolloutRestartTarget {
 #[derive(
     Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord,
 )]
+#[schemars(description = "")] // else it replaces that of an optional member
 pub enum RestartKind {
     /// `apps/v1` Deployment.
     Deployment,
@@ -232,6 +234,15 @@ pub struct VaultClientMeta {
 /// Reads optional text; empty means unset.
 pub(crate) fn non_empty<'de, D: Deserializer<'de>>(de: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<String>::deserialize(de)?.filter(|s| !s.is_empty()))
+}
+
+/// Reads `status.conditions`, without those that are not what Kubernetes calls a condition.
+pub(crate) fn conditions<'de, D: Deserializer<'de>>(de: D) -> Result<Vec<Condition>, D::Error> {
+    let items = Vec::<serde_json::Value>::deserialize(de)?;
+    Ok(items
+        .into_iter()
+        .filter_map(|item| serde_json::from_value(item).ok())
+        .collect())
 }
 
 /// For `skip_serializing_if`: true for a value that carries nothing.

@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{DURATION_PATTERN, conditions_schema, non_empty};
+use super::common::{DURATION_PATTERN, conditions, conditions_schema, non_empty};
 
 /// Address of a Vault server and the settings of the transport to it.
 #[derive(
@@ -76,7 +76,11 @@ pub struct VaultConnectionStatus {
     /// Whether the server could be reached with these settings.
     pub valid: bool,
     /// Conditions of the connection.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "conditions",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
 }

@@ -12,27 +12,37 @@
 
 pub mod auth;
 pub mod auth_global;
+pub mod auth_methods;
 pub mod common;
 pub mod connection;
+pub mod crd;
+pub mod duration;
 pub mod static_secret;
 pub mod transformation;
 
 pub use auth::{
-    AuthMethod, MergeRule, MergeStrategy, StorageEncryption, VaultAuth, VaultAuthConfigAppRole,
-    VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt, VaultAuthConfigKubernetes,
-    VaultAuthGlobalRef, VaultAuthSpec, VaultAuthStatus,
+    AuthMethod, MergeRule, MergeStrategy, StorageEncryption, VaultAuth, VaultAuthGlobalRef,
+    VaultAuthSpec, VaultAuthStatus,
 };
 pub use auth_global::{
     MethodDefaults, VaultAuthGlobal, VaultAuthGlobalSpec, VaultAuthGlobalStatus,
+};
+pub use auth_methods::{
+    VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt,
+    VaultAuthConfigKubernetes,
 };
 pub use common::{
     Destination, GROUP, RestartKind, RolloutRestartTarget, SourceTemplate, SyncConfig, Template,
     TemplateRef, Transformation, TransformationRef, VERSION, VaultClientMeta,
 };
 pub use connection::{VaultConnection, VaultConnectionSpec, VaultConnectionStatus};
+pub use duration::GoDuration;
 pub use static_secret::{
     SecretEngine, VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus,
 };
 pub use transformation::{
     SecretTransformation, SecretTransformationSpec, SecretTransformationStatus,
 };
+
+#[cfg(test)]
+mod tests;

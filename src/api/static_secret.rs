@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{
-    DURATION_PATTERN, Destination, RolloutRestartTarget, SyncConfig, VaultClientMeta,
+    DURATION_PATTERN, Destination, RolloutRestartTarget, SyncConfig, VaultClientMeta, conditions,
     conditions_schema, is_default, non_empty,
 };
 
@@ -49,8 +49,8 @@ pub struct VaultStaticSecretSpec {
     #[serde(rename = "type")]
     pub kind: SecretEngine,
     /// Version of the secret to read, kv-v2 only. 0 or unset is the newest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0), extend("x-vso-plain-int" = true))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "version_schema")]
     pub version: Option<i64>,
     /// How often to compare with Vault, such as `30s`. Some time is taken off at random, up to a fifth, so that
     /// objects do not fall due together. Once a minute when unset, or not at all if `hmacSecretData` is off.
@@ -74,10 +74,16 @@ pub struct VaultStaticSecretSpec {
     pub destination: Destination,
 }
 
+/// Upstream's `int` has no format, unlike its `int64`; what schemars makes of an `i64` has one.
+fn version_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "integer", "minimum": 0 })
+}
+
 /// The versions of Vault's KV engine.
 #[derive(
     Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord,
 )]
+#[schemars(description = "")] // else it replaces that of an optional member
 pub enum SecretEngine {
     /// KV without versions.
     #[serde(rename = "kv-v1")]
@@ -132,7 +138,11 @@ pub struct VaultStaticSecretStatus {
     #[serde(default, skip_serializing_if = "is_default")]
     pub vault_client_meta: VaultClientMeta,
     /// Conditions of the sync.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "conditions",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
 }

@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{SourceTemplate, Template, conditions_schema};
+use super::common::{SourceTemplate, Template, conditions, conditions_schema};
 
 /// Templates and filters for the destinations that refer to this object.
 #[derive(
@@ -51,7 +51,11 @@ pub struct SecretTransformationStatus {
     /// What is wrong with those that do not.
     pub error: String,
     /// Conditions of the templates.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "conditions",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
 }
