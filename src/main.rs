@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use vso::cli::{self, Invocation};
-use vso::{operator, telemetry, version};
+use vso::version::VERSION;
+use vso::{operator, telemetry};
 
 fn main() -> ExitCode {
     // First of all: every TLS connection takes the one provider that is installed here.
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
 fn start(invocation: Invocation) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     match invocation {
         Invocation::Help(text) => print!("{text}"),
-        Invocation::Version(output) => println!("{}", version::text(output)?),
+        Invocation::Version(output) => println!("{}", output.render(&VERSION)),
         Invocation::Crds { dir: Some(dir) } => vso::api::crd::write_dir(&dir)?,
         Invocation::Crds { dir: None } => vso::api::crd::print(&mut std::io::stdout())?,
         Invocation::Run(settings) => {

@@ -195,3 +195,27 @@ impl<K> Ready<K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_without_keys_and_runs_is_forgotten() {
+        let mut ready = Ready::new(1);
+        let now = Instant::now();
+        for lane in 0..100 {
+            ready.insert(Some(lane), Class::Refresh, (now, lane), lane);
+            ready.insert(Some(lane), Class::Urgent, (now, lane + 100), lane);
+            assert_eq!(
+                ready.remove(Some(lane), Class::Refresh, (now, lane)),
+                Some(lane)
+            );
+            assert!(ready.take().is_some());
+            assert!(!ready.can_take());
+            ready.release(Some(lane));
+        }
+        assert!(ready.lanes.is_empty() && ready.open.iter().all(BTreeSet::is_empty));
+        assert_eq!(ready.len(), 0);
+    }
+}
