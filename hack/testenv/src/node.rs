@@ -173,8 +173,10 @@ pub(crate) fn enter(dir: &Path) -> Result<Place> {
         .map(String::from)
         .to_vec();
     arguments.extend(["--kill-child=SIGKILL", "--propagation", "private", "--"].map(String::from));
-    arguments.extend(["sh", "-c", INIT, "sh"].map(String::from));
-    arguments.extend([dir, &ready].map(|path| path.display().to_string()));
+    let script = dir.join("init.sh");
+    fs::write(&script, INIT)?;
+    arguments.push("sh".into());
+    arguments.extend([&script, dir, &ready].map(|path| path.display().to_string()));
     let program = which("unshare").context("unshare")?;
     let service = Service::new("namespaces", program, arguments, dir, &Place::Machine);
     service.start()?;
