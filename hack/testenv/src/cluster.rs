@@ -242,14 +242,8 @@ impl Cluster {
     }
 
     /// Puts programs on the `PATH` of [`Environment::command`].
-    fn link_commands(&self, tools: &[Tool]) -> Result<()> {
-        for tool in tools {
-            let link = self.environment.dir.join("bin").join(tool.spec().binary);
-            if !link.exists() {
-                std::os::unix::fs::symlink(self.tools.path(*tool)?, &link)?;
-            }
-        }
-        Ok(())
+    pub(crate) fn link_commands(&self, tools: &[Tool]) -> Result<()> {
+        self.tools.link(tools, &self.environment.dir.join("bin"))
     }
 
     /// Runs helm as cluster administrator and returns its standard output. Builds helm when it is missing.

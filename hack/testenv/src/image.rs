@@ -11,8 +11,8 @@ use crate::tools::cache_dir;
 
 /// The image that holds a pod's namespaces.
 pub const PAUSE: &str = "localhost/pause:1";
-/// An image that does nothing until it is told to end.
-pub const WORKLOAD: &str = "localhost/workload:1";
+/// An image that does nothing until it is told to end; `/workload env` in it prints its variables.
+pub const WORKLOAD: &str = "localhost/demo-app:1";
 
 /// Archive of [`PAUSE`].
 pub fn pause() -> Result<PathBuf> {

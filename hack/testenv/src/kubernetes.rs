@@ -106,7 +106,13 @@ impl Environment {
         Ok(self.kubectl(&arguments)?.trim().to_owned())
     }
 
-    fn run(&self, program: &str, arguments: &[&str], input: Option<&str>) -> Result<String> {
+    /// Runs one of the environment's programs and returns its standard output.
+    pub(crate) fn run(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        input: Option<&str>,
+    ) -> Result<String> {
         let mut command = self.command(self.dir.join("bin").join(program));
         let mut child = self
             .adopt(&mut command)

@@ -7,6 +7,7 @@
 mod audit;
 mod cluster;
 mod control_plane;
+pub mod demo;
 mod environment;
 mod go;
 pub mod image;

@@ -67,6 +67,15 @@ enum Command {
         /// Path of the archive.
         archive: std::path::PathBuf,
     },
+    /// Show the operator at work: on a real node, or without one, or on the cluster of DEMO_KUBECONFIG.
+    Demo {
+        /// Name of the environment.
+        #[arg(long, default_value = "demo")]
+        name: String,
+        /// The control plane alone, with the operator as a process, even where a node could run.
+        #[arg(long)]
+        without_node: bool,
+    },
     /// Build all programs that are missing.
     Build,
 }
@@ -121,6 +130,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Import { name, archive } => {
             Environment::load(&name.name)?.import_image(&archive)?
         }
+        Command::Demo { name, without_node } => testenv::demo::run(&name, without_node)?,
         Command::Build => Tools::default().ensure(&Tool::ALL)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -22,6 +22,7 @@ pub(crate) struct Service {
     name: &'static str,
     program: PathBuf,
     arguments: Vec<String>,
+    variables: Vec<(&'static str, String)>,
     /// Directory of the environment.
     dir: PathBuf,
     place: Place,
@@ -40,10 +41,17 @@ impl Service {
             name,
             program,
             arguments,
+            variables: Vec::new(),
             dir: dir.to_owned(),
             place: place.clone(),
             child: Mutex::new(None),
         }
+    }
+
+    /// Sets an environment variable for it.
+    pub(crate) fn with_variable(mut self, name: &'static str, value: &str) -> Self {
+        self.variables.push((name, value.to_owned()));
+        self
     }
 
     /// Starts the process; does nothing when it runs.
@@ -75,6 +83,7 @@ impl Service {
             .args(&self.arguments)
             .env(MARK, &self.dir)
             .env("HOME", self.dir.join("home"))
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             // A terminal's Ctrl-C and a test runner's time-out are for the holder; the watcher ends this one.
             .process_group(0)
             .stdin(Stdio::null())

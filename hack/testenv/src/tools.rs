@@ -215,6 +215,18 @@ impl Tools {
             .with_context(|| format!("{} was built but is not there", tool.spec().binary))
     }
 
+    /// Makes links to tools in a directory.
+    pub(crate) fn link(&self, tools: &[Tool], dir: &Path) -> Result<()> {
+        for tool in tools {
+            let link = dir.join(tool.spec().binary);
+            if !link.exists() {
+                std::os::unix::fs::symlink(self.path(*tool)?, &link)
+                    .with_context(|| link.display().to_string())?;
+            }
+        }
+        Ok(())
+    }
+
     fn remember(&self, tool: Tool, path: PathBuf) {
         if let Ok(mut found) = self.found.lock() {
             found.insert(tool, path);

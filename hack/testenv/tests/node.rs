@@ -19,7 +19,7 @@ spec:
       securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
       containers:
       - name: app
-        image: localhost/workload:1
+        image: localhost/demo-app:1
         securityContext:
           readOnlyRootFilesystem: true
           allowPrivilegeEscalation: false
