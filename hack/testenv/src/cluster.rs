@@ -1,8 +1,9 @@
 //! A control plane and a Vault that this process has started and can stop, kill, pause and start again.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::DirBuilder;
 use std::ops::Deref;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -83,24 +84,19 @@ impl Cluster {
             node::require()?;
         }
         let tools = Tools::default();
-        tools.ensure(&[
-            Tool::Etcd,
-            Tool::KubeApiserver,
-            Tool::KubeControllerManager,
-            Tool::Kubectl,
-            Tool::Vault,
-        ])?;
-        if options.node {
-            tools.ensure(&[Tool::KubeScheduler, Tool::Kubelet])?;
-        }
+        tools.ensure(Tool::of_an_environment(options.node))?;
 
         let dir = directory(&name)?;
-        fs::create_dir(&dir).with_context(|| {
-            format!(
-                "{}: an environment {name:?} exists; end it with `testenv down --name {name}`",
-                dir.display()
-            )
-        })?;
+        // For its owner only: it holds keys and tokens.
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&dir)
+            .with_context(|| {
+                format!(
+                    "{}: an environment {name:?} exists; end it with `testenv down --name {name}`",
+                    dir.display()
+                )
+            })?;
         let watcher = Watcher::start(&dir)?;
         match Self::assemble(&name, &dir, options.vault, options.node, tools) {
             Ok(mut cluster) => {

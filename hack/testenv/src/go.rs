@@ -29,6 +29,15 @@ pub(crate) fn build(spec: &Spec, cache: &Path, count: &str) -> Result<PathBuf> {
         return Ok(target);
     }
     check_toolchain()?;
+    for entry in fs::read_dir(dir)?.flatten() {
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(".unfinished-")
+        {
+            fs::remove_file(entry.path())?;
+        }
+    }
 
     let log_path = dir.join("build.log");
     let log = File::create(&log_path).with_context(|| format!("writing {}", log_path.display()))?;
@@ -41,7 +50,7 @@ pub(crate) fn build(spec: &Spec, cache: &Path, count: &str) -> Result<PathBuf> {
         log_path.display()
     );
     // Renamed when it is complete. What an interrupted build has compiled is in Go's own build cache.
-    let unfinished = dir.join(format!(".{}.unfinished", spec.binary));
+    let unfinished = dir.join(format!(".unfinished-{}", std::process::id()));
     let module = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tools")
         .join(spec.module);

@@ -117,6 +117,8 @@ impl Environment {
         let mut child = self
             .adopt(&mut command)
             .args(arguments)
+            // Some keep things in it.
+            .env("HOME", self.dir.join("home"))
             .stdin(if input.is_some() {
                 Stdio::piped()
             } else {

@@ -83,6 +83,25 @@ impl Tool {
         Tool::Toxiproxy,
     ];
 
+    /// What an environment runs, in the order of [`Tool::ALL`].
+    pub(crate) fn of_an_environment(with_node: bool) -> &'static [Tool] {
+        use Tool::{
+            Etcd, KubeApiserver, KubeControllerManager, KubeScheduler, Kubectl, Kubelet, Vault,
+        };
+        match with_node {
+            false => &[Etcd, KubeApiserver, KubeControllerManager, Kubectl, Vault],
+            true => &[
+                Etcd,
+                KubeApiserver,
+                KubeControllerManager,
+                Kubectl,
+                KubeScheduler,
+                Kubelet,
+                Vault,
+            ],
+        }
+    }
+
     pub(crate) fn spec(self) -> Spec {
         match self {
             Tool::Etcd => Spec {

@@ -71,11 +71,8 @@ pub(super) fn choose(teller: &mut Teller, name: &str, without_node: bool) -> Res
     }
 
     teller.step("Programs of the environment");
-    let mut tools = Tool::ALL.to_vec();
-    tools.retain(|tool| *tool != Tool::Toxiproxy);
-    if skip.is_some() {
-        tools.retain(|tool| !matches!(tool, Tool::Kubelet | Tool::KubeScheduler));
-    }
+    let mut tools = Tool::of_an_environment(skip.is_none()).to_vec();
+    tools.push(Tool::Helm);
     Tools::default().ensure(&tools)?;
     teller.note("all there");
 

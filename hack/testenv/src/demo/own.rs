@@ -1,6 +1,7 @@
 //! The demonstration on a cluster of one's own.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -53,7 +54,8 @@ pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path) -> Resu
         vault_token: value("DEMO_VAULT_TOKEN")?,
         unseal_key: None,
     };
-    fs::create_dir_all(environment.dir.join("bin"))?;
+    DirBuilder::new().mode(0o700).create(&environment.dir)?;
+    fs::create_dir(environment.dir.join("bin"))?;
     tools.link(
         &[Tool::Kubectl, Tool::Vault, Tool::Helm],
         &environment.dir.join("bin"),
