@@ -21,10 +21,11 @@ The arguments of the operator. Their order is fixed: people patch them by positi
 {{- with $manager.maxConcurrentReconciles }}
 - --max-concurrent-reconciles={{ int64 . }}
 {{- end }}
-{{- if $manager.globalTransformationOptions.excludeRaw }}
+{{- if ($manager.globalTransformationOptions).excludeRaw }}
 - --global-transformation-options=exclude-raw
 {{- end }}
-- --global-vault-auth-options={{ if $manager.globalVaultAuthOptions.allowDefaultGlobals }}allow-default-globals{{ end }}
+{{- $allow := ($manager.globalVaultAuthOptions).allowDefaultGlobals | toString | ne "false" }}
+- --global-vault-auth-options={{ $allow | ternary "allow-default-globals" "" }}
 {{- with $manager.backoffOnSecretSourceError }}
 {{- with .initialInterval }}
 - --backoff-initial-interval={{ . }}
@@ -56,10 +57,10 @@ The arguments of the operator. Their order is fixed: people patch them by positi
 {{- range $manager.extraArgs }}
 - {{ . | toString | quote }}
 {{- end }}
-{{- with $manager.kubeClient.qps }}
-- --kube-client-qps={{ . }}
+{{- with ($manager.kubeClient).qps }}
+- --kube-client-qps={{ include "vso.string" . }}
 {{- end }}
-{{- with $manager.kubeClient.burst }}
+{{- with ($manager.kubeClient).burst }}
 - --kube-client-burst={{ int64 . }}
 {{- end }}
 {{- with $manager.watchNamespaces }}

@@ -51,10 +51,15 @@ control-plane: controller-manager
 {{- end }}
 {{- end }}
 
-{{/* A map whose values must be strings, whatever YAML made of them. */}}
+{{/* A scalar as text, whatever YAML made of it: 1000000 and not 1e+06. */}}
+{{- define "vso.string" -}}
+{{- if kindIs "float64" . }}{{ toJson . }}{{ else }}{{ . }}{{ end }}
+{{- end }}
+
+{{/* The lines of a map of strings. */}}
 {{- define "vso.stringMap" -}}
 {{- range $key, $value := . }}
-{{ $key }}: {{ $value | toString | quote }}
+{{ $key }}: {{ include "vso.string" $value | quote }}
 {{- end }}
 {{- end }}
 

@@ -1,6 +1,5 @@
 {{/*
-Values that were set and have no effect, one line each, for NOTES.txt. They are values of the VSO chart, or would only
-work with it.
+Values of the VSO chart that were set and have no effect, or not the wanted one: one line each, for NOTES.txt.
 */}}
 {{- define "vso.values.ignored" -}}
 {{- $reasons := dict
@@ -31,6 +30,6 @@ work with it.
 {{- end }}
 {{- end }}
 {{- if contains "hashicorp/vault-secrets-operator" .Values.controller.manager.image.repository }}
-  - controller.manager.image.repository names the image of another operator, which this chart does not run
+  - controller.manager.image names the image of VSO: name the one of this operator, or leave it out
 {{- end }}
 {{- end }}
