@@ -5,6 +5,7 @@
 //! the same path with the same session share one request.
 
 mod error;
+mod numbers;
 mod pool;
 mod reads;
 mod request;

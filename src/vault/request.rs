@@ -4,10 +4,11 @@ use rustify::endpoint::Endpoint;
 use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use rustify::errors::ClientError;
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::{Fault, VaultError};
+use super::{Fault, VaultError, numbers};
 
 /// A `GET` of a path. Equal reads with the same session are the same read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,10 +64,10 @@ impl Endpoint for Write {
 }
 
 /// What every answer of Vault's API is wrapped in. All members are optional, since Vault leaves out or nulls most.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub struct Envelope {
-    /// The content, `null` where there is none.
-    #[serde(default)]
+    /// The content, `null` where there is none. Numbers are as they were sent.
+    #[serde(default, deserialize_with = "content")]
     pub data: Value,
     /// Remarks, such as that a path exists only below a KV v2 prefix.
     #[serde(default)]
@@ -76,6 +77,11 @@ pub struct Envelope {
     pub(super) auth: Option<Auth>,
     #[serde(default)]
     errors: Option<Vec<String>>,
+}
+
+fn content<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?;
+    numbers::parse(raw.get()).map_err(serde::de::Error::custom)
 }
 
 /// The token that a login gave.
@@ -96,7 +102,7 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
     let status = response.status().as_u16();
     let body = response.body();
     if status == 204 || (body.is_empty() && response.status().is_success()) {
-        return Ok(Envelope { data: Value::Null, warnings: None, auth: None, errors: None });
+        return Ok(Envelope::default());
     }
     // The parser's own message could quote the body, so it is not passed on.
     let parsed: Option<Envelope> = serde_json::from_slice(body).ok();

@@ -1,1 +1,31 @@
-//! x
+//! A real control plane, a real node and a real Vault on this machine, for tests and demonstrations.
+//!
+//! Everything is the real program, built once from pinned Go modules: etcd, kube-apiserver, kube-controller-manager,
+//! kubectl, helm, Vault, toxiproxy. [`Cluster::start`] brings one environment up; it ends with the process that
+//! started it, however that ends. The command `testenv` does the same for people.
+
+mod audit;
+mod cluster;
+mod control_plane;
+pub mod demo;
+mod environment;
+mod go;
+pub mod image;
+mod kubernetes;
+pub mod node;
+mod pki;
+mod place;
+mod ports;
+mod process;
+mod proxy;
+mod tools;
+mod vault;
+mod watcher;
+
+pub use audit::{AuditEvent, Marker, VaultAuditEntry};
+pub use cluster::{Cluster, Options, Process};
+pub use environment::{Environment, down, list};
+pub use node::Skip;
+pub use proxy::{Proxy, Stream};
+pub use tools::{Tool, Tools};
+pub use vault::VaultStorage;

@@ -1,2 +1,223 @@
-//! x
-fn main() {}
+//! `testenv`: environments for people. See the library for what they are made of.
+
+use std::io::{IsTerminal, stderr};
+use std::os::unix::process::CommandExt;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use testenv::{Cluster, Environment, Options, Skip, Tool, Tools, VaultStorage};
+
+/// A real control plane, a real node and a real Vault on this machine.
+#[derive(Parser)]
+#[command(name = "testenv", arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args)]
+struct Name {
+    /// Name of the environment.
+    #[arg(long, default_value = "default")]
+    name: String,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start an environment and say how to use it.
+    Up {
+        #[command(flatten)]
+        name: Name,
+        /// With a real node (kubelet and containerd) in namespaces of their own. Needs root on Linux.
+        #[arg(long)]
+        node: bool,
+        /// Where Vault keeps its data.
+        #[arg(long, value_enum, default_value_t = Storage::Memory)]
+        vault: Storage,
+    },
+    /// End an environment and remove all it has left.
+    Down {
+        #[command(flatten)]
+        name: Name,
+        /// End all environments.
+        #[arg(long, conflicts_with = "name")]
+        all: bool,
+    },
+    /// Say what runs in an environment and how to use it.
+    Status {
+        #[command(flatten)]
+        name: Name,
+    },
+    /// Name all environments.
+    List,
+    /// Run a command in an environment: `testenv exec -- kubectl get pods -A`.
+    Exec {
+        #[command(flatten)]
+        name: Name,
+        /// The command and its arguments.
+        #[arg(required = true, trailing_var_arg = true)]
+        command: Vec<String>,
+    },
+    /// Give the node of an environment an image from an OCI archive.
+    Import {
+        #[command(flatten)]
+        name: Name,
+        /// Path of the archive.
+        archive: std::path::PathBuf,
+    },
+    /// Show the operator at work: on a real node, or without one, or on the cluster of DEMO_KUBECONFIG.
+    Demo {
+        /// Name of the environment.
+        #[arg(long, default_value = "demo")]
+        name: String,
+        /// The control plane alone, with the operator as a process, even where a node could run.
+        #[arg(long)]
+        without_node: bool,
+    },
+    /// Build all programs that are missing.
+    Build,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Storage {
+    /// In memory, unsealed from the start; a restart forgets everything.
+    Memory,
+    /// Integrated storage; can be sealed and restarted.
+    Raft,
+    /// File storage; can be sealed and restarted.
+    File,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) if error.downcast_ref::<Skip>().is_some() => {
+            eprintln!("testenv: skipped: {error:#}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("testenv: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Up { name, node, vault } => up(name.name, node, vault)?,
+        Command::Down { all: true, .. } => {
+            for name in testenv::list()? {
+                down(&name)?;
+            }
+        }
+        Command::Down { name, .. } => down(&name.name)?,
+        Command::Status { name } => return status(&name.name),
+        Command::List => {
+            for name in testenv::list()? {
+                println!("{name:<20} {}", state(&name));
+            }
+        }
+        Command::Exec { name, command } => {
+            let environment = Environment::load(&name.name)?;
+            let Some((program, arguments)) = command.split_first() else {
+                bail!("no command");
+            };
+            // Replaces this process; only a failure returns.
+            return Err(environment.command(program).args(arguments).exec().into());
+        }
+        Command::Import { name, archive } => {
+            Environment::load(&name.name)?.import_image(&archive)?
+        }
+        Command::Demo { name, without_node } => testenv::demo::run(&name, without_node)?,
+        Command::Build => Tools::default().ensure(&Tool::ALL)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn up(name: String, node: bool, vault: Storage) -> Result<()> {
+    let options = Options {
+        name: Some(name),
+        node,
+        vault: match vault {
+            Storage::Memory => VaultStorage::Memory,
+            Storage::Raft => VaultStorage::Raft,
+            Storage::File => VaultStorage::File,
+        },
+        keep_failed: true,
+    };
+    Tools::default().ensure(&[Tool::Helm])?;
+    let started = Instant::now();
+    let environment = Cluster::start(options)?.detach()?;
+    eprintln!(
+        "testenv: {:?} is up after {:.1} s",
+        environment.name(),
+        started.elapsed().as_secs_f32()
+    );
+    explain(&environment);
+    Ok(())
+}
+
+/// What a person needs; on standard output only what a shell may `eval`.
+fn explain(environment: &Environment) {
+    let name = environment.name();
+    if environment.has_node() {
+        eprintln!(
+            "It has a network of its own. To run something in it:\n  \
+             cargo testenv exec --name {name} -- kubectl get pods --all-namespaces\n  \
+             cargo testenv exec --name {name} -- sh"
+        );
+    } else {
+        for (variable, value) in environment.variables() {
+            let value = match variable {
+                "PATH" => format!("{}:$PATH", environment.dir().join("bin").display()),
+                _ => value,
+            };
+            println!("export {variable}=\"{value}\"");
+        }
+        if std::io::stdout().is_terminal() {
+            eprintln!("To set these in your shell: eval \"$(cargo testenv status --name {name})\"");
+        }
+    }
+    if stderr().is_terminal() || environment.has_node() {
+        eprintln!("Logs: {}", environment.dir().join("logs").display());
+        eprintln!("To end it: cargo testenv down --name {name}");
+    }
+}
+
+fn down(name: &str) -> Result<()> {
+    match testenv::down(name)? {
+        true => eprintln!("testenv: {name:?} is gone"),
+        false => eprintln!("testenv: there is no environment {name:?}"),
+    }
+    Ok(())
+}
+
+fn status(name: &str) -> Result<ExitCode> {
+    let environment = Environment::load(name)?;
+    for (service, pid) in environment.services() {
+        match pid {
+            Some(pid) => eprintln!("{service:<26} pid {pid}"),
+            None => eprintln!(
+                "{service:<26} not running; see {}/logs/{service}.log",
+                environment.dir().display()
+            ),
+        }
+    }
+    explain(&environment);
+    Ok(if environment.is_up() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn state(name: &str) -> &'static str {
+    match Environment::load(name) {
+        Ok(environment) if environment.is_up() && environment.has_node() => "up, with a node",
+        Ok(environment) if environment.is_up() => "up",
+        Ok(_) => "some of its processes have ended",
+        Err(_) => "starting, or left over",
+    }
+}

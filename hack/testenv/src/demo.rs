@@ -1,0 +1,326 @@
+//! The demonstration: from `helm install` to a Deployment that rolls because a secret in Vault has changed.
+
+mod build;
+mod farewell;
+mod ground;
+mod own;
+mod teller;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use ground::{Ground, Level};
+use teller::Teller;
+
+/// Name of the Helm release, and so of everything the chart makes.
+const RELEASE: &str = "vault-secrets-operator";
+/// Namespace of the release.
+const OPERATOR_NAMESPACE: &str = "vault-secrets-operator-system";
+/// Namespace of the application.
+const NAMESPACE: &str = "vso-demo";
+/// Where the sample lets its VaultConnection point to.
+const SAMPLE_ADDRESS: &str = "http://vault.example:8200";
+const POLICY: &str = "vso-demo";
+const ROLE: &str = "demo";
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Runs the demonstration in an environment of this name, or on the cluster that `DEMO_KUBECONFIG` names.
+pub fn run(name: &str, without_node: bool) -> Result<()> {
+    let mut teller = Teller::default();
+    let ground = ground::choose(&mut teller, name, without_node)?;
+    match story(&mut teller, &ground) {
+        Ok(()) => {
+            teller.time();
+            let environment = ground.keep()?;
+            println!("\n{}", environment.farewell());
+            Ok(())
+        }
+        Err(error) => {
+            println!();
+            ground.show_trouble();
+            let environment = ground.keep()?;
+            println!("\nThe demonstration failed; what it has started is left for you to look at.");
+            println!("{}", environment.farewell());
+            Err(error)
+        }
+    }
+}
+
+fn story(teller: &mut Teller, ground: &Ground) -> Result<()> {
+    let environment = &ground.environment;
+    install(teller, ground)?;
+    prepare_vault(teller, ground)?;
+
+    teller.step("Ask for the secret: a VaultConnection, a VaultAuth, a VaultStaticSecret, and a Deployment that uses it");
+    let namespace = format!("--namespace={NAMESPACE}");
+    let sample = "config/samples/demo.yaml";
+    environment.kubectl_apply(&format!(
+        "{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}"
+    ))?;
+    teller.command(&format!(
+        "kubectl {namespace} apply -f {sample}   # with {}",
+        ground.vault_address
+    ));
+    let manifests =
+        fs::read_to_string(repository().join(sample)).with_context(|| sample.to_owned())?;
+    let arguments = [&namespace, "apply", "--server-side", "-f", "-"];
+    environment.run("kubectl", &arguments, Some(&ground.adapt(&manifests)?))?;
+    wait_for("the Secret", || Ok(password(ground)? == "first"))?;
+    teller.note("the Secret app-secret is there:");
+    teller.show(
+        environment,
+        "kubectl",
+        &[
+            &namespace,
+            "get",
+            "secret",
+            "app-secret",
+            "-o",
+            SECRET_TEMPLATE,
+        ],
+    )?;
+    if ground.has_pods() {
+        teller.show(
+            environment,
+            "kubectl",
+            &[
+                &namespace,
+                "rollout",
+                "status",
+                "deployment/app",
+                "--timeout=2m",
+            ],
+        )?;
+        show_pod(teller, ground)?;
+    }
+
+    teller.step("Write a new version in Vault, touch nothing in Kubernetes");
+    let before = generation(ground)?;
+    put_secret(teller, ground, "second")?;
+
+    teller.step("Wait for it to arrive (refreshAfter is 10s)");
+    wait_for("the new value in the Secret", || {
+        Ok(password(ground)? == "second")
+    })?;
+    teller.note("the Secret has changed:");
+    teller.show(
+        environment,
+        "kubectl",
+        &[
+            &namespace,
+            "get",
+            "secret",
+            "app-secret",
+            "-o",
+            SECRET_TEMPLATE,
+        ],
+    )?;
+    wait_for("the restart of the Deployment", || {
+        Ok(generation(ground)? > before)
+    })?;
+    teller.note("the Deployment rolls:");
+    if ground.has_pods() {
+        teller.show(
+            environment,
+            "kubectl",
+            &[
+                &namespace,
+                "rollout",
+                "status",
+                "deployment/app",
+                "--timeout=2m",
+            ],
+        )?;
+        show_pod(teller, ground)?;
+    } else {
+        wait_for("a second ReplicaSet", || {
+            let names = environment.kubectl(&[&namespace, "get", "replicasets", "-o", "name"])?;
+            Ok(names.lines().count() == 2)
+        })?;
+        teller.show(environment, "kubectl", &[&namespace, "get", "replicasets"])?;
+    }
+
+    teller.step("What the objects say");
+    let kinds = "vaultconnections,vaultauths,vaultstaticsecrets";
+    teller.show(environment, "kubectl", &[&namespace, "get", kinds])?;
+    teller.show(
+        environment,
+        "kubectl",
+        &[
+            &namespace,
+            "get",
+            "events",
+            "--field-selector=involvedObject.apiVersion=secrets.hashicorp.com/v1beta1",
+            "-o=custom-columns=KIND:.involvedObject.kind,NAME:.involvedObject.name,REASON:.reason,MESSAGE:.message",
+        ],
+    )
+}
+
+const SECRET_TEMPLATE: &str = r#"go-template={{range $k, $v := .data}}{{if ne $k "_raw"}}{{$k}}={{$v | base64decode}}{{"\n"}}{{end}}{{end}}"#;
+
+fn install(teller: &mut Teller, ground: &Ground) -> Result<()> {
+    let environment = &ground.environment;
+    teller.step("Install the chart");
+    let chart = repository().join("charts/vault-secrets-operator");
+    let (repository_of_image, tag) = ground
+        .image
+        .rsplit_once(':')
+        .context("an image without a tag")?;
+    let repository_value = format!("controller.manager.image.repository={repository_of_image}");
+    let tag_value = format!("controller.manager.image.tag={tag}");
+    let namespace = format!("--namespace={OPERATOR_NAMESPACE}");
+    let mut arguments = vec![
+        "install",
+        RELEASE,
+        path(&chart)?,
+        &namespace,
+        "--create-namespace",
+    ];
+    if ground.level == Level::Process {
+        arguments.extend(["--set", "controller.replicas=0"]);
+    } else {
+        arguments.extend([
+            "--set",
+            &repository_value,
+            "--set",
+            &tag_value,
+            "--wait",
+            "--timeout=2m",
+        ]);
+    }
+    teller.command(&format!("helm {}", arguments.join(" ")));
+    environment.run("helm", &arguments, None)?;
+    if ground.level == Level::Process {
+        teller.note("no node: the operator runs as a process, with the rights of the chart's ServiceAccount");
+        return ground.start_operator();
+    }
+    teller.show(environment, "kubectl", &[&namespace, "get", "pods"])
+}
+
+fn prepare_vault(teller: &mut Teller, ground: &Ground) -> Result<()> {
+    let environment = &ground.environment;
+    teller.step("Prepare Vault: a secret, a policy that may read it, a role for the application's ServiceAccount");
+    put_secret(teller, ground, "first")?;
+    let rules = format!(
+        r#"path "{}/data/demo/app" {{ capabilities = ["read"] }}"#,
+        ground.kv_mount
+    );
+    teller.command(&format!("vault policy write {POLICY} -   # {rules}"));
+    environment.run("vault", &["policy", "write", POLICY, "-"], Some(&rules))?;
+    let role = format!("auth/{}/role/{ROLE}", ground.auth_mount);
+    let namespaces = format!("bound_service_account_namespaces={NAMESPACE}");
+    let policies = format!("token_policies={POLICY}");
+    let names = "bound_service_account_names=app";
+    teller.run(
+        environment,
+        "vault",
+        &[
+            "write",
+            &role,
+            names,
+            &namespaces,
+            "audience=vault",
+            &policies,
+        ],
+    )
+}
+
+fn put_secret(teller: &Teller, ground: &Ground, password: &str) -> Result<()> {
+    let mount = format!("-mount={}", ground.kv_mount);
+    let password = format!("password={password}");
+    teller.run(
+        &ground.environment,
+        "vault",
+        &["kv", "put", &mount, "demo/app", "username=app", &password],
+    )
+}
+
+/// The password in the Secret; empty while there is none.
+fn password(ground: &Ground) -> Result<String> {
+    let template =
+        r#"go-template={{with .data}}{{with .password}}{{. | base64decode}}{{end}}{{end}}"#;
+    let namespace = format!("--namespace={NAMESPACE}");
+    let arguments = [
+        &namespace,
+        "get",
+        "secret",
+        "app-secret",
+        "--ignore-not-found",
+        "-o",
+        template,
+    ];
+    ground.environment.kubectl(&arguments)
+}
+
+fn generation(ground: &Ground) -> Result<u64> {
+    let namespace = format!("--namespace={NAMESPACE}");
+    let arguments = [
+        &namespace,
+        "get",
+        "deployment",
+        "app",
+        "-o",
+        "jsonpath={.metadata.generation}",
+    ];
+    Ok(ground.environment.kubectl(&arguments)?.trim().parse()?)
+}
+
+/// The pod, and what it sees of the secret.
+fn show_pod(teller: &Teller, ground: &Ground) -> Result<()> {
+    let environment = &ground.environment;
+    let namespace = format!("--namespace={NAMESPACE}");
+    teller.show(
+        environment,
+        "kubectl",
+        &[
+            &namespace,
+            "get",
+            "pods",
+            "--field-selector=status.phase=Running",
+        ],
+    )?;
+    if ground.level == Level::Node {
+        let arguments = [
+            &namespace,
+            "exec",
+            "deployment/app",
+            "--",
+            "/workload",
+            "env",
+        ];
+        teller.command(&format!("kubectl {} | grep password", arguments.join(" ")));
+        let variables = environment.kubectl(&arguments)?;
+        for line in variables
+            .lines()
+            .filter(|line| line.starts_with("password="))
+        {
+            teller.note(line);
+        }
+    }
+    Ok(())
+}
+
+fn wait_for(what: &str, mut ready: impl FnMut() -> Result<bool>) -> Result<()> {
+    let deadline = std::time::Instant::now() + LIMIT;
+    while !ready()? {
+        if std::time::Instant::now() > deadline {
+            bail!("{what} did not come within {} s", LIMIT.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
+}
+
+/// The repository this crate is in.
+fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+fn path(path: &Path) -> Result<&str> {
+    path.to_str()
+        .with_context(|| format!("{}: not UTF-8", path.display()))
+}

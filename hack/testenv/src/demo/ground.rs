@@ -1,0 +1,256 @@
+//! What the demonstration stands on: a real node, a control plane alone, or a cluster of one's own.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::farewell::Kept;
+use super::teller::Teller;
+use super::{NAMESPACE, OPERATOR_NAMESPACE, RELEASE, SAMPLE_ADDRESS, build, own, path};
+use crate::cluster::{Cluster, Options};
+use crate::environment::{self, Environment};
+use crate::node::{self, Skip};
+use crate::process::Service;
+use crate::tools::{Tool, Tools};
+use crate::vault::{VaultStorage, request};
+use crate::{image, ports};
+
+/// How real it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    /// Pods on a node.
+    Node,
+    /// The operator as a process; no pods.
+    Process,
+    /// Somebody's own cluster.
+    Own,
+}
+
+/// Where the demonstration runs.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub(super) level: Level,
+    pub(super) environment: Environment,
+    /// The operator's image, with its tag.
+    pub(super) image: String,
+    /// Vault's address for the VaultConnection.
+    pub(super) vault_address: String,
+    pub(super) kv_mount: &'static str,
+    pub(super) auth_mount: &'static str,
+    pub(super) cluster: Option<Cluster>,
+    pub(super) binary: Option<PathBuf>,
+    /// Image of the Deployment, where the sample's own cannot be had.
+    pub(super) app_image: Option<String>,
+}
+
+/// Finds out what is possible, says so, and makes it.
+pub(super) fn choose(teller: &mut Teller, name: &str, without_node: bool) -> Result<Ground> {
+    if let Some(kubeconfig) = std::env::var_os("DEMO_KUBECONFIG").filter(|value| !value.is_empty())
+    {
+        return own::ground(teller, name, Path::new(&kubeconfig));
+    }
+    let skip = match without_node {
+        true => Some("it was not asked for".to_owned()),
+        false => match node::require() {
+            Ok(()) => None,
+            Err(error) => match error.downcast::<Skip>() {
+                Ok(Skip(reason)) => Some(reason),
+                Err(error) => return Err(error),
+            },
+        },
+    };
+    match &skip {
+        None => println!(
+            "A real node on this machine: kubelet and containerd in namespaces of their own, real pods."
+        ),
+        Some(reason) => println!(
+            "No real node on this machine: {reason}.\nA control plane alone: everything is real but the pods, and the \
+             operator runs as a process."
+        ),
+    }
+
+    teller.step("Programs of the environment");
+    let mut tools = Tool::of_an_environment(skip.is_none()).to_vec();
+    tools.push(Tool::Helm);
+    Tools::default().ensure(&tools)?;
+    teller.note("all there");
+
+    teller.step("Build the operator");
+    teller.command(build::COMMAND);
+    let binary = build::operator()?;
+
+    let level = if skip.is_some() {
+        Level::Process
+    } else {
+        Level::Node
+    };
+    match level {
+        Level::Node => teller.step(
+            "Start etcd, API server, controller manager, scheduler, containerd, kubelet and Vault",
+        ),
+        _ => teller.step("Start etcd, API server, controller manager and Vault"),
+    }
+    if environment::down(name)? {
+        teller.note(&format!(
+            "the environment {name:?} of an earlier run is gone"
+        ));
+    }
+    let cluster = Cluster::start(Options {
+        name: Some(name.to_owned()),
+        node: level == Level::Node,
+        vault: VaultStorage::Memory,
+        keep_failed: true,
+    })?;
+    cluster.link_commands(&[Tool::Helm])?;
+
+    let image = format!("localhost/{RELEASE}:demo");
+    if level == Level::Node {
+        teller.step("Make the images and give them to the node");
+        let archive = cluster.dir().join("operator.tar");
+        let line = format!(
+            "hack/image operator --binary {} --tag {image} --output operator.tar",
+            binary.display()
+        );
+        teller.command(&line);
+        image::operator(&binary, &image, &archive)?;
+        teller.note(&format!("{:.1} MB", megabytes(&archive)?));
+        cluster.import_image(&archive)?;
+        cluster.import_image(&image::workload()?)?;
+    }
+    Ok(Ground {
+        level,
+        environment: cluster.environment.clone(),
+        image,
+        vault_address: cluster.vault_addr().to_owned(),
+        kv_mount: "secret",
+        auth_mount: "kubernetes",
+        cluster: Some(cluster),
+        binary: Some(binary),
+        app_image: None,
+    })
+}
+
+impl Ground {
+    /// Whether the Deployment of the sample gets pods.
+    pub(super) fn has_pods(&self) -> bool {
+        self.level == Level::Node || self.app_image.is_some()
+    }
+
+    /// The sample, for this ground. Each replacement must find its line, or the sample has changed.
+    pub(super) fn adapt(&self, manifests: &str) -> Result<String> {
+        let mut replacements = vec![(
+            format!("address: {SAMPLE_ADDRESS}"),
+            format!("address: {}", self.vault_address),
+        )];
+        if self.level == Level::Own {
+            let image = format!("image: {}", image::WORKLOAD);
+            match &self.app_image {
+                Some(own) => replacements.push((image, format!("image: {own}"))),
+                None => replacements.push(("replicas: 1".into(), "replicas: 0".into())),
+            }
+            replacements.push(("mount: secret".into(), format!("mount: {}", self.kv_mount)));
+            replacements.push((
+                "mount: kubernetes".into(),
+                format!("mount: {}", self.auth_mount),
+            ));
+        }
+        let mut text = manifests.to_owned();
+        for (from, to) in replacements {
+            if !text.contains(&from) {
+                bail!("config/samples/demo.yaml has no line `{from}` to put `{to}` in its place");
+            }
+            text = text.replace(&from, &to);
+        }
+        Ok(text)
+    }
+
+    /// Starts the operator on the machine with the rights of the chart's ServiceAccount.
+    pub(super) fn start_operator(&self) -> Result<()> {
+        let environment = &self.environment;
+        let account = format!("{RELEASE}-controller-manager");
+        let kubeconfig = environment.service_account_kubeconfig(OPERATOR_NAMESPACE, &account)?;
+        let [metrics, health]: [u16; 2] = ports::free(2)?.try_into().ok().context("two ports")?;
+        let arguments = vec![
+            format!("--kubeconfig={}", path(&kubeconfig)?),
+            format!("--metrics-bind-address=127.0.0.1:{metrics}"),
+            format!("--health-probe-bind-address=127.0.0.1:{health}"),
+        ];
+        let binary = self.binary.clone().context("no binary of the operator")?;
+        let service = Service::new(
+            "operator",
+            binary,
+            arguments,
+            &environment.dir,
+            &environment.place,
+        )
+        .with_variable("OPERATOR_NAMESPACE", OPERATOR_NAMESPACE);
+        service.start()?;
+        service.wait(Duration::from_secs(60), || {
+            matches!(
+                request(
+                    "GET",
+                    &format!("http://127.0.0.1:{health}/readyz"),
+                    None,
+                    None
+                ),
+                Ok((200, _))
+            )
+        })?;
+        println!("    the operator is ready; its metrics: http://127.0.0.1:{metrics}/metrics");
+        Ok(())
+    }
+
+    /// What helps to find out why it failed. Says what cannot be found out.
+    pub(super) fn show_trouble(&self) {
+        let operator = format!("--namespace={OPERATOR_NAMESPACE}");
+        let namespace = format!("--namespace={NAMESPACE}");
+        let mut commands = vec![
+            vec!["get", "pods", "--all-namespaces", "-o", "wide"],
+            vec![
+                &namespace,
+                "describe",
+                "vaultconnections,vaultauths,vaultstaticsecrets",
+            ],
+            vec![&namespace, "get", "events", "--sort-by=.lastTimestamp"],
+        ];
+        if self.level != Level::Process {
+            commands.push(vec![
+                &operator,
+                "logs",
+                "deployment/vault-secrets-operator-controller-manager",
+                "--tail=40",
+            ]);
+        }
+        for arguments in commands {
+            println!("$ kubectl {}", arguments.join(" "));
+            match self.environment.kubectl(&arguments) {
+                Ok(text) => println!("{text}"),
+                Err(error) => println!("{error}"),
+            }
+        }
+        let log = self.environment.dir.join("logs/operator.log");
+        if log.exists() {
+            println!(
+                "The end of {}:\n{}",
+                log.display(),
+                crate::go::tail(&log, 40)
+            );
+        }
+    }
+
+    /// Lets everything live on.
+    pub(super) fn keep(mut self) -> Result<Kept> {
+        if let Some(cluster) = self.cluster.take() {
+            cluster.detach()?;
+        }
+        Ok(Kept(self))
+    }
+}
+
+fn megabytes(path: &Path) -> Result<f64> {
+    // Precise enough for a person.
+    #[allow(clippy::cast_precision_loss)]
+    let bytes = path.metadata()?.len() as f64;
+    Ok(bytes / 1e6)
+}

@@ -1,0 +1,167 @@
+//! The demonstration on a cluster of one's own.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::ground::{Ground, Level};
+use super::teller::Teller;
+use super::{NAMESPACE, OPERATOR_NAMESPACE, RELEASE};
+use crate::environment::{self, Environment, directory};
+use crate::place::Place;
+use crate::tools::{Tool, Tools};
+
+const REVIEWER_BINDING: &str = "vso-demo-vault-reviewer";
+
+/// Uses the cluster of this kubeconfig and the Vault that the environment variables name.
+pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path) -> Result<Ground> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let needed = ["DEMO_VAULT_ADDR", "DEMO_VAULT_TOKEN", "DEMO_IMAGE"];
+    let missing: Vec<&str> = needed
+        .into_iter()
+        .filter(|name| variable(name).is_none())
+        .collect();
+    if !missing.is_empty() {
+        bail!(
+            "with DEMO_KUBECONFIG the demonstration uses a cluster of your own and needs {} as well:\n  \
+             DEMO_VAULT_ADDR   URL of a Vault that this machine and the cluster's pods can reach\n  \
+             DEMO_VAULT_TOKEN  a token for it that may mount engines and write policies\n  \
+             DEMO_IMAGE        the operator's image with its tag, where the cluster can pull it (hack/image makes one)\n\
+             and takes:\n  \
+             DEMO_KUBERNETES_HOST  URL of the API server as Vault reaches it; default: as in the kubeconfig\n  \
+             DEMO_APP_IMAGE        any image that keeps running; without it the Deployment has no pods, but rolls",
+            missing.join(", ")
+        );
+    }
+    let value = |name: &str| variable(name).with_context(|| name.to_owned());
+    println!("Your own cluster, of {}.", kubeconfig.display());
+    teller.step("Programs");
+    let tools = Tools::default();
+    tools.ensure(&[Tool::Kubectl, Tool::Vault, Tool::Helm])?;
+    teller.note("all there");
+    environment::down(name)?;
+    let environment = Environment {
+        name: name.to_owned(),
+        dir: directory(name)?,
+        kubeconfig: kubeconfig
+            .canonicalize()
+            .with_context(|| kubeconfig.display().to_string())?,
+        place: Place::Machine,
+        api_server_url: String::new(),
+        vault_addr: value("DEMO_VAULT_ADDR")?.trim_end_matches('/').to_owned(),
+        vault_token: value("DEMO_VAULT_TOKEN")?,
+        unseal_key: None,
+    };
+    DirBuilder::new().mode(0o700).create(&environment.dir)?;
+    fs::create_dir(environment.dir.join("bin"))?;
+    tools.link(
+        &[Tool::Kubectl, Tool::Vault, Tool::Helm],
+        &environment.dir.join("bin"),
+    )?;
+    let ground = Ground {
+        level: Level::Own,
+        image: value("DEMO_IMAGE")?,
+        vault_address: environment.vault_addr.clone(),
+        environment,
+        kv_mount: "vso-demo-kv",
+        auth_mount: "vso-demo-kubernetes",
+        cluster: None,
+        binary: None,
+        app_image: variable("DEMO_APP_IMAGE"),
+    };
+    ground.refuse_second_operator()?;
+    ground.introduce_vault(teller, variable("DEMO_KUBERNETES_HOST"))?;
+    Ok(ground)
+}
+
+impl Ground {
+    /// Two operators would both serve the objects of the demonstration.
+    fn refuse_second_operator(&self) -> Result<()> {
+        let arguments = [
+            "get",
+            "crd",
+            "vaultstaticsecrets.secrets.hashicorp.com",
+            "--ignore-not-found",
+            "-o",
+            "name",
+        ];
+        if self.environment.kubectl(&arguments)?.trim().is_empty() {
+            return Ok(());
+        }
+        bail!(
+            "the cluster has the CRDs of secrets.hashicorp.com already, so an operator may serve them; the demonstration \
+             wants a cluster without. If they are left from an earlier demonstration:\n{}",
+            clear_away()
+        )
+    }
+
+    /// Mounts a KV engine and an auth method that trusts the cluster, both of the demonstration's own.
+    fn introduce_vault(&self, teller: &mut Teller, host: Option<String>) -> Result<()> {
+        let environment = &self.environment;
+        teller.step("Introduce Vault and the cluster to each other");
+        environment.kubectl_apply(&format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}\n---\n\
+             {{apiVersion: v1, kind: ServiceAccount, metadata: {{name: vault-reviewer, namespace: {NAMESPACE}}}}}\n---\n\
+             {{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {{name: {REVIEWER_BINDING}}},\n \
+             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: 'system:auth-delegator'}},\n \
+             subjects: [{{kind: ServiceAccount, name: vault-reviewer, namespace: {NAMESPACE}}}]}}\n"
+        ))?;
+        let token = environment.service_account_token(NAMESPACE, "vault-reviewer", &[])?;
+        let authority = environment.kubectl(&[
+            "--namespace=default",
+            "get",
+            "configmap",
+            "kube-root-ca.crt",
+            "-o",
+            r"jsonpath={.data.ca\.crt}",
+        ])?;
+        let host = match host {
+            Some(host) => host,
+            None => {
+                let server = "jsonpath={.clusters[0].cluster.server}";
+                environment.kubectl(&["config", "view", "--minify", "-o", server])?
+            }
+        };
+        let mounts = environment.run("vault", &["secrets", "list", "-format=json"], None)?;
+        if !mounts.contains(&format!("\"{}/\"", self.kv_mount)) {
+            let engine = format!("-path={}", self.kv_mount);
+            teller.run(
+                environment,
+                "vault",
+                &["secrets", "enable", &engine, "kv-v2"],
+            )?;
+        }
+        let methods = environment.run("vault", &["auth", "list", "-format=json"], None)?;
+        if !methods.contains(&format!("\"{}/\"", self.auth_mount)) {
+            let method = format!("-path={}", self.auth_mount);
+            teller.run(
+                environment,
+                "vault",
+                &["auth", "enable", &method, "kubernetes"],
+            )?;
+        }
+        let config = serde_json::json!({
+            "kubernetes_host": host,
+            "kubernetes_ca_cert": authority,
+            "token_reviewer_jwt": token,
+            "disable_local_ca_jwt": true,
+        });
+        let path = format!("auth/{}/config", self.auth_mount);
+        teller.command(&format!("vault write {path} kubernetes_host={host} ..."));
+        environment.run("vault", &["write", &path, "-"], Some(&config.to_string()))?;
+        Ok(())
+    }
+}
+
+/// Commands that remove what the demonstration has made in the cluster.
+pub(super) fn clear_away() -> String {
+    format!(
+        "  kubectl delete namespace {NAMESPACE}\n  \
+         helm uninstall {RELEASE} --namespace {OPERATOR_NAMESPACE}\n  \
+         kubectl delete namespace {OPERATOR_NAMESPACE}\n  \
+         kubectl get crd -o name | grep secrets.hashicorp.com | xargs kubectl delete\n  \
+         kubectl delete clusterrolebinding {REVIEWER_BINDING} --ignore-not-found"
+    )
+}
