@@ -34,7 +34,7 @@ enum Found {
 /// One run.
 pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
     let Some(object) = context.connections.get(id) else {
-        context.forget_server(id);
+        context.servers.forget(id);
         return Verdict::new(Next::WhenChanged, None, "success");
     };
     let api = kube::Api::namespaced(context.client.clone(), &id.namespace);
@@ -123,7 +123,7 @@ async fn probe(context: &Context, id: &ObjectRef, object: &VaultConnection) -> F
         Ok(plan) => plan,
         Err(denied) => return Found::NoClient(denied.to_string()),
     };
-    let server = match context.server(&plan).await {
+    let server = match context.servers.of(&context.client, &plan).await {
         Ok(server) => server,
         Err(error) => return Found::NoClient(error),
     };
@@ -135,7 +135,7 @@ async fn probe(context: &Context, id: &ObjectRef, object: &VaultConnection) -> F
         Err(error) => {
             // The authority that signed the server's certificate may have been rotated: read it again next time.
             if error.fault == Fault::Tls && matches!(plan.ca, CaSource::Secret(_) | CaSource::File(_)) {
-                context.forget_server(id);
+                context.servers.forget(id);
             }
             Found::NoAnswer(error.to_string())
         }

@@ -8,6 +8,7 @@ use std::fmt;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::Synced;
 use crate::api::{RestartKind, RolloutRestartTarget};
 use crate::cluster::{ClusterError, ErrorKind, Workload, WorkloadPatch, Workloads};
 
@@ -42,6 +43,21 @@ impl fmt::Display for RestartError {
             RestartError::Paused(name) => write!(f, "deployment {name} is paused, cannot restart it; resume it first"),
             RestartError::Cluster(error) => error.fmt(f),
         }
+    }
+}
+
+/// Whether the targets still have to be restarted for the content with this MAC. `recorded` is `status.secretMAC`: the
+/// content whose restarts are all done.
+pub fn restart_owed(recorded: Option<&str>, synced: &Synced, mac: &str) -> bool {
+    let previous = synced.previous_annotation.as_deref();
+    match recorded {
+        // The Secret was equal already, and carries the very MAC that is recorded: it is the key that changed.
+        Some(recorded) if recorded != mac && !synced.wrote && previous == Some(recorded) => false,
+        Some(recorded) if recorded != mac => true,
+        // Another content was written in between, and the process ended before it was recorded.
+        Some(recorded) => previous.is_some_and(|p| p != recorded),
+        // Never recorded: a first sync owes nothing, unless it comes after one that was cut short.
+        None => synced.was_ours && previous.is_some_and(|p| p != mac),
     }
 }
 
@@ -104,6 +120,32 @@ fn digest_key(object: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::Seen;
+    use crate::sync::Applied;
+
+    fn synced(wrote: bool, was_ours: bool, previous: Option<&str>) -> Synced {
+        let seen = Seen { uid: "u".into(), resource_version: "1".into() };
+        let applied = Applied { seen, mac: "new".into(), annotation: None };
+        Synced { applied, wrote, was_ours, previous_annotation: previous.map(str::to_owned) }
+    }
+
+    #[test]
+    fn restarts_are_owed_for_changed_content_and_for_nothing_else() {
+        let owed = |recorded, wrote, ours, previous| restart_owed(recorded, &synced(wrote, ours, previous), "new");
+        assert!(owed(Some("old"), true, true, Some("old")), "a change");
+        assert!(owed(Some("old"), true, true, None), "a change, Secret written by upstream");
+        assert!(owed(Some("old"), false, true, Some("new")), "the process ended after the write");
+        assert!(owed(Some("new"), true, true, Some("between")), "there and back, cut short in between");
+        assert!(owed(None, true, true, Some("first")), "a change before the first sync was recorded");
+        assert!(!owed(None, true, false, None), "first sync");
+        assert!(!owed(None, false, true, Some("new")), "first sync that was cut short");
+        assert!(!owed(None, true, false, Some("x")), "a Secret that was taken over");
+        assert!(!owed(Some("new"), false, true, Some("new")), "nothing changed");
+        assert!(!owed(Some("new"), false, true, None), "adopted from upstream");
+        assert!(!owed(Some("new"), true, true, Some("new")), "drift was repaired");
+        assert!(!owed(Some("new"), true, false, None), "the Secret had been deleted");
+        assert!(!owed(Some("old"), false, true, Some("old")), "only the key of the MACs changed");
+    }
 
     #[test]
     fn digest_keys_fit_and_differ() {

@@ -31,7 +31,7 @@ impl SessionPool {
             return session;
         }
         sessions.retain(|_, session| session.strong_count() > 0);
-        let session = Arc::new(Session::new(identity, server.clone(), source(), self.login_backoff.clone()));
+        let session = Arc::new(Session::new(identity, server.clone(), source(), self.login_backoff));
         sessions.insert(identity, Arc::downgrade(&session));
         session
     }

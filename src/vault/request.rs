@@ -76,7 +76,7 @@ pub struct Envelope {
     #[serde(default)]
     pub(super) auth: Option<Auth>,
     #[serde(default)]
-    errors: Option<Vec<String>>,
+    pub(super) errors: Option<Vec<String>>,
 }
 
 fn content<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
