@@ -13,6 +13,11 @@ use crate::controllers::engine::Verdict;
 use crate::resolve::Plan;
 use crate::schedule::{Class, Next, horizon};
 
+/// Condition of an object that asks for instant updates.
+const INSTANT: &str = "InstantUpdates";
+const NO_INSTANT_UPDATES: &str =
+    "not supported yet: spec.syncConfig.instantUpdates; the path is read every refreshAfter";
+
 pub(super) async fn succeed(
     context: &Context,
     object: &VaultStaticSecret,
@@ -35,13 +40,14 @@ pub(super) async fn succeed(
         }
         (None, None) => {}
     }
-    if object.spec.sync_config.as_ref().is_some_and(|c| c.instant_updates) {
-        let message = "not supported yet: spec.syncConfig.instantUpdates; the path is read every refreshAfter";
-        new.push(New { type_: "InstantUpdates", status: false, reason: "NotSupported", message });
+    let instant = object.spec.sync_config.as_ref().is_some_and(|c| c.instant_updates);
+    if instant {
+        new.push(New { type_: INSTANT, status: false, reason: "NotSupported", message: NO_INSTANT_UPDATES });
     }
     new.push(New { type_: "Healthy", status: true, reason: "Healthy", message: "VaultStaticSecretHealthy" });
     new.push(New { type_: "Ready", status: true, reason: "Ready", message: "VaultStaticSecretReady" });
-    let conditions = conditions::merge(&old.conditions, generation, &new);
+    let mut conditions = conditions::merge(&old.conditions, generation, &new);
+    conditions.retain(|c| instant || c.type_ != INSTANT);
 
     // `secretMAC` stands for the content whose restarts are done, so it moves only when they are.
     let hmac = object.spec.hmac_secret_data.unwrap_or(true);
@@ -70,6 +76,9 @@ pub(super) async fn succeed(
             tracing::warn!(object = %id_of(object), %error, "status could not be written");
             return retry(context, runtime, None, "error");
         }
+    }
+    if instant && changed {
+        context.event(object, EventType::Warning, "NotSupported", NO_INSTANT_UPDATES).await;
     }
     if success.synced.wrote {
         context.event(object, EventType::Normal, "SecretSynced", "Secret synced").await;
@@ -116,9 +125,10 @@ pub(super) async fn fail(
         let status = json!({ "lastGeneration": old.last_generation, "conditions": conditions });
         if let Err(error) = write_status(context, object, status).await {
             tracing::warn!(object = %id_of(object), %error, "status could not be written");
-        } else {
-            context.event(object, EventType::Warning, reason, message).await;
+            // Nobody knows yet what to change.
+            return retry(context, runtime, lane, "error");
         }
+        context.event(object, EventType::Warning, reason, message).await;
     }
     match how {
         Retry::Backoff | Retry::LaneIsFull(_) => retry(context, runtime, lane, "error"),
