@@ -93,7 +93,10 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
     });
     let verdict = run(context, job, &object, &mut runtime).await;
     let mut runtimes = context.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
-    runtimes.insert(id.clone(), runtime);
+    // One that was deleted meanwhile leaves nothing behind. Looked up under the lock that its deletion takes too.
+    if context.statics.get(id).is_some() {
+        runtimes.insert(id.clone(), runtime);
+    }
     verdict
 }
 
@@ -141,8 +144,8 @@ async fn attempt(
     runtime: &mut Runtime,
 ) -> Result<Success, Failure> {
     let spec = &object.spec;
-    let (envelope, token) = read(context, job, plan, runtime).await?;
-    let version = (spec.kind == SecretEngine::KvV2).then(|| spec.version.unwrap_or(0));
+    let version = (spec.kind == SecretEngine::KvV2).then_some(plan.version);
+    let (envelope, token) = read(context, job, plan, version, runtime).await?;
     let source = vault::kv_data(&envelope, &plan.path, version).map_err(read_failure)?;
 
     let exclude_raw = spec.destination.transformation.exclude_raw || context.settings.global.exclude_raw;
@@ -185,6 +188,7 @@ async fn read(
     context: &Context,
     job: &Job<Key>,
     plan: &Plan,
+    version: Option<i64>,
     runtime: &mut Runtime,
 ) -> Result<(Arc<Envelope>, TokenInfo), Failure> {
     let config_error =
@@ -226,7 +230,7 @@ async fn read(
     );
     answer.map_err(|error| match error {
         SessionError::Credential(_) | SessionError::Login(_) => config_error(error.to_string()),
-        SessionError::Request(error) => read_failure(error),
+        SessionError::Request(error) => read_failure(vault::kv_hint(error, version)),
     })
 }
 

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Operator, Tenant, eventually};
 
+/// Arguments of an operator that tries again sooner than by default, where a test has to wait for that.
+pub const SOON: [&str; 2] = ["--backoff-initial-interval=1s", "--backoff-max-interval=3s"];
+
 const KIND: &str = "vaultstaticsecret";
 
 impl Tenant<'_> {
