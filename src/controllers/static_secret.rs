@@ -37,6 +37,15 @@ pub struct Runtime {
     session: Option<Arc<Session>>,
     read: Option<(Read, Arc<SharedRead>)>,
     applied: Option<Applied>,
+    owed: Option<Owed>,
+}
+
+/// Restarts that could not be done, and when they are tried again. The path is read on its own schedule meanwhile.
+struct Owed {
+    mac: String,
+    generation: i64,
+    errors: Vec<String>,
+    again: Instant,
 }
 
 /// A run that did not get through.
@@ -71,6 +80,8 @@ struct Success {
 struct Restarts {
     errors: Vec<String>,
     restarted: usize,
+    /// When to try again, if an earlier run has settled that.
+    again: Option<Instant>,
 }
 
 /// One run.
@@ -90,6 +101,7 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
         session: None,
         read: None,
         applied: None,
+        owed: None,
     });
     let verdict = run(context, job, &object, &mut runtime).await;
     let mut runtimes = context.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,7 +192,13 @@ async fn attempt(
     let owed = hmac
         && !spec.rollout_restart_targets.is_empty()
         && sync::restart_owed(status.secret_mac.as_deref(), &synced, &mac);
-    let restarts = if owed { Some(restart_all(context, object, &mac).await) } else { None };
+    let restarts = match runtime.owed.take() {
+        _ if !owed => None,
+        Some(known) if known.mac == mac && known.generation == generation && Instant::now() < known.again => {
+            Some(Restarts { errors: known.errors, restarted: 0, again: Some(known.again) })
+        }
+        _ => Some(restart_all(context, object, &mac).await),
+    };
     Ok(Success { synced, mac, restarts, token })
 }
 
@@ -245,7 +263,7 @@ async fn restart_all(context: &Context, object: &VaultStaticSecret, digest: &str
     let owed_since = conditions::find(known, "RolloutRestart")
         .filter(|c| c.status == "False")
         .map(|c| c.last_transition_time.0.as_second());
-    let mut restarts = Restarts { errors: vec![], restarted: 0 };
+    let mut restarts = Restarts { errors: vec![], restarted: 0, again: None };
     for target in &object.spec.rollout_restart_targets {
         let (kind, name) = (&target.kind, &target.name);
         match sync::restart(&workloads, target, meta.name.as_deref().unwrap_or(""), digest, owed_since).await {

@@ -1,10 +1,10 @@
 //! What a run has to tell: status, events, and when the next one is due.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Failure, RECHECK_DENIAL, Retry, Runtime, Success, id_of, lane};
+use super::{Failure, Owed, RECHECK_DENIAL, Retry, Runtime, Success, id_of, lane};
 use crate::api::VaultStaticSecret;
 use crate::cluster::{ClusterError, EventType, patch_status};
 use crate::controllers::Context;
@@ -84,23 +84,35 @@ pub(super) async fn succeed(
         context.event(object, EventType::Normal, "SecretSynced", "Secret synced").await;
         tracing::info!(object = %id_of(object), restarts = success.restarts.as_ref().map_or(0, |r| r.restarted), "Secret synced");
     }
-    if let Some(message) = &failed {
-        if changed {
-            context.event(object, EventType::Warning, "RolloutRestartFailed", message).await;
+    let now = Instant::now();
+    let again = match (&failed, success.restarts) {
+        (Some(message), Some(restarts)) => {
+            if changed {
+                context.event(object, EventType::Warning, "RolloutRestartFailed", message).await;
+            }
+            let again = restarts.again.unwrap_or_else(|| now + pause(context, runtime, now));
+            runtime.owed = Some(Owed { mac: success.mac, generation, errors: restarts.errors, again });
+            Some(again)
         }
-        let lane = lane(runtime);
-        return retry(context, runtime, lane, "error");
-    }
-    runtime.backoff.reset();
-    let next = match (plan.refresh, &runtime.read) {
-        (Some(interval), Some((_, read))) => {
-            let now = Instant::now();
-            runtime.due = read.next_due(interval, now, horizon(interval, &mut rand::rng()));
-            Next::At(runtime.due, Class::Refresh)
+        _ => {
+            runtime.backoff.reset();
+            None
         }
-        _ => Next::WhenChanged,
     };
-    Verdict::new(next, lane(runtime), "success")
+    let refresh = match (plan.refresh, &runtime.read) {
+        (Some(interval), Some((_, read))) => Some(read.next_due(interval, now, horizon(interval, &mut rand::rng()))),
+        _ => None,
+    };
+    let result = if again.is_some() { "error" } else { "success" };
+    let next = match (again, refresh) {
+        (Some(again), refresh) if refresh.is_none_or(|refresh| again <= refresh) => Next::At(again, Class::Retry),
+        (_, Some(refresh)) => Next::At(refresh, Class::Refresh),
+        (_, None) => Next::WhenChanged,
+    };
+    if let Next::At(due, _) = next {
+        runtime.due = due;
+    }
+    Verdict::new(next, lane(runtime), result)
 }
 
 pub(super) async fn fail(
@@ -141,10 +153,14 @@ pub(super) async fn fail(
 
 pub(super) fn retry(context: &Context, runtime: &mut Runtime, lane: Option<u64>, result: &'static str) -> Verdict {
     let now = Instant::now();
-    // A limit on the time of retrying makes them rare, but never ends them: nothing goes quiet.
-    let pause = runtime.backoff.next(&context.settings.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL);
-    runtime.due = now + pause;
+    runtime.due = now + pause(context, runtime, now);
     Verdict::new(Next::At(runtime.due, Class::Retry), lane, result)
+}
+
+/// How long to wait after one more failure. A limit on the time of retrying makes retries rare, but never ends them:
+/// nothing goes quiet.
+fn pause(context: &Context, runtime: &mut Runtime, now: Instant) -> Duration {
+    runtime.backoff.next(&context.settings.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL)
 }
 
 async fn write_status(context: &Context, object: &VaultStaticSecret, status: Value) -> Result<(), ClusterError> {
