@@ -7,6 +7,7 @@ use serde_json::json;
 use super::Context;
 use super::conditions::{self, New};
 use super::engine::Verdict;
+use super::triggers;
 use crate::api::VaultConnection;
 use crate::cluster::{EventType, patch_status, remove_finalizers};
 use crate::resolve::{self, CaSource, ObjectRef};
@@ -111,6 +112,9 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
     }
     match up {
         true => {
+            if conditions::find(&old.conditions, "Ready").is_some_and(|c| c.status == "False") {
+                triggers::connection_works_again(context, id);
+            }
             let due = Instant::now() + horizon(PROBE_EVERY, &mut rand::rng());
             Verdict::new(Next::At(due, Class::Refresh), None, "success")
         }

@@ -297,19 +297,17 @@ impl Resolve for FixedHost {
 
 /// Tells a failed handshake from a server that does not answer.
 fn network_error(path: &str, error: &ClientError) -> VaultError {
-    let mut source: Option<&dyn std::error::Error> = Some(error);
-    let mut fault = Fault::Unreachable;
-    while let Some(cause) = source {
-        if cause.downcast_ref::<rustls::Error>().is_some() {
-            fault = Fault::Tls;
-        } else if let Some(io) = cause.downcast_ref::<std::io::Error>()
-            && io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
-        {
-            fault = Fault::Tls;
-        }
-        source = cause.source();
-    }
+    let fault = if is_tls(error) { Fault::Tls } else { Fault::Unreachable };
     VaultError::new(fault, path, deepest(error))
+}
+
+/// Whether TLS is among the causes. An [`std::io::Error`] hides what it wraps: its source is the source of that.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    if error.is::<rustls::Error>() {
+        return true;
+    }
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    wrapped.is_some_and(|wrapped| is_tls(wrapped)) || error.source().is_some_and(is_tls)
 }
 
 /// The innermost cause of an error: the outer ones of the HTTP stack only say that sending failed.
@@ -363,6 +361,15 @@ mod tests {
         let bad = SecretString::from("s.to\nken");
         assert!(Call { token: Some(&bad), ..Call::default() }.headers("p").is_err());
         assert!(Call { namespace: Some("a\nb"), ..Call::default() }.headers("p").is_err());
+    }
+
+    #[test]
+    fn a_failed_handshake_is_found_however_deep_it_is_wrapped() {
+        use std::io::{Error, ErrorKind};
+        let tls = || Error::new(ErrorKind::InvalidData, rustls::Error::DecryptError);
+        assert!(is_tls(&tls()));
+        assert!(is_tls(&Error::other(Error::other(tls()))));
+        assert!(!is_tls(&Error::other(Error::from(ErrorKind::ConnectionRefused))));
     }
 
     #[test]

@@ -10,4 +10,5 @@ mod expect;
 mod refused;
 mod support;
 mod sync;
+mod tls;
 mod tools;

@@ -1,0 +1,182 @@
+//! Certificate authorities that are missing, wrong or replaced, against a Vault that speaks TLS.
+
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+
+use serde_json::{Value, json};
+use testenv::Cluster;
+
+use crate::expect::SOON;
+use crate::support::{Tenant, eventually};
+use crate::tools::free_port;
+
+const GOOD: &str = "tls-hunter2";
+
+/// A second Vault, in memory, with a certificate authority of its own.
+struct TlsVault<'a> {
+    cluster: &'a Cluster,
+    dir: PathBuf,
+    port: u16,
+    process: Option<Child>,
+}
+
+impl<'a> TlsVault<'a> {
+    fn new(cluster: &'a Cluster) -> Self {
+        let port = free_port();
+        TlsVault { cluster, dir: cluster.dir().join(format!("tls-{port}")), port, process: None }
+    }
+
+    /// Starts it, again with a new authority if it runs.
+    fn start(&mut self) {
+        self.stop();
+        let _ = std::fs::remove_dir_all(&self.dir);
+        std::fs::create_dir(&self.dir).expect("a directory");
+        let mut command = self.cluster.command("vault");
+        command.args(["server", "-dev", "-dev-tls", "-dev-no-store-token", "-dev-root-token-id=root"]);
+        command.arg(format!("-dev-tls-cert-dir={}", self.dir.display()));
+        command.arg(format!("-dev-listen-address=127.0.0.1:{}", self.port));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.process = Some(self.cluster.adopt(&mut command).spawn().expect("Vault starts"));
+        eventually("the Vault with TLS answers", || self.run(&["status"]));
+    }
+
+    fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    fn address(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    fn authority(&self) -> String {
+        std::fs::read_to_string(self.dir.join("vault-ca.pem")).expect("the authority's certificate")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<(), String> {
+        let mut command = self.cluster.command("vault");
+        command.env("VAULT_ADDR", self.address()).env("VAULT_TOKEN", "root");
+        command.env("VAULT_CACERT", self.dir.join("vault-ca.pem"));
+        let output = command.args(arguments).output().map_err(|e| e.to_string())?;
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    }
+
+    /// What the tenant needs there: its login, its policy and one secret.
+    fn prepare(&self, tenant: &Tenant<'_>, value: &str) {
+        let namespace = &tenant.namespace;
+        let reviewer = self.cluster.service_account_token("kube-system", "vault-reviewer", &[]).expect("a token");
+        let policy = self.dir.join("policy.hcl");
+        std::fs::write(&policy, "path \"secret/*\" { capabilities = [\"read\"] }").expect("a file");
+        let config = [
+            "write".to_owned(),
+            "auth/kubernetes/config".into(),
+            format!("kubernetes_host={}", self.cluster.api_server_url()),
+            format!("kubernetes_ca_cert=@{}", self.cluster.certificate_authority().display()),
+            format!("token_reviewer_jwt={reviewer}"),
+            "disable_local_ca_jwt=true".into(),
+        ];
+        let role = [
+            "write".to_owned(),
+            format!("auth/kubernetes/role/{namespace}"),
+            "bound_service_account_names=app".into(),
+            format!("bound_service_account_namespaces={namespace}"),
+            "audience=vault".into(),
+            format!("token_policies={namespace}"),
+        ];
+        let enable = ["auth", "enable", "kubernetes"].map(str::to_owned);
+        let policy = ["policy".to_owned(), "write".into(), namespace.clone(), policy.display().to_string()];
+        let secret = ["kv".to_owned(), "put".into(), "secret/tls".into(), format!("password={value}")];
+        for arguments in [&enable[..], &config, &policy, &role, &secret] {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            self.run(&arguments).expect("Vault does it");
+        }
+    }
+}
+
+impl Drop for TlsVault<'_> {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn secret(name: &str, key: &str, value: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": { key: value } })
+}
+
+#[test]
+fn a_wrong_authority_is_named_and_a_new_one_is_taken_up() {
+    let tenant = Tenant::new("tls");
+    let mut vault = TlsVault::new(tenant.cluster);
+    vault.start();
+    vault.prepare(&tenant, GOOD);
+    let wrong = std::fs::read_to_string(tenant.cluster.certificate_authority()).expect("another authority");
+    let mut objects = vec![
+        secret("ca-keyless", "tls.crt", &vault.authority()),
+        secret("ca-garbage", "ca.crt", "-----BEGIN CERTIFICATE-----\ngarbage-hunter2\n-----END CERTIFICATE-----\n"),
+        secret("ca-wrong", "ca.crt", &wrong),
+    ];
+    let names = ["missing", "keyless", "garbage", "wrong"];
+    let mut connect = |name: &str, members: Value| {
+        let mut spec = json!({ "address": vault.address() });
+        crate::tools::merge(&mut spec, members);
+        objects.push(tenant.object("VaultConnection", name, spec));
+        objects.push(tenant.auth(name, json!({ "vaultConnectionRef": name })));
+        objects.push(tenant.static_secret(name, json!({ "vaultAuthRef": name, "path": "tls" })));
+    };
+    for name in names {
+        connect(name, json!({ "caCertSecretRef": format!("ca-{name}") }));
+    }
+    connect("none", json!({}));
+    connect("both", json!({ "caCertSecretRef": "ca-wrong", "caCertPath": "/ca.pem" }));
+    connect("file", json!({ "caCertPath": "/nowhere/ca.pem" }));
+    connect("skip", json!({ "skipTLSVerify": true }));
+    // An hour between two tries of an object: whoever recovers was woken.
+    let operator = tenant.operator(&["--backoff-initial-interval=1h", "--backoff-max-interval=1h"]);
+    tenant.apply_all(&objects);
+
+    let here = &tenant.namespace;
+    let text = |name: &str| match name {
+        "missing" => format!("the CA secret \"{here}/ca-missing\" does not exist"),
+        "keyless" => format!("\"ca.crt\" not present in the CA secret \"{here}/ca-keyless\""),
+        "garbage" => "no valid certificates found in CA cert data".to_owned(),
+        "both" => "CACertPath and CACertSecretRef are mutually exclusive".to_owned(),
+        "file" => "spec.caCertPath \"/nowhere/ca.pem\" cannot be read".to_owned(),
+        _ => "TLS handshake with Vault failed".to_owned(),
+    };
+    let address = vault.address();
+    for name in ["missing", "keyless", "garbage", "both", "file"] {
+        let texts = [text(name), address.clone()];
+        tenant.wait_not_ready("vaultconnection", name, "VaultClientConfigError", &[&texts[0], &texts[1]]);
+    }
+    for name in ["wrong", "none"] {
+        let texts = ["TLS handshake with Vault failed", "UnknownIssuer", address.as_str()];
+        tenant.wait_not_ready("vaultconnection", name, "InvalidConfiguration", &texts);
+    }
+    for name in names.iter().chain(&["none", "file"]) {
+        tenant.wait_failure(name, "VaultClientConfigError", &[&text(name)]);
+    }
+    tenant.wait_failure("both", "VaultStaticSecretError", &[&text("both")]);
+    tenant.wait_value("skip", "password", GOOD);
+
+    tenant.apply_all(&names.map(|name| secret(&format!("ca-{name}"), "ca.crt", &vault.authority())));
+    for name in names {
+        tenant.wait_condition("vaultconnection", name, "Ready", "True", "");
+        tenant.wait_value(name, "password", GOOD);
+        tenant.wait_synced(name);
+    }
+    drop(operator);
+
+    // The server gets a certificate of another authority, the Secret follows later.
+    let operator = tenant.operator(&SOON);
+    vault.start();
+    vault.prepare(&tenant, "tls-again");
+    tenant.wait_failure("wrong", "VaultClientConfigError", &["TLS handshake"]);
+    tenant.wait_not_ready("vaultconnection", "wrong", "InvalidConfiguration", &["TLS handshake with Vault failed"]);
+    assert_eq!(tenant.value("wrong", "password").unwrap(), GOOD);
+    tenant.apply(&secret("ca-wrong", "ca.crt", &vault.authority()));
+    tenant.wait_value("wrong", "password", "tls-again");
+    tenant.wait_condition("vaultconnection", "wrong", "Ready", "True", "");
+    tenant.assert_nothing_leaked(&operator, &[GOOD, "tls-again", "garbage-hunter2"]);
+}
