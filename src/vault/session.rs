@@ -205,9 +205,10 @@ impl Session {
     }
 
     async fn login(self: &Arc<Self>) -> Result<Granted, SessionError> {
-        if let Some(error) = self.server.down() {
-            // No credential is asked for while it could not be used. The read path probes the server.
-            self.server.probe().await.map_err(|_| SessionError::Login(error))?;
+        if self.server.down().is_some() {
+            // No credential is asked for while it could not be used.
+            self.server.ready().map_err(SessionError::Login)?;
+            self.server.probe().await.map_err(SessionError::Login)?;
         }
         let login = self.source.login().await.map_err(SessionError::Credential)?;
         let path = format!("auth/{}/login", login.mount.trim_matches('/'));

@@ -8,6 +8,7 @@ mod answers;
 mod connections;
 mod destinations;
 mod expect;
+mod isolation;
 mod refused;
 mod support;
 mod sync;
