@@ -8,6 +8,7 @@ mod answers;
 mod connections;
 mod destinations;
 mod expect;
+mod faults;
 mod isolation;
 mod refused;
 mod support;
