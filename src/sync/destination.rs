@@ -162,7 +162,7 @@ pub async fn sync(
         if same_data && same_dress {
             let applied = Applied { seen: seen.clone(), mac: wanted.mac.to_owned(), annotation: annotation.clone() };
             if spec.create {
-                index.note(&id, &seen);
+                index.note(&id, &seen, name(wanted));
             }
             return Ok(Synced { applied, wrote: false, was_ours: ours, previous_annotation: annotation });
         }
@@ -219,11 +219,15 @@ fn written(
 ) -> Synced {
     let create = wanted.object.spec.destination.create;
     if create {
-        index.note(id, &seen);
+        index.note(id, &seen, name(wanted));
     }
     let annotation = create.then(|| wanted.mac.to_owned());
     let applied = Applied { seen, mac: wanted.mac.to_owned(), annotation };
     Synced { applied, wrote: true, was_ours, previous_annotation }
+}
+
+fn name<'a>(wanted: &Wanted<'a>) -> &'a str {
+    wanted.object.metadata.name.as_deref().unwrap_or("")
 }
 
 fn type_of(spec: &Destination) -> &str {

@@ -5,6 +5,7 @@
 //! own.
 
 mod answers;
+mod api_server;
 mod connections;
 mod destinations;
 mod expect;
