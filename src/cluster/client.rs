@@ -17,6 +17,10 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<kube::Client, Box<dyn 
     // kube would repeat a request for up to 1,000 s inside one call. Here the queue decides when to try again.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
+    // For lists and the start of watches, which have no limit of their own: a connection that died without a word would
+    // hold them until the kernel gives up. Longer than a watch lives, so that none is cut for being quiet.
+    config.read_timeout = Some(Duration::from_secs(300));
+    config.reset_reader_on_write = true;
     Ok(kube::Client::try_from(config)?)
 }
 

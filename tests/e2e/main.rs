@@ -11,6 +11,7 @@ mod destinations;
 mod expect;
 mod faults;
 mod isolation;
+mod leadership;
 mod refused;
 mod support;
 mod sync;
