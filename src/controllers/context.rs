@@ -11,11 +11,11 @@ use tokio::sync::{Notify, mpsc};
 use super::static_secret::Runtime;
 use super::{Key, Kind};
 use crate::api::{GROUP, VERSION, VaultAuth, VaultConnection, VaultStaticSecret};
-use crate::settings::Settings;
 use crate::cluster::{EventType, Events, Scope, SecretIndex, Store};
 use crate::render::MacKey;
 use crate::resolve::{CaSource, ConnectionPlan, Lookup, ObjectRef};
 use crate::schedule::{Class, Limits, Queue};
+use crate::settings::Settings;
 use crate::telemetry::{Metrics, Snapshot};
 use crate::vault::{ReadTable, Server, ServerConfig, ServerId, SessionPool, Trust};
 
@@ -110,7 +110,8 @@ impl Context {
             CaSource::System => Trust::System,
             CaSource::Skip => Trust::Anything,
             CaSource::File(path) => {
-                let pem = tokio::fs::read(path).await.map_err(|e| format!("spec.caCertPath {path:?} cannot be read: {e}"))?;
+                let pem =
+                    tokio::fs::read(path).await.map_err(|e| format!("spec.caCertPath {path:?} cannot be read: {e}"))?;
                 Trust::Pem(pem)
             }
             CaSource::Secret(id) => Trust::Pem(self.ca_from_secret(id).await?),

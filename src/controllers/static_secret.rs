@@ -16,7 +16,9 @@ use crate::render;
 use crate::resolve::{self, Denied, ObjectRef, Plan};
 use crate::schedule::{Backoff, Class, Job, Next, horizon};
 use crate::sync::{self, Applied, DestinationError, Restart, Synced, Wanted};
-use crate::vault::{Envelope, Fault, Identity, Read, ServerId, Session, SessionError, SharedRead, TokenInfo, VaultError};
+use crate::vault::{
+    Envelope, Fault, Identity, Read, ServerId, Session, SessionError, SharedRead, TokenInfo, VaultError,
+};
 
 /// Upstream's. Objects that come from there carry it; ours never get it.
 const FINALIZER: &str = "vaultstaticsecret.secrets.hashicorp.com/finalizer";
@@ -106,7 +108,11 @@ async fn run(context: &Context, job: &Job<Key>, object: &VaultStaticSecret, runt
     };
     let fingerprint = fingerprint(object, &plan);
     let now = Instant::now();
-    if job.class == Class::Event && runtime.fingerprint == fingerprint && now < runtime.due && untouched(context, object, runtime) {
+    if job.class == Class::Event
+        && runtime.fingerprint == fingerprint
+        && now < runtime.due
+        && untouched(context, object, runtime)
+    {
         // The trigger was an echo of our own write, or of a change that means nothing here.
         return Verdict::new(Next::At(runtime.due, Class::Refresh), lane(runtime), "success");
     }
@@ -168,7 +174,8 @@ async fn attempt(
     }
 
     let hmac = spec.hmac_secret_data.unwrap_or(true);
-    let owed = hmac && !spec.rollout_restart_targets.is_empty() && restart_owed(status.secret_mac.as_deref(), &synced, &mac);
+    let owed =
+        hmac && !spec.rollout_restart_targets.is_empty() && restart_owed(status.secret_mac.as_deref(), &synced, &mac);
     let restarts = if owed { Some(restart_all(context, object, &mac).await) } else { None };
     Ok(Success { synced, mac, restarts, token })
 }
@@ -179,7 +186,8 @@ async fn read(
     plan: &Plan,
     runtime: &mut Runtime,
 ) -> Result<(Arc<Envelope>, TokenInfo), Failure> {
-    let config_error = |e: String| Failure::new("VaultClientConfigError", format!("Failed to get Vault auth login: {e}"));
+    let config_error =
+        |e: String| Failure::new("VaultClientConfigError", format!("Failed to get Vault auth login: {e}"));
     let server = context.server(&plan.auth.connection).await.map_err(config_error)?;
     if !context.lock_queue().enter(&job.key, server.id) {
         return Err(Failure { reason: "", message: String::new(), retry: Retry::LaneIsFull(server.id) });
@@ -208,10 +216,13 @@ async fn read(
     };
     let started = Instant::now();
     let answer = shared.get(session, not_before.unwrap_or(started)).await;
-    context.metrics.vault_read(answer.as_ref().err().map(|e| match e {
-        SessionError::Credential(_) => "credential",
-        SessionError::Login(error) | SessionError::Request(error) => error.fault.as_str(),
-    }), started.elapsed());
+    context.metrics.vault_read(
+        answer.as_ref().err().map(|e| match e {
+            SessionError::Credential(_) => "credential",
+            SessionError::Login(error) | SessionError::Request(error) => error.fault.as_str(),
+        }),
+        started.elapsed(),
+    );
     answer.map_err(|error| match error {
         SessionError::Credential(_) | SessionError::Login(_) => config_error(error.to_string()),
         SessionError::Request(error) => read_failure(error),
@@ -244,7 +255,9 @@ fn data_of<'a>(envelope: &'a Envelope, path: &str, version: Option<i64>) -> Resu
         return Err(nothing("it is not an answer of a KV version 2 mount; is spec.type right?"));
     };
     match fields.get("data") {
-        Some(Value::Object(keys)) if keys.is_empty() => Err(VaultError::new(Fault::Protocol, path, "the secret has no keys")),
+        Some(Value::Object(keys)) if keys.is_empty() => {
+            Err(VaultError::new(Fault::Protocol, path, "the secret has no keys"))
+        }
         Some(Value::Object(_)) => Ok(data),
         _ => {
             let number = metadata.get("version").map(|v| format!(" (version {v})")).unwrap_or_default();
@@ -279,7 +292,9 @@ async fn restart_all(context: &Context, object: &VaultStaticSecret, digest: &str
     let meta = &object.metadata;
     let workloads = Workloads::new(&context.client, meta.namespace.as_deref().unwrap_or(""));
     let known = object.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or(&[]);
-    let owed_since = conditions::find(known, "RolloutRestart").filter(|c| c.status == "False").map(|c| c.last_transition_time.0.as_second());
+    let owed_since = conditions::find(known, "RolloutRestart")
+        .filter(|c| c.status == "False")
+        .map(|c| c.last_transition_time.0.as_second());
     let mut restarts = Restarts { errors: vec![], restarted: 0 };
     for target in &object.spec.rollout_restart_targets {
         let (kind, name) = (&target.kind, &target.name);

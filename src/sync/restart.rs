@@ -58,7 +58,9 @@ pub async fn restart(
     let mut last = None;
     for _ in 0..ATTEMPTS {
         let workload = workloads.get(&target.kind, &target.name).await.map_err(RestartError::Cluster)?;
-        if carried(&workload, &target.kind, &key) == Some(digest) || owed_since.is_some_and(|since| workload.created > since) {
+        if carried(&workload, &target.kind, &key) == Some(digest)
+            || owed_since.is_some_and(|since| workload.created > since)
+        {
             return Ok(Restart::NotNeeded);
         }
         if workload.paused && target.kind == RestartKind::Deployment {
@@ -66,8 +68,12 @@ pub async fn restart(
         }
         let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         let patch = match target.kind {
-            RestartKind::ArgoRollout => json!({ "metadata": { "annotations": { key.as_str(): digest } }, "spec": { "restartAt": now } }),
-            _ => json!({ "spec": { "template": { "metadata": { "annotations": { RESTARTED_AT: now, key.as_str(): digest } } } } }),
+            RestartKind::ArgoRollout => {
+                json!({ "metadata": { "annotations": { key.as_str(): digest } }, "spec": { "restartAt": now } })
+            }
+            _ => {
+                json!({ "spec": { "template": { "metadata": { "annotations": { RESTARTED_AT: now, key.as_str(): digest } } } } })
+            }
         };
         match workloads.patch(&target.kind, &target.name, &workload, WorkloadPatch(patch)).await {
             Ok(()) => return Ok(Restart::Done),

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::session::{Identity, LoginSource, Session};
 use super::server::Server;
+use super::session::{Identity, LoginSource, Session};
 use crate::schedule::Policy;
 
 /// Finds or makes the session of an identity. Holds no session alive: the objects that use one do.

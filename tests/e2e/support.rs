@@ -257,9 +257,14 @@ impl<'a> Tenant<'a> {
         eventually(&format!("event {reason} about {object} with {text:?}"), || {
             let events = self.list("events");
             let about: Vec<_> = events.iter().filter(|e| e["involvedObject"]["name"] == object).collect();
-            match about.iter().any(|e| e["reason"] == reason && e["message"].as_str().is_some_and(|m| m.contains(text))) {
+            match about.iter().any(|e| e["reason"] == reason && e["message"].as_str().is_some_and(|m| m.contains(text)))
+            {
                 true => Ok(()),
-                false => Err(about.iter().map(|e| format!("{}: {}", e["reason"], e["message"])).collect::<Vec<_>>().join("; ")),
+                false => Err(about
+                    .iter()
+                    .map(|e| format!("{}: {}", e["reason"], e["message"]))
+                    .collect::<Vec<_>>()
+                    .join("; ")),
             }
         });
     }
