@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{self, ErrorKind, Lease, Scope, WatchHealth};
+use crate::cluster::{self, ErrorKind, Lease, RequestLimit, Scope, WatchHealth};
 use crate::controllers::{self, Context, Parts};
 use crate::render::MacKey;
 use crate::settings::Settings;
@@ -36,7 +36,8 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 
     let namespace = settings.operator_namespace.clone();
     let host = settings.pod.name.clone().unwrap_or_else(hostname);
-    let client = cluster::connect(settings.kube.kubeconfig.as_deref()).await?;
+    let limit = RequestLimit { qps: settings.kube.qps, burst: settings.kube.burst };
+    let client = cluster::connect(settings.kube.kubeconfig.as_deref(), limit).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, "starting");
 
     let (leads, leadership) = watch::channel(!settings.leader_elect);

@@ -16,10 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cluster", &["api", "render", "resolve"]),
     ("telemetry", &["cluster", "settings", "version"]),
     ("sync", &["api", "cluster", "render", "resolve"]),
-    (
-        "controllers",
-        &["api", "cluster", "render", "resolve", "schedule", "settings", "sync", "telemetry", "vault"],
-    ),
+    ("controllers", &["api", "cluster", "render", "resolve", "schedule", "settings", "sync", "telemetry", "vault"]),
     ("operator", &["cluster", "controllers", "render", "settings", "telemetry"]),
 ];
 

@@ -12,7 +12,7 @@ mod tokens;
 mod watch;
 mod workloads;
 
-pub use client::{connect, in_cluster_namespace};
+pub use client::{RequestLimit, connect};
 pub use error::{ClusterError, ErrorKind};
 pub use events::{EventType, Events};
 pub use lease::{LEASE_NAME, Leadership, Lease};

@@ -102,6 +102,8 @@ async fn run(context: &Context, job: &Job<Key>, object: &VaultStaticSecret, runt
         Ok(plan) => plan,
         Err(denied) => {
             runtime.fingerprint = 0;
+            // The login is given up: it was made for a plan that does not hold any more.
+            (runtime.session, runtime.read) = (None, None);
             let failure = denial(&denied);
             return report::fail(context, object, runtime, None, failure).await;
         }
