@@ -56,10 +56,7 @@ impl Output {
         match self {
             Self::Text => format!("{} {}", version.git_version, version.platform),
             // Neither can fail for a struct of texts.
-            Self::Yaml => serde_saphyr::to_string(version)
-                .unwrap_or_default()
-                .trim_end()
-                .to_owned(),
+            Self::Yaml => serde_saphyr::to_string(version).unwrap_or_default().trim_end().to_owned(),
             Self::Json => serde_json::to_string_pretty(version).unwrap_or_default(),
         }
     }
@@ -72,9 +69,7 @@ pub enum CliError {
     #[error("{0}")]
     Usage(#[from] clap::Error),
     /// A variable is wrong.
-    #[error(
-        "Failed to process environment variable options: {variable}: invalid value {value:?}: {reason}"
-    )]
+    #[error("Failed to process environment variable options: {variable}: invalid value {value:?}: {reason}")]
     Variable {
         /// Its name.
         variable: &'static str,
@@ -114,28 +109,21 @@ impl Env {
     pub fn of_process() -> Self {
         let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
         Self {
-            variables: std::env::vars_os()
-                .map(|(name, value)| (text(name), text(value)))
-                .collect(),
+            variables: std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect(),
             mounted_namespace: std::fs::read_to_string(NAMESPACE_FILE).ok(),
         }
     }
 
     /// The value of a variable. One that is empty is not set: that is what a chart value left blank ends up as.
     fn get(&self, name: &str) -> Option<&str> {
-        self.variables
-            .get(name)
-            .map(String::as_str)
-            .filter(|value| !value.is_empty())
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 }
 
 /// The arguments of this process.
 #[must_use]
 pub fn args() -> Vec<String> {
-    std::env::args_os()
-        .map(|arg| arg.to_string_lossy().into_owned())
-        .collect()
+    std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect()
 }
 
 #[derive(Debug, Subcommand)]
@@ -167,10 +155,7 @@ pub fn parse(args: &[String], env: &Env) -> Result<Invocation, CliError> {
         Err(error) => return Err(error.into()),
     };
     if matches.get_one::<bool>("version") == Some(&true) {
-        return Ok(Invocation::Version(output(
-            matches.get_one::<String>("output"),
-            env,
-        )?));
+        return Ok(Invocation::Version(output(matches.get_one::<String>("output"), env)?));
     }
     let command = match matches.subcommand_name() {
         Some(_) => Command::from_arg_matches(&matches)?,
@@ -185,7 +170,9 @@ pub fn parse(args: &[String], env: &Env) -> Result<Invocation, CliError> {
 
 fn command() -> clap::Command {
     let command = clap::Command::new("vault-secrets-operator")
-        .about("Keeps Kubernetes Secrets equal to what Vault or OpenBao holds, and restarts the workloads that use them")
+        .about(
+            "Keeps Kubernetes Secrets equal to what Vault or OpenBao holds, and restarts the workloads that use them",
+        )
         .args_override_self(true)
         .arg(switch(
             Arg::new("version").long("version").value_parser(values::boolean).help("Say which build this is, and exit"),
@@ -198,9 +185,7 @@ fn command() -> clap::Command {
         )
         .args(FLAGS.iter().map(arg));
     Command::augment_subcommands(command)
-        .mut_subcommand("run", |run| {
-            run.args_override_self(true).args(FLAGS.iter().map(arg))
-        })
+        .mut_subcommand("run", |run| run.args_override_self(true).args(FLAGS.iter().map(arg)))
         .disable_help_subcommand(true)
 }
 
@@ -212,33 +197,18 @@ fn arg(flag: &'static Flag) -> Arg {
     if !flag.default.is_empty() {
         help += &format!(" [default: {}]", flag.default);
     }
-    let check =
-        move |text: &str| (flag.apply)(&mut Settings::default(), text).map(|()| text.to_owned());
-    let arg = Arg::new(flag.name)
-        .long(flag.name)
-        .help(help)
-        .value_parser(check);
-    if flag.is_switch() {
-        switch(arg)
-    } else {
-        arg.value_name(flag.value)
-    }
+    let check = move |text: &str| (flag.apply)(&mut Settings::default(), text).map(|()| text.to_owned());
+    let arg = Arg::new(flag.name).long(flag.name).help(help).value_parser(check);
+    if flag.is_switch() { switch(arg) } else { arg.value_name(flag.value) }
 }
 
 /// A switch can be turned off only with `=`, since what follows it is not its value.
 fn switch(arg: Arg) -> Arg {
-    arg.num_args(0..=1)
-        .require_equals(true)
-        .default_missing_value("true")
-        .value_name("BOOL")
+    arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("BOOL")
 }
 
 fn output(flag: Option<&String>, env: &Env) -> Result<Output, CliError> {
-    match env
-        .get(OUTPUT_VARIABLE)
-        .or(flag.map(String::as_str))
-        .unwrap_or_default()
-    {
+    match env.get(OUTPUT_VARIABLE).or(flag.map(String::as_str)).unwrap_or_default() {
         "" => Ok(Output::Text),
         "yaml" => Ok(Output::Yaml),
         "json" => Ok(Output::Json),
@@ -253,10 +223,7 @@ fn settings(matches: &ArgMatches, env: &Env) -> Result<Settings, CliError> {
             env.mounted_namespace.as_deref(),
             env.get("OPERATOR_NAMESPACE"),
         ),
-        pod: Pod {
-            name: owned("OPERATOR_POD_NAME"),
-            uid: owned("OPERATOR_POD_UID"),
-        },
+        pod: Pod { name: owned("OPERATOR_POD_NAME"), uid: owned("OPERATOR_POD_UID") },
         ..Settings::default()
     };
     let given = [Some(matches), matches.subcommand().map(|(_, run)| run)];
@@ -274,19 +241,12 @@ fn settings(matches: &ArgMatches, env: &Env) -> Result<Settings, CliError> {
         {
             from_env(name, "true", &mut settings)?;
         }
-        for text in given
-            .iter()
-            .flatten()
-            .filter_map(|m| m.get_one::<String>(flag.name))
-        {
+        for text in given.iter().flatten().filter_map(|m| m.get_one::<String>(flag.name)) {
             // Clap has called the same function already, so this does not fail.
             (flag.apply)(&mut settings, text)
                 .map_err(|reason| command().error(clap::error::ErrorKind::InvalidValue, reason))?;
         }
-        match (
-            flag.variable,
-            flag.variable.name().and_then(|name| env.get(name)),
-        ) {
+        match (flag.variable, flag.variable.name().and_then(|name| env.get(name))) {
             (Variable::Wins(name), Some(text)) => from_env(name, text, &mut settings)?,
             (Variable::WinsUnlessZero(name), Some(text)) if !values::is_zero(text) => {
                 from_env(name, text, &mut settings)?;

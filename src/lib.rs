@@ -4,6 +4,8 @@
 //! Dependencies between the modules point one way, which `tests/architecture.rs` holds:
 //! `api` <- `render`, `resolve`, `schedule` (pure: no I/O) <- `vault`, `cluster` <- `sync` <- `controllers` <- `operator`.
 
+#![warn(clippy::expect_used, clippy::unwrap_used)]
+
 pub mod api;
 pub mod cli;
 pub mod cluster;

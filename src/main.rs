@@ -1,5 +1,7 @@
 //! The program: reads its command line and environment, does what they say, and tells by its exit code how it went.
 
+#![warn(clippy::expect_used, clippy::unwrap_used)]
+
 use std::process::ExitCode;
 
 use vso::cli::{self, Invocation};

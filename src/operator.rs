@@ -99,7 +99,10 @@ async fn wait_for(watches: &[Arc<WatchHealth>], stop: &CancellationToken) -> boo
     while watches.iter().any(|w| !w.synced()) {
         if said.elapsed() > Duration::from_secs(10) {
             said = Instant::now();
-            tracing::warn!(waiting_for = missing(watches).join(", "), "not all objects are listed yet; are the CRDs and the roles installed?");
+            tracing::warn!(
+                waiting_for = missing(watches).join(", "),
+                "not all objects are listed yet; are the CRDs and the roles installed?"
+            );
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(20)) => {}

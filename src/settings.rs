@@ -93,10 +93,7 @@ impl Default for Settings {
             watch_namespaces: BTreeSet::new(),
             max_concurrent_reconciles: 100,
             session_limit: 10_000,
-            global: GlobalOptions {
-                exclude_raw: false,
-                allow_default_globals: true,
-            },
+            global: GlobalOptions { exclude_raw: false, allow_default_globals: true },
             backoff: Policy::default(),
             kube: KubeSettings::default(),
             log: LogSettings::PRODUCTION,
@@ -106,15 +103,9 @@ impl Default for Settings {
 
 impl LogSettings {
     /// For machines.
-    pub const PRODUCTION: Self = Self {
-        level: tracing::Level::INFO,
-        encoder: LogEncoder::Json,
-    };
+    pub const PRODUCTION: Self = Self { level: tracing::Level::INFO, encoder: LogEncoder::Json };
     /// For people at a terminal.
-    pub const DEVELOPMENT: Self = Self {
-        level: tracing::Level::DEBUG,
-        encoder: LogEncoder::Console,
-    };
+    pub const DEVELOPMENT: Self = Self { level: tracing::Level::DEBUG, encoder: LogEncoder::Console };
 }
 
 impl Settings {
@@ -123,11 +114,7 @@ impl Settings {
     #[must_use]
     pub fn operator_namespace(mounted: Option<&str>, variable: Option<&str>) -> String {
         let name = mounted.or(variable).unwrap_or_default().trim();
-        if name.is_empty() {
-            "default".to_owned()
-        } else {
-            name.to_owned()
-        }
+        if name.is_empty() { "default".to_owned() } else { name.to_owned() }
     }
 }
 
@@ -153,24 +140,15 @@ impl BindAddress {
         if text.is_empty() || text == "0" {
             return Ok(None);
         }
-        let wrong = |what: &str| {
-            format!("{what}; expected an address such as :8080 or 127.0.0.1:8080, or 0 for off")
-        };
-        let (host, port) = text
-            .rsplit_once(':')
-            .ok_or_else(|| wrong("the port is missing"))?;
-        let port = port
-            .parse()
-            .map_err(|_| wrong("the port is not a number from 0 to 65535"))?;
+        let wrong = |what: &str| format!("{what}; expected an address such as :8080 or 127.0.0.1:8080, or 0 for off");
+        let (host, port) = text.rsplit_once(':').ok_or_else(|| wrong("the port is missing"))?;
+        let port = port.parse().map_err(|_| wrong("the port is not a number from 0 to 65535"))?;
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
         if bare.is_none() && host.contains(':') {
             return Err(wrong("an IPv6 address has to be in brackets"));
         }
         let host = bare.unwrap_or(host);
-        Ok(Some(Self {
-            host: (!host.is_empty()).then(|| host.to_owned()),
-            port,
-        }))
+        Ok(Some(Self { host: (!host.is_empty()).then(|| host.to_owned()), port }))
     }
 
     /// The port.
@@ -210,14 +188,8 @@ mod tests {
             ("[::1]:0", Some("::1"), 0),
             ("localhost:65535", Some("localhost"), 65535),
         ] {
-            let expected = BindAddress {
-                host: host.map(str::to_owned),
-                port,
-            };
-            assert_eq!(
-                BindAddress::parse(text).as_ref(),
-                Ok(&Some(expected.clone()))
-            );
+            let expected = BindAddress { host: host.map(str::to_owned), port };
+            assert_eq!(BindAddress::parse(text).as_ref(), Ok(&Some(expected.clone())));
             assert_eq!(expected.to_string(), text);
         }
         for off in ["", "0"] {
@@ -230,10 +202,7 @@ mod tests {
 
     #[test]
     fn all_addresses_need_no_ipv6() {
-        assert_eq!(
-            BindAddress::any(1).candidates(),
-            [("::", 1), ("0.0.0.0", 1)]
-        );
+        assert_eq!(BindAddress::any(1).candidates(), [("::", 1), ("0.0.0.0", 1)]);
     }
 
     #[test]

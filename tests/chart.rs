@@ -37,12 +37,7 @@ fn run(tool: Tool, arguments: impl IntoIterator<Item: AsRef<OsStr>>) -> Result<S
         .output()?;
     if !output.status.success() {
         let (out, err) = (&output.stdout, &output.stderr);
-        return Err(format!(
-            "{}{}",
-            String::from_utf8_lossy(out),
-            String::from_utf8_lossy(err)
-        )
-        .into());
+        return Err(format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err)).into());
     }
     Ok(String::from_utf8(output.stdout)?)
 }
@@ -64,15 +59,9 @@ fn the_copies_of_the_crds_are_current() -> Result {
     assert!(!generated.is_empty(), "crds/ is empty");
     for dir in [&format!("{CHART}/crds"), "config/crd/bases"] {
         let copies = files(dir)?;
-        assert!(
-            copies.keys().eq(generated.keys()),
-            "{dir} has other files than crds/: cp crds/*.yaml {dir}/"
-        );
+        assert!(copies.keys().eq(generated.keys()), "{dir} has other files than crds/: cp crds/*.yaml {dir}/");
         for (name, text) in &generated {
-            assert!(
-                copies.get(name) == Some(text),
-                "{dir}/{name} is not current: cp crds/*.yaml {dir}/"
-            );
+            assert!(copies.get(name) == Some(text), "{dir}/{name} is not current: cp crds/*.yaml {dir}/");
         }
     }
     Ok(())
@@ -82,10 +71,7 @@ fn the_copies_of_the_crds_are_current() -> Result {
 fn the_kustomize_base_lists_every_crd() -> Result {
     let list = fs::read_to_string(path("config/crd/kustomization.yaml"))?;
     for name in files("crds")?.keys() {
-        assert!(
-            list.contains(&format!("  - bases/{name}\n")),
-            "{name} is missing in config/crd/kustomization.yaml"
-        );
+        assert!(list.contains(&format!("  - bases/{name}\n")), "{name} is missing in config/crd/kustomization.yaml");
     }
     Ok(())
 }
@@ -94,23 +80,11 @@ fn the_kustomize_base_lists_every_crd() -> Result {
 fn versions_are_those_of_the_package() -> Result {
     let version = env!("CARGO_PKG_VERSION");
     for (file, line) in [
-        (
-            "charts/vault-secrets-operator/Chart.yaml",
-            format!("\nversion: {version}\n"),
-        ),
-        (
-            "charts/vault-secrets-operator/Chart.yaml",
-            format!("\nappVersion: \"{version}\"\n"),
-        ),
-        (
-            "config/manager/manager.yaml",
-            format!("image: localhost/vault-secrets-operator:{version}\n"),
-        ),
+        ("charts/vault-secrets-operator/Chart.yaml", format!("\nversion: {version}\n")),
+        ("charts/vault-secrets-operator/Chart.yaml", format!("\nappVersion: \"{version}\"\n")),
+        ("config/manager/manager.yaml", format!("image: localhost/vault-secrets-operator:{version}\n")),
     ] {
-        assert!(
-            fs::read_to_string(path(file))?.contains(&line),
-            "{file} lacks {line:?}"
-        );
+        assert!(fs::read_to_string(path(file))?.contains(&line), "{file} lacks {line:?}");
     }
     Ok(())
 }
@@ -122,8 +96,7 @@ fn every_values_file_passes_helm_lint_and_renders() -> Result {
     assert!(!values.is_empty());
     for name in values.keys() {
         let values = format!("--values={CHART}/ci/{name}");
-        run(Tool::Helm, ["lint", "--strict", CHART, &values])
-            .map_err(|e| format!("{name}: {e}"))?;
+        run(Tool::Helm, ["lint", "--strict", CHART, &values]).map_err(|e| format!("{name}: {e}"))?;
         let rendered = template(&[&values]).map_err(|e| format!("{name}: {e}"))?;
         assert!(!rendered.contains(": null"), "{name} renders a null");
     }
@@ -133,28 +106,13 @@ fn every_values_file_passes_helm_lint_and_renders() -> Result {
 #[test]
 fn values_that_cannot_work_are_refused_with_a_reason() -> Result {
     for (values, reason) in [
-        (
-            "controller.rbac.scope=all",
-            "must be \"cluster\" or \"namespaces\"",
-        ),
-        (
-            "controller.rbac.scope=namespaces",
-            "controller.manager.watchNamespaces",
-        ),
-        (
-            "defaultVaultConnection.enabled=true",
-            "defaultVaultConnection.address",
-        ),
-        (
-            "controller.replicas=2,controller.podDisruptionBudget.enabled=true",
-            "maxUnavailable or minAvailable",
-        ),
+        ("controller.rbac.scope=all", "must be \"cluster\" or \"namespaces\""),
+        ("controller.rbac.scope=namespaces", "controller.manager.watchNamespaces"),
+        ("defaultVaultConnection.enabled=true", "defaultVaultConnection.address"),
+        ("controller.replicas=2,controller.podDisruptionBudget.enabled=true", "maxUnavailable or minAvailable"),
     ] {
         let error = template(&["--set", values]).err().map(|e| e.to_string());
-        assert!(
-            error.as_ref().is_some_and(|e| e.contains(reason)),
-            "{values}: {error:?}"
-        );
+        assert!(error.as_ref().is_some_and(|e| e.contains(reason)), "{values}: {error:?}");
     }
     Ok(())
 }
@@ -163,11 +121,8 @@ fn values_that_cannot_work_are_refused_with_a_reason() -> Result {
 #[test]
 fn arguments_keep_their_order() -> Result {
     let rendered = template(&["--show-only=templates/deployment.yaml"])?;
-    let arguments: Vec<&str> = tail(&rendered, "args:")
-        .lines()
-        .skip(1)
-        .map_while(|line| line.trim().strip_prefix("- "))
-        .collect();
+    let arguments: Vec<&str> =
+        tail(&rendered, "args:").lines().skip(1).map_while(|line| line.trim().strip_prefix("- ")).collect();
     let expected = [
         "--health-probe-bind-address=:8081",
         "--metrics-bind-address=:8080",
@@ -191,15 +146,9 @@ fn arguments_keep_their_order() -> Result {
 fn namespaced_scope_gives_no_right_on_the_cluster() -> Result {
     let rendered = template(&["--values=charts/vault-secrets-operator/ci/namespaces-values.yaml"])?;
     assert!(rendered.contains("--watch-namespaces=team-a,team-b\n"));
-    assert!(
-        !rendered.contains("kind: ClusterRole"),
-        "a cluster-wide right"
-    );
+    assert!(!rendered.contains("kind: ClusterRole"), "a cluster-wide right");
     for namespace in ["team-a", "team-b", "vso-system"] {
-        assert!(
-            rendered.contains(&format!("namespace: {namespace}\n")),
-            "nothing in {namespace}"
-        );
+        assert!(rendered.contains(&format!("namespace: {namespace}\n")), "nothing in {namespace}");
     }
     Ok(())
 }
@@ -207,22 +156,13 @@ fn namespaced_scope_gives_no_right_on_the_cluster() -> Result {
 #[test]
 fn the_kustomize_base_renders_with_the_rights_of_the_chart() -> Result {
     let rendered = run(Tool::Kubectl, ["kustomize", "config/default"])?;
-    assert!(
-        !rendered.contains("namespace: system\n"),
-        "a namespace was not replaced"
-    );
-    for (ours, theirs) in [
-        ("role.yaml", "role.yaml"),
-        ("leader_election_role.yaml", "leader-election-rbac.yaml"),
-    ] {
+    assert!(!rendered.contains("namespace: system\n"), "a namespace was not replaced");
+    for (ours, theirs) in [("role.yaml", "role.yaml"), ("leader_election_role.yaml", "leader-election-rbac.yaml")] {
         let base = fs::read_to_string(path("config/rbac").join(ours))?;
         let chart = template(&[&format!("--show-only=templates/{theirs}")])?;
         let rules = tail(&base, "\nrules:");
         assert!(!rules.is_empty());
-        assert!(
-            tail(&chart, "\nrules:").starts_with(rules),
-            "config/rbac/{ours} differs from templates/{theirs}"
-        );
+        assert!(tail(&chart, "\nrules:").starts_with(rules), "config/rbac/{ours} differs from templates/{theirs}");
     }
     Ok(())
 }

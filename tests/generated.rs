@@ -25,10 +25,7 @@ fn stored(dir: &Path) -> BTreeMap<String, String> {
 
 #[test]
 fn crds_are_current() {
-    let made: BTreeMap<_, _> = crd::all()
-        .iter()
-        .map(|crd| (crd::file_name(crd), crd::yaml(crd).unwrap()))
-        .collect();
+    let made: BTreeMap<_, _> = crd::all().iter().map(|crd| (crd::file_name(crd), crd::yaml(crd).unwrap())).collect();
     // The chart has its own copies, since helm takes definitions from nowhere else.
     for dir in ["crds", "charts/vault-secrets-operator/crds"] {
         let path = root().join(dir);
@@ -41,14 +38,8 @@ fn crds_are_current() {
         assert_eq!(names(&stored), names(&made), "files in {dir}; {regenerate}");
         for (name, content) in &made {
             if &stored[name] != content {
-                let line = stored[name]
-                    .lines()
-                    .zip(content.lines())
-                    .position(|(a, b)| a != b);
-                panic!(
-                    "{dir}/{name} is not current, from line {:?}; {regenerate}",
-                    line.map(|n| n + 1)
-                );
+                let line = stored[name].lines().zip(content.lines()).position(|(a, b)| a != b);
+                panic!("{dir}/{name} is not current, from line {:?}; {regenerate}", line.map(|n| n + 1));
             }
         }
     }

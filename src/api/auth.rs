@@ -8,15 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth_methods::{
-    VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt,
-    VaultAuthConfigKubernetes,
+    VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt, VaultAuthConfigKubernetes,
 };
 use super::common::{conditions, conditions_schema, non_empty};
 
 /// A login method, its settings, and who may use them.
-#[derive(
-    CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq,
-)]
+#[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[kube(
     group = "secrets.hashicorp.com",
     version = "v1beta1",
@@ -33,19 +30,13 @@ use super::common::{conditions, conditions_schema, non_empty};
 pub struct VaultAuthSpec {
     /// VaultConnection to log in to, as `name` (in the namespace of this object) or `namespace/name`. The one named
     /// `default` in the operator's namespace when unset.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub vault_connection_ref: Option<String>,
     /// VaultAuthGlobal that supplies what is not set here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vault_auth_global_ref: Option<VaultAuthGlobalRef>,
     /// Vault namespace to log in to.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Kubernetes namespaces whose objects may use this login. The own namespace always may; the single entry `*`
     /// stands for all. The VaultAuth named `default` in the operator's namespace is open to all when the list is empty.
@@ -55,10 +46,7 @@ pub struct VaultAuthSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<AuthMethod>,
     /// Path of the auth mount, without the leading `auth/`.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub mount: Option<String>,
     /// More parameters to send with the login.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -88,9 +76,7 @@ pub struct VaultAuthSpec {
 }
 
 /// The login methods.
-#[derive(
-    Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord,
-)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[schemars(description = "")] // else it replaces that of an optional member
 pub enum AuthMethod {
     /// A token of a Kubernetes service account, checked by Vault against the API server.
@@ -140,17 +126,11 @@ impl std::fmt::Display for AuthMethod {
 #[schemars(!default)]
 pub struct VaultAuthGlobalRef {
     /// Name of the VaultAuthGlobal.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^([a-z0-9.-]{1,253})$"))]
     pub name: Option<String>,
     /// Namespace of the VaultAuthGlobal, this object's own when unset.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^([a-z0-9-]{1,63})$"))]
     pub namespace: Option<String>,
     /// How to combine maps that both objects have.
@@ -214,23 +194,13 @@ pub struct VaultAuthStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid: Option<bool>,
     /// What is wrong with them.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Hash of the settings after the merge with the VaultAuthGlobal (BLAKE2b-256, hexadecimal).
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub spec_hash: Option<String>,
     /// Conditions of the login.
-    #[serde(
-        default,
-        deserialize_with = "conditions",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "conditions", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
 }

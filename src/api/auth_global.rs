@@ -8,15 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::AuthMethod;
 use super::auth_methods::{
-    VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt,
-    VaultAuthConfigKubernetes,
+    VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt, VaultAuthConfigKubernetes,
 };
 use super::common::non_empty;
 
 /// Defaults for the VaultAuths that refer to this object.
-#[derive(
-    CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq,
-)]
+#[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[kube(
     group = "secrets.hashicorp.com",
     version = "v1beta1",
@@ -37,25 +34,16 @@ pub struct VaultAuthGlobalSpec {
     pub allowed_namespaces: Vec<String>,
     /// VaultConnection for VaultAuths that name none, as `name` (in the namespace of the VaultAuth) or
     /// `namespace/name`.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub vault_connection_ref: Option<String>,
     /// Vault namespace for VaultAuths that name none.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub default_vault_namespace: Option<String>,
     /// Login method for VaultAuths that name none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_auth_method: Option<AuthMethod>,
     /// Auth mount for VaultAuths that name none.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub default_mount: Option<String>,
     /// Parameters to send with the login, whatever the method.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -89,16 +77,10 @@ pub struct MethodDefaults<C: Default> {
     #[serde(flatten)]
     pub config: C,
     /// Vault namespace to log in to with this method.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Path of this method's auth mount, without the leading `auth/`.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub mount: Option<String>,
     /// More parameters to send with this method's login.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -37,11 +37,7 @@ pub struct Destination {
     pub annotations: BTreeMap<String, String>,
     /// Type of the Secret, Opaque when unset. Needs `create`. Service account tokens are refused: Kubernetes would
     /// put a credential into such a Secret by itself.
-    #[serde(
-        rename = "type",
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "type", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = [{
         "rule": "self != 'kubernetes.io/service-account-token'",
         "message": "type kubernetes.io/service-account-token is not allowed: Kubernetes puts a credential of its own into such a Secret",
@@ -82,10 +78,7 @@ pub struct TransformationRef {
     /// Name of the SecretTransformation.
     pub name: String,
     /// Namespace of the SecretTransformation, this object's own when unset.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Use only these templates of it. All of them when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -106,10 +99,7 @@ pub struct TemplateRef {
     /// Key of the template in the `templates` of the SecretTransformation.
     pub name: String,
     /// Key to fill in the Secret, instead of `name`.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub key_override: Option<String>,
 }
 
@@ -119,10 +109,7 @@ pub struct TemplateRef {
 #[schemars(!default)]
 pub struct Template {
     /// Name by which other templates can call this one. Must be unique among all templates of an object.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Text of the template.
     pub text: String,
@@ -134,19 +121,14 @@ pub struct Template {
 #[schemars(!default)]
 pub struct SourceTemplate {
     /// Name by which templates can call this one.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Text of the template.
     pub text: String,
 }
 
 /// A workload to restart when the content of the destination changes, in the namespace of the object.
-#[derive(
-    Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord,
-)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(!default)]
 pub struct RolloutRestartTarget {
@@ -157,9 +139,7 @@ pub struct RolloutRestartTarget {
 }
 
 /// The kinds of workload that can be restarted.
-#[derive(
-    Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord,
-)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[schemars(description = "")] // else it replaces that of an optional member
 pub enum RestartKind {
     /// `apps/v1` Deployment.
@@ -218,16 +198,10 @@ pub struct SyncConfig {
 #[schemars(!default)]
 pub struct VaultClientMeta {
     /// Cache key of the client.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub cache_key: Option<String>,
     /// Identity of the client, derived from the accessor of its token.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
 }
 
@@ -239,10 +213,7 @@ pub(crate) fn non_empty<'de, D: Deserializer<'de>>(de: D) -> Result<Option<Strin
 /// Reads `status.conditions`, without those that are not what Kubernetes calls a condition.
 pub(crate) fn conditions<'de, D: Deserializer<'de>>(de: D) -> Result<Vec<Condition>, D::Error> {
     let items = Vec::<serde_json::Value>::deserialize(de)?;
-    Ok(items
-        .into_iter()
-        .filter_map(|item| serde_json::from_value(item).ok())
-        .collect())
+    Ok(items.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect())
 }
 
 /// For `skip_serializing_if`: true for a value that carries nothing.

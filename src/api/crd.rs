@@ -9,8 +9,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceColumnDefinition, CustomResourceDefinition, JSON, JSONSchemaProps,
-    JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceColumnDefinition, CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
+    JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
 use serde::{Serialize, Serializer};
@@ -78,11 +78,7 @@ fn finish(mut crd: CustomResourceDefinition, columns: &[&str]) -> CustomResource
         if !columns.is_empty() {
             version.additional_printer_columns = Some(printer_columns(columns));
         }
-        if let Some(schema) = version
-            .schema
-            .as_mut()
-            .and_then(|s| s.open_api_v3_schema.as_mut())
-        {
+        if let Some(schema) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) {
             clean(schema);
             finish_root(schema);
         }
@@ -95,11 +91,7 @@ fn finish_root(schema: &mut JSONSchemaProps) {
     schema.required = None;
     let properties = schema.properties.get_or_insert_default();
     for (name, type_, description) in [
-        (
-            "apiVersion",
-            "string",
-            Some("Group and version of this object's schema."),
-        ),
+        ("apiVersion", "string", Some("Group and version of this object's schema.")),
         ("kind", "string", Some("Kind of this object, in CamelCase.")),
         ("metadata", "object", None),
     ] {
@@ -120,10 +112,8 @@ fn clean(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     schema.title = None;
     // A doc comment breaks lines where the source does; the YAML breaks them where it likes.
-    schema.description = schema
-        .description
-        .as_deref()
-        .map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    schema.description =
+        schema.description.as_deref().map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
     if let Some(choices) = choices(schema) {
         schema.any_of = None;
         schema.type_ = Some("string".to_owned());

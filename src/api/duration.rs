@@ -58,9 +58,7 @@ impl GoDuration {
         let mut total: u64 = 0;
         while !rest.is_empty() {
             let (digits, after_whole) = split_digits(rest);
-            let whole = whole_value(digits)
-                .filter(|v| *v <= LIMIT)
-                .ok_or_else(invalid)?;
+            let whole = whole_value(digits).filter(|v| *v <= LIMIT).ok_or_else(invalid)?;
             let (fraction, after_number) = match after_whole.strip_prefix('.') {
                 Some(after_point) => split_digits(after_point),
                 None => ("", after_whole),
@@ -68,17 +66,13 @@ impl GoDuration {
             if digits.is_empty() && fraction.is_empty() {
                 return Err(invalid());
             }
-            let end = after_number
-                .find(|c: char| c == '.' || c.is_ascii_digit())
-                .unwrap_or(after_number.len());
+            let end = after_number.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(after_number.len());
             let (unit, after_unit) = after_number.split_at(end);
             if unit.is_empty() {
                 return Err(ParseDurationError::MissingUnit(text.to_owned()));
             }
-            let scale = unit_nanos(unit).ok_or_else(|| ParseDurationError::UnknownUnit {
-                unit: unit.to_owned(),
-                text: text.to_owned(),
-            })?;
+            let scale = unit_nanos(unit)
+                .ok_or_else(|| ParseDurationError::UnknownUnit { unit: unit.to_owned(), text: text.to_owned() })?;
             total = whole
                 .checked_mul(scale)
                 .and_then(|nanos| nanos.checked_add(fraction_nanos(fraction, scale)))
@@ -87,11 +81,7 @@ impl GoDuration {
                 .ok_or_else(invalid)?;
             rest = after_unit;
         }
-        let nanos = if negative {
-            0i64.checked_sub_unsigned(total)
-        } else {
-            i64::try_from(total).ok()
-        };
+        let nanos = if negative { 0i64.checked_sub_unsigned(total) } else { i64::try_from(total).ok() };
         nanos.map(Self).ok_or_else(invalid)
     }
 
@@ -150,9 +140,7 @@ fn write_decimal(f: &mut fmt::Formatter<'_>, value: u64, unit: u64, name: &str) 
 }
 
 fn split_digits(text: &str) -> (&str, &str) {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text.split_at(end)
 }
 
@@ -171,11 +159,7 @@ fn unit_nanos(unit: &str) -> Option<u64> {
 
 /// `None` if it does not fit. No digits are zero, as in `.5s`.
 fn whole_value(digits: &str) -> Option<u64> {
-    if digits.is_empty() {
-        Some(0)
-    } else {
-        digits.parse().ok()
-    }
+    if digits.is_empty() { Some(0) } else { digits.parse().ok() }
 }
 
 /// Nanoseconds of `0.<digits>` units, rounded down through a float as Go does it. Digits past what 63 bits hold are
@@ -184,10 +168,7 @@ fn fraction_nanos(digits: &str, unit: u64) -> u64 {
     let mut value: u64 = 0;
     let mut scale = 1.0_f64;
     for digit in digits.bytes() {
-        let next = value
-            .checked_mul(10)
-            .and_then(|v| v.checked_add(u64::from(digit - b'0')))
-            .filter(|v| *v <= 1 << 63);
+        let next = value.checked_mul(10).and_then(|v| v.checked_add(u64::from(digit - b'0'))).filter(|v| *v <= 1 << 63);
         let Some(next) = next else { break };
         value = next;
         scale *= 10.0;

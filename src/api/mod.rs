@@ -21,28 +21,21 @@ pub mod static_secret;
 pub mod transformation;
 
 pub use auth::{
-    AuthMethod, MergeRule, MergeStrategy, StorageEncryption, VaultAuth, VaultAuthGlobalRef,
-    VaultAuthSpec, VaultAuthStatus,
+    AuthMethod, MergeRule, MergeStrategy, StorageEncryption, VaultAuth, VaultAuthGlobalRef, VaultAuthSpec,
+    VaultAuthStatus,
 };
-pub use auth_global::{
-    MethodDefaults, VaultAuthGlobal, VaultAuthGlobalSpec, VaultAuthGlobalStatus,
-};
+pub use auth_global::{MethodDefaults, VaultAuthGlobal, VaultAuthGlobalSpec, VaultAuthGlobalStatus};
 pub use auth_methods::{
-    VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt,
-    VaultAuthConfigKubernetes,
+    VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt, VaultAuthConfigKubernetes,
 };
 pub use common::{
-    Destination, GROUP, RestartKind, RolloutRestartTarget, SourceTemplate, SyncConfig, Template,
-    TemplateRef, Transformation, TransformationRef, VERSION, VaultClientMeta,
+    Destination, GROUP, RestartKind, RolloutRestartTarget, SourceTemplate, SyncConfig, Template, TemplateRef,
+    Transformation, TransformationRef, VERSION, VaultClientMeta,
 };
 pub use connection::{VaultConnection, VaultConnectionSpec, VaultConnectionStatus};
 pub use duration::GoDuration;
-pub use static_secret::{
-    SecretEngine, VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus,
-};
-pub use transformation::{
-    SecretTransformation, SecretTransformationSpec, SecretTransformationStatus,
-};
+pub use static_secret::{SecretEngine, VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus};
+pub use transformation::{SecretTransformation, SecretTransformationSpec, SecretTransformationStatus};
 
 #[cfg(test)]
 mod tests;

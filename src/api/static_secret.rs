@@ -6,14 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{
-    DURATION_PATTERN, Destination, RolloutRestartTarget, SyncConfig, VaultClientMeta, conditions,
-    conditions_schema, is_default, non_empty,
+    DURATION_PATTERN, Destination, RolloutRestartTarget, SyncConfig, VaultClientMeta, conditions, conditions_schema,
+    is_default, non_empty,
 };
 
 /// The source in Vault, the destination in Kubernetes, and how often to compare them.
-#[derive(
-    CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq,
-)]
+#[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[kube(
     group = "secrets.hashicorp.com",
     version = "v1beta1",
@@ -30,16 +28,10 @@ use super::common::{
 pub struct VaultStaticSecretSpec {
     /// VaultAuth to log in with, as `name` (in the namespace of this object) or `namespace/name`. The one named
     /// `default` in the operator's namespace when unset.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub vault_auth_ref: Option<String>,
     /// Vault namespace of the secret, that of the login when unset.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Path of the KV mount.
     pub mount: String,
@@ -54,10 +46,7 @@ pub struct VaultStaticSecretSpec {
     pub version: Option<i64>,
     /// How often to compare with Vault, such as `30s`. Some time is taken off at random, up to a fifth, so that
     /// objects do not fall due together. Once a minute when unset, or not at all if `hmacSecretData` is off.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = DURATION_PATTERN))]
     pub refresh_after: Option<String>,
     /// Keep a keyed digest of the data in the status, and write the Secret only when it changed on either side.
@@ -80,9 +69,7 @@ fn version_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 /// The versions of Vault's KV engine.
-#[derive(
-    Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord,
-)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[schemars(description = "")] // else it replaces that of an optional member
 pub enum SecretEngine {
     /// KV without versions.
@@ -128,21 +115,13 @@ pub struct VaultStaticSecretStatus {
     /// The metadata.generation that was last synced.
     pub last_generation: i64,
     /// Keyed digest (HMAC-SHA256, base64) of the data that was last written.
-    #[serde(
-        rename = "secretMAC",
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "secretMAC", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub secret_mac: Option<String>,
     /// The Vault client that was used.
     #[serde(default, skip_serializing_if = "is_default")]
     pub vault_client_meta: VaultClientMeta,
     /// Conditions of the sync.
-    #[serde(
-        default,
-        deserialize_with = "conditions",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "conditions", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
 }

@@ -11,30 +11,12 @@ fn read<T: DeserializeOwned>(value: Value) -> T {
 #[test]
 fn an_object_without_spec_is_read() {
     let bare = json!({ "metadata": { "name": "a", "namespace": "b" } });
-    assert_eq!(
-        read::<VaultConnection>(bare.clone()).spec,
-        VaultConnectionSpec::default()
-    );
-    assert_eq!(
-        read::<VaultAuth>(bare.clone()).spec,
-        VaultAuthSpec::default()
-    );
-    assert_eq!(
-        read::<VaultAuthGlobal>(bare.clone()).spec,
-        VaultAuthGlobalSpec::default()
-    );
-    assert_eq!(
-        read::<VaultStaticSecret>(bare.clone()).spec,
-        VaultStaticSecretSpec::default()
-    );
-    assert_eq!(
-        read::<SecretTransformation>(bare.clone()).spec,
-        SecretTransformationSpec::default()
-    );
-    assert_eq!(
-        read::<VaultStaticSecret>(bare).meta().name.as_deref(),
-        Some("a")
-    );
+    assert_eq!(read::<VaultConnection>(bare.clone()).spec, VaultConnectionSpec::default());
+    assert_eq!(read::<VaultAuth>(bare.clone()).spec, VaultAuthSpec::default());
+    assert_eq!(read::<VaultAuthGlobal>(bare.clone()).spec, VaultAuthGlobalSpec::default());
+    assert_eq!(read::<VaultStaticSecret>(bare.clone()).spec, VaultStaticSecretSpec::default());
+    assert_eq!(read::<SecretTransformation>(bare.clone()).spec, SecretTransformationSpec::default());
+    assert_eq!(read::<VaultStaticSecret>(bare).meta().name.as_deref(), Some("a"));
 }
 
 #[test]
@@ -54,14 +36,8 @@ fn what_another_version_stored_is_read() {
     }));
     assert_eq!(object.spec.kind, SecretEngine::Unknown("kv-v9".into()));
     assert_eq!(object.spec.kind.to_string(), "kv-v9");
-    assert_eq!(
-        object.spec.rollout_restart_targets[0].kind.as_str(),
-        "CronJob"
-    );
-    assert_eq!(
-        object.spec.rollout_restart_targets[1],
-        RolloutRestartTarget::default()
-    );
+    assert_eq!(object.spec.rollout_restart_targets[0].kind.as_str(), "CronJob");
+    assert_eq!(object.spec.rollout_restart_targets[1], RolloutRestartTarget::default());
     assert_eq!(object.spec.destination.name, "");
     assert_eq!(object.spec.refresh_after.as_deref(), Some("soon"));
     assert!(object.status.unwrap().conditions.is_empty());
@@ -79,10 +55,7 @@ fn what_another_version_stored_is_read() {
 fn known_values_are_known() {
     let read_kind = |text: &str| read::<RestartKind>(json!(text));
     for kind in ["Deployment", "DaemonSet", "StatefulSet", "argo.Rollout"] {
-        assert!(
-            !matches!(read_kind(kind), RestartKind::Unknown(_)),
-            "{kind}"
-        );
+        assert!(!matches!(read_kind(kind), RestartKind::Unknown(_)), "{kind}");
         assert_eq!(read_kind(kind).as_str(), kind);
         assert_eq!(serde_json::to_value(read_kind(kind)).unwrap(), json!(kind));
     }
@@ -95,16 +68,9 @@ fn known_values_are_known() {
     assert_eq!(read::<SecretEngine>(json!("kv-v1")), SecretEngine::KvV1);
     assert_eq!(read::<SecretEngine>(json!("kv-v2")), SecretEngine::KvV2);
     for engine in [SecretEngine::KvV1, SecretEngine::KvV2] {
-        assert_eq!(
-            serde_json::to_value(&engine).unwrap(),
-            json!(engine.as_str())
-        );
+        assert_eq!(serde_json::to_value(&engine).unwrap(), json!(engine.as_str()));
     }
-    for (text, rule) in [
-        ("union", MergeRule::Union),
-        ("replace", MergeRule::Replace),
-        ("none", MergeRule::None),
-    ] {
+    for (text, rule) in [("union", MergeRule::Union), ("replace", MergeRule::Replace), ("none", MergeRule::None)] {
         assert_eq!(read::<MergeRule>(json!(text)), rule);
     }
 }
@@ -114,10 +80,7 @@ fn empty_text_is_unset() {
     let spec: VaultStaticSecretSpec = read(json!({
         "vaultAuthRef": "", "namespace": "", "refreshAfter": "", "destination": { "name": "d", "type": "" },
     }));
-    assert_eq!(
-        (spec.vault_auth_ref, spec.namespace, spec.refresh_after),
-        (None, None, None)
-    );
+    assert_eq!((spec.vault_auth_ref, spec.namespace, spec.refresh_after), (None, None, None));
     assert_eq!(spec.destination.type_, None);
     let connection: VaultConnectionSpec = read(json!({ "caCertPath": "", "caCertSecretRef": "" }));
     assert_eq!(connection, VaultConnectionSpec::default());
@@ -125,22 +88,13 @@ fn empty_text_is_unset() {
 
 #[test]
 fn status_always_has_its_required_members() {
-    assert_eq!(
-        serde_json::to_value(VaultStaticSecretStatus::default()).unwrap(),
-        json!({ "lastGeneration": 0 })
-    );
-    assert_eq!(
-        serde_json::to_value(VaultConnectionStatus::default()).unwrap(),
-        json!({ "valid": false })
-    );
+    assert_eq!(serde_json::to_value(VaultStaticSecretStatus::default()).unwrap(), json!({ "lastGeneration": 0 }));
+    assert_eq!(serde_json::to_value(VaultConnectionStatus::default()).unwrap(), json!({ "valid": false }));
     assert_eq!(
         serde_json::to_value(SecretTransformationStatus::default()).unwrap(),
         json!({ "valid": false, "error": "" })
     );
-    assert_eq!(
-        serde_json::to_value(VaultAuthGlobalStatus::default()).unwrap(),
-        json!({ "valid": false, "error": "" })
-    );
+    assert_eq!(serde_json::to_value(VaultAuthGlobalStatus::default()).unwrap(), json!({ "valid": false, "error": "" }));
 }
 
 /// Every member of every kind under its name in the schema: what is read is what is written.
@@ -174,10 +128,7 @@ fn every_member_survives_reading_and_writing() {
             "conditions": conditions,
         },
     });
-    assert_eq!(
-        serde_json::to_value(read::<VaultStaticSecret>(secret.clone())).unwrap(),
-        secret
-    );
+    assert_eq!(serde_json::to_value(read::<VaultStaticSecret>(secret.clone())).unwrap(), secret);
 
     let connection = json!({
         "apiVersion": "secrets.hashicorp.com/v1beta1", "kind": "VaultConnection", "metadata": {},
@@ -187,10 +138,7 @@ fn every_member_survives_reading_and_writing() {
         },
         "status": { "valid": true, "conditions": conditions },
     });
-    assert_eq!(
-        serde_json::to_value(read::<VaultConnection>(connection.clone())).unwrap(),
-        connection
-    );
+    assert_eq!(serde_json::to_value(read::<VaultConnection>(connection.clone())).unwrap(), connection);
 
     let kubernetes = json!({ "role": "r", "serviceAccount": "sa", "audiences": ["a"], "tokenExpirationSeconds": 900 });
     let jwt = json!({
@@ -218,10 +166,7 @@ fn every_member_survives_reading_and_writing() {
         },
         "status": { "valid": true, "error": "e", "specHash": "00", "conditions": conditions },
     });
-    assert_eq!(
-        serde_json::to_value(read::<VaultAuth>(auth.clone())).unwrap(),
-        auth
-    );
+    assert_eq!(serde_json::to_value(read::<VaultAuth>(auth.clone())).unwrap(), auth);
 
     let with_defaults = |block: &Value| {
         let mut block = block.clone();
@@ -241,10 +186,7 @@ fn every_member_survives_reading_and_writing() {
         },
         "status": { "valid": true, "error": "e" },
     });
-    assert_eq!(
-        serde_json::to_value(read::<VaultAuthGlobal>(global.clone())).unwrap(),
-        global
-    );
+    assert_eq!(serde_json::to_value(read::<VaultAuthGlobal>(global.clone())).unwrap(), global);
 
     let transformation = json!({
         "apiVersion": "secrets.hashicorp.com/v1beta1", "kind": "SecretTransformation", "metadata": {},
@@ -254,8 +196,5 @@ fn every_member_survives_reading_and_writing() {
         },
         "status": { "valid": true, "error": "", "conditions": conditions },
     });
-    assert_eq!(
-        serde_json::to_value(read::<SecretTransformation>(transformation.clone())).unwrap(),
-        transformation
-    );
+    assert_eq!(serde_json::to_value(read::<SecretTransformation>(transformation.clone())).unwrap(), transformation);
 }

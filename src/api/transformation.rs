@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::common::{SourceTemplate, Template, conditions, conditions_schema};
 
 /// Templates and filters for the destinations that refer to this object.
-#[derive(
-    CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq,
-)]
+#[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[kube(
     group = "secrets.hashicorp.com",
     version = "v1beta1",
@@ -51,11 +49,7 @@ pub struct SecretTransformationStatus {
     /// What is wrong with those that do not.
     pub error: String,
     /// Conditions of the templates.
-    #[serde(
-        default,
-        deserialize_with = "conditions",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "conditions", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
 }

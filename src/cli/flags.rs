@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::values::{
-    boolean, duration, level, namespace_list, number, one_of, only, positive, ranged,
-};
+use super::values::{boolean, duration, level, namespace_list, number, one_of, only, positive, ranged};
 use crate::settings::{BindAddress, LogEncoder, LogSettings, Settings};
 
 /// One flag: everything there is to say about it.
@@ -108,9 +106,7 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "Whether Vault tokens outlive a restart of the operator. Only none so far",
         apply: |_, v| match v {
             "none" => Ok(()),
-            "direct-unencrypted" | "direct-encrypted" => {
-                Err("not supported yet; use none".to_owned())
-            }
+            "direct-unencrypted" | "direct-encrypted" => Err("not supported yet; use none".to_owned()),
             _ => Err("expected none, direct-unencrypted or direct-encrypted".to_owned()),
         },
     },
@@ -137,9 +133,7 @@ pub(super) const FLAGS: &[Flag] = &[
         variable: Wins("VSO_GLOBAL_VAULT_AUTH_OPTIONS"),
         help: "For all VaultAuths, separated by commas. allow-default-globals: a VaultAuth may use the VaultAuthGlobal \
                named default without naming it",
-        apply: |s, v| {
-            only(v, "allow-default-globals").map(|on| s.global.allow_default_globals = on)
-        },
+        apply: |s, v| only(v, "allow-default-globals").map(|on| s.global.allow_default_globals = on),
     },
     Flag {
         name: "backoff-initial-interval",
@@ -221,11 +215,7 @@ pub(super) const FLAGS: &[Flag] = &[
         variable: Switch("VSO_LOGGER_DEVELOPMENT_MODE"),
         help: "Log for people: --zap-encoder=console --zap-log-level=debug, unless these are given",
         apply: |s, v| {
-            s.log = if boolean(v)? {
-                LogSettings::DEVELOPMENT
-            } else {
-                LogSettings::PRODUCTION
-            };
+            s.log = if boolean(v)? { LogSettings::DEVELOPMENT } else { LogSettings::PRODUCTION };
             Ok(())
         },
     },
@@ -259,19 +249,7 @@ pub(super) const FLAGS: &[Flag] = &[
         default: "rfc3339",
         variable: NoVariable,
         help: "Accepted, without effect: times in the log are always RFC 3339",
-        apply: |_, v| {
-            one_of(
-                v,
-                &[
-                    "epoch",
-                    "millis",
-                    "nano",
-                    "iso8601",
-                    "rfc3339",
-                    "rfc3339nano",
-                ],
-            )
-        },
+        apply: |_, v| one_of(v, &["epoch", "millis", "nano", "iso8601", "rfc3339", "rfc3339nano"]),
     },
     Flag {
         name: "zap-stacktrace-level",

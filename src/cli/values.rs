@@ -23,18 +23,8 @@ pub(super) fn number<T: FromStr>(text: &str, what: &str) -> Result<T, String> {
 }
 
 /// A number that passes a test.
-pub(super) fn ranged<T: FromStr>(
-    text: &str,
-    valid: fn(&T) -> bool,
-    what: &str,
-) -> Result<T, String> {
-    number(text, what).and_then(|n| {
-        if valid(&n) {
-            Ok(n)
-        } else {
-            Err(format!("expected {what}"))
-        }
-    })
+pub(super) fn ranged<T: FromStr>(text: &str, valid: fn(&T) -> bool, what: &str) -> Result<T, String> {
+    number(text, what).and_then(|n| if valid(&n) { Ok(n) } else { Err(format!("expected {what}")) })
 }
 
 /// Zero or more.
@@ -49,13 +39,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// More than zero.
 pub(super) fn positive(text: &str) -> Result<Duration, String> {
-    duration(text).and_then(|d| {
-        if d.is_zero() {
-            Err("expected more than 0".to_owned())
-        } else {
-            Ok(d)
-        }
-    })
+    duration(text).and_then(|d| if d.is_zero() { Err("expected more than 0".to_owned()) } else { Ok(d) })
 }
 
 /// Whether a number or duration is zero.
@@ -65,19 +49,13 @@ pub(super) fn is_zero(text: &str) -> bool {
 
 /// One of a few words.
 pub(super) fn one_of(text: &str, words: &[&str]) -> Result<(), String> {
-    if words.contains(&text) {
-        Ok(())
-    } else {
-        Err(format!("expected one of {}", words.join(", ")))
-    }
+    if words.contains(&text) { Ok(()) } else { Err(format!("expected one of {}", words.join(", "))) }
 }
 
 /// A list of options of which there is only one so far: whether it is in there.
 pub(super) fn only(text: &str, option: &str) -> Result<bool, String> {
     match items(text).find(|item| *item != option) {
-        Some(other) => Err(format!(
-            "unknown option {other:?}; expected {option}, or nothing"
-        )),
+        Some(other) => Err(format!("unknown option {other:?}; expected {option}, or nothing")),
         None => Ok(items(text).next().is_some()),
     }
 }
@@ -111,7 +89,5 @@ pub(super) fn level(text: &str) -> Result<Level, String> {
 }
 
 fn items(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }

@@ -64,7 +64,14 @@ impl Events {
 
     /// Writes an event about an object, unless an equal one was written shortly before. A failure is logged: no sync
     /// fails because an event cannot be written.
-    pub async fn publish(&self, about: &ObjectReference, component: &str, type_: EventType, reason: &str, message: &str) {
+    pub async fn publish(
+        &self,
+        about: &ObjectReference,
+        component: &str,
+        type_: EventType,
+        reason: &str,
+        message: &str,
+    ) {
         if let Err(error) = self.try_publish(about, component, type_, reason, message).await {
             tracing::warn!(object = about.name, reason, %error, "event could not be written");
         }
@@ -117,7 +124,8 @@ impl Events {
             return Ok(());
         }
         let object = about.name.as_deref().unwrap_or("");
-        let name = format!("{object}.{:x}{:04x}", time.timestamp_nanos_opt().unwrap_or_default(), rand::random::<u16>());
+        let name =
+            format!("{object}.{:x}{:04x}", time.timestamp_nanos_opt().unwrap_or_default(), rand::random::<u16>());
         let event: Event = serde_json::from_value(json!({
             "metadata": { "name": name, "namespace": namespace },
             "involvedObject": about,
@@ -143,7 +151,8 @@ impl Events {
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
         if budgets.len() > REMEMBERED {
             // A budget that is full again says nothing.
-            budgets.retain(|_, (left, at)| *left + now.duration_since(*at).as_secs_f64() / REFILL.as_secs_f64() < BURST);
+            budgets
+                .retain(|_, (left, at)| *left + now.duration_since(*at).as_secs_f64() / REFILL.as_secs_f64() < BURST);
         }
         let (left, at) = budgets.entry(uid.to_owned()).or_insert((BURST, now));
         *left = (*left + now.duration_since(*at).as_secs_f64() / REFILL.as_secs_f64()).min(BURST);

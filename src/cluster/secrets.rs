@@ -196,7 +196,8 @@ impl SecretWriter {
         let patch: json_patch::Patch = serde_json::from_value(Value::Array(operations))
             .map_err(|e| ClusterError::new(ErrorKind::Invalid, e.to_string()))?;
         let params = PatchParams::apply(FIELD_MANAGER);
-        let patched = bounded(&self.what("patch", name), self.api.patch(name, &params, &Patch::<()>::Json(patch))).await?;
+        let patched =
+            bounded(&self.what("patch", name), self.api.patch(name, &params, &Patch::<()>::Json(patch))).await?;
         Ok(Seen::of(&patched.metadata))
     }
 

@@ -89,7 +89,10 @@ impl<K: Resource> Store<K> {
     pub fn apply(&self, object: K) -> Option<Change<K>> {
         let id = object_ref(object.meta());
         let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
-        if objects.get(&id).is_some_and(|known| known.meta().uid == object.meta().uid && is_newer(known.meta(), object.meta())) {
+        if objects
+            .get(&id)
+            .is_some_and(|known| known.meta().uid == object.meta().uid && is_newer(known.meta(), object.meta()))
+        {
             return None;
         }
         let new = Arc::new(object);

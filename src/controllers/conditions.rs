@@ -63,7 +63,10 @@ mod tests {
         assert_eq!(merge(&first, 1, &[new("A", true, "m"), new("B", true, "m")]), first);
         let second = merge(&first, 2, &[new("B", true, "other")]);
         assert_eq!(second[0], first[0]);
-        assert_eq!(second[1].last_transition_time, first[1].last_transition_time, "no transition, only another message");
+        assert_eq!(
+            second[1].last_transition_time, first[1].last_transition_time,
+            "no transition, only another message"
+        );
     }
 
     #[test]

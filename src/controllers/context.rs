@@ -8,16 +8,17 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use tokio::sync::{Notify, mpsc};
 
+use super::servers::Servers;
 use super::static_secret::Runtime;
 use super::{Key, Kind};
 use crate::api::{GROUP, VERSION, VaultAuth, VaultConnection, VaultStaticSecret};
-use crate::settings::Settings;
 use crate::cluster::{EventType, Events, Scope, SecretIndex, Store};
 use crate::render::MacKey;
-use crate::resolve::{CaSource, ConnectionPlan, Lookup, ObjectRef};
+use crate::resolve::{Lookup, ObjectRef};
 use crate::schedule::{Class, Limits, Queue};
+use crate::settings::Settings;
 use crate::telemetry::{Metrics, Snapshot};
-use crate::vault::{ReadTable, Server, ServerConfig, ServerId, SessionPool, Trust};
+use crate::vault::{ReadTable, ServerId, SessionPool};
 
 /// What the context is made of.
 pub struct Parts {
@@ -52,8 +53,7 @@ pub struct Context {
     pub(super) queue: Mutex<Queue<Key>>,
     pub(super) wake: Notify,
     pub(super) runtimes: Mutex<HashMap<ObjectRef, Runtime>>,
-    servers: Mutex<HashMap<ObjectRef, (String, i64, Arc<Server>)>>,
-    server_changed: mpsc::UnboundedSender<ServerId>,
+    pub(super) servers: Servers,
 }
 
 /// One Vault server gets this share of the workers at most, so that one that hangs leaves the others theirs.
@@ -68,7 +68,7 @@ impl Context {
         let total = parts.settings.max_concurrent_reconciles.max(1);
         let context = Self {
             events: Events::new(parts.client.clone(), parts.host),
-            sessions: SessionPool::new(parts.settings.backoff.clone()),
+            sessions: SessionPool::new(parts.settings.backoff),
             queue: Mutex::new(Queue::new(Limits { total, per_lane: per_lane(total) })),
             settings: parts.settings,
             client: parts.client,
@@ -82,8 +82,7 @@ impl Context {
             reads: ReadTable::default(),
             wake: Notify::new(),
             runtimes: Mutex::default(),
-            servers: Mutex::default(),
-            server_changed,
+            servers: Servers::new(server_changed),
         };
         (Arc::new(context), changes)
     }
@@ -96,67 +95,6 @@ impl Context {
 
     pub(super) fn lock_queue(&self) -> std::sync::MutexGuard<'_, Queue<Key>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The server of a connection, built at first use and again when the object changed.
-    pub(super) async fn server(&self, plan: &ConnectionPlan) -> Result<Arc<Server>, String> {
-        if let Some((uid, generation, server)) = self.lock_servers().get(&plan.id)
-            && *uid == plan.uid
-            && *generation == plan.generation
-        {
-            return Ok(server.clone());
-        }
-        let trust = match &plan.ca {
-            CaSource::System => Trust::System,
-            CaSource::Skip => Trust::Anything,
-            CaSource::File(path) => {
-                let pem = tokio::fs::read(path).await.map_err(|e| format!("spec.caCertPath {path:?} cannot be read: {e}"))?;
-                Trust::Pem(pem)
-            }
-            CaSource::Secret(id) => Trust::Pem(self.ca_from_secret(id).await?),
-        };
-        let config = ServerConfig {
-            address: plan.address.clone(),
-            trust,
-            tls_server_name: plan.tls_server_name.clone(),
-            headers: plan.headers.clone(),
-            timeout: plan.timeout,
-        };
-        let mut server = Arc::new(Server::new(&config, self.server_changed.clone()).map_err(|e| e.message)?);
-        let mut servers = self.lock_servers();
-        // Connections with equal content share a server: its pool, its health, and the logins on it.
-        if let Some((_, _, same)) = servers.values().find(|(_, _, s)| s.id == server.id) {
-            server = same.clone();
-        }
-        servers.insert(plan.id.clone(), (plan.uid.clone(), plan.generation, server.clone()));
-        Ok(server)
-    }
-
-    /// Forgets the server of a connection: the object is gone, or its certificate authority may have changed.
-    pub(super) fn forget_server(&self, connection: &ObjectRef) {
-        self.lock_servers().remove(connection);
-    }
-
-    /// The connections that lead to a server.
-    pub(super) fn connections_of(&self, server: ServerId) -> Vec<ObjectRef> {
-        self.lock_servers().iter().filter(|(_, (_, _, s))| s.id == server).map(|(id, _)| id.clone()).collect()
-    }
-
-    /// Whether the last requests have shown a server to be down.
-    pub(super) fn server_is_down(&self, server: ServerId) -> bool {
-        self.lock_servers().values().any(|(_, _, s)| s.id == server && s.down().is_some())
-    }
-
-    fn lock_servers(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectRef, (String, i64, Arc<Server>)>> {
-        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn ca_from_secret(&self, id: &ObjectRef) -> Result<Vec<u8>, String> {
-        let writer = crate::cluster::SecretWriter::new(&self.client, &id.namespace);
-        let secret = writer.get(&id.name).await.map_err(|e| e.to_string())?;
-        let secret = secret.ok_or_else(|| format!("the CA secret \"{id}\" does not exist"))?;
-        let pem = secret.data.and_then(|mut data| data.remove("ca.crt"));
-        pem.map(|pem| pem.0).ok_or_else(|| format!("\"ca.crt\" not present in the CA secret \"{id}\""))
     }
 
     /// What a scrape shows of the queue and the stores. An object is overdue if it is late by more than `grace`.

@@ -103,10 +103,10 @@ async fn run_one(context: Arc<Context>, job: Job<Key>) {
 /// A server went down or came back: its connections show it, and what waited for it is tried again.
 fn server_changed(context: &Context, server: ServerId) {
     let now = Instant::now();
-    for id in context.connections_of(server) {
+    for id in context.servers.connections_of(server) {
         context.push(Kind::Connection, id, now, Class::Event);
     }
-    let up = !context.server_is_down(server);
+    let up = !context.servers.is_down(server);
     if up {
         context.lock_queue().wake_lane(server, now, RECOVERY_SPREAD, |spread| spread.mul_f64(rand::random::<f64>()));
         context.wake.notify_one();

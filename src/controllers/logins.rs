@@ -28,7 +28,8 @@ impl LoginSource for PlannedLogin {
         .await
         .map_err(|e| e.to_string())?;
         // Further parameters come first: they cannot displace the role or the credential.
-        let mut body: Map<String, Value> = plan.params.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
+        let mut body: Map<String, Value> =
+            plan.params.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
         body.insert("role".into(), Value::from(k.role.as_str()));
         body.insert("jwt".into(), Value::from(token.token.expose_secret()));
         Ok(Login {

@@ -4,6 +4,7 @@ mod conditions;
 mod context;
 mod engine;
 mod logins;
+mod servers;
 mod static_secret;
 mod triggers;
 mod vault_auth;

@@ -1,22 +1,24 @@
 //! VaultStaticSecret: from a path of a KV engine to a Secret, and to restarts of those that use it.
 
+mod report;
+
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-
-use super::conditions::{self, New};
+use super::conditions::{self};
 use super::engine::Verdict;
 use super::logins::PlannedLogin;
 use super::{Context, Key};
 use crate::api::{SecretEngine, VaultStaticSecret};
-use crate::cluster::{ClusterError, EventType, SecretWriter, Workloads, patch_status, remove_finalizers};
+use crate::cluster::{EventType, SecretWriter, Workloads, remove_finalizers};
 use crate::render;
 use crate::resolve::{self, Denied, ObjectRef, Plan};
-use crate::schedule::{Backoff, Class, Job, Next, horizon};
+use crate::schedule::{Backoff, Class, Job, Next};
 use crate::sync::{self, Applied, DestinationError, Restart, Synced, Wanted};
-use crate::vault::{Envelope, Fault, Identity, Read, ServerId, Session, SessionError, SharedRead, TokenInfo, VaultError};
+use crate::vault::{
+    self, Envelope, Identity, Read, ServerId, Session, SessionError, SharedRead, TokenInfo, VaultError,
+};
 
 /// Upstream's. Objects that come from there carry it; ours never get it.
 const FINALIZER: &str = "vaultstaticsecret.secrets.hashicorp.com/finalizer";
@@ -101,19 +103,23 @@ async fn run(context: &Context, job: &Job<Key>, object: &VaultStaticSecret, runt
         Err(denied) => {
             runtime.fingerprint = 0;
             let failure = denial(&denied);
-            return fail(context, object, runtime, None, failure).await;
+            return report::fail(context, object, runtime, None, failure).await;
         }
     };
     let fingerprint = fingerprint(object, &plan);
     let now = Instant::now();
-    if job.class == Class::Event && runtime.fingerprint == fingerprint && now < runtime.due && untouched(context, object, runtime) {
+    if job.class == Class::Event
+        && runtime.fingerprint == fingerprint
+        && now < runtime.due
+        && untouched(context, object, runtime)
+    {
         // The trigger was an echo of our own write, or of a change that means nothing here.
         return Verdict::new(Next::At(runtime.due, Class::Refresh), lane(runtime), "success");
     }
     match attempt(context, job, object, &plan, runtime).await {
         Ok(success) => {
             runtime.fingerprint = fingerprint;
-            succeed(context, object, &plan, runtime, success).await
+            report::succeed(context, object, &plan, runtime, success).await
         }
         Err(Failure { retry: Retry::LaneIsFull(lane), .. }) => {
             Verdict::new(Next::At(job.due, job.class), Some(lane), "requeue")
@@ -121,7 +127,7 @@ async fn run(context: &Context, job: &Job<Key>, object: &VaultStaticSecret, runt
         Err(failure) => {
             runtime.fingerprint = 0;
             let lane = lane(runtime);
-            fail(context, object, runtime, lane, failure).await
+            report::fail(context, object, runtime, lane, failure).await
         }
     }
 }
@@ -137,7 +143,7 @@ async fn attempt(
     let spec = &object.spec;
     let (envelope, token) = read(context, job, plan, runtime).await?;
     let version = (spec.kind == SecretEngine::KvV2).then(|| spec.version.unwrap_or(0));
-    let source = data_of(&envelope, &plan.path, version).map_err(read_failure)?;
+    let source = vault::kv_data(&envelope, &plan.path, version).map_err(read_failure)?;
 
     let exclude_raw = spec.destination.transformation.exclude_raw || context.settings.global.exclude_raw;
     let data = render::build(&spec.kind, source, exclude_raw)
@@ -168,7 +174,9 @@ async fn attempt(
     }
 
     let hmac = spec.hmac_secret_data.unwrap_or(true);
-    let owed = hmac && !spec.rollout_restart_targets.is_empty() && restart_owed(status.secret_mac.as_deref(), &synced, &mac);
+    let owed = hmac
+        && !spec.rollout_restart_targets.is_empty()
+        && sync::restart_owed(status.secret_mac.as_deref(), &synced, &mac);
     let restarts = if owed { Some(restart_all(context, object, &mac).await) } else { None };
     Ok(Success { synced, mac, restarts, token })
 }
@@ -179,8 +187,9 @@ async fn read(
     plan: &Plan,
     runtime: &mut Runtime,
 ) -> Result<(Arc<Envelope>, TokenInfo), Failure> {
-    let config_error = |e: String| Failure::new("VaultClientConfigError", format!("Failed to get Vault auth login: {e}"));
-    let server = context.server(&plan.auth.connection).await.map_err(config_error)?;
+    let config_error =
+        |e: String| Failure::new("VaultClientConfigError", format!("Failed to get Vault auth login: {e}"));
+    let server = context.servers.of(&context.client, &plan.auth.connection).await.map_err(config_error)?;
     if !context.lock_queue().enter(&job.key, server.id) {
         return Err(Failure { reason: "", message: String::new(), retry: Retry::LaneIsFull(server.id) });
     }
@@ -208,10 +217,13 @@ async fn read(
     };
     let started = Instant::now();
     let answer = shared.get(session, not_before.unwrap_or(started)).await;
-    context.metrics.vault_read(answer.as_ref().err().map(|e| match e {
-        SessionError::Credential(_) => "credential",
-        SessionError::Login(error) | SessionError::Request(error) => error.fault.as_str(),
-    }), started.elapsed());
+    context.metrics.vault_read(
+        answer.as_ref().err().map(|e| match e {
+            SessionError::Credential(_) => "credential",
+            SessionError::Login(error) | SessionError::Request(error) => error.fault.as_str(),
+        }),
+        started.elapsed(),
+    );
     answer.map_err(|error| match error {
         SessionError::Credential(_) | SessionError::Login(_) => config_error(error.to_string()),
         SessionError::Request(error) => read_failure(error),
@@ -222,64 +234,13 @@ fn read_failure(error: VaultError) -> Failure {
     Failure::new("VaultClientError", format!("Failed to read Vault secret: {error}"))
 }
 
-/// The part of an answer that data is made of, or which of the ways to have none it is. `version` is given for KV v2.
-fn data_of<'a>(envelope: &'a Envelope, path: &str, version: Option<i64>) -> Result<&'a Value, VaultError> {
-    let warnings = envelope.warnings.iter().flatten().cloned().collect::<Vec<_>>().join("; ");
-    let data = &envelope.data;
-    let nothing = |hint: &str| {
-        let text = if warnings.is_empty() { hint } else { &warnings };
-        VaultError::new(Fault::Protocol, path, format!("the answer has no data: {text}"))
-    };
-    let Some(fields) = data.as_object() else {
-        return Err(nothing("is spec.type right for this mount?"));
-    };
-    if version.is_none() {
-        return match fields.is_empty() {
-            true => Err(VaultError::new(Fault::Protocol, path, "the secret has no keys")),
-            false => Ok(data),
-        };
-    }
-    let metadata = fields.get("metadata").and_then(Value::as_object);
-    let Some(metadata) = metadata else {
-        return Err(nothing("it is not an answer of a KV version 2 mount; is spec.type right?"));
-    };
-    match fields.get("data") {
-        Some(Value::Object(keys)) if keys.is_empty() => Err(VaultError::new(Fault::Protocol, path, "the secret has no keys")),
-        Some(Value::Object(_)) => Ok(data),
-        _ => {
-            let number = metadata.get("version").map(|v| format!(" (version {v})")).unwrap_or_default();
-            let destroyed = metadata.get("destroyed").and_then(Value::as_bool).unwrap_or(false);
-            let deleted = metadata.get("deletion_time").and_then(Value::as_str).is_some_and(|t| !t.is_empty());
-            let kept = format!("{number}; the destination keeps what it has");
-            match (destroyed, deleted) {
-                (true, _) => Err(VaultError::new(Fault::Destroyed, path, kept)),
-                (_, true) => Err(VaultError::new(Fault::Deleted, path, kept)),
-                _ => Err(nothing("neither keys nor a deletion")),
-            }
-        }
-    }
-}
-
-/// Whether the targets still have to be restarted for the content with this MAC. `recorded` is `status.secretMAC`: the
-/// content whose restarts are all done.
-fn restart_owed(recorded: Option<&str>, synced: &Synced, mac: &str) -> bool {
-    let previous = synced.previous_annotation.as_deref();
-    match recorded {
-        // The Secret was equal already, and carries the very MAC that is recorded: it is the key that changed.
-        Some(recorded) if recorded != mac && !synced.wrote && previous == Some(recorded) => false,
-        Some(recorded) if recorded != mac => true,
-        // Another content was written in between, and the process ended before it was recorded.
-        Some(recorded) => previous.is_some_and(|p| p != recorded),
-        // Never recorded: a first sync owes nothing, unless it comes after one that was cut short.
-        None => synced.was_ours && previous.is_some_and(|p| p != mac),
-    }
-}
-
 async fn restart_all(context: &Context, object: &VaultStaticSecret, digest: &str) -> Restarts {
     let meta = &object.metadata;
     let workloads = Workloads::new(&context.client, meta.namespace.as_deref().unwrap_or(""));
     let known = object.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or(&[]);
-    let owed_since = conditions::find(known, "RolloutRestart").filter(|c| c.status == "False").map(|c| c.last_transition_time.0.as_second());
+    let owed_since = conditions::find(known, "RolloutRestart")
+        .filter(|c| c.status == "False")
+        .map(|c| c.last_transition_time.0.as_second());
     let mut restarts = Restarts { errors: vec![], restarted: 0 };
     for target in &object.spec.rollout_restart_targets {
         let (kind, name) = (&target.kind, &target.name);
@@ -300,130 +261,6 @@ async fn restart_all(context: &Context, object: &VaultStaticSecret, digest: &str
     restarts
 }
 
-async fn succeed(
-    context: &Context,
-    object: &VaultStaticSecret,
-    plan: &Plan,
-    runtime: &mut Runtime,
-    success: Success,
-) -> Verdict {
-    let generation = object.metadata.generation.unwrap_or(0);
-    let old = object.status.clone().unwrap_or_default();
-    let mut new = vec![New { type_: "SecretSynced", status: true, reason: "Synced", message: "Secret synced" }];
-    let failed = success.restarts.as_ref().map(|r| r.errors.join("; ")).filter(|e| !e.is_empty());
-    let failed = failed.map(|errors| format!("Rollout restart trigger failed, err={errors}"));
-    match (&success.restarts, &failed) {
-        (_, Some(message)) => {
-            new.push(New { type_: "RolloutRestart", status: false, reason: "RolloutRestartTriggeredFailed", message });
-        }
-        (Some(_), None) => {
-            let message = "Rollout restart triggered";
-            new.push(New { type_: "RolloutRestart", status: true, reason: "RolloutRestartTriggered", message });
-        }
-        (None, None) => {}
-    }
-    if object.spec.sync_config.as_ref().is_some_and(|c| c.instant_updates) {
-        let message = "not supported yet: spec.syncConfig.instantUpdates; the path is read every refreshAfter";
-        new.push(New { type_: "InstantUpdates", status: false, reason: "NotSupported", message });
-    }
-    new.push(New { type_: "Healthy", status: true, reason: "Healthy", message: "VaultStaticSecretHealthy" });
-    new.push(New { type_: "Ready", status: true, reason: "Ready", message: "VaultStaticSecretReady" });
-    let conditions = conditions::merge(&old.conditions, generation, &new);
-
-    // `secretMAC` stands for the content whose restarts are done, so it moves only when they are.
-    let hmac = object.spec.hmac_secret_data.unwrap_or(true);
-    let recorded = match (hmac, &failed) {
-        (false, _) => None,
-        (true, None) => Some(success.mac.clone()),
-        (true, Some(_)) => old.secret_mac.clone().or(success.synced.previous_annotation.clone()),
-    };
-    let cache_key = plan.auth.cache_key(&success.token.credential_uid).map(|key| {
-        if plan.vault_namespace == plan.auth.vault_namespace { key } else { format!("{key}-{}", plan.vault_namespace) }
-    });
-    // The client ID changes with each login; that alone is not worth a write for every object.
-    let changed = conditions != old.conditions
-        || old.last_generation != generation
-        || old.secret_mac != recorded
-        || (cache_key.is_some() && old.vault_client_meta.cache_key != cache_key);
-    if changed {
-        let status = json!({
-            "lastGeneration": generation,
-            "secretMAC": recorded,
-            "vaultClientMeta": { "cacheKey": cache_key, "id": success.token.client_id },
-            "conditions": conditions,
-        });
-        if let Err(error) = write_status(context, object, status).await {
-            // Nothing is lost: the Secret is written, and the next run finds the status as it was.
-            tracing::warn!(object = %id_of(object), %error, "status could not be written");
-            return retry(context, runtime, None, "error");
-        }
-    }
-    if success.synced.wrote {
-        context.event(object, EventType::Normal, "SecretSynced", "Secret synced").await;
-        tracing::info!(object = %id_of(object), restarts = success.restarts.as_ref().map_or(0, |r| r.restarted), "Secret synced");
-    }
-    if let Some(message) = &failed {
-        if changed {
-            context.event(object, EventType::Warning, "RolloutRestartFailed", message).await;
-        }
-        let lane = lane(runtime);
-        return retry(context, runtime, lane, "error");
-    }
-    runtime.backoff.reset();
-    let next = match (plan.refresh, &runtime.read) {
-        (Some(interval), Some((_, read))) => {
-            let now = Instant::now();
-            runtime.due = read.next_due(interval, now, horizon(interval, &mut rand::rng()));
-            Next::At(runtime.due, Class::Refresh)
-        }
-        _ => Next::WhenChanged,
-    };
-    Verdict::new(next, lane(runtime), "success")
-}
-
-async fn fail(
-    context: &Context,
-    object: &VaultStaticSecret,
-    runtime: &mut Runtime,
-    lane: Option<u64>,
-    failure: Failure,
-) -> Verdict {
-    let generation = object.metadata.generation.unwrap_or(0);
-    let old = object.status.clone().unwrap_or_default();
-    let Failure { reason, message, retry: how } = &failure;
-    let new = [
-        New { type_: "SecretSynced", status: false, reason, message },
-        New { type_: "Healthy", status: false, reason: "Unhealthy", message: "VaultStaticSecretUnhealthy" },
-        New { type_: "Ready", status: false, reason, message: "VaultStaticSecretNotReady" },
-    ];
-    let conditions = conditions::merge(&old.conditions, generation, &new);
-    if conditions != old.conditions {
-        tracing::warn!(object = %id_of(object), reason, error = message, "not synced");
-        // `lastGeneration` stays: this generation was not applied.
-        let status = json!({ "lastGeneration": old.last_generation, "conditions": conditions });
-        if let Err(error) = write_status(context, object, status).await {
-            tracing::warn!(object = %id_of(object), %error, "status could not be written");
-        } else {
-            context.event(object, EventType::Warning, reason, message).await;
-        }
-    }
-    match how {
-        Retry::Backoff | Retry::LaneIsFull(_) => retry(context, runtime, lane, "error"),
-        Retry::WhenChanged => {
-            runtime.due = Instant::now() + RECHECK_DENIAL;
-            Verdict::new(Next::At(runtime.due, Class::Refresh), lane, "requeue")
-        }
-    }
-}
-
-fn retry(context: &Context, runtime: &mut Runtime, lane: Option<u64>, result: &'static str) -> Verdict {
-    let now = Instant::now();
-    // A limit on the time of retrying makes them rare, but never ends them: nothing goes quiet.
-    let pause = runtime.backoff.next(&context.settings.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL);
-    runtime.due = now + pause;
-    Verdict::new(Next::At(runtime.due, Class::Retry), lane, result)
-}
-
 fn denial(denied: &Denied) -> Failure {
     let reason = match denied {
         Denied::Missing(_) => "VaultClientConfigError",
@@ -433,15 +270,6 @@ fn denial(denied: &Denied) -> Failure {
         Denied::NotSupported(_) => "NotSupported",
     };
     Failure { reason, message: denied.to_string(), retry: Retry::WhenChanged }
-}
-
-async fn write_status(context: &Context, object: &VaultStaticSecret, status: Value) -> Result<(), ClusterError> {
-    let namespace = object.metadata.namespace.as_deref().unwrap_or("");
-    let api = kube::Api::namespaced(context.client.clone(), namespace);
-    let patched: VaultStaticSecret = patch_status(&api, object, status).await?;
-    // Ahead of the watch, so that the next run does not decide on an older status.
-    context.statics.apply(patched);
-    Ok(())
 }
 
 async fn finalize(context: &Context, object: &VaultStaticSecret) -> Verdict {

@@ -113,7 +113,7 @@ fn relevant<K: kube::Resource>(context: &Context, kind: Kind, change: &Change<K>
             let id = id(object.meta());
             context.lock_queue().remove(&Key { kind, id: id.clone() });
             if kind == Kind::Connection {
-                context.forget_server(&id);
+                context.servers.forget(&id);
             }
             Some(id)
         }

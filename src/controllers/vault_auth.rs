@@ -58,7 +58,11 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
     let spec = serde_json::to_vec(&object.spec).unwrap_or_default();
     let hash: String = Blake2b::<U32>::digest(&spec).iter().map(|b| format!("{b:02x}")).collect();
     let valid = error.is_none();
-    if conditions != old.conditions || old.valid != Some(valid) || old.error != error || old.spec_hash.as_deref() != Some(&hash) {
+    if conditions != old.conditions
+        || old.valid != Some(valid)
+        || old.error != error
+        || old.spec_hash.as_deref() != Some(&hash)
+    {
         let status = json!({
             "valid": valid,
             "error": error.clone().map_or(Value::Null, Value::from),

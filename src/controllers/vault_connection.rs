@@ -34,7 +34,7 @@ enum Found {
 /// One run.
 pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
     let Some(object) = context.connections.get(id) else {
-        context.forget_server(id);
+        context.servers.forget(id);
         return Verdict::new(Next::WhenChanged, None, "success");
     };
     let api = kube::Api::namespaced(context.client.clone(), &id.namespace);
@@ -56,11 +56,16 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
     // Texts without anything that changes from probe to probe: an equal result is no write.
     let (ping, valid) = match &found {
         Found::Up => ((true, "Accepted", format!("Vault ping, address={address}")), true),
-        Found::Sealed(e) => ((false, "VaultSealed", format!("Vault answers but serves nothing, address={address}, errs={e}")), true),
-        Found::NoClient(e) => {
-            ((false, "VaultClientConfigError", format!("Failed to setup Vault client, address={address}, err={e}")), false)
+        Found::Sealed(e) => {
+            ((false, "VaultSealed", format!("Vault answers but serves nothing, address={address}, errs={e}")), true)
         }
-        Found::NoAnswer(e) => ((false, "InvalidConfiguration", format!("Vault ping failed, address={address}, errs={e}")), false),
+        Found::NoClient(e) => (
+            (false, "VaultClientConfigError", format!("Failed to setup Vault client, address={address}, err={e}")),
+            false,
+        ),
+        Found::NoAnswer(e) => {
+            ((false, "InvalidConfiguration", format!("Vault ping failed, address={address}, errs={e}")), false)
+        }
     };
     let (up, reason, text) = (ping.0, ping.1, ping.2.as_str());
     let invalid_text = format!("Failed to validate resource, address={address}, errs={text}");
@@ -69,7 +74,12 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
         New { type_: "VaultPing", status: up, reason, message: text },
         match valid {
             true => New { type_: "ResourceValidation", status: true, reason: "Accepted", message: &valid_text },
-            false => New { type_: "ResourceValidation", status: false, reason: "InvalidConfiguration", message: &invalid_text },
+            false => New {
+                type_: "ResourceValidation",
+                status: false,
+                reason: "InvalidConfiguration",
+                message: &invalid_text,
+            },
         },
         match up {
             true => New { type_: "Healthy", status: true, reason: "Healthy", message: "VaultConnectionHealthy" },
@@ -93,7 +103,9 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
         }
         match &found {
             Found::Up => context.event(&*object, EventType::Normal, "Accepted", "VaultConnection accepted").await,
-            Found::NoClient(_) | Found::NoAnswer(_) => context.event(&*object, EventType::Warning, "VaultClientError", text).await,
+            Found::NoClient(_) | Found::NoAnswer(_) => {
+                context.event(&*object, EventType::Warning, "VaultClientError", text).await
+            }
             Found::Sealed(_) => context.event(&*object, EventType::Warning, "VaultSealed", text).await,
         }
     }
@@ -111,7 +123,7 @@ async fn probe(context: &Context, id: &ObjectRef, object: &VaultConnection) -> F
         Ok(plan) => plan,
         Err(denied) => return Found::NoClient(denied.to_string()),
     };
-    let server = match context.server(&plan).await {
+    let server = match context.servers.of(&context.client, &plan).await {
         Ok(server) => server,
         Err(error) => return Found::NoClient(error),
     };
@@ -123,7 +135,7 @@ async fn probe(context: &Context, id: &ObjectRef, object: &VaultConnection) -> F
         Err(error) => {
             // The authority that signed the server's certificate may have been rotated: read it again next time.
             if error.fault == Fault::Tls && matches!(plan.ca, CaSource::Secret(_) | CaSource::File(_)) {
-                context.forget_server(id);
+                context.servers.forget(id);
             }
             Found::NoAnswer(error.to_string())
         }

@@ -108,11 +108,7 @@ impl fmt::Display for Shortened<'_> {
 ///
 /// # Errors
 /// See [`RenderError`]; the rules of Kubernetes are checked as well.
-pub fn build(
-    engine: &SecretEngine,
-    response_data: &Value,
-    exclude_raw: bool,
-) -> Result<SecretData, RenderError> {
+pub fn build(engine: &SecretEngine, response_data: &Value, exclude_raw: bool) -> Result<SecretData, RenderError> {
     let mut data = SecretData::default();
     for (key, value) in source(engine, response_data)?.into_iter().flatten() {
         if key == RAW_KEY && !exclude_raw {
@@ -121,10 +117,7 @@ pub fn build(
         data.insert(key.clone(), bytes_of(value));
     }
     if !exclude_raw {
-        data.insert(
-            RAW_KEY.to_owned(),
-            gojson::to_string(response_data).into_bytes(),
-        );
+        data.insert(RAW_KEY.to_owned(), gojson::to_string(response_data).into_bytes());
     }
     data.check()?;
     Ok(data)
@@ -165,10 +158,7 @@ fn check_key(key: &str) -> Result<(), RenderError> {
     } else {
         return Ok(());
     };
-    Err(RenderError::Key {
-        key: key.to_owned(),
-        rule,
-    })
+    Err(RenderError::Key { key: key.to_owned(), rule })
 }
 
 #[cfg(test)]

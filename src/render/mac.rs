@@ -31,10 +31,7 @@ impl MacKey {
     /// # Errors
     /// If it is not 16 bytes long.
     pub fn new(bytes: &[u8]) -> Result<Self, MacKeyError> {
-        bytes
-            .try_into()
-            .map(Self)
-            .map_err(|_| MacKeyError(bytes.len()))
+        bytes.try_into().map(Self).map_err(|_| MacKeyError(bytes.len()))
     }
 
     /// The digest of `data`, as `status.secretMAC` has it: standard base64 of 32 bytes.
@@ -69,11 +66,7 @@ impl fmt::Debug for MacKey {
 }
 
 fn message_of(data: &SecretData) -> String {
-    message(
-        data.as_map()
-            .iter()
-            .map(|(key, value)| (key.as_str(), Some(value.as_slice()))),
-    )
+    message(data.as_map().iter().map(|(key, value)| (key.as_str(), Some(value.as_slice()))))
 }
 
 /// Go's JSON of a map from key to bytes: base64, or `null` for a value that is nil. Keys have to come sorted. Nothing
@@ -110,10 +103,7 @@ mod tests {
     }
 
     fn data(entries: &[(&str, &[u8])]) -> SecretData {
-        entries
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), v.to_vec()))
-            .collect()
+        entries.iter().map(|(k, v)| ((*k).to_owned(), v.to_vec())).collect()
     }
 
     /// Digests recorded from upstream's algorithm.
@@ -127,29 +117,14 @@ mod tests {
             ("nil", None),
         ];
         let text = message(full.into_iter());
-        assert_eq!(
-            text,
-            r#"{"_raw":"eyJhIjoiMSJ9","a":"MQ==","b":"MjwmPg==","empty":"","nil":null}"#
-        );
+        assert_eq!(text, r#"{"_raw":"eyJhIjoiMSJ9","a":"MQ==","b":"MjwmPg==","empty":"","nil":null}"#);
         let digest = key().digest(&text).finalize().into_bytes();
-        assert_eq!(
-            STANDARD.encode(digest),
-            "DpjX0aRxNTibsQ3UHA2/atczJWOAGdfSJr290aySwsw="
-        );
+        assert_eq!(STANDARD.encode(digest), "DpjX0aRxNTibsQ3UHA2/atczJWOAGdfSJr290aySwsw=");
 
         let data = data(&[("_raw", br#"{"foo":"bar"}"#), ("foo", b"bar")]);
-        assert_eq!(
-            message_of(&data),
-            r#"{"_raw":"eyJmb28iOiJiYXIifQ==","foo":"YmFy"}"#
-        );
-        assert_eq!(
-            key().mac(&data),
-            "+oFjt0q8NcJxK03QbwBo+zfrgPvziOAO7CUomvJ/e/A="
-        );
-        assert_eq!(
-            key().mac(&SecretData::default()),
-            "+R4+nwXMLfZKwcJvitzN/9qNHkp6jFChoI7q2sbd/sU="
-        );
+        assert_eq!(message_of(&data), r#"{"_raw":"eyJmb28iOiJiYXIifQ==","foo":"YmFy"}"#);
+        assert_eq!(key().mac(&data), "+oFjt0q8NcJxK03QbwBo+zfrgPvziOAO7CUomvJ/e/A=");
+        assert_eq!(key().mac(&SecretData::default()), "+R4+nwXMLfZKwcJvitzN/9qNHkp6jFChoI7q2sbd/sU=");
     }
 
     #[test]

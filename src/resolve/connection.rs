@@ -47,7 +47,8 @@ pub fn connection(object: &VaultConnection) -> Result<ConnectionPlan, Denied> {
     let spec = &object.spec;
     let ca = match (&spec.ca_cert_secret_ref, &spec.ca_cert_path) {
         (Some(_), Some(_)) => {
-            let text = "invalid CA cert config: CACertPath and CACertSecretRef are mutually exclusive, only one can be set";
+            let text =
+                "invalid CA cert config: CACertPath and CACertSecretRef are mutually exclusive, only one can be set";
             return Err(Denied::Invalid(text.into()));
         }
         _ if spec.skip_tls_verify => CaSource::Skip,

@@ -135,18 +135,19 @@ pub fn auth(object: &VaultAuth, target: &str, lookup: &impl Lookup) -> Result<Au
         Some(other) => return Err(Denied::NotSupported(format!("auth method {:?} of VaultAuth {id}", other.as_str()))),
         None => return Err(Denied::Invalid(format!("VaultAuth {id} has no spec.method; set it to kubernetes"))),
     };
-    let invalid = |what: &str| Denied::Invalid(format!("invalid kubernetes auth configuration of VaultAuth {id}: {what}"));
+    let invalid =
+        |what: &str| Denied::Invalid(format!("invalid kubernetes auth configuration of VaultAuth {id}: {what}"));
     let method = method.ok_or_else(|| invalid("kubernetes auth method not configured, spec.kubernetes is missing"))?;
     let role = method.role.clone().ok_or_else(|| invalid("empty role"))?;
     let service_account = method.service_account.clone().ok_or_else(|| invalid("empty serviceAccount"))?;
-    let mount = spec.mount.clone().ok_or_else(|| invalid("spec.mount is empty; set it to the path of the auth method"))?;
+    let mount =
+        spec.mount.clone().ok_or_else(|| invalid("spec.mount is empty; set it to the path of the auth method"))?;
     if spec.headers.keys().any(|name| name.eq_ignore_ascii_case("x-vault-token")) {
         return Err(invalid("the header X-Vault-Token cannot be set"));
     }
 
-    let connection_id =
-        ObjectRef::resolve(spec.vault_connection_ref.as_deref(), &id.namespace, operator_namespace)
-            .map_err(|e| Denied::Reference(format!("vaultConnectionRef of VaultAuth {id}: {e}")))?;
+    let connection_id = ObjectRef::resolve(spec.vault_connection_ref.as_deref(), &id.namespace, operator_namespace)
+        .map_err(|e| Denied::Reference(format!("vaultConnectionRef of VaultAuth {id}: {e}")))?;
     let found = find(&connection_id, "VaultConnection", &id.to_string(), lookup, || lookup.connection(&connection_id))?;
     let allowed = &found.spec.allowed_namespaces;
     if !allowed.is_empty() && !allows(&connection_id.namespace, allowed, &id.namespace) {
@@ -155,7 +156,8 @@ pub fn auth(object: &VaultAuth, target: &str, lookup: &impl Lookup) -> Result<Au
             &*id.namespace,
         )));
     }
-    let pairs = |map: &std::collections::BTreeMap<String, String>| map.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+    let pairs =
+        |map: &std::collections::BTreeMap<String, String>| map.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
     Ok(AuthPlan {
         uid: meta.uid.clone().unwrap_or_default(),
         generation: meta.generation.unwrap_or_default(),
@@ -186,7 +188,9 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
         None => None,
         Some(text) => {
             let invalid = |why: String| {
-                Denied::Invalid(format!("Field validation failed, err=invalid value {text:?} for .spec.refreshAfter, {why}"))
+                Denied::Invalid(format!(
+                    "Field validation failed, err=invalid value {text:?} for .spec.refreshAfter, {why}"
+                ))
             };
             let parsed = GoDuration::parse(text).map_err(|e| invalid(e.to_string()))?;
             if parsed.0 < 0 {
@@ -212,7 +216,9 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
         return Err(Denied::Invalid("invalid Destination, err=invalid objectKey, empty name".into()));
     }
     if spec.destination.type_.as_deref() == Some("kubernetes.io/service-account-token") {
-        return Err(Denied::Invalid("spec.destination.type: kubernetes.io/service-account-token is not allowed".into()));
+        return Err(Denied::Invalid(
+            "spec.destination.type: kubernetes.io/service-account-token is not allowed".into(),
+        ));
     }
     let (mount, path) = (spec.mount.trim_matches('/'), spec.path.trim_matches('/'));
     if mount.is_empty() || path.is_empty() {

@@ -31,18 +31,25 @@ impl Lookup for World {
 
 impl World {
     fn auth(mut self, namespace: &str, name: &str, spec: serde_json::Value) -> Self {
-        let mut full = json!({"method": "kubernetes", "mount": "kubernetes", "kubernetes": {"role": "r", "serviceAccount": "s"}});
+        let mut full =
+            json!({"method": "kubernetes", "mount": "kubernetes", "kubernetes": {"role": "r", "serviceAccount": "s"}});
         full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        let object = json!({"metadata": {"namespace": namespace, "name": name, "uid": "u", "generation": 1}, "spec": full});
-        self.auths.insert(ObjectRef::new(namespace, name), Arc::new(serde_json::from_value(with_type(object, "VaultAuth")).unwrap()));
+        let object =
+            json!({"metadata": {"namespace": namespace, "name": name, "uid": "u", "generation": 1}, "spec": full});
+        self.auths.insert(
+            ObjectRef::new(namespace, name),
+            Arc::new(serde_json::from_value(with_type(object, "VaultAuth")).unwrap()),
+        );
         self
     }
     fn connection(mut self, namespace: &str, name: &str, spec: serde_json::Value) -> Self {
         let mut full = json!({"address": "http://v"});
         full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         let object = json!({"metadata": {"namespace": namespace, "name": name}, "spec": full});
-        self.connections
-            .insert(ObjectRef::new(namespace, name), Arc::new(serde_json::from_value(with_type(object, "VaultConnection")).unwrap()));
+        self.connections.insert(
+            ObjectRef::new(namespace, name),
+            Arc::new(serde_json::from_value(with_type(object, "VaultConnection")).unwrap()),
+        );
         self
     }
 }
@@ -56,7 +63,11 @@ fn with_type(mut object: serde_json::Value, kind: &str) -> serde_json::Value {
 fn secret(spec: serde_json::Value) -> VaultStaticSecret {
     let mut full = json!({"mount": "secret", "path": "p", "type": "kv-v2", "destination": {"name": "d"}});
     full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-    serde_json::from_value(with_type(json!({"metadata": {"namespace": "app", "name": "s"}, "spec": full}), "VaultStaticSecret")).unwrap()
+    serde_json::from_value(with_type(
+        json!({"metadata": {"namespace": "app", "name": "s"}, "spec": full}),
+        "VaultStaticSecret",
+    ))
+    .unwrap()
 }
 
 fn world() -> World {
@@ -83,7 +94,9 @@ fn paths_and_intervals() {
     assert_eq!((p.path.as_str(), p.version, p.refresh), ("secret/a/b", 0, Some(Duration::from_secs(10))));
     assert_eq!(plan(json!({"version": 3})).unwrap().version, 3);
     assert_eq!(plan(json!({"hmacSecretData": false})).unwrap().refresh, None);
-    assert!(matches!(plan(json!({"refreshAfter": "bogus"})), Err(Denied::Invalid(m)) if m.contains(".spec.refreshAfter")));
+    assert!(
+        matches!(plan(json!({"refreshAfter": "bogus"})), Err(Denied::Invalid(m)) if m.contains(".spec.refreshAfter"))
+    );
     assert!(matches!(plan(json!({"type": "kv-v3"})), Err(Denied::Invalid(m)) if m.contains("kv-v3")));
     assert!(matches!(plan(json!({"path": "/"})), Err(Denied::Invalid(_))));
     assert!(matches!(
@@ -94,7 +107,8 @@ fn paths_and_intervals() {
 
 #[test]
 fn vault_namespace_is_the_objects_or_the_logins() {
-    let world = World::default().auth("op", "default", json!({"namespace": "team/"})).connection("op", "default", json!({}));
+    let world =
+        World::default().auth("op", "default", json!({"namespace": "team/"})).connection("op", "default", json!({}));
     assert_eq!(static_secret(&secret(json!({})), &world).unwrap().vault_namespace, "team");
     let plan = static_secret(&secret(json!({"namespace": "/other"})), &world).unwrap();
     assert_eq!((plan.vault_namespace.as_str(), plan.auth.vault_namespace.as_str()), ("other", "team"));
@@ -117,29 +131,38 @@ fn who_may_use_a_vault_auth() {
     assert!(allowed("a", "op", json!([])).is_err(), "only `default` is open");
     assert!(allowed("default", "op", json!([])).is_ok());
     assert!(allowed("default", "op", json!(["x"])).is_err(), "a list on the default is meant");
-    assert!(matches!(allowed("a", "elsewhere", json!(["*"])), Err(Denied::NotAllowed(m)) if m.contains("does not watch")));
+    assert!(
+        matches!(allowed("a", "elsewhere", json!(["*"])), Err(Denied::NotAllowed(m)) if m.contains("does not watch"))
+    );
 }
 
 #[test]
 fn who_may_use_a_vault_connection() {
     let with = |spec: serde_json::Value| {
-        let world = World::default().auth("app", "a", json!({"vaultConnectionRef": "team/c"})).connection("team", "c", spec);
+        let world =
+            World::default().auth("app", "a", json!({"vaultConnectionRef": "team/c"})).connection("team", "c", spec);
         static_secret(&secret(json!({"vaultAuthRef": "a"})), &world)
     };
     assert!(with(json!({})).is_ok(), "as upstream, unless the owner says otherwise");
     assert!(with(json!({"allowedNamespaces": ["app"]})).is_ok());
-    assert!(matches!(with(json!({"allowedNamespaces": ["x"]})), Err(Denied::NotAllowed(m)) if m.contains("kind=VaultConnection obj=team/c")));
+    assert!(
+        matches!(with(json!({"allowedNamespaces": ["x"]})), Err(Denied::NotAllowed(m)) if m.contains("kind=VaultConnection obj=team/c"))
+    );
 }
 
 #[test]
 fn what_is_missing_or_wrong_is_named() {
     let empty = World::default();
-    assert!(matches!(static_secret(&secret(json!({"vaultAuthRef": "gone"})), &empty), Err(Denied::Missing(m)) if m.contains("VaultAuth app/gone")));
+    assert!(
+        matches!(static_secret(&secret(json!({"vaultAuthRef": "gone"})), &empty), Err(Denied::Missing(m)) if m.contains("VaultAuth app/gone"))
+    );
     let no_connection = World::default().auth("app", "a", json!({}));
     let of = |world: &World| static_secret(&secret(json!({"vaultAuthRef": "a"})), world);
     assert!(matches!(of(&no_connection), Err(Denied::Missing(m)) if m.contains("VaultConnection op/default")));
     let with = |spec| World::default().auth("app", "a", spec).connection("op", "default", json!({}));
-    assert!(matches!(of(&with(json!({"kubernetes": {"serviceAccount": "s"}}))), Err(Denied::Invalid(m)) if m.contains("empty role")));
+    assert!(
+        matches!(of(&with(json!({"kubernetes": {"serviceAccount": "s"}}))), Err(Denied::Invalid(m)) if m.contains("empty role"))
+    );
     assert!(matches!(of(&with(json!({"method": "jwt"}))), Err(Denied::NotSupported(m)) if m.contains("jwt")));
     assert!(matches!(of(&with(json!({"vaultAuthGlobalRef": {}}))), Err(Denied::NotSupported(_))));
     assert!(matches!(of(&with(json!({"mount": ""}))), Err(Denied::Invalid(m)) if m.contains("mount")));

@@ -49,16 +49,11 @@ struct Failing {
 impl Backoff {
     /// How long to wait after one more failure, at `now`; `None` when the policy says to give up.
     pub fn next(&mut self, policy: &Policy, now: Instant, rng: &mut impl Rng) -> Option<Duration> {
-        let failing = self.failing.get_or_insert(Failing {
-            since: now,
-            interval: policy.initial,
-        });
+        let failing = self.failing.get_or_insert(Failing { since: now, interval: policy.initial });
         let wait = around(failing.interval, policy.randomization, rng);
         failing.interval = longer(failing.interval, policy);
         self.attempts = self.attempts.saturating_add(1);
-        let elapsed = now
-            .saturating_duration_since(failing.since)
-            .saturating_add(wait);
+        let elapsed = now.saturating_duration_since(failing.since).saturating_add(wait);
         if !policy.max_elapsed.is_zero() && elapsed > policy.max_elapsed {
             return None;
         }
@@ -117,28 +112,19 @@ mod tests {
 
     #[test]
     fn intervals_grow_up_to_the_maximum() {
-        let expected = [
-            5.0, 7.5, 11.25, 16.875, 25.3125, 37.96875, 56.953125, 60.0, 60.0,
-        ]
-        .map(Some);
+        let expected = [5.0, 7.5, 11.25, 16.875, 25.3125, 37.96875, 56.953125, 60.0, 60.0].map(Some);
         assert_eq!(waits(&EXACT, 9), expected);
     }
 
     #[test]
     fn the_first_interval_may_be_longer_than_the_maximum() {
-        let policy = Policy {
-            initial: Duration::from_secs(90),
-            ..EXACT
-        };
+        let policy = Policy { initial: Duration::from_secs(90), ..EXACT };
         assert_eq!(waits(&policy, 3), [90.0, 60.0, 60.0].map(Some));
     }
 
     #[test]
     fn gives_up_before_the_elapsed_time_is_over() {
-        let policy = Policy {
-            max_elapsed: Duration::from_secs(24),
-            ..EXACT
-        };
+        let policy = Policy { max_elapsed: Duration::from_secs(24), ..EXACT };
         assert_eq!(waits(&policy, 4), [Some(5.0), Some(7.5), Some(11.25), None]);
     }
 
@@ -163,19 +149,8 @@ mod tests {
     #[test]
     fn odd_policies_do_not_panic() {
         for multiplier in [0.0, 1e308, f64::NAN, f64::INFINITY] {
-            let policy = Policy {
-                multiplier,
-                randomization: 1.0,
-                max: Duration::MAX,
-                ..EXACT
-            };
-            waits(
-                &Policy {
-                    max: Duration::from_secs(60),
-                    ..policy
-                },
-                50,
-            );
+            let policy = Policy { multiplier, randomization: 1.0, max: Duration::MAX, ..EXACT };
+            waits(&Policy { max: Duration::from_secs(60), ..policy }, 50);
             let mut backoff = Backoff::default();
             for _ in 0..50 {
                 backoff.next(&policy, Instant::now(), &mut rand::rng());

@@ -13,24 +13,14 @@ use super::{Class, Lane, Limits, Next, Queue};
 const MS: Duration = Duration::from_millis(1);
 
 /// Runs a key once, so that the queue knows its lane.
-fn learn<K: Clone + Eq + Hash>(
-    queue: &mut Queue<K>,
-    key: K,
-    lane: Option<Lane>,
-    next: Next,
-    now: Instant,
-) {
+fn learn<K: Clone + Eq + Hash>(queue: &mut Queue<K>, key: K, lane: Option<Lane>, next: Next, now: Instant) {
     queue.push(key.clone(), now, Class::Urgent, now);
     assert!(queue.pop(now).is_some());
     queue.finish(&key, next, lane, now);
 }
 
 fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 fn class() -> impl Strategy<Value = Class> {

@@ -13,9 +13,7 @@ pub fn horizon(interval: Duration, rng: &mut impl Rng) -> Duration {
     let tenth = interval / 10;
     // Rounded up, so that the upper bound holds for every number of nanoseconds.
     let rounding = Duration::from_nanos(u64::from(tenth * 10 < interval));
-    interval
-        .saturating_sub(tenth + rounding)
-        .saturating_sub(below(tenth, rng))
+    interval.saturating_sub(tenth + rounding).saturating_sub(below(tenth, rng))
 }
 
 /// [`horizon`] of [`ERROR_INTERVAL`]: above 4 s, at most 4.5 s.
@@ -32,21 +30,13 @@ pub fn spread(over: Duration, rng: &mut impl Rng) -> Duration {
 /// Uniform in `[0, limit)`, or zero if that is empty.
 fn below(limit: Duration, rng: &mut impl Rng) -> Duration {
     let nanos = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-    Duration::from_nanos(if nanos == 0 {
-        0
-    } else {
-        rng.random_range(0..nanos)
-    })
+    Duration::from_nanos(if nanos == 0 { 0 } else { rng.random_range(0..nanos) })
 }
 
 /// A duration times a factor; anything that is not a duration is the nearest one that is.
 pub(super) fn scaled(duration: Duration, factor: f64) -> Duration {
     let seconds = duration.as_secs_f64() * factor;
-    Duration::try_from_secs_f64(seconds).unwrap_or(if seconds > 0.0 {
-        Duration::MAX
-    } else {
-        Duration::ZERO
-    })
+    Duration::try_from_secs_f64(seconds).unwrap_or(if seconds > 0.0 { Duration::MAX } else { Duration::ZERO })
 }
 
 #[cfg(test)]
@@ -77,10 +67,7 @@ mod tests {
     fn horizon_uses_its_whole_range() {
         let mut rng = SmallRng::seed_from_u64(1);
         let all: Vec<_> = (0..10_000).map(|_| error_horizon(&mut rng)).collect();
-        let near = |bound: u64| {
-            all.iter()
-                .any(|h| h.abs_diff(Duration::from_millis(bound)) < Duration::from_millis(1))
-        };
+        let near = |bound: u64| all.iter().any(|h| h.abs_diff(Duration::from_millis(bound)) < Duration::from_millis(1));
         assert!(near(4_000) && near(4_500));
     }
 

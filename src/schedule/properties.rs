@@ -30,24 +30,13 @@ struct Due {
 }
 
 fn earlier(a: Due, b: Due) -> Due {
-    Due {
-        at: a.at.min(b.at),
-        class: a.class.min(b.class),
-    }
+    Due { at: a.at.min(b.at), class: a.class.min(b.class) }
 }
 
 #[derive(Clone, Debug)]
 enum Entry {
-    Waiting {
-        due: Due,
-        lane: Option<Lane>,
-    },
-    Running {
-        since: Instant,
-        lane: Option<Lane>,
-        again: Option<Due>,
-        removed: bool,
-    },
+    Waiting { due: Due, lane: Option<Lane> },
+    Running { since: Instant, lane: Option<Lane>, again: Option<Due>, removed: bool },
 }
 
 struct Model {
@@ -57,10 +46,7 @@ struct Model {
 
 impl Model {
     fn running(&self, of: impl Fn(Option<Lane>) -> bool) -> usize {
-        self.keys
-            .values()
-            .filter(|e| matches!(e, Entry::Running { lane, .. } if of(*lane)))
-            .count()
+        self.keys.values().filter(|e| matches!(e, Entry::Running { lane, .. } if of(*lane))).count()
     }
 
     fn full(&self) -> bool {
@@ -82,64 +68,34 @@ impl Model {
         if self.full() {
             return Vec::new();
         }
-        self.waiting()
-            .filter(|(_, due, lane)| due.at <= now && self.has_permit(*lane))
-            .collect()
+        self.waiting().filter(|(_, due, lane)| due.at <= now && self.has_permit(*lane)).collect()
     }
 
     fn push(&mut self, key: Key, new: Due) {
         match self.keys.get_mut(&key) {
             None => {
-                self.keys.insert(
-                    key,
-                    Entry::Waiting {
-                        due: new,
-                        lane: None,
-                    },
-                );
+                self.keys.insert(key, Entry::Waiting { due: new, lane: None });
             }
             Some(Entry::Waiting { due, .. }) => *due = earlier(*due, new),
-            Some(Entry::Running { again, .. }) => {
-                *again = Some(again.map_or(new, |old| earlier(old, new)))
-            }
+            Some(Entry::Running { again, .. }) => *again = Some(again.map_or(new, |old| earlier(old, new))),
         }
     }
 
     fn pop(&mut self, job: &Job<Key>, now: Instant) {
         let candidates = self.may_run(now);
-        let Some((_, due, lane)) = candidates.iter().copied().find(|(key, ..)| *key == job.key)
-        else {
+        let Some((_, due, lane)) = candidates.iter().copied().find(|(key, ..)| *key == job.key) else {
             panic!("{job:?} may not run: {:?}", self.keys);
         };
-        assert_eq!(
-            due,
-            Due {
-                at: job.due,
-                class: job.class
-            }
-        );
+        assert_eq!(due, Due { at: job.due, class: job.class });
         for (_, other, other_lane) in candidates {
             let same = other_lane == lane && other.class == due.class;
-            assert!(
-                !same || other.at >= due.at,
-                "not the first of its class and lane"
-            );
+            assert!(!same || other.at >= due.at, "not the first of its class and lane");
         }
-        self.keys.insert(
-            job.key,
-            Entry::Running {
-                since: due.at,
-                lane,
-                again: None,
-                removed: false,
-            },
-        );
+        self.keys.insert(job.key, Entry::Running { since: due.at, lane, again: None, removed: false });
     }
 
     fn finish(&mut self, key: Key, next: Option<Due>, lane: Option<Lane>) {
-        let Some(Entry::Running { again, removed, .. }) = self.keys.remove(&key) else {
-            panic!("{key} does not run")
-        };
+        let Some(Entry::Running { again, removed, .. }) = self.keys.remove(&key) else { panic!("{key} does not run") };
         let next = if removed { None } else { next };
         let due = match (next, again) {
             (Some(a), Some(b)) => Some(earlier(a, b)),
@@ -151,17 +107,9 @@ impl Model {
     }
 
     fn nth_running(&self, n: usize) -> Option<Key> {
-        let running: Vec<Key> = self
-            .keys
-            .iter()
-            .filter(|(_, e)| matches!(e, Entry::Running { .. }))
-            .map(|(k, _)| *k)
-            .collect();
-        if running.is_empty() {
-            None
-        } else {
-            Some(running[n % running.len()])
-        }
+        let running: Vec<Key> =
+            self.keys.iter().filter(|(_, e)| matches!(e, Entry::Running { .. })).map(|(k, _)| *k).collect();
+        if running.is_empty() { None } else { Some(running[n % running.len()]) }
     }
 
     fn overdue(&self, now: Instant, grace: Duration) -> usize {
@@ -202,18 +150,11 @@ fn ms(n: u64) -> Duration {
 
 /// What must hold between any two operations.
 fn check(queue: &Queue<Key>, model: &Model, now: Instant) {
-    assert_eq!(
-        queue.len(),
-        model.keys.len(),
-        "a key was lost or is there twice"
-    );
+    assert_eq!(queue.len(), model.keys.len(), "a key was lost or is there twice");
     assert!((0..12).all(|key| queue.contains(&key) == model.keys.contains_key(&key)));
     assert_eq!(queue.in_flight(), model.running(|_| true));
     assert!(queue.in_flight() <= model.limits.total);
-    assert_eq!(
-        queue.ready(now),
-        model.waiting().filter(|(_, due, _)| due.at <= now).count()
-    );
+    assert_eq!(queue.ready(now), model.waiting().filter(|(_, due, _)| due.at <= now).count());
     assert_eq!(queue.overdue(now, ms(5)), model.overdue(now, ms(5)));
 
     let wake = queue.next_wake(now);
@@ -234,10 +175,7 @@ fn run(limits: Limits, ops: Vec<Op>) {
     let start = Instant::now();
     let mut now = start;
     let mut queue = Queue::new(limits);
-    let mut model = Model {
-        limits,
-        keys: BTreeMap::new(),
-    };
+    let mut model = Model { limits, keys: BTreeMap::new() };
     for op in ops {
         match op {
             Op::Push(key, delay, class) => {
@@ -254,16 +192,8 @@ fn run(limits: Limits, ops: Vec<Op>) {
                 let Some(key) = model.nth_running(n) else {
                     continue;
                 };
-                let due = next.map(|(delay, class)| Due {
-                    at: now + ms(delay),
-                    class,
-                });
-                queue.finish(
-                    &key,
-                    due.map_or(Next::WhenChanged, |d| Next::At(d.at, d.class)),
-                    lane,
-                    now,
-                );
+                let due = next.map(|(delay, class)| Due { at: now + ms(delay), class });
+                queue.finish(&key, due.map_or(Next::WhenChanged, |d| Next::At(d.at, d.class)), lane, now);
                 model.finish(key, due, lane);
             }
             Op::Enter(n, wanted) => {
@@ -283,9 +213,7 @@ fn run(limits: Limits, ops: Vec<Op>) {
             Op::Remove(key) => {
                 queue.remove(&key);
                 match model.keys.get_mut(&key) {
-                    Some(Entry::Running { again, removed, .. }) => {
-                        (*again, *removed) = (None, true)
-                    }
+                    Some(Entry::Running { again, removed, .. }) => (*again, *removed) = (None, true),
                     _ => _ = model.keys.remove(&key),
                 }
             }

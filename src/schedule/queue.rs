@@ -45,10 +45,7 @@ struct Due {
 
 impl Due {
     fn merge(self, other: Self) -> Self {
-        Self {
-            at: self.at.min(other.at),
-            class: self.class.min(other.class),
-        }
+        Self { at: self.at.min(other.at), class: self.class.min(other.class) }
     }
 }
 
@@ -137,20 +134,8 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         let taken = self.ready.take()?;
         let (key, waiting) = self.waiting.remove_entry(&taken.key)?;
         let due = waiting.due.at;
-        self.running.insert(
-            key,
-            Running {
-                place: taken.place,
-                since: due,
-                again: None,
-                removed: false,
-            },
-        );
-        Some(Job {
-            key: taken.key,
-            class: taken.class,
-            due,
-        })
+        self.running.insert(key, Running { place: taken.place, since: due, again: None, removed: false });
+        Some(Job { key: taken.key, class: taken.class, due })
     }
 
     /// Puts a running key into the lane that its work turned out to belong to.
@@ -240,9 +225,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         if self.ready.can_take() {
             return Some(now);
         }
-        self.delayed
-            .first_key_value()
-            .map(|((due, _), _)| (*due).max(now))
+        self.delayed.first_key_value().map(|((due, _), _)| (*due).max(now))
     }
 
     /// How many keys are waiting or running.
@@ -287,15 +270,9 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     /// Lets a key wait that is neither waiting nor running, or that has been unlinked.
     fn wait(&mut self, key: K, due: Due, lane: Option<Lane>, now: Instant) {
         self.seq += 1;
-        let waiting = Waiting {
-            due,
-            seq: self.seq,
-            lane,
-            ready: due.at <= now,
-        };
+        let waiting = Waiting { due, seq: self.seq, lane, ready: due.at <= now };
         if waiting.ready {
-            self.ready
-                .insert(lane, due.class, waiting.order(), key.clone());
+            self.ready.insert(lane, due.class, waiting.order(), key.clone());
         } else {
             self.delayed.insert(waiting.order(), key.clone());
         }
@@ -308,8 +285,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
             return;
         };
         if waiting.ready {
-            self.ready
-                .remove(waiting.lane, waiting.due.class, waiting.order());
+            self.ready.remove(waiting.lane, waiting.due.class, waiting.order());
         } else {
             self.delayed.remove(&waiting.order());
         }
@@ -324,8 +300,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
             let (order, key) = first.remove_entry();
             if let Some(waiting) = self.waiting.get_mut(&key) {
                 waiting.ready = true;
-                self.ready
-                    .insert(waiting.lane, waiting.due.class, order, key);
+                self.ready.insert(waiting.lane, waiting.due.class, order, key);
             }
         }
     }

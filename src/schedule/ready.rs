@@ -45,9 +45,7 @@ impl<K> LaneState<K> {
     /// The class that a fair turn is for: the classes take these turns in rotation, so that each gets its share.
     fn favoured(&self) -> Option<Class> {
         let first = usize::try_from(self.turns / FAIR_TURN % 4).unwrap_or_default();
-        (0..4)
-            .map(|i| Class::ALL[(first + i) % 4])
-            .find(|class| self.has(*class))
+        (0..4).map(|i| Class::ALL[(first + i) % 4]).find(|class| self.has(*class))
     }
 }
 
@@ -63,13 +61,7 @@ pub(super) struct Ready<K> {
 
 impl<K> Ready<K> {
     pub fn new(per_lane: usize) -> Self {
-        Self {
-            per_lane,
-            lanes: HashMap::new(),
-            open: Default::default(),
-            pops: 0,
-            len: 0,
-        }
+        Self { per_lane, lanes: HashMap::new(), open: Default::default(), pops: 0, len: 0 }
     }
 
     /// How many keys are due.
@@ -132,11 +124,7 @@ impl<K> Ready<K> {
     }
 
     fn choose(&self) -> Option<(Class, Place)> {
-        let heads = || {
-            Class::ALL
-                .into_iter()
-                .filter_map(|c| Some((c, *self.open[c.index()].first()?)))
-        };
+        let heads = || Class::ALL.into_iter().filter_map(|c| Some((c, *self.open[c.index()].first()?)));
         // `min_by_key` keeps the first of equals, which is the highest class that the lane has.
         let (class, (_, place)) = if self.pops % FAIR_TURN == FAIR_TURN - 1 {
             heads().min_by_key(|(_, stamped)| *stamped)?
@@ -151,21 +139,12 @@ impl<K> Ready<K> {
     }
 
     fn limit(&self, place: Place) -> usize {
-        if place.is_some() {
-            self.per_lane
-        } else {
-            usize::MAX
-        }
+        if place.is_some() { self.per_lane } else { usize::MAX }
     }
 
     fn lane(&mut self, place: Place) -> &mut LaneState<K> {
         let stamp = self.pops;
-        self.lanes.entry(place).or_insert_with(|| LaneState {
-            due: Default::default(),
-            running: 0,
-            stamp,
-            turns: 0,
-        })
+        self.lanes.entry(place).or_insert_with(|| LaneState { due: Default::default(), running: 0, stamp, turns: 0 })
     }
 
     fn close(&mut self, place: Place) {
@@ -207,10 +186,7 @@ mod tests {
         for lane in 0..100 {
             ready.insert(Some(lane), Class::Refresh, (now, lane), lane);
             ready.insert(Some(lane), Class::Urgent, (now, lane + 100), lane);
-            assert_eq!(
-                ready.remove(Some(lane), Class::Refresh, (now, lane)),
-                Some(lane)
-            );
+            assert_eq!(ready.remove(Some(lane), Class::Refresh, (now, lane)), Some(lane));
             assert!(ready.take().is_some());
             assert!(!ready.can_take());
             ready.release(Some(lane));

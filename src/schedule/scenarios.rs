@@ -5,20 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::{Class, Job, Limits, Next, Queue};
 
-const LIMITS: Limits = Limits {
-    total: 10,
-    per_lane: 2,
-};
+const LIMITS: Limits = Limits { total: 10, per_lane: 2 };
 
 fn s(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
 /// A queue in which each of `keys` belongs to its lane and is due for `class` a second after the returned instant.
-fn with_lanes(
-    limits: Limits,
-    keys: &[(&'static str, u64, Class)],
-) -> (Queue<&'static str>, Instant) {
+fn with_lanes(limits: Limits, keys: &[(&'static str, u64, Class)]) -> (Queue<&'static str>, Instant) {
     let now = Instant::now();
     let mut queue = Queue::new(limits);
     for (key, lane, class) in keys {
@@ -30,9 +24,7 @@ fn with_lanes(
 }
 
 fn keys(queue: &mut Queue<&'static str>, now: Instant) -> Vec<&'static str> {
-    std::iter::from_fn(|| queue.pop(now))
-        .map(|job| job.key)
-        .collect()
+    std::iter::from_fn(|| queue.pop(now)).map(|job| job.key).collect()
 }
 
 #[test]
@@ -45,14 +37,7 @@ fn the_earlier_due_time_and_the_higher_class_win() {
     queue.push("a", now + s(5), Class::Retry, now);
     assert_eq!(queue.next_wake(now), Some(now + s(5)));
     assert_eq!(queue.pop(now + s(4)), None);
-    assert_eq!(
-        queue.pop(now + s(5)),
-        Some(Job {
-            key: "a",
-            class: Class::Event,
-            due: now + s(5)
-        })
-    );
+    assert_eq!(queue.pop(now + s(5)), Some(Job { key: "a", class: Class::Event, due: now + s(5) }));
     assert_eq!((queue.len(), queue.in_flight()), (1, 1));
 }
 
@@ -65,20 +50,9 @@ fn a_push_during_the_run_is_not_lost_and_does_not_run_beside_it() {
     queue.push("a", now, Class::Event, now);
     assert_eq!(queue.pop(now), None);
     queue.finish(&"a", Next::At(now + s(9), Class::Refresh), None, now);
-    assert_eq!(
-        queue.pop(now),
-        Some(Job {
-            key: "a",
-            class: Class::Event,
-            due: now
-        })
-    );
+    assert_eq!(queue.pop(now), Some(Job { key: "a", class: Class::Event, due: now }));
     queue.finish(&"a", Next::At(now + s(9), Class::Refresh), None, now);
-    assert_eq!(
-        queue.next_wake(now),
-        Some(now + s(9)),
-        "the push counted once"
-    );
+    assert_eq!(queue.next_wake(now), Some(now + s(9)), "the push counted once");
 }
 
 #[test]
@@ -113,10 +87,7 @@ fn when_changed_leaves_nothing_behind() {
 #[test]
 fn a_vault_that_hangs_holds_only_its_own_permits() {
     let (mut queue, now) = with_lanes(
-        Limits {
-            total: 3,
-            per_lane: 2,
-        },
+        Limits { total: 3, per_lane: 2 },
         &[
             ("hung1", 1, Class::Urgent),
             ("hung2", 1, Class::Urgent),
@@ -127,26 +98,15 @@ fn a_vault_that_hangs_holds_only_its_own_permits() {
     let now = now + s(1);
     assert_eq!(keys(&mut queue, now), ["hung1", "hung2", "well"]);
     queue.finish(&"well", Next::At(now + s(1), Class::Refresh), Some(2), now);
-    assert_eq!(
-        queue.next_wake(now),
-        Some(now + s(1)),
-        "hung3 waits for a permit, not for time"
-    );
+    assert_eq!(queue.next_wake(now), Some(now + s(1)), "hung3 waits for a permit, not for time");
     assert_eq!(keys(&mut queue, now + s(1)), ["well"]);
-    assert_eq!(
-        queue.overdue(now + s(100), s(60)),
-        4,
-        "hung ones count, running or not"
-    );
+    assert_eq!(queue.overdue(now + s(100), s(60)), 4, "hung ones count, running or not");
 }
 
 #[test]
 fn a_key_of_unknown_lane_gives_way_when_its_lane_is_full() {
     let now = Instant::now();
-    let mut queue = Queue::new(Limits {
-        total: 10,
-        per_lane: 2,
-    });
+    let mut queue = Queue::new(Limits { total: 10, per_lane: 2 });
     for key in ["a", "b", "c", "d"] {
         queue.push(key, now, Class::Urgent, now);
     }
@@ -159,32 +119,16 @@ fn a_key_of_unknown_lane_gives_way_when_its_lane_is_full() {
     }
     assert_eq!(queue.pop(now), None);
     queue.finish(&"a", Next::WhenChanged, Some(7), now);
-    assert_eq!(
-        queue.pop(now),
-        Some(Job {
-            key: "c",
-            class: Class::Urgent,
-            due: now
-        })
-    );
+    assert_eq!(queue.pop(now), Some(Job { key: "c", class: Class::Urgent, due: now }));
 }
 
 #[test]
 fn lanes_take_turns() {
     let mut all = Vec::new();
-    for (lane, names) in [["a1", "a2", "a3"], ["b1", "b2", "b3"], ["c1", "c2", "c3"]]
-        .into_iter()
-        .enumerate()
-    {
+    for (lane, names) in [["a1", "a2", "a3"], ["b1", "b2", "b3"], ["c1", "c2", "c3"]].into_iter().enumerate() {
         all.extend(names.map(|name| (name, lane as u64, Class::Refresh)));
     }
-    let (mut queue, now) = with_lanes(
-        Limits {
-            total: 1,
-            per_lane: 1,
-        },
-        &all,
-    );
+    let (mut queue, now) = with_lanes(Limits { total: 1, per_lane: 1 }, &all);
     let mut order = Vec::new();
     while let Some(job) = queue.pop(now + s(1)) {
         queue.finish(&job.key, Next::WhenChanged, None, now + s(1));
@@ -199,10 +143,7 @@ fn lanes_take_turns() {
 #[test]
 fn refresh_is_served_during_a_flood_of_urgent_work() {
     let now = Instant::now();
-    let mut queue = Queue::new(Limits {
-        total: 1,
-        per_lane: 1,
-    });
+    let mut queue = Queue::new(Limits { total: 1, per_lane: 1 });
     for key in 0..40 {
         queue.push(key, now, Class::Refresh, now);
     }
@@ -220,30 +161,17 @@ fn refresh_is_served_during_a_flood_of_urgent_work() {
 
 #[test]
 fn a_recovered_vault_wakes_its_retries_and_nothing_else() {
-    let (mut queue, now) = with_lanes(
-        LIMITS,
-        &[
-            ("retry", 1, Class::Retry),
-            ("refresh", 1, Class::Refresh),
-            ("other", 2, Class::Retry),
-        ],
-    );
+    let (mut queue, now) =
+        with_lanes(LIMITS, &[("retry", 1, Class::Retry), ("refresh", 1, Class::Refresh), ("other", 2, Class::Retry)]);
     queue.wake_lane(1, now, Duration::from_millis(200), |spread| spread * 7);
     assert_eq!(keys(&mut queue, now + Duration::from_millis(199)), [""; 0]);
-    assert_eq!(
-        keys(&mut queue, now + Duration::from_millis(200)),
-        ["retry"],
-        "the spread bounds the jitter"
-    );
+    assert_eq!(keys(&mut queue, now + Duration::from_millis(200)), ["retry"], "the spread bounds the jitter");
 }
 
 #[test]
 fn a_limit_of_zero_does_not_stop_the_world() {
     let now = Instant::now();
-    let mut queue = Queue::new(Limits {
-        total: 0,
-        per_lane: 0,
-    });
+    let mut queue = Queue::new(Limits { total: 0, per_lane: 0 });
     queue.push("a", now, Class::Urgent, now);
     assert!(queue.pop(now).is_some());
 }
@@ -251,28 +179,15 @@ fn a_limit_of_zero_does_not_stop_the_world() {
 #[test]
 fn ten_thousand_keys_in_one_pass() {
     let now = Instant::now();
-    let mut queue = Queue::new(Limits {
-        total: 100,
-        per_lane: 64,
-    });
+    let mut queue = Queue::new(Limits { total: 100, per_lane: 64 });
     for key in 0..10_000_u32 {
-        queue.push(
-            key,
-            now + Duration::from_millis(u64::from(key % 1_000)),
-            Class::Refresh,
-            now,
-        );
+        queue.push(key, now + Duration::from_millis(u64::from(key % 1_000)), Class::Refresh, now);
     }
     let (mut clock, mut served) = (now, 0);
     while served < 10_000 {
         clock = queue.next_wake(clock).expect("keys are left");
         while let Some(job) = queue.pop(clock) {
-            queue.finish(
-                &job.key,
-                Next::WhenChanged,
-                Some(u64::from(job.key % 3)),
-                clock,
-            );
+            queue.finish(&job.key, Next::WhenChanged, Some(u64::from(job.key % 3)), clock);
             served += 1;
         }
     }

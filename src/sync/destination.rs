@@ -152,7 +152,10 @@ pub async fn sync(
         }
         let same_data = same_data(&current, wanted.data);
         let same_dress = match &dress {
-            Some(dress) if !ours => { debug_assert!(spec.overwrite); dress_of(&current) == *dress }
+            Some(dress) if !ours => {
+                debug_assert!(spec.overwrite);
+                dress_of(&current) == *dress
+            }
             Some(dress) if wanted.respecified => same_but_mac(&dress_of(&current), dress),
             _ => true,
         };
@@ -261,7 +264,12 @@ fn dress_of(secret: &Secret) -> Dress {
 /// Equal but for the MAC annotation, which is not worth a write of its own.
 fn same_but_mac(have: &Dress, want: &Dress) -> bool {
     let without = |dress: &Dress| -> BTreeMap<String, String> {
-        dress.annotations.iter().filter(|(key, _)| *key != MAC_ANNOTATION).map(|(k, v)| (k.clone(), v.clone())).collect()
+        dress
+            .annotations
+            .iter()
+            .filter(|(key, _)| *key != MAC_ANNOTATION)
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
     };
     have.labels == want.labels && have.owner == want.owner && without(have) == without(want)
 }
@@ -292,7 +300,9 @@ fn refusal(secret: &Secret, dress: &Dress, id: &ObjectRef) -> String {
         }
     }
     text.push_str(&format!("not the owner of the destination Secret {id}"));
-    text.push_str("; set spec.destination.overwrite to take over a Secret that no VaultStaticSecret owns, or choose another name");
+    text.push_str(
+        "; set spec.destination.overwrite to take over a Secret that no VaultStaticSecret owns, or choose another name",
+    );
     text
 }
 

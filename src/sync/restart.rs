@@ -8,6 +8,7 @@ use std::fmt;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::Synced;
 use crate::api::{RestartKind, RolloutRestartTarget};
 use crate::cluster::{ClusterError, ErrorKind, Workload, WorkloadPatch, Workloads};
 
@@ -45,6 +46,21 @@ impl fmt::Display for RestartError {
     }
 }
 
+/// Whether the targets still have to be restarted for the content with this MAC. `recorded` is `status.secretMAC`: the
+/// content whose restarts are all done.
+pub fn restart_owed(recorded: Option<&str>, synced: &Synced, mac: &str) -> bool {
+    let previous = synced.previous_annotation.as_deref();
+    match recorded {
+        // The Secret was equal already, and carries the very MAC that is recorded: it is the key that changed.
+        Some(recorded) if recorded != mac && !synced.wrote && previous == Some(recorded) => false,
+        Some(recorded) if recorded != mac => true,
+        // Another content was written in between, and the process ended before it was recorded.
+        Some(recorded) => previous.is_some_and(|p| p != recorded),
+        // Never recorded: a first sync owes nothing, unless it comes after one that was cut short.
+        None => synced.was_ours && previous.is_some_and(|p| p != mac),
+    }
+}
+
 /// Restarts one target for the content with this digest. `object` is the name of the object that asks. A target made after
 /// `owed_since` (seconds since the epoch) has started with the new content.
 pub async fn restart(
@@ -58,7 +74,9 @@ pub async fn restart(
     let mut last = None;
     for _ in 0..ATTEMPTS {
         let workload = workloads.get(&target.kind, &target.name).await.map_err(RestartError::Cluster)?;
-        if carried(&workload, &target.kind, &key) == Some(digest) || owed_since.is_some_and(|since| workload.created > since) {
+        if carried(&workload, &target.kind, &key) == Some(digest)
+            || owed_since.is_some_and(|since| workload.created > since)
+        {
             return Ok(Restart::NotNeeded);
         }
         if workload.paused && target.kind == RestartKind::Deployment {
@@ -66,8 +84,12 @@ pub async fn restart(
         }
         let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         let patch = match target.kind {
-            RestartKind::ArgoRollout => json!({ "metadata": { "annotations": { key.as_str(): digest } }, "spec": { "restartAt": now } }),
-            _ => json!({ "spec": { "template": { "metadata": { "annotations": { RESTARTED_AT: now, key.as_str(): digest } } } } }),
+            RestartKind::ArgoRollout => {
+                json!({ "metadata": { "annotations": { key.as_str(): digest } }, "spec": { "restartAt": now } })
+            }
+            _ => {
+                json!({ "spec": { "template": { "metadata": { "annotations": { RESTARTED_AT: now, key.as_str(): digest } } } } })
+            }
         };
         match workloads.patch(&target.kind, &target.name, &workload, WorkloadPatch(patch)).await {
             Ok(()) => return Ok(Restart::Done),
@@ -98,6 +120,32 @@ fn digest_key(object: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::Seen;
+    use crate::sync::Applied;
+
+    fn synced(wrote: bool, was_ours: bool, previous: Option<&str>) -> Synced {
+        let seen = Seen { uid: "u".into(), resource_version: "1".into() };
+        let applied = Applied { seen, mac: "new".into(), annotation: None };
+        Synced { applied, wrote, was_ours, previous_annotation: previous.map(str::to_owned) }
+    }
+
+    #[test]
+    fn restarts_are_owed_for_changed_content_and_for_nothing_else() {
+        let owed = |recorded, wrote, ours, previous| restart_owed(recorded, &synced(wrote, ours, previous), "new");
+        assert!(owed(Some("old"), true, true, Some("old")), "a change");
+        assert!(owed(Some("old"), true, true, None), "a change, Secret written by upstream");
+        assert!(owed(Some("old"), false, true, Some("new")), "the process ended after the write");
+        assert!(owed(Some("new"), true, true, Some("between")), "there and back, cut short in between");
+        assert!(owed(None, true, true, Some("first")), "a change before the first sync was recorded");
+        assert!(!owed(None, true, false, None), "first sync");
+        assert!(!owed(None, false, true, Some("new")), "first sync that was cut short");
+        assert!(!owed(None, true, false, Some("x")), "a Secret that was taken over");
+        assert!(!owed(Some("new"), false, true, Some("new")), "nothing changed");
+        assert!(!owed(Some("new"), false, true, None), "adopted from upstream");
+        assert!(!owed(Some("new"), true, true, Some("new")), "drift was repaired");
+        assert!(!owed(Some("new"), true, false, None), "the Secret had been deleted");
+        assert!(!owed(Some("old"), false, true, Some("old")), "only the key of the MACs changed");
+    }
 
     #[test]
     fn digest_keys_fit_and_differ() {

@@ -40,8 +40,8 @@ pub fn serve(endpoints: Endpoints, stop: CancellationToken) -> std::io::Result<(
                 break;
             }
         }
-        let listener = bound
-            .map_err(|e| std::io::Error::new(e.kind(), format!("{flag}={address} cannot be bound: {e}")))?;
+        let listener =
+            bound.map_err(|e| std::io::Error::new(e.kind(), format!("{flag}={address} cannot be bound: {e}")))?;
         listener.set_nonblocking(true)?;
         Ok(Some(listener))
     };

@@ -10,7 +10,9 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 /// The libraries that carry requests to Vault are never logged, whatever the level: their debug output holds bodies.
 pub fn init(settings: LogSettings) -> Result<(), TryInitError> {
     let level = settings.level;
-    let filter = EnvFilter::new(format!("{level},vaultrs=off,rustify=off,reqwest=off,hyper=warn,hyper_util=warn,rustls=warn,tower=warn,kube=warn"));
+    let filter = EnvFilter::new(format!(
+        "{level},vaultrs=off,rustify=off,reqwest=off,hyper=warn,hyper_util=warn,rustls=warn,tower=warn,kube=warn"
+    ));
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match settings.encoder {

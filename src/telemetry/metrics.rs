@@ -9,8 +9,8 @@ use prometheus::{
 
 /// Upstream's buckets for requests, in seconds.
 const BUCKETS: [f64; 34] = [
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 1.75, 2.0,
-    2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 30.0,
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5,
+    1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 30.0,
 ];
 
 /// All metrics of the process.
@@ -66,9 +66,21 @@ impl Metrics {
             Ok(gauge)
         };
         let metrics = Self {
-            reconciles: counter("controller_runtime_reconcile_total", "Reconciles by controller and result.", &["controller", "result"])?,
-            reconcile_time: histogram("controller_runtime_reconcile_time_seconds", "Time of reconciles.", &["controller"])?,
-            vault_reads: counter("vso_vault_reads_total", "Reads of Vault, shared ones included, by how they ended.", &["result"])?,
+            reconciles: counter(
+                "controller_runtime_reconcile_total",
+                "Reconciles by controller and result.",
+                &["controller", "result"],
+            )?,
+            reconcile_time: histogram(
+                "controller_runtime_reconcile_time_seconds",
+                "Time of reconciles.",
+                &["controller"],
+            )?,
+            vault_reads: counter(
+                "vso_vault_reads_total",
+                "Reads of Vault, shared ones included, by how they ended.",
+                &["result"],
+            )?,
             vault_read_time: histogram("vso_vault_read_time_seconds", "Time of reads, logins included.", &[])?,
             restarts: counter("vso_rollout_restarts_total", "Restarts of workloads by how they ended.", &["result"])?,
             queue_length: gauge("vso_queue_objects", "Objects waiting or running.")?,
@@ -77,14 +89,23 @@ impl Metrics {
             sessions: gauge("vso_vault_sessions", "Logins in use.")?,
             objects: IntGaugeVec::new(Opts::new("vso_objects", "Objects known, by kind."), &["kind"])?,
             leader: Gauge::with_opts(
-                Opts::new("leader_election_master_status", "1 if this process leads.").const_label("name", crate::cluster::LEASE_NAME),
+                Opts::new("leader_election_master_status", "1 if this process leads.")
+                    .const_label("name", crate::cluster::LEASE_NAME),
             )?,
             registry,
         };
         metrics.registry.register(Box::new(metrics.objects.clone()))?;
         metrics.registry.register(Box::new(metrics.leader.clone()))?;
-        let build = IntGaugeVec::new(Opts::new("vso_build_info", "Always 1; the labels say what runs."), &["git_version", "platform"])?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION"), &format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH)]).set(1);
+        let build = IntGaugeVec::new(
+            Opts::new("vso_build_info", "Always 1; the labels say what runs."),
+            &["git_version", "platform"],
+        )?;
+        build
+            .with_label_values(&[
+                env!("CARGO_PKG_VERSION"),
+                &format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+            ])
+            .set(1);
         metrics.registry.register(Box::new(build))?;
         #[cfg(target_os = "linux")]
         metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-/// The kinds of failure the operator treats differently. "There is no data" has five of them, because none but an
+/// The kinds of failure the operator treats differently. "There is no data" has six of them, because none but an
 /// explicit wish of the user may remove a key from a Secret that was good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -15,6 +15,8 @@ pub enum Fault {
     Deleted,
     /// KV v2: the version is destroyed.
     Destroyed,
+    /// There is a secret, and it has no keys.
+    Empty,
     /// Vault is sealed or not initialised.
     Sealed,
     /// 429: a rate limit or lease quota.
@@ -45,6 +47,7 @@ impl Fault {
             Fault::NotFound => "not_found",
             Fault::Deleted => "deleted",
             Fault::Destroyed => "destroyed",
+            Fault::Empty => "empty",
             Fault::Sealed => "sealed",
             Fault::Throttled => "throttled",
             Fault::Unreachable => "unreachable",
@@ -91,6 +94,7 @@ impl fmt::Display for VaultError {
             Fault::NotFound => write!(f, "empty response from Vault, path={path:?}: nothing is stored there"),
             Fault::Deleted => write!(f, "the version at path {path:?} is deleted{message}"),
             Fault::Destroyed => write!(f, "the version at path {path:?} is destroyed{message}"),
+            Fault::Empty => write!(f, "the secret at path {path:?} has no keys; the destination keeps what it has"),
             Fault::Sealed => write!(f, "Vault is sealed or not initialised, path={path:?}"),
             Fault::Throttled => write!(f, "Vault limits the rate of requests, path={path:?}: {message}"),
             Fault::Unreachable => write!(f, "Vault cannot be reached, path={path:?}: {message}"),

@@ -5,6 +5,7 @@
 //! the same path with the same session share one request.
 
 mod error;
+mod kv;
 mod numbers;
 mod pool;
 mod reads;
@@ -14,6 +15,7 @@ mod session;
 mod transport;
 
 pub use error::{Fault, VaultError};
+pub use kv::kv_data;
 pub use pool::SessionPool;
 pub use reads::{ReadTable, SharedRead};
 pub use request::{Envelope, Read};

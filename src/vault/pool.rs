@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::session::{Identity, LoginSource, Session};
 use super::server::Server;
+use super::session::{Identity, LoginSource, Session};
 use crate::schedule::Policy;
 
 /// Finds or makes the session of an identity. Holds no session alive: the objects that use one do.
@@ -31,7 +31,7 @@ impl SessionPool {
             return session;
         }
         sessions.retain(|_, session| session.strong_count() > 0);
-        let session = Arc::new(Session::new(identity, server.clone(), source(), self.login_backoff.clone()));
+        let session = Arc::new(Session::new(identity, server.clone(), source(), self.login_backoff));
         sessions.insert(identity, Arc::downgrade(&session));
         session
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::request::{Envelope, Read};
-use super::session::{Identity, SessionError, Session, TokenInfo};
+use super::session::{Identity, Session, SessionError, TokenInfo};
 
 /// An answer that several objects look at.
 pub type Answer = Result<(Arc<Envelope>, TokenInfo), SessionError>;

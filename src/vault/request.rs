@@ -76,7 +76,7 @@ pub struct Envelope {
     #[serde(default)]
     pub(super) auth: Option<Auth>,
     #[serde(default)]
-    errors: Option<Vec<String>>,
+    pub(super) errors: Option<Vec<String>>,
 }
 
 fn content<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
@@ -107,7 +107,8 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
     // The parser's own message could quote the body, so it is not passed on.
     let parsed: Option<Envelope> = serde_json::from_slice(body).ok();
     if response.status().is_success() {
-        return parsed.ok_or_else(|| VaultError::new(Fault::Protocol, path, "the body is not the JSON that Vault sends"));
+        return parsed
+            .ok_or_else(|| VaultError::new(Fault::Protocol, path, "the body is not the JSON that Vault sends"));
     }
     let messages = parsed.as_ref().and_then(|e| e.errors.clone()).unwrap_or_default();
     if status == 404 {

@@ -99,11 +99,12 @@ impl Server {
         const PATH: &str = "sys/seal-status";
         let result = match self.transport.ask(ReadSealStatus, &Call::default()).await {
             Err(error) => Err(error),
-            Ok(response) if !response.status().is_success() => {
-                Err(classify(PATH, &response).err().unwrap_or_else(|| VaultError::new(Fault::Protocol, PATH, "no seal status")))
-            }
-            Ok(response) => serde_json::from_slice::<SealStatus>(response.body())
-                .map_err(|_| VaultError::new(Fault::Protocol, PATH, "the answer is not a seal status; is this a Vault?")),
+            Ok(response) if !response.status().is_success() => Err(classify(PATH, &response)
+                .err()
+                .unwrap_or_else(|| VaultError::new(Fault::Protocol, PATH, "no seal status"))),
+            Ok(response) => serde_json::from_slice::<SealStatus>(response.body()).map_err(|_| {
+                VaultError::new(Fault::Protocol, PATH, "the answer is not a seal status; is this a Vault?")
+            }),
         };
         match &result {
             Ok(status) if status.sealed => self.learn(Some(&VaultError::new(Fault::Sealed, PATH, ""))),
@@ -144,7 +145,9 @@ impl Server {
             Some(error) => {
                 let now = Instant::now();
                 match &mut *health {
-                    Health::Up { failures } if error.fault != Fault::Sealed && *failures + 1 < FAILURES_TO_OPEN => *failures += 1,
+                    Health::Up { failures } if error.fault != Fault::Sealed && *failures + 1 < FAILURES_TO_OPEN => {
+                        *failures += 1
+                    }
                     Health::Up { .. } => {
                         let pause = error.retry_after.unwrap_or(FIRST_PAUSE);
                         *health = Health::Down { error: error.clone(), probe_at: now + pause, pause };

@@ -193,7 +193,10 @@ impl Session {
                 let pause = match &error {
                     // The server paces these by itself.
                     SessionError::Login(e) if e.fault.concerns_server() => Duration::from_millis(500),
-                    _ => inner.login_backoff.next(&self.login_policy, now, &mut rand::rng()).unwrap_or(Duration::from_secs(60)),
+                    _ => inner
+                        .login_backoff
+                        .next(&self.login_policy, now, &mut rand::rng())
+                        .unwrap_or(Duration::from_secs(60)),
                 };
                 inner.state = State::Failed { error: error.clone(), until: Instant::now() + pause };
                 Err(error)
@@ -214,7 +217,12 @@ impl Session {
         let auth = answer.auth.ok_or_else(|| {
             SessionError::Login(VaultError::new(Fault::Protocol, &path, "the answer to the login has no token"))
         })?;
-        tracing::info!(path, accessor_known = !auth.accessor.is_empty(), ttl_s = auth.lease_duration, "logged in to Vault");
+        tracing::info!(
+            path,
+            accessor_known = !auth.accessor.is_empty(),
+            ttl_s = auth.lease_duration,
+            "logged in to Vault"
+        );
         if auth.renewable && auth.lease_duration > 0 {
             tokio::spawn(keep_alive(Arc::downgrade(self)));
         }

@@ -92,7 +92,10 @@ impl Transport {
         let mut base = Url::parse(&config.address)
             .map_err(|e| invalid(format!("address {:?} is not a URL: {e}", config.address)))?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none_or(str::is_empty) {
-            return Err(invalid(format!("address {:?} must be http://host[:port] or https://host[:port]", config.address)));
+            return Err(invalid(format!(
+                "address {:?} must be http://host[:port] or https://host[:port]",
+                config.address
+            )));
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &config.headers {
@@ -100,8 +103,9 @@ impl Transport {
             if name == "x-vault-namespace" {
                 return Err(invalid("setting header \"X-Vault-Namespace\" on VaultConnection is not permitted".into()));
             }
-            let value = HeaderValue::from_str(value)
-                .map_err(|_| invalid(format!("the value of header {name} has characters that a header cannot carry")))?;
+            let value = HeaderValue::from_str(value).map_err(|_| {
+                invalid(format!("the value of header {name} has characters that a header cannot carry"))
+            })?;
             headers.append(name, value);
         }
 
@@ -136,7 +140,8 @@ impl Transport {
             if let Some(port) = base.port() {
                 let _ = write!(authority, ":{port}");
             }
-            host_header = Some(HeaderValue::from_str(&authority).map_err(|_| invalid("address has no usable host".into()))?);
+            host_header =
+                Some(HeaderValue::from_str(&authority).map_err(|_| invalid("address has no usable host".into()))?);
             base.set_host(Some(name)).map_err(|e| invalid(format!("tlsServerName {name:?} is not valid: {e}")))?;
             builder = builder.dns_resolver(std::sync::Arc::new(FixedHost { host, port }));
         }
@@ -169,11 +174,8 @@ impl Transport {
     /// Sends one request and reads the whole answer, whatever its status.
     async fn round_trip(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, reqwest::Error> {
         let (parts, body) = request.into_parts();
-        let mut request = self
-            .http
-            .request(parts.method, parts.uri.to_string())
-            .headers(self.headers.clone())
-            .headers(parts.headers);
+        let mut request =
+            self.http.request(parts.method, parts.uri.to_string()).headers(self.headers.clone()).headers(parts.headers);
         if let Some(host) = &self.host_header {
             request = request.header(http::header::HOST, host);
         }
@@ -224,7 +226,10 @@ impl Call<'_> {
         }
         headers.insert("x-vault-request", HeaderValue::from_static("true"));
         if let Some(namespace) = self.namespace.filter(|n| !n.is_empty()) {
-            headers.insert("x-vault-namespace", HeaderValue::from_str(namespace).map_err(|_| refuse("the Vault namespace"))?);
+            headers.insert(
+                "x-vault-namespace",
+                HeaderValue::from_str(namespace).map_err(|_| refuse("the Vault namespace"))?,
+            );
         }
         if let Some(token) = self.token {
             let mut value = HeaderValue::from_str(token.expose_secret()).map_err(|_| refuse("the token"))?;
@@ -257,9 +262,11 @@ impl MiddleWare for Decorate {
 impl Client for Transport {
     async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ClientError> {
         let (url, method) = (String::new(), String::new());
-        self.round_trip(request)
-            .await
-            .map_err(|e| ClientError::RequestError { source: e.without_url().into(), url, method })
+        self.round_trip(request).await.map_err(|e| ClientError::RequestError {
+            source: e.without_url().into(),
+            url,
+            method,
+        })
     }
 
     fn base(&self) -> &str {

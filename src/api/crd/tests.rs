@@ -23,13 +23,9 @@ fn walk(path: &str, schema: &JSONSchemaProps, visit: &mut dyn FnMut(&str, &JSONS
 fn schemas() -> Vec<(String, JSONSchemaProps)> {
     let mut schemas = Vec::new();
     for crd in all() {
-        let [version] = crd.spec.versions.as_slice() else {
-            panic!("more than one version")
-        };
+        let [version] = crd.spec.versions.as_slice() else { panic!("more than one version") };
         let root = version.schema.clone().unwrap().open_api_v3_schema.unwrap();
-        walk(&crd.spec.names.kind, &root, &mut |path, s| {
-            schemas.push((path.to_owned(), s.clone()))
-        });
+        walk(&crd.spec.names.kind, &root, &mut |path, s| schemas.push((path.to_owned(), s.clone())));
     }
     schemas
 }
@@ -37,27 +33,15 @@ fn schemas() -> Vec<(String, JSONSchemaProps)> {
 #[test]
 fn every_schema_is_structural() {
     for (path, s) in schemas() {
-        let type_ = s
-            .type_
-            .as_deref()
-            .unwrap_or_else(|| panic!("{path} has no type"));
-        assert!(
-            ["object", "array", "string", "boolean", "integer"].contains(&type_),
-            "{path}: {type_}"
-        );
+        let type_ = s.type_.as_deref().unwrap_or_else(|| panic!("{path} has no type"));
+        assert!(["object", "array", "string", "boolean", "integer"].contains(&type_), "{path}: {type_}");
         assert_eq!(s.nullable, None, "{path}");
         assert_eq!(s.title, None, "{path}");
-        assert!(
-            s.any_of.is_none() && s.one_of.is_none() && s.all_of.is_none(),
-            "{path}"
-        );
+        assert!(s.any_of.is_none() && s.one_of.is_none() && s.all_of.is_none(), "{path}");
         assert_eq!(s.x_kubernetes_preserve_unknown_fields, None, "{path}");
         assert!(s.ref_path.is_none() && s.schema.is_none(), "{path}");
         let bare = path.ends_with(".metadata") || path.ends_with(['}', ']']);
-        assert!(
-            bare || s.description.is_some_and(|d| !d.is_empty()),
-            "{path} has no description"
-        );
+        assert!(bare || s.description.is_some_and(|d| !d.is_empty()), "{path} has no description");
     }
 }
 
@@ -127,12 +111,7 @@ const CONDITION: &str = r#"
 #[test]
 fn constraints_are_those_of_upstream() {
     let mut expected: Vec<String> = CONSTRAINTS.trim().lines().map(str::to_owned).collect();
-    for kind in [
-        "SecretTransformation",
-        "VaultAuth",
-        "VaultConnection",
-        "VaultStaticSecret",
-    ] {
+    for kind in ["SecretTransformation", "VaultAuth", "VaultConnection", "VaultStaticSecret"] {
         let lines = CONDITION.trim_matches('\n').lines();
         expected.extend(lines.map(|line| format!("{kind}.status.conditions[]{line}")));
     }
@@ -187,18 +166,9 @@ VaultStaticSecret.status.vaultClientMeta: cacheKey id
 fn members_are_those_of_upstream() {
     let mut found = Vec::new();
     for (path, s) in schemas() {
-        let names: Vec<&str> = s
-            .properties
-            .iter()
-            .flat_map(BTreeMap::keys)
-            .map(String::as_str)
-            .collect();
+        let names: Vec<&str> = s.properties.iter().flat_map(BTreeMap::keys).map(String::as_str).collect();
         if !path.contains('.') {
-            assert_eq!(
-                names,
-                ["apiVersion", "kind", "metadata", "spec", "status"],
-                "{path}"
-            );
+            assert_eq!(names, ["apiVersion", "kind", "metadata", "spec", "status"], "{path}");
         } else if !names.is_empty() && !path.ends_with(".conditions[]") {
             found.push(format!("{path}: {}", names.join(" ")));
         }
@@ -213,10 +183,7 @@ fn members_are_those_of_upstream() {
 fn names_columns_and_subresources() {
     for crd in all() {
         let kind = &crd.spec.names.kind;
-        assert_eq!(
-            crd.metadata.name,
-            Some(format!("{}.secrets.hashicorp.com", crd.spec.names.plural))
-        );
+        assert_eq!(crd.metadata.name, Some(format!("{}.secrets.hashicorp.com", crd.spec.names.plural)));
         assert_eq!(crd.spec.names.plural, format!("{}s", kind.to_lowercase()));
         assert_eq!(crd.spec.names.list_kind, Some(format!("{kind}List")));
         assert_eq!(crd.spec.names.short_names, None);
@@ -224,12 +191,7 @@ fn names_columns_and_subresources() {
         let version = &crd.spec.versions[0];
         assert!(version.served && version.storage && version.name == "v1beta1");
         assert!(version.subresources.as_ref().unwrap().status.is_some());
-        let columns: Vec<_> = version
-            .additional_printer_columns
-            .iter()
-            .flatten()
-            .map(|c| c.name.as_str())
-            .collect();
+        let columns: Vec<_> = version.additional_printer_columns.iter().flatten().map(|c| c.name.as_str()).collect();
         let expected: &[&str] = match kind.as_str() {
             "VaultStaticSecret" => &["Synced", "Healthy", "Ready", "Age"],
             "VaultAuthGlobal" => &[],
@@ -244,10 +206,6 @@ fn yaml_reads_back_as_the_same_definition() {
     for crd in all() {
         let text = yaml(&crd).unwrap();
         let read: CustomResourceDefinition = serde_saphyr::from_str(&text).unwrap();
-        assert_eq!(
-            serde_json::to_value(&read).unwrap(),
-            serde_json::to_value(&crd).unwrap(),
-            "{text}"
-        );
+        assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(&crd).unwrap(), "{text}");
     }
 }

@@ -74,10 +74,7 @@ fn refuses_what_go_refuses() {
         "9223372036854775.808us",
         "9223372036854ms775us808ns",
     ] {
-        assert_eq!(
-            GoDuration::parse(text),
-            Err(ParseDurationError::Invalid(text.to_owned()))
-        );
+        assert_eq!(GoDuration::parse(text), Err(ParseDurationError::Invalid(text.to_owned())));
     }
     for (text, message) in [
         ("", r#"time: invalid duration """#),
@@ -118,10 +115,7 @@ fn prints_as_go_prints() {
 
 #[test]
 fn standard_durations_are_not_negative() {
-    assert_eq!(
-        GoDuration(1_500_000_000).as_std(),
-        Duration::from_millis(1_500)
-    );
+    assert_eq!(GoDuration(1_500_000_000).as_std(), Duration::from_millis(1_500));
     assert_eq!(GoDuration(-1).as_std(), Duration::ZERO);
     assert_eq!(GoDuration(i64::MIN).as_std(), Duration::ZERO);
 }

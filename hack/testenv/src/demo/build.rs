@@ -12,8 +12,7 @@ use super::repository;
 const BINARY: &str = "vault-secrets-operator";
 
 /// The command that builds the operator, as one would type it.
-pub(super) const COMMAND: &str =
-    "cargo build --package vault-secrets-operator --bin vault-secrets-operator";
+pub(super) const COMMAND: &str = "cargo build --package vault-secrets-operator --bin vault-secrets-operator";
 
 /// Builds the operator and returns the path of its binary.
 pub(super) fn operator() -> Result<PathBuf> {
