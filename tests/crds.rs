@@ -91,57 +91,77 @@ fn stores_every_member(cluster: &Cluster) {
     let kubernetes = json!({ "role": "r", "serviceAccount": "s", "audiences": ["a"], "tokenExpirationSeconds": 601 });
     let app_role = json!({ "roleId": "r", "secretRef": "s", "secretIDPath": "/p" });
     let objects = [
-        object("VaultConnection", "full", json!({
-            "address": "https://v", "headers": { "h": "1" }, "tlsServerName": "s", "caCertSecretRef": "c",
-            "caCertPath": "/p", "skipTLSVerify": true, "timeout": "1.5m", "allowedNamespaces": ["n"],
-        })),
-        object("VaultAuth", "full", json!({
-            "vaultConnectionRef": "a/b", "namespace": "v", "allowedNamespaces": ["*"], "method": "appRole",
-            "mount": "m", "params": { "p": "1" }, "headers": { "h": "2" },
-            "vaultAuthGlobalRef": {
-                "name": "a.b", "namespace": "c-d", "allowDefault": true,
-                "mergeStrategy": { "headers": "union", "params": "replace" },
-            },
-            "kubernetes": kubernetes, "appRole": app_role,
-            "jwt": { "role": "r", "secretRef": "s", "serviceAccount": "s", "audiences": ["a"], "tokenExpirationSeconds": 700 },
-            "aws": {
-                "role": "r", "region": "g", "headerValue": "h", "sessionName": "s", "stsEndpoint": "s",
-                "iamEndpoint": "i", "secretRef": "s", "irsaServiceAccount": "s",
-            },
-            "gcp": {
-                "role": "r", "workloadIdentityServiceAccount": "s", "region": "g", "clusterName": "c", "projectID": "p",
-            },
-            "storageEncryption": { "mount": "m", "keyName": "k" },
-        })),
-        object("VaultAuthGlobal", "full", json!({
-            "allowedNamespaces": ["a"], "vaultConnectionRef": "c", "defaultVaultNamespace": "v",
-            "defaultAuthMethod": "gcp", "defaultMount": "m", "params": { "p": "1" }, "headers": { "h": "2" },
-            "appRole": {
-                "roleId": "r", "secretRef": "s", "secretIDPath": "/p",
-                "namespace": "v", "mount": "m", "params": { "p": "1" }, "headers": { "h": "2" },
-            },
-        })),
-        object("VaultStaticSecret", "full", secret(json!({
-            "vaultAuthRef": "a/b", "namespace": "v", "type": "kv-v1", "version": 3, "refreshAfter": "10s",
-            "hmacSecretData": false, "syncConfig": { "instantUpdates": true },
-            "rolloutRestartTargets": [{ "kind": "argo.Rollout", "name": "r" }, { "kind": "DaemonSet", "name": "d" }],
-            "destination": {
-                "name": "d", "create": true, "overwrite": true, "type": "kubernetes.io/tls",
-                "labels": { "l": "1" }, "annotations": { "a": "2" },
-                "transformation": {
-                    "templates": { "k": { "name": "n", "text": "t" } }, "includes": ["i"], "excludes": ["e"],
-                    "excludeRaw": true,
-                    "transformationRefs": [{
-                        "name": "s", "namespace": "ns", "ignoreIncludes": true, "ignoreExcludes": true,
-                        "templateRefs": [{ "name": "t", "keyOverride": "o" }],
-                    }],
+        object(
+            "VaultConnection",
+            "full",
+            json!({
+                "address": "https://v", "headers": { "h": "1" }, "tlsServerName": "s", "caCertSecretRef": "c",
+                "caCertPath": "/p", "skipTLSVerify": true, "timeout": "1.5m", "allowedNamespaces": ["n"],
+            }),
+        ),
+        object(
+            "VaultAuth",
+            "full",
+            json!({
+                "vaultConnectionRef": "a/b", "namespace": "v", "allowedNamespaces": ["*"], "method": "appRole",
+                "mount": "m", "params": { "p": "1" }, "headers": { "h": "2" },
+                "vaultAuthGlobalRef": {
+                    "name": "a.b", "namespace": "c-d", "allowDefault": true,
+                    "mergeStrategy": { "headers": "union", "params": "replace" },
                 },
-            },
-        }))),
-        object("SecretTransformation", "full", json!({
-            "templates": { "k": { "name": "n", "text": "t" } }, "sourceTemplates": [{ "name": "n", "text": "t" }],
-            "includes": ["i"], "excludes": ["e"],
-        })),
+                "kubernetes": kubernetes, "appRole": app_role,
+                "jwt": { "role": "r", "secretRef": "s", "serviceAccount": "s", "audiences": ["a"], "tokenExpirationSeconds": 700 },
+                "aws": {
+                    "role": "r", "region": "g", "headerValue": "h", "sessionName": "s", "stsEndpoint": "s",
+                    "iamEndpoint": "i", "secretRef": "s", "irsaServiceAccount": "s",
+                },
+                "gcp": {
+                    "role": "r", "workloadIdentityServiceAccount": "s", "region": "g", "clusterName": "c", "projectID": "p",
+                },
+                "storageEncryption": { "mount": "m", "keyName": "k" },
+            }),
+        ),
+        object(
+            "VaultAuthGlobal",
+            "full",
+            json!({
+                "allowedNamespaces": ["a"], "vaultConnectionRef": "c", "defaultVaultNamespace": "v",
+                "defaultAuthMethod": "gcp", "defaultMount": "m", "params": { "p": "1" }, "headers": { "h": "2" },
+                "appRole": {
+                    "roleId": "r", "secretRef": "s", "secretIDPath": "/p",
+                    "namespace": "v", "mount": "m", "params": { "p": "1" }, "headers": { "h": "2" },
+                },
+            }),
+        ),
+        object(
+            "VaultStaticSecret",
+            "full",
+            secret(json!({
+                "vaultAuthRef": "a/b", "namespace": "v", "type": "kv-v1", "version": 3, "refreshAfter": "10s",
+                "hmacSecretData": false, "syncConfig": { "instantUpdates": true },
+                "rolloutRestartTargets": [{ "kind": "argo.Rollout", "name": "r" }, { "kind": "DaemonSet", "name": "d" }],
+                "destination": {
+                    "name": "d", "create": true, "overwrite": true, "type": "kubernetes.io/tls",
+                    "labels": { "l": "1" }, "annotations": { "a": "2" },
+                    "transformation": {
+                        "templates": { "k": { "name": "n", "text": "t" } }, "includes": ["i"], "excludes": ["e"],
+                        "excludeRaw": true,
+                        "transformationRefs": [{
+                            "name": "s", "namespace": "ns", "ignoreIncludes": true, "ignoreExcludes": true,
+                            "templateRefs": [{ "name": "t", "keyOverride": "o" }],
+                        }],
+                    },
+                },
+            })),
+        ),
+        object(
+            "SecretTransformation",
+            "full",
+            json!({
+                "templates": { "k": { "name": "n", "text": "t" } }, "sourceTemplates": [{ "name": "n", "text": "t" }],
+                "includes": ["i"], "excludes": ["e"],
+            }),
+        ),
     ];
     for object in &objects {
         cluster.kubectl_apply(&object.to_string()).unwrap();
@@ -165,11 +185,19 @@ fn refuses_what_is_wrong(cluster: &Cluster) {
     let global_ref = |r: Value| json!({ "vaultAuthGlobalRef": r });
     for (kind, spec, expected) in [
         ("VaultStaticSecret", secret(json!({ "type": "kv-v3" })), "spec.type: Unsupported value"),
-        ("VaultStaticSecret", json!({ "mount": "m", "type": "kv-v1", "destination": { "name": "d" } }), "spec.path: Required"),
+        (
+            "VaultStaticSecret",
+            json!({ "mount": "m", "type": "kv-v1", "destination": { "name": "d" } }),
+            "spec.path: Required",
+        ),
         ("VaultStaticSecret", secret(json!({ "destination": {} })), "spec.destination.name: Required"),
         ("VaultStaticSecret", secret(json!({ "refreshAfter": "bogus" })), "spec.refreshAfter in body should match"),
         ("VaultStaticSecret", secret(json!({ "refreshAfter": "1h30m" })), "spec.refreshAfter in body should match"),
-        ("VaultStaticSecret", secret(json!({ "version": -1 })), "spec.version in body should be greater than or equal to 0"),
+        (
+            "VaultStaticSecret",
+            secret(json!({ "version": -1 })),
+            "spec.version in body should be greater than or equal to 0",
+        ),
         ("VaultStaticSecret", target("Job"), "spec.rolloutRestartTargets[0].kind: Unsupported value"),
         (
             "VaultStaticSecret",
@@ -183,8 +211,16 @@ fn refuses_what_is_wrong(cluster: &Cluster) {
         ("VaultAuth", json!({ "jwt": { "tokenExpirationSeconds": 599 } }), "greater than or equal to 600"),
         ("VaultAuth", json!({ "storageEncryption": { "mount": "m" } }), "spec.storageEncryption.keyName: Required"),
         ("VaultAuth", global_ref(json!({ "name": "A" })), "spec.vaultAuthGlobalRef.name in body should match"),
-        ("VaultAuth", global_ref(json!({ "namespace": "a.b" })), "spec.vaultAuthGlobalRef.namespace in body should match"),
-        ("VaultAuth", global_ref(json!({ "mergeStrategy": { "params": "x" } })), "mergeStrategy.params: Unsupported value"),
+        (
+            "VaultAuth",
+            global_ref(json!({ "namespace": "a.b" })),
+            "spec.vaultAuthGlobalRef.namespace in body should match",
+        ),
+        (
+            "VaultAuth",
+            global_ref(json!({ "mergeStrategy": { "params": "x" } })),
+            "mergeStrategy.params: Unsupported value",
+        ),
         ("VaultAuthGlobal", json!({ "defaultAuthMethod": "x" }), "spec.defaultAuthMethod: Unsupported value"),
         ("VaultAuthGlobal", json!({ "jwt": { "tokenExpirationSeconds": 1 } }), "greater than or equal to 600"),
         ("SecretTransformation", json!({ "templates": { "k": {} } }), "spec.templates.k.text: Required"),
@@ -199,11 +235,14 @@ fn holds_the_status_to_its_schema(cluster: &Cluster) {
         let patch = json!({ "status": status }).to_string();
         cluster.kubectl(&["patch", kind, "small", "--subresource=status", "--type=merge", "-p", &patch])
     };
-    let condition = |type_: &str, status: &str| json!({
-        "type": type_, "status": status, "reason": "R", "message": "", "observedGeneration": 1,
-        "lastTransitionTime": "2026-01-01T00:00:00Z",
-    });
-    let conditions = json!([condition("SecretSynced", "False"), condition("Healthy", "Unknown"), condition("Ready", "True")]);
+    let condition = |type_: &str, status: &str| {
+        json!({
+            "type": type_, "status": status, "reason": "R", "message": "", "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        })
+    };
+    let conditions =
+        json!([condition("SecretSynced", "False"), condition("Healthy", "Unknown"), condition("Ready", "True")]);
     patch("VaultStaticSecret", json!({
         "lastGeneration": 0, "secretMAC": "bWFj", "vaultClientMeta": { "cacheKey": "c", "id": "i" }, "conditions": conditions,
     }))
