@@ -29,8 +29,15 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Runs the demonstration in an environment of this name, or on the cluster that `DEMO_KUBECONFIG` names.
 pub fn run(name: &str, without_node: bool) -> Result<()> {
+    let own = std::env::var_os("DEMO_KUBECONFIG").filter(|value| !value.is_empty());
+    let own = own.map(std::path::absolute).transpose()?;
+    // So that what is printed can be typed there.
+    std::env::set_current_dir(repository())?;
     let mut teller = Teller::default();
-    let ground = ground::choose(&mut teller, name, without_node)?;
+    let ground = match own {
+        Some(kubeconfig) => own::ground(&mut teller, name, &kubeconfig)?,
+        None => ground::make(&mut teller, name, without_node)?,
+    };
     match story(&mut teller, &ground) {
         Ok(()) => {
             teller.time();
@@ -64,8 +71,7 @@ fn story(teller: &mut Teller, ground: &Ground) -> Result<()> {
         "kubectl {namespace} apply -f {sample}   # with {}",
         ground.vault_address
     ));
-    let manifests =
-        fs::read_to_string(repository().join(sample)).with_context(|| sample.to_owned())?;
+    let manifests = fs::read_to_string(sample).with_context(|| sample.to_owned())?;
     let arguments = [&namespace, "apply", "--server-side", "-f", "-"];
     environment.run("kubectl", &arguments, Some(&ground.adapt(&manifests)?))?;
     wait_for("the Secret", || Ok(password(ground)? == "first"))?;
@@ -164,7 +170,7 @@ const SECRET_TEMPLATE: &str = r#"go-template={{range $k, $v := .data}}{{if ne $k
 fn install(teller: &mut Teller, ground: &Ground) -> Result<()> {
     let environment = &ground.environment;
     teller.step("Install the chart");
-    let chart = repository().join("charts/vault-secrets-operator");
+    let chart = "charts/vault-secrets-operator";
     let (repository_of_image, tag) = ground
         .image
         .rsplit_once(':')
@@ -172,13 +178,7 @@ fn install(teller: &mut Teller, ground: &Ground) -> Result<()> {
     let repository_value = format!("controller.manager.image.repository={repository_of_image}");
     let tag_value = format!("controller.manager.image.tag={tag}");
     let namespace = format!("--namespace={OPERATOR_NAMESPACE}");
-    let mut arguments = vec![
-        "install",
-        RELEASE,
-        path(&chart)?,
-        &namespace,
-        "--create-namespace",
-    ];
+    let mut arguments = vec!["install", RELEASE, chart, &namespace, "--create-namespace"];
     if ground.level == Level::Process {
         arguments.extend(["--set", "controller.replicas=0"]);
     } else {
@@ -272,16 +272,11 @@ fn generation(ground: &Ground) -> Result<u64> {
 fn show_pod(teller: &Teller, ground: &Ground) -> Result<()> {
     let environment = &ground.environment;
     let namespace = format!("--namespace={NAMESPACE}");
-    teller.show(
-        environment,
-        "kubectl",
-        &[
-            &namespace,
-            "get",
-            "pods",
-            "--field-selector=status.phase=Running",
-        ],
-    )?;
+    wait_for("the end of the old pod", || {
+        let pods = environment.kubectl(&[&namespace, "get", "pods", "-o", "name"])?;
+        Ok(pods.lines().count() == 1)
+    })?;
+    teller.show(environment, "kubectl", &[&namespace, "get", "pods"])?;
     if ground.level == Level::Node {
         let arguments = [
             &namespace,
@@ -297,7 +292,7 @@ fn show_pod(teller: &Teller, ground: &Ground) -> Result<()> {
             .lines()
             .filter(|line| line.starts_with("password="))
         {
-            teller.note(line);
+            teller.note(&format!("  {line}"));
         }
     }
     Ok(())
@@ -318,9 +313,4 @@ fn wait_for(what: &str, mut ready: impl FnMut() -> Result<bool>) -> Result<()> {
 fn repository() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_owned()
-}
-
-fn path(path: &Path) -> Result<&str> {
-    path.to_str()
-        .with_context(|| format!("{}: not UTF-8", path.display()))
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::farewell::Kept;
 use super::teller::Teller;
-use super::{NAMESPACE, OPERATOR_NAMESPACE, RELEASE, SAMPLE_ADDRESS, build, own, path};
+use super::{NAMESPACE, OPERATOR_NAMESPACE, RELEASE, SAMPLE_ADDRESS, build, repository};
 use crate::cluster::{Cluster, Options};
 use crate::environment::{self, Environment};
 use crate::node::{self, Skip};
@@ -45,11 +45,7 @@ pub(super) struct Ground {
 }
 
 /// Finds out what is possible, says so, and makes it.
-pub(super) fn choose(teller: &mut Teller, name: &str, without_node: bool) -> Result<Ground> {
-    if let Some(kubeconfig) = std::env::var_os("DEMO_KUBECONFIG").filter(|value| !value.is_empty())
-    {
-        return own::ground(teller, name, Path::new(&kubeconfig));
-    }
+pub(super) fn make(teller: &mut Teller, name: &str, without_node: bool) -> Result<Ground> {
     let skip = match without_node {
         true => Some("it was not asked for".to_owned()),
         false => match node::require() {
@@ -110,7 +106,10 @@ pub(super) fn choose(teller: &mut Teller, name: &str, without_node: bool) -> Res
         let archive = cluster.dir().join("operator.tar");
         let line = format!(
             "hack/image operator --binary {} --tag {image} --output operator.tar",
-            binary.display()
+            binary
+                .strip_prefix(repository())
+                .unwrap_or(&binary)
+                .display()
         );
         teller.command(&line);
         image::operator(&binary, &image, &archive)?;
@@ -172,7 +171,7 @@ impl Ground {
         let kubeconfig = environment.service_account_kubeconfig(OPERATOR_NAMESPACE, &account)?;
         let [metrics, health]: [u16; 2] = ports::free(2)?.try_into().ok().context("two ports")?;
         let arguments = vec![
-            format!("--kubeconfig={}", path(&kubeconfig)?),
+            format!("--kubeconfig={}", kubeconfig.display()),
             format!("--metrics-bind-address=127.0.0.1:{metrics}"),
             format!("--health-probe-bind-address=127.0.0.1:{health}"),
         ];
@@ -234,7 +233,7 @@ impl Ground {
             println!(
                 "The end of {}:\n{}",
                 log.display(),
-                crate::go::tail(&log, 40)
+                crate::go::tail(&log, 12)
             );
         }
     }
