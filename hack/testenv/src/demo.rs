@@ -27,32 +27,42 @@ const POLICY: &str = "vso-demo";
 const ROLE: &str = "demo";
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Runs the demonstration in an environment of this name, or on the cluster that `DEMO_KUBECONFIG` names.
-pub fn run(name: &str, without_node: bool) -> Result<()> {
-    let own = std::env::var_os("DEMO_KUBECONFIG").filter(|value| !value.is_empty());
-    let own = own.map(std::path::absolute).transpose()?;
-    // So that what is printed can be typed there.
-    std::env::set_current_dir(repository())?;
-    let mut teller = Teller::default();
-    let ground = match own {
-        Some(kubeconfig) => own::ground(&mut teller, name, &kubeconfig)?,
-        None => ground::make(&mut teller, name, without_node)?,
-    };
-    match story(&mut teller, &ground) {
-        Ok(()) => {
-            teller.time();
-            let environment = ground.keep()?;
-            println!("\n{}", environment.farewell());
-            Ok(())
+/// A demonstration to run.
+#[derive(Clone, Debug)]
+pub struct Demo {
+    /// Name of its environment. One of that name that is up is replaced.
+    pub name: String,
+    /// The control plane alone, even where a node could run.
+    pub without_node: bool,
+    /// The operator's binary. Without one, it is built.
+    pub binary: Option<PathBuf>,
+    /// Let the environment live on, for a person to look at.
+    pub keep: bool,
+}
+
+impl Demo {
+    /// Runs it, here or on the cluster that `DEMO_KUBECONFIG` names, and tells on standard output what happens.
+    ///
+    /// The working directory of this process becomes the repository, so that what is printed can be typed there.
+    pub fn run(&self) -> Result<()> {
+        let own = std::env::var_os("DEMO_KUBECONFIG").filter(|value| !value.is_empty());
+        let own = own.map(std::path::absolute).transpose()?;
+        let binary = self.binary.as_ref().map(std::path::absolute).transpose()?;
+        std::env::set_current_dir(repository())?;
+        let mut teller = Teller::default();
+        let ground = match own {
+            Some(kubeconfig) => own::ground(&mut teller, &self.name, &kubeconfig)?,
+            None => ground::make(&mut teller, &self.name, self.without_node, binary)?,
+        };
+        let outcome = story(&mut teller, &ground);
+        match &outcome {
+            Ok(()) => teller.time(),
+            Err(_) => ground.show_trouble(),
         }
-        Err(error) => {
-            println!();
-            ground.show_trouble();
-            let environment = ground.keep()?;
-            println!("\nThe demonstration failed; what it has started is left for you to look at.");
-            println!("{}", environment.farewell());
-            Err(error)
+        if self.keep {
+            println!("\n{}", ground.keep()?.farewell());
         }
+        outcome
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use testenv::demo::Demo;
 use testenv::{Cluster, Environment, Options, Skip, Tool, Tools, VaultStorage};
 
 /// A real control plane, a real node and a real Vault on this machine.
@@ -130,7 +131,15 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Import { name, archive } => {
             Environment::load(&name.name)?.import_image(&archive)?
         }
-        Command::Demo { name, without_node } => testenv::demo::run(&name, without_node)?,
+        Command::Demo { name, without_node } => {
+            let demo = Demo {
+                name,
+                without_node,
+                binary: None,
+                keep: true,
+            };
+            demo.run()?;
+        }
         Command::Build => Tools::default().ensure(&Tool::ALL)?,
     }
     Ok(ExitCode::SUCCESS)

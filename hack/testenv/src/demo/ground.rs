@@ -45,7 +45,12 @@ pub(super) struct Ground {
 }
 
 /// Finds out what is possible, says so, and makes it.
-pub(super) fn make(teller: &mut Teller, name: &str, without_node: bool) -> Result<Ground> {
+pub(super) fn make(
+    teller: &mut Teller,
+    name: &str,
+    without_node: bool,
+    binary: Option<PathBuf>,
+) -> Result<Ground> {
     let skip = match without_node {
         true => Some("it was not asked for".to_owned()),
         false => match node::require() {
@@ -72,9 +77,14 @@ pub(super) fn make(teller: &mut Teller, name: &str, without_node: bool) -> Resul
     Tools::default().ensure(&tools)?;
     teller.note("all there");
 
-    teller.step("Build the operator");
-    teller.command(build::COMMAND);
-    let binary = build::operator()?;
+    let binary = match binary {
+        Some(binary) => binary,
+        None => {
+            teller.step("Build the operator");
+            teller.command(build::COMMAND);
+            build::operator()?
+        }
+    };
 
     let level = if skip.is_some() {
         Level::Process
@@ -202,6 +212,7 @@ impl Ground {
 
     /// What helps to find out why it failed. Says what cannot be found out.
     pub(super) fn show_trouble(&self) {
+        println!("\nIt failed. What may help to see why:");
         let operator = format!("--namespace={OPERATOR_NAMESPACE}");
         let namespace = format!("--namespace={NAMESPACE}");
         let mut commands = vec![
@@ -240,8 +251,10 @@ impl Ground {
 
     /// Lets everything live on.
     pub(super) fn keep(mut self) -> Result<Kept> {
-        if let Some(cluster) = self.cluster.take() {
-            cluster.detach()?;
+        match self.cluster.take() {
+            Some(cluster) => drop(cluster.detach()?),
+            // Only links to programs; the cluster is somebody else's.
+            None => drop(environment::down(self.environment.name())?),
         }
         Ok(Kept(self))
     }
