@@ -42,9 +42,6 @@ enum Command {
     Down {
         #[command(flatten)]
         name: Name,
-        /// End all environments.
-        #[arg(long, conflicts_with = "name")]
-        all: bool,
     },
     /// Say what runs in an environment and how to use it.
     Status {
@@ -108,12 +105,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Up { name, node, vault } => up(name.name, node, vault)?,
-        Command::Down { all: true, .. } => {
-            for name in testenv::list()? {
-                down(&name)?;
-            }
-        }
-        Command::Down { name, .. } => down(&name.name)?,
+        Command::Down { name } => down(&name.name)?,
         Command::Status { name } => return status(&name.name),
         Command::List => {
             for name in testenv::list()? {
