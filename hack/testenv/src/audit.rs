@@ -91,9 +91,7 @@ impl Environment {
     /// after its answer was sent.
     pub fn kube_audit_since(&self, marker: Marker) -> Result<(Vec<AuditEvent>, Marker)> {
         let (lines, end) = lines_since(&self.kube_audit_log(), marker)?;
-        let finished = lines
-            .iter()
-            .filter(|line| line["stage"] == "ResponseComplete");
+        let finished = lines.iter().filter(|line| line["stage"] == "ResponseComplete");
         Ok((finished.map(kube_event).collect(), end))
     }
 
@@ -124,10 +122,7 @@ fn kube_event(line: &Value) -> AuditEvent {
         subresource: text(&object["subresource"]),
         namespace: text(&object["namespace"]),
         name: text(&object["name"]),
-        code: status["code"]
-            .as_u64()
-            .and_then(|code| u16::try_from(code).ok())
-            .unwrap_or(0),
+        code: status["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(0),
         reason: text(&status["reason"]),
     }
 }
@@ -171,19 +166,10 @@ fn lines_since(path: &Path, marker: Marker) -> Result<(Vec<Value>, Marker)> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok((Vec::new(), Marker(0))),
         Err(error) => return Err(error).with_context(|| path.display().to_string()),
     }
-    let complete = bytes
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |last| last + 1);
+    let complete = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
     let mut lines = Vec::new();
-    for line in bytes[..complete]
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-    {
-        lines.push(
-            serde_json::from_slice(line)
-                .with_context(|| format!("a line of {}", path.display()))?,
-        );
+    for line in bytes[..complete].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        lines.push(serde_json::from_slice(line).with_context(|| format!("a line of {}", path.display()))?);
     }
     Ok((lines, Marker(marker.0 + u64::try_from(complete)?)))
 }

@@ -74,11 +74,7 @@ impl Cluster {
     pub fn start(options: Options) -> Result<Self> {
         let name = match options.name {
             Some(name) => name,
-            None => format!(
-                "t{}-{}",
-                std::process::id(),
-                COUNTER.fetch_add(1, Ordering::Relaxed)
-            ),
+            None => format!("t{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)),
         };
         if options.node {
             node::require()?;
@@ -88,15 +84,9 @@ impl Cluster {
 
         let dir = directory(&name)?;
         // For its owner only: it holds keys and tokens.
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&dir)
-            .with_context(|| {
-                format!(
-                    "{}: an environment {name:?} exists; end it with `testenv down --name {name}`",
-                    dir.display()
-                )
-            })?;
+        DirBuilder::new().mode(0o700).create(&dir).with_context(|| {
+            format!("{}: an environment {name:?} exists; end it with `testenv down --name {name}`", dir.display())
+        })?;
         let watcher = Watcher::start(&dir)?;
         match Self::assemble(&name, &dir, options.vault, options.node, tools) {
             Ok(mut cluster) => {
@@ -110,20 +100,11 @@ impl Cluster {
                     dir.join("logs").display()
                 )))
             }
-            Err(error) => {
-                Err(error
-                    .context("environment did not start; with TESTENV_KEEP=1 its logs are kept"))
-            }
+            Err(error) => Err(error.context("environment did not start; with TESTENV_KEEP=1 its logs are kept")),
         }
     }
 
-    fn assemble(
-        name: &str,
-        dir: &Path,
-        storage: VaultStorage,
-        with_node: bool,
-        tools: Tools,
-    ) -> Result<Self> {
+    fn assemble(name: &str, dir: &Path, storage: VaultStorage, with_node: bool, tools: Tools) -> Result<Self> {
         let (place, ports, vault_host) = match with_node {
             false => (Place::Machine, Ports::free()?, "127.0.0.1"),
             true => (node::enter(dir)?, Ports::of_a_node(), NODE_ADDRESS),
@@ -168,13 +149,9 @@ impl Cluster {
             node::start(&cluster)?;
         }
         cluster.trust_kubernetes()?;
-        cluster
-            .service(Process::ControllerManager)?
-            .wait(Duration::from_secs(60), || {
-                cluster
-                    .kubectl(&["get", "serviceaccount", "default", "--namespace=default"])
-                    .is_ok()
-            })?;
+        cluster.service(Process::ControllerManager)?.wait(Duration::from_secs(60), || {
+            cluster.kubectl(&["get", "serviceaccount", "default", "--namespace=default"]).is_ok()
+        })?;
         if with_node {
             node::wait(&cluster)?;
         }
@@ -187,45 +164,20 @@ impl Cluster {
         let ports = &self.ports;
         let mut add = |process, name, tool, arguments| -> Result<()> {
             let program = self.tools.path(tool)?;
-            let service = Service::new(
-                name,
-                program,
-                arguments,
-                &environment.dir,
-                &environment.place,
-            );
+            let service = Service::new(name, program, arguments, &environment.dir, &environment.place);
             self.services.insert(process, service);
             Ok(())
         };
-        add(
-            Process::Etcd,
-            "etcd",
-            Tool::Etcd,
-            control_plane::etcd(environment, ports),
-        )?;
-        add(
-            Process::ApiServer,
-            "kube-apiserver",
-            Tool::KubeApiserver,
-            control_plane::api_server(environment, ports),
-        )?;
+        add(Process::Etcd, "etcd", Tool::Etcd, control_plane::etcd(environment, ports))?;
+        add(Process::ApiServer, "kube-apiserver", Tool::KubeApiserver, control_plane::api_server(environment, ports))?;
         add(
             Process::ControllerManager,
             "kube-controller-manager",
             Tool::KubeControllerManager,
             control_plane::controller_manager(environment),
         )?;
-        let host = if environment.has_node() {
-            "0.0.0.0"
-        } else {
-            "127.0.0.1"
-        };
-        let vault = vault::arguments(
-            environment,
-            self.storage,
-            host,
-            [ports.vault, ports.vault_cluster],
-        )?;
+        let host = if environment.has_node() { "0.0.0.0" } else { "127.0.0.1" };
+        let vault = vault::arguments(environment, self.storage, host, [ports.vault, ports.vault_cluster])?;
         add(Process::Vault, "vault", Tool::Vault, vault)?;
         if environment.has_node() {
             for (process, name, tool, arguments) in node::services(environment)? {
@@ -250,21 +202,8 @@ impl Cluster {
 
     /// Vault with the reviewer's token, through which it asks the API server about tokens.
     fn trust_kubernetes(&self) -> Result<()> {
-        if self
-            .kubectl(&[
-                "get",
-                "serviceaccount",
-                "vault-reviewer",
-                "--namespace=kube-system",
-            ])
-            .is_err()
-        {
-            self.kubectl(&[
-                "create",
-                "serviceaccount",
-                "vault-reviewer",
-                "--namespace=kube-system",
-            ])?;
+        if self.kubectl(&["get", "serviceaccount", "vault-reviewer", "--namespace=kube-system"]).is_err() {
+            self.kubectl(&["create", "serviceaccount", "vault-reviewer", "--namespace=kube-system"])?;
             self.kubectl(&[
                 "create",
                 "clusterrolebinding",
@@ -279,10 +218,7 @@ impl Cluster {
 
     fn await_api_server(&self) -> Result<()> {
         self.service(Process::ApiServer)?
-            .wait(Duration::from_secs(90), || {
-                self.kubectl(&["get", "--raw=/readyz", "--request-timeout=5s"])
-                    .is_ok()
-            })
+            .wait(Duration::from_secs(90), || self.kubectl(&["get", "--raw=/readyz", "--request-timeout=5s"]).is_ok())
     }
 
     /// Asks a process to end (SIGTERM) and waits until it has. Its data stays.
@@ -340,17 +276,8 @@ impl Cluster {
         };
         if running.is_none() {
             let program = self.tools.path(Tool::Toxiproxy)?;
-            let arguments = vec![
-                "-host=127.0.0.1".into(),
-                format!("-port={}", self.ports.toxiproxy),
-            ];
-            let service = Service::new(
-                "toxiproxy",
-                program,
-                arguments,
-                &self.dir,
-                &self.environment.place,
-            );
+            let arguments = vec!["-host=127.0.0.1".into(), format!("-port={}", self.ports.toxiproxy)];
+            let service = Service::new("toxiproxy", program, arguments, &self.dir, &self.environment.place);
             service.start()?;
             service.wait(Duration::from_secs(20), || server.answers())?;
             *running = Some(service);
@@ -369,9 +296,7 @@ impl Cluster {
     }
 
     pub(crate) fn service(&self, process: Process) -> Result<&Service> {
-        self.services
-            .get(&process)
-            .with_context(|| format!("this environment has no {process:?}: it has no node"))
+        self.services.get(&process).with_context(|| format!("this environment has no {process:?}: it has no node"))
     }
 }
 

@@ -37,30 +37,13 @@ pub(crate) struct Ports {
 
 impl Ports {
     pub(crate) fn of_a_node() -> Self {
-        Self {
-            etcd: 2379,
-            etcd_peer: 2380,
-            api_server: 443,
-            vault: 8200,
-            vault_cluster: 8201,
-            toxiproxy: 8474,
-        }
+        Self { etcd: 2379, etcd_peer: 2380, api_server: 443, vault: 8200, vault_cluster: 8201, toxiproxy: 8474 }
     }
 
     pub(crate) fn free() -> Result<Self> {
-        let ports: [u16; 6] = crate::ports::free(6)?
-            .try_into()
-            .ok()
-            .context("six ports")?;
+        let ports: [u16; 6] = crate::ports::free(6)?.try_into().ok().context("six ports")?;
         let [etcd, etcd_peer, api_server, vault, vault_cluster, toxiproxy] = ports;
-        Ok(Self {
-            etcd,
-            etcd_peer,
-            api_server,
-            vault,
-            vault_cluster,
-            toxiproxy,
-        })
+        Ok(Self { etcd, etcd_peer, api_server, vault, vault_cluster, toxiproxy })
     }
 }
 
@@ -71,12 +54,7 @@ pub(crate) fn write_files(environment: &Environment) -> Result<()> {
         fs::create_dir_all(dir.join(sub))?;
     }
     let pki = Pki::create(&dir.join("pki"))?;
-    let mut names = vec![
-        "localhost",
-        "kubernetes",
-        "kubernetes.default",
-        "kubernetes.default.svc",
-    ];
+    let mut names = vec!["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
     names.extend(["127.0.0.1", SERVICE_ADDRESS, NODE_ADDRESS]);
     pki.server("apiserver", "kube-apiserver", None, &names)?;
 
@@ -88,29 +66,12 @@ pub(crate) fn write_files(environment: &Environment) -> Result<()> {
         write_kubeconfig(kubeconfig, &environment.api_server_url, &authority, &token)
     };
     user("admin", "system:masters", &environment.kubeconfig)?;
-    user(
-        "system:kube-controller-manager",
-        "",
-        &dir.join("controllers.kubeconfig"),
-    )?;
+    user("system:kube-controller-manager", "", &dir.join("controllers.kubeconfig"))?;
     if environment.has_node() {
-        pki.client(
-            "kubelet-client",
-            "kube-apiserver-kubelet-client",
-            "system:masters",
-        )?;
+        pki.client("kubelet-client", "kube-apiserver-kubelet-client", "system:masters")?;
         let name = format!("system:node:{NODE_NAME}");
-        pki.server(
-            "kubelet",
-            &name,
-            Some("system:nodes"),
-            &[NODE_NAME, NODE_ADDRESS],
-        )?;
-        user(
-            "system:kube-scheduler",
-            "",
-            &dir.join("scheduler.kubeconfig"),
-        )?;
+        pki.server("kubelet", &name, Some("system:nodes"), &[NODE_NAME, NODE_ADDRESS])?;
+        user("system:kube-scheduler", "", &dir.join("scheduler.kubeconfig"))?;
         user(&name, "system:nodes", &dir.join("kubelet.kubeconfig"))?;
     }
     fs::write(dir.join("pki/tokens.csv"), tokens)?;
@@ -142,14 +103,7 @@ pub(crate) fn etcd(environment: &Environment, ports: &Ports) -> Vec<String> {
 
 pub(crate) fn api_server(environment: &Environment, ports: &Ports) -> Vec<String> {
     let pki = |file| environment.pki(file);
-    let audit = |file: &str| {
-        environment
-            .dir
-            .join("audit")
-            .join(file)
-            .display()
-            .to_string()
-    };
+    let audit = |file: &str| environment.dir.join("audit").join(file).display().to_string();
     let mut arguments = vec![
         format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd),
         format!("--secure-port={}", ports.api_server),
@@ -195,15 +149,9 @@ pub(crate) fn api_server(environment: &Environment, ports: &Ports) -> Vec<String
 
 pub(crate) fn controller_manager(environment: &Environment) -> Vec<String> {
     let mut arguments = vec![
-        format!(
-            "--kubeconfig={}",
-            environment.dir.join("controllers.kubeconfig").display()
-        ),
+        format!("--kubeconfig={}", environment.dir.join("controllers.kubeconfig").display()),
         "--use-service-account-credentials=true".into(),
-        format!(
-            "--service-account-private-key-file={}",
-            environment.pki("sa.key")
-        ),
+        format!("--service-account-private-key-file={}", environment.pki("sa.key")),
         format!("--root-ca-file={}", environment.pki("ca.crt")),
         "--leader-elect=false".into(),
         "--secure-port=0".into(),

@@ -71,45 +71,20 @@ fn story(teller: &mut Teller, ground: &Ground) -> Result<()> {
     install(teller, ground)?;
     prepare_vault(teller, ground)?;
 
-    teller.step("Ask for the secret: a VaultConnection, a VaultAuth, a VaultStaticSecret, and a Deployment that uses it");
+    teller
+        .step("Ask for the secret: a VaultConnection, a VaultAuth, a VaultStaticSecret, and a Deployment that uses it");
     let namespace = format!("--namespace={NAMESPACE}");
     let sample = "config/samples/demo.yaml";
-    environment.kubectl_apply(&format!(
-        "{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}"
-    ))?;
-    teller.command(&format!(
-        "kubectl {namespace} apply -f {sample}   # with {}",
-        ground.vault_address
-    ));
+    environment.kubectl_apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}"))?;
+    teller.command(&format!("kubectl {namespace} apply -f {sample}   # with {}", ground.vault_address));
     let manifests = fs::read_to_string(sample).with_context(|| sample.to_owned())?;
     let arguments = [&namespace, "apply", "--server-side", "-f", "-"];
     environment.run("kubectl", &arguments, Some(&ground.adapt(&manifests)?))?;
     wait_for("the Secret", || Ok(password(ground)? == "first"))?;
     teller.note("the Secret app-secret is there:");
-    teller.show(
-        environment,
-        "kubectl",
-        &[
-            &namespace,
-            "get",
-            "secret",
-            "app-secret",
-            "-o",
-            SECRET_TEMPLATE,
-        ],
-    )?;
+    teller.show(environment, "kubectl", &[&namespace, "get", "secret", "app-secret", "-o", SECRET_TEMPLATE])?;
     if ground.has_pods() {
-        teller.show(
-            environment,
-            "kubectl",
-            &[
-                &namespace,
-                "rollout",
-                "status",
-                "deployment/app",
-                "--timeout=2m",
-            ],
-        )?;
+        teller.show(environment, "kubectl", &[&namespace, "rollout", "status", "deployment/app", "--timeout=2m"])?;
         show_pod(teller, ground)?;
     }
 
@@ -118,38 +93,13 @@ fn story(teller: &mut Teller, ground: &Ground) -> Result<()> {
     put_secret(teller, ground, "second")?;
 
     teller.step("Wait for it to arrive (refreshAfter is 10s)");
-    wait_for("the new value in the Secret", || {
-        Ok(password(ground)? == "second")
-    })?;
+    wait_for("the new value in the Secret", || Ok(password(ground)? == "second"))?;
     teller.note("the Secret has changed:");
-    teller.show(
-        environment,
-        "kubectl",
-        &[
-            &namespace,
-            "get",
-            "secret",
-            "app-secret",
-            "-o",
-            SECRET_TEMPLATE,
-        ],
-    )?;
-    wait_for("the restart of the Deployment", || {
-        Ok(generation(ground)? > before)
-    })?;
+    teller.show(environment, "kubectl", &[&namespace, "get", "secret", "app-secret", "-o", SECRET_TEMPLATE])?;
+    wait_for("the restart of the Deployment", || Ok(generation(ground)? > before))?;
     teller.note("the Deployment rolls:");
     if ground.has_pods() {
-        teller.show(
-            environment,
-            "kubectl",
-            &[
-                &namespace,
-                "rollout",
-                "status",
-                "deployment/app",
-                "--timeout=2m",
-            ],
-        )?;
+        teller.show(environment, "kubectl", &[&namespace, "rollout", "status", "deployment/app", "--timeout=2m"])?;
         show_pod(teller, ground)?;
     } else {
         wait_for("a second ReplicaSet", || {
@@ -175,16 +125,14 @@ fn story(teller: &mut Teller, ground: &Ground) -> Result<()> {
     )
 }
 
-const SECRET_TEMPLATE: &str = r#"go-template={{range $k, $v := .data}}{{if ne $k "_raw"}}{{$k}}={{$v | base64decode}}{{"\n"}}{{end}}{{end}}"#;
+const SECRET_TEMPLATE: &str =
+    r#"go-template={{range $k, $v := .data}}{{if ne $k "_raw"}}{{$k}}={{$v | base64decode}}{{"\n"}}{{end}}{{end}}"#;
 
 fn install(teller: &mut Teller, ground: &Ground) -> Result<()> {
     let environment = &ground.environment;
     teller.step("Install the chart");
     let chart = "charts/vault-secrets-operator";
-    let (repository_of_image, tag) = ground
-        .image
-        .rsplit_once(':')
-        .context("an image without a tag")?;
+    let (repository_of_image, tag) = ground.image.rsplit_once(':').context("an image without a tag")?;
     let repository_value = format!("controller.manager.image.repository={repository_of_image}");
     let tag_value = format!("controller.manager.image.tag={tag}");
     let namespace = format!("--namespace={OPERATOR_NAMESPACE}");
@@ -192,14 +140,7 @@ fn install(teller: &mut Teller, ground: &Ground) -> Result<()> {
     if ground.level == Level::Process {
         arguments.extend(["--set", "controller.replicas=0"]);
     } else {
-        arguments.extend([
-            "--set",
-            &repository_value,
-            "--set",
-            &tag_value,
-            "--wait",
-            "--timeout=2m",
-        ]);
+        arguments.extend(["--set", &repository_value, "--set", &tag_value, "--wait", "--timeout=2m"]);
     }
     teller.command(&format!("helm {}", arguments.join(" ")));
     environment.run("helm", &arguments, None)?;
@@ -214,67 +155,33 @@ fn prepare_vault(teller: &mut Teller, ground: &Ground) -> Result<()> {
     let environment = &ground.environment;
     teller.step("Prepare Vault: a secret, a policy that may read it, a role for the application's ServiceAccount");
     put_secret(teller, ground, "first")?;
-    let rules = format!(
-        r#"path "{}/data/demo/app" {{ capabilities = ["read"] }}"#,
-        ground.kv_mount
-    );
+    let rules = format!(r#"path "{}/data/demo/app" {{ capabilities = ["read"] }}"#, ground.kv_mount);
     teller.command(&format!("vault policy write {POLICY} -   # {rules}"));
     environment.run("vault", &["policy", "write", POLICY, "-"], Some(&rules))?;
     let role = format!("auth/{}/role/{ROLE}", ground.auth_mount);
     let namespaces = format!("bound_service_account_namespaces={NAMESPACE}");
     let policies = format!("token_policies={POLICY}");
     let names = "bound_service_account_names=app";
-    teller.run(
-        environment,
-        "vault",
-        &[
-            "write",
-            &role,
-            names,
-            &namespaces,
-            "audience=vault",
-            &policies,
-        ],
-    )
+    teller.run(environment, "vault", &["write", &role, names, &namespaces, "audience=vault", &policies])
 }
 
 fn put_secret(teller: &Teller, ground: &Ground, password: &str) -> Result<()> {
     let mount = format!("-mount={}", ground.kv_mount);
     let password = format!("password={password}");
-    teller.run(
-        &ground.environment,
-        "vault",
-        &["kv", "put", &mount, "demo/app", "username=app", &password],
-    )
+    teller.run(&ground.environment, "vault", &["kv", "put", &mount, "demo/app", "username=app", &password])
 }
 
 /// The password in the Secret; empty while there is none.
 fn password(ground: &Ground) -> Result<String> {
-    let template =
-        r#"go-template={{with .data}}{{with .password}}{{. | base64decode}}{{end}}{{end}}"#;
+    let template = r#"go-template={{with .data}}{{with .password}}{{. | base64decode}}{{end}}{{end}}"#;
     let namespace = format!("--namespace={NAMESPACE}");
-    let arguments = [
-        &namespace,
-        "get",
-        "secret",
-        "app-secret",
-        "--ignore-not-found",
-        "-o",
-        template,
-    ];
+    let arguments = [&namespace, "get", "secret", "app-secret", "--ignore-not-found", "-o", template];
     ground.environment.kubectl(&arguments)
 }
 
 fn generation(ground: &Ground) -> Result<u64> {
     let namespace = format!("--namespace={NAMESPACE}");
-    let arguments = [
-        &namespace,
-        "get",
-        "deployment",
-        "app",
-        "-o",
-        "jsonpath={.metadata.generation}",
-    ];
+    let arguments = [&namespace, "get", "deployment", "app", "-o", "jsonpath={.metadata.generation}"];
     Ok(ground.environment.kubectl(&arguments)?.trim().parse()?)
 }
 
@@ -288,20 +195,10 @@ fn show_pod(teller: &Teller, ground: &Ground) -> Result<()> {
     })?;
     teller.show(environment, "kubectl", &[&namespace, "get", "pods"])?;
     if ground.level == Level::Node {
-        let arguments = [
-            &namespace,
-            "exec",
-            "deployment/app",
-            "--",
-            "/workload",
-            "env",
-        ];
+        let arguments = [&namespace, "exec", "deployment/app", "--", "/workload", "env"];
         teller.command(&format!("kubectl {} | grep password", arguments.join(" ")));
         let variables = environment.kubectl(&arguments)?;
-        for line in variables
-            .lines()
-            .filter(|line| line.starts_with("password="))
-        {
+        for line in variables.lines().filter(|line| line.starts_with("password=")) {
             teller.note(&format!("  {line}"));
         }
     }

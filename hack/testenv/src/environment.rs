@@ -91,23 +91,13 @@ impl Environment {
     /// Its processes, by name; without a pid when the process has ended.
     pub fn services(&self) -> Vec<(String, Option<u32>)> {
         let mut found = Vec::new();
-        for entry in fs::read_dir(self.dir.join("pids"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        for entry in fs::read_dir(self.dir.join("pids")).into_iter().flatten().flatten() {
             let path = entry.path();
             if path.extension().is_none_or(|extension| extension != "pid") {
                 continue;
             }
-            let name = path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            let pid = fs::read_to_string(&path)
-                .ok()
-                .and_then(|text| text.trim().parse().ok());
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
             found.push((name, pid.filter(|pid| self.is_alive(*pid))));
         }
         found.sort();
@@ -118,30 +108,21 @@ impl Environment {
     fn is_alive(&self, pid: u32) -> bool {
         if let Ok(variables) = fs::read(format!("/proc/{pid}/environ")) {
             let mark = format!("{MARK}={}", self.dir.display());
-            return variables
-                .split(|byte| *byte == 0)
-                .any(|variable| variable == mark.as_bytes());
+            return variables.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes());
         }
-        let pid = i32::try_from(pid)
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
-        !Path::new("/proc/self").exists()
-            && pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+        let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+        !Path::new("/proc/self").exists() && pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
     }
 
     /// The environment that `testenv up --name NAME` started.
     pub fn load(name: &str) -> Result<Self> {
         let dir = directory(name)?;
         let path = dir.join(FILE);
-        let text = fs::read_to_string(&path).with_context(|| {
-            format!("no environment {name:?}: start it with `testenv up --name {name}`")
-        })?;
-        let value: Value =
-            serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+        let text = fs::read_to_string(&path)
+            .with_context(|| format!("no environment {name:?}: start it with `testenv up --name {name}`"))?;
+        let value: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
         let field = |key: &str| -> Result<String> {
-            let text = value[key]
-                .as_str()
-                .with_context(|| format!("{}: no {key}", path.display()))?;
+            let text = value[key].as_str().with_context(|| format!("{}: no {key}", path.display()))?;
             Ok(text.to_owned())
         };
         Ok(Self {
@@ -172,8 +153,7 @@ impl Environment {
             "firstPid": first_pid,
         });
         let path = self.dir.join(FILE);
-        fs::write(&path, format!("{value:#}\n"))
-            .with_context(|| format!("writing {}", path.display()))
+        fs::write(&path, format!("{value:#}\n")).with_context(|| format!("writing {}", path.display()))
     }
 }
 
@@ -210,6 +190,5 @@ pub(crate) fn directory(name: &str) -> Result<PathBuf> {
 
 fn parent() -> Result<PathBuf> {
     let dir = std::env::temp_dir();
-    dir.canonicalize()
-        .with_context(|| format!("TMPDIR {} must exist", dir.display()))
+    dir.canonicalize().with_context(|| format!("TMPDIR {} must exist", dir.display()))
 }

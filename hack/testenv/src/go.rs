@@ -16,25 +16,16 @@ const LEAST: (u32, u32) = (1, 21);
 /// Builds a tool, unless another process has done it in the meantime, and returns its path.
 pub(crate) fn build(spec: &Spec, cache: &Path, count: &str) -> Result<PathBuf> {
     let target = cached(cache, spec);
-    let dir = target
-        .parent()
-        .context("a cache without a parent directory")?;
+    let dir = target.parent().context("a cache without a parent directory")?;
     fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
     let _lock = lock(cache, spec)?;
     if target.exists() {
-        eprintln!(
-            "testenv: {} has been built by the other process",
-            spec.binary
-        );
+        eprintln!("testenv: {} has been built by the other process", spec.binary);
         return Ok(target);
     }
     check_toolchain()?;
     for entry in fs::read_dir(dir)?.flatten() {
-        if entry
-            .file_name()
-            .to_string_lossy()
-            .starts_with(".unfinished-")
-        {
+        if entry.file_name().to_string_lossy().starts_with(".unfinished-") {
             fs::remove_file(entry.path())?;
         }
     }
@@ -51,18 +42,9 @@ pub(crate) fn build(spec: &Spec, cache: &Path, count: &str) -> Result<PathBuf> {
     );
     // Renamed when it is complete. What an interrupted build has compiled is in Go's own build cache.
     let unfinished = dir.join(format!(".unfinished-{}", std::process::id()));
-    let module = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tools")
-        .join(spec.module);
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(spec.module);
     let mut child = Command::new("go")
-        .args([
-            "build",
-            "-mod=readonly",
-            "-trimpath",
-            "-ldflags",
-            &linker_flags(spec),
-            "-o",
-        ])
+        .args(["build", "-mod=readonly", "-trimpath", "-ldflags", &linker_flags(spec), "-o"])
         .arg(&unfinished)
         .arg(spec.package)
         .current_dir(&module)
@@ -83,11 +65,7 @@ pub(crate) fn build(spec: &Spec, cache: &Path, count: &str) -> Result<PathBuf> {
         std::thread::sleep(Duration::from_millis(100));
         if told.elapsed() > Duration::from_secs(60) {
             told = Instant::now();
-            eprintln!(
-                "testenv:   still at {}, {}",
-                spec.binary,
-                human(started.elapsed().as_secs())
-            );
+            eprintln!("testenv:   still at {}, {}", spec.binary, human(started.elapsed().as_secs()));
         }
     };
     if !status.success() {
@@ -99,11 +77,7 @@ pub(crate) fn build(spec: &Spec, cache: &Path, count: &str) -> Result<PathBuf> {
         );
     }
     fs::rename(&unfinished, &target).with_context(|| format!("naming {}", target.display()))?;
-    eprintln!(
-        "testenv: built {} in {}",
-        spec.binary,
-        human(started.elapsed().as_secs())
-    );
+    eprintln!("testenv: built {} in {}", spec.binary, human(started.elapsed().as_secs()));
     Ok(target)
 }
 
@@ -126,13 +100,8 @@ fn lock(cache: &Path, spec: &Spec) -> Result<File> {
         .open(&path)
         .with_context(|| format!("opening {}", path.display()))?;
     if file.try_lock().is_err() {
-        eprintln!(
-            "testenv: waiting for another process that builds (lock {}), then {}",
-            path.display(),
-            spec.binary
-        );
-        file.lock()
-            .with_context(|| format!("locking {}", path.display()))?;
+        eprintln!("testenv: waiting for another process that builds (lock {}), then {}", path.display(), spec.binary);
+        file.lock().with_context(|| format!("locking {}", path.display()))?;
     }
     Ok(file)
 }
@@ -149,17 +118,12 @@ fn check_toolchain() -> Result<()> {
     let text = String::from_utf8_lossy(&output.stdout);
     match toolchain(&text) {
         Some(version) if version >= LEAST => Ok(()),
-        _ => bail!(
-            "`go version` says {:?}, which is too old: {advice}",
-            text.trim()
-        ),
+        _ => bail!("`go version` says {:?}, which is too old: {advice}", text.trim()),
     }
 }
 
 fn toolchain(text: &str) -> Option<(u32, u32)> {
-    let word = text
-        .split_whitespace()
-        .find_map(|word| word.strip_prefix("go1."))?;
+    let word = text.split_whitespace().find_map(|word| word.strip_prefix("go1."))?;
     let minor: String = word.chars().take_while(char::is_ascii_digit).collect();
     Some((1, minor.parse().ok()?))
 }

@@ -41,9 +41,7 @@ fn cached(kind: &str, tag: &str) -> Result<PathBuf> {
     fs::create_dir_all(&dir)?;
     let archive = dir.join(format!("{kind}-{:016x}.tar", hasher.finish()));
     if !archive.exists() {
-        run(script()?
-            .args([kind, "--tag", tag, "--output"])
-            .arg(&archive))?;
+        run(script()?.args([kind, "--tag", tag, "--output"]).arg(&archive))?;
     }
     Ok(archive)
 }
@@ -63,11 +61,7 @@ fn script() -> Result<Command> {
 fn run(command: &mut Command) -> Result<()> {
     let output = command.output().context("hack/image")?;
     if !output.status.success() {
-        bail!(
-            "{command:?}: {}\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(())
 }

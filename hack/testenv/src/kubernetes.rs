@@ -69,37 +69,17 @@ impl Environment {
     }
 
     /// The same, for an API server that is reached at another URL, such as a [`Proxy`](crate::Proxy) on loopback.
-    pub fn service_account_kubeconfig_via(
-        &self,
-        namespace: &str,
-        name: &str,
-        server: &str,
-    ) -> Result<PathBuf> {
+    pub fn service_account_kubeconfig_via(&self, namespace: &str, name: &str, server: &str) -> Result<PathBuf> {
         let token = self.service_account_token(namespace, name, &[])?;
         let port = server.rsplit(':').next().unwrap_or_default();
-        let path = self
-            .dir
-            .join("kubeconfigs")
-            .join(format!("{namespace}.{name}.{port}.kubeconfig"));
+        let path = self.dir.join("kubeconfigs").join(format!("{namespace}.{name}.{port}.kubeconfig"));
         write_kubeconfig(&path, server, &self.certificate_authority(), &token)?;
         Ok(path)
     }
 
     /// A token of this service account, valid for 24 hours; for the API server itself when no audience is named.
-    pub fn service_account_token(
-        &self,
-        namespace: &str,
-        name: &str,
-        audiences: &[&str],
-    ) -> Result<String> {
-        let mut arguments = vec![
-            "create",
-            "token",
-            name,
-            "--namespace",
-            namespace,
-            "--duration=24h",
-        ];
+    pub fn service_account_token(&self, namespace: &str, name: &str, audiences: &[&str]) -> Result<String> {
+        let mut arguments = vec!["create", "token", name, "--namespace", namespace, "--duration=24h"];
         for audience in audiences {
             arguments.extend(["--audience", audience]);
         }
@@ -107,23 +87,14 @@ impl Environment {
     }
 
     /// Runs one of the environment's programs and returns its standard output.
-    pub(crate) fn run(
-        &self,
-        program: &str,
-        arguments: &[&str],
-        input: Option<&str>,
-    ) -> Result<String> {
+    pub(crate) fn run(&self, program: &str, arguments: &[&str], input: Option<&str>) -> Result<String> {
         let mut command = self.command(self.dir.join("bin").join(program));
         let mut child = self
             .adopt(&mut command)
             .args(arguments)
             // Some keep things in it.
             .env("HOME", self.dir.join("home"))
-            .stdin(if input.is_some() {
-                Stdio::piped()
-            } else {
-                Stdio::null()
-            })
+            .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -148,12 +119,7 @@ impl Environment {
     }
 }
 
-pub(crate) fn write_kubeconfig(
-    path: &Path,
-    server: &str,
-    authority: &Path,
-    token: &str,
-) -> Result<()> {
+pub(crate) fn write_kubeconfig(path: &Path, server: &str, authority: &Path, token: &str) -> Result<()> {
     // JSON is YAML.
     let config = json!({
         "apiVersion": "v1",
@@ -166,8 +132,7 @@ pub(crate) fn write_kubeconfig(
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
-    fs::write(path, format!("{config:#}\n"))
-        .with_context(|| format!("writing {}", path.display()))?;
+    fs::write(path, format!("{config:#}\n")).with_context(|| format!("writing {}", path.display()))?;
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(())

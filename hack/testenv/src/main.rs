@@ -120,16 +120,9 @@ fn run(command: Command) -> Result<ExitCode> {
             // Replaces this process; only a failure returns.
             return Err(environment.command(program).args(arguments).exec().into());
         }
-        Command::Import { name, archive } => {
-            Environment::load(&name.name)?.import_image(&archive)?
-        }
+        Command::Import { name, archive } => Environment::load(&name.name)?.import_image(&archive)?,
         Command::Demo { name, without_node } => {
-            let demo = Demo {
-                name,
-                without_node,
-                binary: None,
-                keep: true,
-            };
+            let demo = Demo { name, without_node, binary: None, keep: true };
             demo.run()?;
         }
         Command::Build => Tools::default().ensure(&Tool::ALL)?,
@@ -151,11 +144,7 @@ fn up(name: String, node: bool, vault: Storage) -> Result<()> {
     Tools::default().ensure(&[Tool::Helm])?;
     let started = Instant::now();
     let environment = Cluster::start(options)?.detach()?;
-    eprintln!(
-        "testenv: {:?} is up after {:.1} s",
-        environment.name(),
-        started.elapsed().as_secs_f32()
-    );
+    eprintln!("testenv: {:?} is up after {:.1} s", environment.name(), started.elapsed().as_secs_f32());
     explain(&environment);
     Ok(())
 }
@@ -200,18 +189,11 @@ fn status(name: &str) -> Result<ExitCode> {
     for (service, pid) in environment.services() {
         match pid {
             Some(pid) => eprintln!("{service:<26} pid {pid}"),
-            None => eprintln!(
-                "{service:<26} not running; see {}/logs/{service}.log",
-                environment.dir().display()
-            ),
+            None => eprintln!("{service:<26} not running; see {}/logs/{service}.log", environment.dir().display()),
         }
     }
     explain(&environment);
-    Ok(if environment.is_up() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if environment.is_up() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn state(name: &str) -> &'static str {

@@ -58,17 +58,12 @@ pub fn require() -> Result<()> {
         install(&packages)?;
     }
     let probe = Command::new("unshare")
-        .args([
-            "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "true",
-        ])
+        .args(["--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "true"])
         .output()
         .context("running unshare")?;
     if !probe.status.success() {
         let message = String::from_utf8_lossy(&probe.stderr);
-        bail!(Skip(format!(
-            "namespaces are not allowed ({})",
-            message.trim()
-        )));
+        bail!(Skip(format!("namespaces are not allowed ({})", message.trim())));
     }
     Ok(())
 }
@@ -111,25 +106,14 @@ fn missing_packages() -> Vec<&'static str> {
 
 fn install(packages: &[&str]) -> Result<()> {
     if which("apt-get").is_none() {
-        bail!(Skip(format!(
-            "missing, under whatever name they have here: {}",
-            packages.join(" ")
-        )));
+        bail!(Skip(format!("missing, under whatever name they have here: {}", packages.join(" "))));
     }
-    eprintln!(
-        "testenv: installing Debian packages: {}",
-        packages.join(" ")
-    );
+    eprintln!("testenv: installing Debian packages: {}", packages.join(" "));
     let apt = |arguments: &[&str]| -> Result<bool> {
         let mut command = Command::new("apt-get");
-        command
-            .args(["-qq", "-o", "Dpkg::Use-Pty=0"])
-            .args(arguments);
+        command.args(["-qq", "-o", "Dpkg::Use-Pty=0"]).args(arguments);
         // What they print belongs to the person, not to whoever reads our output.
-        let status = command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdout(std::io::stderr())
-            .status()?;
+        let status = command.env("DEBIAN_FRONTEND", "noninteractive").stdout(std::io::stderr()).status()?;
         Ok(status.success())
     };
     let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
@@ -137,10 +121,7 @@ fn install(packages: &[&str]) -> Result<()> {
     if apt(&arguments)? || (apt(&["update"])? && apt(&arguments)?) {
         return Ok(());
     }
-    bail!(
-        "apt-get could not install them; install by hand: {}",
-        packages.join(" ")
-    )
+    bail!("apt-get could not install them; install by hand: {}", packages.join(" "))
 }
 
 fn which(program: &str) -> Option<PathBuf> {
@@ -152,26 +133,18 @@ fn which(program: &str) -> Option<PathBuf> {
 }
 
 fn cni_directory() -> Option<&'static str> {
-    let has = |dir: &&str| {
-        ["bridge", "host-local", "loopback"]
-            .iter()
-            .all(|p| Path::new(dir).join(p).is_file())
-    };
+    let has = |dir: &&str| ["bridge", "host-local", "loopback"].iter().all(|p| Path::new(dir).join(p).is_file());
     CNI_DIRECTORIES.into_iter().find(has)
 }
 
 /// Makes the namespaces and returns the place inside them.
 pub(crate) fn enter(dir: &Path) -> Result<Place> {
     if dir.as_os_str().len() > 80 || dir.starts_with("/run") {
-        bail!(
-            "{}: a node's directory must be short and not below /run; set TMPDIR",
-            dir.display()
-        );
+        bail!("{}: a node's directory must be short and not below /run; set TMPDIR", dir.display());
     }
     let ready = dir.join("first-pid");
-    let mut arguments: Vec<String> = ["--mount", "--net", "--pid", "--uts", "--ipc", "--fork"]
-        .map(String::from)
-        .to_vec();
+    let mut arguments: Vec<String> =
+        ["--mount", "--net", "--pid", "--uts", "--ipc", "--fork"].map(String::from).to_vec();
     arguments.extend(["--kill-child=SIGKILL", "--propagation", "private", "--"].map(String::from));
     let script = dir.join("init.sh");
     fs::write(&script, INIT)?;
@@ -182,11 +155,7 @@ pub(crate) fn enter(dir: &Path) -> Result<Place> {
     service.start()?;
     service.wait(Duration::from_secs(20), || ready.exists())?;
     let pid = fs::read_to_string(&ready)?;
-    Ok(Place::Namespaces(
-        pid.trim()
-            .parse()
-            .context("pid of the node's first process")?,
-    ))
+    Ok(Place::Namespaces(pid.trim().parse().context("pid of the node's first process")?))
 }
 
 /// A process: which it is, its name, its program and its arguments.
@@ -200,10 +169,7 @@ pub(crate) fn services(environment: &Environment) -> Result<[Definition; 2]> {
         "--leader-elect=false".into(),
         "--secure-port=0".into(),
     ];
-    fs::write(
-        path("resolv.conf"),
-        "search cluster.local\nnameserver 10.96.0.10\n",
-    )?;
+    fs::write(path("resolv.conf"), "search cluster.local\nnameserver 10.96.0.10\n")?;
     let config = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -247,12 +213,7 @@ pub(crate) fn services(environment: &Environment) -> Result<[Definition; 2]> {
         format!("--node-ip={NODE_ADDRESS}"),
     ];
     Ok([
-        (
-            Process::Scheduler,
-            "kube-scheduler",
-            Tool::KubeScheduler,
-            scheduler,
-        ),
+        (Process::Scheduler, "kube-scheduler", Tool::KubeScheduler, scheduler),
         (Process::Kubelet, "kubelet", Tool::Kubelet, kubelet),
     ])
 }
@@ -306,22 +267,14 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     fs::write(path("cni/10-testenv.conflist"), format!("{network:#}\n"))?;
     let program = which("containerd").context("containerd")?;
     let arguments = vec![format!("--config={}", path("containerd.toml"))];
-    Ok(Service::new(
-        "containerd",
-        program,
-        arguments,
-        &environment.dir,
-        &environment.place,
-    ))
+    Ok(Service::new("containerd", program, arguments, &environment.dir, &environment.place))
 }
 
 /// Starts what needs the API server, and gives containerd the pause image meanwhile.
 pub(crate) fn start(cluster: &Cluster) -> Result<()> {
     cluster.service(Process::Scheduler)?.start()?;
     let socket = cluster.dir().join("containerd.sock");
-    cluster
-        .service(Process::Containerd)?
-        .wait(Duration::from_secs(30), || socket.exists())?;
+    cluster.service(Process::Containerd)?.wait(Duration::from_secs(30), || socket.exists())?;
     cluster.service(Process::Kubelet)?.start()?;
     cluster.import_image(&image::pause()?)
 }
@@ -329,27 +282,18 @@ pub(crate) fn start(cluster: &Cluster) -> Result<()> {
 /// Waits until pods can be scheduled.
 pub(crate) fn wait(cluster: &Cluster) -> Result<()> {
     let what = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}/{.spec.taints}"#;
-    cluster
-        .service(Process::Kubelet)?
-        .wait(Duration::from_secs(90), || {
-            cluster
-                .kubectl(&["get", "node", NODE_NAME, "-o", what])
-                .is_ok_and(|text| text == "True/")
-        })
+    cluster.service(Process::Kubelet)?.wait(Duration::from_secs(90), || {
+        cluster.kubectl(&["get", "node", NODE_NAME, "-o", what]).is_ok_and(|text| text == "True/")
+    })
 }
 
 impl Environment {
     /// Gives the node an image from an OCI archive. Only with a node.
     pub fn import_image(&self, archive: &Path) -> Result<()> {
         if !self.has_node() {
-            bail!(
-                "environment {:?} has no node to import an image into",
-                self.name()
-            );
+            bail!("environment {:?} has no node to import an image into", self.name());
         }
-        let archive = archive
-            .canonicalize()
-            .with_context(|| archive.display().to_string())?;
+        let archive = archive.canonicalize().with_context(|| archive.display().to_string())?;
         let output = self
             .command("ctr")
             .arg("--address")

@@ -61,10 +61,7 @@ impl Place {
         let mut command = self.shell(r#"kill -s "$1" "$2""#);
         let output = command.args([signal, &pid.to_string()]).output()?;
         if !output.status.success() {
-            bail!(
-                "kill -s {signal} {pid}: {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            bail!("kill -s {signal} {pid}: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(())
     }
@@ -95,9 +92,8 @@ fn enter_network(path: &str) -> Result<()> {
 
     use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-    let namespace = std::fs::File::open(path).with_context(|| {
-        format!("opening {path}: is the environment still up? See `testenv status`")
-    })?;
+    let namespace = std::fs::File::open(path)
+        .with_context(|| format!("opening {path}: is the environment still up? See `testenv status`"))?;
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
         .with_context(|| format!("entering the network of {path}"))
 }

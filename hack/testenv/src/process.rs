@@ -30,13 +30,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn new(
-        name: &'static str,
-        program: PathBuf,
-        arguments: Vec<String>,
-        dir: &Path,
-        place: &Place,
-    ) -> Self {
+    pub(crate) fn new(name: &'static str, program: PathBuf, arguments: Vec<String>, dir: &Path, place: &Place) -> Self {
         Self {
             name,
             program,
@@ -71,12 +65,7 @@ impl Service {
             .append(true)
             .open(&log_path)
             .with_context(|| format!("opening {}", log_path.display()))?;
-        writeln!(
-            log,
-            "# {} {}",
-            self.program.display(),
-            self.arguments.join(" ")
-        )?;
+        writeln!(log, "# {} {}", self.program.display(), self.arguments.join(" "))?;
         let started = self
             .place
             .service(&self.program, &self.dir, &self.pid_file("inner"))
@@ -148,12 +137,7 @@ impl Service {
     /// An error about this process, with the end of its log.
     pub(crate) fn failure(&self, what: &str) -> anyhow::Error {
         let log = self.log();
-        anyhow!(
-            "{} {what}; the end of its log {}:\n{}",
-            self.name,
-            log.display(),
-            tail(&log, 12)
-        )
+        anyhow!("{} {what}; the end of its log {}:\n{}", self.name, log.display(), tail(&log, 12))
     }
 
     /// Waits until `ready` says yes, as long as the process runs.
@@ -182,24 +166,16 @@ impl Service {
     }
 
     fn signal(&self, signal: &str) -> Result<()> {
-        let Some(outer) = self
-            .locked()?
-            .as_mut()
-            .and_then(|child| match child.try_wait() {
-                Ok(None) => Some(child.id()),
-                _ => None,
-            })
-        else {
+        let Some(outer) = self.locked()?.as_mut().and_then(|child| match child.try_wait() {
+            Ok(None) => Some(child.id()),
+            _ => None,
+        }) else {
             return Ok(());
         };
         if let Place::Namespaces(_) = self.place {
             let path = self.pid_file("inner");
-            let text =
-                fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-            let inner = text
-                .trim()
-                .parse()
-                .with_context(|| path.display().to_string())?;
+            let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            let inner = text.trim().parse().with_context(|| path.display().to_string())?;
             let sent = self.place.signal(inner, signal);
             // The process that entered the namespaces stops when its child stops, and must be woken itself.
             if signal == "CONT" {
@@ -215,18 +191,13 @@ impl Service {
     }
 
     fn pid_file(&self, extension: &str) -> PathBuf {
-        self.dir
-            .join("pids")
-            .join(format!("{}.{extension}", self.name))
+        self.dir.join("pids").join(format!("{}.{extension}", self.name))
     }
 
     fn locked(&self) -> Result<std::sync::MutexGuard<'_, Option<Child>>> {
         match self.child.lock() {
             Ok(guard) => Ok(guard),
-            Err(_) => bail!(
-                "{}: another thread panicked while it started or stopped it",
-                self.name
-            ),
+            Err(_) => bail!("{}: another thread panicked while it started or stopped it", self.name),
         }
     }
 }

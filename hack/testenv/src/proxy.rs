@@ -37,21 +37,13 @@ impl Toxiproxy {
     }
 
     pub(crate) fn add(&self, name: &str, upstream: &str) -> Result<Proxy> {
-        let upstream = upstream
-            .trim_start_matches("https://")
-            .trim_start_matches("http://")
-            .trim_end_matches('/');
-        let body =
-            json!({"name": name, "listen": "127.0.0.1:0", "upstream": upstream, "enabled": true});
+        let upstream = upstream.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
+        let body = json!({"name": name, "listen": "127.0.0.1:0", "upstream": upstream, "enabled": true});
         let answer = self.must("POST", "proxies", Some(body))?;
         let Some(addr) = answer["listen"].as_str() else {
             bail!("toxiproxy does not say where it listens: {answer}");
         };
-        Ok(Proxy {
-            name: name.to_owned(),
-            server: self.clone(),
-            addr: addr.to_owned(),
-        })
+        Ok(Proxy { name: name.to_owned(), server: self.clone(), addr: addr.to_owned() })
     }
 
     fn call(&self, method: &str, path: &str, body: Option<Value>) -> Result<(u16, Value)> {
@@ -86,11 +78,7 @@ impl Proxy {
 
     /// Adds this much latency to what the server answers.
     pub fn add_latency(&self, milliseconds: u64) -> Result<()> {
-        self.add_toxic(
-            "latency",
-            Stream::Downstream,
-            json!({"latency": milliseconds}),
-        )
+        self.add_toxic("latency", Stream::Downstream, json!({"latency": milliseconds}))
     }
 
     /// Connections are accepted and stay open, but nothing comes through.
@@ -101,20 +89,12 @@ impl Proxy {
 
     /// Resets connections after this time.
     pub fn add_reset(&self, after_milliseconds: u64) -> Result<()> {
-        self.add_toxic(
-            "reset_peer",
-            Stream::Downstream,
-            json!({"timeout": after_milliseconds}),
-        )
+        self.add_toxic("reset_peer", Stream::Downstream, json!({"timeout": after_milliseconds}))
     }
 
     /// Holds back the end of a connection for this time.
     pub fn add_slow_close(&self, milliseconds: u64) -> Result<()> {
-        self.add_toxic(
-            "slow_close",
-            Stream::Downstream,
-            json!({"delay": milliseconds}),
-        )
+        self.add_toxic("slow_close", Stream::Downstream, json!({"delay": milliseconds}))
     }
 
     /// Closes a connection after the server has sent this many bytes on it.
@@ -141,16 +121,14 @@ impl Proxy {
         let toxics = self.server.must("GET", &path, None)?;
         for toxic in toxics.as_array().into_iter().flatten() {
             let name = toxic["name"].as_str().unwrap_or_default();
-            self.server
-                .must("DELETE", &format!("{path}/{name}"), None)?;
+            self.server.must("DELETE", &format!("{path}/{name}"), None)?;
         }
         Ok(())
     }
 
     fn enable(&self, enabled: bool) -> Result<()> {
         let path = format!("proxies/{}", self.name);
-        self.server
-            .must("POST", &path, Some(json!({"enabled": enabled})))?;
+        self.server.must("POST", &path, Some(json!({"enabled": enabled})))?;
         Ok(())
     }
 }
@@ -158,8 +136,6 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         // A proxy whose environment is gone is gone as well.
-        let _ = self
-            .server
-            .call("DELETE", &format!("proxies/{}", self.name), None);
+        let _ = self.server.call("DELETE", &format!("proxies/{}", self.name), None);
     }
 }

@@ -85,20 +85,10 @@ impl Tool {
 
     /// What an environment runs, in the order of [`Tool::ALL`].
     pub(crate) fn of_an_environment(with_node: bool) -> &'static [Tool] {
-        use Tool::{
-            Etcd, KubeApiserver, KubeControllerManager, KubeScheduler, Kubectl, Kubelet, Vault,
-        };
+        use Tool::{Etcd, KubeApiserver, KubeControllerManager, KubeScheduler, Kubectl, Kubelet, Vault};
         match with_node {
             false => &[Etcd, KubeApiserver, KubeControllerManager, Kubectl, Vault],
-            true => &[
-                Etcd,
-                KubeApiserver,
-                KubeControllerManager,
-                Kubectl,
-                KubeScheduler,
-                Kubelet,
-                Vault,
-            ],
+            true => &[Etcd, KubeApiserver, KubeControllerManager, Kubectl, KubeScheduler, Kubelet, Vault],
         }
     }
 
@@ -115,11 +105,9 @@ impl Tool {
                 version_arguments: &["--version"],
             },
             Tool::KubeApiserver => kubernetes("kube-apiserver", 255, "is the Kubernetes API"),
-            Tool::KubeControllerManager => kubernetes(
-                "kube-controller-manager",
-                90,
-                "rolls Deployments, collects garbage, ends namespaces",
-            ),
+            Tool::KubeControllerManager => {
+                kubernetes("kube-controller-manager", 90, "rolls Deployments, collects garbage, ends namespaces")
+            }
             Tool::Kubectl => kubernetes("kubectl", 40, "applies and reads Kubernetes objects"),
             Tool::KubeScheduler => kubernetes("kube-scheduler", 15, "puts pods on the node"),
             Tool::Kubelet => kubernetes("kubelet", 40, "runs pods on the node"),
@@ -188,11 +176,7 @@ pub struct Tools {
 impl Tools {
     /// Paths of several tools. All that are missing are announced before the first is built.
     pub fn ensure(&self, tools: &[Tool]) -> Result<()> {
-        let missing: Vec<Tool> = tools
-            .iter()
-            .copied()
-            .filter(|t| self.find(*t).is_none())
-            .collect();
+        let missing: Vec<Tool> = tools.iter().copied().filter(|t| self.find(*t).is_none()).collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -217,11 +201,7 @@ impl Tools {
             );
         }
         for (index, tool) in missing.iter().enumerate() {
-            let path = go::build(
-                &tool.spec(),
-                &cache,
-                &format!("{} of {}", index + 1, missing.len()),
-            )?;
+            let path = go::build(&tool.spec(), &cache, &format!("{} of {}", index + 1, missing.len()))?;
             self.remember(*tool, path);
         }
         Ok(())
@@ -230,8 +210,7 @@ impl Tools {
     /// Path of one tool.
     pub fn path(&self, tool: Tool) -> Result<PathBuf> {
         self.ensure(&[tool])?;
-        self.find(tool)
-            .with_context(|| format!("{} was built but is not there", tool.spec().binary))
+        self.find(tool).with_context(|| format!("{} was built but is not there", tool.spec().binary))
     }
 
     /// Makes links to tools in a directory.
@@ -239,8 +218,7 @@ impl Tools {
         for tool in tools {
             let link = dir.join(tool.spec().binary);
             if !link.exists() {
-                std::os::unix::fs::symlink(self.path(*tool)?, &link)
-                    .with_context(|| link.display().to_string())?;
+                std::os::unix::fs::symlink(self.path(*tool)?, &link).with_context(|| link.display().to_string())?;
             }
         }
         Ok(())
@@ -254,24 +232,17 @@ impl Tools {
 
     /// Looks for a tool in the order that the messages name, without building it.
     fn find(&self, tool: Tool) -> Option<PathBuf> {
-        if let Some(path) = self
-            .found
-            .lock()
-            .ok()
-            .and_then(|found| found.get(&tool).cloned())
-        {
+        if let Some(path) = self.found.lock().ok().and_then(|found| found.get(&tool).cloned()) {
             return Some(path);
         }
         let spec = tool.spec();
-        let chosen = ["TESTENV_BIN", "KUBEBUILDER_ASSETS"]
-            .iter()
-            .find_map(|variable| {
-                let dir = std::env::var_os(variable).filter(|dir| !dir.is_empty())?;
-                Some(PathBuf::from(dir).join(spec.binary)).filter(|path| is_executable(path))
-            });
-        let path = chosen.or_else(|| in_path(&spec)).or_else(|| {
-            Some(cached(&cache_dir().ok()?, &spec)).filter(|path| is_executable(path))
-        })?;
+        let chosen = ["TESTENV_BIN", "KUBEBUILDER_ASSETS"].iter().find_map(|variable| {
+            let dir = std::env::var_os(variable).filter(|dir| !dir.is_empty())?;
+            Some(PathBuf::from(dir).join(spec.binary)).filter(|path| is_executable(path))
+        });
+        let path = chosen
+            .or_else(|| in_path(&spec))
+            .or_else(|| Some(cached(&cache_dir().ok()?, &spec)).filter(|path| is_executable(path)))?;
         self.remember(tool, path.clone());
         Some(path)
     }
@@ -286,17 +257,12 @@ pub(crate) fn cache_dir() -> Result<PathBuf> {
     if let Some(dir) = variable("XDG_CACHE_HOME") {
         return Ok(PathBuf::from(dir).join("vso-testenv"));
     }
-    let home = variable("HOME")
-        .context("set TESTENV_CACHE (or HOME) to a directory for built programs")?;
+    let home = variable("HOME").context("set TESTENV_CACHE (or HOME) to a directory for built programs")?;
     Ok(PathBuf::from(home).join(".cache").join("vso-testenv"))
 }
 
 pub(crate) fn cached(cache: &Path, spec: &Spec) -> PathBuf {
-    cache
-        .join("bin")
-        .join(spec.binary)
-        .join(spec.version)
-        .join(spec.binary)
+    cache.join("bin").join(spec.binary).join(spec.version).join(spec.binary)
 }
 
 fn in_path(spec: &Spec) -> Option<PathBuf> {
@@ -321,8 +287,7 @@ fn names_version(text: &str, version: &str) -> bool {
 
 fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    path.metadata()
-        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(test)]
@@ -334,15 +299,9 @@ mod tests {
         assert!(names_version("Kubernetes v1.34.4\n", "v1.34.4"));
         assert!(names_version("etcd Version: 3.6.8\nGit SHA: x\n", "v3.6.8"));
         assert!(names_version("v3.22.0+g144d2b4\n", "v3.22.0"));
-        assert!(names_version(
-            "Vault v1.21.1 (2453aac2638a6ae243341b4e0657fd8aea1cbf18), built",
-            "v1.21.1"
-        ));
+        assert!(names_version("Vault v1.21.1 (2453aac2638a6ae243341b4e0657fd8aea1cbf18), built", "v1.21.1"));
         assert!(!names_version("Client Version: v1.34.40\n", "v1.34.4"));
-        assert!(!names_version(
-            "Client Version: v1.28.2\nKustomize Version: v5",
-            "v1.34.4"
-        ));
+        assert!(!names_version("Client Version: v1.28.2\nKustomize Version: v5", "v1.34.4"));
         assert!(!names_version("v1.34.4-rc.0", "v1.34.4"));
     }
 }

@@ -65,29 +65,16 @@ pub(crate) fn arguments(
 
 /// Waits for a Vault that was just started; initialises and unseals one that has never been. Returns the root token
 /// and the unseal key when this was its first start with storage.
-pub(crate) fn wait(
-    environment: &mut Environment,
-    service: &Service,
-    storage: VaultStorage,
-) -> Result<()> {
+pub(crate) fn wait(environment: &mut Environment, service: &Service, storage: VaultStorage) -> Result<()> {
     await_answer(environment, service)?;
     if storage != VaultStorage::Memory {
         let shares = json!({"secret_shares": 1, "secret_threshold": 1});
         let keys = environment.vault("PUT", "sys/init", Some(shares))?;
-        let text = |value: &Value| {
-            value
-                .as_str()
-                .map(str::to_owned)
-                .context("sys/init: no key in the answer")
-        };
+        let text = |value: &Value| value.as_str().map(str::to_owned).context("sys/init: no key in the answer");
         environment.vault_token = text(&keys["root_token"])?;
         environment.unseal_key = Some(text(&keys["keys"][0])?);
         environment.vault_unseal()?;
-        environment.vault(
-            "POST",
-            "sys/mounts/secret",
-            Some(json!({"type": "kv", "options": {"version": "2"}})),
-        )?;
+        environment.vault("POST", "sys/mounts/secret", Some(json!({"type": "kv", "options": {"version": "2"}})))?;
     }
     Ok(())
 }
@@ -95,10 +82,7 @@ pub(crate) fn wait(
 /// Waits until Vault answers at all, sealed or not.
 pub(crate) fn await_answer(environment: &Environment, service: &Service) -> Result<()> {
     service.wait(Duration::from_secs(60), || {
-        matches!(
-            environment.vault_raw("GET", "sys/health", None, ""),
-            Ok((200 | 429 | 501 | 503, _))
-        )
+        matches!(environment.vault_raw("GET", "sys/health", None, ""), Ok((200 | 429 | 501 | 503, _)))
     })
 }
 
@@ -112,16 +96,8 @@ pub(crate) fn prepare(environment: &Environment) -> Result<()> {
 }
 
 /// Makes Vault's Kubernetes auth method trust the API server of this environment.
-pub(crate) fn trust_kubernetes(
-    environment: &Environment,
-    kubernetes_host: &str,
-    reviewer_token: &str,
-) -> Result<()> {
-    environment.vault(
-        "POST",
-        "sys/auth/kubernetes",
-        Some(json!({"type": "kubernetes"})),
-    )?;
+pub(crate) fn trust_kubernetes(environment: &Environment, kubernetes_host: &str, reviewer_token: &str) -> Result<()> {
+    environment.vault("POST", "sys/auth/kubernetes", Some(json!({"type": "kubernetes"})))?;
     let authority = fs::read_to_string(environment.certificate_authority())?;
     let config = json!({
         "kubernetes_host": kubernetes_host,
@@ -144,23 +120,12 @@ impl Environment {
     }
 
     /// Sends a request with a token (none when it is empty) to `/v1/<path>`; returns the status and the JSON answer.
-    pub fn vault_raw(
-        &self,
-        method: &str,
-        path: &str,
-        body: Option<Value>,
-        token: &str,
-    ) -> Result<(u16, Value)> {
+    pub fn vault_raw(&self, method: &str, path: &str, body: Option<Value>, token: &str) -> Result<(u16, Value)> {
         let url = format!("{}/v1/{path}", self.vault_addr);
         let token = (!token.is_empty()).then_some(("x-vault-token", token));
         self.place
             .in_network(|| request(method, &url, body, token))
-            .with_context(|| {
-                format!(
-                    "vault {method} {path}; its log: {}",
-                    self.dir.join("logs/vault.log").display()
-                )
-            })
+            .with_context(|| format!("vault {method} {path}; its log: {}", self.dir.join("logs/vault.log").display()))
     }
 
     /// Writes a KV v2 secret and returns its new version. `path` is like `secret/app`.
@@ -170,18 +135,12 @@ impl Environment {
         };
         let body = json!({"data": data});
         let answer = self.vault("POST", &format!("{mount}/data/{rest}"), Some(body))?;
-        answer["data"]["version"]
-            .as_u64()
-            .context("no version in Vault's answer")
+        answer["data"]["version"].as_u64().context("no version in Vault's answer")
     }
 
     /// Creates or replaces a policy.
     pub fn vault_policy(&self, name: &str, rules: &str) -> Result<()> {
-        self.vault(
-            "PUT",
-            &format!("sys/policies/acl/{name}"),
-            Some(json!({"policy": rules})),
-        )?;
+        self.vault("PUT", &format!("sys/policies/acl/{name}"), Some(json!({"policy": rules})))?;
         Ok(())
     }
 
@@ -208,9 +167,7 @@ impl Environment {
     /// Seals Vault. Only one with storage can be unsealed again.
     pub fn vault_seal(&self) -> Result<()> {
         if self.unseal_key.is_none() {
-            bail!(
-                "a Vault in memory cannot be unsealed again: start it with VaultStorage::Raft or `--vault raft`"
-            );
+            bail!("a Vault in memory cannot be unsealed again: start it with VaultStorage::Raft or `--vault raft`");
         }
         self.vault("PUT", "sys/seal", None)?;
         Ok(())
@@ -229,10 +186,7 @@ impl Environment {
             std::thread::sleep(Duration::from_millis(50));
         }
         let log: PathBuf = self.dir.join("logs/vault.log");
-        bail!(
-            "Vault was unsealed but is not active after 30 s: see {}",
-            log.display()
-        )
+        bail!("Vault was unsealed but is not active after 30 s: see {}", log.display())
     }
 }
 

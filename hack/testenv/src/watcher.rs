@@ -64,24 +64,15 @@ impl Drop for Watcher {
 /// Ends the environment in `dir` now, whoever started it.
 pub(crate) fn end(dir: &Path) -> Result<()> {
     let mut shell = teardown("now", dir);
-    let status = shell
-        .env_remove("TESTENV_KEEP")
-        .stdin(Stdio::null())
-        .status()?;
+    let status = shell.env_remove("TESTENV_KEEP").stdin(Stdio::null()).status()?;
     if !status.success() || dir.exists() {
-        bail!(
-            "{} is not gone; what holds it: `fuser -vm {0}`",
-            dir.display()
-        );
+        bail!("{} is not gone; what holds it: `fuser -vm {0}`", dir.display());
     }
     Ok(())
 }
 
 fn teardown(mode: &str, dir: &Path) -> Command {
     let mut command = Command::new("sh");
-    command
-        .args(["-c", TEARDOWN, "sh", mode])
-        .arg(dir)
-        .env_remove(MARK);
+    command.args(["-c", TEARDOWN, "sh", mode]).arg(dir).env_remove(MARK);
     command
 }

@@ -10,130 +10,60 @@ use testenv::{Cluster, Environment, Options, Process, VaultStorage};
 #[test]
 fn a_login_goes_from_token_request_through_vault_to_token_review() {
     let cluster = Cluster::start(Options::default()).unwrap();
-    cluster
-        .kubectl(&["create", "serviceaccount", "app"])
-        .unwrap();
-    cluster
-        .vault_policy(
-            "app",
-            r#"path "secret/data/app" { capabilities = ["read"] }"#,
-        )
-        .unwrap();
-    cluster
-        .vault_kubernetes_role("app", &["app"], &["default"], &["app"], "1h")
-        .unwrap();
-    assert_eq!(
-        cluster
-            .vault_kv_put("secret/app", json!({"password": "hunter2"}))
-            .unwrap(),
-        1
-    );
-    cluster
-        .vault("POST", "kv1/app", Some(json!({"a": "1"})))
-        .unwrap();
+    cluster.kubectl(&["create", "serviceaccount", "app"]).unwrap();
+    cluster.vault_policy("app", r#"path "secret/data/app" { capabilities = ["read"] }"#).unwrap();
+    cluster.vault_kubernetes_role("app", &["app"], &["default"], &["app"], "1h").unwrap();
+    assert_eq!(cluster.vault_kv_put("secret/app", json!({"password": "hunter2"})).unwrap(), 1);
+    cluster.vault("POST", "kv1/app", Some(json!({"a": "1"}))).unwrap();
 
     let kube = cluster.kube_audit_marker().unwrap();
     let vault = cluster.vault_audit_marker().unwrap();
-    let jwt = cluster
-        .service_account_token("default", "app", &["vault"])
-        .unwrap();
+    let jwt = cluster.service_account_token("default", "app", &["vault"]).unwrap();
     let body = json!({"role": "app", "jwt": jwt});
-    let (status, login) = cluster
-        .vault_raw("POST", "auth/kubernetes/login", Some(body), "")
-        .unwrap();
+    let (status, login) = cluster.vault_raw("POST", "auth/kubernetes/login", Some(body), "").unwrap();
     assert_eq!(status, 200, "{login}");
     let token = login["auth"]["client_token"].as_str().unwrap();
-    let (status, secret) = cluster
-        .vault_raw("GET", "secret/data/app", None, token)
-        .unwrap();
-    assert_eq!(
-        (status, &secret["data"]["data"]["password"]),
-        (200, &json!("hunter2"))
-    );
-    let (status, _) = cluster
-        .vault_raw("GET", "secret/data/other", None, token)
-        .unwrap();
+    let (status, secret) = cluster.vault_raw("GET", "secret/data/app", None, token).unwrap();
+    assert_eq!((status, &secret["data"]["data"]["password"]), (200, &json!("hunter2")));
+    let (status, _) = cluster.vault_raw("GET", "secret/data/other", None, token).unwrap();
     assert_eq!(status, 403);
 
     // A token for another audience is refused.
-    let jwt = cluster
-        .service_account_token("default", "app", &["other"])
-        .unwrap();
+    let jwt = cluster.service_account_token("default", "app", &["other"]).unwrap();
     let body = json!({"role": "app", "jwt": jwt});
-    let (status, _) = cluster
-        .vault_raw("POST", "auth/kubernetes/login", Some(body), "")
-        .unwrap();
+    let (status, _) = cluster.vault_raw("POST", "auth/kubernetes/login", Some(body), "").unwrap();
     assert_eq!(status, 403);
 
     let (entries, end) = cluster.vault_audit_since(vault).unwrap();
     assert!(end > vault);
-    let reads: Vec<_> = entries
-        .iter()
-        .filter(|e| e.kind == "response" && e.operation == "read")
-        .collect();
+    let reads: Vec<_> = entries.iter().filter(|e| e.kind == "response" && e.operation == "read").collect();
     assert_eq!(reads.len(), 2);
     assert_eq!(reads[0].path, "secret/data/app");
     assert_eq!(reads[0].display_name, "kubernetes-default-app");
-    assert!(
-        reads[1].error.contains("permission denied"),
-        "{:?}",
-        reads[1].error
-    );
+    assert!(reads[1].error.contains("permission denied"), "{:?}", reads[1].error);
 
     std::thread::sleep(Duration::from_millis(200));
     let (events, _) = cluster.kube_audit_since(kube).unwrap();
-    let review = events
-        .iter()
-        .find(|event| event.resource == "tokenreviews")
-        .unwrap();
-    assert_eq!(
-        review.user,
-        "system:serviceaccount:kube-system:vault-reviewer"
-    );
+    let review = events.iter().find(|event| event.resource == "tokenreviews").unwrap();
+    assert_eq!(review.user, "system:serviceaccount:kube-system:vault-reviewer");
     assert_eq!((review.verb.as_str(), review.code), ("create", 201));
     assert!(!review.is_write());
-    let request = events
-        .iter()
-        .find(|event| event.subresource == "token")
-        .unwrap();
-    assert_eq!(
-        (
-            request.namespace.as_str(),
-            request.name.as_str(),
-            request.user.as_str()
-        ),
-        ("default", "app", "admin")
-    );
+    let request = events.iter().find(|event| event.subresource == "token").unwrap();
+    assert_eq!((request.namespace.as_str(), request.name.as_str(), request.user.as_str()), ("default", "app", "admin"));
 
     // A service account's kubeconfig has that account's rights, not ours.
-    let kubeconfig = cluster
-        .service_account_kubeconfig("default", "app")
-        .unwrap();
+    let kubeconfig = cluster.service_account_kubeconfig("default", "app").unwrap();
     let kubeconfig = kubeconfig.to_str().unwrap();
-    let refused = cluster
-        .kubectl(&["--kubeconfig", kubeconfig, "get", "secrets"])
-        .unwrap_err();
-    assert!(
-        refused
-            .to_string()
-            .contains("system:serviceaccount:default:app"),
-        "{refused}"
-    );
+    let refused = cluster.kubectl(&["--kubeconfig", kubeconfig, "get", "secrets"]).unwrap_err();
+    assert!(refused.to_string().contains("system:serviceaccount:default:app"), "{refused}");
 }
 
 #[test]
 fn processes_can_be_broken_and_mended() {
-    let options = Options {
-        vault: VaultStorage::Raft,
-        ..Options::default()
-    };
+    let options = Options { vault: VaultStorage::Raft, ..Options::default() };
     let cluster = Cluster::start(options).unwrap();
-    cluster
-        .kubectl_apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: kept}}")
-        .unwrap();
-    cluster
-        .vault_kv_put("secret/kept", json!({"a": 1}))
-        .unwrap();
+    cluster.kubectl_apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: kept}}").unwrap();
+    cluster.vault_kv_put("secret/kept", json!({"a": 1})).unwrap();
     let kept = || {
         cluster.kubectl(&["get", "configmap", "kept"]).unwrap();
         cluster.vault("GET", "secret/data/kept", None).unwrap();
@@ -150,23 +80,14 @@ fn processes_can_be_broken_and_mended() {
     kept();
 
     cluster.vault_seal().unwrap();
-    assert_eq!(
-        cluster
-            .vault_raw("GET", "secret/data/kept", None, cluster.vault_token())
-            .unwrap()
-            .0,
-        503
-    );
+    assert_eq!(cluster.vault_raw("GET", "secret/data/kept", None, cluster.vault_token()).unwrap().0, 503);
     cluster.vault_unseal().unwrap();
     kept();
 
     cluster.stop(Process::Vault).unwrap();
     assert!(cluster.vault_raw("GET", "sys/health", None, "").is_err());
     cluster.start_again(Process::Vault).unwrap();
-    assert_eq!(
-        cluster.vault_raw("GET", "sys/health", None, "").unwrap().0,
-        503
-    );
+    assert_eq!(cluster.vault_raw("GET", "sys/health", None, "").unwrap().0, 503);
     cluster.vault_unseal().unwrap();
     kept();
 
@@ -190,22 +111,12 @@ fn a_proxy_cuts_and_slows_connections() {
     let cluster = Cluster::start(Options::default()).unwrap();
     let proxy = cluster.proxy("api", cluster.api_server_url()).unwrap();
     let server = proxy.url("https");
-    cluster
-        .kubectl(&["create", "serviceaccount", "app"])
-        .unwrap();
-    let kubeconfig = cluster
-        .service_account_kubeconfig_via("default", "app", &server)
-        .unwrap();
+    cluster.kubectl(&["create", "serviceaccount", "app"]).unwrap();
+    let kubeconfig = cluster.service_account_kubeconfig_via("default", "app", &server).unwrap();
     let version = || {
         let started = Instant::now();
         let kubeconfig = kubeconfig.to_str().unwrap();
-        let arguments = [
-            "--kubeconfig",
-            kubeconfig,
-            "get",
-            "--raw=/version",
-            "--request-timeout=2s",
-        ];
+        let arguments = ["--kubeconfig", kubeconfig, "get", "--raw=/version", "--request-timeout=2s"];
         cluster.kubectl(&arguments).map(|_| started.elapsed())
     };
     version().unwrap();
@@ -224,9 +135,7 @@ fn a_proxy_cuts_and_slows_connections() {
     // A Vault in memory comes back as it was set up, without its data.
     cluster.kill(Process::Vault).unwrap();
     cluster.start_again(Process::Vault).unwrap();
-    cluster
-        .vault("GET", "auth/kubernetes/config", None)
-        .unwrap();
+    cluster.vault("GET", "auth/kubernetes/config", None).unwrap();
     cluster.vault("GET", "sys/mounts/kv1", None).unwrap();
 }
 
@@ -235,11 +144,7 @@ fn a_proxy_cuts_and_slows_connections() {
 #[ignore = "it waits to be killed"]
 fn holder() {
     let name = std::env::var("TESTENV_HOLD").unwrap();
-    let _cluster = Cluster::start(Options {
-        name: Some(name),
-        ..Options::default()
-    })
-    .unwrap();
+    let _cluster = Cluster::start(Options { name: Some(name), ..Options::default() }).unwrap();
     std::thread::sleep(Duration::from_secs(600));
 }
 
@@ -260,10 +165,7 @@ fn nothing_is_left_when_the_holder_is_killed() {
             Err(error) => panic!("{error:#}"),
         }
     };
-    let mut adopted = environment
-        .adopt(Command::new("sleep").arg("600"))
-        .spawn()
-        .unwrap();
+    let mut adopted = environment.adopt(Command::new("sleep").arg("600")).spawn().unwrap();
     assert!(environment.is_up());
     let services = environment.services();
     assert_eq!(services.len(), 4);
@@ -273,11 +175,7 @@ fn nothing_is_left_when_the_holder_is_killed() {
     adopted.wait().unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     while environment.dir().exists() {
-        assert!(
-            Instant::now() < deadline,
-            "{} is still there",
-            environment.dir().display()
-        );
+        assert!(Instant::now() < deadline, "{} is still there", environment.dir().display());
         std::thread::sleep(Duration::from_millis(50));
     }
     for (service, pid) in services {

@@ -39,11 +39,7 @@ fn start(options: Options) -> Option<Cluster> {
 }
 
 fn options(name: Option<&str>) -> Options {
-    Options {
-        node: true,
-        name: name.map(str::to_owned),
-        ..Options::default()
-    }
+    Options { node: true, name: name.map(str::to_owned), ..Options::default() }
 }
 
 #[test]
@@ -55,23 +51,13 @@ fn pods_run_and_roll_on_two_nodes_at_once() {
         cluster.import_image(&image::workload().unwrap()).unwrap();
         cluster.kubectl_apply(DEPLOYMENT).unwrap();
         let wait = ["rollout", "status", "deployment/app", "--timeout=60s"];
-        let names = [
-            "get",
-            "pods",
-            "--field-selector=status.phase=Running",
-            "-o=name",
-        ];
+        let names = ["get", "pods", "--field-selector=status.phase=Running", "-o=name"];
         cluster.kubectl(&wait).unwrap();
         let before = cluster.kubectl(&names).unwrap();
-        assert_eq!(
-            cluster.kubectl(&["logs", "deployment/app"]).unwrap(),
-            "waiting\n"
-        );
+        assert_eq!(cluster.kubectl(&["logs", "deployment/app"]).unwrap(), "waiting\n");
 
         cluster.pause(Process::Kubelet).unwrap();
-        cluster
-            .kubectl(&["rollout", "restart", "deployment/app"])
-            .unwrap();
+        cluster.kubectl(&["rollout", "restart", "deployment/app"]).unwrap();
         std::thread::sleep(Duration::from_secs(2));
         assert_eq!(cluster.kubectl(&names).unwrap(), before);
         cluster.resume(Process::Kubelet).unwrap();
@@ -83,9 +69,7 @@ fn pods_run_and_roll_on_two_nodes_at_once() {
         cluster.start_again(Process::ApiServer).unwrap();
         cluster.stop(Process::Vault).unwrap();
         cluster.start_again(Process::Vault).unwrap();
-        cluster
-            .vault("GET", "auth/kubernetes/config", None)
-            .unwrap();
+        cluster.vault("GET", "auth/kubernetes/config", None).unwrap();
         let proxy = cluster.proxy("vault", cluster.vault_addr()).unwrap();
         proxy.cut().unwrap();
         assert!(cluster.is_up());
@@ -126,9 +110,7 @@ fn nothing_is_left_of_a_node_when_its_holder_is_killed() {
             Err(error) => panic!("{error:#}"),
         }
     };
-    environment
-        .import_image(&image::workload().unwrap())
-        .unwrap();
+    environment.import_image(&image::workload().unwrap()).unwrap();
     environment.kubectl_apply(DEPLOYMENT).unwrap();
     let wait = ["rollout", "status", "deployment/app", "--timeout=60s"];
     environment.kubectl(&wait).unwrap();
@@ -138,11 +120,7 @@ fn nothing_is_left_of_a_node_when_its_holder_is_killed() {
     holder.wait().unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     while environment.dir().exists() || !control_groups(&environment).is_empty() {
-        assert!(
-            Instant::now() < deadline,
-            "{} is still there",
-            environment.dir().display()
-        );
+        assert!(Instant::now() < deadline, "{} is still there", environment.dir().display());
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(!environment.is_up());
@@ -151,8 +129,7 @@ fn nothing_is_left_of_a_node_when_its_holder_is_killed() {
     for process in std::fs::read_dir("/proc").unwrap() {
         for file in ["cmdline", "cgroup"] {
             let path = process.as_ref().unwrap().path().join(file);
-            let text =
-                String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).into_owned();
+            let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).into_owned();
             assert!(!text.contains(mark), "{}: {text}", path.display());
         }
     }
@@ -161,14 +138,6 @@ fn nothing_is_left_of_a_node_when_its_holder_is_killed() {
 fn control_groups(environment: &Environment) -> Vec<PathBuf> {
     let id = environment.dir().file_name().unwrap();
     let mut roots = vec![PathBuf::from("/sys/fs/cgroup")];
-    roots.extend(
-        std::fs::read_dir("/sys/fs/cgroup")
-            .unwrap()
-            .map(|entry| entry.unwrap().path()),
-    );
-    roots
-        .into_iter()
-        .map(|root| root.join(id))
-        .filter(|path| path.exists())
-        .collect()
+    roots.extend(std::fs::read_dir("/sys/fs/cgroup").unwrap().map(|entry| entry.unwrap().path()));
+    roots.into_iter().map(|root| root.join(id)).filter(|path| path.exists()).collect()
 }

@@ -29,13 +29,10 @@ impl Kept {
             _ => format!("cargo testenv exec --name {name} --"),
         };
         let logs = match ground.level {
-            Level::Node => format!(
-                "{enter} kubectl -n {OPERATOR_NAMESPACE} logs deployment/{RELEASE}-controller-manager"
-            ),
-            _ => format!(
-                "less {}",
-                ground.environment.dir.join("logs/operator.log").display()
-            ),
+            Level::Node => {
+                format!("{enter} kubectl -n {OPERATOR_NAMESPACE} logs deployment/{RELEASE}-controller-manager")
+            }
+            _ => format!("less {}", ground.environment.dir.join("logs/operator.log").display()),
         };
         format!(
             "To look around:\n  \

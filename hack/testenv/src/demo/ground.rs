@@ -45,12 +45,7 @@ pub(super) struct Ground {
 }
 
 /// Finds out what is possible, says so, and makes it.
-pub(super) fn make(
-    teller: &mut Teller,
-    name: &str,
-    without_node: bool,
-    binary: Option<PathBuf>,
-) -> Result<Ground> {
+pub(super) fn make(teller: &mut Teller, name: &str, without_node: bool, binary: Option<PathBuf>) -> Result<Ground> {
     let skip = match without_node {
         true => Some("it was not asked for".to_owned()),
         false => match node::require() {
@@ -62,9 +57,7 @@ pub(super) fn make(
         },
     };
     match &skip {
-        None => println!(
-            "A real node on this machine: kubelet and containerd in namespaces of their own, real pods."
-        ),
+        None => println!("A real node on this machine: kubelet and containerd in namespaces of their own, real pods."),
         Some(reason) => println!(
             "No real node on this machine: {reason}.\nA control plane alone: everything is real but the pods, and the \
              operator runs as a process."
@@ -86,21 +79,15 @@ pub(super) fn make(
         }
     };
 
-    let level = if skip.is_some() {
-        Level::Process
-    } else {
-        Level::Node
-    };
+    let level = if skip.is_some() { Level::Process } else { Level::Node };
     match level {
-        Level::Node => teller.step(
-            "Start etcd, API server, controller manager, scheduler, containerd, kubelet and Vault",
-        ),
+        Level::Node => {
+            teller.step("Start etcd, API server, controller manager, scheduler, containerd, kubelet and Vault")
+        }
         _ => teller.step("Start etcd, API server, controller manager and Vault"),
     }
     if environment::down(name)? {
-        teller.note(&format!(
-            "the environment {name:?} of an earlier run is gone"
-        ));
+        teller.note(&format!("the environment {name:?} of an earlier run is gone"));
     }
     let cluster = Cluster::start(Options {
         name: Some(name.to_owned()),
@@ -116,10 +103,7 @@ pub(super) fn make(
         let archive = cluster.dir().join("operator.tar");
         let line = format!(
             "hack/image operator --binary {} --tag {image} --output operator.tar",
-            binary
-                .strip_prefix(repository())
-                .unwrap_or(&binary)
-                .display()
+            binary.strip_prefix(repository()).unwrap_or(&binary).display()
         );
         teller.command(&line);
         image::operator(&binary, &image, &archive)?;
@@ -148,10 +132,7 @@ impl Ground {
 
     /// The sample, for this ground. Each replacement must find its line, or the sample has changed.
     pub(super) fn adapt(&self, manifests: &str) -> Result<String> {
-        let mut replacements = vec![(
-            format!("address: {SAMPLE_ADDRESS}"),
-            format!("address: {}", self.vault_address),
-        )];
+        let mut replacements = vec![(format!("address: {SAMPLE_ADDRESS}"), format!("address: {}", self.vault_address))];
         if self.level == Level::Own {
             let image = format!("image: {}", image::WORKLOAD);
             match &self.app_image {
@@ -159,10 +140,7 @@ impl Ground {
                 None => replacements.push(("replicas: 1".into(), "replicas: 0".into())),
             }
             replacements.push(("mount: secret".into(), format!("mount: {}", self.kv_mount)));
-            replacements.push((
-                "mount: kubernetes".into(),
-                format!("mount: {}", self.auth_mount),
-            ));
+            replacements.push(("mount: kubernetes".into(), format!("mount: {}", self.auth_mount)));
         }
         let mut text = manifests.to_owned();
         for (from, to) in replacements {
@@ -186,25 +164,11 @@ impl Ground {
             format!("--health-probe-bind-address=127.0.0.1:{health}"),
         ];
         let binary = self.binary.clone().context("no binary of the operator")?;
-        let service = Service::new(
-            "operator",
-            binary,
-            arguments,
-            &environment.dir,
-            &environment.place,
-        )
-        .with_variable("OPERATOR_NAMESPACE", OPERATOR_NAMESPACE);
+        let service = Service::new("operator", binary, arguments, &environment.dir, &environment.place)
+            .with_variable("OPERATOR_NAMESPACE", OPERATOR_NAMESPACE);
         service.start()?;
         service.wait(Duration::from_secs(60), || {
-            matches!(
-                request(
-                    "GET",
-                    &format!("http://127.0.0.1:{health}/readyz"),
-                    None,
-                    None
-                ),
-                Ok((200, _))
-            )
+            matches!(request("GET", &format!("http://127.0.0.1:{health}/readyz"), None, None), Ok((200, _)))
         })?;
         println!("    the operator is ready; its metrics: http://127.0.0.1:{metrics}/metrics");
         Ok(())
@@ -217,20 +181,11 @@ impl Ground {
         let namespace = format!("--namespace={NAMESPACE}");
         let mut commands = vec![
             vec!["get", "pods", "--all-namespaces", "-o", "wide"],
-            vec![
-                &namespace,
-                "describe",
-                "vaultconnections,vaultauths,vaultstaticsecrets",
-            ],
+            vec![&namespace, "describe", "vaultconnections,vaultauths,vaultstaticsecrets"],
             vec![&namespace, "get", "events", "--sort-by=.lastTimestamp"],
         ];
         if self.level != Level::Process {
-            commands.push(vec![
-                &operator,
-                "logs",
-                "deployment/vault-secrets-operator-controller-manager",
-                "--tail=40",
-            ]);
+            commands.push(vec![&operator, "logs", "deployment/vault-secrets-operator-controller-manager", "--tail=40"]);
         }
         for arguments in commands {
             println!("$ kubectl {}", arguments.join(" "));
@@ -241,11 +196,7 @@ impl Ground {
         }
         let log = self.environment.dir.join("logs/operator.log");
         if log.exists() {
-            println!(
-                "The end of {}:\n{}",
-                log.display(),
-                crate::go::tail(&log, 12)
-            );
+            println!("The end of {}:\n{}", log.display(), crate::go::tail(&log, 12));
         }
     }
 

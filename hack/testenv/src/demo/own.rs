@@ -19,10 +19,7 @@ const REVIEWER_BINDING: &str = "vso-demo-vault-reviewer";
 pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path) -> Result<Ground> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let needed = ["DEMO_VAULT_ADDR", "DEMO_VAULT_TOKEN", "DEMO_IMAGE"];
-    let missing: Vec<&str> = needed
-        .into_iter()
-        .filter(|name| variable(name).is_none())
-        .collect();
+    let missing: Vec<&str> = needed.into_iter().filter(|name| variable(name).is_none()).collect();
     if !missing.is_empty() {
         bail!(
             "with DEMO_KUBECONFIG the demonstration uses a cluster of your own and needs {} as well:\n  \
@@ -47,9 +44,7 @@ pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path) -> Resu
     let environment = Environment {
         dir: directory(&name)?,
         name,
-        kubeconfig: kubeconfig
-            .canonicalize()
-            .with_context(|| kubeconfig.display().to_string())?,
+        kubeconfig: kubeconfig.canonicalize().with_context(|| kubeconfig.display().to_string())?,
         place: Place::Machine,
         api_server_url: String::new(),
         vault_addr: value("DEMO_VAULT_ADDR")?.trim_end_matches('/').to_owned(),
@@ -58,10 +53,7 @@ pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path) -> Resu
     };
     DirBuilder::new().mode(0o700).create(&environment.dir)?;
     fs::create_dir(environment.dir.join("bin"))?;
-    tools.link(
-        &[Tool::Kubectl, Tool::Vault, Tool::Helm],
-        &environment.dir.join("bin"),
-    )?;
+    tools.link(&[Tool::Kubectl, Tool::Vault, Tool::Helm], &environment.dir.join("bin"))?;
     let ground = Ground {
         level: Level::Own,
         image: value("DEMO_IMAGE")?,
@@ -86,14 +78,7 @@ pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path) -> Resu
 impl Ground {
     /// Two operators would both serve the objects of the demonstration.
     fn refuse_second_operator(&self) -> Result<()> {
-        let arguments = [
-            "get",
-            "crd",
-            "vaultstaticsecrets.secrets.hashicorp.com",
-            "--ignore-not-found",
-            "-o",
-            "name",
-        ];
+        let arguments = ["get", "crd", "vaultstaticsecrets.secrets.hashicorp.com", "--ignore-not-found", "-o", "name"];
         if self.environment.kubectl(&arguments)?.trim().is_empty() {
             return Ok(());
         }
@@ -134,20 +119,12 @@ impl Ground {
         let mounts = environment.run("vault", &["secrets", "list", "-format=json"], None)?;
         if !mounts.contains(&format!("\"{}/\"", self.kv_mount)) {
             let engine = format!("-path={}", self.kv_mount);
-            teller.run(
-                environment,
-                "vault",
-                &["secrets", "enable", &engine, "kv-v2"],
-            )?;
+            teller.run(environment, "vault", &["secrets", "enable", &engine, "kv-v2"])?;
         }
         let methods = environment.run("vault", &["auth", "list", "-format=json"], None)?;
         if !methods.contains(&format!("\"{}/\"", self.auth_mount)) {
             let method = format!("-path={}", self.auth_mount);
-            teller.run(
-                environment,
-                "vault",
-                &["auth", "enable", &method, "kubernetes"],
-            )?;
+            teller.run(environment, "vault", &["auth", "enable", &method, "kubernetes"])?;
         }
         let config = serde_json::json!({
             "kubernetes_host": host,

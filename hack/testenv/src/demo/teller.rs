@@ -40,24 +40,14 @@ impl Teller {
     }
 
     /// Runs one of the environment's programs without its output.
-    pub(super) fn run(
-        &self,
-        environment: &Environment,
-        program: &str,
-        arguments: &[&str],
-    ) -> Result<()> {
+    pub(super) fn run(&self, environment: &Environment, program: &str, arguments: &[&str]) -> Result<()> {
         self.command(&typed(program, arguments));
         environment.run(program, arguments, None)?;
         Ok(())
     }
 
     /// Runs one of the environment's programs and shows its output.
-    pub(super) fn show(
-        &self,
-        environment: &Environment,
-        program: &str,
-        arguments: &[&str],
-    ) -> Result<()> {
+    pub(super) fn show(&self, environment: &Environment, program: &str, arguments: &[&str]) -> Result<()> {
         self.command(&typed(program, arguments));
         for line in environment.run(program, arguments, None)?.lines() {
             println!("      {line}");
@@ -72,9 +62,7 @@ fn typed(program: &str, arguments: &[&str]) -> String {
     for argument in arguments {
         line.push(' ');
         match argument.split_once('=') {
-            Some((format @ ("go-template" | "jsonpath" | "-o"), _)) => {
-                line.push_str(&format!("{format}=..."))
-            }
+            Some((format @ ("go-template" | "jsonpath" | "-o"), _)) => line.push_str(&format!("{format}=...")),
             _ => line.push_str(argument),
         }
     }
