@@ -1,1 +1,21 @@
-//! x
+//! Vault Secrets Operator: keeps Kubernetes Secrets equal to what HashiCorp Vault or OpenBao holds, and restarts the
+//! workloads that use them when the content changes.
+//!
+//! Dependencies between the modules point one way, which `tests/architecture.rs` holds:
+//! `api` <- `render`, `resolve`, `schedule` (pure: no I/O) <- `vault`, `cluster` <- `sync` <- `controllers` <- `operator`.
+
+#![warn(clippy::expect_used, clippy::unwrap_used)]
+
+pub mod api;
+pub mod cli;
+pub mod cluster;
+pub mod controllers;
+pub mod operator;
+pub mod render;
+pub mod resolve;
+pub mod schedule;
+pub mod settings;
+pub mod sync;
+pub mod telemetry;
+pub mod vault;
+pub mod version;

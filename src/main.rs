@@ -1,2 +1,46 @@
-//! x
-fn main() {}
+//! The program: reads its command line and environment, does what they say, and tells by its exit code how it went.
+
+#![warn(clippy::expect_used, clippy::unwrap_used)]
+
+use std::process::ExitCode;
+
+use vso::cli::{self, Invocation};
+use vso::version::VERSION;
+use vso::{operator, telemetry};
+
+fn main() -> ExitCode {
+    // First of all: every TLS connection takes the one provider that is installed here.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        eprintln!("vault-secrets-operator: the TLS provider could not be installed");
+        return ExitCode::FAILURE;
+    }
+    match cli::parse(&cli::args(), &cli::Env::of_process()) {
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(error.exit_code())
+        }
+        Ok(invocation) => match start(invocation) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("vault-secrets-operator: {error}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn start(invocation: Invocation) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    match invocation {
+        Invocation::Help(text) => print!("{text}"),
+        Invocation::Version(output) => println!("{}", output.render(&VERSION)),
+        Invocation::Crds { dir: Some(dir) } => vso::api::crd::write_dir(&dir)?,
+        Invocation::Crds { dir: None } => vso::api::crd::print(&mut std::io::stdout())?,
+        Invocation::Run(settings) => {
+            telemetry::init_log(settings.log)?;
+            let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4));
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+            runtime.block_on(operator::run(*settings))?;
+        }
+    }
+    Ok(())
+}

@@ -4,6 +4,8 @@
 //! kubectl, helm, Vault, toxiproxy. [`Cluster::start`] brings one environment up; it ends with the process that
 //! started it, however that ends. The command `testenv` does the same for people.
 
+#![warn(clippy::expect_used, clippy::unwrap_used)]
+
 mod audit;
 mod cluster;
 mod control_plane;

@@ -1,5 +1,7 @@
 //! `testenv`: environments for people. See the library for what they are made of.
 
+#![warn(clippy::expect_used, clippy::unwrap_used)]
+
 use std::io::{IsTerminal, stderr};
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;

@@ -1,0 +1,70 @@
+{{/*
+The arguments of the operator. Their order is fixed: people patch them by position.
+*/}}
+{{- define "vso.manager.args" -}}
+{{- $manager := .Values.controller.manager }}
+{{- $extra := join " " $manager.extraArgs }}
+- --health-probe-bind-address=:8081
+- --metrics-bind-address=:8080
+- --leader-elect
+{{- with $manager.clientCache }}
+{{- /* The operator refuses to start with a model that it does not have yet; NOTES.txt says so. */}}
+{{- if eq (.persistenceModel | default "") "none" }}
+- --client-cache-persistence-model=none
+{{- end }}
+{{- if not (kindIs "invalid" .cacheSize) }}
+- --client-cache-size={{ int64 .cacheSize }}
+{{- end }}
+{{- if not (kindIs "invalid" .numLocks) }}
+- --client-cache-num-locks={{ int64 .numLocks }}
+{{- end }}
+{{- end }}
+{{- with $manager.maxConcurrentReconciles }}
+- --max-concurrent-reconciles={{ int64 . }}
+{{- end }}
+{{- if ($manager.globalTransformationOptions).excludeRaw }}
+- --global-transformation-options=exclude-raw
+{{- end }}
+{{- $allow := ($manager.globalVaultAuthOptions).allowDefaultGlobals | toString | ne "false" }}
+- --global-vault-auth-options={{ $allow | ternary "allow-default-globals" "" }}
+{{- with $manager.backoffOnSecretSourceError }}
+{{- with .initialInterval }}
+- --backoff-initial-interval={{ . }}
+{{- end }}
+{{- with .maxInterval }}
+- --backoff-max-interval={{ . }}
+{{- end }}
+{{- with .maxElapsedTime }}
+- --backoff-max-elapsed-time={{ . }}
+{{- end }}
+{{- with .multiplier }}
+- --backoff-multiplier={{ printf "%.2f" (float64 .) }}
+{{- end }}
+{{- with .randomizationFactor }}
+- --backoff-randomization-factor={{ printf "%.2f" (float64 .) }}
+{{- end }}
+{{- end }}
+{{- with $manager.logging }}
+{{- if and .level (not (regexMatch "(^| )--?zap-log-level\\b" $extra)) }}
+- --zap-log-level={{ get (dict "debug-extended" "5" "trace" "6") .level | default .level }}
+{{- end }}
+{{- if and .timeEncoding (not (regexMatch "(^| )--?zap-time-encoding\\b" $extra)) }}
+- --zap-time-encoding={{ .timeEncoding }}
+{{- end }}
+{{- if and .stacktraceLevel (not (regexMatch "(^| )--?zap-stacktrace-level\\b" $extra)) }}
+- --zap-stacktrace-level={{ .stacktraceLevel }}
+{{- end }}
+{{- end }}
+{{- range $manager.extraArgs }}
+- {{ . | toString | quote }}
+{{- end }}
+{{- with ($manager.kubeClient).qps }}
+- --kube-client-qps={{ include "vso.string" . }}
+{{- end }}
+{{- with ($manager.kubeClient).burst }}
+- --kube-client-burst={{ int64 . }}
+{{- end }}
+{{- with $manager.watchNamespaces }}
+- --watch-namespaces={{ join "," . }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,72 @@
+{{/*
+What the operator is allowed to do. Each rule is here because the code uses it; there is no rule for kinds, verbs or
+API groups that are not served yet.
+*/}}
+
+{{/* Everything it does in a namespace whose objects it serves. */}}
+{{- define "vso.manager.rules" -}}
+{{ include "vso.manager.rules.secrets" . }}
+- apiGroups: [""]
+  resources: [serviceaccounts/token]
+  verbs: [create]
+- apiGroups: [apps]
+  resources: [daemonsets, deployments, statefulsets]
+  verbs: [get, patch]
+- apiGroups: [argoproj.io]
+  resources: [rollouts]
+  verbs: [get, patch]
+{{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauthglobals" "vaultauths" "vaultconnections" "vaultstaticsecrets") }}
+{{- end }}
+
+{{/*
+What it does in its own namespace when that is not one of the served: read the default VaultAuth, VaultAuthGlobal and
+VaultConnection and what they refer to, and keep the key of the content MACs.
+*/}}
+{{- define "vso.manager.rules.home" -}}
+{{ include "vso.manager.rules.secrets" . }}
+{{ include "vso.manager.rules.kinds" (list "vaultauthglobals" "vaultauths" "vaultconnections") }}
+{{- end }}
+
+{{- define "vso.manager.rules.secrets" -}}
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create, delete, get, list, patch, update, watch]
+{{- end }}
+
+{{/* Objects are read and watched. The only write besides the status takes off finalizers that VSO has put there. */}}
+{{- define "vso.manager.rules.kinds" -}}
+- apiGroups: [secrets.hashicorp.com]
+  resources:
+    {{- range . }}
+    - {{ . }}
+    {{- end }}
+  verbs: [get, list, patch, watch]
+- apiGroups: [secrets.hashicorp.com]
+  resources:
+    {{- range . }}
+    - {{ . }}/status
+    {{- end }}
+  verbs: [patch]
+{{- end }}
+
+{{/* Who gets it. */}}
+{{- define "vso.manager.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "vso.chart.fullname" . }}-controller-manager
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{/* "cluster" or "namespaces"; "" with controller.rbac.enabled=false. Everything else stops the rendering. */}}
+{{- define "vso.rbac.scope" -}}
+{{- $scope := .Values.controller.rbac.scope }}
+{{- if not (has $scope (list "cluster" "namespaces")) }}
+{{- fail (printf "controller.rbac.scope is %q: it must be \"cluster\" or \"namespaces\"" $scope) }}
+{{- end }}
+{{- if and (eq $scope "namespaces") (not .Values.controller.manager.watchNamespaces) }}
+{{- fail "controller.rbac.scope=namespaces needs the list of namespaces in controller.manager.watchNamespaces" }}
+{{- end }}
+{{- if .Values.controller.rbac.enabled }}{{ $scope }}{{ end }}
+{{- end }}

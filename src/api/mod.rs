@@ -1,0 +1,41 @@
+//! The custom resources of group `secrets.hashicorp.com/v1beta1`, one file per kind.
+//!
+//! Two rules hold for every type here:
+//!
+//! * **Reading is lenient.** One object that cannot be decoded would stop the watch for all others, so a missing
+//!   `spec`, a missing required member or a value this version does not know decodes to a default or to `Unknown`.
+//!   What it means is judged later, per object, with a condition that says so. The schema in `crds/` is what refuses
+//!   bad input.
+//!   (kube refuses `attr = "serde(default)"` on a kind for fear of surprises; a missing `spec` needs exactly that, hence
+//!   the `cfg_attr(true, ...)` around it.)
+//! * **An empty string is an unset one**, as it is upstream: optional text is `None` in both cases.
+
+pub mod auth;
+pub mod auth_global;
+pub mod auth_methods;
+pub mod common;
+pub mod connection;
+pub mod crd;
+pub mod duration;
+pub mod static_secret;
+pub mod transformation;
+
+pub use auth::{
+    AuthMethod, MergeRule, MergeStrategy, StorageEncryption, VaultAuth, VaultAuthGlobalRef, VaultAuthSpec,
+    VaultAuthStatus,
+};
+pub use auth_global::{MethodDefaults, VaultAuthGlobal, VaultAuthGlobalSpec, VaultAuthGlobalStatus};
+pub use auth_methods::{
+    VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt, VaultAuthConfigKubernetes,
+};
+pub use common::{
+    Destination, GROUP, RestartKind, RolloutRestartTarget, SourceTemplate, SyncConfig, Template, TemplateRef,
+    Transformation, TransformationRef, VERSION, VaultClientMeta,
+};
+pub use connection::{VaultConnection, VaultConnectionSpec, VaultConnectionStatus};
+pub use duration::GoDuration;
+pub use static_secret::{SecretEngine, VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus};
+pub use transformation::{SecretTransformation, SecretTransformationSpec, SecretTransformationStatus};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! VaultStaticSecret: a Secret that follows a path of a KV engine.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::common::{
+    DURATION_PATTERN, Destination, RolloutRestartTarget, SyncConfig, VaultClientMeta, conditions, conditions_schema,
+    is_default, non_empty,
+};
+
+/// The source in Vault, the destination in Kubernetes, and how often to compare them.
+#[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[kube(
+    group = "secrets.hashicorp.com",
+    version = "v1beta1",
+    kind = "VaultStaticSecret",
+    doc = "Keeps a Secret equal to what Vault's KV engine holds.",
+    namespaced,
+    status = "VaultStaticSecretStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    attr = "cfg_attr(true, serde(default))"
+)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(!default)]
+pub struct VaultStaticSecretSpec {
+    /// VaultAuth to log in with, as `name` (in the namespace of this object) or `namespace/name`. The one named
+    /// `default` in the operator's namespace when unset.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub vault_auth_ref: Option<String>,
+    /// Vault namespace of the secret, that of the login when unset.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Path of the KV mount.
+    pub mount: String,
+    /// Path of the secret in the mount. For kv-v2 without the `data/` of the API.
+    pub path: String,
+    /// Version of the KV engine.
+    #[serde(rename = "type")]
+    pub kind: SecretEngine,
+    /// Version of the secret to read, kv-v2 only. 0 or unset is the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "version_schema")]
+    pub version: Option<i64>,
+    /// How often to compare with Vault, such as `30s`. Some time is taken off at random, up to a fifth, so that
+    /// objects do not fall due together. Once a minute when unset, or not at all if `hmacSecretData` is off.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = DURATION_PATTERN))]
+    pub refresh_after: Option<String>,
+    /// Keep a keyed digest of the data in the status, and write the Secret only when it changed on either side.
+    #[serde(rename = "hmacSecretData", skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = true))]
+    pub hmac_secret_data: Option<bool>,
+    /// Workloads in the namespace of this object to restart when the data of the Secret changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rollout_restart_targets: Vec<RolloutRestartTarget>,
+    /// How changes arrive between two refreshes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync_config: Option<SyncConfig>,
+    /// The Secret to fill.
+    pub destination: Destination,
+}
+
+/// Upstream's `int` has no format, unlike its `int64`; what schemars makes of an `i64` has one.
+fn version_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "integer", "minimum": 0 })
+}
+
+/// The versions of Vault's KV engine.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[schemars(description = "")] // else it replaces that of an optional member
+pub enum SecretEngine {
+    /// KV without versions.
+    #[serde(rename = "kv-v1")]
+    KvV1,
+    /// KV with versions.
+    #[serde(rename = "kv-v2")]
+    KvV2,
+    /// Anything else, as it was written.
+    #[serde(untagged)]
+    #[schemars(skip)]
+    Unknown(String),
+}
+
+impl Default for SecretEngine {
+    fn default() -> Self {
+        Self::Unknown(String::new())
+    }
+}
+
+impl SecretEngine {
+    /// The value as it stands in a manifest.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::KvV1 => "kv-v1",
+            Self::KvV2 => "kv-v2",
+            Self::Unknown(other) => other,
+        }
+    }
+}
+
+impl std::fmt::Display for SecretEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What the last sync did.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(!default)]
+pub struct VaultStaticSecretStatus {
+    /// The metadata.generation that was last synced.
+    pub last_generation: i64,
+    /// Keyed digest (HMAC-SHA256, base64) of the data that was last written.
+    #[serde(rename = "secretMAC", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub secret_mac: Option<String>,
+    /// The Vault client that was used.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub vault_client_meta: VaultClientMeta,
+    /// Conditions of the sync.
+    #[serde(default, deserialize_with = "conditions", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions_schema")]
+    pub conditions: Vec<Condition>,
+}

@@ -1,0 +1,51 @@
+//! The key of the MACs in the status of objects, kept in a Secret that upstream reads too.
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::json;
+
+use super::error::bounded;
+use super::{ClusterError, ErrorKind, FIELD_MANAGER};
+use crate::render::MacKey;
+
+/// Name, labels and key are upstream's: with another key each MAC would differ, and a swap in either direction would
+/// rewrite every Secret.
+const NAME: &str = "vso-cc-storage-hmac-key";
+const DATA_KEY: &str = "key";
+
+/// Reads the key, or makes it if there is none. A Secret with a key of the wrong length is an error: making a new one
+/// would void every MAC that was written with it.
+pub async fn ensure_mac_key(client: &kube::Client, namespace: &str) -> Result<MacKey, ClusterError> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    loop {
+        let what = format!("get Secret {namespace}/{NAME}");
+        if let Some(secret) = bounded(&what, api.get_opt(NAME)).await? {
+            let bytes = secret.data.and_then(|mut d| d.remove(DATA_KEY)).map(|b| b.0).unwrap_or_default();
+            return MacKey::new(&bytes).map_err(|e| {
+                let text = format!("Secret {namespace}/{NAME}: {e}. Restore it from a backup, or delete it: then every object is synced anew once");
+                ClusterError::new(ErrorKind::Invalid, text)
+            });
+        }
+        let secret: Secret = serde_json::from_value(json!({
+            "metadata": { "name": NAME, "labels": {
+                "app.kubernetes.io/name": "vault-secrets-operator",
+                "app.kubernetes.io/managed-by": "hashicorp-vso",
+                "app.kubernetes.io/component": "client-cache-storage-verification",
+            }},
+            "immutable": true,
+            "type": "Opaque",
+        }))
+        .map_err(|e| ClusterError::new(ErrorKind::Invalid, e.to_string()))?;
+        let key: [u8; 16] = rand::random();
+        let secret = Secret { data: Some([(DATA_KEY.to_owned(), ByteString(key.to_vec()))].into()), ..secret };
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+        match bounded(&format!("create Secret {namespace}/{NAME}"), api.create(&params, &secret)).await {
+            // Another replica was first: read what it made.
+            Err(error) if error.kind == ErrorKind::Conflict => {}
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+    }
+}

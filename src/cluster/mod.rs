@@ -1,0 +1,28 @@
+//! Everything that speaks to the Kubernetes API server.
+
+mod client;
+mod error;
+mod events;
+mod lease;
+mod mac_key;
+mod secrets;
+mod status;
+mod store;
+mod tokens;
+mod watch;
+mod workloads;
+
+pub use client::{RequestLimit, connect};
+pub use error::{ClusterError, ErrorKind};
+pub use events::{EventType, Events};
+pub use lease::{LEASE_NAME, Leadership, Lease};
+pub use mac_key::ensure_mac_key;
+pub use secrets::{Dress, OWNED_SELECTOR, SecretIndex, SecretSink, SecretWriter, Seen};
+pub use status::{patch_status, remove_finalizers};
+pub use store::{Change, Sink, Store, StoreSink};
+pub use tokens::{ServiceAccountToken, service_account_token};
+pub use watch::{Scope, WatchHealth, spawn_watch};
+pub use workloads::{Workload, WorkloadPatch, Workloads};
+
+/// Field manager of every write, so that `kubectl get --show-managed-fields` tells who wrote what.
+pub const FIELD_MANAGER: &str = "vault-secrets-operator";

@@ -1,0 +1,50 @@
+//! Writes to the objects of the operator's own kinds: their status and, where upstream has put one, their finalizer.
+
+use std::fmt::Debug;
+
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::error::bounded;
+use super::watch::prune;
+use super::{ClusterError, ErrorKind, FIELD_MANAGER};
+
+/// Replaces members of the status. `null` removes one; the object must still be the one with this UID.
+pub async fn patch_status<K>(api: &Api<K>, object: &K, status: Value) -> Result<K, ClusterError>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let meta = object.meta();
+    let name = meta.name.as_deref().unwrap_or("");
+    let what = format!("patch the status of {} {}/{name}", K::kind(&()), meta.namespace.as_deref().unwrap_or(""));
+    let patch = json!({ "metadata": { "uid": meta.uid }, "status": status });
+    let mut patched =
+        bounded(&what, api.patch_status(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch))).await?;
+    prune(&mut patched);
+    Ok(patched)
+}
+
+/// Removes the finalizers that upstream puts on its objects. This operator needs none, since nothing outside of
+/// Kubernetes has to be cleaned up, but an object that came from upstream could never be deleted with it.
+pub async fn remove_finalizers<K>(api: &Api<K>, object: &K, ours: &str) -> Result<(), ClusterError>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let meta = object.meta();
+    let Some(index) = meta.finalizers.iter().flatten().position(|f| f == ours) else { return Ok(()) };
+    let name = meta.name.as_deref().unwrap_or("");
+    let path = format!("/metadata/finalizers/{index}");
+    let patch: json_patch::Patch = serde_json::from_value(json!([
+        { "op": "test", "path": path, "value": ours },
+        { "op": "remove", "path": path },
+    ]))
+    .map_err(|e| ClusterError::new(ErrorKind::Invalid, e.to_string()))?;
+    let what = format!("remove the finalizer of {} {}/{name}", K::kind(&()), meta.namespace.as_deref().unwrap_or(""));
+    match bounded(&what, api.patch(name, &PatchParams::default(), &Patch::<()>::Json(patch))).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}

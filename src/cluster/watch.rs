@@ -1,0 +1,138 @@
+//! One watch: a task and a back-off of its own, so that one that fails holds up no other.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::StreamExt as _;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use super::store::{Sink, object_ref};
+
+/// What part of the cluster a watch covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All namespaces.
+    All,
+    /// One namespace.
+    Namespace(String),
+}
+
+impl Scope {
+    fn namespace(&self) -> Option<&str> {
+        match self {
+            Scope::All => None,
+            Scope::Namespace(namespace) => Some(namespace),
+        }
+    }
+
+    /// The API of this scope.
+    pub fn api<K>(&self, client: &kube::Client) -> Api<K>
+    where
+        K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+    {
+        match self {
+            Scope::All => Api::all(client.clone()),
+            Scope::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
+        }
+    }
+}
+
+/// Whether a watch has listed its objects at least once.
+#[derive(Debug)]
+pub struct WatchHealth {
+    /// Kind and scope, for the readiness report.
+    pub name: String,
+    synced: AtomicBool,
+}
+
+impl WatchHealth {
+    /// True from the first complete list on.
+    pub fn synced(&self) -> bool {
+        self.synced.load(Ordering::Acquire)
+    }
+}
+
+/// Objects are listed in pages of this many: small pages keep the peak of memory at start low.
+const PAGE: u32 = 100;
+/// Watches are renewed after so many seconds; load balancers that cut idle connections at five minutes never see one idle.
+const WATCH_SECONDS: u32 = 240;
+
+/// Starts a watch that puts what it sees into `sink`. It ends with `stop`.
+pub fn spawn_watch<K>(
+    api: Api<K>,
+    labels: Option<&str>,
+    scope: &Scope,
+    sink: impl Sink<K> + 'static,
+    stop: CancellationToken,
+) -> Arc<WatchHealth>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let name = format!("{}{}", K::plural(&()), scope.namespace().map(|n| format!(" in {n}")).unwrap_or_default());
+    let health = Arc::new(WatchHealth { name, synced: AtomicBool::new(false) });
+    let mut config = watcher::Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
+    if let Some(labels) = labels {
+        config = config.labels(labels);
+    }
+    let (own, scope) = (health.clone(), scope.clone());
+    tokio::spawn(async move {
+        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        let mut listed = HashSet::new();
+        let mut failing = false;
+        loop {
+            let event = tokio::select! {
+                () = stop.cancelled() => return,
+                event = events.next() => event,
+            };
+            match event {
+                None => return,
+                Some(Err(error)) => {
+                    // Said once per outage; the watcher goes on by itself.
+                    if !failing {
+                        tracing::warn!(watch = own.name, %error, "watch failed, trying again");
+                    }
+                    failing = true;
+                    continue;
+                }
+                Some(Ok(Event::Init)) => listed.clear(),
+                Some(Ok(Event::InitApply(mut object))) => {
+                    prune(&mut object);
+                    listed.insert(object_ref(object.meta()));
+                    sink.apply(object);
+                }
+                Some(Ok(Event::InitDone)) => {
+                    sink.retain(scope.namespace(), &listed);
+                    let objects = listed.len();
+                    listed = HashSet::new();
+                    if !own.synced.swap(true, Ordering::AcqRel) {
+                        tracing::debug!(watch = own.name, objects, "watch is synced");
+                    }
+                }
+                Some(Ok(Event::Apply(mut object))) => {
+                    prune(&mut object);
+                    sink.apply(object);
+                }
+                Some(Ok(Event::Delete(object))) => sink.delete(&object_ref(object.meta())),
+            }
+            if std::mem::take(&mut failing) {
+                tracing::info!(watch = own.name, "watch works again");
+            }
+        }
+    });
+    health
+}
+
+/// Drops what nobody here reads: it is three quarters of a typical object.
+pub(super) fn prune<K: Resource>(object: &mut K) {
+    let meta = object.meta_mut();
+    meta.managed_fields = None;
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+}

@@ -1,0 +1,85 @@
+//! Workloads whose pods are restarted.
+
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use serde_json::Value;
+
+use super::error::bounded;
+use super::{ClusterError, FIELD_MANAGER};
+use crate::api::RestartKind;
+
+/// What matters of a workload.
+pub struct Workload {
+    /// Annotations of the pod template.
+    pub template_annotations: serde_json::Map<String, Value>,
+    /// Annotations of the workload itself.
+    pub annotations: std::collections::BTreeMap<String, String>,
+    /// `spec.paused` of a Deployment.
+    pub paused: bool,
+    /// When it was made, seconds since the epoch.
+    pub created: i64,
+    /// For the precondition of a patch.
+    pub resource_version: String,
+}
+
+/// A change of a workload.
+pub struct WorkloadPatch(
+    /// Merge patch, without `metadata.resourceVersion`.
+    pub Value,
+);
+
+/// Reads and patches workloads of one namespace.
+pub struct Workloads {
+    client: kube::Client,
+    namespace: String,
+}
+
+impl Workloads {
+    /// For the workloads of `namespace`.
+    pub fn new(client: &kube::Client, namespace: &str) -> Self {
+        Self { client: client.clone(), namespace: namespace.to_owned() }
+    }
+
+    /// Reads a workload.
+    pub async fn get(&self, kind: &RestartKind, name: &str) -> Result<Workload, ClusterError> {
+        let what = format!("get {kind} {}/{name}", self.namespace);
+        let object = bounded(&what, self.api(kind)?.get(name)).await?;
+        let template = object.data.pointer("/spec/template/metadata/annotations").and_then(Value::as_object);
+        Ok(Workload {
+            template_annotations: template.cloned().unwrap_or_default(),
+            annotations: object.metadata.annotations.clone().unwrap_or_default(),
+            paused: object.data.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or(false),
+            created: object.metadata.creation_timestamp.as_ref().map_or(0, |t| t.0.as_second()),
+            resource_version: object.metadata.resource_version.unwrap_or_default(),
+        })
+    }
+
+    /// Patches the version of a workload that was read; a [`super::ErrorKind::Conflict`] if it is another by now.
+    pub async fn patch(
+        &self,
+        kind: &RestartKind,
+        name: &str,
+        read: &Workload,
+        patch: WorkloadPatch,
+    ) -> Result<(), ClusterError> {
+        let WorkloadPatch(mut patch) = patch;
+        patch["metadata"]["resourceVersion"] = Value::String(read.resource_version.clone());
+        let what = format!("patch {kind} {}/{name}", self.namespace);
+        let api = self.api(kind)?;
+        bounded(&what, api.patch(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch))).await.map(drop)
+    }
+
+    fn api(&self, kind: &RestartKind) -> Result<Api<DynamicObject>, ClusterError> {
+        let gvk = match kind {
+            RestartKind::Deployment | RestartKind::DaemonSet | RestartKind::StatefulSet => {
+                GroupVersionKind::gvk("apps", "v1", kind.as_str())
+            }
+            RestartKind::ArgoRollout => GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Rollout"),
+            RestartKind::Unknown(other) => {
+                let text = format!("unsupported Kind {other:?} for v1beta1.RolloutRestartTarget");
+                return Err(ClusterError::new(super::ErrorKind::Invalid, text));
+            }
+        };
+        Ok(Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::from_gvk(&gvk)))
+    }
+}

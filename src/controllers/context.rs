@@ -1,0 +1,155 @@
+//! What every controller works with.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource;
+use tokio::sync::{Notify, mpsc};
+
+use super::servers::Servers;
+use super::static_secret::Runtime;
+use super::{Key, Kind};
+use crate::api::{GROUP, VERSION, VaultAuth, VaultConnection, VaultStaticSecret};
+use crate::cluster::{EventType, Events, Scope, SecretIndex, Store};
+use crate::render::MacKey;
+use crate::resolve::{Lookup, ObjectRef};
+use crate::schedule::{Class, Limits, Queue};
+use crate::settings::Settings;
+use crate::telemetry::{Metrics, Snapshot};
+use crate::vault::{ReadTable, ServerId, SessionPool};
+
+/// What the context is made of.
+pub struct Parts {
+    /// Flags and environment.
+    pub settings: Settings,
+    /// Connection to the API server.
+    pub client: kube::Client,
+    /// Key of the MACs in status.
+    pub mac_key: MacKey,
+    /// Where counts go.
+    pub metrics: Arc<Metrics>,
+    /// Name of the pod or machine, for events.
+    pub host: String,
+    /// The namespaces that are watched.
+    pub scopes: Vec<Scope>,
+}
+
+/// Stores, sessions, queue: shared by all controllers.
+pub struct Context {
+    pub(super) settings: Settings,
+    pub(super) client: kube::Client,
+    pub(super) mac_key: MacKey,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) scopes: Vec<Scope>,
+    pub(super) events: Events,
+    pub(super) statics: Arc<Store<VaultStaticSecret>>,
+    pub(super) auths: Arc<Store<VaultAuth>>,
+    pub(super) connections: Arc<Store<VaultConnection>>,
+    pub(super) secrets: Arc<SecretIndex>,
+    pub(super) sessions: SessionPool,
+    pub(super) reads: ReadTable,
+    pub(super) queue: Mutex<Queue<Key>>,
+    pub(super) wake: Notify,
+    pub(super) runtimes: Mutex<HashMap<ObjectRef, Runtime>>,
+    pub(super) servers: Servers,
+}
+
+/// One Vault server gets this share of the workers at most, so that one that hangs leaves the others theirs.
+fn per_lane(total: usize) -> usize {
+    (total / 3).clamp(1, 32)
+}
+
+impl Context {
+    /// Puts it together. The receiver is told of servers that go down or come back; the engine listens.
+    pub fn new(parts: Parts) -> (Arc<Self>, mpsc::UnboundedReceiver<ServerId>) {
+        let (server_changed, changes) = mpsc::unbounded_channel();
+        let total = parts.settings.max_concurrent_reconciles.max(1);
+        let context = Self {
+            events: Events::new(parts.client.clone(), parts.host),
+            sessions: SessionPool::new(parts.settings.backoff),
+            queue: Mutex::new(Queue::new(Limits { total, per_lane: per_lane(total) })),
+            settings: parts.settings,
+            client: parts.client,
+            mac_key: parts.mac_key,
+            metrics: parts.metrics,
+            scopes: parts.scopes,
+            statics: Arc::default(),
+            auths: Arc::default(),
+            connections: Arc::default(),
+            secrets: Arc::default(),
+            reads: ReadTable::default(),
+            wake: Notify::new(),
+            runtimes: Mutex::default(),
+            servers: Servers::new(server_changed),
+        };
+        (Arc::new(context), changes)
+    }
+
+    /// Puts an object into the queue, due at `due`.
+    pub(super) fn push(&self, kind: Kind, id: ObjectRef, due: Instant, class: Class) {
+        self.lock_queue().push(Key { kind, id }, due, class, Instant::now());
+        self.wake.notify_one();
+    }
+
+    pub(super) fn lock_queue(&self) -> std::sync::MutexGuard<'_, Queue<Key>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a scrape shows of the queue and the stores. An object is overdue if it is late by more than `grace`.
+    pub fn snapshot(&self, grace: Duration) -> Snapshot {
+        let now = Instant::now();
+        let queue = self.lock_queue();
+        Snapshot {
+            queue_length: queue.len(),
+            in_flight: queue.in_flight(),
+            overdue: queue.overdue(now, grace),
+            static_secrets: self.statics.len(),
+            sessions: self.sessions.len(),
+            leads: false,
+        }
+    }
+
+    /// Writes an event about an object.
+    pub(super) async fn event<K>(&self, object: &K, type_: EventType, reason: &str, message: &str)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let meta = object.meta();
+        let kind = K::kind(&());
+        let about = ObjectReference {
+            api_version: Some(format!("{GROUP}/{VERSION}")),
+            kind: Some(kind.to_string()),
+            name: meta.name.clone(),
+            namespace: meta.namespace.clone(),
+            uid: meta.uid.clone(),
+            resource_version: meta.resource_version.clone(),
+            ..ObjectReference::default()
+        };
+        self.events.publish(&about, &kind, type_, reason, message).await;
+    }
+}
+
+impl Lookup for Context {
+    fn auth(&self, id: &ObjectRef) -> Option<Arc<VaultAuth>> {
+        self.auths.get(id)
+    }
+
+    fn connection(&self, id: &ObjectRef) -> Option<Arc<VaultConnection>> {
+        self.connections.get(id)
+    }
+
+    fn serves(&self, namespace: &str) -> bool {
+        // The operator's own namespace is watched for the objects named `default`, whatever else is.
+        namespace == self.settings.operator_namespace
+            || self.scopes.iter().any(|scope| match scope {
+                Scope::All => true,
+                Scope::Namespace(watched) => watched == namespace,
+            })
+    }
+
+    fn operator_namespace(&self) -> &str {
+        &self.settings.operator_namespace
+    }
+}

@@ -1,0 +1,120 @@
+//! Takes what is due from the queue and runs its controller, each run in a task of its own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Context, Key, Kind, static_secret, vault_auth, vault_connection};
+use crate::cluster::Leadership;
+use crate::schedule::{Class, Job, Next};
+use crate::vault::ServerId;
+
+/// What a run says of the next one.
+pub(super) struct Verdict {
+    pub next: Next,
+    /// The Vault server that the object depends on.
+    pub lane: Option<ServerId>,
+    /// For metrics: `success`, `error`, or `requeue` for a denial that waits for a change.
+    pub result: &'static str,
+}
+
+impl Verdict {
+    pub fn new(next: Next, lane: Option<ServerId>, result: &'static str) -> Self {
+        Self { next, lane, result }
+    }
+}
+
+/// No run takes longer: each of its requests has a limit of its own, this one is for what nobody thought of.
+const LONGEST_RUN: Duration = Duration::from_secs(180);
+/// Runs under way at the end get this long to finish.
+const DRAIN: Duration = Duration::from_secs(20);
+/// After a run that panicked or hung.
+const AFTER_PANIC: Duration = Duration::from_secs(60);
+/// Objects of a Vault that came back are read again within this time.
+const RECOVERY_SPREAD: Duration = Duration::from_secs(2);
+
+/// Runs until `stop`, whenever this process leads; returns when the runs under way have ended.
+pub async fn run(
+    context: Arc<Context>,
+    mut servers: mpsc::UnboundedReceiver<ServerId>,
+    mut leads: Leadership,
+    stop: CancellationToken,
+) {
+    let tasks = TaskTracker::new();
+    loop {
+        while *leads.borrow_and_update() {
+            let now = Instant::now();
+            let Some(job) = context.lock_queue().pop(now) else { break };
+            tasks.spawn(run_one(context.clone(), job, leads.clone()));
+        }
+        let wake_at = context.lock_queue().next_wake(Instant::now());
+        let leading = *leads.borrow();
+        let sleep = async {
+            match wake_at {
+                Some(at) if leading => tokio::time::sleep_until(at.into()).await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = sleep => {}
+            () = context.wake.notified() => {}
+            Ok(()) = leads.changed() => {}
+            Some(server) = servers.recv() => server_changed(&context, server),
+        }
+    }
+    tasks.close();
+    if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+        tracing::warn!(runs = tasks.len(), "some runs did not end in time");
+    }
+}
+
+async fn run_one(context: Arc<Context>, job: Job<Key>, mut leads: Leadership) {
+    let (key, due, class) = (job.key.clone(), job.due, job.class);
+    let started = Instant::now();
+    let inner = context.clone();
+    // A task of its own: a panic in one object is that object's failure and nobody else's.
+    let mut run = tokio::spawn(async move {
+        let reconcile = async {
+            match job.key.kind {
+                Kind::StaticSecret => static_secret::reconcile(&inner, &job).await,
+                Kind::Auth => vault_auth::reconcile(&inner, &job.key.id).await,
+                Kind::Connection => vault_connection::reconcile(&inner, &job.key.id).await,
+            }
+        };
+        tokio::time::timeout(LONGEST_RUN, reconcile).await
+    });
+    let verdict = tokio::select! {
+        ended = &mut run => match ended {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(_)) | Err(_) => {
+                tracing::error!(object = %key, "the run panicked or hung; trying again in a minute");
+                Verdict::new(Next::At(Instant::now() + AFTER_PANIC, Class::Retry), None, "panic")
+            }
+        },
+        // Another process may lead from now on. A run can be cut short anywhere: what it did not do, the next one finds.
+        _ = leads.wait_for(|leads| !leads) => {
+            run.abort();
+            Verdict::new(Next::At(due, class), None, "requeue")
+        }
+    };
+    context.metrics.reconciled(key.kind.as_str(), verdict.result, started.elapsed());
+    context.lock_queue().finish(&key, verdict.next, verdict.lane, Instant::now());
+    context.wake.notify_one();
+}
+
+/// A server went down or came back: its connections show it, and what waited for it is tried again.
+fn server_changed(context: &Context, server: ServerId) {
+    let now = Instant::now();
+    for id in context.servers.connections_of(server) {
+        context.push(Kind::Connection, id, now, Class::Event);
+    }
+    let up = !context.servers.is_down(server);
+    if up {
+        context.lock_queue().wake_lane(server, now, RECOVERY_SPREAD, |spread| spread.mul_f64(rand::random::<f64>()));
+        context.wake.notify_one();
+    }
+}

@@ -1,0 +1,56 @@
+//! The controllers, one file per kind, and the engine that runs them.
+
+mod conditions;
+mod context;
+mod engine;
+mod logins;
+mod servers;
+mod static_secret;
+mod triggers;
+mod vault_auth;
+mod vault_connection;
+
+pub use context::{Context, Parts};
+pub use engine::run;
+pub use triggers::spawn_watches;
+
+use std::fmt;
+
+use crate::resolve::ObjectRef;
+
+/// The kinds that are reconciled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// VaultConnection.
+    Connection,
+    /// VaultAuth.
+    Auth,
+    /// VaultStaticSecret.
+    StaticSecret,
+}
+
+impl Kind {
+    /// The lower-case name that upstream's metrics use for a controller.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Connection => "vaultconnection",
+            Kind::Auth => "vaultauth",
+            Kind::StaticSecret => "vaultstaticsecret",
+        }
+    }
+}
+
+/// One object, as the queue knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace and name.
+    pub id: ObjectRef,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.as_str(), self.id)
+    }
+}

@@ -1,0 +1,93 @@
+//! The Vault servers in use, by the VaultConnection that leads to them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+
+use crate::cluster::SecretWriter;
+use crate::resolve::{CaSource, ConnectionPlan, ObjectRef};
+use crate::vault::{Server, ServerConfig, ServerId, Trust};
+
+/// A server, and the version of the object it was built from.
+struct Known {
+    uid: String,
+    generation: i64,
+    server: Arc<Server>,
+}
+
+/// Builds servers and remembers them.
+pub(super) struct Servers {
+    known: Mutex<HashMap<ObjectRef, Known>>,
+    /// Told of each server that goes down or comes back.
+    changed: mpsc::UnboundedSender<ServerId>,
+}
+
+impl Servers {
+    pub fn new(changed: mpsc::UnboundedSender<ServerId>) -> Self {
+        Self { known: Mutex::default(), changed }
+    }
+
+    /// The server of a connection, built at first use and again when the object changed. Connections with equal content
+    /// share a server: its pool, its health, and the logins on it.
+    pub async fn of(&self, client: &kube::Client, plan: &ConnectionPlan) -> Result<Arc<Server>, String> {
+        if let Some(known) = self.lock().get(&plan.id)
+            && known.uid == plan.uid
+            && known.generation == plan.generation
+        {
+            return Ok(known.server.clone());
+        }
+        let config = ServerConfig {
+            address: plan.address.clone(),
+            trust: trust(client, &plan.ca).await?,
+            tls_server_name: plan.tls_server_name.clone(),
+            headers: plan.headers.clone(),
+            timeout: plan.timeout,
+        };
+        let mut server = Arc::new(Server::new(&config, self.changed.clone()).map_err(|e| e.message)?);
+        let mut known = self.lock();
+        if let Some(same) = known.values().find(|k| k.server.id == server.id) {
+            server = same.server.clone();
+        }
+        let entry = Known { uid: plan.uid.clone(), generation: plan.generation, server: server.clone() };
+        known.insert(plan.id.clone(), entry);
+        Ok(server)
+    }
+
+    /// Forgets the server of a connection: the object is gone, or its certificate authority may have changed.
+    pub fn forget(&self, connection: &ObjectRef) {
+        self.lock().remove(connection);
+    }
+
+    /// The connections that lead to a server.
+    pub fn connections_of(&self, server: ServerId) -> Vec<ObjectRef> {
+        self.lock().iter().filter(|(_, k)| k.server.id == server).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Whether the last requests have shown a server to be down.
+    pub fn is_down(&self, server: ServerId) -> bool {
+        self.lock().values().any(|k| k.server.id == server && k.server.down().is_some())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectRef, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn trust(client: &kube::Client, ca: &CaSource) -> Result<Trust, String> {
+    match ca {
+        CaSource::System => Ok(Trust::System),
+        CaSource::Skip => Ok(Trust::Anything),
+        CaSource::File(path) => {
+            let pem = tokio::fs::read(path).await;
+            pem.map(Trust::Pem).map_err(|e| format!("spec.caCertPath {path:?} cannot be read: {e}"))
+        }
+        CaSource::Secret(id) => {
+            let secret = SecretWriter::new(client, &id.namespace).get(&id.name).await.map_err(|e| e.to_string())?;
+            let secret = secret.ok_or_else(|| format!("the CA secret \"{id}\" does not exist"))?;
+            let pem = secret.data.and_then(|mut data| data.remove("ca.crt"));
+            let pem = pem.ok_or_else(|| format!("\"ca.crt\" not present in the CA secret \"{id}\""))?;
+            Ok(Trust::Pem(pem.0))
+        }
+    }
+}

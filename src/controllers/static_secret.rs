@@ -1,0 +1,311 @@
+//! VaultStaticSecret: from a path of a KV engine to a Secret, and to restarts of those that use it.
+
+mod report;
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::conditions::{self};
+use super::engine::Verdict;
+use super::logins::PlannedLogin;
+use super::{Context, Key};
+use crate::api::{SecretEngine, VaultStaticSecret};
+use crate::cluster::{EventType, SecretWriter, Workloads, remove_finalizers};
+use crate::render;
+use crate::resolve::{self, Denied, ObjectRef, Plan};
+use crate::schedule::{Backoff, Class, Job, Next};
+use crate::sync::{self, Applied, DestinationError, Restart, Synced, Wanted};
+use crate::vault::{
+    self, Envelope, Identity, Read, ServerId, Session, SessionError, SharedRead, TokenInfo, VaultError,
+};
+
+/// Upstream's. Objects that come from there carry it; ours never get it.
+const FINALIZER: &str = "vaultstaticsecret.secrets.hashicorp.com/finalizer";
+/// A denial ends with a change of an object that is watched, and the change is a trigger. This is for what was missed.
+const RECHECK_DENIAL: Duration = Duration::from_secs(300);
+/// Reads of objects that change together, or appear together, are one read.
+const COALESCE: Duration = Duration::from_millis(250);
+
+/// What this process remembers of an object between two runs. All of it can be lost: the next run finds it again.
+pub struct Runtime {
+    /// Of the inputs of the last run that succeeded.
+    fingerprint: u64,
+    /// When the next run is due if nothing happens.
+    due: Instant,
+    backoff: Backoff,
+    session: Option<Arc<Session>>,
+    read: Option<(Read, Arc<SharedRead>)>,
+    applied: Option<Applied>,
+}
+
+/// A run that did not get through.
+struct Failure {
+    /// Reason of the condition and the event.
+    reason: &'static str,
+    message: String,
+    retry: Retry,
+}
+
+enum Retry {
+    Backoff,
+    /// Its Vault has enough of the workers for now; this run keeps its turn.
+    LaneIsFull(ServerId),
+    WhenChanged,
+}
+
+impl Failure {
+    fn new(reason: &'static str, message: String) -> Self {
+        Self { reason, message, retry: Retry::Backoff }
+    }
+}
+
+/// What a run that got through has to tell.
+struct Success {
+    synced: Synced,
+    mac: String,
+    restarts: Option<Restarts>,
+    token: TokenInfo,
+}
+
+struct Restarts {
+    errors: Vec<String>,
+    restarted: usize,
+}
+
+/// One run.
+pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
+    let id = &job.key.id;
+    let runtime = context.runtimes.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    let Some(object) = context.statics.get(id) else {
+        return Verdict::new(Next::WhenChanged, None, "success");
+    };
+    if object.metadata.deletion_timestamp.is_some() {
+        return finalize(context, &object).await;
+    }
+    let mut runtime = runtime.unwrap_or_else(|| Runtime {
+        fingerprint: 0,
+        due: job.due,
+        backoff: Backoff::default(),
+        session: None,
+        read: None,
+        applied: None,
+    });
+    let verdict = run(context, job, &object, &mut runtime).await;
+    let mut runtimes = context.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
+    runtimes.insert(id.clone(), runtime);
+    verdict
+}
+
+async fn run(context: &Context, job: &Job<Key>, object: &VaultStaticSecret, runtime: &mut Runtime) -> Verdict {
+    let plan = match resolve::static_secret(object, context) {
+        Ok(plan) => plan,
+        Err(denied) => {
+            runtime.fingerprint = 0;
+            // The login is given up: it was made for a plan that does not hold any more.
+            (runtime.session, runtime.read) = (None, None);
+            let failure = denial(&denied);
+            return report::fail(context, object, runtime, None, failure).await;
+        }
+    };
+    let fingerprint = fingerprint(object, &plan);
+    let now = Instant::now();
+    if job.class == Class::Event
+        && runtime.fingerprint == fingerprint
+        && now < runtime.due
+        && untouched(context, object, runtime)
+    {
+        // The trigger was an echo of our own write, or of a change that means nothing here.
+        return Verdict::new(Next::At(runtime.due, Class::Refresh), lane(runtime), "success");
+    }
+    match attempt(context, job, object, &plan, runtime).await {
+        Ok(success) => {
+            runtime.fingerprint = fingerprint;
+            report::succeed(context, object, &plan, runtime, success).await
+        }
+        Err(Failure { retry: Retry::LaneIsFull(lane), .. }) => {
+            Verdict::new(Next::At(job.due, job.class), Some(lane), "requeue")
+        }
+        Err(failure) => {
+            runtime.fingerprint = 0;
+            let lane = lane(runtime);
+            report::fail(context, object, runtime, lane, failure).await
+        }
+    }
+}
+
+/// Steps 3 to 10 of a reconcile: everything but the status.
+async fn attempt(
+    context: &Context,
+    job: &Job<Key>,
+    object: &VaultStaticSecret,
+    plan: &Plan,
+    runtime: &mut Runtime,
+) -> Result<Success, Failure> {
+    let spec = &object.spec;
+    let (envelope, token) = read(context, job, plan, runtime).await?;
+    let version = (spec.kind == SecretEngine::KvV2).then(|| spec.version.unwrap_or(0));
+    let source = vault::kv_data(&envelope, &plan.path, version).map_err(read_failure)?;
+
+    let exclude_raw = spec.destination.transformation.exclude_raw || context.settings.global.exclude_raw;
+    let data = render::build(&spec.kind, source, exclude_raw)
+        .map_err(|e| Failure::new("SecretDataBuilderError", format!("Failed to build K8s secret data: {e}")))?;
+    drop(envelope);
+    let mac = context.mac_key.mac(&data);
+
+    let namespace = object.metadata.namespace.as_deref().unwrap_or("");
+    let writer = SecretWriter::new(&context.client, namespace);
+    let status = object.status.clone().unwrap_or_default();
+    let generation = object.metadata.generation.unwrap_or(0);
+    let respecified = status.last_generation != generation;
+    let wanted = Wanted { object, data: &data, mac: &mac, respecified };
+    let synced = sync::sync(&writer, &context.secrets, &wanted, runtime.applied.as_ref()).await.map_err(|error| {
+        runtime.applied = None;
+        match error {
+            DestinationError::Missing(text) => Failure::new("InexistentDestination", text),
+            other => Failure::new("SecretSyncError", format!("Failed to update k8s secret: {other}")),
+        }
+    })?;
+    runtime.applied = Some(synced.applied.clone());
+    if respecified && status.last_generation != 0 && spec.destination.create {
+        match sync::delete_orphans(&writer, object).await {
+            Ok(0) => {}
+            Ok(n) => tracing::info!(object = %job.key, n, "deleted Secrets of a former destination name"),
+            Err(error) => tracing::warn!(object = %job.key, %error, "Secrets of a former destination name may be left"),
+        }
+    }
+
+    let hmac = spec.hmac_secret_data.unwrap_or(true);
+    let owed = hmac
+        && !spec.rollout_restart_targets.is_empty()
+        && sync::restart_owed(status.secret_mac.as_deref(), &synced, &mac);
+    let restarts = if owed { Some(restart_all(context, object, &mac).await) } else { None };
+    Ok(Success { synced, mac, restarts, token })
+}
+
+async fn read(
+    context: &Context,
+    job: &Job<Key>,
+    plan: &Plan,
+    runtime: &mut Runtime,
+) -> Result<(Arc<Envelope>, TokenInfo), Failure> {
+    let config_error =
+        |e: String| Failure::new("VaultClientConfigError", format!("Failed to get Vault auth login: {e}"));
+    let server = context.servers.of(&context.client, &plan.auth.connection).await.map_err(config_error)?;
+    if !context.lock_queue().enter(&job.key, server.id) {
+        return Err(Failure { reason: "", message: String::new(), retry: Retry::LaneIsFull(server.id) });
+    }
+    let identity = Identity(plan.auth.identity(server.id));
+    let session = match runtime.session.take() {
+        Some(session) if session.identity == identity => session,
+        _ => {
+            let source = || Box::new(PlannedLogin { client: context.client.clone(), plan: plan.auth.clone() }) as _;
+            runtime.read = None;
+            context.sessions.session(identity, &server, source)
+        }
+    };
+    let session = runtime.session.insert(session);
+    let read = Read { namespace: plan.vault_namespace.clone(), path: plan.path.clone(), version: plan.version };
+    let shared = match runtime.read.take() {
+        Some((known, shared)) if known == read => shared,
+        _ => context.reads.share(identity, read.clone()),
+    };
+    let (_, shared) = runtime.read.insert((read, shared));
+    let not_before = match (job.class, plan.refresh) {
+        // The interval is a promise of how old data may be: what was read a tenth of it ago still keeps it, since each
+        // interval is shortened by at least as much.
+        (Class::Refresh, Some(interval)) => job.due.checked_sub(interval / 10),
+        _ => Instant::now().checked_sub(COALESCE),
+    };
+    let started = Instant::now();
+    let answer = shared.get(session, not_before.unwrap_or(started)).await;
+    context.metrics.vault_read(
+        answer.as_ref().err().map(|e| match e {
+            SessionError::Credential(_) => "credential",
+            SessionError::Login(error) | SessionError::Request(error) => error.fault.as_str(),
+        }),
+        started.elapsed(),
+    );
+    answer.map_err(|error| match error {
+        SessionError::Credential(_) | SessionError::Login(_) => config_error(error.to_string()),
+        SessionError::Request(error) => read_failure(error),
+    })
+}
+
+fn read_failure(error: VaultError) -> Failure {
+    Failure::new("VaultClientError", format!("Failed to read Vault secret: {error}"))
+}
+
+async fn restart_all(context: &Context, object: &VaultStaticSecret, digest: &str) -> Restarts {
+    let meta = &object.metadata;
+    let workloads = Workloads::new(&context.client, meta.namespace.as_deref().unwrap_or(""));
+    let known = object.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or(&[]);
+    let owed_since = conditions::find(known, "RolloutRestart")
+        .filter(|c| c.status == "False")
+        .map(|c| c.last_transition_time.0.as_second());
+    let mut restarts = Restarts { errors: vec![], restarted: 0 };
+    for target in &object.spec.rollout_restart_targets {
+        let (kind, name) = (&target.kind, &target.name);
+        match sync::restart(&workloads, target, meta.name.as_deref().unwrap_or(""), digest, owed_since).await {
+            Ok(Restart::NotNeeded) => {}
+            Ok(Restart::Done) => {
+                restarts.restarted += 1;
+                context.metrics.restarted(true);
+                let text = format!("Rollout restart triggered for {{{kind} {name}}}");
+                context.event(object, EventType::Normal, "RolloutRestartTriggered", &text).await;
+            }
+            Err(error) => {
+                context.metrics.restarted(false);
+                restarts.errors.push(format!("{kind} {name}: {error}"));
+            }
+        }
+    }
+    restarts
+}
+
+fn denial(denied: &Denied) -> Failure {
+    let reason = match denied {
+        Denied::Missing(_) => "VaultClientConfigError",
+        Denied::NotAllowed(_) => "NotAllowed",
+        Denied::Reference(_) => "InvalidResourceRef",
+        Denied::Invalid(_) => "VaultStaticSecretError",
+        Denied::NotSupported(_) => "NotSupported",
+    };
+    Failure { reason, message: denied.to_string(), retry: Retry::WhenChanged }
+}
+
+async fn finalize(context: &Context, object: &VaultStaticSecret) -> Verdict {
+    let api = kube::Api::namespaced(context.client.clone(), object.metadata.namespace.as_deref().unwrap_or(""));
+    match remove_finalizers(&api, object, FINALIZER).await {
+        Ok(()) => Verdict::new(Next::WhenChanged, None, "success"),
+        Err(error) => {
+            tracing::warn!(object = %id_of(object), %error, "finalizer could not be removed");
+            Verdict::new(Next::At(Instant::now() + Duration::from_secs(5), Class::Retry), None, "error")
+        }
+    }
+}
+
+/// True if the destination is the version that was applied last. One that no watch covers counts as such: it is read at
+/// each refresh.
+fn untouched(context: &Context, object: &VaultStaticSecret, runtime: &Runtime) -> bool {
+    let destination = &object.spec.destination;
+    let id = ObjectRef::new(object.metadata.namespace.as_deref().unwrap_or(""), destination.name.as_str());
+    !destination.create || context.secrets.get(&id) == runtime.applied.as_ref().map(|a| a.seen.clone())
+}
+
+/// Changes if and only if something changed that a run could come to another result by, data aside.
+fn fingerprint(object: &VaultStaticSecret, plan: &Plan) -> u64 {
+    let mut hash = DefaultHasher::new();
+    let meta = &object.metadata;
+    (&meta.uid, meta.generation, &meta.labels, &meta.annotations).hash(&mut hash);
+    (&plan.auth.uid, plan.auth.generation, &plan.auth.connection.uid, plan.auth.connection.generation).hash(&mut hash);
+    hash.finish()
+}
+
+fn lane(runtime: &Runtime) -> Option<u64> {
+    runtime.session.as_ref().map(|session| session.server.id)
+}
+
+fn id_of(object: &VaultStaticSecret) -> String {
+    format!("{}/{}", object.metadata.namespace.as_deref().unwrap_or(""), object.metadata.name.as_deref().unwrap_or(""))
+}

@@ -1,0 +1,147 @@
+//! What a run has to tell: status, events, and when the next one is due.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::{Failure, RECHECK_DENIAL, Retry, Runtime, Success, id_of, lane};
+use crate::api::VaultStaticSecret;
+use crate::cluster::{ClusterError, EventType, patch_status};
+use crate::controllers::Context;
+use crate::controllers::conditions::{self, New};
+use crate::controllers::engine::Verdict;
+use crate::resolve::Plan;
+use crate::schedule::{Class, Next, horizon};
+
+pub(super) async fn succeed(
+    context: &Context,
+    object: &VaultStaticSecret,
+    plan: &Plan,
+    runtime: &mut Runtime,
+    success: Success,
+) -> Verdict {
+    let generation = object.metadata.generation.unwrap_or(0);
+    let old = object.status.clone().unwrap_or_default();
+    let mut new = vec![New { type_: "SecretSynced", status: true, reason: "Synced", message: "Secret synced" }];
+    let failed = success.restarts.as_ref().map(|r| r.errors.join("; ")).filter(|e| !e.is_empty());
+    let failed = failed.map(|errors| format!("Rollout restart trigger failed, err={errors}"));
+    match (&success.restarts, &failed) {
+        (_, Some(message)) => {
+            new.push(New { type_: "RolloutRestart", status: false, reason: "RolloutRestartTriggeredFailed", message });
+        }
+        (Some(_), None) => {
+            let message = "Rollout restart triggered";
+            new.push(New { type_: "RolloutRestart", status: true, reason: "RolloutRestartTriggered", message });
+        }
+        (None, None) => {}
+    }
+    if object.spec.sync_config.as_ref().is_some_and(|c| c.instant_updates) {
+        let message = "not supported yet: spec.syncConfig.instantUpdates; the path is read every refreshAfter";
+        new.push(New { type_: "InstantUpdates", status: false, reason: "NotSupported", message });
+    }
+    new.push(New { type_: "Healthy", status: true, reason: "Healthy", message: "VaultStaticSecretHealthy" });
+    new.push(New { type_: "Ready", status: true, reason: "Ready", message: "VaultStaticSecretReady" });
+    let conditions = conditions::merge(&old.conditions, generation, &new);
+
+    // `secretMAC` stands for the content whose restarts are done, so it moves only when they are.
+    let hmac = object.spec.hmac_secret_data.unwrap_or(true);
+    let recorded = match (hmac, &failed) {
+        (false, _) => None,
+        (true, None) => Some(success.mac.clone()),
+        (true, Some(_)) => old.secret_mac.clone().or(success.synced.previous_annotation.clone()),
+    };
+    let cache_key = plan.auth.cache_key(&success.token.credential_uid).map(|key| {
+        if plan.vault_namespace == plan.auth.vault_namespace { key } else { format!("{key}-{}", plan.vault_namespace) }
+    });
+    // The client ID changes with each login; that alone is not worth a write for every object.
+    let changed = conditions != old.conditions
+        || old.last_generation != generation
+        || old.secret_mac != recorded
+        || (cache_key.is_some() && old.vault_client_meta.cache_key != cache_key);
+    if changed {
+        let status = json!({
+            "lastGeneration": generation,
+            "secretMAC": recorded,
+            "vaultClientMeta": { "cacheKey": cache_key, "id": success.token.client_id },
+            "conditions": conditions,
+        });
+        if let Err(error) = write_status(context, object, status).await {
+            // Nothing is lost: the Secret is written, and the next run finds the status as it was.
+            tracing::warn!(object = %id_of(object), %error, "status could not be written");
+            return retry(context, runtime, None, "error");
+        }
+    }
+    if success.synced.wrote {
+        context.event(object, EventType::Normal, "SecretSynced", "Secret synced").await;
+        tracing::info!(object = %id_of(object), restarts = success.restarts.as_ref().map_or(0, |r| r.restarted), "Secret synced");
+    }
+    if let Some(message) = &failed {
+        if changed {
+            context.event(object, EventType::Warning, "RolloutRestartFailed", message).await;
+        }
+        let lane = lane(runtime);
+        return retry(context, runtime, lane, "error");
+    }
+    runtime.backoff.reset();
+    let next = match (plan.refresh, &runtime.read) {
+        (Some(interval), Some((_, read))) => {
+            let now = Instant::now();
+            runtime.due = read.next_due(interval, now, horizon(interval, &mut rand::rng()));
+            Next::At(runtime.due, Class::Refresh)
+        }
+        _ => Next::WhenChanged,
+    };
+    Verdict::new(next, lane(runtime), "success")
+}
+
+pub(super) async fn fail(
+    context: &Context,
+    object: &VaultStaticSecret,
+    runtime: &mut Runtime,
+    lane: Option<u64>,
+    failure: Failure,
+) -> Verdict {
+    let generation = object.metadata.generation.unwrap_or(0);
+    let old = object.status.clone().unwrap_or_default();
+    let Failure { reason, message, retry: how } = &failure;
+    let new = [
+        New { type_: "SecretSynced", status: false, reason, message },
+        New { type_: "Healthy", status: false, reason: "Unhealthy", message: "VaultStaticSecretUnhealthy" },
+        New { type_: "Ready", status: false, reason, message: "VaultStaticSecretNotReady" },
+    ];
+    let conditions = conditions::merge(&old.conditions, generation, &new);
+    if conditions != old.conditions {
+        tracing::warn!(object = %id_of(object), reason, error = message, "not synced");
+        // `lastGeneration` stays: this generation was not applied.
+        let status = json!({ "lastGeneration": old.last_generation, "conditions": conditions });
+        if let Err(error) = write_status(context, object, status).await {
+            tracing::warn!(object = %id_of(object), %error, "status could not be written");
+        } else {
+            context.event(object, EventType::Warning, reason, message).await;
+        }
+    }
+    match how {
+        Retry::Backoff | Retry::LaneIsFull(_) => retry(context, runtime, lane, "error"),
+        Retry::WhenChanged => {
+            runtime.due = Instant::now() + RECHECK_DENIAL;
+            Verdict::new(Next::At(runtime.due, Class::Refresh), lane, "requeue")
+        }
+    }
+}
+
+pub(super) fn retry(context: &Context, runtime: &mut Runtime, lane: Option<u64>, result: &'static str) -> Verdict {
+    let now = Instant::now();
+    // A limit on the time of retrying makes them rare, but never ends them: nothing goes quiet.
+    let pause = runtime.backoff.next(&context.settings.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL);
+    runtime.due = now + pause;
+    Verdict::new(Next::At(runtime.due, Class::Retry), lane, result)
+}
+
+async fn write_status(context: &Context, object: &VaultStaticSecret, status: Value) -> Result<(), ClusterError> {
+    let namespace = object.metadata.namespace.as_deref().unwrap_or("");
+    let api = kube::Api::namespaced(context.client.clone(), namespace);
+    let patched: VaultStaticSecret = patch_status(&api, object, status).await?;
+    // Ahead of the watch, so that the next run does not decide on an older status.
+    context.statics.apply(patched);
+    Ok(())
+}

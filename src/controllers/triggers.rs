@@ -1,0 +1,162 @@
+//! What makes an object due: changes of it, of what it refers to, and of the Secret it has written.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::ObjectMeta;
+use kube::core::PartialObjectMeta;
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, Key, Kind};
+use crate::api::{VaultAuth, VaultConnection, VaultStaticSecret};
+use crate::cluster::{Change, OWNED_SELECTOR, Scope, SecretSink, StoreSink, WatchHealth, spawn_watch};
+use crate::resolve::ObjectRef;
+use crate::schedule::{Class, spread};
+
+/// A destination that somebody changed is looked at after this: whoever changes it may not be done, and our own write
+/// comes back through the watch before its answer has been noted.
+const SETTLE: Duration = Duration::from_secs(1);
+/// Objects that share a login are tried again within this time after it changed.
+const DEPENDENTS_SPREAD: Duration = Duration::from_millis(200);
+
+/// Starts all watches. They end with `stop`.
+pub fn spawn_watches(context: &Arc<Context>, stop: &CancellationToken) -> Vec<Arc<WatchHealth>> {
+    let client = &context.client;
+    let mut health = vec![];
+    for scope in &context.scopes {
+        let (own, stop) = (context.clone(), stop.clone());
+        let changed = move |change| static_secret_changed(&own, change);
+        let sink = StoreSink { store: context.statics.clone(), changed };
+        health.push(spawn_watch(scope.api::<VaultStaticSecret>(client), None, scope, sink, stop.clone()));
+
+        let own = context.clone();
+        let touched = move |owner: ObjectRef| {
+            if own.statics.get(&owner).is_some() {
+                own.push(Kind::StaticSecret, owner, Instant::now() + SETTLE, Class::Event);
+            }
+        };
+        let sink = SecretSink { index: context.secrets.clone(), touched };
+        let api = scope.api::<PartialObjectMeta<Secret>>(client);
+        health.push(spawn_watch(api, Some(OWNED_SELECTOR), scope, sink, stop));
+    }
+    for scope in with_operator_namespace(context) {
+        let own = context.clone();
+        let changed = move |change| auth_changed(&own, &change);
+        let sink = StoreSink { store: context.auths.clone(), changed };
+        health.push(spawn_watch(scope.api::<VaultAuth>(client), None, &scope, sink, stop.clone()));
+
+        let own = context.clone();
+        let changed = move |change| connection_changed(&own, &change);
+        let sink = StoreSink { store: context.connections.clone(), changed };
+        health.push(spawn_watch(scope.api::<VaultConnection>(client), None, &scope, sink, stop.clone()));
+    }
+    health
+}
+
+/// The operator's own namespace is watched for logins and connections named `default`, whatever else is watched.
+fn with_operator_namespace(context: &Context) -> Vec<Scope> {
+    let mut scopes = context.scopes.clone();
+    let own = Scope::Namespace(context.settings.operator_namespace.clone());
+    if !scopes.contains(&Scope::All) && !scopes.contains(&own) {
+        scopes.push(own);
+    }
+    scopes
+}
+
+fn static_secret_changed(context: &Context, change: Change<VaultStaticSecret>) {
+    let now = Instant::now();
+    match change {
+        Change::Deleted(object) => {
+            let id = id(&object.metadata);
+            context.lock_queue().remove(&Key { kind: Kind::StaticSecret, id: id.clone() });
+            context.runtimes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&id);
+        }
+        Change::Applied { old, new } => {
+            let generation = new.metadata.generation;
+            let applied = new.status.as_ref().map_or(0, |s| s.last_generation);
+            let class = match &old {
+                _ if new.metadata.deletion_timestamp.is_some() || generation != Some(applied) => Class::Urgent,
+                None => Class::Refresh,
+                Some(_) => Class::Event,
+            };
+            if old.is_none_or(|old| differs(&old.metadata, &new.metadata)) {
+                context.push(Kind::StaticSecret, id(&new.metadata), now, class);
+            }
+        }
+    }
+}
+
+fn auth_changed(context: &Context, change: &Change<VaultAuth>) {
+    let Some(id) = relevant(context, Kind::Auth, change) else { return };
+    push_users(context, |object| auth_of(context, object).as_ref() == Some(&id));
+}
+
+fn connection_changed(context: &Context, change: &Change<VaultConnection>) {
+    let Some(id) = relevant(context, Kind::Connection, change) else { return };
+    let now = Instant::now();
+    for auth in context.auths.all() {
+        if connection_of(context, &auth).as_ref() == Some(&id) {
+            context.push(Kind::Auth, self::id(&auth.metadata), now, Class::Event);
+        }
+    }
+    push_users(context, |object| {
+        let auth = auth_of(context, object).and_then(|auth| context.auths.get(&auth));
+        auth.and_then(|auth| connection_of(context, &auth)).as_ref() == Some(&id)
+    });
+}
+
+/// Queues the object itself, and returns its name if those that refer to it have to look again.
+fn relevant<K: kube::Resource>(context: &Context, kind: Kind, change: &Change<K>) -> Option<ObjectRef> {
+    match change {
+        Change::Deleted(object) => {
+            let id = id(object.meta());
+            context.lock_queue().remove(&Key { kind, id: id.clone() });
+            if kind == Kind::Connection {
+                context.servers.forget(&id);
+            }
+            Some(id)
+        }
+        Change::Applied { old, new } => {
+            let id = id(new.meta());
+            if old.as_ref().is_some_and(|old| !differs(old.meta(), new.meta())) {
+                return None;
+            }
+            context.push(kind, id.clone(), Instant::now(), Class::Event);
+            Some(id)
+        }
+    }
+}
+
+fn push_users(context: &Context, uses: impl Fn(&VaultStaticSecret) -> bool) {
+    let mut rng = rand::rng();
+    for object in context.statics.all() {
+        if uses(&object) {
+            let due = Instant::now() + spread(DEPENDENTS_SPREAD, &mut rng);
+            context.push(Kind::StaticSecret, id(&object.metadata), due, Class::Event);
+        }
+    }
+}
+
+fn auth_of(context: &Context, object: &VaultStaticSecret) -> Option<ObjectRef> {
+    let namespace = object.metadata.namespace.as_deref().unwrap_or("");
+    ObjectRef::resolve(object.spec.vault_auth_ref.as_deref(), namespace, &context.settings.operator_namespace).ok()
+}
+
+fn connection_of(context: &Context, auth: &VaultAuth) -> Option<ObjectRef> {
+    let namespace = auth.metadata.namespace.as_deref().unwrap_or("");
+    ObjectRef::resolve(auth.spec.vault_connection_ref.as_deref(), namespace, &context.settings.operator_namespace).ok()
+}
+
+/// Whether anything changed that a controller reads; a change of status alone is an echo.
+fn differs(old: &ObjectMeta, new: &ObjectMeta) -> bool {
+    old.uid != new.uid
+        || old.generation != new.generation
+        || old.deletion_timestamp != new.deletion_timestamp
+        || old.labels != new.labels
+        || old.annotations != new.annotations
+}
+
+fn id(meta: &ObjectMeta) -> ObjectRef {
+    ObjectRef::new(meta.namespace.as_deref().unwrap_or(""), meta.name.as_deref().unwrap_or(""))
+}

@@ -1,0 +1,94 @@
+//! VaultAuth: whether its references resolve. As upstream, it does not log in: only the objects that use it know as whom.
+
+use std::time::{Duration, Instant};
+
+use blake2::{Blake2b, Digest as _, digest::consts::U32};
+use serde_json::{Value, json};
+
+use super::Context;
+use super::conditions::{self, New};
+use super::engine::Verdict;
+use crate::cluster::{EventType, patch_status, remove_finalizers};
+use crate::resolve::{self, Denied, ObjectRef};
+use crate::schedule::{Class, Next};
+
+const FINALIZER: &str = "vaultauth.secrets.hashicorp.com/finalizer";
+/// After the API server refused a write.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// One run.
+pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
+    let Some(object) = context.auths.get(id) else {
+        return Verdict::new(Next::WhenChanged, None, "success");
+    };
+    let api = kube::Api::namespaced(context.client.clone(), &id.namespace);
+    let again = || Next::At(Instant::now() + RETRY, Class::Retry);
+    if object.metadata.deletion_timestamp.is_some() {
+        return match remove_finalizers(&api, &*object, FINALIZER).await {
+            Ok(()) => Verdict::new(Next::WhenChanged, None, "success"),
+            Err(error) => {
+                tracing::warn!(object = %id, %error, "finalizer could not be removed");
+                Verdict::new(again(), None, "error")
+            }
+        };
+    }
+
+    let resolved = resolve::auth(&object, &id.namespace, context);
+    let old = object.status.clone().unwrap_or_default();
+    let generation = object.metadata.generation.unwrap_or(0);
+    let error = resolved.as_ref().err().map(Denied::to_string);
+    let reason = match &resolved {
+        Ok(_) => "Accepted",
+        Err(Denied::NotSupported(_)) => "NotSupported",
+        Err(Denied::Reference(_)) => "InvalidResourceRef",
+        Err(Denied::NotAllowed(_)) => "NotAllowed",
+        Err(Denied::Missing(_) | Denied::Invalid(_)) => "InvalidConfiguration",
+    };
+    let new = match &error {
+        None => [
+            New { type_: "Healthy", status: true, reason: "Healthy", message: "VaultAuthHealthy" },
+            New { type_: "Ready", status: true, reason: "Ready", message: "VaultAuthReady" },
+        ],
+        Some(error) => [
+            New { type_: "Healthy", status: false, reason: "Unhealthy", message: "VaultAuthUnhealthy" },
+            New { type_: "Ready", status: false, reason, message: error },
+        ],
+    };
+    let conditions = conditions::merge(&old.conditions, generation, &new);
+    let spec = serde_json::to_vec(&object.spec).unwrap_or_default();
+    let hash: String = Blake2b::<U32>::digest(&spec).iter().map(|b| format!("{b:02x}")).collect();
+    let valid = error.is_none();
+    if conditions != old.conditions
+        || old.valid != Some(valid)
+        || old.error != error
+        || old.spec_hash.as_deref() != Some(&hash)
+    {
+        let status = json!({
+            "valid": valid,
+            "error": error.clone().map_or(Value::Null, Value::from),
+            "specHash": hash,
+            "conditions": conditions,
+        });
+        match patch_status(&api, &*object, status).await {
+            Ok(patched) => {
+                context.auths.apply(patched);
+            }
+            Err(failure) => {
+                tracing::warn!(object = %id, error = %failure, "status could not be written");
+                return Verdict::new(again(), None, "error");
+            }
+        }
+        match &error {
+            None => {
+                let text = "Successfully handled VaultAuth resource request";
+                context.event(&*object, EventType::Normal, "Accepted", text).await;
+            }
+            Some(error) => {
+                let text = format!("Failed to handle VaultAuth resource request: err={error}");
+                context.event(&*object, EventType::Warning, reason, &text).await;
+            }
+        }
+    }
+    // What would change the result is watched, and makes this object due.
+    Verdict::new(Next::WhenChanged, None, if valid { "success" } else { "requeue" })
+}

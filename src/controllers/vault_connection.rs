@@ -1,0 +1,143 @@
+//! VaultConnection: whether its Vault answers, now and not only when the object was made.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::Context;
+use super::conditions::{self, New};
+use super::engine::Verdict;
+use crate::api::VaultConnection;
+use crate::cluster::{EventType, patch_status, remove_finalizers};
+use crate::resolve::{self, CaSource, ObjectRef};
+use crate::schedule::{Class, Next, horizon};
+use crate::vault::Fault;
+
+const FINALIZER: &str = "vaultconnection.secrets.hashicorp.com/finalizer";
+/// A Vault that answers is asked this often whether it still does; requests of objects show trouble before that.
+const PROBE_EVERY: Duration = Duration::from_secs(60);
+/// One that does not is asked more often: this is how recovery is noticed.
+const PROBE_DOWN_EVERY: Duration = Duration::from_secs(5);
+
+/// What a probe found.
+enum Found {
+    /// Unsealed and answering.
+    Up,
+    /// The connection is right, but this Vault serves nothing now.
+    Sealed(String),
+    /// The client cannot be built from the object.
+    NoClient(String),
+    /// It does not answer as a Vault does.
+    NoAnswer(String),
+}
+
+/// One run.
+pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
+    let Some(object) = context.connections.get(id) else {
+        context.servers.forget(id);
+        return Verdict::new(Next::WhenChanged, None, "success");
+    };
+    let api = kube::Api::namespaced(context.client.clone(), &id.namespace);
+    let again = || Next::At(Instant::now() + PROBE_DOWN_EVERY, Class::Retry);
+    if object.metadata.deletion_timestamp.is_some() {
+        return match remove_finalizers(&api, &*object, FINALIZER).await {
+            Ok(()) => Verdict::new(Next::WhenChanged, None, "success"),
+            Err(error) => {
+                tracing::warn!(object = %id, %error, "finalizer could not be removed");
+                Verdict::new(again(), None, "error")
+            }
+        };
+    }
+
+    let found = probe(context, id, &object).await;
+    let old = object.status.clone().unwrap_or_default();
+    let generation = object.metadata.generation.unwrap_or(0);
+    let address = &object.spec.address;
+    // Texts without anything that changes from probe to probe: an equal result is no write.
+    let (ping, valid) = match &found {
+        Found::Up => ((true, "Accepted", format!("Vault ping, address={address}")), true),
+        Found::Sealed(e) => {
+            ((false, "VaultSealed", format!("Vault answers but serves nothing, address={address}, errs={e}")), true)
+        }
+        Found::NoClient(e) => (
+            (false, "VaultClientConfigError", format!("Failed to setup Vault client, address={address}, err={e}")),
+            false,
+        ),
+        Found::NoAnswer(e) => {
+            ((false, "InvalidConfiguration", format!("Vault ping failed, address={address}, errs={e}")), false)
+        }
+    };
+    let (up, reason, text) = (ping.0, ping.1, ping.2.as_str());
+    let invalid_text = format!("Failed to validate resource, address={address}, errs={text}");
+    let valid_text = format!("Successfully validated resource, address={address}");
+    let new = [
+        New { type_: "VaultPing", status: up, reason, message: text },
+        match valid {
+            true => New { type_: "ResourceValidation", status: true, reason: "Accepted", message: &valid_text },
+            false => New {
+                type_: "ResourceValidation",
+                status: false,
+                reason: "InvalidConfiguration",
+                message: &invalid_text,
+            },
+        },
+        match up {
+            true => New { type_: "Healthy", status: true, reason: "Healthy", message: "VaultConnectionHealthy" },
+            false => New { type_: "Healthy", status: false, reason: "Unhealthy", message: text },
+        },
+        match up {
+            true => New { type_: "Ready", status: true, reason: "Ready", message: "VaultConnectionReady" },
+            false => New { type_: "Ready", status: false, reason, message: text },
+        },
+    ];
+    let conditions = conditions::merge(&old.conditions, generation, &new);
+    if conditions != old.conditions || old.valid != valid {
+        match patch_status(&api, &*object, json!({ "valid": valid, "conditions": conditions })).await {
+            Ok(patched) => {
+                context.connections.apply(patched);
+            }
+            Err(error) => {
+                tracing::warn!(object = %id, %error, "status could not be written");
+                return Verdict::new(again(), None, "error");
+            }
+        }
+        match &found {
+            Found::Up => context.event(&*object, EventType::Normal, "Accepted", "VaultConnection accepted").await,
+            Found::NoClient(_) | Found::NoAnswer(_) => {
+                context.event(&*object, EventType::Warning, "VaultClientError", text).await
+            }
+            Found::Sealed(_) => context.event(&*object, EventType::Warning, "VaultSealed", text).await,
+        }
+    }
+    match up {
+        true => {
+            let due = Instant::now() + horizon(PROBE_EVERY, &mut rand::rng());
+            Verdict::new(Next::At(due, Class::Refresh), None, "success")
+        }
+        false => Verdict::new(again(), None, "error"),
+    }
+}
+
+async fn probe(context: &Context, id: &ObjectRef, object: &VaultConnection) -> Found {
+    let plan = match resolve::connection(object) {
+        Ok(plan) => plan,
+        Err(denied) => return Found::NoClient(denied.to_string()),
+    };
+    let server = match context.servers.of(&context.client, &plan).await {
+        Ok(server) => server,
+        Err(error) => return Found::NoClient(error),
+    };
+    match server.probe().await {
+        Ok(status) if status.sealed || !status.initialized => {
+            Found::Sealed(if status.initialized { "Vault is sealed" } else { "Vault is not initialized" }.into())
+        }
+        Ok(_) => Found::Up,
+        Err(error) => {
+            // The authority that signed the server's certificate may have been rotated: read it again next time.
+            if error.fault == Fault::Tls && matches!(plan.ca, CaSource::Secret(_) | CaSource::File(_)) {
+                context.servers.forget(id);
+            }
+            Found::NoAnswer(error.to_string())
+        }
+    }
+}

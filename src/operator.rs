@@ -1,0 +1,159 @@
+//! Puts the parts together, runs them, and takes them down in order.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{self, ErrorKind, Lease, RequestLimit, Scope, WatchHealth};
+use crate::controllers::{self, Context, Parts};
+use crate::render::MacKey;
+use crate::settings::Settings;
+use crate::telemetry::{self, Endpoints, Metrics};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// An object this late is overdue.
+const OVERDUE: Duration = Duration::from_secs(60);
+
+/// What the probes and the scrapes look at while the parts come up.
+#[derive(Default)]
+struct State {
+    context: Option<Arc<Context>>,
+    watches: Vec<Arc<WatchHealth>>,
+    leads: Option<watch::Receiver<bool>>,
+}
+
+/// Runs until SIGTERM or SIGINT. A second signal ends the process at once.
+pub async fn run(settings: Settings) -> Result<(), Error> {
+    let stop = stop_on_signal()?;
+    let end = CancellationToken::new();
+    let metrics = Arc::new(Metrics::new()?);
+    let state: Arc<Mutex<State>> = Arc::default();
+    telemetry::serve(endpoints(&settings, &metrics, &state), end.clone())?;
+
+    let namespace = settings.operator_namespace.clone();
+    let host = settings.pod.name.clone().unwrap_or_else(hostname);
+    let limit = RequestLimit { qps: settings.kube.qps, burst: settings.kube.burst };
+    let client = cluster::connect(settings.kube.kubeconfig.as_deref(), limit).await?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, "starting");
+
+    let (leads, leadership) = watch::channel(!settings.leader_elect);
+    let lease_stop = CancellationToken::new();
+    let mut lease_task = None;
+
+    let Some(mac_key) = mac_key(&client, &namespace, &stop).await? else { return Ok(()) };
+    let scopes = match settings.watch_namespaces.is_empty() {
+        true => vec![Scope::All],
+        false => settings.watch_namespaces.iter().cloned().map(Scope::Namespace).collect(),
+    };
+    let leader_elect = settings.leader_elect;
+    let parts = Parts { settings, client: client.clone(), mac_key, metrics, host: host.clone(), scopes };
+    let (context, servers) = Context::new(parts);
+    let watches = controllers::spawn_watches(&context, &end);
+    *state.lock().unwrap_or_else(PoisonError::into_inner) =
+        State { context: Some(context.clone()), watches: watches.clone(), leads: Some(leadership.clone()) };
+
+    if wait_for(&watches, &stop).await {
+        let mut always = None;
+        if leader_elect {
+            let identity = format!("{host}_{:016x}", rand::random::<u64>());
+            let lease = Lease::new(client, &namespace, identity);
+            lease_task = Some(tokio::spawn(lease.run(leads, lease_stop.clone())));
+        } else {
+            // Kept until the end: a closed channel would look like lost leadership.
+            always = Some(leads);
+        }
+        controllers::run(context, servers, leadership, stop).await;
+        drop(always);
+    }
+    tracing::info!("stopping");
+    lease_stop.cancel();
+    if let Some(task) = lease_task {
+        let _ = tokio::time::timeout(Duration::from_secs(5), task).await;
+    }
+    end.cancel();
+    Ok(())
+}
+
+/// The key of the MACs. An API server that does not answer is waited for; a key that is damaged ends the start, since to
+/// go on with another would rewrite every Secret.
+async fn mac_key(client: &kube::Client, namespace: &str, stop: &CancellationToken) -> Result<Option<MacKey>, Error> {
+    loop {
+        match cluster::ensure_mac_key(client, namespace).await {
+            Ok(key) => return Ok(Some(key)),
+            Err(error) if error.kind == ErrorKind::Invalid => return Err(error.into()),
+            Err(error) => tracing::warn!(%error, "the HMAC key cannot be read or made yet, trying again"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+            () = stop.cancelled() => return Ok(None),
+        }
+    }
+}
+
+/// Waits until every watch has listed its objects: before that an object that is only not listed yet would look missing.
+async fn wait_for(watches: &[Arc<WatchHealth>], stop: &CancellationToken) -> bool {
+    let mut said = Instant::now();
+    while watches.iter().any(|w| !w.synced()) {
+        if said.elapsed() > Duration::from_secs(10) {
+            said = Instant::now();
+            tracing::warn!(
+                waiting_for = missing(watches).join(", "),
+                "not all objects are listed yet; are the CRDs and the roles installed?"
+            );
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            () = stop.cancelled() => return false,
+        }
+    }
+    true
+}
+
+fn missing(watches: &[Arc<WatchHealth>]) -> Vec<String> {
+    watches.iter().filter(|w| !w.synced()).map(|w| format!("watch of {}", w.name)).collect()
+}
+
+fn endpoints(settings: &Settings, metrics: &Arc<Metrics>, state: &Arc<Mutex<State>>) -> Endpoints {
+    let (metrics, for_metrics, for_ready) = (metrics.clone(), state.clone(), state.clone());
+    Endpoints {
+        metrics: settings.metrics.clone(),
+        health: settings.health.clone(),
+        render: Arc::new(move || {
+            let state = for_metrics.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut snapshot = state.context.as_ref().map(|c| c.snapshot(OVERDUE)).unwrap_or_default();
+            snapshot.leads = state.leads.as_ref().is_some_and(|l| *l.borrow());
+            metrics.render(&snapshot)
+        }),
+        ready: Arc::new(move || {
+            let state = for_ready.lock().unwrap_or_else(PoisonError::into_inner);
+            match &state.context {
+                None => vec!["the API server and the Secret with the HMAC key".to_owned()],
+                Some(_) => missing(&state.watches),
+            }
+        }),
+    }
+}
+
+fn stop_on_signal() -> Result<CancellationToken, Error> {
+    let stop = CancellationToken::new();
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let token = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+            if token.is_cancelled() {
+                std::process::exit(130);
+            }
+            token.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "unknown".into(), |h| h.trim().to_owned())
+}

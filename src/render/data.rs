@@ -1,0 +1,165 @@
+//! The data of a Secret, and how it is made of what Vault answered.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::gojson;
+use crate::api::SecretEngine;
+
+/// The key that holds the whole answer.
+const RAW_KEY: &str = "_raw";
+/// Longest key that Kubernetes accepts, in bytes.
+const MAX_KEY_LENGTH: usize = 253;
+/// What all values of a Secret together may be long, in bytes. Kubernetes does not count the keys.
+const MAX_DATA_LENGTH: usize = 1024 * 1024;
+
+/// What a Secret holds: bytes by key. Its `Debug` shows the keys only.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SecretData(BTreeMap<String, Vec<u8>>);
+
+impl SecretData {
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.0.get(key).map(Vec::as_slice)
+    }
+
+    /// Sets a key, in place of what it had.
+    pub fn insert(&mut self, key: String, value: Vec<u8>) {
+        self.0.insert(key, value);
+    }
+
+    /// All keys and values, sorted by key.
+    pub fn as_map(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.0
+    }
+
+    /// Whether Kubernetes takes it as the data of a Secret: the rules of its own validation, asked before the write so
+    /// that the error says which key.
+    ///
+    /// # Errors
+    /// The first key that is not allowed, or too much data.
+    pub fn check(&self) -> Result<(), RenderError> {
+        for key in self.0.keys() {
+            check_key(key)?;
+        }
+        let size = self.0.values().map(Vec::len).sum();
+        if size > MAX_DATA_LENGTH {
+            return Err(RenderError::TooLarge(size));
+        }
+        Ok(())
+    }
+}
+
+impl FromIterator<(String, Vec<u8>)> for SecretData {
+    fn from_iter<I: IntoIterator<Item = (String, Vec<u8>)>>(entries: I) -> Self {
+        Self(entries.into_iter().collect())
+    }
+}
+
+impl fmt::Debug for SecretData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretData")?;
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Why no data could be made. Names keys and sizes, never a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// The source has a key of the name that is ours. The text is upstream's.
+    #[error("key '_raw' not permitted in Secret data")]
+    RawKey,
+    /// `spec.type` is none of the engines.
+    #[error("unsupported secret type {0:?}: neither \"kv-v1\" nor \"kv-v2\"")]
+    Engine(String),
+    /// Kubernetes does not allow the key.
+    #[error("key {} cannot be a key of a Secret: {rule}", Shortened(.key))]
+    Key {
+        /// The key.
+        key: String,
+        /// What it breaks.
+        rule: &'static str,
+    },
+    /// Kubernetes does not store so much.
+    #[error("the values are {0} bytes long together, a Secret holds {MAX_DATA_LENGTH}")]
+    TooLarge(usize),
+}
+
+/// A key in quotes, cut where it gets long: it ends up in a condition and an event.
+struct Shortened<'a>(&'a str);
+
+impl fmt::Display for Shortened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 64;
+        match self.0.char_indices().nth(SHOWN) {
+            Some((end, _)) => write!(f, "{:?}... ({} bytes)", &self.0[..end], self.0.len()),
+            None => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+/// Makes the data of the Secret.
+///
+/// `response_data` is the member `data` of Vault's answer. Its keys, for KV v2 those of the `data` inside it, become
+/// the keys of the Secret: text as it is, anything else as JSON. `_raw` holds `response_data` whole, the metadata of
+/// KV v2 included, unless `exclude_raw`.
+///
+/// # Errors
+/// See [`RenderError`]; the rules of Kubernetes are checked as well.
+pub fn build(engine: &SecretEngine, response_data: &Value, exclude_raw: bool) -> Result<SecretData, RenderError> {
+    let mut data = SecretData::default();
+    for (key, value) in source(engine, response_data)?.into_iter().flatten() {
+        if key == RAW_KEY && !exclude_raw {
+            return Err(RenderError::RawKey);
+        }
+        data.insert(key.clone(), bytes_of(value));
+    }
+    if !exclude_raw {
+        data.insert(RAW_KEY.to_owned(), gojson::to_string(response_data).into_bytes());
+    }
+    data.check()?;
+    Ok(data)
+}
+
+/// The keys that the user put into Vault. `None` if the answer has none, as that for a deleted version of KV v2.
+///
+/// # Errors
+/// If there is no such engine.
+pub fn source<'a>(
+    engine: &SecretEngine,
+    response_data: &'a Value,
+) -> Result<Option<&'a Map<String, Value>>, RenderError> {
+    match engine {
+        SecretEngine::KvV1 => Ok(response_data.as_object()),
+        SecretEngine::KvV2 => Ok(response_data.get("data").and_then(Value::as_object)),
+        SecretEngine::Unknown(engine) => Err(RenderError::Engine(engine.clone())),
+    }
+}
+
+fn bytes_of(value: &Value) -> Vec<u8> {
+    match value {
+        Value::String(text) => text.clone().into_bytes(),
+        other => gojson::to_string(other).into_bytes(),
+    }
+}
+
+fn check_key(key: &str) -> Result<(), RenderError> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let rule = if key.is_empty() {
+        "it is empty"
+    } else if key.len() > MAX_KEY_LENGTH {
+        "it is longer than 253 characters"
+    } else if !key.bytes().all(allowed) {
+        "only letters, digits, '-', '_' and '.' are allowed"
+    } else if key == "." || key.starts_with("..") {
+        "it must not be '.' nor start with '..'"
+    } else {
+        return Ok(());
+    };
+    Err(RenderError::Key { key: key.to_owned(), rule })
+}
+
+#[cfg(test)]
+mod tests;

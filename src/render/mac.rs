@@ -1,0 +1,171 @@
+//! The keyed digest of a Secret's data that `status.secretMAC` holds.
+//!
+//! Upstream's own, byte for byte: HMAC-SHA256 over Go's JSON of the data, with the key that upstream made. Were it
+//! any other, the first look of this operator at each object would find a change and restart its workloads.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+use super::SecretData;
+use super::gojson::write_str;
+
+/// The key: exactly 16 bytes.
+#[derive(Clone)]
+pub struct MacKey([u8; 16]);
+
+/// The bytes given cannot be the key. The text is upstream's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid key length {0}")]
+pub struct MacKeyError(
+    /// How many bytes they are.
+    pub usize,
+);
+
+impl MacKey {
+    /// A key from what the Secret `vso-cc-storage-hmac-key` holds.
+    ///
+    /// # Errors
+    /// If it is not 16 bytes long.
+    pub fn new(bytes: &[u8]) -> Result<Self, MacKeyError> {
+        bytes.try_into().map(Self).map_err(|_| MacKeyError(bytes.len()))
+    }
+
+    /// The digest of `data`, as `status.secretMAC` has it: standard base64 of 32 bytes.
+    pub fn mac(&self, data: &SecretData) -> String {
+        STANDARD.encode(self.digest(&message_of(data)).finalize().into_bytes())
+    }
+
+    /// Whether `mac`, in the form that [`MacKey::mac`] gives, is the digest of `data`. Takes the same time whichever
+    /// byte differs. What is not base64 of 32 bytes is the digest of nothing.
+    pub fn verify(&self, data: &SecretData, mac: &str) -> bool {
+        let Ok(bytes) = STANDARD.decode(mac) else {
+            return false;
+        };
+        self.digest(&message_of(data)).verify_slice(&bytes).is_ok()
+    }
+
+    fn digest(&self, message: &str) -> Hmac<Sha256> {
+        // HMAC fills a short key up with zeros to the hash's block; done here, nothing can fail.
+        let mut block = [0; 64];
+        block[..self.0.len()].copy_from_slice(&self.0);
+        let mut digest = Hmac::<Sha256>::new(&block.into());
+        digest.update(message.as_bytes());
+        digest
+    }
+}
+
+/// Never the key.
+impl fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MacKey(<redacted>)")
+    }
+}
+
+fn message_of(data: &SecretData) -> String {
+    message(data.as_map().iter().map(|(key, value)| (key.as_str(), Some(value.as_slice()))))
+}
+
+/// Go's JSON of a map from key to bytes: base64, or `null` for a value that is nil. Keys have to come sorted. Nothing
+/// here makes a nil; upstream does, of a template that renders nothing, and recorded digests may cover one.
+fn message<'a>(entries: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>) -> String {
+    let mut out = String::from("{");
+    for (i, (key, value)) in entries.enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        write_str(&mut out, key);
+        out.push(':');
+        match value {
+            None => out.push_str("null"),
+            Some(bytes) => {
+                out.push('"');
+                STANDARD.encode_string(bytes, &mut out);
+                out.push('"');
+            }
+        }
+    }
+    out.push('}');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> MacKey {
+        MacKey::new(b"0123456789abcdef").unwrap()
+    }
+
+    fn data(entries: &[(&str, &[u8])]) -> SecretData {
+        entries.iter().map(|(k, v)| ((*k).to_owned(), v.to_vec())).collect()
+    }
+
+    /// Digests recorded from upstream's algorithm.
+    #[test]
+    fn digests_are_those_of_upstream() {
+        let full = [
+            ("_raw", Some(&br#"{"a":"1"}"#[..])),
+            ("a", Some(b"1")),
+            ("b", Some(b"2<&>")),
+            ("empty", Some(b"")),
+            ("nil", None),
+        ];
+        let text = message(full.into_iter());
+        assert_eq!(text, r#"{"_raw":"eyJhIjoiMSJ9","a":"MQ==","b":"MjwmPg==","empty":"","nil":null}"#);
+        let digest = key().digest(&text).finalize().into_bytes();
+        assert_eq!(STANDARD.encode(digest), "DpjX0aRxNTibsQ3UHA2/atczJWOAGdfSJr290aySwsw=");
+
+        let data = data(&[("_raw", br#"{"foo":"bar"}"#), ("foo", b"bar")]);
+        assert_eq!(message_of(&data), r#"{"_raw":"eyJmb28iOiJiYXIifQ==","foo":"YmFy"}"#);
+        assert_eq!(key().mac(&data), "+oFjt0q8NcJxK03QbwBo+zfrgPvziOAO7CUomvJ/e/A=");
+        assert_eq!(key().mac(&SecretData::default()), "+R4+nwXMLfZKwcJvitzN/9qNHkp6jFChoI7q2sbd/sU=");
+    }
+
+    #[test]
+    fn verifies_only_its_own() {
+        let (one, other) = (data(&[("a", b"1")]), data(&[("a", b"2")]));
+        let mac = key().mac(&one);
+        assert!(key().verify(&one, &mac));
+        assert!(!key().verify(&other, &mac));
+        assert!(!MacKey::new(&[7; 16]).unwrap().verify(&one, &mac));
+        for odd in ["", "=", "AAAA", "not base64", mac.trim_end_matches('=')] {
+            assert!(!key().verify(&one, odd), "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_has_16_bytes_and_is_not_shown() {
+        for n in [0, 15, 17, 32] {
+            let error = MacKey::new(&vec![1; n]).unwrap_err();
+            assert_eq!(error.to_string(), format!("invalid key length {n}"));
+        }
+        assert_eq!(format!("{:?}", key()), "MacKey(<redacted>)");
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_insertion_does_not_matter(
+            entries in prop::collection::btree_map("[a-z<>&]{0,4}", prop::collection::vec(any::<u8>(), 0..9), 0..9),
+        ) {
+            let forwards: SecretData = entries.clone().into_iter().collect();
+            let backwards: SecretData = entries.into_iter().rev().collect();
+            prop_assert_eq!(key().mac(&forwards), key().mac(&backwards));
+            prop_assert!(key().verify(&forwards, &key().mac(&backwards)));
+        }
+
+        #[test]
+        fn any_change_changes_it(
+            entries in prop::collection::btree_map("[a-c]{1,2}", prop::collection::vec(any::<u8>(), 0..3), 0..5),
+            others in prop::collection::btree_map("[a-c]{1,2}", prop::collection::vec(any::<u8>(), 0..3), 0..5),
+        ) {
+            let (a, b): (SecretData, SecretData) = (entries.into_iter().collect(), others.into_iter().collect());
+            prop_assert_eq!(a == b, key().verify(&a, &key().mac(&b)));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! From a VaultConnection to what is needed to reach its server.
+
+use std::time::Duration;
+
+use super::{Denied, ObjectRef};
+use crate::api::VaultConnection;
+use crate::api::duration::GoDuration;
+
+/// Where the authorities for the server's certificate come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CaSource {
+    /// The operating system.
+    System,
+    /// Key `ca.crt` of a Secret in the namespace of the connection.
+    Secret(ObjectRef),
+    /// A PEM file of the operator's pod.
+    File(String),
+    /// The certificate is not verified.
+    Skip,
+}
+
+/// A checked VaultConnection.
+#[derive(Clone, Debug)]
+pub struct ConnectionPlan {
+    /// The object.
+    pub id: ObjectRef,
+    /// Its UID.
+    pub uid: String,
+    /// Its generation; with the UID it names one content of the spec.
+    pub generation: i64,
+    /// URL of the server.
+    pub address: String,
+    /// Sent with every request.
+    pub headers: Vec<(String, String)>,
+    /// Name to send and verify in TLS.
+    pub tls_server_name: Option<String>,
+    /// Authorities.
+    pub ca: CaSource,
+    /// Limit of one request.
+    pub timeout: Option<Duration>,
+}
+
+/// Checks what can be checked of a connection without reaching for anything.
+pub fn connection(object: &VaultConnection) -> Result<ConnectionPlan, Denied> {
+    let meta = &object.metadata;
+    let id = ObjectRef::new(meta.namespace.as_deref().unwrap_or(""), meta.name.as_deref().unwrap_or(""));
+    let spec = &object.spec;
+    let ca = match (&spec.ca_cert_secret_ref, &spec.ca_cert_path) {
+        (Some(_), Some(_)) => {
+            let text =
+                "invalid CA cert config: CACertPath and CACertSecretRef are mutually exclusive, only one can be set";
+            return Err(Denied::Invalid(text.into()));
+        }
+        _ if spec.skip_tls_verify => CaSource::Skip,
+        (Some(secret), None) => CaSource::Secret(ObjectRef::new(id.namespace.clone(), secret.as_str())),
+        (None, Some(path)) if path.contains("..") => {
+            let text = format!("invalid CA cert config: path contains traversal sequence: {path:?}");
+            return Err(Denied::Invalid(text));
+        }
+        (None, Some(path)) => CaSource::File(path.clone()),
+        (None, None) => CaSource::System,
+    };
+    let timeout = match &spec.timeout {
+        None => None,
+        Some(text) => {
+            let parsed = GoDuration::parse(text).map_err(|e| Denied::Invalid(format!("spec.timeout {text:?}: {e}")))?;
+            // Zero means "no limit of its own" in Go's client; a hanging request would hold a worker for ever here.
+            Some(parsed.as_std()).filter(|d| !d.is_zero())
+        }
+    };
+    Ok(ConnectionPlan {
+        uid: meta.uid.clone().unwrap_or_default(),
+        generation: meta.generation.unwrap_or_default(),
+        address: spec.address.clone(),
+        headers: spec.headers.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        tls_server_name: spec.tls_server_name.clone(),
+        ca,
+        timeout,
+        id,
+    })
+}

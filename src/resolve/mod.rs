@@ -1,0 +1,62 @@
+//! Pure: from an object to the plan of how its data is read, or to a denial that says who denied it and why.
+//!
+//! Nothing here does I/O; the objects come from a [`Lookup`]. All rules of who may use what (invariant 8) are in this
+//! module: a caller that holds a [`Plan`] may carry it out.
+
+mod connection;
+mod plan;
+mod reference;
+
+pub use connection::{CaSource, ConnectionPlan, connection};
+pub use plan::{AuthPlan, KubernetesLogin, Plan, auth, static_secret};
+pub use reference::{ObjectRef, ObjectRefError};
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::api::{VaultAuth, VaultConnection};
+
+/// Where objects are found: the stores of the running operator.
+pub trait Lookup {
+    /// The VaultAuth of that name, if it exists.
+    fn auth(&self, id: &ObjectRef) -> Option<Arc<VaultAuth>>;
+    /// The VaultConnection of that name, if it exists.
+    fn connection(&self, id: &ObjectRef) -> Option<Arc<VaultConnection>>;
+    /// Whether the operator watches the namespace at all.
+    fn serves(&self, namespace: &str) -> bool;
+    /// The namespace the operator runs in, where the objects named `default` are found.
+    fn operator_namespace(&self) -> &str;
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// A reference that cannot be understood.
+    Reference(String),
+    /// Something that is named does not exist (yet). It appearing is an event, so nobody has to wait for it.
+    Missing(String),
+    /// The owner of the object that is named did not allow its use from here.
+    NotAllowed(String),
+    /// The object that is named, or this one, has contents that cannot work.
+    Invalid(String),
+    /// A feature of the API that this version does not have yet.
+    NotSupported(String),
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Denied::Reference(m) | Denied::Missing(m) | Denied::NotAllowed(m) | Denied::Invalid(m) => f.write_str(m),
+            Denied::NotSupported(m) => write!(f, "not supported yet: {m}"),
+        }
+    }
+}
+
+/// The rule of `allowedNamespaces` for objects whose owner has to allow others: the own namespace always, `["*"]` alone
+/// means all, else exact names.
+pub(crate) fn allows(own_namespace: &str, allowed: &[String], target: &str) -> bool {
+    target == own_namespace || matches!(allowed, [all] if all == "*") || allowed.iter().any(|a| a == target)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! Tables over the rules of who may use what.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+use crate::api::VaultStaticSecret;
+
+#[derive(Default)]
+struct World {
+    auths: HashMap<ObjectRef, Arc<VaultAuth>>,
+    connections: HashMap<ObjectRef, Arc<VaultConnection>>,
+}
+
+impl Lookup for World {
+    fn auth(&self, id: &ObjectRef) -> Option<Arc<VaultAuth>> {
+        self.auths.get(id).cloned()
+    }
+    fn connection(&self, id: &ObjectRef) -> Option<Arc<VaultConnection>> {
+        self.connections.get(id).cloned()
+    }
+    fn serves(&self, namespace: &str) -> bool {
+        namespace != "elsewhere"
+    }
+    fn operator_namespace(&self) -> &str {
+        "op"
+    }
+}
+
+impl World {
+    fn auth(mut self, namespace: &str, name: &str, spec: serde_json::Value) -> Self {
+        let mut full =
+            json!({"method": "kubernetes", "mount": "kubernetes", "kubernetes": {"role": "r", "serviceAccount": "s"}});
+        full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let object =
+            json!({"metadata": {"namespace": namespace, "name": name, "uid": "u", "generation": 1}, "spec": full});
+        self.auths.insert(
+            ObjectRef::new(namespace, name),
+            Arc::new(serde_json::from_value(with_type(object, "VaultAuth")).unwrap()),
+        );
+        self
+    }
+    fn connection(mut self, namespace: &str, name: &str, spec: serde_json::Value) -> Self {
+        let mut full = json!({"address": "http://v"});
+        full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let object = json!({"metadata": {"namespace": namespace, "name": name}, "spec": full});
+        self.connections.insert(
+            ObjectRef::new(namespace, name),
+            Arc::new(serde_json::from_value(with_type(object, "VaultConnection")).unwrap()),
+        );
+        self
+    }
+}
+
+fn with_type(mut object: serde_json::Value, kind: &str) -> serde_json::Value {
+    object["apiVersion"] = json!("secrets.hashicorp.com/v1beta1");
+    object["kind"] = json!(kind);
+    object
+}
+
+fn secret(spec: serde_json::Value) -> VaultStaticSecret {
+    let mut full = json!({"mount": "secret", "path": "p", "type": "kv-v2", "destination": {"name": "d"}});
+    full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    serde_json::from_value(with_type(
+        json!({"metadata": {"namespace": "app", "name": "s"}, "spec": full}),
+        "VaultStaticSecret",
+    ))
+    .unwrap()
+}
+
+fn world() -> World {
+    World::default().auth("op", "default", json!({})).connection("op", "default", json!({}))
+}
+
+#[test]
+fn references() {
+    let resolve = |text| ObjectRef::resolve(text, "app", "op").map(|r| r.to_string()).map_err(|e| e.to_string());
+    assert_eq!(resolve(None), Ok("op/default".into()));
+    assert_eq!(resolve(Some("")), Ok("op/default".into()));
+    assert_eq!(resolve(Some("a")), Ok("app/a".into()));
+    assert_eq!(resolve(Some("ns/a")), Ok("ns/a".into()));
+    assert_eq!(resolve(Some("a/b/c")), Err("invalid name: a/b/c".into()));
+    assert_eq!(resolve(Some("/a")), Err("invalid name: /a".into()));
+}
+
+#[test]
+fn paths_and_intervals() {
+    let plan = |spec| static_secret(&secret(spec), &world());
+    let p = plan(json!({})).unwrap();
+    assert_eq!((p.path.as_str(), p.version, p.refresh), ("secret/data/p", 0, Some(Duration::from_secs(60))));
+    let p = plan(json!({"type": "kv-v1", "path": "/a/b/", "version": 3, "refreshAfter": "10s"})).unwrap();
+    assert_eq!((p.path.as_str(), p.version, p.refresh), ("secret/a/b", 0, Some(Duration::from_secs(10))));
+    assert_eq!(plan(json!({"version": 3})).unwrap().version, 3);
+    assert_eq!(plan(json!({"hmacSecretData": false})).unwrap().refresh, None);
+    assert!(
+        matches!(plan(json!({"refreshAfter": "bogus"})), Err(Denied::Invalid(m)) if m.contains(".spec.refreshAfter"))
+    );
+    assert!(matches!(plan(json!({"type": "kv-v3"})), Err(Denied::Invalid(m)) if m.contains("kv-v3")));
+    assert!(matches!(plan(json!({"path": "/"})), Err(Denied::Invalid(_))));
+    assert!(matches!(
+        plan(json!({"destination": {"name": "d", "transformation": {"excludes": ["x"]}}})),
+        Err(Denied::NotSupported(m)) if m.contains("excludes")
+    ));
+}
+
+#[test]
+fn vault_namespace_is_the_objects_or_the_logins() {
+    let world =
+        World::default().auth("op", "default", json!({"namespace": "team/"})).connection("op", "default", json!({}));
+    assert_eq!(static_secret(&secret(json!({})), &world).unwrap().vault_namespace, "team");
+    let plan = static_secret(&secret(json!({"namespace": "/other"})), &world).unwrap();
+    assert_eq!((plan.vault_namespace.as_str(), plan.auth.vault_namespace.as_str()), ("other", "team"));
+}
+
+#[test]
+fn who_may_use_a_vault_auth() {
+    let allowed = |name: &str, namespace: &str, list: serde_json::Value| {
+        let world = World::default()
+            .auth(namespace, name, json!({"allowedNamespaces": list, "vaultConnectionRef": "op/default"}))
+            .connection("op", "default", json!({}));
+        static_secret(&secret(json!({"vaultAuthRef": format!("{namespace}/{name}")})), &world)
+    };
+    assert!(allowed("a", "app", json!([])).is_ok(), "own namespace");
+    assert!(matches!(allowed("a", "team", json!([])), Err(Denied::NotAllowed(m)) if m.contains("obj=team/a")));
+    assert!(allowed("a", "team", json!(["app"])).is_ok());
+    assert!(allowed("a", "team", json!(["*"])).is_ok());
+    assert!(allowed("a", "team", json!(["*", "x"])).is_err(), "a star among others is no wildcard");
+    assert!(allowed("a", "team", json!(["ap*"])).is_err(), "no globs");
+    assert!(allowed("a", "op", json!([])).is_err(), "only `default` is open");
+    assert!(allowed("default", "op", json!([])).is_ok());
+    assert!(allowed("default", "op", json!(["x"])).is_err(), "a list on the default is meant");
+    assert!(
+        matches!(allowed("a", "elsewhere", json!(["*"])), Err(Denied::NotAllowed(m)) if m.contains("does not watch"))
+    );
+}
+
+#[test]
+fn who_may_use_a_vault_connection() {
+    let with = |spec: serde_json::Value| {
+        let world =
+            World::default().auth("app", "a", json!({"vaultConnectionRef": "team/c"})).connection("team", "c", spec);
+        static_secret(&secret(json!({"vaultAuthRef": "a"})), &world)
+    };
+    assert!(with(json!({})).is_ok(), "as upstream, unless the owner says otherwise");
+    assert!(with(json!({"allowedNamespaces": ["app"]})).is_ok());
+    assert!(
+        matches!(with(json!({"allowedNamespaces": ["x"]})), Err(Denied::NotAllowed(m)) if m.contains("kind=VaultConnection obj=team/c"))
+    );
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_named() {
+    let empty = World::default();
+    assert!(
+        matches!(static_secret(&secret(json!({"vaultAuthRef": "gone"})), &empty), Err(Denied::Missing(m)) if m.contains("VaultAuth app/gone"))
+    );
+    let no_connection = World::default().auth("app", "a", json!({}));
+    let of = |world: &World| static_secret(&secret(json!({"vaultAuthRef": "a"})), world);
+    assert!(matches!(of(&no_connection), Err(Denied::Missing(m)) if m.contains("VaultConnection op/default")));
+    let with = |spec| World::default().auth("app", "a", spec).connection("op", "default", json!({}));
+    assert!(
+        matches!(of(&with(json!({"kubernetes": {"serviceAccount": "s"}}))), Err(Denied::Invalid(m)) if m.contains("empty role"))
+    );
+    assert!(matches!(of(&with(json!({"method": "jwt"}))), Err(Denied::NotSupported(m)) if m.contains("jwt")));
+    assert!(matches!(of(&with(json!({"vaultAuthGlobalRef": {}}))), Err(Denied::NotSupported(_))));
+    assert!(matches!(of(&with(json!({"mount": ""}))), Err(Denied::Invalid(m)) if m.contains("mount")));
+}
+
+#[test]
+fn identity_is_the_content_and_not_the_object() {
+    let identity = |auth: serde_json::Value, namespace: &str| {
+        let world = World::default().auth(namespace, "a", auth).connection("op", "default", json!({}));
+        super::auth(&world.auths[&ObjectRef::new(namespace, "a")], namespace, &world).unwrap().identity(7)
+    };
+    assert_eq!(identity(json!({}), "app"), identity(json!({}), "app"));
+    assert_ne!(identity(json!({}), "app"), identity(json!({}), "other"), "another service account");
+    assert_ne!(identity(json!({}), "app"), identity(json!({"namespace": "n"}), "app"));
+    assert_ne!(
+        identity(json!({"params": {"a": "b"}}), "app"),
+        identity(json!({"headers": {"a": "b"}}), "app"),
+        "a parameter is not a header"
+    );
+}
+
+#[test]
+fn cache_key_is_upstreams() {
+    let uid = |n: char| format!("c4fad6b9-e7bb-4ed8-bc38-67fd6dc85a3{n}");
+    let mut plan = static_secret(&secret(json!({})), &world()).unwrap().auth;
+    (plan.uid, plan.generation) = (uid('5'), 0);
+    (plan.connection.uid, plan.connection.generation) = (uid('6'), 0);
+    assert_eq!(plan.cache_key(&uid('7')).as_deref(), Some("kubernetes-2a8108711ae49ac0faa724"));
+    assert_eq!(plan.cache_key("short"), None);
+}

@@ -1,0 +1,195 @@
+//! What the queue is for, case by case.
+#![allow(clippy::expect_used)]
+
+use std::time::{Duration, Instant};
+
+use super::{Class, Job, Limits, Next, Queue};
+
+const LIMITS: Limits = Limits { total: 10, per_lane: 2 };
+
+fn s(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// A queue in which each of `keys` belongs to its lane and is due for `class` a second after the returned instant.
+fn with_lanes(limits: Limits, keys: &[(&'static str, u64, Class)]) -> (Queue<&'static str>, Instant) {
+    let now = Instant::now();
+    let mut queue = Queue::new(limits);
+    for (key, lane, class) in keys {
+        queue.push(*key, now, Class::Urgent, now);
+        assert!(queue.pop(now).is_some());
+        queue.finish(key, Next::At(now + s(1), *class), Some(*lane), now);
+    }
+    (queue, now)
+}
+
+fn keys(queue: &mut Queue<&'static str>, now: Instant) -> Vec<&'static str> {
+    std::iter::from_fn(|| queue.pop(now)).map(|job| job.key).collect()
+}
+
+#[test]
+fn the_earlier_due_time_and_the_higher_class_win() {
+    let now = Instant::now();
+    let mut queue = Queue::new(LIMITS);
+    queue.push("a", now + s(10), Class::Refresh, now);
+    queue.push("a", now + s(60), Class::Event, now);
+    assert_eq!(queue.next_wake(now), Some(now + s(10)));
+    queue.push("a", now + s(5), Class::Retry, now);
+    assert_eq!(queue.next_wake(now), Some(now + s(5)));
+    assert_eq!(queue.pop(now + s(4)), None);
+    assert_eq!(queue.pop(now + s(5)), Some(Job { key: "a", class: Class::Event, due: now + s(5) }));
+    assert_eq!((queue.len(), queue.in_flight()), (1, 1));
+}
+
+#[test]
+fn a_push_during_the_run_is_not_lost_and_does_not_run_beside_it() {
+    let now = Instant::now();
+    let mut queue = Queue::new(LIMITS);
+    queue.push("a", now, Class::Urgent, now);
+    assert!(queue.pop(now).is_some());
+    queue.push("a", now, Class::Event, now);
+    assert_eq!(queue.pop(now), None);
+    queue.finish(&"a", Next::At(now + s(9), Class::Refresh), None, now);
+    assert_eq!(queue.pop(now), Some(Job { key: "a", class: Class::Event, due: now }));
+    queue.finish(&"a", Next::At(now + s(9), Class::Refresh), None, now);
+    assert_eq!(queue.next_wake(now), Some(now + s(9)), "the push counted once");
+}
+
+#[test]
+fn a_key_removed_during_its_run_stays_removed_unless_pushed_again() {
+    let now = Instant::now();
+    let mut queue = Queue::new(LIMITS);
+    for pushed_again in [false, true] {
+        queue.push("a", now, Class::Urgent, now);
+        assert!(queue.pop(now).is_some());
+        queue.push("a", now, Class::Event, now);
+        queue.remove(&"a");
+        if pushed_again {
+            queue.push("a", now + s(3), Class::Urgent, now);
+        }
+        queue.finish(&"a", Next::At(now + s(1), Class::Retry), None, now);
+        assert_eq!(queue.contains(&"a"), pushed_again);
+        assert_eq!(queue.next_wake(now), pushed_again.then_some(now + s(3)));
+    }
+}
+
+#[test]
+fn when_changed_leaves_nothing_behind() {
+    let now = Instant::now();
+    let mut queue = Queue::new(LIMITS);
+    queue.push("a", now, Class::Urgent, now);
+    assert!(queue.pop(now).is_some());
+    queue.finish(&"a", Next::WhenChanged, Some(1), now);
+    assert!(queue.is_empty());
+    assert_eq!(queue.next_wake(now), None);
+}
+
+#[test]
+fn a_vault_that_hangs_holds_only_its_own_permits() {
+    let (mut queue, now) = with_lanes(
+        Limits { total: 3, per_lane: 2 },
+        &[
+            ("hung1", 1, Class::Urgent),
+            ("hung2", 1, Class::Urgent),
+            ("hung3", 1, Class::Urgent),
+            ("well", 2, Class::Refresh),
+        ],
+    );
+    let now = now + s(1);
+    assert_eq!(keys(&mut queue, now), ["hung1", "hung2", "well"]);
+    queue.finish(&"well", Next::At(now + s(1), Class::Refresh), Some(2), now);
+    assert_eq!(queue.next_wake(now), Some(now + s(1)), "hung3 waits for a permit, not for time");
+    assert_eq!(keys(&mut queue, now + s(1)), ["well"]);
+    assert_eq!(queue.overdue(now + s(100), s(60)), 4, "hung ones count, running or not");
+}
+
+#[test]
+fn a_key_of_unknown_lane_gives_way_when_its_lane_is_full() {
+    let now = Instant::now();
+    let mut queue = Queue::new(Limits { total: 10, per_lane: 2 });
+    for key in ["a", "b", "c", "d"] {
+        queue.push(key, now, Class::Urgent, now);
+    }
+    let jobs: Vec<_> = std::iter::from_fn(|| queue.pop(now)).collect();
+    assert_eq!(jobs.len(), 4, "no lane is known, so only the total counts");
+    let entered: Vec<bool> = jobs.iter().map(|job| queue.enter(&job.key, 7)).collect();
+    assert_eq!(entered, [true, true, false, false]);
+    for job in &jobs[2..] {
+        queue.finish(&job.key, Next::At(job.due, job.class), Some(7), now);
+    }
+    assert_eq!(queue.pop(now), None);
+    queue.finish(&"a", Next::WhenChanged, Some(7), now);
+    assert_eq!(queue.pop(now), Some(Job { key: "c", class: Class::Urgent, due: now }));
+}
+
+#[test]
+fn lanes_take_turns() {
+    let mut all = Vec::new();
+    for (lane, names) in [["a1", "a2", "a3"], ["b1", "b2", "b3"], ["c1", "c2", "c3"]].into_iter().enumerate() {
+        all.extend(names.map(|name| (name, lane as u64, Class::Refresh)));
+    }
+    let (mut queue, now) = with_lanes(Limits { total: 1, per_lane: 1 }, &all);
+    let mut order = Vec::new();
+    while let Some(job) = queue.pop(now + s(1)) {
+        queue.finish(&job.key, Next::WhenChanged, None, now + s(1));
+        order.push(job.key);
+    }
+    for round in order.chunks(3) {
+        let lanes: std::collections::BTreeSet<_> = round.iter().map(|key| &key[..1]).collect();
+        assert_eq!(lanes.len(), 3, "{order:?}");
+    }
+}
+
+#[test]
+fn refresh_is_served_during_a_flood_of_urgent_work() {
+    let now = Instant::now();
+    let mut queue = Queue::new(Limits { total: 1, per_lane: 1 });
+    for key in 0..40 {
+        queue.push(key, now, Class::Refresh, now);
+    }
+    for key in 1_000..3_000 {
+        queue.push(key, now, Class::Urgent, now);
+    }
+    let mut refreshed = 0;
+    for _ in 0..1_000 {
+        let job = queue.pop(now).expect("plenty is due");
+        queue.finish(&job.key, Next::WhenChanged, None, now);
+        refreshed += u32::from(job.class == Class::Refresh);
+    }
+    assert!((30..=130).contains(&refreshed), "{refreshed} of 1000");
+}
+
+#[test]
+fn a_recovered_vault_wakes_its_retries_and_nothing_else() {
+    let (mut queue, now) =
+        with_lanes(LIMITS, &[("retry", 1, Class::Retry), ("refresh", 1, Class::Refresh), ("other", 2, Class::Retry)]);
+    queue.wake_lane(1, now, Duration::from_millis(200), |spread| spread * 7);
+    assert_eq!(keys(&mut queue, now + Duration::from_millis(199)), [""; 0]);
+    assert_eq!(keys(&mut queue, now + Duration::from_millis(200)), ["retry"], "the spread bounds the jitter");
+}
+
+#[test]
+fn a_limit_of_zero_does_not_stop_the_world() {
+    let now = Instant::now();
+    let mut queue = Queue::new(Limits { total: 0, per_lane: 0 });
+    queue.push("a", now, Class::Urgent, now);
+    assert!(queue.pop(now).is_some());
+}
+
+#[test]
+fn ten_thousand_keys_in_one_pass() {
+    let now = Instant::now();
+    let mut queue = Queue::new(Limits { total: 100, per_lane: 64 });
+    for key in 0..10_000_u32 {
+        queue.push(key, now + Duration::from_millis(u64::from(key % 1_000)), Class::Refresh, now);
+    }
+    let (mut clock, mut served) = (now, 0);
+    while served < 10_000 {
+        clock = queue.next_wake(clock).expect("keys are left");
+        while let Some(job) = queue.pop(clock) {
+            queue.finish(&job.key, Next::WhenChanged, Some(u64::from(job.key % 3)), clock);
+            served += 1;
+        }
+    }
+    assert!(queue.is_empty());
+}

@@ -1,0 +1,314 @@
+//! The destination Secret. Compared before it is written; written under a precondition; never taken from its owner.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use k8s_openapi::api::core::v1::Secret;
+use serde_json::json;
+
+use super::MAC_ANNOTATION;
+use crate::api::{Destination, GROUP, VERSION, VaultStaticSecret};
+use crate::cluster::{ClusterError, Dress, ErrorKind, SecretIndex, SecretWriter, Seen};
+use crate::render::SecretData;
+use crate::resolve::ObjectRef;
+
+const OWNER_LABELS: [(&str, &str); 3] = [
+    ("app.kubernetes.io/managed-by", "hashicorp-vso"),
+    ("app.kubernetes.io/name", "vault-secrets-operator"),
+    ("app.kubernetes.io/component", "secret-sync"),
+];
+const OWNER_UID_LABEL: &str = "secrets.hashicorp.com/vso-ownerRefUID";
+/// A Secret that somebody else writes at the same time is looked at so many times before the rest is left to a retry.
+const ATTEMPTS: usize = 4;
+
+/// What the Secret has to be.
+pub struct Wanted<'a> {
+    /// The object that owns it.
+    pub object: &'a VaultStaticSecret,
+    /// All keys and values.
+    pub data: &'a SecretData,
+    /// MAC of `data`.
+    pub mac: &'a str,
+    /// The object's spec, labels or annotations changed since it was last applied, so labels, annotations and type are
+    /// looked at too and not only the data.
+    pub respecified: bool,
+}
+
+/// A version of the Secret that is known to hold certain data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The version.
+    pub seen: Seen,
+    /// MAC of its data.
+    pub mac: String,
+    /// Its [`MAC_ANNOTATION`].
+    pub annotation: Option<String>,
+}
+
+/// How a sync ended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Synced {
+    /// The Secret as it is now.
+    pub applied: Applied,
+    /// It had to be written.
+    pub wrote: bool,
+    /// It existed and was this object's before.
+    pub was_ours: bool,
+    /// The [`MAC_ANNOTATION`] it had before.
+    pub previous_annotation: Option<String>,
+}
+
+/// Why a destination was not synced.
+#[derive(Debug)]
+pub enum DestinationError {
+    /// It belongs to somebody else, or does not exist and must not be created.
+    Refused(String),
+    /// It does not exist and must not be created.
+    Missing(String),
+    /// The API server did not do it.
+    Cluster(ClusterError),
+}
+
+impl fmt::Display for DestinationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DestinationError::Refused(text) | DestinationError::Missing(text) => f.write_str(text),
+            DestinationError::Cluster(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<ClusterError> for DestinationError {
+    fn from(error: ClusterError) -> Self {
+        DestinationError::Cluster(error)
+    }
+}
+
+/// Makes the Secret what it has to be. `applied` is what this process knows of it from an earlier run.
+///
+/// Costs nothing if it is the known version with the wanted data, one write if the version is known or the Secret is new,
+/// and one read more if somebody touched it or this process has not seen it yet.
+pub async fn sync(
+    writer: &SecretWriter,
+    index: &SecretIndex,
+    wanted: &Wanted<'_>,
+    applied: Option<&Applied>,
+) -> Result<Synced, DestinationError> {
+    let spec = &wanted.object.spec.destination;
+    let namespace = wanted.object.metadata.namespace.as_deref().unwrap_or("");
+    let id = ObjectRef::new(namespace, spec.name.as_str());
+    let dress = spec.create.then(|| dress(wanted));
+
+    // A Secret that is not ours to create carries no labels, so no watch tells of it: it is always read.
+    if spec.create {
+        let seen = index.get(&id);
+        match (&seen, applied) {
+            (Some(seen), Some(applied)) if applied.seen == *seen && !wanted.respecified => {
+                if applied.mac == wanted.mac {
+                    return Ok(unchanged(applied.clone(), true));
+                }
+                match writer.replace(&spec.name, seen, dress.as_ref(), wanted.data.as_map()).await {
+                    Ok(new) => return Ok(written(index, &id, new, wanted, true, applied.annotation.clone())),
+                    Err(error) if matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            (None, _) => match create(writer, spec, wanted, dress.as_ref()).await {
+                Ok(new) => return Ok(written(index, &id, new, wanted, false, None)),
+                Err(error) if error.kind == ErrorKind::Conflict => {}
+                Err(error) => return Err(error.into()),
+            },
+            _ => {}
+        }
+    }
+
+    for _ in 0..ATTEMPTS {
+        let Some(current) = writer.get(&spec.name).await? else {
+            if !spec.create {
+                let text = format!("destination secret {id} does not exist, and create=false");
+                return Err(DestinationError::Missing(text));
+            }
+            match create(writer, spec, wanted, dress.as_ref()).await {
+                Ok(new) => return Ok(written(index, &id, new, wanted, false, None)),
+                Err(error) if error.kind == ErrorKind::Conflict => continue,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let seen = Seen::of(&current.metadata);
+        let annotation = current.metadata.annotations.as_ref().and_then(|a| a.get(MAC_ANNOTATION)).cloned();
+        let mut ours = true;
+        if let Some(dress) = &dress {
+            ours = owned(&current, dress);
+            let labelled = OWNER_LABELS.iter().all(|(key, value)| label(&current, key) == Some(value));
+            if !ours && (!spec.overwrite || labelled) {
+                return Err(DestinationError::Refused(refusal(&current, dress, &id)));
+            }
+            if current.type_.as_deref().unwrap_or("Opaque") != type_of(spec) {
+                // The type of a Secret cannot be changed, only another Secret be put in its place.
+                writer.delete(&spec.name, &seen).await?;
+                let new = create(writer, spec, wanted, Some(dress)).await?;
+                return Ok(written(index, &id, new, wanted, ours, annotation));
+            }
+        }
+        let same_data = same_data(&current, wanted.data);
+        let same_dress = match &dress {
+            Some(dress) if !ours => {
+                debug_assert!(spec.overwrite);
+                dress_of(&current) == *dress
+            }
+            Some(dress) if wanted.respecified => same_but_mac(&dress_of(&current), dress),
+            _ => true,
+        };
+        if same_data && same_dress {
+            let applied = Applied { seen: seen.clone(), mac: wanted.mac.to_owned(), annotation: annotation.clone() };
+            if spec.create {
+                index.note(&id, &seen);
+            }
+            return Ok(Synced { applied, wrote: false, was_ours: ours, previous_annotation: annotation });
+        }
+        match writer.replace(&spec.name, &seen, dress.as_ref(), wanted.data.as_map()).await {
+            Ok(new) => return Ok(written(index, &id, new, wanted, ours, annotation)),
+            Err(error) if matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let text = format!("destination secret {id} is being changed by somebody else at the same time");
+    Err(DestinationError::Cluster(ClusterError::new(ErrorKind::Conflict, text)))
+}
+
+/// Deletes the Secrets that this object has created under another name. Returns how many there were.
+pub async fn delete_orphans(writer: &SecretWriter, object: &VaultStaticSecret) -> Result<usize, ClusterError> {
+    let uid = object.metadata.uid.as_deref().unwrap_or("");
+    let mut selector: String = OWNER_LABELS.iter().map(|(key, value)| format!("{key}={value},")).collect();
+    selector.push_str(&format!("{OWNER_UID_LABEL}={uid}"));
+    let mut deleted = 0;
+    for meta in writer.list(&selector).await? {
+        let name = meta.name.as_deref().unwrap_or("");
+        let owners = meta.owner_references.as_deref().unwrap_or(&[]);
+        if name != object.spec.destination.name && json!(owners) == json!([owner(object)]) {
+            writer.delete(name, &Seen::of(&meta)).await?;
+            deleted += 1;
+        }
+    }
+    Ok(deleted)
+}
+
+async fn create(
+    writer: &SecretWriter,
+    spec: &Destination,
+    wanted: &Wanted<'_>,
+    dress: Option<&Dress>,
+) -> Result<Seen, ClusterError> {
+    let Some(dress) = dress else {
+        return Err(ClusterError::new(ErrorKind::Invalid, "create=false"));
+    };
+    writer.create(&spec.name, type_of(spec), dress, wanted.data.as_map()).await
+}
+
+fn unchanged(applied: Applied, was_ours: bool) -> Synced {
+    Synced { previous_annotation: applied.annotation.clone(), applied, wrote: false, was_ours }
+}
+
+fn written(
+    index: &SecretIndex,
+    id: &ObjectRef,
+    seen: Seen,
+    wanted: &Wanted<'_>,
+    was_ours: bool,
+    previous_annotation: Option<String>,
+) -> Synced {
+    let create = wanted.object.spec.destination.create;
+    if create {
+        index.note(id, &seen);
+    }
+    let annotation = create.then(|| wanted.mac.to_owned());
+    let applied = Applied { seen, mac: wanted.mac.to_owned(), annotation };
+    Synced { applied, wrote: true, was_ours, previous_annotation }
+}
+
+fn type_of(spec: &Destination) -> &str {
+    spec.type_.as_deref().unwrap_or("Opaque")
+}
+
+fn owner(object: &VaultStaticSecret) -> serde_json::Value {
+    json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "kind": "VaultStaticSecret",
+        "name": object.metadata.name,
+        "uid": object.metadata.uid,
+    })
+}
+
+fn dress(wanted: &Wanted<'_>) -> Dress {
+    let spec = &wanted.object.spec.destination;
+    let mut labels = spec.labels.clone();
+    labels.extend(OWNER_LABELS.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    labels.insert(OWNER_UID_LABEL.to_owned(), wanted.object.metadata.uid.clone().unwrap_or_default());
+    let mut annotations = spec.annotations.clone();
+    annotations.insert(MAC_ANNOTATION.to_owned(), wanted.mac.to_owned());
+    Dress { labels, annotations, owner: owner(wanted.object) }
+}
+
+fn dress_of(secret: &Secret) -> Dress {
+    let owners = secret.metadata.owner_references.as_deref().unwrap_or(&[]);
+    Dress {
+        labels: secret.metadata.labels.clone().unwrap_or_default(),
+        annotations: secret.metadata.annotations.clone().unwrap_or_default(),
+        owner: match owners {
+            [one] => json!(one),
+            several => json!(several),
+        },
+    }
+}
+
+/// Equal but for the MAC annotation, which is not worth a write of its own.
+fn same_but_mac(have: &Dress, want: &Dress) -> bool {
+    let without = |dress: &Dress| -> BTreeMap<String, String> {
+        dress
+            .annotations
+            .iter()
+            .filter(|(key, _)| *key != MAC_ANNOTATION)
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
+    };
+    have.labels == want.labels && have.owner == want.owner && without(have) == without(want)
+}
+
+fn label<'a>(secret: &'a Secret, key: &str) -> Option<&'a str> {
+    secret.metadata.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+fn owned(secret: &Secret, dress: &Dress) -> bool {
+    let labels = OWNER_LABELS.map(|(key, _)| key);
+    labels.iter().chain([&OWNER_UID_LABEL]).all(|key| label(secret, key) == dress.labels.get(*key).map(String::as_str))
+        && json!(secret.metadata.owner_references.as_deref().unwrap_or(&[])) == json!([dress.owner])
+}
+
+/// Upstream's words, so that whoever looks for them finds them.
+fn refusal(secret: &Secret, dress: &Dress, id: &ObjectRef) -> String {
+    let mut text = String::new();
+    for (key, _) in OWNER_LABELS {
+        if label(secret, key) != dress.labels.get(key).map(String::as_str) {
+            text.push_str(&format!("invalid owner label, key={key}, present={}; ", label(secret, key).is_some()));
+        }
+    }
+    match secret.metadata.owner_references.as_deref().unwrap_or(&[]) {
+        [] => text.push_str(&format!("secret {id} has no ownerReferences; ")),
+        refs => {
+            let names: Vec<String> = refs.iter().map(|r| format!("{}/{}", r.kind, r.name)).collect();
+            text.push_str(&format!("invalid ownerReferences, refs={}; ", names.join(",")));
+        }
+    }
+    text.push_str(&format!("not the owner of the destination Secret {id}"));
+    text.push_str(
+        "; set spec.destination.overwrite to take over a Secret that no VaultStaticSecret owns, or choose another name",
+    );
+    text
+}
+
+fn same_data(secret: &Secret, data: &SecretData) -> bool {
+    let have = secret.data.as_ref();
+    let want = data.as_map();
+    have.map_or(0, BTreeMap::len) == want.len()
+        && have.into_iter().flatten().all(|(key, value)| want.get(key) == Some(&value.0))
+}

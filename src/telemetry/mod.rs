@@ -1,0 +1,9 @@
+//! Logs, metrics, and the endpoints that tell how the process is.
+
+mod admin;
+mod log;
+mod metrics;
+
+pub use admin::{Endpoints, Gate, serve};
+pub use log::init as init_log;
+pub use metrics::{Metrics, Snapshot};

@@ -1,0 +1,109 @@
+//! What can go wrong when Vault is asked for something, told apart by what has to happen next.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The kinds of failure the operator treats differently. "There is no data" has six of them, because none but an
+/// explicit wish of the user may remove a key from a Secret that was good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// 403: the token or its policies do not allow it, or the token is no longer valid.
+    Denied,
+    /// 404 without data: nothing was ever stored there, or the mount does not exist.
+    NotFound,
+    /// KV v2: the version is soft-deleted.
+    Deleted,
+    /// KV v2: the version is destroyed.
+    Destroyed,
+    /// There is a secret, and it has no keys.
+    Empty,
+    /// Vault is sealed or not initialised.
+    Sealed,
+    /// 429: a rate limit or lease quota.
+    Throttled,
+    /// No answer: refused, reset, timed out, name not resolved.
+    Unreachable,
+    /// 5xx other than sealed, and 412/472/473 of a node that cannot serve the request now.
+    Unavailable,
+    /// The TLS handshake failed.
+    Tls,
+    /// 400 and its kin: the request itself is wrong.
+    Invalid,
+    /// The answer could not be understood.
+    Protocol,
+}
+
+impl Fault {
+    /// True where the cause lies in the server or on the way to it and not in the one request, so that other requests
+    /// to the same server need not be tried.
+    pub fn concerns_server(self) -> bool {
+        matches!(self, Fault::Sealed | Fault::Throttled | Fault::Unreachable | Fault::Unavailable | Fault::Tls)
+    }
+
+    /// A stable word for metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Fault::Denied => "denied",
+            Fault::NotFound => "not_found",
+            Fault::Deleted => "deleted",
+            Fault::Destroyed => "destroyed",
+            Fault::Empty => "empty",
+            Fault::Sealed => "sealed",
+            Fault::Throttled => "throttled",
+            Fault::Unreachable => "unreachable",
+            Fault::Unavailable => "unavailable",
+            Fault::Tls => "tls",
+            Fault::Invalid => "invalid",
+            Fault::Protocol => "protocol",
+        }
+    }
+}
+
+/// A failed request to Vault. Holds no part of a request or response body but Vault's own error messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultError {
+    /// What kind of failure it is.
+    pub fault: Fault,
+    /// The API path that was asked, without `/v1/` and without the query.
+    pub path: String,
+    /// Vault's own messages, or what the network said; shortened.
+    pub message: String,
+    /// How long Vault asked to wait (`Retry-After`).
+    pub retry_after: Option<Duration>,
+}
+
+impl VaultError {
+    /// Builds an error; `message` is cut so that it fits into an event.
+    pub fn new(fault: Fault, path: &str, message: impl Into<String>) -> Self {
+        let mut message: String = message.into();
+        const LONGEST: usize = 400;
+        if message.len() > LONGEST {
+            let cut = (0..=LONGEST).rev().find(|&i| message.is_char_boundary(i)).unwrap_or(0);
+            message.truncate(cut);
+            message.push('…');
+        }
+        Self { fault, path: path.to_owned(), message, retry_after: None }
+    }
+}
+
+impl fmt::Display for VaultError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, message) = (&self.path, &self.message);
+        match self.fault {
+            Fault::Denied => write!(f, "permission denied on path {path:?}: {message}"),
+            Fault::NotFound => write!(f, "empty response from Vault, path={path:?}: nothing is stored there"),
+            Fault::Deleted => write!(f, "the version at path {path:?} is deleted{message}"),
+            Fault::Destroyed => write!(f, "the version at path {path:?} is destroyed{message}"),
+            Fault::Empty => write!(f, "the secret at path {path:?} has no keys; the destination keeps what it has"),
+            Fault::Sealed => write!(f, "Vault is sealed or not initialised, path={path:?}"),
+            Fault::Throttled => write!(f, "Vault limits the rate of requests, path={path:?}: {message}"),
+            Fault::Unreachable => write!(f, "Vault cannot be reached, path={path:?}: {message}"),
+            Fault::Unavailable => write!(f, "Vault cannot serve the request now, path={path:?}: {message}"),
+            Fault::Tls => write!(f, "TLS handshake with Vault failed, path={path:?}: {message}"),
+            Fault::Invalid => write!(f, "Vault refused the request, path={path:?}: {message}"),
+            Fault::Protocol => write!(f, "answer of Vault not understood, path={path:?}: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for VaultError {}

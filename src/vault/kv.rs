@@ -1,0 +1,76 @@
+//! Answers of the KV engines: what holds data, and the ways to hold none.
+
+use serde_json::Value;
+
+use super::request::Envelope;
+use super::{Fault, VaultError};
+
+/// The part of an answer that data is made of, or which of the ways to have none it is. `version` is given for KV v2.
+pub fn kv_data<'a>(envelope: &'a Envelope, path: &str, version: Option<i64>) -> Result<&'a Value, VaultError> {
+    let warnings = envelope.warnings.iter().flatten().cloned().collect::<Vec<_>>().join("; ");
+    let data = &envelope.data;
+    let nothing = |hint: &str| {
+        let text = if warnings.is_empty() { hint } else { &warnings };
+        VaultError::new(Fault::Protocol, path, format!("the answer has no data: {text}"))
+    };
+    let Some(fields) = data.as_object() else {
+        return Err(nothing("is spec.type right for this mount?"));
+    };
+    if version.is_none() {
+        return match fields.is_empty() {
+            true => Err(VaultError::new(Fault::Empty, path, "")),
+            false => Ok(data),
+        };
+    }
+    let metadata = fields.get("metadata").and_then(Value::as_object);
+    let Some(metadata) = metadata else {
+        return Err(nothing("it is not an answer of a KV version 2 mount; is spec.type right?"));
+    };
+    match fields.get("data") {
+        Some(Value::Object(keys)) if keys.is_empty() => Err(VaultError::new(Fault::Empty, path, "")),
+        Some(Value::Object(_)) => Ok(data),
+        _ => {
+            let number = metadata.get("version").map(|v| format!(" (version {v})")).unwrap_or_default();
+            let destroyed = metadata.get("destroyed").and_then(Value::as_bool).unwrap_or(false);
+            let deleted = metadata.get("deletion_time").and_then(Value::as_str).is_some_and(|t| !t.is_empty());
+            let kept = format!("{number}; the destination keeps what it has");
+            match (destroyed, deleted) {
+                (true, _) => Err(VaultError::new(Fault::Destroyed, path, kept)),
+                (_, true) => Err(VaultError::new(Fault::Deleted, path, kept)),
+                _ => Err(nothing("neither keys nor a deletion")),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fault(data: Value, version: Option<i64>) -> Option<Fault> {
+        kv_data(&Envelope { data, ..Envelope::default() }, "p", version).err().map(|e| e.fault)
+    }
+
+    #[test]
+    fn the_ways_to_have_no_data_are_told_apart() {
+        let v2 = |data: Value, metadata: Value| fault(json!({ "data": data, "metadata": metadata }), Some(0));
+        assert_eq!(v2(json!({"a": 1}), json!({"version": 1})), None);
+        assert_eq!(v2(json!(null), json!({"deletion_time": "2026-01-01T00:00:00Z"})), Some(Fault::Deleted));
+        assert_eq!(v2(json!(null), json!({"deletion_time": "x", "destroyed": true})), Some(Fault::Destroyed));
+        assert_eq!(v2(json!({}), json!({"version": 1})), Some(Fault::Empty));
+        assert_eq!(v2(json!(null), json!({"version": 1})), Some(Fault::Protocol));
+        assert_eq!(fault(json!({"user": "x"}), Some(0)), Some(Fault::Protocol), "a KV v1 answer");
+        assert_eq!(fault(json!(null), None), Some(Fault::Protocol));
+        assert_eq!(fault(json!({}), None), Some(Fault::Empty));
+        assert_eq!(fault(json!({"user": "x"}), None), None);
+    }
+
+    #[test]
+    fn vaults_own_hint_is_passed_on() {
+        let warnings = Some(vec!["Invalid path for a versioned K/V secrets engine".to_owned()]);
+        let error = kv_data(&Envelope { warnings, ..Envelope::default() }, "p", None).err().unwrap();
+        assert!(error.to_string().contains("versioned K/V"), "{error}");
+    }
+}

@@ -1,0 +1,24 @@
+//! Everything that speaks to Vault or OpenBao.
+//!
+//! [`Server`] is one Vault as one `VaultConnection` describes it: a connection pool and what is known of its health.
+//! [`Session`] is one login on it, shared by every object with the same identity. [`SharedRead`] lets objects that read
+//! the same path with the same session share one request.
+
+mod error;
+mod kv;
+mod numbers;
+mod pool;
+mod reads;
+mod request;
+mod server;
+mod session;
+mod transport;
+
+pub use error::{Fault, VaultError};
+pub use kv::kv_data;
+pub use pool::SessionPool;
+pub use reads::{ReadTable, SharedRead};
+pub use request::{Envelope, Read};
+pub use server::{Server, ServerId};
+pub use session::{Identity, Login, LoginSource, Session, SessionError, TokenInfo};
+pub use transport::{ServerConfig, Trust};

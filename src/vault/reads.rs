@@ -1,0 +1,89 @@
+//! Reads that objects share: equal path, version, Vault namespace and session means one request for all of them.
+//!
+//! Sharing never crosses a session, so nobody sees what his own login could not read.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use super::request::{Envelope, Read};
+use super::session::{Identity, Session, SessionError, TokenInfo};
+
+/// An answer that several objects look at.
+pub type Answer = Result<(Arc<Envelope>, TokenInfo), SessionError>;
+
+/// One read and those that share it.
+pub struct SharedRead {
+    read: Read,
+    last: tokio::sync::Mutex<Option<(Instant, Answer)>>,
+    /// Per refresh interval: when the objects with that interval are due together.
+    due: Mutex<HashMap<Duration, Instant>>,
+}
+
+/// An answer that others may still want is kept this long at most. Secret data is not a cache.
+const KEEP: Duration = Duration::from_secs(2);
+
+impl SharedRead {
+    /// The answer of a request that began at `not_before` or later: one that another object has just got, one that is
+    /// under way, or a new one.
+    pub async fn get(self: &Arc<Self>, session: &Arc<Session>, not_before: Instant) -> Answer {
+        let mut last = self.last.lock().await;
+        if let Some((asked, answer)) = &*last
+            && *asked >= not_before
+        {
+            return answer.clone();
+        }
+        let asked = Instant::now();
+        let answer = session.read(&self.read).await.map(|(envelope, token)| (Arc::new(envelope), token));
+        // The table holds a weak reference, the caller a strong one: more of them are other objects.
+        if Arc::strong_count(self) > 1 {
+            *last = Some((asked, answer.clone()));
+            let this = Arc::downgrade(self);
+            tokio::spawn(async move {
+                tokio::time::sleep(KEEP).await;
+                if let Some(this) = this.upgrade() {
+                    let mut last = this.last.lock().await;
+                    if last.as_ref().is_some_and(|(at, _)| *at == asked) {
+                        *last = None;
+                    }
+                }
+            });
+        }
+        answer
+    }
+
+    /// When an object that refreshes every `interval` is due next. Those that share the read are due together; `horizon`
+    /// is used by the first of them.
+    pub fn next_due(&self, interval: Duration, now: Instant, horizon: Duration) -> Instant {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = due.entry(interval).or_insert(now);
+        if *due <= now {
+            *due = now + horizon;
+        }
+        *due
+    }
+}
+
+/// The reads in use.
+#[derive(Default)]
+pub struct ReadTable {
+    reads: Mutex<HashMap<(Identity, Read), Weak<SharedRead>>>,
+}
+
+impl ReadTable {
+    /// The shared read of `read` with the session of `identity`. It is forgotten when the last object drops it.
+    pub fn share(&self, identity: Identity, read: Read) -> Arc<SharedRead> {
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (identity, read);
+        if let Some(shared) = reads.get(&key).and_then(Weak::upgrade) {
+            return shared;
+        }
+        // Amortised: the table is swept when it would have to grow.
+        if reads.len() == reads.capacity() {
+            reads.retain(|_, shared| shared.strong_count() > 0);
+        }
+        let shared = Arc::new(SharedRead { read: key.1.clone(), last: Default::default(), due: Default::default() });
+        reads.insert(key, Arc::downgrade(&shared));
+        shared
+    }
+}

@@ -1,0 +1,173 @@
+//! The two requests that reach any path of Vault, and the envelope of every answer.
+
+use rustify::endpoint::Endpoint;
+use rustify::enums::{RequestMethod, RequestType, ResponseType};
+use rustify::errors::ClientError;
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::{Fault, VaultError, numbers};
+
+/// A `GET` of a path. Equal reads with the same session are the same read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Read {
+    /// Vault namespace, empty for the root.
+    pub namespace: String,
+    /// API path without `/v1/`.
+    pub path: String,
+    /// KV v2: the version wanted, 0 for the latest.
+    pub version: i64,
+}
+
+impl Endpoint for Read {
+    type Response = Value;
+    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
+    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
+
+    fn path(&self) -> String {
+        self.path.clone()
+    }
+
+    fn method(&self) -> RequestMethod {
+        RequestMethod::GET
+    }
+
+    fn query(&self) -> Result<Option<String>, ClientError> {
+        Ok((self.version > 0).then(|| format!("version={}", self.version)))
+    }
+}
+
+/// A `PUT` of a JSON body to a path.
+pub(super) struct Write {
+    pub path: String,
+    pub body: Value,
+}
+
+impl Endpoint for Write {
+    type Response = Value;
+    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
+    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
+
+    fn path(&self) -> String {
+        self.path.clone()
+    }
+
+    fn method(&self) -> RequestMethod {
+        RequestMethod::PUT
+    }
+
+    fn body(&self) -> Result<Option<Vec<u8>>, ClientError> {
+        serde_json::to_vec(&self.body).map(Some).map_err(|e| ClientError::DataParseError { source: e.into() })
+    }
+}
+
+/// What every answer of Vault's API is wrapped in. All members are optional, since Vault leaves out or nulls most.
+#[derive(Default, Deserialize)]
+pub struct Envelope {
+    /// The content, `null` where there is none. Numbers are as they were sent.
+    #[serde(default, deserialize_with = "content")]
+    pub data: Value,
+    /// Remarks, such as that a path exists only below a KV v2 prefix.
+    #[serde(default)]
+    pub warnings: Option<Vec<String>>,
+    /// Set in answers to logins and token renewals.
+    #[serde(default)]
+    pub(super) auth: Option<Auth>,
+    #[serde(default)]
+    pub(super) errors: Option<Vec<String>>,
+}
+
+fn content<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?;
+    numbers::parse(raw.get()).map_err(serde::de::Error::custom)
+}
+
+/// The token that a login gave.
+#[derive(Deserialize)]
+pub(super) struct Auth {
+    pub client_token: SecretString,
+    #[serde(default)]
+    pub accessor: String,
+    /// Seconds.
+    #[serde(default)]
+    pub lease_duration: u64,
+    #[serde(default)]
+    pub renewable: bool,
+}
+
+/// Turns an HTTP answer into an envelope or a classified error.
+pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result<Envelope, VaultError> {
+    let status = response.status().as_u16();
+    let body = response.body();
+    if status == 204 || (body.is_empty() && response.status().is_success()) {
+        return Ok(Envelope::default());
+    }
+    // The parser's own message could quote the body, so it is not passed on.
+    let parsed: Option<Envelope> = serde_json::from_slice(body).ok();
+    if response.status().is_success() {
+        return parsed
+            .ok_or_else(|| VaultError::new(Fault::Protocol, path, "the body is not the JSON that Vault sends"));
+    }
+    let messages = parsed.as_ref().and_then(|e| e.errors.clone()).unwrap_or_default();
+    if status == 404 {
+        // With data or warnings a 404 is an answer: KV v2 reports deleted and destroyed versions like that.
+        return match parsed {
+            Some(envelope) if !envelope.data.is_null() || envelope.warnings.is_some() => Ok(envelope),
+            _ => Err(VaultError::new(Fault::NotFound, path, messages.join("; "))),
+        };
+    }
+    let text = match messages.is_empty() {
+        true => format!("HTTP {status}"),
+        false => format!("{} (HTTP {status})", messages.join("; ").replace('\n', " ").trim()),
+    };
+    let fault = match status {
+        403 => Fault::Denied,
+        429 => Fault::Throttled,
+        503 if messages.iter().any(|m| m.contains("sealed") || m.contains("not initialized")) => Fault::Sealed,
+        412 | 472 | 473 | 500..=599 => Fault::Unavailable,
+        _ => Fault::Invalid,
+    };
+    let mut error = VaultError::new(fault, path, text);
+    error.retry_after = response
+        .headers()
+        .get(http::header::RETRY_AFTER)
+        .and_then(|v| v.to_str().ok()?.parse().ok())
+        .map(std::time::Duration::from_secs);
+    Err(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Result<Envelope, VaultError> {
+        classify("p", &http::Response::builder().status(status).body(body.as_bytes().to_vec()).unwrap())
+    }
+
+    #[test]
+    fn answers_without_data_are_told_apart() {
+        let fault = |status, body| answer(status, body).err().map(|e| e.fault);
+        assert_eq!(fault(404, r#"{"errors":[]}"#), Some(Fault::NotFound));
+        assert_eq!(fault(403, r#"{"errors":["permission denied"]}"#), Some(Fault::Denied));
+        assert_eq!(fault(503, r#"{"errors":["Vault is sealed"]}"#), Some(Fault::Sealed));
+        assert_eq!(fault(503, "<html>"), Some(Fault::Unavailable));
+        assert_eq!(fault(429, ""), Some(Fault::Throttled));
+        assert_eq!(fault(400, r#"{"errors":["bad"]}"#), Some(Fault::Invalid));
+        assert_eq!(fault(200, "<html>secret</html>"), Some(Fault::Protocol));
+        assert_eq!(fault(404, r#"{"data":{"data":null,"metadata":{"deletion_time":"x"}}}"#), None);
+    }
+
+    #[test]
+    fn an_error_never_quotes_a_body_that_is_not_an_error() {
+        let error = answer(200, r#"{"data":{"password":"hunter2""#).err().unwrap();
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn numbers_stay_as_they_were_sent() {
+        let envelope = answer(200, r#"{"data":{"n":12345678901234567890123,"f":1.50,"e":1e21}}"#).ok().unwrap();
+        assert_eq!(envelope.data.to_string(), r#"{"e":1e21,"f":1.50,"n":12345678901234567890123}"#);
+    }
+}

@@ -1,0 +1,399 @@
+//! A tenant: namespaces, a Vault role, and an operator that serves them.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use testenv::{Cluster, Options};
+
+/// What takes longer than this will not happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The control plane and Vault that most tests share.
+pub fn shared() -> &'static Cluster {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    SHARED.get_or_init(|| own(Options::default()))
+}
+
+/// An environment for one test that breaks things.
+pub fn own(options: Options) -> Cluster {
+    let cluster = Cluster::start(options).expect("the environment comes up");
+    let crds = root().join("crds");
+    cluster.kubectl(&["apply", "--server-side", "-f", crds.to_str().expect("UTF-8")]).expect("the CRDs are applied");
+    cluster
+        .kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"])
+        .expect("the CRDs are established");
+    cluster
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Waits until `check` gives a value. The panic tells what it last gave instead.
+#[track_caller]
+pub fn eventually<T, E: Display>(what: &str, mut check: impl FnMut() -> Result<T, E>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match check() {
+            Ok(value) => return value,
+            Err(last) if Instant::now() > end => panic!("{what}: not within {PATIENCE:?}, last: {last}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(150)),
+        }
+    }
+}
+
+/// A namespace `NAME-N` with what an application team has: a service account, a VaultConnection, a VaultAuth, and a Vault
+/// role that reads below `secret/NAME-N/` and `kv1/NAME-N/`.
+pub struct Tenant<'a> {
+    pub cluster: &'a Cluster,
+    /// Where the objects of the test are.
+    pub namespace: String,
+    /// Where the operator has its Lease and its key.
+    pub operator_namespace: String,
+    kubeconfig: PathBuf,
+}
+
+impl<'a> Tenant<'a> {
+    /// In the environment that tests share.
+    pub fn new(name: &str) -> Tenant<'static> {
+        Tenant::on(shared(), name)
+    }
+
+    /// In this environment.
+    pub fn on(cluster: &'a Cluster, name: &str) -> Tenant<'a> {
+        Tenant::at(cluster, name, cluster.vault_addr(), None)
+    }
+
+    /// In this environment, with Vault and the API server behind other addresses: those of proxies.
+    pub fn at(cluster: &'a Cluster, name: &str, vault: &str, api_server: Option<&str>) -> Tenant<'a> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let namespace = format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let operator_namespace = format!("{namespace}-operator");
+        for namespace in [&namespace, &operator_namespace] {
+            cluster.kubectl(&["create", "namespace", namespace]).expect("a namespace");
+        }
+        cluster
+            .vault_policy(&namespace, &format!(
+                "path \"secret/data/{namespace}/*\" {{ capabilities = [\"read\"] }}\npath \"secret/{namespace}/*\" {{ capabilities = [\"read\"] }}\npath \"kv1/{namespace}/*\" {{ capabilities = [\"read\"] }}\npath \"kv1/data/{namespace}/*\" {{ capabilities = [\"read\"] }}"
+            ))
+            .expect("a policy");
+        cluster.vault_kubernetes_role(&namespace, &["app"], &[&namespace], &[&namespace], "1h").expect("a role");
+        let chart = root().join("charts/vault-secrets-operator");
+        let rendered = cluster
+            .helm(&[
+                "template",
+                "op",
+                chart.to_str().expect("UTF-8"),
+                "--namespace",
+                &operator_namespace,
+                "--set",
+                "controller.rbac.scope=namespaces",
+                "--set",
+                &format!("controller.manager.watchNamespaces={{{namespace}}}"),
+                "--set",
+                "controller.replicas=0",
+            ])
+            .expect("the chart renders");
+        cluster.kubectl_apply(&rendered).expect("the chart's objects are applied");
+        let account = "op-vault-secrets-operator-controller-manager";
+        let kubeconfig = match api_server {
+            None => cluster.service_account_kubeconfig(&operator_namespace, account),
+            Some(url) => cluster.service_account_kubeconfig_via(&operator_namespace, account, url),
+        }
+        .expect("a kubeconfig of the operator");
+        let tenant = Tenant { cluster, namespace, operator_namespace, kubeconfig };
+        tenant.apply(&json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "app" } }));
+        tenant.apply(&tenant.object("VaultConnection", "vault", json!({ "address": vault })));
+        tenant.apply(&tenant.object("VaultAuth", "app", tenant.auth_spec()));
+        tenant
+    }
+
+    /// Spec of the VaultAuth that works.
+    pub fn auth_spec(&self) -> Value {
+        json!({
+            "vaultConnectionRef": "vault",
+            "method": "kubernetes",
+            "mount": "kubernetes",
+            "kubernetes": { "role": self.namespace, "serviceAccount": "app", "audiences": ["vault"] },
+        })
+    }
+
+    /// An object of the operator's API group in the tenant's namespace.
+    pub fn object(&self, kind: &str, name: &str, spec: Value) -> Value {
+        json!({
+            "apiVersion": "secrets.hashicorp.com/v1beta1",
+            "kind": kind,
+            "metadata": { "name": name, "namespace": self.namespace },
+            "spec": spec,
+        })
+    }
+
+    /// A VaultStaticSecret `name` that reads `secret/<namespace>/<name>` every second into the Secret `name`. Members of
+    /// `spec` win over these; `null` removes one.
+    pub fn static_secret(&self, name: &str, spec: Value) -> Value {
+        let mut full = json!({
+            "vaultAuthRef": "app",
+            "type": "kv-v2",
+            "mount": "secret",
+            "path": self.path(name),
+            "refreshAfter": "1s",
+            "destination": { "name": name, "create": true },
+        });
+        merge(&mut full, spec);
+        self.object("VaultStaticSecret", name, full)
+    }
+
+    /// A Deployment that uses nothing; its pod template shows restarts.
+    pub fn workload(&self, kind: &str, name: &str) -> Value {
+        let mut object = json!({
+            "apiVersion": "apps/v1",
+            "kind": kind,
+            "metadata": { "name": name, "namespace": self.namespace },
+            "spec": {
+                "selector": { "matchLabels": { "app": name } },
+                "template": {
+                    "metadata": { "labels": { "app": name } },
+                    "spec": { "containers": [{ "name": "app", "image": "localhost/none:1" }] },
+                },
+            },
+        });
+        if kind == "StatefulSet" {
+            object["spec"]["serviceName"] = json!(name);
+        }
+        object
+    }
+
+    /// Path below a KV mount.
+    pub fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.namespace)
+    }
+
+    /// Writes a new version of `secret/<namespace>/<name>`.
+    pub fn put(&self, name: &str, data: Value) {
+        self.cluster.vault_kv_put(&format!("secret/{}", self.path(name)), data).expect("Vault takes a secret");
+    }
+
+    /// Applies an object in the tenant's namespace.
+    #[track_caller]
+    pub fn apply(&self, object: &Value) {
+        self.try_apply(object).expect("the object is accepted");
+    }
+
+    /// Applies an object in the tenant's namespace, or tells why the API server refuses it.
+    pub fn try_apply(&self, object: &Value) -> anyhow::Result<String> {
+        let mut object = object.clone();
+        if object["metadata"]["namespace"].is_null() {
+            object["metadata"]["namespace"] = json!(self.namespace);
+        }
+        self.cluster.kubectl_apply(&object.to_string())
+    }
+
+    /// kubectl in the tenant's namespace.
+    pub fn kubectl(&self, args: &[&str]) -> anyhow::Result<String> {
+        let mut all = vec!["--namespace", self.namespace.as_str()];
+        all.extend(args);
+        self.cluster.kubectl(&all)
+    }
+
+    /// An object as JSON.
+    pub fn get(&self, kind: &str, name: &str) -> anyhow::Result<Value> {
+        Ok(serde_json::from_str(&self.kubectl(&["get", kind, name, "--output=json"])?)?)
+    }
+
+    /// All objects of a kind in the tenant's namespace.
+    pub fn list(&self, kind: &str) -> Vec<Value> {
+        let text = self.kubectl(&["get", kind, "--output=json"]).expect("a list");
+        let list: Value = serde_json::from_str(&text).expect("JSON");
+        list["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// A value of a Secret, decoded.
+    pub fn value(&self, secret: &str, key: &str) -> anyhow::Result<String> {
+        use base64::Engine as _;
+        let secret = self.get("secret", secret)?;
+        let encoded = secret["data"][key].as_str().ok_or_else(|| anyhow::anyhow!("no key {key}"))?;
+        Ok(String::from_utf8(base64::engine::general_purpose::STANDARD.decode(encoded)?)?)
+    }
+
+    /// Waits until a Secret has a value.
+    #[track_caller]
+    pub fn wait_value(&self, secret: &str, key: &str, value: &str) {
+        eventually(&format!("{key} of Secret {secret}"), || match self.value(secret, key) {
+            Ok(found) if found == value => Ok(()),
+            Ok(found) => Err(format!("it is {found:?}")),
+            Err(error) => Err(error.to_string()),
+        });
+    }
+
+    /// A condition of an object.
+    pub fn condition(&self, kind: &str, name: &str, type_: &str) -> anyhow::Result<Value> {
+        let object = self.get(kind, name)?;
+        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions
+            .into_iter()
+            .find(|c| c["type"] == type_)
+            .ok_or_else(|| anyhow::anyhow!("no condition {type_}: {}", object["status"]))
+    }
+
+    /// Waits until a condition has this status and a message with this text in it. Gives the condition.
+    #[track_caller]
+    pub fn wait_condition(&self, kind: &str, name: &str, type_: &str, status: &str, text: &str) -> Value {
+        eventually(&format!("{type_}={status} of {kind} {name} with {text:?}"), || {
+            let found = self.condition(kind, name, type_).map_err(|e| e.to_string())?;
+            let fits = found["status"] == status && found["message"].as_str().is_some_and(|m| m.contains(text));
+            if fits { Ok(found) } else { Err(found.to_string()) }
+        })
+    }
+
+    /// Waits for an event about an object, with this reason and this text in its message.
+    #[track_caller]
+    pub fn wait_event(&self, object: &str, reason: &str, text: &str) {
+        eventually(&format!("event {reason} about {object} with {text:?}"), || {
+            let events = self.list("events");
+            let about: Vec<_> = events.iter().filter(|e| e["involvedObject"]["name"] == object).collect();
+            match about.iter().any(|e| e["reason"] == reason && e["message"].as_str().is_some_and(|m| m.contains(text)))
+            {
+                true => Ok(()),
+                false => Err(about
+                    .iter()
+                    .map(|e| format!("{}: {}", e["reason"], e["message"]))
+                    .collect::<Vec<_>>()
+                    .join("; ")),
+            }
+        });
+    }
+
+    /// How often the API server was asked to patch an object, by anybody.
+    pub fn generation(&self, kind: &str, name: &str) -> i64 {
+        self.get(kind, name).expect("the object")["metadata"]["generation"].as_i64().unwrap_or(0)
+    }
+
+    /// Starts the operator for this tenant and waits until it is ready.
+    pub fn operator(&self, args: &[&str]) -> Operator {
+        let log = self.cluster.dir().join(format!("{}.log", self.operator_namespace));
+        let ports = [free_port(), free_port()];
+        let file = File::options().create(true).append(true).open(&log).expect("a log file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vault-secrets-operator"));
+        command
+            .env_clear()
+            .env("OPERATOR_NAMESPACE", &self.operator_namespace)
+            .args(["--kubeconfig", self.kubeconfig.to_str().expect("UTF-8"), "--watch-namespaces", &self.namespace])
+            .arg(format!("--metrics-bind-address=127.0.0.1:{}", ports[0]))
+            .arg(format!("--health-probe-bind-address=127.0.0.1:{}", ports[1]))
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file);
+        self.cluster.adopt(&mut command);
+        let child = command.spawn().expect("the operator starts");
+        let mut operator = Operator { child: Some(child), metrics_port: ports[0], health_port: ports[1], log };
+        eventually("the operator is ready", || operator.ready());
+        operator
+    }
+}
+
+/// A running operator. It is killed when it is dropped.
+pub struct Operator {
+    child: Option<Child>,
+    metrics_port: u16,
+    health_port: u16,
+    log: PathBuf,
+}
+
+impl Operator {
+    /// What `/readyz` says.
+    pub fn ready(&mut self) -> Result<(), String> {
+        if let Some(child) = &mut self.child
+            && let Ok(Some(status)) = child.try_wait()
+        {
+            panic!("the operator ended with {status}: {}", self.log());
+        }
+        http_get(self.health_port, "/readyz").map(drop)
+    }
+
+    /// A metric of the operator, with its labels as the text format writes them.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let text = http_get(self.metrics_port, "/metrics").expect("metrics");
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    }
+
+    /// Process ID.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    /// All it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGTERM; waits for the end and gives how long it took. Panics unless the exit code is 0.
+    pub fn terminate(&mut self) -> Duration {
+        let mut child = self.child.take().expect("it runs");
+        let started = Instant::now();
+        let status = Command::new("kill").arg(child.id().to_string()).status().expect("kill");
+        assert!(status.success());
+        let status = child.wait().expect("it ends");
+        assert!(status.success(), "exit {status}: {}", self.log());
+        started.elapsed()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("last lines of the operator:\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
+        }
+    }
+}
+
+/// JSON merge (RFC 7386).
+fn merge(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    for (key, value) in patch {
+        match value {
+            Value::Null => {
+                target.as_object_mut().expect("an object").remove(&key);
+            }
+            value => merge(&mut target[key], value),
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+fn http_get(port: u16, path: &str) -> Result<String, String> {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").map_err(|e| e.to_string())?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).map_err(|e| e.to_string())?;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    if head.starts_with("HTTP/1.1 200") { Ok(body.to_owned()) } else { Err(text) }
+}
