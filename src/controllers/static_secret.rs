@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use super::conditions::{self};
 use super::engine::Verdict;
 use super::logins::PlannedLogin;
+use super::release::release;
 use super::{Context, Key};
 use crate::api::{SecretEngine, VaultStaticSecret};
-use crate::cluster::{EventType, SecretWriter, Workloads, remove_finalizers};
+use crate::cluster::{EventType, SecretWriter, Workloads};
 use crate::render;
 use crate::resolve::{self, Denied, ObjectRef, Plan};
 use crate::schedule::{Backoff, Class, Job, Next};
@@ -81,7 +82,7 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
         return Verdict::new(Next::WhenChanged, None, "success");
     };
     if object.metadata.deletion_timestamp.is_some() {
-        return finalize(context, &object).await;
+        return release(context, &*object, FINALIZER).await;
     }
     let mut runtime = runtime.unwrap_or_else(|| Runtime {
         fingerprint: 0,
@@ -272,17 +273,6 @@ fn denial(denied: &Denied) -> Failure {
         Denied::NotSupported(_) => "NotSupported",
     };
     Failure { reason, message: denied.to_string(), retry: Retry::WhenChanged }
-}
-
-async fn finalize(context: &Context, object: &VaultStaticSecret) -> Verdict {
-    let api = kube::Api::namespaced(context.client.clone(), object.metadata.namespace.as_deref().unwrap_or(""));
-    match remove_finalizers(&api, object, FINALIZER).await {
-        Ok(()) => Verdict::new(Next::WhenChanged, None, "success"),
-        Err(error) => {
-            tracing::warn!(object = %id_of(object), %error, "finalizer could not be removed");
-            Verdict::new(Next::At(Instant::now() + Duration::from_secs(5), Class::Retry), None, "error")
-        }
-    }
 }
 
 /// True if the destination is the version that was applied last. One that no watch covers counts as such: it is read at

@@ -10,7 +10,7 @@ use rustify::endpoint::Endpoint;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::request::{Envelope, classify};
+use super::request::{Any, Envelope, classify};
 use super::transport::{Call, ServerConfig, Transport};
 use super::{Fault, VaultError};
 
@@ -52,22 +52,6 @@ pub struct SealStatus {
     pub version: String,
 }
 
-struct ReadSealStatus;
-
-impl Endpoint for ReadSealStatus {
-    type Response = SealStatus;
-    const REQUEST_BODY_TYPE: rustify::enums::RequestType = rustify::enums::RequestType::JSON;
-    const RESPONSE_BODY_TYPE: rustify::enums::ResponseType = rustify::enums::ResponseType::JSON;
-
-    fn path(&self) -> String {
-        "sys/seal-status".into()
-    }
-
-    fn method(&self) -> rustify::enums::RequestMethod {
-        rustify::enums::RequestMethod::GET
-    }
-}
-
 impl Server {
     /// Builds the connection pool; nothing is sent.
     pub fn new(config: &ServerConfig, changed: mpsc::UnboundedSender<ServerId>) -> Result<Self, VaultError> {
@@ -97,7 +81,7 @@ impl Server {
     /// Asks for the seal status, whatever is known of the server's health, and learns from the answer.
     pub async fn probe(&self) -> Result<SealStatus, VaultError> {
         const PATH: &str = "sys/seal-status";
-        let result = match self.transport.ask(ReadSealStatus, &Call::default()).await {
+        let result = match self.transport.ask(Any::get(PATH), &Call::default()).await {
             Err(error) => Err(error),
             Ok(response) if !response.status().is_success() => Err(classify(PATH, &response)
                 .err()
