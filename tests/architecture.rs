@@ -132,6 +132,16 @@ fn libraries_are_used_where_they_belong() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// With two TLS providers in one process rustls refuses to choose, at start-up. `hack/deny.toml` says the same.
+#[test]
+fn there_is_one_tls_provider() {
+    let lock = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
+    assert!(lock.contains("name = \"aws-lc-rs\""));
+    for other in ["ring", "openssl-sys", "native-tls"] {
+        assert!(!lock.contains(&format!("name = \"{other}\"\n")), "{other} is in Cargo.lock");
+    }
+}
+
 #[test]
 fn the_reader_of_use_lines_reads() {
     let names = named("use crate::{api, vault::{Server, x}, sync};\nfn f() { crate::render::build() }");
