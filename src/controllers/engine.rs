@@ -1,6 +1,7 @@
 //! Takes what is due from the queue and runs its controller, each run in a task of its own.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -44,6 +45,7 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let tasks = TaskTracker::new();
+    context.running.store(true, Ordering::Relaxed);
     loop {
         while *leads.borrow_and_update() {
             let now = Instant::now();

@@ -94,7 +94,10 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
     });
     let verdict = run(context, job, &object, &mut runtime).await;
     let mut runtimes = context.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
-    runtimes.insert(id.clone(), runtime);
+    // The watch may have told of its deletion meanwhile; then nobody would remove this again, nor end its session.
+    if context.statics.get(id).is_some() {
+        runtimes.insert(id.clone(), runtime);
+    }
     verdict
 }
 

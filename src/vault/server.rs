@@ -105,20 +105,27 @@ impl Server {
         }
     }
 
+    /// Whether a request would be sent now; the error that shows the server to be down if not.
+    pub(super) fn admits(&self, path: &str) -> Result<(), VaultError> {
+        match &*self.lock() {
+            Health::Down { error, probe_at, .. } if Instant::now() < *probe_at => {
+                Err(VaultError { path: path.to_owned(), ..error.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Like [`Server::admits`], and takes the turn of the probe if the server is down and one is due.
     fn admit(&self, path: &str) -> Result<(), VaultError> {
-        let mut health = self.lock();
-        let Health::Down { error, probe_at, pause } = &mut *health else { return Ok(()) };
-        let now = Instant::now();
-        if now >= *probe_at {
-            // This request is the probe; the next one may go when it has had its time.
-            *probe_at = now + *pause;
-            return Ok(());
+        self.admits(path)?;
+        if let Health::Down { probe_at, pause, .. } = &mut *self.lock() {
+            *probe_at = Instant::now() + *pause;
         }
-        Err(VaultError { path: path.to_owned(), ..error.clone() })
+        Ok(())
     }
 
     fn learn(&self, error: Option<&VaultError>) {

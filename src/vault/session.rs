@@ -205,10 +205,8 @@ impl Session {
     }
 
     async fn login(self: &Arc<Self>) -> Result<Granted, SessionError> {
-        if let Some(error) = self.server.down() {
-            // No credential is asked for while it could not be used. The read path probes the server.
-            self.server.probe().await.map_err(|_| SessionError::Login(error))?;
-        }
+        // No credential is asked for while it could not be used.
+        self.server.admits("login").map_err(SessionError::Login)?;
         let login = self.source.login().await.map_err(SessionError::Credential)?;
         let path = format!("auth/{}/login", login.mount.trim_matches('/'));
         let call = Call { token: None, namespace: Some(&login.namespace), headers: &login.headers };
