@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::triggers::RECOVERY_SPREAD;
 use super::{Context, Key, Kind, static_secret, vault_auth, vault_connection};
 use crate::cluster::Leadership;
 use crate::schedule::{Class, Job, Next};
@@ -34,8 +35,6 @@ const LONGEST_RUN: Duration = Duration::from_secs(180);
 const DRAIN: Duration = Duration::from_secs(20);
 /// After a run that panicked or hung.
 const AFTER_PANIC: Duration = Duration::from_secs(60);
-/// Objects of a Vault that came back are read again within this time.
-const RECOVERY_SPREAD: Duration = Duration::from_secs(2);
 
 /// Runs until `stop`, whenever this process leads; returns when the runs under way have ended.
 pub async fn run(

@@ -8,6 +8,7 @@ use super::Context;
 use super::conditions::{self, New};
 use super::engine::Verdict;
 use super::release::release;
+use super::triggers;
 use crate::api::VaultConnection;
 use crate::cluster::{EventType, patch_status};
 use crate::resolve::{self, CaSource, ObjectRef};
@@ -106,6 +107,9 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
     }
     match up {
         true => {
+            if conditions::find(&old.conditions, "Ready").is_some_and(|c| c.status == "False") {
+                triggers::connection_works_again(context, id);
+            }
             let due = Instant::now() + horizon(PROBE_EVERY, &mut rand::rng());
             Verdict::new(Next::At(due, Class::Refresh), None, "success")
         }

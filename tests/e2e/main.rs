@@ -5,6 +5,7 @@
 //! own.
 
 mod answers;
+mod connections;
 mod destinations;
 mod expect;
 mod refused;
