@@ -4,5 +4,11 @@
 //! has the rights that the chart gives it and no others. Tests that stop or seal something start an environment of their
 //! own.
 
+mod api;
+mod costs;
+mod counting;
+mod crashes;
+mod restarts;
 mod support;
 mod sync;
+mod targets;
