@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{self, ErrorKind, KnownKey, Lease, Scope, WatchHealth};
+use crate::cluster::{self, ErrorKind, KnownKey, Lease, RequestLimit, Scope, WatchHealth};
 use crate::controllers::{self, Context, Parts};
 use crate::settings::Settings;
 use crate::telemetry::{self, Endpoints, Metrics};
@@ -35,7 +35,8 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 
     let namespace = settings.operator_namespace.clone();
     let host = settings.pod.name.clone().unwrap_or_else(hostname);
-    let client = cluster::connect(settings.kube.kubeconfig.as_deref()).await?;
+    let limit = RequestLimit { qps: settings.kube.qps, burst: settings.kube.burst };
+    let client = cluster::connect(settings.kube.kubeconfig.as_deref(), limit).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, "starting");
 
     let (leads, leadership) = watch::channel(!settings.leader_elect);

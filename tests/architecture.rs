@@ -16,10 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cluster", &["api", "render", "resolve"]),
     ("telemetry", &["cluster", "settings", "version"]),
     ("sync", &["api", "cluster", "render", "resolve"]),
-    (
-        "controllers",
-        &["api", "cluster", "render", "resolve", "schedule", "settings", "sync", "telemetry", "vault"],
-    ),
+    ("controllers", &["api", "cluster", "render", "resolve", "schedule", "settings", "sync", "telemetry", "vault"]),
     ("operator", &["cluster", "controllers", "render", "settings", "telemetry"]),
 ];
 
@@ -133,6 +130,25 @@ fn libraries_are_used_where_they_belong() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// With two TLS providers in one process rustls refuses to choose, at start-up. `hack/deny.toml` says the same.
+#[test]
+fn there_is_one_tls_provider() {
+    let tree = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--edges=normal", "--prefix=none", "--format={p}"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let crates: BTreeSet<String> = String::from_utf8(tree.stdout)
+        .unwrap()
+        .lines()
+        .filter_map(|l| l.split(' ').next().map(str::to_owned))
+        .collect();
+    assert!(crates.contains("aws-lc-rs"), "{}", String::from_utf8_lossy(&tree.stderr));
+    for other in ["ring", "openssl-sys", "native-tls"] {
+        assert!(!crates.contains(other), "{other} is linked");
+    }
 }
 
 #[test]

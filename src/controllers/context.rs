@@ -1,6 +1,7 @@
 //! What every controller works with.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,8 @@ pub struct Context {
     pub(super) reads: ReadTable,
     pub(super) queue: Mutex<Queue<Key>>,
     pub(super) wake: Notify,
+    /// Set when all objects are listed; before that every one of them is due anyway.
+    pub(super) running: AtomicBool,
     pub(super) runtimes: Mutex<HashMap<ObjectRef, Runtime>>,
     pub(super) servers: Servers,
 }
@@ -80,6 +83,7 @@ impl Context {
             secrets: Arc::default(),
             reads: ReadTable::default(),
             wake: Notify::new(),
+            running: AtomicBool::new(false),
             runtimes: Mutex::default(),
             servers: Servers::new(server_changed),
         };

@@ -11,9 +11,10 @@ use serde_json::json;
 use super::conditions;
 use super::engine::Verdict;
 use super::logins::PlannedLogin;
+use super::release::release;
 use super::{Context, Key};
 use crate::api::{SecretEngine, VaultStaticSecret};
-use crate::cluster::{EventType, SecretWriter, Workloads, remove_finalizers};
+use crate::cluster::{EventType, SecretWriter, Workloads};
 use crate::render;
 use crate::resolve::{self, Denied, ObjectRef, Plan};
 use crate::schedule::{Backoff, Class, Job, Next};
@@ -39,6 +40,15 @@ pub struct Runtime {
     session: Option<Arc<Session>>,
     read: Option<(Read, Arc<SharedRead>)>,
     applied: Option<Applied>,
+    owed: Option<Owed>,
+}
+
+/// Restarts that could not be done, and when they are tried again. The path is read on its own schedule meanwhile.
+struct Owed {
+    mac: String,
+    generation: i64,
+    errors: Vec<String>,
+    again: Instant,
 }
 
 /// A run that did not get through.
@@ -77,6 +87,8 @@ struct Success {
 struct Restarts {
     errors: Vec<String>,
     restarted: usize,
+    /// When to try again, if an earlier run has settled that.
+    again: Option<Instant>,
 }
 
 /// One run.
@@ -87,7 +99,7 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
         return Verdict::new(Next::WhenChanged, None, "success");
     };
     if object.metadata.deletion_timestamp.is_some() {
-        return finalize(context, &object).await;
+        return release(context, &*object, FINALIZER).await;
     }
     let mut runtime = runtime.unwrap_or_else(|| Runtime {
         fingerprint: 0,
@@ -96,10 +108,14 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
         session: None,
         read: None,
         applied: None,
+        owed: None,
     });
     let verdict = run(context, job, &object, &mut runtime).await;
     let mut runtimes = context.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
-    runtimes.insert(id.clone(), runtime);
+    // One that was deleted meanwhile leaves nothing behind. Looked up under the lock that its deletion takes too.
+    if context.statics.get(id).is_some() {
+        runtimes.insert(id.clone(), runtime);
+    }
     verdict
 }
 
@@ -108,6 +124,8 @@ async fn run(context: &Context, job: &Job<Key>, object: &VaultStaticSecret, runt
         Ok(plan) => plan,
         Err(denied) => {
             runtime.fingerprint = 0;
+            // The login is given up: it was made for a plan that does not hold any more.
+            (runtime.session, runtime.read) = (None, None);
             let failure = denial(&denied);
             return report::fail(context, object, runtime, None, failure).await;
         }
@@ -145,8 +163,8 @@ async fn attempt(
     runtime: &mut Runtime,
 ) -> Result<Success, Failure> {
     let spec = &object.spec;
-    let (envelope, token) = read(context, job, plan, runtime).await?;
-    let version = (spec.kind == SecretEngine::KvV2).then(|| spec.version.unwrap_or(0));
+    let version = (spec.kind == SecretEngine::KvV2).then_some(plan.version);
+    let (envelope, token) = read(context, job, plan, version, runtime).await?;
     let source = vault::kv_data(&envelope, &plan.path, version).map_err(read_failure)?;
 
     let exclude_raw = spec.destination.transformation.exclude_raw || context.settings.global.exclude_raw;
@@ -189,7 +207,13 @@ async fn attempt(
     }
 
     let owed = restarts && sync::restart_owed(recorded, &synced.before, &mac, context.mac_key.made);
-    let restarts = if owed { Some(restart_all(context, object, &writer, &mac).await) } else { None };
+    let restarts = match runtime.owed.take() {
+        _ if !owed => None,
+        Some(known) if known.mac == mac && known.generation == generation && Instant::now() < known.again => {
+            Some(Restarts { errors: known.errors, restarted: 0, again: Some(known.again) })
+        }
+        _ => Some(restart_all(context, object, &writer, &mac).await),
+    };
     Ok(Success { synced, mac, restarts, token })
 }
 
@@ -197,6 +221,7 @@ async fn read(
     context: &Context,
     job: &Job<Key>,
     plan: &Plan,
+    version: Option<i64>,
     runtime: &mut Runtime,
 ) -> Result<(Arc<Envelope>, TokenInfo), Failure> {
     let config_error =
@@ -238,7 +263,7 @@ async fn read(
     );
     answer.map_err(|error| match error {
         SessionError::Credential(_) | SessionError::Login(_) => config_error(error.to_string()),
-        SessionError::Request(error) => read_failure(error),
+        SessionError::Request(error) => read_failure(vault::kv_hint(error, version)),
     })
 }
 
@@ -259,7 +284,7 @@ async fn restart_all(context: &Context, object: &VaultStaticSecret, writer: &Sec
     };
     // With the UID: an object that is deleted and made again knows nothing of what was restarted before.
     let digest = format!("{mac} {}", meta.uid.as_deref().unwrap_or(""));
-    let mut restarts = Restarts { errors: vec![], restarted: 0 };
+    let mut restarts = Restarts { errors: vec![], restarted: 0, again: None };
     for target in &object.spec.rollout_restart_targets {
         let (kind, name) = (&target.kind, &target.name);
         match sync::restart(&workloads, target, meta.name.as_deref().unwrap_or(""), &digest, content_since).await {
@@ -288,17 +313,6 @@ fn denial(denied: &Denied) -> Failure {
         Denied::NotSupported(_) => "NotSupported",
     };
     Failure { reason, message: denied.to_string(), retry: Retry::WhenChanged }
-}
-
-async fn finalize(context: &Context, object: &VaultStaticSecret) -> Verdict {
-    let api = kube::Api::namespaced(context.client.clone(), object.metadata.namespace.as_deref().unwrap_or(""));
-    match remove_finalizers(&api, object, FINALIZER).await {
-        Ok(()) => Verdict::new(Next::WhenChanged, None, "success"),
-        Err(error) => {
-            tracing::warn!(object = %id_of(object), %error, "finalizer could not be removed");
-            Verdict::new(Next::At(Instant::now() + Duration::from_secs(5), Class::Retry), None, "error")
-        }
-    }
 }
 
 /// True if the destination is the version that was applied last. One that no watch covers counts as such: it is read at

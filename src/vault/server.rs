@@ -10,7 +10,7 @@ use rustify::endpoint::Endpoint;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::request::{Envelope, classify};
+use super::request::{Any, Envelope, classify};
 use super::transport::{Call, ServerConfig, Transport};
 use super::{Fault, VaultError};
 
@@ -52,22 +52,6 @@ pub struct SealStatus {
     pub version: String,
 }
 
-struct ReadSealStatus;
-
-impl Endpoint for ReadSealStatus {
-    type Response = SealStatus;
-    const REQUEST_BODY_TYPE: rustify::enums::RequestType = rustify::enums::RequestType::JSON;
-    const RESPONSE_BODY_TYPE: rustify::enums::ResponseType = rustify::enums::ResponseType::JSON;
-
-    fn path(&self) -> String {
-        "sys/seal-status".into()
-    }
-
-    fn method(&self) -> rustify::enums::RequestMethod {
-        rustify::enums::RequestMethod::GET
-    }
-}
-
 impl Server {
     /// Builds the connection pool; nothing is sent.
     pub fn new(config: &ServerConfig, changed: mpsc::UnboundedSender<ServerId>) -> Result<Self, VaultError> {
@@ -97,7 +81,7 @@ impl Server {
     /// Asks for the seal status, whatever is known of the server's health, and learns from the answer.
     pub async fn probe(&self) -> Result<SealStatus, VaultError> {
         const PATH: &str = "sys/seal-status";
-        let result = match self.transport.ask(ReadSealStatus, &Call::default()).await {
+        let result = match self.transport.ask(Any::get(PATH), &Call::default()).await {
             Err(error) => Err(error),
             Ok(response) if !response.status().is_success() => Err(classify(PATH, &response)
                 .err()
@@ -121,20 +105,27 @@ impl Server {
         }
     }
 
+    /// Whether a request would be sent now; the error that shows the server to be down if not.
+    pub(super) fn admits(&self, path: &str) -> Result<(), VaultError> {
+        match &*self.lock() {
+            Health::Down { error, probe_at, .. } if Instant::now() < *probe_at => {
+                Err(VaultError { path: path.to_owned(), ..error.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Like [`Server::admits`], and takes the turn of the probe if the server is down and one is due.
     fn admit(&self, path: &str) -> Result<(), VaultError> {
-        let mut health = self.lock();
-        let Health::Down { error, probe_at, pause } = &mut *health else { return Ok(()) };
-        let now = Instant::now();
-        if now >= *probe_at {
-            // This request is the probe; the next one may go when it has had its time.
-            *probe_at = now + *pause;
-            return Ok(());
+        self.admits(path)?;
+        if let Health::Down { probe_at, pause, .. } = &mut *self.lock() {
+            *probe_at = Instant::now() + *pause;
         }
-        Err(VaultError { path: path.to_owned(), ..error.clone() })
+        Ok(())
     }
 
     fn learn(&self, error: Option<&VaultError>) {

@@ -3,6 +3,7 @@
 //! `vaultrs` brings typed requests; they travel through this transport by way of `rustify`'s public [`Client`] trait,
 //! because the stock client can neither take a CA from memory, nor set a server name, headers or a path prefix.
 
+use std::error::Error;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -297,23 +298,20 @@ impl Resolve for FixedHost {
 
 /// Tells a failed handshake from a server that does not answer.
 fn network_error(path: &str, error: &ClientError) -> VaultError {
-    let mut source: Option<&dyn std::error::Error> = Some(error);
-    let mut fault = Fault::Unreachable;
-    while let Some(cause) = source {
-        if cause.downcast_ref::<rustls::Error>().is_some() {
-            fault = Fault::Tls;
-        } else if let Some(io) = cause.downcast_ref::<std::io::Error>()
-            && io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
-        {
-            fault = Fault::Tls;
-        }
-        source = cause.source();
-    }
+    let outermost: &(dyn Error + 'static) = error;
+    let mut causes = std::iter::successors(Some(outermost), |cause| (*cause).source());
+    let fault = if causes.any(is_tls) { Fault::Tls } else { Fault::Unreachable };
     VaultError::new(fault, path, deepest(error))
 }
 
+/// `std::io::Error` hides what it wraps from `source`, and the HTTP stack wraps it more than once.
+fn is_tls(cause: &(dyn Error + 'static)) -> bool {
+    let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    cause.is::<rustls::Error>() || wrapped.is_some_and(|inner| is_tls(inner))
+}
+
 /// The innermost cause of an error: the outer ones of the HTTP stack only say that sending failed.
-fn deepest(error: &dyn std::error::Error) -> String {
+fn deepest(error: &dyn Error) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
         deepest = source;

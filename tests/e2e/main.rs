@@ -4,11 +4,17 @@
 //! has the rights that the chart gives it and no others. Tests that stop or seal something start an environment of their
 //! own.
 
+mod answers;
 mod api;
 mod costs;
 mod counting;
 mod crashes;
+mod destinations;
+mod expect;
+mod refused;
 mod restarts;
 mod support;
 mod sync;
 mod targets;
+mod tls;
+mod tools;
