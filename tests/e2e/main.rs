@@ -5,11 +5,17 @@
 //! own.
 
 mod answers;
+mod api;
 mod connections;
+mod costs;
+mod counting;
+mod crashes;
 mod destinations;
 mod expect;
 mod refused;
+mod restarts;
 mod support;
 mod sync;
+mod targets;
 mod tls;
 mod tools;
