@@ -31,8 +31,9 @@ impl Verdict {
 
 /// No run takes longer: each of its requests has a limit of its own, this one is for what nobody thought of.
 const LONGEST_RUN: Duration = Duration::from_secs(180);
-/// Runs under way at the end get this long to finish.
-const DRAIN: Duration = Duration::from_secs(20);
+/// Runs under way at the end get this long to finish. One that is cut off loses nothing, and another replica waits for the
+/// Lease meanwhile.
+const DRAIN: Duration = Duration::from_secs(5);
 /// After a run that panicked or hung.
 const AFTER_PANIC: Duration = Duration::from_secs(60);
 

@@ -27,6 +27,8 @@ enum Found {
     Up,
     /// The connection is right, but this Vault serves nothing now.
     Sealed(String),
+    /// Unsealed, but requests are not served.
+    Unavailable(String),
     /// The client cannot be built from the object.
     NoClient(String),
     /// It does not answer as a Vault does.
@@ -55,6 +57,10 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
         Found::Sealed(e) => {
             ((false, "VaultSealed", format!("Vault answers but serves nothing, address={address}, errs={e}")), true)
         }
+        Found::Unavailable(e) => (
+            (false, "VaultUnavailable", format!("Vault answers but serves nothing, address={address}, errs={e}")),
+            true,
+        ),
         Found::NoClient(e) => (
             (false, "VaultClientConfigError", format!("Failed to setup Vault client, address={address}, err={e}")),
             false,
@@ -102,7 +108,9 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
             Found::NoClient(_) | Found::NoAnswer(_) => {
                 context.event(&*object, EventType::Warning, "VaultClientError", text).await
             }
-            Found::Sealed(_) => context.event(&*object, EventType::Warning, "VaultSealed", text).await,
+            Found::Sealed(_) | Found::Unavailable(_) => {
+                context.event(&*object, EventType::Warning, reason, text).await;
+            }
         }
     }
     match up {
@@ -130,7 +138,7 @@ async fn probe(context: &Context, id: &ObjectRef, object: &VaultConnection) -> F
         Ok(status) if status.sealed || !status.initialized => {
             Found::Sealed(if status.initialized { "Vault is sealed" } else { "Vault is not initialized" }.into())
         }
-        Ok(_) => Found::Up,
+        Ok(_) => server.down().map_or(Found::Up, |error| Found::Unavailable(error.message)),
         Err(error) => {
             // The authority that signed the server's certificate may have been rotated: read it again next time.
             if error.fault == Fault::Tls && matches!(plan.ca, CaSource::Secret(_) | CaSource::File(_)) {

@@ -12,6 +12,8 @@ mod counting;
 mod crashes;
 mod destinations;
 mod expect;
+mod faults;
+mod isolation;
 mod refused;
 mod restarts;
 mod support;
