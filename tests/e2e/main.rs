@@ -13,6 +13,7 @@ mod destinations;
 mod expect;
 mod refused;
 mod restarts;
+mod scale;
 mod support;
 mod sync;
 mod targets;
