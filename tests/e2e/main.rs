@@ -16,6 +16,7 @@ mod faults;
 mod isolation;
 mod refused;
 mod restarts;
+mod scale;
 mod support;
 mod sync;
 mod targets;
