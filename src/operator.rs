@@ -7,9 +7,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{self, ErrorKind, Lease, Scope, WatchHealth};
+use crate::cluster::{self, ErrorKind, KnownKey, Lease, RequestLimit, Scope, WatchHealth};
 use crate::controllers::{self, Context, Parts};
-use crate::render::MacKey;
 use crate::settings::Settings;
 use crate::telemetry::{self, Endpoints, Metrics};
 
@@ -36,7 +35,8 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 
     let namespace = settings.operator_namespace.clone();
     let host = settings.pod.name.clone().unwrap_or_else(hostname);
-    let client = cluster::connect(settings.kube.kubeconfig.as_deref()).await?;
+    let limit = RequestLimit { qps: settings.kube.qps, burst: settings.kube.burst };
+    let client = cluster::connect(settings.kube.kubeconfig.as_deref(), limit).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, "starting");
 
     let (leads, leadership) = watch::channel(!settings.leader_elect);
@@ -79,7 +79,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 
 /// The key of the MACs. An API server that does not answer is waited for; a key that is damaged ends the start, since to
 /// go on with another would rewrite every Secret.
-async fn mac_key(client: &kube::Client, namespace: &str, stop: &CancellationToken) -> Result<Option<MacKey>, Error> {
+async fn mac_key(client: &kube::Client, namespace: &str, stop: &CancellationToken) -> Result<Option<KnownKey>, Error> {
     loop {
         match cluster::ensure_mac_key(client, namespace).await {
             Ok(key) => return Ok(Some(key)),

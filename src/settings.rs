@@ -23,7 +23,7 @@ pub struct Settings {
     pub watch_namespaces: BTreeSet<String>,
     /// How many objects are worked on at the same time.
     pub max_concurrent_reconciles: usize,
-    /// How many Vault sessions are kept at most.
+    /// How many Vault sessions upstream would keep. Without effect: a session is kept as long as an object uses it.
     pub session_limit: usize,
     /// What holds for all objects that do not say otherwise.
     pub global: GlobalOptions,
@@ -58,9 +58,9 @@ pub struct GlobalOptions {
 pub struct KubeSettings {
     /// A kubeconfig to use instead of what the environment offers.
     pub kubeconfig: Option<PathBuf>,
-    /// Requests per second in the long run. Zero: the client's own default; negative: no limit.
+    /// Requests per second in the long run; zero and less: no limit.
     pub qps: f32,
-    /// Requests at once. Zero: the client's own default.
+    /// Requests at once; zero: as many as in a second.
     pub burst: u32,
 }
 

@@ -1,4 +1,5 @@
 //! Generated files in the repository are what the generators make today.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -95,7 +95,7 @@ pub(super) const FLAGS: &[Flag] = &[
         value: "N",
         default: "10000",
         variable: Wins("VSO_CLIENT_CACHE_SIZE"),
-        help: "How many Vault sessions are kept at most",
+        help: "Accepted, without effect: a Vault session is kept as long as an object uses it, and no longer",
         apply: |s, v| ranged(v, |n| *n > 0, "a whole number above 0").map(|n| s.session_limit = n),
     },
     Flag {
@@ -186,7 +186,7 @@ pub(super) const FLAGS: &[Flag] = &[
         value: "N",
         default: "0",
         variable: Wins("VSO_KUBE_CLIENT_QPS"),
-        help: "Requests to the API server per second; 0: the client's default, negative: no limit",
+        help: "Requests to the API server per second; 0 or less: no limit",
         apply: |s, v| ranged(v, |n: &f32| n.is_finite(), "a number").map(|n| s.kube.qps = n),
     },
     Flag {
@@ -194,7 +194,7 @@ pub(super) const FLAGS: &[Flag] = &[
         value: "N",
         default: "0",
         variable: Wins("VSO_KUBE_CLIENT_BURST"),
-        help: "Requests to the API server at once; 0: the client's default",
+        help: "Requests to the API server at once, where --kube-client-qps limits them; 0: as many as in a second",
         apply: |s, v| number(v, COUNT).map(|n| s.kube.burst = n),
     },
     Flag {

@@ -3,10 +3,24 @@
 use std::path::Path;
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use tower::limit::RateLimitLayer;
+
+/// How hard the API server may be pressed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestLimit {
+    /// Requests per second in the long run; 0 and less: no limit.
+    pub qps: f32,
+    /// Requests at once; 0: as many as a second may have.
+    pub burst: u32,
+}
 
 /// Connects with a kubeconfig if one is named, else with the service account of the pod, else as `kubectl` would.
-pub async fn connect(kubeconfig: Option<&Path>) -> Result<kube::Client, Box<dyn std::error::Error + Send + Sync>> {
+pub async fn connect(
+    kubeconfig: Option<&Path>,
+    limit: RequestLimit,
+) -> Result<kube::Client, Box<dyn std::error::Error + Send + Sync>> {
     let mut config = match kubeconfig {
         Some(path) => {
             let file = Kubeconfig::read_from(path)?;
@@ -21,11 +35,12 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<kube::Client, Box<dyn 
     // hold them until the kernel gives up. Longer than a watch lives, so that none is cut for being quiet.
     config.read_timeout = Some(Duration::from_secs(300));
     config.reset_reader_on_write = true;
-    Ok(kube::Client::try_from(config)?)
-}
-
-/// The namespace of the pod this runs in, if it runs in one.
-pub fn in_cluster_namespace() -> Option<String> {
-    let text = std::fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/namespace").ok()?;
-    Some(text.trim().to_owned()).filter(|t| !t.is_empty())
+    let builder = ClientBuilder::try_from(config)?;
+    if limit.qps <= 0.0 {
+        return Ok(builder.build());
+    }
+    // As many requests as `burst` in the time in which `qps` allows for them.
+    let burst = if limit.burst == 0 { limit.qps.ceil() } else { limit.burst as f32 };
+    let window = Duration::try_from_secs_f32(burst / limit.qps)?;
+    Ok(builder.with_layer(&RateLimitLayer::new(burst as u64, window)).build())
 }

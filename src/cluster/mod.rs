@@ -12,13 +12,13 @@ mod tokens;
 mod watch;
 mod workloads;
 
-pub use client::{connect, in_cluster_namespace};
+pub use client::{RequestLimit, connect};
 pub use error::{ClusterError, ErrorKind};
 pub use events::{EventType, Events};
 pub use lease::{LEASE_NAME, Leadership, Lease};
-pub use mac_key::ensure_mac_key;
-pub use secrets::{Dress, OWNED_SELECTOR, SecretIndex, SecretSink, SecretWriter, Seen};
-pub use status::{patch_status, remove_finalizers};
+pub use mac_key::{KnownKey, ensure_mac_key};
+pub use secrets::{Dress, OWNED_SELECTOR, SecretIndex, SecretSink, SecretWriter, Seen, changed_at};
+pub use status::{patch_status, remove_finalizer};
 pub use store::{Change, Sink, Store, StoreSink};
 pub use tokens::{ServiceAccountToken, service_account_token};
 pub use watch::{Scope, WatchHealth, spawn_watch};

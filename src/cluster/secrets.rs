@@ -123,6 +123,13 @@ fn version(seen: &Seen) -> Option<u64> {
     seen.resource_version.parse().ok()
 }
 
+/// When an object was last changed by anybody, in seconds since the epoch, by the clock of the API server: the same that
+/// tells when others were made.
+pub fn changed_at(meta: &ObjectMeta) -> Option<i64> {
+    let times = meta.managed_fields.iter().flatten().filter_map(|entry| entry.time.as_ref());
+    times.map(|time| time.0.as_second()).max()
+}
+
 /// What a created Secret carries beside its data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dress {
@@ -149,6 +156,12 @@ impl SecretWriter {
     /// The Secret with its data.
     pub async fn get(&self, name: &str) -> Result<Option<Secret>, ClusterError> {
         bounded(&self.what("get", name), self.api.get_opt(name)).await
+    }
+
+    /// When a Secret was last changed; see [`changed_at`]. `None` if there is none.
+    pub async fn changed_at(&self, name: &str) -> Result<Option<i64>, ClusterError> {
+        let meta = bounded(&self.what("get", name), self.api.get_metadata_opt(name)).await?;
+        Ok(meta.and_then(|secret| changed_at(&secret.metadata)))
     }
 
     /// Creates a Secret; a [`ErrorKind::Conflict`] if there is one.

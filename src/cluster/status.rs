@@ -26,18 +26,17 @@ where
     Ok(patched)
 }
 
-/// Removes the finalizers that upstream puts on its objects. This operator needs none, since nothing outside of
-/// Kubernetes has to be cleaned up, but an object that came from upstream could never be deleted with it.
-pub async fn remove_finalizers<K>(api: &Api<K>, object: &K, ours: &str) -> Result<(), ClusterError>
+/// Removes one finalizer, if the object has it.
+pub async fn remove_finalizer<K>(api: &Api<K>, object: &K, finalizer: &str) -> Result<(), ClusterError>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
     let meta = object.meta();
-    let Some(index) = meta.finalizers.iter().flatten().position(|f| f == ours) else { return Ok(()) };
+    let Some(index) = meta.finalizers.iter().flatten().position(|f| f == finalizer) else { return Ok(()) };
     let name = meta.name.as_deref().unwrap_or("");
     let path = format!("/metadata/finalizers/{index}");
     let patch: json_patch::Patch = serde_json::from_value(json!([
-        { "op": "test", "path": path, "value": ours },
+        { "op": "test", "path": path, "value": finalizer },
         { "op": "remove", "path": path },
     ]))
     .map_err(|e| ClusterError::new(ErrorKind::Invalid, e.to_string()))?;

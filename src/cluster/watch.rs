@@ -100,7 +100,11 @@ where
                     failing = true;
                     continue;
                 }
-                Some(Ok(Event::Init)) => listed.clear(),
+                Some(Ok(Event::Init)) => {
+                    // A list begins; whether it works is not known before its first page.
+                    listed.clear();
+                    continue;
+                }
                 Some(Ok(Event::InitApply(mut object))) => {
                     prune(&mut object);
                     listed.insert(object_ref(object.meta()));

@@ -1,6 +1,7 @@
 //! What every controller works with.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,7 @@ use super::servers::Servers;
 use super::static_secret::Runtime;
 use super::{Key, Kind};
 use crate::api::{GROUP, VERSION, VaultAuth, VaultConnection, VaultStaticSecret};
-use crate::cluster::{EventType, Events, Scope, SecretIndex, Store};
-use crate::render::MacKey;
+use crate::cluster::{EventType, Events, KnownKey, Scope, SecretIndex, Store};
 use crate::resolve::{Lookup, ObjectRef};
 use crate::schedule::{Class, Limits, Queue};
 use crate::settings::Settings;
@@ -27,7 +27,7 @@ pub struct Parts {
     /// Connection to the API server.
     pub client: kube::Client,
     /// Key of the MACs in status.
-    pub mac_key: MacKey,
+    pub mac_key: KnownKey,
     /// Where counts go.
     pub metrics: Arc<Metrics>,
     /// Name of the pod or machine, for events.
@@ -40,7 +40,7 @@ pub struct Parts {
 pub struct Context {
     pub(super) settings: Settings,
     pub(super) client: kube::Client,
-    pub(super) mac_key: MacKey,
+    pub(super) mac_key: KnownKey,
     pub(super) metrics: Arc<Metrics>,
     pub(super) scopes: Vec<Scope>,
     pub(super) events: Events,
@@ -52,6 +52,8 @@ pub struct Context {
     pub(super) reads: ReadTable,
     pub(super) queue: Mutex<Queue<Key>>,
     pub(super) wake: Notify,
+    /// Set when all objects are listed; before that every one of them is due anyway.
+    pub(super) running: AtomicBool,
     pub(super) runtimes: Mutex<HashMap<ObjectRef, Runtime>>,
     pub(super) servers: Servers,
 }
@@ -81,6 +83,7 @@ impl Context {
             secrets: Arc::default(),
             reads: ReadTable::default(),
             wake: Notify::new(),
+            running: AtomicBool::new(false),
             runtimes: Mutex::default(),
             servers: Servers::new(server_changed),
         };

@@ -1,6 +1,7 @@
 //! Takes what is due from the queue and runs its controller, each run in a task of its own.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -44,12 +45,12 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let tasks = TaskTracker::new();
+    context.running.store(true, Ordering::Relaxed);
     loop {
         while *leads.borrow_and_update() {
             let now = Instant::now();
             let Some(job) = context.lock_queue().pop(now) else { break };
-            let context = context.clone();
-            tasks.spawn(async move { run_one(context, job).await });
+            tasks.spawn(run_one(context.clone(), job, leads.clone()));
         }
         let wake_at = context.lock_queue().next_wake(Instant::now());
         let leading = *leads.borrow();
@@ -73,12 +74,12 @@ pub async fn run(
     }
 }
 
-async fn run_one(context: Arc<Context>, job: Job<Key>) {
-    let key = job.key.clone();
+async fn run_one(context: Arc<Context>, job: Job<Key>, mut leads: Leadership) {
+    let (key, due, class) = (job.key.clone(), job.due, job.class);
     let started = Instant::now();
     let inner = context.clone();
     // A task of its own: a panic in one object is that object's failure and nobody else's.
-    let run = tokio::spawn(async move {
+    let mut run = tokio::spawn(async move {
         let reconcile = async {
             match job.key.kind {
                 Kind::StaticSecret => static_secret::reconcile(&inner, &job).await,
@@ -88,11 +89,18 @@ async fn run_one(context: Arc<Context>, job: Job<Key>) {
         };
         tokio::time::timeout(LONGEST_RUN, reconcile).await
     });
-    let verdict = match run.await {
-        Ok(Ok(verdict)) => verdict,
-        Ok(Err(_)) | Err(_) => {
-            tracing::error!(object = %key, "the run panicked or hung; trying again in a minute");
-            Verdict::new(Next::At(Instant::now() + AFTER_PANIC, Class::Retry), None, "panic")
+    let verdict = tokio::select! {
+        ended = &mut run => match ended {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(_)) | Err(_) => {
+                tracing::error!(object = %key, "the run panicked or hung; trying again in a minute");
+                Verdict::new(Next::At(Instant::now() + AFTER_PANIC, Class::Retry), None, "panic")
+            }
+        },
+        // Another process may lead from now on. A run can be cut short anywhere: what it did not do, the next one finds.
+        _ = leads.wait_for(|leads| !leads) => {
+            run.abort();
+            Verdict::new(Next::At(due, class), None, "requeue")
         }
     };
     context.metrics.reconciled(key.kind.as_str(), verdict.result, started.elapsed());

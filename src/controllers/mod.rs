@@ -4,6 +4,7 @@ mod conditions;
 mod context;
 mod engine;
 mod logins;
+mod release;
 mod servers;
 mod static_secret;
 mod triggers;

@@ -6,12 +6,15 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::conditions::{self};
+use serde_json::json;
+
+use super::conditions;
 use super::engine::Verdict;
 use super::logins::PlannedLogin;
+use super::release::release;
 use super::{Context, Key};
 use crate::api::{SecretEngine, VaultStaticSecret};
-use crate::cluster::{EventType, SecretWriter, Workloads, remove_finalizers};
+use crate::cluster::{EventType, SecretWriter, Workloads};
 use crate::render;
 use crate::resolve::{self, Denied, ObjectRef, Plan};
 use crate::schedule::{Backoff, Class, Job, Next};
@@ -58,14 +61,18 @@ struct Failure {
 
 enum Retry {
     Backoff,
-    /// Its Vault has enough of the workers for now; this run keeps its turn.
-    LaneIsFull(ServerId),
+    /// This run keeps its turn: its Vault has enough of the workers for now, or something had to be recorded first.
+    Again(Option<ServerId>),
     WhenChanged,
 }
 
 impl Failure {
     fn new(reason: &'static str, message: String) -> Self {
         Self { reason, message, retry: Retry::Backoff }
+    }
+
+    fn again(lane: Option<ServerId>) -> Self {
+        Self { reason: "", message: String::new(), retry: Retry::Again(lane) }
     }
 }
 
@@ -92,7 +99,7 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
         return Verdict::new(Next::WhenChanged, None, "success");
     };
     if object.metadata.deletion_timestamp.is_some() {
-        return finalize(context, &object).await;
+        return release(context, &*object, FINALIZER).await;
     }
     let mut runtime = runtime.unwrap_or_else(|| Runtime {
         fingerprint: 0,
@@ -117,6 +124,8 @@ async fn run(context: &Context, job: &Job<Key>, object: &VaultStaticSecret, runt
         Ok(plan) => plan,
         Err(denied) => {
             runtime.fingerprint = 0;
+            // The login is given up: it was made for a plan that does not hold any more.
+            (runtime.session, runtime.read) = (None, None);
             let failure = denial(&denied);
             return report::fail(context, object, runtime, None, failure).await;
         }
@@ -136,9 +145,7 @@ async fn run(context: &Context, job: &Job<Key>, object: &VaultStaticSecret, runt
             runtime.fingerprint = fingerprint;
             report::succeed(context, object, &plan, runtime, success).await
         }
-        Err(Failure { retry: Retry::LaneIsFull(lane), .. }) => {
-            Verdict::new(Next::At(job.due, job.class), Some(lane), "requeue")
-        }
+        Err(Failure { retry: Retry::Again(lane), .. }) => Verdict::new(Next::At(job.due, job.class), lane, "requeue"),
         Err(failure) => {
             runtime.fingerprint = 0;
             let lane = lane(runtime);
@@ -164,21 +171,32 @@ async fn attempt(
     let data = render::build(&spec.kind, source, exclude_raw)
         .map_err(|e| Failure::new("SecretDataBuilderError", format!("Failed to build K8s secret data: {e}")))?;
     drop(envelope);
-    let mac = context.mac_key.mac(&data);
+    let mac = context.mac_key.key.mac(&data);
 
     let namespace = object.metadata.namespace.as_deref().unwrap_or("");
     let writer = SecretWriter::new(&context.client, namespace);
     let status = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation.unwrap_or(0);
     let respecified = status.last_generation != generation;
-    let wanted = Wanted { object, data: &data, mac: &mac, respecified };
-    let synced = sync::sync(&writer, &context.secrets, &wanted, runtime.applied.as_ref()).await.map_err(|error| {
-        runtime.applied = None;
-        match error {
-            DestinationError::Missing(text) => Failure::new("InexistentDestination", text),
-            other => Failure::new("SecretSyncError", format!("Failed to update k8s secret: {other}")),
+    let recorded = status.secret_mac.as_deref();
+    let restarts = spec.hmac_secret_data.unwrap_or(true) && !spec.rollout_restart_targets.is_empty();
+    let key = &context.mac_key.key;
+    let wanted = Wanted { object, data: &data, mac: &mac, key, restarts, recorded, respecified };
+    let synced = match sync::sync(&writer, &context.secrets, &wanted, runtime.applied.as_ref()).await {
+        Ok(synced) => synced,
+        Err(DestinationError::Unsettled(held)) => {
+            let recorded = report::write_status(context, object, json!({ "secretMAC": held })).await;
+            recorded.map_err(|e| Failure::new("SecretSyncError", format!("Failed to update the status: {e}")))?;
+            return Err(Failure::again(lane(runtime)));
         }
-    })?;
+        Err(error) => {
+            runtime.applied = None;
+            return Err(match error {
+                DestinationError::Missing(text) => Failure::new("InexistentDestination", text),
+                other => Failure::new("SecretSyncError", format!("Failed to update k8s secret: {other}")),
+            });
+        }
+    };
     runtime.applied = Some(synced.applied.clone());
     if respecified && status.last_generation != 0 && spec.destination.create {
         match sync::delete_orphans(&writer, object).await {
@@ -188,16 +206,13 @@ async fn attempt(
         }
     }
 
-    let hmac = spec.hmac_secret_data.unwrap_or(true);
-    let owed = hmac
-        && !spec.rollout_restart_targets.is_empty()
-        && sync::restart_owed(status.secret_mac.as_deref(), &synced, &mac);
+    let owed = restarts && sync::restart_owed(recorded, &synced.before, &mac, context.mac_key.made);
     let restarts = match runtime.owed.take() {
         _ if !owed => None,
         Some(known) if known.mac == mac && known.generation == generation && Instant::now() < known.again => {
             Some(Restarts { errors: known.errors, restarted: 0, again: Some(known.again) })
         }
-        _ => Some(restart_all(context, object, &mac).await),
+        _ => Some(restart_all(context, object, &writer, &mac).await),
     };
     Ok(Success { synced, mac, restarts, token })
 }
@@ -213,7 +228,7 @@ async fn read(
         |e: String| Failure::new("VaultClientConfigError", format!("Failed to get Vault auth login: {e}"));
     let server = context.servers.of(&context.client, &plan.auth.connection).await.map_err(config_error)?;
     if !context.lock_queue().enter(&job.key, server.id) {
-        return Err(Failure { reason: "", message: String::new(), retry: Retry::LaneIsFull(server.id) });
+        return Err(Failure::again(Some(server.id)));
     }
     let identity = Identity(plan.auth.identity(server.id));
     let session = match runtime.session.take() {
@@ -256,17 +271,23 @@ fn read_failure(error: VaultError) -> Failure {
     Failure::new("VaultClientError", format!("Failed to read Vault secret: {error}"))
 }
 
-async fn restart_all(context: &Context, object: &VaultStaticSecret, digest: &str) -> Restarts {
+async fn restart_all(context: &Context, object: &VaultStaticSecret, writer: &SecretWriter, mac: &str) -> Restarts {
     let meta = &object.metadata;
     let workloads = Workloads::new(&context.client, meta.namespace.as_deref().unwrap_or(""));
     let known = object.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or(&[]);
-    let owed_since = conditions::find(known, "RolloutRestart")
-        .filter(|c| c.status == "False")
-        .map(|c| c.last_transition_time.0.as_second());
+    // A target that was missing may have been made since, and started with this content. When that was written is asked for
+    // only after a failure; not to know it means a restart too many and never one too few.
+    let failed = conditions::find(known, "RolloutRestart").is_some_and(|c| c.status == "False");
+    let content_since = match failed {
+        true => writer.changed_at(&object.spec.destination.name).await.ok().flatten(),
+        false => None,
+    };
+    // With the UID: an object that is deleted and made again knows nothing of what was restarted before.
+    let digest = format!("{mac} {}", meta.uid.as_deref().unwrap_or(""));
     let mut restarts = Restarts { errors: vec![], restarted: 0, again: None };
     for target in &object.spec.rollout_restart_targets {
         let (kind, name) = (&target.kind, &target.name);
-        match sync::restart(&workloads, target, meta.name.as_deref().unwrap_or(""), digest, owed_since).await {
+        match sync::restart(&workloads, target, meta.name.as_deref().unwrap_or(""), &digest, content_since).await {
             Ok(Restart::NotNeeded) => {}
             Ok(Restart::Done) => {
                 restarts.restarted += 1;
@@ -292,17 +313,6 @@ fn denial(denied: &Denied) -> Failure {
         Denied::NotSupported(_) => "NotSupported",
     };
     Failure { reason, message: denied.to_string(), retry: Retry::WhenChanged }
-}
-
-async fn finalize(context: &Context, object: &VaultStaticSecret) -> Verdict {
-    let api = kube::Api::namespaced(context.client.clone(), object.metadata.namespace.as_deref().unwrap_or(""));
-    match remove_finalizers(&api, object, FINALIZER).await {
-        Ok(()) => Verdict::new(Next::WhenChanged, None, "success"),
-        Err(error) => {
-            tracing::warn!(object = %id_of(object), %error, "finalizer could not be removed");
-            Verdict::new(Next::At(Instant::now() + Duration::from_secs(5), Class::Retry), None, "error")
-        }
-    }
 }
 
 /// True if the destination is the version that was applied last. One that no watch covers counts as such: it is read at

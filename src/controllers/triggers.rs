@@ -1,6 +1,7 @@
 //! What makes an object due: changes of it, of what it refers to, and of the Secret it has written.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Secret;
@@ -141,6 +142,9 @@ fn relevant<K: kube::Resource>(context: &Context, kind: Kind, change: &Change<K>
 }
 
 fn push_users(context: &Context, within: Duration, uses: impl Fn(&VaultStaticSecret) -> bool) {
+    if !context.running.load(Ordering::Relaxed) {
+        return;
+    }
     let mut rng = rand::rng();
     for object in context.statics.all() {
         if uses(&object) {

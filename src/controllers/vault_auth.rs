@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::Context;
 use super::conditions::{self, New};
 use super::engine::Verdict;
-use crate::cluster::{EventType, patch_status, remove_finalizers};
+use super::release::release;
+use crate::cluster::{EventType, patch_status};
 use crate::resolve::{self, Denied, ObjectRef};
 use crate::schedule::{Class, Next};
 
@@ -24,13 +25,7 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
     let api = kube::Api::namespaced(context.client.clone(), &id.namespace);
     let again = || Next::At(Instant::now() + RETRY, Class::Retry);
     if object.metadata.deletion_timestamp.is_some() {
-        return match remove_finalizers(&api, &*object, FINALIZER).await {
-            Ok(()) => Verdict::new(Next::WhenChanged, None, "success"),
-            Err(error) => {
-                tracing::warn!(object = %id, %error, "finalizer could not be removed");
-                Verdict::new(again(), None, "error")
-            }
-        };
+        return release(context, &*object, FINALIZER).await;
     }
 
     let resolved = resolve::auth(&object, &id.namespace, context);

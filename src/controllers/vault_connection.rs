@@ -7,9 +7,10 @@ use serde_json::json;
 use super::Context;
 use super::conditions::{self, New};
 use super::engine::Verdict;
+use super::release::release;
 use super::triggers;
 use crate::api::VaultConnection;
-use crate::cluster::{EventType, patch_status, remove_finalizers};
+use crate::cluster::{EventType, patch_status};
 use crate::resolve::{self, CaSource, ObjectRef};
 use crate::schedule::{Class, Next, horizon};
 use crate::vault::Fault;
@@ -43,13 +44,7 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
     let api = kube::Api::namespaced(context.client.clone(), &id.namespace);
     let again = || Next::At(Instant::now() + PROBE_DOWN_EVERY, Class::Retry);
     if object.metadata.deletion_timestamp.is_some() {
-        return match remove_finalizers(&api, &*object, FINALIZER).await {
-            Ok(()) => Verdict::new(Next::WhenChanged, None, "success"),
-            Err(error) => {
-                tracing::warn!(object = %id, %error, "finalizer could not be removed");
-                Verdict::new(again(), None, "error")
-            }
-        };
+        return release(context, &*object, FINALIZER).await;
     }
 
     let found = probe(context, id, &object).await;

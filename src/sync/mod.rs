@@ -3,7 +3,7 @@
 mod destination;
 mod restart;
 
-pub use destination::{Applied, DestinationError, Synced, Wanted, delete_orphans, sync};
+pub use destination::{Applied, Before, DestinationError, Synced, Wanted, delete_orphans, sync};
 pub use restart::{Restart, RestartError, restart, restart_owed};
 
 /// Annotation on a created Secret: the MAC of the data that was written with it. It tells, after a crash between the

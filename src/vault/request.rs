@@ -1,4 +1,4 @@
-//! The two requests that reach any path of Vault, and the envelope of every answer.
+//! The request that reaches any path of Vault, and the envelope of every answer.
 
 use rustify::endpoint::Endpoint;
 use rustify::enums::{RequestMethod, RequestType, ResponseType};
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{Fault, VaultError, numbers};
 
-/// A `GET` of a path. Equal reads with the same session are the same read.
+/// What is read. Equal reads with the same session are the same read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Read {
     /// Vault namespace, empty for the root.
@@ -21,7 +21,33 @@ pub struct Read {
     pub version: i64,
 }
 
-impl Endpoint for Read {
+/// A request to any path of Vault.
+pub(super) struct Any {
+    method: RequestMethod,
+    path: String,
+    query: Option<String>,
+    body: Option<Value>,
+}
+
+impl Any {
+    /// `GET` without a query.
+    pub fn get(path: &str) -> Self {
+        Self { method: RequestMethod::GET, path: path.to_owned(), query: None, body: None }
+    }
+
+    /// `GET` of what is read.
+    pub fn read(read: &Read) -> Self {
+        let query = (read.version > 0).then(|| format!("version={}", read.version));
+        Self { query, ..Self::get(&read.path) }
+    }
+
+    /// `PUT` of a JSON body.
+    pub fn put(path: &str, body: Value) -> Self {
+        Self { method: RequestMethod::PUT, path: path.to_owned(), query: None, body: Some(body) }
+    }
+}
+
+impl Endpoint for Any {
     type Response = Value;
     const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
     const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
@@ -31,35 +57,16 @@ impl Endpoint for Read {
     }
 
     fn method(&self) -> RequestMethod {
-        RequestMethod::GET
+        self.method.clone()
     }
 
     fn query(&self) -> Result<Option<String>, ClientError> {
-        Ok((self.version > 0).then(|| format!("version={}", self.version)))
-    }
-}
-
-/// A `PUT` of a JSON body to a path.
-pub(super) struct Write {
-    pub path: String,
-    pub body: Value,
-}
-
-impl Endpoint for Write {
-    type Response = Value;
-    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
-    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
-
-    fn path(&self) -> String {
-        self.path.clone()
-    }
-
-    fn method(&self) -> RequestMethod {
-        RequestMethod::PUT
+        Ok(self.query.clone())
     }
 
     fn body(&self) -> Result<Option<Vec<u8>>, ClientError> {
-        serde_json::to_vec(&self.body).map(Some).map_err(|e| ClientError::DataParseError { source: e.into() })
+        let body = self.body.as_ref().map(serde_json::to_vec).transpose();
+        body.map_err(|e| ClientError::DataParseError { source: e.into() })
     }
 }
 

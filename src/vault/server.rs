@@ -10,7 +10,7 @@ use rustify::endpoint::Endpoint;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::request::{Envelope, classify};
+use super::request::{Any, Envelope, classify};
 use super::transport::{Call, ServerConfig, Transport};
 use super::{Fault, VaultError};
 
@@ -52,22 +52,6 @@ pub struct SealStatus {
     pub version: String,
 }
 
-struct ReadSealStatus;
-
-impl Endpoint for ReadSealStatus {
-    type Response = SealStatus;
-    const REQUEST_BODY_TYPE: rustify::enums::RequestType = rustify::enums::RequestType::JSON;
-    const RESPONSE_BODY_TYPE: rustify::enums::ResponseType = rustify::enums::ResponseType::JSON;
-
-    fn path(&self) -> String {
-        "sys/seal-status".into()
-    }
-
-    fn method(&self) -> rustify::enums::RequestMethod {
-        rustify::enums::RequestMethod::GET
-    }
-}
-
 impl Server {
     /// Builds the connection pool; nothing is sent.
     pub fn new(config: &ServerConfig, changed: mpsc::UnboundedSender<ServerId>) -> Result<Self, VaultError> {
@@ -97,7 +81,7 @@ impl Server {
     /// Asks for the seal status, whatever is known of the server's health, and learns from the answer.
     pub async fn probe(&self) -> Result<SealStatus, VaultError> {
         const PATH: &str = "sys/seal-status";
-        let result = match self.transport.ask(ReadSealStatus, &Call::default()).await {
+        let result = match self.transport.ask(Any::get(PATH), &Call::default()).await {
             Err(error) => Err(error),
             Ok(response) if !response.status().is_success() => Err(classify(PATH, &response)
                 .err()
@@ -127,24 +111,17 @@ impl Server {
         self.health.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Fails as a request now would fail without having been sent.
-    pub(super) fn ready(&self) -> Result<(), VaultError> {
-        match &*self.lock() {
-            Health::Down { error, probe_at, .. } if Instant::now() < *probe_at => Err(error.clone()),
-            _ => Ok(()),
-        }
-    }
-
-    fn admit(&self, path: &str) -> Result<(), VaultError> {
+    /// Fails as a request now would fail without having been sent. Where one may be sent although the server is down, to
+    /// see whether it still is, the turn is taken.
+    pub(super) fn admit(&self, path: &str) -> Result<(), VaultError> {
         let mut health = self.lock();
         let Health::Down { error, probe_at, pause } = &mut *health else { return Ok(()) };
         let now = Instant::now();
-        if now >= *probe_at {
-            // This request is the probe; the next one may go when it has had its time.
-            *probe_at = now + *pause;
-            return Ok(());
+        if now < *probe_at {
+            return Err(VaultError { path: path.to_owned(), ..error.clone() });
         }
-        Err(VaultError { path: path.to_owned(), ..error.clone() })
+        *probe_at = now + *pause;
+        Ok(())
     }
 
     fn learn(&self, error: Option<&VaultError>) {
@@ -205,14 +182,14 @@ mod tests {
         for _ in 0..2 {
             fail(&server, Fault::Unreachable);
             fail(&server, Fault::Unreachable);
-            assert!(server.ready().is_ok());
+            assert!(server.admit("p").is_ok());
             server.learn(None);
         }
         (0..3).for_each(|_| fail(&server, Fault::Unreachable));
-        assert!(server.ready().is_err() && server.admit("q").is_err());
+        assert!(server.admit("q").is_err());
         assert_eq!(changes.try_recv().ok(), Some(server.id));
         server.learn(None);
-        assert!(server.ready().is_ok());
+        assert!(server.admit("p").is_ok());
         assert_eq!(changes.try_recv().ok(), Some(server.id));
     }
 

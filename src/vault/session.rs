@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 use vaultrs::api::token::requests::{LookupTokenSelfRequest, RenewTokenSelfRequest};
 
-use super::request::{Auth, Envelope, Read, Write};
+use super::request::{Any, Auth, Envelope, Read};
 use super::server::Server;
 use super::transport::Call;
 use super::{Fault, VaultError};
@@ -156,7 +156,7 @@ impl Session {
         let mut retried = false;
         loop {
             let call = Call { token: Some(&token.secret), namespace: Some(&read.namespace), headers: &[] };
-            match self.server.send(read.clone(), &call).await {
+            match self.server.send(Any::read(read), &call).await {
                 Ok(envelope) => return Ok((envelope, token.info.clone())),
                 Err(error) if error.fault == Fault::Denied && !retried => {
                     retried = true;
@@ -207,14 +207,14 @@ impl Session {
     async fn login(self: &Arc<Self>) -> Result<Granted, SessionError> {
         if self.server.down().is_some() {
             // No credential is asked for while it could not be used.
-            self.server.ready().map_err(SessionError::Login)?;
+            self.server.admit("login").map_err(SessionError::Login)?;
             self.server.probe().await.map_err(SessionError::Login)?;
         }
         let login = self.source.login().await.map_err(SessionError::Credential)?;
         let path = format!("auth/{}/login", login.mount.trim_matches('/'));
-        let write = Write { path: path.clone(), body: Value::Object(login.body) };
         let call = Call { token: None, namespace: Some(&login.namespace), headers: &login.headers };
-        let answer = self.server.send(write, &call).await.map_err(SessionError::Login)?;
+        let answer =
+            self.server.send(Any::put(&path, Value::Object(login.body)), &call).await.map_err(SessionError::Login)?;
         let auth = answer.auth.ok_or_else(|| {
             SessionError::Login(VaultError::new(Fault::Protocol, &path, "the answer to the login has no token"))
         })?;

@@ -104,16 +104,3 @@ impl Tenant<'_> {
         }
     }
 }
-
-/// Waits until a count has stayed the same for a while, and gives it.
-#[track_caller]
-pub fn settled(what: &str, mut count: impl FnMut() -> usize) -> usize {
-    let mut last = count();
-    let mut same = 0;
-    eventually(what, || {
-        let now = count();
-        same = if now == last { same + 1 } else { 0 };
-        last = now;
-        if same >= 10 { Ok(now) } else { Err(format!("{now}")) }
-    })
-}

@@ -5,15 +5,22 @@
 //! own.
 
 mod answers;
+mod api;
 mod api_server;
 mod connections;
+mod costs;
+mod counting;
+mod crashes;
 mod destinations;
 mod expect;
 mod faults;
 mod isolation;
 mod leadership;
 mod refused;
+mod restarts;
+mod scale;
 mod support;
 mod sync;
+mod targets;
 mod tls;
 mod tools;

@@ -8,8 +8,9 @@ The arguments of the operator. Their order is fixed: people patch them by positi
 - --metrics-bind-address=:8080
 - --leader-elect
 {{- with $manager.clientCache }}
-{{- with .persistenceModel }}
-- --client-cache-persistence-model={{ . }}
+{{- /* The operator refuses to start with a model that it does not have yet; NOTES.txt says so. */}}
+{{- if eq (.persistenceModel | default "") "none" }}
+- --client-cache-persistence-model=none
 {{- end }}
 {{- if not (kindIs "invalid" .cacheSize) }}
 - --client-cache-size={{ int64 .cacheSize }}

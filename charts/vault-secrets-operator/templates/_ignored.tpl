@@ -24,6 +24,9 @@ Values of the VSO chart that were set and have no effect, or not the wanted one:
   - {{ $path }}: {{ $reason }}
 {{- end }}
 {{- end }}
+{{- if not (has (.Values.controller.manager.clientCache).persistenceModel (list nil "" "none")) }}
+  - controller.manager.clientCache.persistenceModel: sessions are kept in memory only, after a restart there is a new login
+{{- end }}
 {{- range .Values.metricsService.ports }}
 {{- if eq (toString .targetPort) "https" }}
   - metricsService.ports, targetPort https: the operator has no HTTPS port yet, use http-metrics

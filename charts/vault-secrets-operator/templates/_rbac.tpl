@@ -5,7 +5,7 @@ API groups that are not served yet.
 
 {{/* Everything it does in a namespace whose objects it serves. */}}
 {{- define "vso.manager.rules" -}}
-{{ include "vso.manager.rules.secrets" . }}
+{{ include "vso.manager.rules.secrets" (list "create" "delete" "get" "list" "patch" "watch") }}
 - apiGroups: [""]
   resources: [serviceaccounts/token]
   verbs: [create]
@@ -15,25 +15,26 @@ API groups that are not served yet.
 - apiGroups: [argoproj.io]
   resources: [rollouts]
   verbs: [get, patch]
-{{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauthglobals" "vaultauths" "vaultconnections" "vaultstaticsecrets") }}
+{{ include "vso.manager.rules.kinds" (list "vaultauths" "vaultconnections" "vaultstaticsecrets") }}
 {{- end }}
 
 {{/*
-What it does in its own namespace when that is not one of the served: read the default VaultAuth, VaultAuthGlobal and
-VaultConnection and what they refer to, and keep the key of the content MACs.
+What it does in its own namespace when that is not one of the served: read the default VaultAuth and VaultConnection and
+the certificate authority they name, and keep the key of the content MACs.
 */}}
 {{- define "vso.manager.rules.home" -}}
-{{ include "vso.manager.rules.secrets" . }}
-{{ include "vso.manager.rules.kinds" (list "vaultauthglobals" "vaultauths" "vaultconnections") }}
+{{ include "vso.manager.rules.secrets" (list "create" "get") }}
+{{ include "vso.manager.rules.kinds" (list "vaultauths" "vaultconnections") }}
 {{- end }}
 
+{{/* Events about objects, and Secrets with the verbs given. */}}
 {{- define "vso.manager.rules.secrets" -}}
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [create, delete, get, list, patch, update, watch]
+  verbs: [{{ join ", " . }}]
 {{- end }}
 
 {{/* Objects are read and watched. The only write besides the status takes off finalizers that VSO has put there. */}}
@@ -43,7 +44,7 @@ VaultConnection and what they refer to, and keep the key of the content MACs.
     {{- range . }}
     - {{ . }}
     {{- end }}
-  verbs: [get, list, patch, watch]
+  verbs: [list, patch, watch]
 - apiGroups: [secrets.hashicorp.com]
   resources:
     {{- range . }}

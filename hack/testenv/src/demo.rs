@@ -27,25 +27,42 @@ const POLICY: &str = "vso-demo";
 const ROLE: &str = "demo";
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Runs the demonstration in an environment of this name, or on the cluster that `DEMO_KUBECONFIG` names.
-pub fn run(name: &str, without_node: bool) -> Result<()> {
-    let mut teller = Teller::default();
-    let ground = ground::choose(&mut teller, name, without_node)?;
-    match story(&mut teller, &ground) {
-        Ok(()) => {
-            teller.time();
-            let environment = ground.keep()?;
-            println!("\n{}", environment.farewell());
-            Ok(())
+/// A demonstration to run.
+#[derive(Clone, Debug)]
+pub struct Demo {
+    /// Name of its environment. One of that name that is up is replaced.
+    pub name: String,
+    /// The control plane alone, even where a node could run.
+    pub without_node: bool,
+    /// The operator's binary. Without one, it is built.
+    pub binary: Option<PathBuf>,
+    /// Let the environment live on, for a person to look at.
+    pub keep: bool,
+}
+
+impl Demo {
+    /// Runs it, here or on the cluster that `DEMO_KUBECONFIG` names, and tells on standard output what happens.
+    ///
+    /// The working directory of this process becomes the repository, so that what is printed can be typed there.
+    pub fn run(&self) -> Result<()> {
+        let own = std::env::var_os("DEMO_KUBECONFIG").filter(|value| !value.is_empty());
+        let own = own.map(std::path::absolute).transpose()?;
+        let binary = self.binary.as_ref().map(std::path::absolute).transpose()?;
+        std::env::set_current_dir(repository())?;
+        let mut teller = Teller::default();
+        let ground = match own {
+            Some(kubeconfig) => own::ground(&mut teller, &self.name, &kubeconfig)?,
+            None => ground::make(&mut teller, &self.name, self.without_node, binary)?,
+        };
+        let outcome = story(&mut teller, &ground);
+        match &outcome {
+            Ok(()) => teller.time(),
+            Err(_) => ground.show_trouble(),
         }
-        Err(error) => {
-            println!();
-            ground.show_trouble();
-            let environment = ground.keep()?;
-            println!("\nThe demonstration failed; what it has started is left for you to look at.");
-            println!("{}", environment.farewell());
-            Err(error)
+        if self.keep {
+            println!("\n{}", ground.keep()?.farewell());
         }
+        outcome
     }
 }
 
@@ -60,7 +77,7 @@ fn story(teller: &mut Teller, ground: &Ground) -> Result<()> {
     let sample = "config/samples/demo.yaml";
     environment.kubectl_apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}"))?;
     teller.command(&format!("kubectl {namespace} apply -f {sample}   # with {}", ground.vault_address));
-    let manifests = fs::read_to_string(repository().join(sample)).with_context(|| sample.to_owned())?;
+    let manifests = fs::read_to_string(sample).with_context(|| sample.to_owned())?;
     let arguments = [&namespace, "apply", "--server-side", "-f", "-"];
     environment.run("kubectl", &arguments, Some(&ground.adapt(&manifests)?))?;
     wait_for("the Secret", || Ok(password(ground)? == "first"))?;
@@ -114,12 +131,12 @@ const SECRET_TEMPLATE: &str =
 fn install(teller: &mut Teller, ground: &Ground) -> Result<()> {
     let environment = &ground.environment;
     teller.step("Install the chart");
-    let chart = repository().join("charts/vault-secrets-operator");
+    let chart = "charts/vault-secrets-operator";
     let (repository_of_image, tag) = ground.image.rsplit_once(':').context("an image without a tag")?;
     let repository_value = format!("controller.manager.image.repository={repository_of_image}");
     let tag_value = format!("controller.manager.image.tag={tag}");
     let namespace = format!("--namespace={OPERATOR_NAMESPACE}");
-    let mut arguments = vec!["install", RELEASE, path(&chart)?, &namespace, "--create-namespace"];
+    let mut arguments = vec!["install", RELEASE, chart, &namespace, "--create-namespace"];
     if ground.level == Level::Process {
         arguments.extend(["--set", "controller.replicas=0"]);
     } else {
@@ -172,13 +189,17 @@ fn generation(ground: &Ground) -> Result<u64> {
 fn show_pod(teller: &Teller, ground: &Ground) -> Result<()> {
     let environment = &ground.environment;
     let namespace = format!("--namespace={NAMESPACE}");
-    teller.show(environment, "kubectl", &[&namespace, "get", "pods", "--field-selector=status.phase=Running"])?;
+    wait_for("the end of the old pod", || {
+        let pods = environment.kubectl(&[&namespace, "get", "pods", "-o", "name"])?;
+        Ok(pods.lines().count() == 1)
+    })?;
+    teller.show(environment, "kubectl", &[&namespace, "get", "pods"])?;
     if ground.level == Level::Node {
         let arguments = [&namespace, "exec", "deployment/app", "--", "/workload", "env"];
         teller.command(&format!("kubectl {} | grep password", arguments.join(" ")));
         let variables = environment.kubectl(&arguments)?;
         for line in variables.lines().filter(|line| line.starts_with("password=")) {
-            teller.note(line);
+            teller.note(&format!("  {line}"));
         }
     }
     Ok(())
@@ -199,8 +220,4 @@ fn wait_for(what: &str, mut ready: impl FnMut() -> Result<bool>) -> Result<()> {
 fn repository() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_owned()
-}
-
-fn path(path: &Path) -> Result<&str> {
-    path.to_str().with_context(|| format!("{}: not UTF-8", path.display()))
 }

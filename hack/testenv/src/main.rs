@@ -9,7 +9,13 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use testenv::demo::Demo;
 use testenv::{Cluster, Environment, Options, Skip, Tool, Tools, VaultStorage};
+
+/// Name of an environment that is given none.
+const DEFAULT: &str = "default";
+/// The same, for the demonstration.
+const DEMO: &str = "demo";
 
 /// A real control plane, a real node and a real Vault on this machine.
 #[derive(Parser)]
@@ -22,7 +28,7 @@ struct Cli {
 #[derive(Args)]
 struct Name {
     /// Name of the environment.
-    #[arg(long, default_value = "default")]
+    #[arg(long, default_value = DEFAULT)]
     name: String,
 }
 
@@ -41,11 +47,9 @@ enum Command {
     },
     /// End an environment and remove all it has left.
     Down {
-        #[command(flatten)]
-        name: Name,
-        /// End all environments.
-        #[arg(long, conflicts_with = "name")]
-        all: bool,
+        /// Name of the environment. Without it: those that `up` and `demo` start when no name is given.
+        #[arg(long)]
+        name: Option<String>,
     },
     /// Say what runs in an environment and how to use it.
     Status {
@@ -72,7 +76,7 @@ enum Command {
     /// Show the operator at work: on a real node, or without one, or on the cluster of DEMO_KUBECONFIG.
     Demo {
         /// Name of the environment.
-        #[arg(long, default_value = "demo")]
+        #[arg(long, default_value = DEMO)]
         name: String,
         /// The control plane alone, with the operator as a process, even where a node could run.
         #[arg(long)]
@@ -109,12 +113,11 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Up { name, node, vault } => up(name.name, node, vault)?,
-        Command::Down { all: true, .. } => {
-            for name in testenv::list()? {
-                down(&name)?;
-            }
+        Command::Down { name: Some(name) } => down(&name)?,
+        Command::Down { name: None } => {
+            down(DEFAULT)?;
+            down(DEMO)?;
         }
-        Command::Down { name, .. } => down(&name.name)?,
         Command::Status { name } => return status(&name.name),
         Command::List => {
             for name in testenv::list()? {
@@ -130,7 +133,10 @@ fn run(command: Command) -> Result<ExitCode> {
             return Err(environment.command(program).args(arguments).exec().into());
         }
         Command::Import { name, archive } => Environment::load(&name.name)?.import_image(&archive)?,
-        Command::Demo { name, without_node } => testenv::demo::run(&name, without_node)?,
+        Command::Demo { name, without_node } => {
+            let demo = Demo { name, without_node, binary: None, keep: true };
+            demo.run()?;
+        }
         Command::Build => Tools::default().ensure(&Tool::ALL)?,
     }
     Ok(ExitCode::SUCCESS)

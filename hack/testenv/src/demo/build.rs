@@ -11,8 +11,9 @@ use super::repository;
 
 const BINARY: &str = "vault-secrets-operator";
 
-/// The command that builds the operator, as one would type it.
-pub(super) const COMMAND: &str = "cargo build --package vault-secrets-operator --bin vault-secrets-operator";
+/// The command that builds the operator, as one would type it. With the whole workspace its dependencies have the same
+/// features as for the tests, and are compiled once for both.
+pub(super) const COMMAND: &str = "cargo build --workspace --bin vault-secrets-operator";
 
 /// Builds the operator and returns the path of its binary.
 pub(super) fn operator() -> Result<PathBuf> {

@@ -19,8 +19,7 @@ impl Kept {
                      kubectl --namespace {NAMESPACE} get vaultstaticsecrets,secrets,pods\n  \
                      kubectl --namespace {OPERATOR_NAMESPACE} logs deployment/{RELEASE}-controller-manager\n\
                      To end it:\n{}\n  \
-                     vault secrets disable {} && vault auth disable {} && vault policy delete {}\n  \
-                     cargo testenv down --name {name}",
+                     vault secrets disable {} && vault auth disable {} && vault policy delete {}",
                     own::clear_away(),
                     ground.kv_mount,
                     ground.auth_mount,

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::farewell::Kept;
 use super::teller::Teller;
-use super::{NAMESPACE, OPERATOR_NAMESPACE, RELEASE, SAMPLE_ADDRESS, build, own, path};
+use super::{NAMESPACE, OPERATOR_NAMESPACE, RELEASE, SAMPLE_ADDRESS, build, repository};
 use crate::cluster::{Cluster, Options};
 use crate::environment::{self, Environment};
 use crate::node::{self, Skip};
@@ -45,10 +45,7 @@ pub(super) struct Ground {
 }
 
 /// Finds out what is possible, says so, and makes it.
-pub(super) fn choose(teller: &mut Teller, name: &str, without_node: bool) -> Result<Ground> {
-    if let Some(kubeconfig) = std::env::var_os("DEMO_KUBECONFIG").filter(|value| !value.is_empty()) {
-        return own::ground(teller, name, Path::new(&kubeconfig));
-    }
+pub(super) fn make(teller: &mut Teller, name: &str, without_node: bool, binary: Option<PathBuf>) -> Result<Ground> {
     let skip = match without_node {
         true => Some("it was not asked for".to_owned()),
         false => match node::require() {
@@ -73,9 +70,14 @@ pub(super) fn choose(teller: &mut Teller, name: &str, without_node: bool) -> Res
     Tools::default().ensure(&tools)?;
     teller.note("all there");
 
-    teller.step("Build the operator");
-    teller.command(build::COMMAND);
-    let binary = build::operator()?;
+    let binary = match binary {
+        Some(binary) => binary,
+        None => {
+            teller.step("Build the operator");
+            teller.command(build::COMMAND);
+            build::operator()?
+        }
+    };
 
     let level = if skip.is_some() { Level::Process } else { Level::Node };
     match level {
@@ -99,7 +101,10 @@ pub(super) fn choose(teller: &mut Teller, name: &str, without_node: bool) -> Res
     if level == Level::Node {
         teller.step("Make the images and give them to the node");
         let archive = cluster.dir().join("operator.tar");
-        let line = format!("hack/image operator --binary {} --tag {image} --output operator.tar", binary.display());
+        let line = format!(
+            "hack/image operator --binary {} --tag {image} --output operator.tar",
+            binary.strip_prefix(repository()).unwrap_or(&binary).display()
+        );
         teller.command(&line);
         image::operator(&binary, &image, &archive)?;
         teller.note(&format!("{:.1} MB", megabytes(&archive)?));
@@ -154,7 +159,7 @@ impl Ground {
         let kubeconfig = environment.service_account_kubeconfig(OPERATOR_NAMESPACE, &account)?;
         let [metrics, health]: [u16; 2] = ports::free(2)?.try_into().ok().context("two ports")?;
         let arguments = vec![
-            format!("--kubeconfig={}", path(&kubeconfig)?),
+            format!("--kubeconfig={}", kubeconfig.display()),
             format!("--metrics-bind-address=127.0.0.1:{metrics}"),
             format!("--health-probe-bind-address=127.0.0.1:{health}"),
         ];
@@ -171,6 +176,7 @@ impl Ground {
 
     /// What helps to find out why it failed. Says what cannot be found out.
     pub(super) fn show_trouble(&self) {
+        println!("\nIt failed. What may help to see why:");
         let operator = format!("--namespace={OPERATOR_NAMESPACE}");
         let namespace = format!("--namespace={NAMESPACE}");
         let mut commands = vec![
@@ -190,14 +196,16 @@ impl Ground {
         }
         let log = self.environment.dir.join("logs/operator.log");
         if log.exists() {
-            println!("The end of {}:\n{}", log.display(), crate::go::tail(&log, 40));
+            println!("The end of {}:\n{}", log.display(), crate::go::tail(&log, 12));
         }
     }
 
     /// Lets everything live on.
     pub(super) fn keep(mut self) -> Result<Kept> {
-        if let Some(cluster) = self.cluster.take() {
-            cluster.detach()?;
+        match self.cluster.take() {
+            Some(cluster) => drop(cluster.detach()?),
+            // Only links to programs; the cluster is somebody else's.
+            None => drop(environment::down(self.environment.name())?),
         }
         Ok(Kept(self))
     }

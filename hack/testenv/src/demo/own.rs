@@ -38,10 +38,12 @@ pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path) -> Resu
     let tools = Tools::default();
     tools.ensure(&[Tool::Kubectl, Tool::Vault, Tool::Helm])?;
     teller.note("all there");
-    environment::down(name)?;
+    // Not the environment of a demonstration on this machine.
+    let name = format!("{name}-own");
+    environment::down(&name)?;
     let environment = Environment {
-        name: name.to_owned(),
-        dir: directory(name)?,
+        dir: directory(&name)?,
+        name,
         kubeconfig: kubeconfig.canonicalize().with_context(|| kubeconfig.display().to_string())?,
         place: Place::Machine,
         api_server_url: String::new(),
@@ -63,9 +65,14 @@ pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path) -> Resu
         binary: None,
         app_image: variable("DEMO_APP_IMAGE"),
     };
-    ground.refuse_second_operator()?;
-    ground.introduce_vault(teller, variable("DEMO_KUBERNETES_HOST"))?;
-    Ok(ground)
+    let introduced = match ground.refuse_second_operator() {
+        Ok(()) => ground.introduce_vault(teller, variable("DEMO_KUBERNETES_HOST")),
+        refused => refused,
+    };
+    if introduced.is_err() {
+        environment::down(ground.environment.name())?;
+    }
+    introduced.map(|()| ground)
 }
 
 impl Ground {

@@ -1,0 +1,36 @@
+# Everything a person or CI runs. Each target does all the set-up it needs.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint generate up down image deny
+
+help: ## This list.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+demo: ## Install the chart on a real node and watch a Secret follow Vault and restart a Deployment.
+	cargo testenv demo
+
+test: lint ## All tests: formatting, clippy, generated files, unit, property, architecture, end to end.
+	cargo testenv build
+	cargo test --workspace
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+generate: ## Write crds/ and the copies of it in the chart and in config/.
+	cargo run -q -- crds --dir crds
+	cargo run -q -- crds --dir charts/vault-secrets-operator/crds
+	cargo run -q -- crds --dir config/crd/bases
+
+up: ## Start a control plane and a Vault on loopback, and print how to use them.
+	cargo testenv up
+
+down: ## Stop what `make up` or `make demo` has started.
+	cargo testenv down
+
+image: ## Make the OCI image of a release build.
+	cargo build --release
+	hack/image --binary target/release/vault-secrets-operator
+
+deny: ## Check licences, advisories and duplicates of the dependencies (needs cargo-deny).
+	cargo deny --config hack/deny.toml check

@@ -1,0 +1,158 @@
+//! Dependencies between the modules point one way, and pure modules stay pure: read from the sources.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Each module and those it may name. `docs/architecture.md` has the picture.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("api", &[]),
+    ("render", &["api"]),
+    ("resolve", &["api"]),
+    ("schedule", &[]),
+    ("version", &[]),
+    ("settings", &["api", "schedule"]),
+    ("cli", &["api", "schedule", "settings", "version"]),
+    ("vault", &["schedule"]),
+    ("cluster", &["api", "render", "resolve"]),
+    ("telemetry", &["cluster", "settings", "version"]),
+    ("sync", &["api", "cluster", "render", "resolve"]),
+    ("controllers", &["api", "cluster", "render", "resolve", "schedule", "settings", "sync", "telemetry", "vault"]),
+    ("operator", &["cluster", "controllers", "render", "settings", "telemetry"]),
+];
+
+/// What only these modules may name, since another part of the program must not depend on it.
+const CONFINED: &[(&str, &[&str])] = &[
+    ("vaultrs::", &["vault"]),
+    ("rustify::", &["vault"]),
+    ("reqwest::", &["vault"]),
+    ("prometheus::", &["telemetry"]),
+    ("clap::", &["cli"]),
+    ("kube::Client", &["cluster", "sync", "controllers", "operator"]),
+    ("kube::runtime", &["cluster"]),
+];
+
+/// What a module without I/O must not name.
+const IMPURE: &[&str] = &["tokio::", "hyper::", "std::net", "std::process", "std::env", "async fn", "kube::Client"];
+const PURE: &[&str] = &["api", "render", "resolve", "schedule"];
+
+fn sources() -> Vec<(String, PathBuf, String)> {
+    fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => walk(&path, found),
+                false if path.extension().is_some_and(|e| e == "rs") => found.push(path),
+                false => {}
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = vec![];
+    walk(&root, &mut found);
+    found
+        .into_iter()
+        .map(|path| {
+            let first = path.strip_prefix(&root).unwrap().components().next().unwrap();
+            let module = first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code: Vec<&str> = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect();
+            (module, path, code.join("\n"))
+        })
+        .collect()
+}
+
+/// Top-level modules that a text names: `crate::x`, and `use crate::{x, y}`.
+fn named(code: &str) -> BTreeSet<String> {
+    let ident = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut names = BTreeSet::new();
+    for part in code.split("crate::").skip(1) {
+        match part.strip_prefix('{') {
+            None => {
+                names.insert(ident(part));
+            }
+            Some(group) => {
+                let mut depth = 1;
+                let mut word = String::new();
+                for c in group.chars() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' => depth -= 1,
+                        ',' if depth == 1 => names.extend([ident(std::mem::take(&mut word).trim())]),
+                        c if depth == 1 => word.push(c),
+                        _ => {}
+                    }
+                    if depth == 0 {
+                        break;
+                    }
+                }
+                names.insert(ident(word.trim()));
+            }
+        }
+    }
+    names.remove("");
+    names
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let mut wrong = vec![];
+    let modules: BTreeSet<&str> = ALLOWED.iter().map(|(module, _)| *module).collect();
+    for (module, path, code) in sources() {
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        let Some((_, allowed)) = ALLOWED.iter().find(|(name, _)| *name == module) else {
+            wrong.push(format!("{}: module {module} is not in the table of this test", path.display()));
+            continue;
+        };
+        for name in named(&code) {
+            if modules.contains(name.as_str()) && name != module && !allowed.contains(&name.as_str()) {
+                wrong.push(format!("{}: {module} must not use {name}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn libraries_are_used_where_they_belong() {
+    let mut wrong = vec![];
+    for (module, path, code) in sources() {
+        for (library, homes) in CONFINED {
+            if code.contains(library) && !homes.contains(&module.as_str()) {
+                wrong.push(format!("{}: {library} belongs into {homes:?}", path.display()));
+            }
+        }
+        if PURE.contains(&module.as_str()) {
+            for what in IMPURE.iter().filter(|what| code.contains(*what)) {
+                wrong.push(format!("{}: {module} does no I/O, but names {what}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// With two TLS providers in one process rustls refuses to choose, at start-up. `hack/deny.toml` says the same.
+#[test]
+fn there_is_one_tls_provider() {
+    let tree = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--edges=normal", "--prefix=none", "--format={p}"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let crates: BTreeSet<String> = String::from_utf8(tree.stdout)
+        .unwrap()
+        .lines()
+        .filter_map(|l| l.split(' ').next().map(str::to_owned))
+        .collect();
+    assert!(crates.contains("aws-lc-rs"), "{}", String::from_utf8_lossy(&tree.stderr));
+    for other in ["ring", "openssl-sys", "native-tls"] {
+        assert!(!crates.contains(other), "{other} is linked");
+    }
+}
+
+#[test]
+fn the_reader_of_use_lines_reads() {
+    let names = named("use crate::{api, vault::{Server, x}, sync};\nfn f() { crate::render::build() }");
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["api", "render", "sync", "vault"]);
+}
