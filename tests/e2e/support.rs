@@ -281,7 +281,8 @@ impl<'a> Tenant<'a> {
         let log = self.cluster.dir().join(format!("{}.log", self.operator_namespace));
         let ports = [free_port(), free_port()];
         let file = File::options().create(true).append(true).open(&log).expect("a log file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vault-secrets-operator"));
+        let binary = std::env::var_os("OPERATOR_BINARY");
+        let mut command = Command::new(binary.unwrap_or(env!("CARGO_BIN_EXE_vault-secrets-operator").into()));
         command
             .env_clear()
             .env("OPERATOR_NAMESPACE", &self.operator_namespace)
