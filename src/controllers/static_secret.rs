@@ -275,16 +275,22 @@ async fn restart_all(context: &Context, object: &VaultStaticSecret, writer: &Sec
     let meta = &object.metadata;
     let workloads = Workloads::new(&context.client, meta.namespace.as_deref().unwrap_or(""));
     let known = object.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or(&[]);
+    let mut restarts = Restarts { errors: vec![], restarted: 0, again: None };
     // A target that was missing may have been made since, and started with this content. When that was written is asked for
-    // only after a failure; not to know it means a restart too many and never one too few.
+    // only after a failure.
     let failed = conditions::find(known, "RolloutRestart").is_some_and(|c| c.status == "False");
     let content_since = match failed {
-        true => writer.changed_at(&object.spec.destination.name).await.ok().flatten(),
+        true => match writer.changed_at(&object.spec.destination.name).await {
+            Ok(since) => since,
+            Err(error) => {
+                restarts.errors.push(error.to_string());
+                return restarts;
+            }
+        },
         false => None,
     };
     // With the UID: an object that is deleted and made again knows nothing of what was restarted before.
     let digest = format!("{mac} {}", meta.uid.as_deref().unwrap_or(""));
-    let mut restarts = Restarts { errors: vec![], restarted: 0, again: None };
     for target in &object.spec.rollout_restart_targets {
         let (kind, name) = (&target.kind, &target.name);
         match sync::restart(&workloads, target, meta.name.as_deref().unwrap_or(""), &digest, content_since).await {

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use http::Request;
@@ -14,6 +15,8 @@ use tokio::sync::Semaphore;
 
 /// Requests under way at the same time; more only wait in the API server.
 const WIDTH: usize = 16;
+/// An API server that hangs is an error to whoever asks.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An administrator's connection.
 pub struct Api {
@@ -21,19 +24,18 @@ pub struct Api {
     client: kube::Client,
 }
 
-/// Kinds that tests make, with the path of their collection.
+/// Path of the collection of a kind, which may be written as for kubectl.
 fn collection(kind: &str, namespace: &str) -> String {
-    let (group, plural) = match kind {
-        "VaultStaticSecret" => ("apis/secrets.hashicorp.com/v1beta1", "vaultstaticsecrets"),
-        "VaultAuth" => ("apis/secrets.hashicorp.com/v1beta1", "vaultauths"),
-        "Deployment" => ("apis/apps/v1", "deployments"),
-        "ReplicaSet" => ("apis/apps/v1", "replicasets"),
-        "Rollout" => ("apis/argoproj.io/v1alpha1", "rollouts"),
-        "Secret" => ("api/v1", "secrets"),
-        "Event" => ("api/v1", "events"),
+    let lower = kind.to_lowercase();
+    let (group, plural) = match lower.strip_suffix('s').unwrap_or(&lower) {
+        own @ ("vaultstaticsecret" | "vaultauth" | "vaultconnection") => ("apis/secrets.hashicorp.com/v1beta1", own),
+        apps @ ("deployment" | "daemonset" | "statefulset" | "replicaset") => ("apis/apps/v1", apps),
+        core @ ("secret" | "event" | "serviceaccount") => ("api/v1", core),
+        "rollout" => ("apis/argoproj.io/v1alpha1", "rollout"),
+        "lease" => ("apis/coordination.k8s.io/v1", "lease"),
         other => panic!("no path for {other}"),
     };
-    format!("/{group}/namespaces/{namespace}/{plural}")
+    format!("/{group}/namespaces/{namespace}/{plural}s")
 }
 
 impl Api {
@@ -59,6 +61,16 @@ impl Api {
     pub fn list(&self, kind: &str, namespace: &str) -> Result<Vec<Value>> {
         let list = self.send("GET", &collection(kind, namespace), None)?;
         Ok(list["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Server-side apply, with the namespace and the name that are in the object.
+    pub fn apply(&self, object: &Value) -> Result<Value> {
+        let meta = &object["metadata"];
+        let (kind, namespace) =
+            (object["kind"].as_str().context("kind")?, meta["namespace"].as_str().context("namespace")?);
+        let name = meta["name"].as_str().context("name")?;
+        let query = "fieldManager=tests&force=true&fieldValidation=Strict";
+        self.send("APPLY", &format!("{}/{name}?{query}", collection(kind, namespace)), Some(object))
     }
 
     /// A merge patch.
@@ -124,10 +136,21 @@ async fn create(client: &kube::Client, object: &Value) -> Result<Value> {
 }
 
 async fn send(client: &kube::Client, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
-    let content = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+    let (verb, content) = match method {
+        "APPLY" => ("PATCH", "application/apply-patch+yaml"),
+        "PATCH" => ("PATCH", "application/merge-patch+json"),
+        other => (other, "application/json"),
+    };
     let bytes = body.map(Value::to_string).unwrap_or_default().into_bytes();
-    let request = Request::builder().method(method).uri(path).header("content-type", content).body(bytes)?;
-    Ok(client.request(request).await?)
+    let mut again = matches!(method, "GET" | "APPLY");
+    loop {
+        let request = Request::builder().method(verb).uri(path).header("content-type", content);
+        match tokio::time::timeout(PATIENCE, client.request(request.body(bytes.clone())?)).await? {
+            // A connection that was kept may have died with the API server that was restarted.
+            Err(error) if again && !matches!(error, kube::Error::Api(_)) => again = false,
+            answer => return Ok(answer?),
+        }
+    }
 }
 
 /// The value of a key of a Secret, decoded.

@@ -126,6 +126,8 @@ fn a_restart_that_cannot_be_done_is_owed_until_it_can() {
     let operator = tenant.operator(&SOON);
     tenant.wait_condition("vaultstaticsecret", "db", "RolloutRestart", "False", "StatefulSet missing");
 
+    // Times are kept to the second: what is made in that of the last change may have started before it.
+    std::thread::sleep(std::time::Duration::from_secs(1));
     tenant.apply_all(&[paused(false), tenant.workload("StatefulSet", "missing")]);
     tenant.wait_condition("vaultstaticsecret", "db", "RolloutRestart", "True", "Rollout restart triggered");
     tenant.wait_condition("vaultstaticsecret", "db", "Ready", "True", "");

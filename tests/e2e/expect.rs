@@ -1,7 +1,7 @@
 //! What tests of bad input and faults expect of every object, and of the operator as a whole.
 
 use base64::Engine as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::support::{Operator, Tenant, eventually};
 
@@ -14,15 +14,7 @@ impl Tenant<'_> {
     /// Applies objects, those without a namespace in the tenant's.
     #[track_caller]
     pub fn apply_all(&self, objects: &[Value]) {
-        let documents = objects.iter().map(|object| {
-            let mut object = object.clone();
-            if object["metadata"]["namespace"].is_null() {
-                object["metadata"]["namespace"] = json!(self.namespace);
-            }
-            object.to_string()
-        });
-        let documents = documents.collect::<Vec<_>>().join("\n---\n");
-        self.cluster.kubectl_apply(&documents).expect("the objects are accepted");
+        objects.iter().for_each(|object| self.apply(object));
     }
 
     /// The spec of the VaultAuth that works, with these members instead.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use testenv::{Cluster, Options};
 
+use crate::api::Api;
 use crate::tools::{free_port, http_get, merge};
 
 /// What takes longer than this will not happen.
@@ -59,6 +60,7 @@ pub struct Tenant<'a> {
     /// Where the operator has its Lease and its key.
     pub operator_namespace: String,
     kubeconfig: PathBuf,
+    api: Api,
 }
 
 impl<'a> Tenant<'a> {
@@ -109,7 +111,7 @@ impl<'a> Tenant<'a> {
             Some(url) => cluster.service_account_kubeconfig_via(&operator_namespace, account, url),
         }
         .expect("a kubeconfig of the operator");
-        let tenant = Tenant { cluster, namespace, operator_namespace, kubeconfig };
+        let tenant = Tenant { cluster, namespace, operator_namespace, kubeconfig, api: Api::of(cluster) };
         tenant.apply(&json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "app" } }));
         tenant.apply(&tenant.object("VaultConnection", "vault", json!({ "address": vault })));
         tenant.apply(&tenant.object("VaultAuth", "app", tenant.auth_spec()));
@@ -188,12 +190,12 @@ impl<'a> Tenant<'a> {
     }
 
     /// Applies an object in the tenant's namespace, or tells why the API server refuses it.
-    pub fn try_apply(&self, object: &Value) -> anyhow::Result<String> {
+    pub fn try_apply(&self, object: &Value) -> anyhow::Result<Value> {
         let mut object = object.clone();
         if object["metadata"]["namespace"].is_null() {
             object["metadata"]["namespace"] = json!(self.namespace);
         }
-        self.cluster.kubectl_apply(&object.to_string())
+        self.api.apply(&object)
     }
 
     /// kubectl in the tenant's namespace.
@@ -205,14 +207,12 @@ impl<'a> Tenant<'a> {
 
     /// An object as JSON.
     pub fn get(&self, kind: &str, name: &str) -> anyhow::Result<Value> {
-        Ok(serde_json::from_str(&self.kubectl(&["get", kind, name, "--output=json"])?)?)
+        self.api.get(kind, &self.namespace, name)
     }
 
     /// All objects of a kind in the tenant's namespace.
     pub fn list(&self, kind: &str) -> Vec<Value> {
-        let text = self.kubectl(&["get", kind, "--output=json"]).expect("a list");
-        let list: Value = serde_json::from_str(&text).expect("JSON");
-        list["items"].as_array().cloned().unwrap_or_default()
+        self.api.list(kind, &self.namespace).expect("a list")
     }
 
     /// A value of a Secret, decoded.
