@@ -38,6 +38,15 @@ pub struct Runtime {
     session: Option<Arc<Session>>,
     read: Option<(Read, Arc<SharedRead>)>,
     applied: Option<Applied>,
+    owed: Option<Owed>,
+}
+
+/// Restarts that could not be done, and when they are tried again. The path is read on its own schedule meanwhile.
+struct Owed {
+    mac: String,
+    generation: i64,
+    errors: Vec<String>,
+    again: Instant,
 }
 
 /// A run that did not get through.
@@ -72,6 +81,8 @@ struct Success {
 struct Restarts {
     errors: Vec<String>,
     restarted: usize,
+    /// When to try again, if an earlier run has settled that.
+    again: Option<Instant>,
 }
 
 /// One run.
@@ -91,10 +102,11 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
         session: None,
         read: None,
         applied: None,
+        owed: None,
     });
     let verdict = run(context, job, &object, &mut runtime).await;
     let mut runtimes = context.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
-    // The watch may have told of its deletion meanwhile; then nobody would remove this again, nor end its session.
+    // One that was deleted meanwhile leaves nothing behind. Looked up under the lock that its deletion takes too.
     if context.statics.get(id).is_some() {
         runtimes.insert(id.clone(), runtime);
     }
@@ -147,8 +159,8 @@ async fn attempt(
     runtime: &mut Runtime,
 ) -> Result<Success, Failure> {
     let spec = &object.spec;
-    let (envelope, token) = read(context, job, plan, runtime).await?;
-    let version = (spec.kind == SecretEngine::KvV2).then(|| spec.version.unwrap_or(0));
+    let version = (spec.kind == SecretEngine::KvV2).then_some(plan.version);
+    let (envelope, token) = read(context, job, plan, version, runtime).await?;
     let source = vault::kv_data(&envelope, &plan.path, version).map_err(read_failure)?;
 
     let exclude_raw = spec.destination.transformation.exclude_raw || context.settings.global.exclude_raw;
@@ -183,7 +195,13 @@ async fn attempt(
     let owed = hmac
         && !spec.rollout_restart_targets.is_empty()
         && sync::restart_owed(status.secret_mac.as_deref(), &synced, &mac);
-    let restarts = if owed { Some(restart_all(context, object, &mac).await) } else { None };
+    let restarts = match runtime.owed.take() {
+        _ if !owed => None,
+        Some(known) if known.mac == mac && known.generation == generation && Instant::now() < known.again => {
+            Some(Restarts { errors: known.errors, restarted: 0, again: Some(known.again) })
+        }
+        _ => Some(restart_all(context, object, &mac).await),
+    };
     Ok(Success { synced, mac, restarts, token })
 }
 
@@ -191,6 +209,7 @@ async fn read(
     context: &Context,
     job: &Job<Key>,
     plan: &Plan,
+    version: Option<i64>,
     runtime: &mut Runtime,
 ) -> Result<(Arc<Envelope>, TokenInfo), Failure> {
     let config_error =
@@ -232,7 +251,7 @@ async fn read(
     );
     answer.map_err(|error| match error {
         SessionError::Credential(_) | SessionError::Login(_) => config_error(error.to_string()),
-        SessionError::Request(error) => read_failure(error),
+        SessionError::Request(error) => read_failure(vault::kv_hint(error, version)),
     })
 }
 
@@ -247,7 +266,7 @@ async fn restart_all(context: &Context, object: &VaultStaticSecret, digest: &str
     let owed_since = conditions::find(known, "RolloutRestart")
         .filter(|c| c.status == "False")
         .map(|c| c.last_transition_time.0.as_second());
-    let mut restarts = Restarts { errors: vec![], restarted: 0 };
+    let mut restarts = Restarts { errors: vec![], restarted: 0, again: None };
     for target in &object.spec.rollout_restart_targets {
         let (kind, name) = (&target.kind, &target.name);
         match sync::restart(&workloads, target, meta.name.as_deref().unwrap_or(""), digest, owed_since).await {

@@ -4,6 +4,7 @@
 pub mod data;
 pub mod gojson;
 pub mod mac;
+pub mod template;
 
 pub use data::{RenderError, SecretData, build};
 pub use mac::{MacKey, MacKeyError};

@@ -91,7 +91,8 @@ impl fmt::Display for VaultError {
         let (path, message) = (&self.path, &self.message);
         match self.fault {
             Fault::Denied => write!(f, "permission denied on path {path:?}: {message}"),
-            Fault::NotFound => write!(f, "empty response from Vault, path={path:?}: nothing is stored there"),
+            Fault::NotFound if message.is_empty() => write!(f, "empty response from Vault, path={path:?}"),
+            Fault::NotFound => write!(f, "empty response from Vault, path={path:?}: {message}"),
             Fault::Deleted => write!(f, "the version at path {path:?} is deleted{message}"),
             Fault::Destroyed => write!(f, "the version at path {path:?} is destroyed{message}"),
             Fault::Empty => write!(f, "the secret at path {path:?} has no keys; the destination keeps what it has"),

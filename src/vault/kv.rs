@@ -43,6 +43,19 @@ pub fn kv_data<'a>(envelope: &'a Envelope, path: &str, version: Option<i64>) -> 
     }
 }
 
+/// Adds what to look at to the error of a read that found nothing. `version` as in [`kv_data`].
+pub fn kv_hint(mut error: VaultError, version: Option<i64>) -> VaultError {
+    if error.fault == Fault::NotFound {
+        let hint = match version {
+            Some(0) => "nothing is stored there; spec.mount or spec.path may be wrong, or the mount is no KV version 2 and spec.type has to be kv-v1".to_owned(),
+            Some(version) => format!("there is no version {version}, or nothing is stored there"),
+            None => "nothing is stored there; spec.mount or spec.path may be wrong".to_owned(),
+        };
+        error.message = if error.message.is_empty() { hint } else { format!("{}; {hint}", error.message) };
+    }
+    error
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -65,6 +78,16 @@ mod tests {
         assert_eq!(fault(json!(null), None), Some(Fault::Protocol));
         assert_eq!(fault(json!({}), None), Some(Fault::Empty));
         assert_eq!(fault(json!({"user": "x"}), None), None);
+    }
+
+    #[test]
+    fn nothing_found_says_what_to_look_at() {
+        let hint = |version| kv_hint(VaultError::new(Fault::NotFound, "kv/data/a", ""), version).to_string();
+        assert!(hint(Some(0)).contains("spec.type"));
+        assert!(hint(Some(7)).contains("no version 7"));
+        assert!(hint(None).contains("spec.path"));
+        let other = VaultError::new(Fault::Denied, "p", "m");
+        assert_eq!(kv_hint(other.clone(), Some(0)), other);
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod session;
 mod transport;
 
 pub use error::{Fault, VaultError};
-pub use kv::kv_data;
+pub use kv::{kv_data, kv_hint};
 pub use pool::SessionPool;
 pub use reads::{ReadTable, SharedRead};
 pub use request::{Envelope, Read};

@@ -4,6 +4,11 @@
 //! has the rights that the chart gives it and no others. Tests that stop or seal something start an environment of their
 //! own.
 
+mod answers;
+mod destinations;
+mod expect;
+mod refused;
 mod support;
 mod sync;
 mod tls;
+mod tools;

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use testenv::{Cluster, Options};
 
+use crate::tools::{free_port, http_get, merge};
+
 /// What takes longer than this will not happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -317,9 +319,14 @@ impl Operator {
         http_get(self.health_port, "/readyz").map(drop)
     }
 
+    /// All metrics, as text.
+    pub fn metrics(&self) -> String {
+        http_get(self.metrics_port, "/metrics").expect("metrics")
+    }
+
     /// A metric of the operator, with its labels as the text format writes them.
     pub fn metric(&self, name: &str) -> Option<f64> {
-        let text = http_get(self.metrics_port, "/metrics").expect("metrics");
+        let text = self.metrics();
         text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 
@@ -362,39 +369,4 @@ impl Drop for Operator {
             eprintln!("last lines of the operator:\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
         }
     }
-}
-
-/// JSON merge (RFC 7386).
-fn merge(target: &mut Value, patch: Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch;
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    for (key, value) in patch {
-        match value {
-            Value::Null => {
-                target.as_object_mut().expect("an object").remove(&key);
-            }
-            value => merge(&mut target[key], value),
-        }
-    }
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
-}
-
-fn http_get(port: u16, path: &str) -> Result<String, String> {
-    use std::io::{Read as _, Write as _};
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").map_err(|e| e.to_string())?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).map_err(|e| e.to_string())?;
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    if head.starts_with("HTTP/1.1 200") { Ok(body.to_owned()) } else { Err(text) }
 }

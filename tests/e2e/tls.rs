@@ -5,7 +5,8 @@ use std::process::{Child, Stdio};
 
 use serde_json::json;
 
-use crate::support::{Tenant, eventually, free_port};
+use crate::support::{Tenant, eventually};
+use crate::tools::free_port;
 
 /// A Vault with a certificate of its own authority.
 struct TlsVault {

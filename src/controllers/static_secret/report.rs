@@ -1,10 +1,10 @@
 //! What a run has to tell: status, events, and when the next one is due.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Failure, RECHECK_DENIAL, Retry, Runtime, Success, id_of, lane};
+use super::{Failure, Owed, RECHECK_DENIAL, Retry, Runtime, Success, id_of, lane};
 use crate::api::VaultStaticSecret;
 use crate::cluster::{ClusterError, EventType, patch_status};
 use crate::controllers::Context;
@@ -12,6 +12,11 @@ use crate::controllers::conditions::{self, New};
 use crate::controllers::engine::Verdict;
 use crate::resolve::Plan;
 use crate::schedule::{Class, Next, horizon};
+
+/// Condition of an object that asks for instant updates.
+const INSTANT: &str = "InstantUpdates";
+const NO_INSTANT_UPDATES: &str =
+    "not supported yet: spec.syncConfig.instantUpdates; the path is read every refreshAfter";
 
 pub(super) async fn succeed(
     context: &Context,
@@ -35,13 +40,14 @@ pub(super) async fn succeed(
         }
         (None, None) => {}
     }
-    if object.spec.sync_config.as_ref().is_some_and(|c| c.instant_updates) {
-        let message = "not supported yet: spec.syncConfig.instantUpdates; the path is read every refreshAfter";
-        new.push(New { type_: "InstantUpdates", status: false, reason: "NotSupported", message });
+    let instant = object.spec.sync_config.as_ref().is_some_and(|c| c.instant_updates);
+    if instant {
+        new.push(New { type_: INSTANT, status: false, reason: "NotSupported", message: NO_INSTANT_UPDATES });
     }
     new.push(New { type_: "Healthy", status: true, reason: "Healthy", message: "VaultStaticSecretHealthy" });
     new.push(New { type_: "Ready", status: true, reason: "Ready", message: "VaultStaticSecretReady" });
-    let conditions = conditions::merge(&old.conditions, generation, &new);
+    let mut conditions = conditions::merge(&old.conditions, generation, &new);
+    conditions.retain(|c| instant || c.type_ != INSTANT);
 
     // `secretMAC` stands for the content whose restarts are done, so it moves only when they are.
     let hmac = object.spec.hmac_secret_data.unwrap_or(true);
@@ -71,27 +77,42 @@ pub(super) async fn succeed(
             return retry(context, runtime, None, "error");
         }
     }
+    if instant && changed {
+        context.event(object, EventType::Warning, "NotSupported", NO_INSTANT_UPDATES).await;
+    }
     if success.synced.wrote {
         context.event(object, EventType::Normal, "SecretSynced", "Secret synced").await;
         tracing::info!(object = %id_of(object), restarts = success.restarts.as_ref().map_or(0, |r| r.restarted), "Secret synced");
     }
-    if let Some(message) = &failed {
-        if changed {
-            context.event(object, EventType::Warning, "RolloutRestartFailed", message).await;
+    let now = Instant::now();
+    let again = match (&failed, success.restarts) {
+        (Some(message), Some(restarts)) => {
+            if changed {
+                context.event(object, EventType::Warning, "RolloutRestartFailed", message).await;
+            }
+            let again = restarts.again.unwrap_or_else(|| now + pause(context, runtime, now));
+            runtime.owed = Some(Owed { mac: success.mac, generation, errors: restarts.errors, again });
+            Some(again)
         }
-        let lane = lane(runtime);
-        return retry(context, runtime, lane, "error");
-    }
-    runtime.backoff.reset();
-    let next = match (plan.refresh, &runtime.read) {
-        (Some(interval), Some((_, read))) => {
-            let now = Instant::now();
-            runtime.due = read.next_due(interval, now, horizon(interval, &mut rand::rng()));
-            Next::At(runtime.due, Class::Refresh)
+        _ => {
+            runtime.backoff.reset();
+            None
         }
-        _ => Next::WhenChanged,
     };
-    Verdict::new(next, lane(runtime), "success")
+    let refresh = match (plan.refresh, &runtime.read) {
+        (Some(interval), Some((_, read))) => Some(read.next_due(interval, now, horizon(interval, &mut rand::rng()))),
+        _ => None,
+    };
+    let result = if again.is_some() { "error" } else { "success" };
+    let next = match (again, refresh) {
+        (Some(again), refresh) if refresh.is_none_or(|refresh| again <= refresh) => Next::At(again, Class::Retry),
+        (_, Some(refresh)) => Next::At(refresh, Class::Refresh),
+        (_, None) => Next::WhenChanged,
+    };
+    if let Next::At(due, _) = next {
+        runtime.due = due;
+    }
+    Verdict::new(next, lane(runtime), result)
 }
 
 pub(super) async fn fail(
@@ -116,9 +137,10 @@ pub(super) async fn fail(
         let status = json!({ "lastGeneration": old.last_generation, "conditions": conditions });
         if let Err(error) = write_status(context, object, status).await {
             tracing::warn!(object = %id_of(object), %error, "status could not be written");
-        } else {
-            context.event(object, EventType::Warning, reason, message).await;
+            // Nobody knows yet what to change.
+            return retry(context, runtime, lane, "error");
         }
+        context.event(object, EventType::Warning, reason, message).await;
     }
     match how {
         Retry::Backoff | Retry::LaneIsFull(_) => retry(context, runtime, lane, "error"),
@@ -131,10 +153,14 @@ pub(super) async fn fail(
 
 pub(super) fn retry(context: &Context, runtime: &mut Runtime, lane: Option<u64>, result: &'static str) -> Verdict {
     let now = Instant::now();
-    // A limit on the time of retrying makes them rare, but never ends them: nothing goes quiet.
-    let pause = runtime.backoff.next(&context.settings.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL);
-    runtime.due = now + pause;
+    runtime.due = now + pause(context, runtime, now);
     Verdict::new(Next::At(runtime.due, Class::Retry), lane, result)
+}
+
+/// How long to wait after one more failure. A limit on the time of retrying makes retries rare, but never ends them:
+/// nothing goes quiet.
+fn pause(context: &Context, runtime: &mut Runtime, now: Instant) -> Duration {
+    runtime.backoff.next(&context.settings.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL)
 }
 
 async fn write_status(context: &Context, object: &VaultStaticSecret, status: Value) -> Result<(), ClusterError> {

@@ -1,0 +1,116 @@
+//! What tests of bad input and faults expect of every object, and of the operator as a whole.
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use crate::support::{Operator, Tenant, eventually};
+
+/// Arguments of an operator that tries again sooner than by default, where a test has to wait for that.
+pub const SOON: [&str; 2] = ["--backoff-initial-interval=1s", "--backoff-max-interval=3s"];
+
+const KIND: &str = "vaultstaticsecret";
+
+impl Tenant<'_> {
+    /// Applies objects, those without a namespace in the tenant's.
+    #[track_caller]
+    pub fn apply_all(&self, objects: &[Value]) {
+        let documents = objects.iter().map(|object| {
+            let mut object = object.clone();
+            if object["metadata"]["namespace"].is_null() {
+                object["metadata"]["namespace"] = json!(self.namespace);
+            }
+            object.to_string()
+        });
+        let documents = documents.collect::<Vec<_>>().join("\n---\n");
+        self.cluster.kubectl_apply(&documents).expect("the objects are accepted");
+    }
+
+    /// The spec of the VaultAuth that works, with these members instead.
+    pub fn auth(&self, name: &str, members: Value) -> Value {
+        let mut spec = self.auth_spec();
+        for (key, value) in members.as_object().expect("an object") {
+            spec[key] = value.clone();
+        }
+        self.object("VaultAuth", name, spec)
+    }
+
+    /// Waits until a VaultStaticSecret is synced and says so.
+    #[track_caller]
+    pub fn wait_synced(&self, name: &str) {
+        self.wait_condition(KIND, name, "SecretSynced", "True", "");
+        self.wait_condition(KIND, name, "Ready", "True", "");
+    }
+
+    /// Waits until a VaultStaticSecret says in its conditions and in an event that it is not synced: with this reason,
+    /// and each of these texts. Gives the message.
+    #[track_caller]
+    pub fn wait_failure(&self, name: &str, reason: &str, texts: &[&str]) -> String {
+        let first = texts.first().copied().unwrap_or("");
+        let condition = self.wait_condition(KIND, name, "SecretSynced", "False", first);
+        let message = condition["message"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(condition["reason"], reason, "{message}");
+        for text in texts {
+            assert!(message.contains(text), "{name}: {text:?} is not in {message:?}");
+        }
+        self.wait_condition(KIND, name, "Ready", "False", "");
+        self.wait_event(name, reason, first);
+        message
+    }
+
+    /// Waits until an object of any kind is not ready, with this reason and each of these texts, in its condition and in
+    /// an event.
+    #[track_caller]
+    pub fn wait_not_ready(&self, kind: &str, name: &str, reason: &str, texts: &[&str]) {
+        let first = texts.first().copied().unwrap_or("");
+        let condition = self.wait_condition(kind, name, "Ready", "False", first);
+        assert_eq!(condition["reason"], reason, "{condition}");
+        for text in texts {
+            assert!(condition["message"].as_str().is_some_and(|m| m.contains(text)), "{text:?} is not in {condition}");
+        }
+        eventually(&format!("an event about {name} with {first:?}"), || {
+            let events = self.list("events");
+            let about = events.iter().filter(|e| e["involvedObject"]["name"] == name);
+            let messages: Vec<&str> = about.filter_map(|e| e["message"].as_str()).collect();
+            if messages.iter().any(|m| m.contains(first)) { Ok(()) } else { Err(messages.join("; ")) }
+        });
+    }
+
+    /// The version of an object. Equal versions mean that nobody wrote it in between.
+    #[track_caller]
+    pub fn version(&self, kind: &str, name: &str) -> String {
+        let object = self.get(kind, name).expect("the object");
+        object["metadata"]["resourceVersion"].as_str().expect("a version").to_owned()
+    }
+
+    /// That none of these values, and no token, is in the log, in an event, in a status or in a metric.
+    #[track_caller]
+    pub fn assert_nothing_leaked(&self, operator: &Operator, values: &[&str]) {
+        let objects = "vaultstaticsecrets,vaultauths,vaultconnections,events";
+        let places = [
+            ("the log", operator.log()),
+            ("objects and events", self.kubectl(&["get", objects, "--output=json"]).expect("a list")),
+            ("metrics", operator.metrics()),
+        ];
+        let base64 = values.iter().map(|v| base64::engine::general_purpose::STANDARD.encode(v));
+        let forbidden: Vec<String> = values.iter().map(|v| (*v).to_owned()).chain(base64).collect();
+        for (place, text) in &places {
+            assert!(!text.is_empty(), "{place}: nothing to look at");
+            for value in forbidden.iter().map(String::as_str).chain(["hvs.", "eyJhbGciOi"]) {
+                assert!(!text.contains(value), "{value:?} is in {place}");
+            }
+        }
+    }
+}
+
+/// Waits until a count has stayed the same for a while, and gives it.
+#[track_caller]
+pub fn settled(what: &str, mut count: impl FnMut() -> usize) -> usize {
+    let mut last = count();
+    let mut same = 0;
+    eventually(what, || {
+        let now = count();
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        if same >= 10 { Ok(now) } else { Err(format!("{now}")) }
+    })
+}

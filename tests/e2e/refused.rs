@@ -1,0 +1,206 @@
+//! Objects that cannot work: the API server refuses them, or the operator says in a condition and an event what is wrong
+//! and with which object, touches nothing, and goes on by itself when it is put right.
+
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+
+use crate::support::{Operator, Tenant};
+
+/// One tenant and one operator for the tests of this file; each test has objects of its own.
+fn ground() -> (&'static Tenant<'static>, &'static Operator) {
+    static GROUND: OnceLock<(Tenant<'static>, Operator)> = OnceLock::new();
+    let (tenant, operator) = GROUND.get_or_init(|| {
+        let tenant = Tenant::new("refused");
+        tenant.put("source", json!({ "password": SECRET }));
+        let operator = tenant.operator(&[]);
+        (tenant, operator)
+    });
+    (tenant, operator)
+}
+
+const SECRET: &str = "refused-hunter2";
+
+/// A VaultStaticSecret that would work but for what is in `spec`.
+fn broken(tenant: &Tenant<'_>, name: &str, spec: Value) -> Value {
+    let mut object = tenant.static_secret(name, json!({ "path": tenant.path("source") }));
+    crate::tools::merge(&mut object["spec"], spec);
+    object
+}
+
+fn in_operator_namespace(tenant: &Tenant<'_>, mut object: Value) -> Value {
+    object["metadata"]["namespace"] = json!(tenant.operator_namespace);
+    object
+}
+
+#[test]
+fn a_login_that_appears_later_is_used_at_once() {
+    let (tenant, operator) = ground();
+    tenant.apply(&broken(tenant, "early", json!({ "vaultAuthRef": "late" })));
+    let auth = format!("VaultAuth {}/late", tenant.namespace);
+    tenant.wait_failure("early", "VaultClientConfigError", &[&auth, "does not exist"]);
+    assert!(tenant.get("secret", "early").is_err());
+
+    tenant.apply(&tenant.auth("late", json!({ "vaultConnectionRef": "later" })));
+    let connection = format!("VaultConnection {}/later", tenant.namespace);
+    tenant.wait_not_ready("vaultauth", "late", "InvalidConfiguration", &[&connection, "does not exist"]);
+    tenant.wait_failure("early", "VaultClientConfigError", &[&connection, "does not exist"]);
+
+    // The next look without a trigger would be minutes away.
+    let address = tenant.cluster.vault_addr();
+    tenant.apply(&tenant.object("VaultConnection", "later", json!({ "address": address })));
+    tenant.wait_value("early", "password", SECRET);
+    tenant.wait_synced("early");
+    tenant.wait_condition("vaultauth", "late", "Ready", "True", "");
+    tenant.assert_nothing_leaked(operator, &[SECRET]);
+}
+
+#[test]
+fn nobody_uses_what_its_owner_did_not_allow() {
+    let (tenant, operator) = ground();
+    let (here, there) = (&tenant.namespace, &tenant.operator_namespace);
+    let connection = |name: &str, allowed: &[&str]| {
+        let spec = json!({ "address": tenant.cluster.vault_addr(), "allowedNamespaces": allowed });
+        in_operator_namespace(tenant, tenant.object("VaultConnection", name, spec))
+    };
+    let login = |allowed: &[&str]| {
+        let members = json!({ "vaultConnectionRef": format!("{here}/vault"), "allowedNamespaces": allowed });
+        in_operator_namespace(tenant, tenant.auth("theirs", members))
+    };
+    tenant.apply_all(&[
+        login(&["elsewhere", "*"]),
+        connection("closed", &["elsewhere"]),
+        tenant.auth("via-closed", json!({ "vaultConnectionRef": format!("{there}/closed") })),
+        tenant.auth("via-unwatched", json!({ "vaultConnectionRef": "kube-system/vault" })),
+        broken(tenant, "foreign-login", json!({ "vaultAuthRef": format!("{there}/theirs") })),
+        broken(tenant, "foreign-connection", json!({ "vaultAuthRef": "via-closed" })),
+        broken(tenant, "unwatched-connection", json!({ "vaultAuthRef": "via-unwatched" })),
+        broken(tenant, "unwatched-login", json!({ "vaultAuthRef": "kube-system/app" })),
+    ]);
+    let target = format!("target namespace \"{here}\"");
+    let owner = format!("kind=VaultAuth obj={there}/theirs");
+    tenant.wait_failure("foreign-login", "NotAllowed", &[&target, &owner, "allowedNamespaces=[\"elsewhere\", \"*\"]"]);
+    let owner = format!("kind=VaultConnection obj={there}/closed");
+    tenant.wait_failure("foreign-connection", "NotAllowed", &[&owner, &format!("VaultAuth {here}/via-closed")]);
+    tenant.wait_not_ready("vaultauth", "via-closed", "NotAllowed", &[&owner]);
+    let text = "in a namespace that this operator does not watch";
+    tenant.wait_failure("unwatched-connection", "NotAllowed", &["VaultConnection kube-system/vault", text]);
+    tenant.wait_not_ready("vaultauth", "via-unwatched", "NotAllowed", &[text]);
+    tenant.wait_failure("unwatched-login", "NotAllowed", &["VaultAuth kube-system/app", text]);
+    for name in ["foreign-login", "foreign-connection", "unwatched-connection", "unwatched-login"] {
+        assert!(tenant.get("secret", name).is_err(), "{name} has a Secret");
+    }
+
+    tenant.apply_all(&[login(&["elsewhere", here]), connection("closed", &[here])]);
+    for name in ["foreign-login", "foreign-connection"] {
+        tenant.wait_value(name, "password", SECRET);
+        tenant.wait_synced(name);
+    }
+    tenant.wait_condition("vaultauth", "via-closed", "Ready", "True", "");
+
+    // Taken back: no further read, and what is there stays.
+    tenant.apply(&login(&[]));
+    tenant.wait_failure("foreign-login", "NotAllowed", &[&target]);
+    assert_eq!(tenant.value("foreign-login", "password").unwrap(), SECRET);
+    tenant.assert_nothing_leaked(operator, &[SECRET]);
+}
+
+#[test]
+fn references_that_cannot_be_understood_are_named() {
+    let (tenant, _) = ground();
+    tenant.apply_all(&[
+        tenant.auth("slashes", json!({ "vaultConnectionRef": "a/b/c" })),
+        broken(tenant, "two-slashes", json!({ "vaultAuthRef": "a/b/c" })),
+        broken(tenant, "empty-half", json!({ "vaultAuthRef": "/app" })),
+        broken(tenant, "via-slashes", json!({ "vaultAuthRef": "slashes" })),
+    ]);
+    tenant.wait_failure("two-slashes", "InvalidResourceRef", &["vaultAuthRef", "invalid name: a/b/c"]);
+    tenant.wait_failure("empty-half", "InvalidResourceRef", &["vaultAuthRef", "invalid name: /app"]);
+    tenant.wait_failure("via-slashes", "InvalidResourceRef", &["vaultConnectionRef", "invalid name: a/b/c"]);
+    tenant.wait_not_ready("vaultauth", "slashes", "InvalidResourceRef", &["invalid name: a/b/c"]);
+
+    tenant.apply(&broken(tenant, "two-slashes", json!({ "vaultAuthRef": format!("{}/app", tenant.namespace) })));
+    tenant.wait_synced("two-slashes");
+}
+
+#[test]
+fn what_is_not_supported_yet_says_so() {
+    let (tenant, _) = ground();
+    let transformations = [
+        ("templates", json!({ "a": { "text": "{{ .Secrets.password }}" } })),
+        ("transformationRefs", json!([{ "name": "other" }])),
+        ("includes", json!(["password"])),
+        ("excludes", json!(["password"])),
+    ];
+    let methods = [
+        ("jwt", json!({ "role": "r", "serviceAccount": "app" })),
+        ("appRole", json!({ "roleId": "r", "secretRef": "s" })),
+        ("aws", json!({ "role": "r" })),
+        ("gcp", json!({ "role": "r", "workloadIdentityServiceAccount": "app" })),
+    ];
+    let mut objects = vec![];
+    for (field, value) in &transformations {
+        let name = format!("with-{}", field.to_lowercase());
+        objects.push(broken(tenant, &name, json!({ "destination": { "transformation": { *field: value } } })));
+    }
+    for (method, block) in &methods {
+        let name = format!("by-{}", method.to_lowercase());
+        objects.push(tenant.auth(&name, json!({ "method": method, *method: block })));
+        objects.push(broken(tenant, &name, json!({ "vaultAuthRef": name })));
+    }
+    objects.push(tenant.auth("by-global", json!({ "vaultAuthGlobalRef": { "name": "g" } })));
+    objects.push(broken(tenant, "by-global", json!({ "vaultAuthRef": "by-global" })));
+    objects.push(broken(tenant, "instant", json!({ "syncConfig": { "instantUpdates": true } })));
+    tenant.apply_all(&objects);
+
+    for (field, _) in &transformations {
+        let text = format!("not supported yet: spec.destination.transformation.{field}");
+        let name = format!("with-{}", field.to_lowercase());
+        tenant.wait_failure(&name, "NotSupported", &[&text]);
+        assert!(tenant.get("secret", &name).is_err(), "{field}: what would have been left out must not be in a Secret");
+    }
+    for (method, _) in &methods {
+        let name = format!("by-{}", method.to_lowercase());
+        let text = format!("not supported yet: auth method \"{method}\" of VaultAuth {}/{name}", tenant.namespace);
+        tenant.wait_failure(&name, "NotSupported", &[&text]);
+        tenant.wait_not_ready("vaultauth", &name, "NotSupported", &[&text]);
+    }
+    tenant.wait_failure("by-global", "NotSupported", &["not supported yet: spec.vaultAuthGlobalRef"]);
+    // Events of Vault only bring a sync forward: without them the object follows by its refreshes.
+    tenant.wait_synced("instant");
+    tenant.wait_condition("vaultstaticsecret", "instant", "InstantUpdates", "False", "not supported yet");
+    tenant.wait_event("instant", "NotSupported", "spec.syncConfig.instantUpdates");
+
+    tenant.apply(&broken(tenant, "with-templates", json!({})));
+    tenant.apply(&broken(tenant, "instant", json!({ "syncConfig": { "instantUpdates": false } })));
+    tenant.wait_value("with-templates", "password", SECRET);
+    tenant.wait_synced("with-templates");
+    crate::support::eventually("the condition of what is not asked for any more is gone", || {
+        match tenant.condition("vaultstaticsecret", "instant", "InstantUpdates") {
+            Ok(condition) => Err(condition.to_string()),
+            Err(_) => Ok(()),
+        }
+    });
+}
+
+#[test]
+fn the_api_server_refuses_what_can_never_work() {
+    let (tenant, _) = ground();
+    for (spec, field) in [
+        (json!({ "refreshAfter": "bogus" }), "spec.refreshAfter"),
+        (json!({ "refreshAfter": "-5s" }), "spec.refreshAfter"),
+        (json!({ "type": "kv-v3" }), "spec.type"),
+        (json!({ "version": -1 }), "spec.version"),
+        (json!({ "mount": null }), "spec.mount"),
+        (json!({ "destination": { "type": "kubernetes.io/service-account-token" } }), "spec.destination.type"),
+        (
+            json!({ "rolloutRestartTargets": [{ "kind": "CronJob", "name": "x" }] }),
+            "spec.rolloutRestartTargets[0].kind",
+        ),
+    ] {
+        let error = tenant.try_apply(&broken(tenant, "never", spec.clone())).expect_err("it is refused");
+        assert!(format!("{error:#}").contains(field), "{spec}: {error:#}");
+    }
+    let error = tenant.try_apply(&tenant.auth("never", json!({ "method": "userpass" }))).expect_err("it is refused");
+    assert!(format!("{error:#}").contains("spec.method"), "{error:#}");
+}
