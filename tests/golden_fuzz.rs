@@ -28,7 +28,7 @@ impl Go {
         let build = Command::new("go").args(["build", "-o"]).arg(&binary).arg(".").current_dir(module).status().ok()?;
         assert!(build.success());
         let mut child =
-            Command::new(&binary).arg("fuzz").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
+            Command::new(&binary).arg("fuzz").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
         std::fs::remove_file(&binary).expect("removable");
         let input = child.stdin.take().expect("piped");
         let output = BufReader::new(child.stdout.take().expect("piped"));
@@ -58,12 +58,18 @@ fn random_templates() {
     let (mut rendered, mut errors, mut unstable, mut limits, mut failed) = (0u64, 0u64, 0u64, 0u64, 0u64);
     while Instant::now() < end {
         let row = generator.row();
-        let mut answer = go.answer(&row);
         let got = row.render();
         rendered += 1;
         errors += u64::from(got.is_err());
-        let limit = |text: &String| text.contains("too much memory") || text.contains("too many steps");
-        if got.as_ref().is_err_and(limit) {
+        // Go would die of a map within itself; the other limits are this crate's own too.
+        let own = ["too much memory", "too many steps", "takes too long", "would hold itself", "nested too deep"];
+        if got.as_ref().is_err_and(|text| own.iter().any(|own| text.contains(own))) {
+            limits += 1;
+            continue;
+        }
+        let mut answer = go.answer(&row);
+        // Go's slices can be lengthened into spare room behind them, here that is an error.
+        if got.as_ref().is_err_and(|text| text.contains("slice index out of bounds")) && !same(&answer.expected(), &got) {
             limits += 1;
             continue;
         }

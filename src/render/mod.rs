@@ -4,6 +4,7 @@
 pub mod data;
 pub mod gojson;
 pub mod mac;
+pub mod sprig;
 pub mod template;
 
 pub use data::{RenderError, SecretData, build};

@@ -65,7 +65,10 @@ fn chunk(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
     let chunks = float_to_int(((length - 1.0) / divisor).floor() + 1.0);
     let chunks = usize::try_from(chunks).map_err(|_| out_of_range())?;
     let mut out = Vec::new();
-    if chunks > 0 {
+    if chunks == 1 && items.len() == 1 && size < -1 {
+        // The remainder of one by a negative size is one.
+        out.push(Value::List(List::any(items)));
+    } else if chunks > 0 {
         let size = usize::try_from(size).map_err(|_| out_of_range())?;
         ctx.reserve_items(chunks)?;
         out.extend(items.chunks(size.max(1)).map(|part| Value::List(List::any(part.to_vec()))));

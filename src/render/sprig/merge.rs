@@ -44,7 +44,7 @@ fn deep_merge(ctx: &mut Context<'_>, into: &Map, from: &Map, overwrite: bool) ->
     for (key, source) in from.entries() {
         ctx.step(1)?;
         let target = into.get(&*key);
-        if source.is_nil() {
+        if matches!(source, Value::Nil) {
             if overwrite {
                 ctx.set(into, key, source)?;
             }

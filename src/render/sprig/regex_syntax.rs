@@ -56,8 +56,9 @@ fn complain<T>(what: &str, about: &str) -> Step<T> {
 
 /// An expression or Go's complaint, without the words before it.
 pub(super) fn translate(pattern: &[u8]) -> Step<Translated> {
-    let Ok(text) = std::str::from_utf8(pattern) else {
-        return complain("invalid UTF-8", &String::from_utf8_lossy(pattern));
+    let text = match std::str::from_utf8(pattern) {
+        Ok(text) => text,
+        Err(error) => return complain("invalid UTF-8", &String::from_utf8_lossy(&pattern[error.valid_up_to()..])),
     };
     let mut translator = Translator { text, at: 0, out: String::new(), names: Vec::new(), open: Vec::new() };
     translator.all()?;
