@@ -17,7 +17,11 @@ fn directory() -> PathBuf {
 fn files(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).expect("the vectors are there");
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    files.retain(|path| {
+        // Vectors of the language alone have another form.
+        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        name.ends_with(".jsonl") && !(name.starts_with("lang") && name != "language.jsonl")
+    });
     files.sort();
     files
 }

@@ -27,8 +27,13 @@ impl Go {
         let binary = std::env::temp_dir().join(format!("golden-fuzz-{}", std::process::id()));
         let build = Command::new("go").args(["build", "-o"]).arg(&binary).arg(".").current_dir(module).status().ok()?;
         assert!(build.success());
-        let mut child =
-            Command::new(&binary).arg("fuzz").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
+        let mut child = Command::new(&binary)
+            .arg("fuzz")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
         std::fs::remove_file(&binary).expect("removable");
         let input = child.stdin.take().expect("piped");
         let output = BufReader::new(child.stdout.take().expect("piped"));
@@ -69,7 +74,8 @@ fn random_templates() {
         }
         let mut answer = go.answer(&row);
         // Go's slices can be lengthened into spare room behind them, here that is an error.
-        if got.as_ref().is_err_and(|text| text.contains("slice index out of bounds")) && !same(&answer.expected(), &got) {
+        if got.as_ref().is_err_and(|text| text.contains("slice index out of bounds")) && !same(&answer.expected(), &got)
+        {
             limits += 1;
             continue;
         }
@@ -85,12 +91,19 @@ fn random_templates() {
             failed += 1;
             if failed <= 40 {
                 let input = row.input.as_ref().map_or("", |input| input.get());
-                println!("{}\n  {input}\n    Go:   {}\n    here: {}", row.template, shown(&answer.expected()), shown(&got));
+                println!(
+                    "{}\n  {input}\n    Go:   {}\n    here: {}",
+                    row.template,
+                    shown(&answer.expected()),
+                    shown(&got)
+                );
             }
         }
     }
     drop(go.input);
     go.child.wait().expect("Go ends");
-    println!("seed {seed}: {rendered} templates ({errors} errors, {unstable} unstable, {limits} limits), {failed} differ");
+    println!(
+        "seed {seed}: {rendered} templates ({errors} errors, {unstable} unstable, {limits} limits), {failed} differ"
+    );
     assert_eq!(failed, 0);
 }

@@ -69,9 +69,7 @@ fn ago_counts_from_the_clock() {
         UNIX_EPOCH + Duration::from_millis(1_709_168_461_600)
     }
     let environment = Environment { now, ..Environment::default() };
-    let at = |template: &str| {
-        String::from_utf8(row(template).render_in(&environment).expect(template)).expect("UTF-8")
-    };
+    let at = |template: &str| String::from_utf8(row(template).render_in(&environment).expect(template)).expect("UTF-8");
     assert_eq!(at(r#"{{ ago (mustToDate "2006-01-02" "2024-02-29") }}"#), "1h1m2s");
     assert_eq!(at("{{ ago 1709168400 }}"), "1m2s");
     assert_eq!(at("{{ ago (int64 1709168461) }}"), "1s");
@@ -88,7 +86,7 @@ fn nothing_exhausts_the_process() {
         "{{ until 1000000000000 }}",
         "{{ untilStep 0 9223372036854775807 1 }}",
         "{{ untilStep 9223372036854775807 -9223372036854775807 -1 }}",
-        "{{ seq 1 1 9223372036854775807 }}",
+        "{{ seq 1 1 9223372036854775806 }}",
         r#"{{ indent 1000000000000 "x" }}"#,
         r#"{{ nindent 100000 (repeat 100000 "\n") }}"#,
         r#"{{ wrapWith 1 (repeat 10000 "-") (repeat 100000 "x") }}"#,

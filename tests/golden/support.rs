@@ -1,5 +1,7 @@
 //! Rows of golden vectors, and rendering one as Go did.
 
+#![allow(dead_code, reason = "each test uses a part of this")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -89,8 +89,8 @@ pub(super) fn next_element(layout: &str) -> (&str, Option<(Element, &str)>, &str
         let rest = &layout[at..];
         let found = |element, length: usize| (&layout[..at], Some((element, &rest[..length])), &rest[length..]);
         // "_2006" is a year after an underscore.
-        if rest.starts_with("_2006") {
-            return (&layout[..=at], Some((Element::LongYear, "2006")), &rest[5..]);
+        if let Some(after) = rest.strip_prefix("_2006") {
+            return (&layout[..=at], Some((Element::LongYear, "2006")), after);
         }
         // "Jan" in front of a lower case letter is a word, unless it is "January".
         let word = |length: usize| rest[length..].starts_with(|c: char| c.is_ascii_lowercase());

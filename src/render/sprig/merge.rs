@@ -37,6 +37,17 @@ impl From<CallError> for Failure {
     }
 }
 
+/// A map of strings takes strings only.
+fn assignable(into: &Map, value: Type) -> Result<(), CallError> {
+    match into.elem() {
+        Type::Any => Ok(()),
+        elem if elem == value => Ok(()),
+        elem => Err(CallError::new(format!(
+            "reflect.Value.SetMapIndex: value of type {value} is not assignable to type {elem}"
+        ))),
+    }
+}
+
 fn deep_merge(ctx: &mut Context<'_>, into: &Map, from: &Map, overwrite: bool) -> Result<(), Failure> {
     if into.is_nil() || into.same(from) {
         return Ok(());
@@ -46,11 +57,16 @@ fn deep_merge(ctx: &mut Context<'_>, into: &Map, from: &Map, overwrite: bool) ->
         let target = into.get(&*key);
         if matches!(source, Value::Nil) {
             if overwrite {
+                assignable(into, from.elem())?;
                 ctx.set(into, key, source)?;
             }
             continue;
         }
         let kind = source.kind();
+        if let Value::List(list) = &source {
+            // mergo assigns the slice, old or new, in any case.
+            assignable(into, list.go_type())?;
+        }
         match (&source, &target) {
             (Value::Map(source), Some(Value::Map(target))) => deep_merge(ctx, target, source, overwrite)?,
             (Value::Map(_), Some(Value::Object(target))) if target.kind() == Kind::Ptr && !overwrite => {
@@ -65,6 +81,7 @@ fn deep_merge(ctx: &mut Context<'_>, into: &Map, from: &Map, overwrite: bool) ->
             continue;
         }
         if overwrite || !filled {
+            assignable(into, from.elem())?;
             ctx.set(into, key, source)?;
         }
     }

@@ -35,10 +35,9 @@ pub(super) fn to_int(value: &Value) -> i64 {
         Value::Int(i, _) => *i,
         Value::Uint(u, _) => u.cast_signed(),
         Value::Float(f) => float_to_int(*f),
-        Value::Str(s) | Value::JsonNumber(s) => std::str::from_utf8(trim_zero_decimal(s))
-            .ok()
-            .and_then(parse_any_base)
-            .unwrap_or(0),
+        Value::Str(s) | Value::JsonNumber(s) => {
+            std::str::from_utf8(trim_zero_decimal(s)).ok().and_then(parse_any_base).unwrap_or(0)
+        }
         Value::Bool(b) => i64::from(*b),
         _ => 0,
     }
@@ -74,7 +73,7 @@ fn special(text: &str) -> Option<f64> {
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
 pub(super) fn float_to_int(f: f64) -> i64 {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if f >= -LIMIT && f < LIMIT { f as i64 } else { i64::MIN }
+    if (-LIMIT..LIMIT).contains(&f) { f as i64 } else { i64::MIN }
 }
 
 /// cast takes `1.00` for 1, and only zeroes after the point.
