@@ -1,6 +1,7 @@
 //go:build ignore
 
-// Renders templates with Go's text/template, for comparison: those of lang_rows.txt into tests/golden/lang.jsonl
+// Renders templates with Go's text/template, for comparison: those of lang_rows.txt, one a line, into
+// tests/golden/lang.jsonl
 //
 //	go run hack/golden/lang_vectors.go < hack/golden/lang_rows.txt > tests/golden/lang.jsonl
 //
@@ -36,7 +37,6 @@ type Root struct {
 	Labels  map[string]string
 	Wrap    *Root
 	Named   Stringer
-	Point   *Point
 	hidden  int
 }
 
@@ -74,30 +74,31 @@ var funcs = template.FuncMap{
 		}
 		return m
 	},
-	"set":       func(m map[string]any, k string, v any) map[string]any { m[k] = v; return m },
-	"strs":      func(v ...string) []string { return v },
-	"ints":      func(v ...int) []int { return v },
-	"bytes":     func(s string) []byte { return []byte(s) },
-	"i64":       func(i int64) int64 { return i },
-	"u8":        func(u uint8) uint8 { return u },
-	"u64":       func(u uint64) uint64 { return u },
-	"f64":       func(f float64) float64 { return f },
-	"takestr":   func(s string) string { return s },
-	"takebool":  func(b bool) bool { return b },
-	"takemap":   func(m map[string]any) int { return len(m) },
-	"takelist":  func(l []any) int { return len(l) },
-	"takestrs":  func(l []string) int { return len(l) },
-	"takeany":   func(v any) any { return v },
-	"two":       func(a string, b int) string { return fmt.Sprint(a, b) },
-	"zero":      func() int { return 0 },
-	"nilany":    func() any { return nil },
-	"nillist":   func() []any { return nil },
-	"nilmap":    func() map[string]any { return nil },
-	"jnum":      func(s string) json.Number { return json.Number(s) },
-	"dur":       func(i int64) time.Duration { return time.Duration(i) },
-	"labels":    func() map[string]string { return map[string]string{"a": "1", "b": "<2>"} },
-	"fail":      func(s string) (string, error) { return "", errors.New(s) },
-	"cut":       func(s string, n int) string { return s[:n] },
+	"set":      func(m map[string]any, k string, v any) map[string]any { m[k] = v; return m },
+	"strs":     func(v ...string) []string { return v },
+	"ints":     func(v ...int) []int { return v },
+	"bytes":    func(s string) []byte { return []byte(s) },
+	"i64":      func(i int64) int64 { return i },
+	"u8":       func(u uint8) uint8 { return u },
+	"u64":      func(u uint64) uint64 { return u },
+	"f64":      func(f float64) float64 { return f },
+	"takestr":  func(s string) string { return s },
+	"takebool": func(b bool) bool { return b },
+	"takemap":  func(m map[string]any) int { return len(m) },
+	"takelist": func(l []any) int { return len(l) },
+	"takestrs": func(l []string) int { return len(l) },
+	"takeany":  func(v any) any { return v },
+	"two":      func(a string, b int) string { return fmt.Sprint(a, b) },
+	"zero":     func() int { return 0 },
+	"nilany":   func() any { return nil },
+	"nillist":  func() []any { return nil },
+	"nilmap":   func() map[string]any { return nil },
+	"jnum":     func(s string) json.Number { return json.Number(s) },
+	"dur":      func(i int64) time.Duration { return time.Duration(i) },
+	"point":    func() *Point { return &Point{X: 1} },
+	"labels":   func() map[string]string { return map[string]string{"a": "1", "b": "<2>"} },
+	"fail":     func(s string) (string, error) { return "", errors.New(s) },
+	"cut":      func(s string, n int) string { return s[:n] },
 }
 
 type limited struct{ bytes.Buffer }
@@ -118,14 +119,14 @@ func render(row *Row) {
 			return
 		}
 	}
-	root := &Root{Secrets: decode(), Labels: map[string]string{"app": "web", "tier": "db"}, Named: Stringer{7}, Point: &Point{X: 1, Y: nil}}
+	root := &Root{Secrets: decode(), Labels: map[string]string{"app": "web", "tier": "db"}, Named: Stringer{7}}
 	var out limited
 	if err := set.ExecuteTemplate(&out, row.Sources[0][0], root); err != nil {
-		row.Error = strings.ToValidUTF8(err.Error(), "\uFFFD")
-	} else if utf8.Valid(out.Bytes()) {
-		row.Output = out.String()
+		row.Error = err.Error()
+	} else if text := out.String(); utf8.ValidString(text) {
+		row.Output = text
 	} else {
-		row.Output64 = base64.StdEncoding.EncodeToString(out.Bytes())
+		row.Output64 = base64.StdEncoding.EncodeToString([]byte(text))
 	}
 }
 
@@ -152,9 +153,12 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	for _, block := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n====\n") {
+	for _, line := range strings.Split(string(text), "\n") {
+		if line == "" || strings.HasPrefix(line, "# ") {
+			continue
+		}
 		var row Row
-		for i, source := range strings.Split(block, "\n----\n") {
+		for i, source := range strings.Split(strings.ReplaceAll(line, "␊", "\n"), "␞") {
 			row.Sources = append(row.Sources, [2]string{string(rune('a' + i)), source})
 		}
 		render(&row)

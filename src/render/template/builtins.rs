@@ -199,8 +199,8 @@ fn zero(elem: Type) -> Operand {
 }
 
 fn slice(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Operand> {
-    let mut args = args.into_iter().map(Operand::unwrapped);
-    let item = match args.next() {
+    let mut args = args.into_iter();
+    let item = match args.next().map(Operand::unwrapped) {
         None | Some(Operand::Invalid) => return Err(CallError::new("slice of untyped nil")),
         Some(item) => item.into_value(),
     };
@@ -222,6 +222,10 @@ fn slice(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Operand> {
     };
     let mut bounds = [0, len, len];
     for (bound, index) in bounds.iter_mut().zip(&indexes) {
+        // Unlike `index`, Go does not look into interfaces here.
+        if let Operand::Interface(_) | Operand::NilInterface = index {
+            return Err(CallError::new("cannot index slice/array with type interface {}"));
+        }
         *bound = index_arg(context, index.value(), len)?;
     }
     let [from, to, cap] = bounds;

@@ -6,7 +6,7 @@ use super::functions::{CallError, Context, Environment, Limits};
 use super::node::{self, Branch, Command, Node, Pipe, Tree};
 use super::operand::Operand;
 use super::set::Set;
-use super::strconv::quote_text;
+use super::strconv::{quote_text, to_text};
 use super::types::Type;
 use super::value::Value;
 
@@ -111,7 +111,7 @@ impl<'s> State<'s, '_> {
     /// An error whose text in Go ends with a value.
     fn fail_with_value<T>(&mut self, before: &str, value: &Value, after: &str) -> Result<T> {
         let printed = print_action(&mut self.context, value).unwrap_or_else(|_| b"...".to_vec());
-        let text = format!("{before}{}{after}", String::from_utf8_lossy(&printed));
+        let text = format!("{before}{}{after}", to_text(&printed));
         Err(self.error(&CallError::secret(text, format!("{before}<redacted>{after}"))))
     }
 
@@ -268,12 +268,8 @@ impl<'s> State<'s, '_> {
                 }
             }
             Value::Nil => {}
-            other => {
-                // VSO cuts the value off here too.
-                let printed = print_action(&mut self.context, other).unwrap_or_else(|_| b"...".to_vec());
-                let text = format!("range can't iterate over {}", String::from_utf8_lossy(&printed));
-                return Err(self.error(&CallError::secret(text, "range can't iterate over <redacted>")));
-            }
+            // VSO cuts the value off here too.
+            other => return self.fail_with_value("range can't iterate over ", other, ""),
         }
         let flow = match &branch.else_list {
             Some(list) if !ran => self.walk(dot, list)?,

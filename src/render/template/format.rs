@@ -1,5 +1,7 @@
 //! Go's `fmt`: what `print`, `printf`, `println` and an action write.
 
+use std::sync::Arc;
+
 use super::collections::Map;
 use super::functions::{CallError, Context};
 use super::types::{Kind, UintKind};
@@ -54,11 +56,37 @@ pub fn sprintf(context: &mut Context<'_>, format: &[u8], args: &[Value]) -> Resu
 
 /// What an action prints: as [`sprint`], but of what a pointer points to.
 pub(super) fn print_action(context: &mut Context<'_>, value: &Value) -> Result<Vec<u8>, CallError> {
+    sprint(context, &[pointed_to(value.clone())])
+}
+
+/// What a pointer points to, unless it prints itself. (`printableValue`)
+pub(super) fn pointed_to(value: Value) -> Value {
     match value {
-        Value::Object(object) if object.string().is_none() && !object.is_nil() => run(context, |printer| {
-            printer.fields(object.as_ref(), 'v', 0);
-        }),
-        _ => sprint(context, std::slice::from_ref(value)),
+        Value::Object(object) if object.kind() == Kind::Ptr && object.string().is_none() && !object.is_nil() => {
+            Value::Object(Arc::new(PointedTo(object)))
+        }
+        value => value,
+    }
+}
+
+/// The struct behind a pointer.
+struct PointedTo(Arc<dyn Object>);
+
+impl Object for PointedTo {
+    fn type_name(&self) -> &'static str {
+        self.0.type_name().trim_start_matches('*')
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Struct
+    }
+
+    fn fields(&self) -> Vec<(&'static str, bool, Value)> {
+        self.0.fields()
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self.0.as_any()
     }
 }
 

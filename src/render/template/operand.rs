@@ -4,7 +4,7 @@
 //! a map entry that is missing.
 
 use super::functions::CallError;
-use super::types::{Kind, Type};
+use super::types::Type;
 use super::value::Value;
 
 /// The result of an expression. (`reflect.Value`)
@@ -60,11 +60,6 @@ impl Operand {
             Operand::Interface(value) | Operand::Plain(value) => value,
             Operand::Invalid | Operand::NilInterface => Value::Nil,
         }
-    }
-
-    /// The kind of what is inside.
-    pub fn kind(&self) -> Kind {
-        self.value().kind()
     }
 
     /// `Type().String()`. Go panics where there is no value; callers have made sure.

@@ -47,6 +47,11 @@ pub fn rune_count(bytes: &[u8]) -> usize {
     }
 }
 
+/// The bytes as text, with U+FFFD for each byte that is not UTF-8.
+pub fn to_text(bytes: &[u8]) -> String {
+    bytes.utf8_chunks().flat_map(|c| [c.valid().to_owned(), "\u{fffd}".repeat(c.invalid().len())]).collect()
+}
+
 /// `strconv.Quote`, or `strconv.QuoteToASCII`.
 pub fn quote(bytes: &[u8], ascii_only: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() + 2);

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::collections::{List, Map};
 use super::functions::{CallError, Method};
+use super::strconv::to_text;
 use super::types::{IntKind, Kind, Type, UintKind};
 
 /// How deep lists and maps may be nested before a function that walks them gives up.
@@ -29,9 +30,9 @@ impl Str {
         &self.0
     }
 
-    /// The text, with U+FFFD where it is not UTF-8.
-    pub fn to_text(&self) -> std::borrow::Cow<'_, str> {
-        String::from_utf8_lossy(&self.0)
+    /// The text, with U+FFFD for each byte that is not UTF-8.
+    pub fn to_text(&self) -> String {
+        to_text(&self.0)
     }
 }
 

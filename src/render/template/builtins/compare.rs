@@ -3,6 +3,7 @@
 use super::super::format::sprintf;
 use super::super::functions::{CallError, Context};
 use super::super::operand::Operand;
+use super::super::strconv::to_text;
 use super::super::value::{Object, Value};
 use super::Result;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ fn incompatible(a: &Value, b: &Value) -> CallError {
 /// What Go prints of the value in an error text that nobody is shown.
 fn printed(context: &mut Context<'_>, format: &str, value: &Value) -> String {
     sprintf(context, format.as_bytes(), std::slice::from_ref(value))
-        .map_or_else(|_| "...".to_owned(), |text| String::from_utf8_lossy(&text).into_owned())
+        .map_or_else(|_| "...".to_owned(), |text| to_text(&text))
 }
 
 /// Whether the first is equal to any of the others.

@@ -1,6 +1,6 @@
 //! `html`, `js` and `urlquery`.
 
-use super::super::format::sprint;
+use super::super::format::{pointed_to, sprint};
 use super::super::functions::Context;
 use super::super::operand::Operand;
 use super::super::strconv::{decode, is_print};
@@ -13,7 +13,7 @@ fn text(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Vec<u8>> {
         .into_iter()
         .map(|arg| match arg.into_value() {
             Value::Nil => Value::str("<no value>"),
-            value => value,
+            value => pointed_to(value),
         })
         .collect();
     sprint(context, &args)

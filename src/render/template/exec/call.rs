@@ -187,7 +187,7 @@ fn reflect_string(value: &Operand) -> String {
     match value.value() {
         Value::Nil => "<invalid Value>".to_owned(),
         value => match (value.as_string(), value.kind()) {
-            (Some(text), Kind::String) => text.to_text().into_owned(),
+            (Some(text), Kind::String) => text.to_text(),
             _ => format!("<{} Value>", value.type_name()),
         },
     }

@@ -34,9 +34,10 @@ const INT: Type = Type::INT;
 const ANY: Type = Type::Any;
 const STR: Type = Type::String;
 
-static FUNCTIONS: [Function; 26] = [
+static FUNCTIONS: [Function; 27] = [
     function("list", &[], Some(ANY), |_, args| {
-        Ok(if args.is_empty() { List::nil(ANY) } else { List::any(args.to_vec()) }.into())
+        // Without arguments reflect gives a variadic function a slice that is empty and not nil.
+        Ok(List::any(args.to_vec()).into())
     }),
     function("dict", &[], Some(ANY), |context, args| {
         let map = Map::any();
@@ -51,10 +52,10 @@ static FUNCTIONS: [Function; 26] = [
         Ok(args[0].clone())
     }),
     function("strs", &[], Some(STR), |_, args| {
-        Ok(if args.is_empty() { List::nil(STR) } else { List::new(STR, args.to_vec()) }.into())
+        Ok(List::new(STR, args.to_vec()).into())
     }),
     function("ints", &[], Some(INT), |_, args| {
-        Ok(if args.is_empty() { List::nil(INT) } else { List::new(INT, args.to_vec()) }.into())
+        Ok(List::new(INT, args.to_vec()).into())
     }),
     function("bytes", &[STR], None, |_, args| Ok(Value::Bytes(text(args).into()))),
     function("i64", &[Type::INT64], None, first),
@@ -80,8 +81,12 @@ static FUNCTIONS: [Function; 26] = [
         Value::Int(i, _) => Ok(Value::Duration(i)),
         _ => panic!(),
     }),
+    function("point", &[], None, |_, _| Ok(Value::Object(Arc::new(Point)))),
     function("labels", &[], None, |_, _| Ok(Map::strings([("a", "1"), ("b", "<2>")]).into())),
-    function("fail", &[STR], None, |_, args| Err(CallError::new(String::from_utf8_lossy(text(args))))),
+    function("fail", &[STR], None, |context, args| {
+        let text = String::from_utf8_lossy(text(args));
+        Err(if context.constant_arguments() { CallError::new(text) } else { CallError::secret(text, "failed") })
+    }),
     function("cut", &[STR, INT], None, |_, args| {
         let Value::Int(n, _) = args[1] else { panic!() };
         let text = text(args);
@@ -175,7 +180,7 @@ pub fn root() -> Value {
     // serde_json writes this exponent another way.
     map.insert("exp", Value::JsonNumber("1e21".into()));
     map.insert("bin", Value::str(&b"\x00\xff\xfeA\xe4\xb8"[..]));
-    let fields = ["Secrets", "Labels", "Wrap", "Named", "Point"];
+    let fields = ["Secrets", "Labels", "Wrap", "Named"];
     let root = Record::new(
         "*main.Root",
         vec![
@@ -183,7 +188,6 @@ pub fn root() -> Value {
             ("Labels", Map::strings([("app", "web"), ("tier", "db")]).into()),
             ("Wrap", Value::Object(Arc::new(Record::nil("*main.Root", &fields)))),
             ("Named", Value::Object(Arc::new(Named))),
-            ("Point", Value::Object(Arc::new(Point))),
         ],
     );
     Value::Object(Arc::new(root.with_unexported("hidden", Value::int(0))))
