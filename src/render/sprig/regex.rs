@@ -90,6 +90,7 @@ impl Pattern {
     /// `panics`: the functions without `must` panic with another text.
     fn compile(ctx: &mut Context<'_>, pattern: &[u8], panics: bool) -> Result<Pattern, CallError> {
         ctx.step(100 + pattern.len() as u64)?;
+        ctx.check_time()?;
         let failed = |cause: String| {
             let text = if panics {
                 let pattern = crate::render::template::strconv::quote(pattern, false);
@@ -108,7 +109,7 @@ impl Pattern {
         };
         let Translated { pattern, names } = regex_syntax::translate(pattern).map_err(failed)?;
         let regex = RegexBuilder::new(&pattern)
-            .size_limit(4 << 20)
+            .size_limit(10 << 20)
             .dfa_size_limit(1 << 20)
             .nest_limit(1000)
             .build()
