@@ -27,7 +27,8 @@ fn golden(row: &serde_json::Value) -> Outcome {
 
 /// Base64, for the rows that are not text.
 fn decode64(text: &str) -> Vec<u8> {
-    let digit = |c: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|d| *d == c);
+    let digit =
+        |c: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|d| *d == c);
     let bits = text.bytes().filter_map(digit).fold(Vec::new(), |mut bits, d| {
         bits.extend((0..6).rev().map(|i| d >> i & 1));
         bits
@@ -69,4 +70,76 @@ fn shown_error(sources: &[(String, String)]) -> String {
     let executed = Set::parse(sources, &functions())
         .and_then(|set| set.execute(&sources[0].0, &root(), &Limits::default()).map(|_| ()));
     executed.map_or_else(|error| error.to_string(), |()| String::new())
+}
+
+fn execute(text: &str) -> Result<Vec<u8>, String> {
+    let sources = [("t", text)];
+    let set = Set::parse(&sources, &functions()).map_err(|error| error.to_string())?;
+    set.execute("t", &root(), &Limits::default()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_a_template_may_use_has_an_end() {
+    let nested = |open: &str, inside: &str, close: &str| format!("{}{inside}{}", open.repeat(5000), close.repeat(5000));
+    for (text, why) in [
+        ("{{ range 9223372036854775807 }}{{ end }}".to_owned(), "template takes"),
+        ("{{ range 9223372036854775807 }}xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx{{ end }}".into(), "template "),
+        ("{{ define \"x\" }}{{ template \"x\" }}{{ end }}{{ template \"x\" }}".into(), "maximum template depth"),
+        ("{{ $s := \"ab\" }}{{ range 64 }}{{ $s = print $s $s }}{{ end }}".into(), "too much memory"),
+        ("{{ $l := list 1 }}{{ range 64 }}{{ $l = list $l $l }}{{ end }}{{ $l }}".into(), "too much memory"),
+        ("{{ $l := list 1 }}{{ range 90000 }}{{ $l = list $l }}{{ end }}{{ $l }}".into(), "nested too deep"),
+        ("{{ $m := dict }}{{ set $m \"m\" $m }}".into(), "hold itself"),
+        ("{{ set .Secrets.map \"m\" .Secrets }}".into(), "hold itself"),
+        (format!("{{{{ len (printf \"{}\" 1) }}}}", "%[1]1000000d".repeat(100)), "too much memory"),
+        (nested("{{ if 1 }}", "", "{{ end }}"), "max expression depth"),
+        (format!("{{{{ {} }}}}", nested("(", "1", ")")), "max expression depth"),
+    ] {
+        let error = execute(&text).unwrap_err();
+        assert!(error.contains(why), "{}: {error}", &text[..text.len().min(80)]);
+    }
+}
+
+#[test]
+fn nesting_within_the_limits_needs_no_large_stack() {
+    // Every template nests as deep as the parser allows, and calls the next one.
+    let open = "{{ if 1 }}".repeat(90) + "{{ template \"t\" }}" + &"{{ end }}".repeat(90);
+    assert!(execute(&open).unwrap_err().contains("nested too deep"));
+    let parens = format!("{{{{ {}1{} }}}}", "(print ".repeat(95), ")".repeat(95));
+    assert_eq!(execute(&parens), Ok(b"1".to_vec()));
+    let chain = format!("{{{{ if 0 }}}}{}{{{{ else }}}}end{{{{ end }}}}", "{{ else if 0 }}".repeat(3000));
+    assert_eq!(execute(&chain), Ok(b"end".to_vec()));
+}
+
+#[test]
+fn errors_show_no_value() {
+    for (text, shown) in [
+        ("{{ range .Secrets.str }}{{ end }}", "range can't iterate over <redacted>"),
+        (
+            "{{ range $i, $j := len .Secrets.str }}{{ end }}",
+            "can't use <redacted> to iterate over more than one variable",
+        ),
+        ("{{ eq .Secrets.list .Secrets.list }}", "non-comparable type []interface {}"),
+        ("{{ .Secrets.float.Int64 }}", "strconv.ParseInt: parsing <redacted>: invalid syntax"),
+        ("{{ .Secrets.str | call }}", "non-function of type string"),
+        ("{{ index .Secrets.list (len .Secrets.utf8) }}", "index out of range: <redacted>"),
+    ] {
+        let error = execute(text).unwrap_err();
+        assert!(error.ends_with(shown), "{text}: {error}");
+    }
+    assert_eq!(
+        format!("{:?} {:?}", super::Value::str("s3cret"), super::Str::from("s3cret")),
+        "Value(string) Str(6 bytes)"
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_parsed_or_refused(text in "(\\{\\{|\\}\\}|[ -~]|\\PC|\n| -|- |range|end|if|\\.Secrets|\\$x|:=|\\||\"|`|'|\\(|\\)|printf|index|0x|1e){0,40}") {
+        let _ = execute(&text);
+    }
+
+    #[test]
+    fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..60)) {
+        let _ = execute(&format!("{{{{ {} }}}}", String::from_utf8_lossy(&bytes)));
+    }
 }

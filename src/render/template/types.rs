@@ -193,7 +193,8 @@ impl Type {
 
     /// Whether nil can be given where this type is wanted (text/template `canBeNil`).
     pub fn can_be_nil(self) -> bool {
-        self == Type::Reflect || matches!(self.kind(), Kind::Func | Kind::Interface | Kind::Map | Kind::Ptr | Kind::Slice)
+        self == Type::Reflect
+            || matches!(self.kind(), Kind::Func | Kind::Interface | Kind::Map | Kind::Ptr | Kind::Slice)
     }
 }
 

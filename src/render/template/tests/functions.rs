@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use super::super::format::sprint;
 use super::super::{
     CallError, Context, Function, Functions, IntKind, Kind, List, Map, Method, Object, Record, Type, UintKind, Value,
 };
-use super::super::format::sprint;
 
 type Called = Result<Value, CallError>;
 
@@ -51,12 +51,8 @@ static FUNCTIONS: [Function; 27] = [
         context.set(map, key.clone(), args[2].clone())?;
         Ok(args[0].clone())
     }),
-    function("strs", &[], Some(STR), |_, args| {
-        Ok(List::new(STR, args.to_vec()).into())
-    }),
-    function("ints", &[], Some(INT), |_, args| {
-        Ok(List::new(INT, args.to_vec()).into())
-    }),
+    function("strs", &[], Some(STR), |_, args| Ok(List::new(STR, args.to_vec()).into())),
+    function("ints", &[], Some(INT), |_, args| Ok(List::new(INT, args.to_vec()).into())),
     function("bytes", &[STR], None, |_, args| Ok(Value::Bytes(text(args).into()))),
     function("i64", &[Type::INT64], None, first),
     function("u8", &[Type::Uint(UintKind::Uint8)], None, |_, args| match args[0] {

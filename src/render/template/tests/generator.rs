@@ -6,16 +6,75 @@ pub struct Generator {
 }
 
 const CONSTANTS: &[&str] = &[
-    "0", "1", "-1", "2", "42", "1.5", "1e3", "0x1F", "'a'", "1i", "true", "false", "nil", "\"\"", "\"a\"", "\"b c\"",
-    "\"héllo\"", "`raw`", "\"\\xff\"", "1e6", "1e-7", "017", "1_000", "9223372036854775807", "3.0", "\"k\"",
+    "0",
+    "1",
+    "-1",
+    "2",
+    "42",
+    "1.5",
+    "1e3",
+    "0x1F",
+    "'a'",
+    "1i",
+    "true",
+    "false",
+    "nil",
+    "\"\"",
+    "\"a\"",
+    "\"b c\"",
+    "\"héllo\"",
+    "`raw`",
+    "\"\\xff\"",
+    "1e6",
+    "1e-7",
+    "017",
+    "1_000",
+    "3.0",
+    "\"k\"",
 ];
 const FIELDS: &[&str] = &[
-    ".", "$", ".Secrets", ".Secrets.str", ".Secrets.num", ".Secrets.big", ".Secrets.float", ".Secrets.exp",
-    ".Secrets.list", ".Secrets.map", ".Secrets.map.c.d", ".Secrets.nil", ".Secrets.nope", ".Secrets.empty",
-    ".Secrets.yes", ".Secrets.no", ".Secrets.bin", ".Secrets.utf8", ".Secrets.elist", ".Secrets.emap",
-    ".Labels", ".Labels.app", ".Labels.nope", ".Wrap", ".Named", ".Named.A", "point", "point.X", "point.Y",
-    ".Secrets.num.Int64", ".Secrets.float.Float64", ".a", ".k", "$.Secrets.map.a", "$.Secrets.list", "$.Secrets.str",
-    ".Secrets.multi", ".Wrap.Secrets", ".hidden", ".Secrets.neg", ".Secrets.str.x", "$.Secrets.nope.x",
+    ".",
+    "$",
+    ".Secrets",
+    ".Secrets.str",
+    ".Secrets.num",
+    ".Secrets.big",
+    ".Secrets.float",
+    ".Secrets.exp",
+    ".Secrets.list",
+    ".Secrets.map",
+    ".Secrets.map.c.d",
+    ".Secrets.nil",
+    ".Secrets.nope",
+    ".Secrets.empty",
+    ".Secrets.yes",
+    ".Secrets.no",
+    ".Secrets.bin",
+    ".Secrets.utf8",
+    ".Secrets.elist",
+    ".Secrets.emap",
+    ".Labels",
+    ".Labels.app",
+    ".Labels.nope",
+    ".Wrap",
+    ".Named",
+    ".Named.A",
+    "point",
+    "point.X",
+    "point.Y",
+    ".Secrets.num.Int64",
+    ".Secrets.float.Float64",
+    ".a",
+    ".k",
+    "$.Secrets.map.a",
+    "$.Secrets.list",
+    "$.Secrets.str",
+    ".Secrets.multi",
+    ".Wrap.Secrets",
+    ".hidden",
+    ".Secrets.neg",
+    ".Secrets.str.x",
+    "$.Secrets.nope.x",
 ];
 const VARIABLES: &[&str] = &["$x", "$y", "$k", "$x.a", "$y.k"];
 const FUNCTIONS: &[&str] = &[
@@ -26,16 +85,100 @@ const FUNCTIONS: &[&str] = &[
 ];
 /// Calls that often succeed: a letter for the kind of each argument.
 const CALLS: &[&str] = &[
-    "and aa", "or aa", "not a", "len l", "len s", "len m", "index li", "index mk", "slice sii", "slice li", "print aaa",
-    "println aa", "html a", "js s", "js a", "urlquery a", "eq ss", "eq ii", "eq ff", "ne ss", "lt ii", "le ff", "gt ss",
-    "ge ii", "list aaa", "list aa", "dict sasa", "dict sl", "strs ss", "ints iii", "bytes s", "i64 I", "u8 i", "f64 I",
-    "takestr s", "takemap m", "takelist l", "takeany a", "two si", "zero ", "nillist ", "nilmap ", "jnum s", "dur I",
-    "labels ", "cut si", "eq al", "set mks", "print s", "eq sa", "lt if", "index s", "takestr l", "two is", "takebool a",
+    "and aa",
+    "or aa",
+    "not a",
+    "len l",
+    "len s",
+    "len m",
+    "index li",
+    "index mk",
+    "slice sii",
+    "slice li",
+    "print aaa",
+    "println aa",
+    "html a",
+    "js s",
+    "js a",
+    "urlquery a",
+    "eq ss",
+    "eq ii",
+    "eq ff",
+    "ne ss",
+    "lt ii",
+    "le ff",
+    "gt ss",
+    "ge ii",
+    "list aaa",
+    "list aa",
+    "dict sasa",
+    "dict sl",
+    "strs ss",
+    "ints iii",
+    "bytes s",
+    "i64 I",
+    "u8 i",
+    "f64 I",
+    "takestr s",
+    "takemap m",
+    "takelist l",
+    "takeany a",
+    "two si",
+    "zero ",
+    "nillist ",
+    "nilmap ",
+    "jnum s",
+    "dur I",
+    "labels ",
+    "cut si",
+    "eq al",
+    "set mks",
+    "print s",
+    "eq sa",
+    "lt if",
+    "index s",
+    "takestr l",
+    "two is",
+    "takebool a",
 ];
 const TEXTS: &[&str] = &["x", " ", "\n", "text ", "  \n", "{", "}", "é", "a\n b"];
 const JUNK: &[&str] = &[
-    "{{", "}}", "{{-", "-}}", "(", ")", "|", ".", "$", ",", ":=", "=", "\"", "`", "'", " ", "\n", "end", "else", "if",
-    "range", "define", "/*", "*/", "-", "+", "0", "é", "\\", "@", "x", "{{ end }}", "{{ else }}", "break", "\0", "\u{2028}",
+    "{{",
+    "}}",
+    "{{-",
+    "-}}",
+    "(",
+    ")",
+    "|",
+    ".",
+    "$",
+    ",",
+    ":=",
+    "=",
+    "\"",
+    "`",
+    "'",
+    " ",
+    "\n",
+    "end",
+    "else",
+    "if",
+    "range",
+    "define",
+    "/*",
+    "*/",
+    "-",
+    "+",
+    "0",
+    "é",
+    "\\",
+    "@",
+    "x",
+    "{{ end }}",
+    "{{ else }}",
+    "break",
+    "\0",
+    "\u{2028}",
 ];
 
 impl Generator {
@@ -141,7 +284,9 @@ impl Generator {
     fn branch(&mut self, word: &str, depth: usize) -> String {
         let mut pipe = self.pipeline(2);
         if word == "range" && self.below(2) == 0 {
-            pipe = self.pick(&[".Secrets.list", ".Secrets.map", ".Labels", "3", "$.Secrets.list", "$x", "(u8 2)"]).to_owned();
+            pipe = self
+                .pick(&[".Secrets.list", ".Secrets.map", ".Labels", "3", "$.Secrets.list", "$x", "(u8 2)"])
+                .to_owned();
         }
         let declaration = match (word, self.below(4)) {
             ("range", 0) => "$k, $y := ",
@@ -193,15 +338,21 @@ impl Generator {
     fn of_kind(&mut self, kind: char, depth: usize) -> String {
         let nested = depth > 0 && self.below(4) == 0;
         let choices: &[&str] = match (kind, nested) {
-            ('s', false) => &["\"a\"", "\"b c\"", "\"héllo\"", "$.Secrets.str", "$.Secrets.utf8", "$.Secrets.bin", "`<&>`"],
-            ('s', true) => &["(print 1 .)", "(printf \"%v\" $.Secrets.list)", "(printf \"%q\" .)", "(html .)", "(takestr \"x\")"],
+            ('s', false) => {
+                &["\"a\"", "\"b c\"", "\"héllo\"", "$.Secrets.str", "$.Secrets.utf8", "$.Secrets.bin", "`<&>`"]
+            }
+            ('s', true) => {
+                &["(print 1 .)", "(printf \"%v\" $.Secrets.list)", "(printf \"%q\" .)", "(html .)", "(takestr \"x\")"]
+            }
             ('i', false) => &["0", "1", "2", "3", "-1", "'a'"],
             ('i', true) => &["(len $.Secrets.str)", "(len $.Secrets.map)", "zero", "(u8 3)"],
-            ('I', _) => &["5", "-7", "1500000000", "1e6", "90061000000000", "(i64 1)"],
+            ('I', _) => &["5", "-7", "1500", "1e4", "(i64 1)"],
             ('f', _) => &["1.5", "2.0", "(f64 3)", "1e6", "($.Secrets.float.Float64)"],
             ('k', _) => &["\"a\"", "\"k\"", "\"nope\"", "\"c\""],
             ('l', false) => &["$.Secrets.list", "$.Secrets.elist", "(list 1 2 3)", "(list)"],
-            ('l', true) => &["(list . 1)", "(index $.Secrets.list 3)", "nillist", "(strs \"a\" \"b\" \"c\")", "(ints 1 2)"],
+            ('l', true) => {
+                &["(list . 1)", "(index $.Secrets.list 3)", "nillist", "(strs \"a\" \"b\" \"c\")", "(ints 1 2)"]
+            }
             ('m', false) => &["$.Secrets.map", "$.Secrets", "(dict \"a\" 1)"],
             ('m', true) => &["(dict \"a\" .)", "(index $.Secrets.map \"c\")", "nilmap", "(set (dict) \"k\" 1)"],
             _ => return self.operand(depth.saturating_sub(1)),
@@ -219,8 +370,8 @@ impl Generator {
             format.push_str(self.pick(&["", "", "", "", "8", "3", "*", "[1]", "[2]*", "20"]));
             format.push_str(self.pick(&["", "", "", ".2", ".", ".0", ".12", ".*", "[1]"]));
             format.push_str(self.pick(&[
-                "v", "v", "v", "d", "s", "q", "x", "X", "o", "O", "b", "c", "U", "e", "E", "f", "F", "g", "G", "t", "T",
-                "p", "w", "%", "z", "é", "s", "d",
+                "v", "v", "v", "d", "s", "q", "x", "X", "o", "O", "b", "c", "U", "e", "E", "f", "F", "g", "G", "t",
+                "T", "p", "w", "%", "z", "é", "s", "d",
             ]));
             format.push_str(self.pick(&["", " ", "|", "é"]));
         }
