@@ -1,7 +1,7 @@
 # Everything a person or CI runs. Each target does all the set-up it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint generate up down image deny
+.PHONY: help demo test lint generate golden up down image deny
 
 help: ## This list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -21,6 +21,9 @@ generate: ## Write crds/ and the copies of it in the chart and in config/.
 	cargo run -q -- crds --dir crds
 	cargo run -q -- crds --dir charts/vault-secrets-operator/crds
 	cargo run -q -- crds --dir config/crd/bases
+
+golden: ## Write tests/golden/*.jsonl: what Go makes of templates (needs Go).
+	cd hack/golden && go run . write ../../tests/golden
 
 up: ## Start a control plane and a Vault on loopback, and print how to use them.
 	cargo testenv up

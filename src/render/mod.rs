@@ -4,6 +4,8 @@
 pub mod data;
 pub mod gojson;
 pub mod mac;
+pub mod sprig;
+pub mod template;
 
 pub use data::{RenderError, SecretData, build};
 pub use mac::{MacKey, MacKeyError};
