@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("settings", &["api", "schedule"]),
     ("cli", &["api", "schedule", "settings", "version"]),
     ("vault", &["schedule"]),
-    ("cluster", &["api", "render", "resolve"]),
+    ("cluster", &["api", "render", "resolve", "schedule"]),
     ("telemetry", &["cluster", "settings", "version"]),
     ("sync", &["api", "cluster", "render", "resolve"]),
     ("controllers", &["api", "cluster", "render", "resolve", "schedule", "settings", "sync", "telemetry", "vault"]),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use kube::runtime::WatchStreamExt as _;
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::store::{Sink, object_ref};
+use crate::schedule::{Backoff, Policy};
 
 /// What part of the cluster a watch covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +65,33 @@ const PAGE: u32 = 100;
 /// Watches are renewed after so many seconds; load balancers that cut idle connections at five minutes never see one idle.
 const WATCH_SECONDS: u32 = 240;
 
+/// Pauses of a watch that fails. The library's own grow to a minute: so long would an API server that is back be thought
+/// gone, and what changes meanwhile not be seen.
+const PAUSES: Policy = Policy {
+    initial: Duration::from_millis(500),
+    max: Duration::from_secs(8),
+    multiplier: 2.0,
+    randomization: 0.3,
+    max_elapsed: Duration::ZERO,
+};
+
+#[derive(Default)]
+struct Pause(Backoff);
+
+impl Iterator for Pause {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next(&PAUSES, Instant::now(), &mut rand::rng())
+    }
+}
+
+impl kube::runtime::utils::Backoff for Pause {
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
 /// Starts a watch that puts what it sees into `sink`. It ends with `stop`.
 pub fn spawn_watch<K>(
     api: Api<K>,
@@ -82,7 +111,7 @@ where
     }
     let (own, scope) = (health.clone(), scope.clone());
     tokio::spawn(async move {
-        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        let mut events = std::pin::pin!(watcher(api, config).backoff(Pause::default()));
         let mut listed = HashSet::new();
         let mut failing = false;
         loop {
