@@ -12,9 +12,9 @@ use tokio::sync::{Notify, mpsc};
 use super::servers::Servers;
 use super::static_secret::Runtime;
 use super::{Key, Kind};
-use crate::api::{GROUP, VERSION, VaultAuth, VaultConnection, VaultStaticSecret};
+use crate::api::{GROUP, SecretTransformation, VERSION, VaultAuth, VaultConnection, VaultStaticSecret};
 use crate::cluster::{EventType, Events, Scope, SecretIndex, Store};
-use crate::render::MacKey;
+use crate::render::{MacKey, Recipes};
 use crate::resolve::{Lookup, ObjectRef};
 use crate::schedule::{Class, Limits, Queue};
 use crate::settings::Settings;
@@ -48,6 +48,8 @@ pub struct Context {
     pub(super) statics: Arc<Store<VaultStaticSecret>>,
     pub(super) auths: Arc<Store<VaultAuth>>,
     pub(super) connections: Arc<Store<VaultConnection>>,
+    pub(super) transformations: Arc<Store<SecretTransformation>>,
+    pub(super) recipes: Recipes,
     pub(super) secrets: Arc<SecretIndex>,
     pub(super) sessions: SessionPool,
     pub(super) reads: ReadTable,
@@ -81,6 +83,8 @@ impl Context {
             statics: Arc::default(),
             auths: Arc::default(),
             connections: Arc::default(),
+            transformations: Arc::default(),
+            recipes: Recipes::default(),
             secrets: Arc::default(),
             reads: ReadTable::default(),
             wake: Notify::new(),
@@ -142,6 +146,10 @@ impl Lookup for Context {
 
     fn connection(&self, id: &ObjectRef) -> Option<Arc<VaultConnection>> {
         self.connections.get(id)
+    }
+
+    fn transformation(&self, id: &ObjectRef) -> Option<Arc<SecretTransformation>> {
+        self.transformations.get(id)
     }
 
     fn serves(&self, namespace: &str) -> bool {

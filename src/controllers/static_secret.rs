@@ -13,7 +13,7 @@ use super::release::release;
 use super::{Context, Key};
 use crate::api::{SecretEngine, VaultStaticSecret};
 use crate::cluster::{EventType, SecretWriter, Workloads};
-use crate::render;
+use crate::render::{self, Input, Recipe, RenderError, TemplateText};
 use crate::resolve::{self, Denied, ObjectRef, Plan};
 use crate::schedule::{Backoff, Class, Job, Next};
 use crate::sync::{self, Applied, DestinationError, Restart, Synced, Wanted};
@@ -38,6 +38,8 @@ pub struct Runtime {
     session: Option<Arc<Session>>,
     read: Option<(Read, Arc<SharedRead>)>,
     applied: Option<Applied>,
+    /// Held so that it is not compiled again at each refresh.
+    recipe: Option<Arc<Recipe>>,
     owed: Option<Owed>,
 }
 
@@ -102,6 +104,7 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
         session: None,
         read: None,
         applied: None,
+        recipe: None,
         owed: None,
     });
     let verdict = run(context, job, &object, &mut runtime).await;
@@ -164,8 +167,9 @@ async fn attempt(
     let source = vault::kv_data(&envelope, &plan.path, version).map_err(read_failure)?;
 
     let exclude_raw = spec.destination.transformation.exclude_raw || context.settings.global.exclude_raw;
-    let data = render::build(&spec.kind, source, exclude_raw)
-        .map_err(|e| Failure::new("SecretDataBuilderError", format!("Failed to build K8s secret data: {e}")))?;
+    let recipe = runtime.recipe.insert(recipe(context, plan).map_err(build_failure)?);
+    let input = Input { engine: &spec.kind, response_data: source, exclude_raw };
+    let data = render::build(&input, recipe).map_err(build_failure)?;
     drop(envelope);
     let mac = context.mac_key.mac(&data);
 
@@ -255,6 +259,19 @@ async fn read(
     })
 }
 
+/// The filters and templates of the plan, compiled unless they still are.
+fn recipe(context: &Context, plan: &Plan) -> Result<Arc<Recipe>, RenderError> {
+    let gathered = &plan.transformation;
+    let templates = gathered.templates.iter();
+    let templates = templates.map(|t| TemplateText { key: t.key.as_deref(), name: &t.name, text: &t.text });
+    let templates: Vec<_> = templates.collect();
+    context.recipes.get(&templates, &gathered.includes, &gathered.excludes)
+}
+
+fn build_failure(error: RenderError) -> Failure {
+    Failure::new("SecretDataBuilderError", format!("Failed to build K8s secret data: {error}"))
+}
+
 fn read_failure(error: VaultError) -> Failure {
     Failure::new("VaultClientError", format!("Failed to read Vault secret: {error}"))
 }
@@ -292,6 +309,7 @@ fn denial(denied: &Denied) -> Failure {
         Denied::NotAllowed(_) => "NotAllowed",
         Denied::Reference(_) => "InvalidResourceRef",
         Denied::Invalid(_) => "VaultStaticSecretError",
+        Denied::Transformation(_) => "TransformationError",
         Denied::NotSupported(_) => "NotSupported",
     };
     Failure { reason, message: denied.to_string(), retry: Retry::WhenChanged }
@@ -311,6 +329,7 @@ fn fingerprint(object: &VaultStaticSecret, plan: &Plan) -> u64 {
     let meta = &object.metadata;
     (&meta.uid, meta.generation, &meta.labels, &meta.annotations).hash(&mut hash);
     (&plan.auth.uid, plan.auth.generation, &plan.auth.connection.uid, plan.auth.connection.generation).hash(&mut hash);
+    plan.transformation.hash(&mut hash);
     hash.finish()
 }
 

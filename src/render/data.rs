@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::gojson;
+use super::{Recipe, gojson};
 use crate::api::SecretEngine;
 
 /// The key that holds the whole answer.
@@ -82,6 +82,14 @@ pub enum RenderError {
         /// What it breaks.
         rule: &'static str,
     },
+    /// A pattern of `includes` or `excludes` is not a regular expression.
+    #[error("invalid regular expression {pattern:?} in includes or excludes: {why}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Kubernetes does not store so much.
     #[error("the values are {0} bytes long together, a Secret holds {MAX_DATA_LENGTH}")]
     TooLarge(usize),
@@ -100,17 +108,32 @@ impl fmt::Display for Shortened<'_> {
     }
 }
 
+/// What the data of a Secret is made of.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The engine that the answer came from.
+    pub engine: &'a SecretEngine,
+    /// The member `data` of Vault's answer.
+    pub response_data: &'a Value,
+    /// Leave out `_raw`.
+    pub exclude_raw: bool,
+}
+
 /// Makes the data of the Secret.
 ///
-/// `response_data` is the member `data` of Vault's answer. Its keys, for KV v2 those of the `data` inside it, become
-/// the keys of the Secret: text as it is, anything else as JSON. `_raw` holds `response_data` whole, the metadata of
-/// KV v2 included, unless `exclude_raw`.
+/// The keys of `response_data`, for KV v2 those of the `data` inside it, become the keys of the Secret as far as the
+/// filter lets them: text as it is, anything else as JSON. `_raw` holds `response_data` whole, the metadata of KV v2
+/// included, unless `exclude_raw`.
 ///
 /// # Errors
 /// See [`RenderError`]; the rules of Kubernetes are checked as well.
-pub fn build(engine: &SecretEngine, response_data: &Value, exclude_raw: bool) -> Result<SecretData, RenderError> {
+pub fn build(input: &Input<'_>, recipe: &Recipe) -> Result<SecretData, RenderError> {
+    let Input { engine, response_data, exclude_raw } = *input;
     let mut data = SecretData::default();
     for (key, value) in source(engine, response_data)?.into_iter().flatten() {
+        if !recipe.filter.keeps(key) {
+            continue;
+        }
         if key == RAW_KEY && !exclude_raw {
             return Err(RenderError::RawKey);
         }

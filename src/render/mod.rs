@@ -2,8 +2,12 @@
 //! an object that changes operators must not see its Secret rewritten.
 
 pub mod data;
+pub mod filter;
 pub mod gojson;
 pub mod mac;
+pub mod recipe;
 
-pub use data::{RenderError, SecretData, build};
+pub use data::{Input, RenderError, SecretData, build};
+pub use filter::{Filter, Patterns};
 pub use mac::{MacKey, MacKeyError};
+pub use recipe::{Recipe, Recipes, TemplateText};

@@ -12,3 +12,4 @@ mod support;
 mod sync;
 mod tls;
 mod tools;
+mod transformation;

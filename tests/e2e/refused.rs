@@ -126,12 +126,7 @@ fn references_that_cannot_be_understood_are_named() {
 #[test]
 fn what_is_not_supported_yet_says_so() {
     let (tenant, _) = ground();
-    let transformations = [
-        ("templates", json!({ "a": { "text": "{{ .Secrets.password }}" } })),
-        ("transformationRefs", json!([{ "name": "other" }])),
-        ("includes", json!(["password"])),
-        ("excludes", json!(["password"])),
-    ];
+    let transformations = [("templates", json!({ "a": { "text": "{{ .Secrets.password }}" } }))];
     let methods = [
         ("jwt", json!({ "role": "r", "serviceAccount": "app" })),
         ("appRole", json!({ "roleId": "r", "secretRef": "s" })),

@@ -2,11 +2,17 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::render::Recipes;
 
 /// Data as text, for reading.
 fn text(data: &SecretData) -> BTreeMap<&str, &str> {
     let entries = data.as_map().iter();
     entries.map(|(k, v)| (k.as_str(), std::str::from_utf8(v).unwrap())).collect()
+}
+
+fn build(engine: &SecretEngine, response_data: &Value, exclude_raw: bool) -> Result<SecretData, RenderError> {
+    let recipe = Recipes::default().get(&[], &[], &[]).unwrap();
+    super::build(&Input { engine, response_data, exclude_raw }, &recipe)
 }
 
 fn built(engine: SecretEngine, data: Value, exclude_raw: bool) -> SecretData {

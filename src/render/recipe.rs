@@ -1,0 +1,118 @@
+//! Filters and templates of one object, checked and compiled once and then used at every refresh.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Filter, Patterns, RenderError};
+
+/// A digest over the content of a recipe.
+pub type RecipeId = [u8; 32];
+
+/// A template, as it was gathered.
+#[derive(Clone, Copy, Debug)]
+pub struct TemplateText<'a> {
+    /// Key to fill, if it fills one.
+    pub key: Option<&'a str>,
+    /// Name.
+    pub name: &'a str,
+    /// Text.
+    pub text: &'a str,
+}
+
+/// How the data of a Secret is made from that of its source.
+#[derive(Debug)]
+pub struct Recipe {
+    /// Which keys of the source stay.
+    pub filter: Filter,
+}
+
+impl Recipe {
+    /// Compiles templates, in the order they have, and patterns.
+    ///
+    /// # Errors
+    /// The first template that does not parse, else the first pattern.
+    fn compile(
+        patterns: &mut Patterns,
+        _templates: &[TemplateText<'_>],
+        includes: &[String],
+        excludes: &[String],
+    ) -> Result<Self, RenderError> {
+        Ok(Self { filter: Filter::new(patterns, includes, excludes)? })
+    }
+}
+
+/// The recipes that are in use, shared by all objects whose recipe has the same content.
+#[derive(Default)]
+pub struct Recipes(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    patterns: Patterns,
+    known: HashMap<RecipeId, Weak<Recipe>>,
+    /// When there are so many entries, those that nobody uses any more are dropped.
+    sweep_at: usize,
+}
+
+impl Recipes {
+    /// The recipe with this content. It is compiled unless somebody has it.
+    ///
+    /// # Errors
+    /// See [`RenderError`].
+    pub fn get(
+        &self,
+        templates: &[TemplateText<'_>],
+        includes: &[String],
+        excludes: &[String],
+    ) -> Result<Arc<Recipe>, RenderError> {
+        let id = id_of(templates, includes, excludes);
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(recipe) = table.known.get(&id).and_then(Weak::upgrade) {
+            return Ok(recipe);
+        }
+        let recipe = Arc::new(Recipe::compile(&mut table.patterns, templates, includes, excludes)?);
+        if table.known.len() >= table.sweep_at {
+            table.known.retain(|_, recipe| recipe.strong_count() > 0);
+            table.sweep_at = 2 * table.known.len() + 64;
+        }
+        table.known.insert(id, Arc::downgrade(&recipe));
+        Ok(recipe)
+    }
+}
+
+fn id_of(templates: &[TemplateText<'_>], includes: &[String], excludes: &[String]) -> RecipeId {
+    let mut hash = Sha256::new();
+    let mut add = |text: &str| {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text.as_bytes());
+    };
+    for template in templates {
+        add(if template.key.is_some() { "key" } else { "source" });
+        [template.key.unwrap_or(""), template.name, template.text].into_iter().for_each(&mut add);
+    }
+    for (what, list) in [("includes", includes), ("excludes", excludes)] {
+        add(what);
+        list.iter().for_each(|pattern| add(pattern));
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_content_is_one_recipe_while_somebody_uses_it() {
+        let recipes = Recipes::default();
+        let a = ["a".to_owned()];
+        let one = recipes.get(&[], &a, &[]).unwrap();
+        assert!(Arc::ptr_eq(&one, &recipes.get(&[], &a, &[]).unwrap()));
+        assert!(!Arc::ptr_eq(&one, &recipes.get(&[], &[], &a).unwrap()), "an include is no exclude");
+        for i in 0..1000 {
+            recipes.get(&[], &[format!("{i}")], &[]).unwrap();
+        }
+        assert!(recipes.0.lock().unwrap().known.len() < 200, "those that nobody uses are dropped");
+        assert!(Arc::ptr_eq(&one, &recipes.get(&[], &a, &[]).unwrap()));
+    }
+}
