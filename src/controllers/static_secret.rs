@@ -1,19 +1,21 @@
 //! VaultStaticSecret: from a path of a KV engine to a Secret, and to restarts of those that use it.
 
+mod build;
 mod report;
 
+use build::{Data, Made};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::conditions::{self};
+use super::conditions;
 use super::engine::Verdict;
 use super::logins::PlannedLogin;
 use super::release::release;
 use super::{Context, Key};
 use crate::api::{SecretEngine, VaultStaticSecret};
 use crate::cluster::{EventType, SecretWriter, Workloads};
-use crate::render::{self, Input, Recipe, RenderError, TemplateText};
+use crate::render::Recipe;
 use crate::resolve::{self, Denied, ObjectRef, Plan};
 use crate::schedule::{Backoff, Class, Job, Next};
 use crate::sync::{self, Applied, DestinationError, Restart, Synced, Wanted};
@@ -40,6 +42,7 @@ pub struct Runtime {
     applied: Option<Applied>,
     /// Held so that it is not compiled again at each refresh.
     recipe: Option<Arc<Recipe>>,
+    rendered: Option<Rendered>,
     owed: Option<Owed>,
 }
 
@@ -49,6 +52,14 @@ struct Owed {
     generation: i64,
     errors: Vec<String>,
     again: Instant,
+}
+
+/// What data was made of that would come out otherwise if it were made again.
+struct Rendered {
+    /// Digest of the inputs.
+    inputs: String,
+    /// MAC of the data.
+    mac: String,
 }
 
 /// A run that did not get through.
@@ -76,6 +87,8 @@ impl Failure {
 struct Success {
     synced: Synced,
     mac: String,
+    /// What `status.secretMAC` says of the content: its MAC, or the one that upstream has put there for the same.
+    record: String,
     restarts: Option<Restarts>,
     token: TokenInfo,
 }
@@ -105,6 +118,7 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
         read: None,
         applied: None,
         recipe: None,
+        rendered: None,
         owed: None,
     });
     let verdict = run(context, job, &object, &mut runtime).await;
@@ -116,7 +130,7 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
     verdict
 }
 
-async fn run(context: &Context, job: &Job<Key>, object: &VaultStaticSecret, runtime: &mut Runtime) -> Verdict {
+async fn run(context: &Context, job: &Job<Key>, object: &Arc<VaultStaticSecret>, runtime: &mut Runtime) -> Verdict {
     let plan = match resolve::static_secret(object, context) {
         Ok(plan) => plan,
         Err(denied) => {
@@ -157,36 +171,49 @@ async fn run(context: &Context, job: &Job<Key>, object: &VaultStaticSecret, runt
 async fn attempt(
     context: &Context,
     job: &Job<Key>,
-    object: &VaultStaticSecret,
+    object: &Arc<VaultStaticSecret>,
     plan: &Plan,
     runtime: &mut Runtime,
 ) -> Result<Success, Failure> {
     let spec = &object.spec;
+    let recipe = build::recipe(context, plan, runtime)?;
     let version = (spec.kind == SecretEngine::KvV2).then_some(plan.version);
     let (envelope, token) = read(context, job, plan, version, runtime).await?;
-    let source = vault::kv_data(&envelope, &plan.path, version).map_err(read_failure)?;
+    vault::kv_data(&envelope, &plan.path, version).map_err(read_failure)?;
 
-    let exclude_raw = spec.destination.transformation.exclude_raw || context.settings.global.exclude_raw;
-    let recipe = runtime.recipe.insert(recipe(context, plan).map_err(build_failure)?);
-    let input = Input { engine: &spec.kind, response_data: source, exclude_raw };
-    let data = render::build(&input, recipe).map_err(build_failure)?;
-    drop(envelope);
-    let mac = context.mac_key.mac(&data);
+    let made = build::build(context, object, recipe, envelope, runtime).await?;
 
     let namespace = object.metadata.namespace.as_deref().unwrap_or("");
     let writer = SecretWriter::new(&context.client, namespace);
     let status = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation.unwrap_or(0);
     let respecified = status.last_generation != generation;
-    let wanted = Wanted { object, data: &data, mac: &mac, respecified };
-    let synced = sync::sync(&writer, &context.secrets, &wanted, runtime.applied.as_ref()).await.map_err(|error| {
-        runtime.applied = None;
-        match error {
-            DestinationError::Missing(text) => Failure::new("InexistentDestination", text),
-            other => Failure::new("SecretSyncError", format!("Failed to update k8s secret: {other}")),
+    let (synced, mac, upstream_mac) = match (made, &runtime.applied) {
+        (Made::Same(mac), Some(applied)) => (Synced::unchanged(applied.clone()), mac, None),
+        (Made::Same(_), None) => {
+            return Err(Failure::new("SecretSyncError", "the Secret is not known any more".into()));
         }
-    })?;
+        (Made::Data(made), applied) => {
+            let Data { data, mac, upstream_mac, inputs } = made;
+            let rendered = inputs.as_ref().map(|inputs| sync::rendered_mac(&context.mac_key, inputs, &mac));
+            let wanted = Wanted { object, data: &data, mac: &mac, rendered: rendered.as_deref(), respecified };
+            let synced = sync::sync(&writer, &context.secrets, &wanted, applied.as_ref()).await.map_err(|error| {
+                runtime.applied = None;
+                match error {
+                    DestinationError::Missing(text) => Failure::new("InexistentDestination", text),
+                    other => Failure::new("SecretSyncError", format!("Failed to update k8s secret: {other}")),
+                }
+            })?;
+            runtime.rendered = inputs.map(|inputs| Rendered { inputs, mac: mac.clone() });
+            (synced, mac, upstream_mac)
+        }
+    };
     runtime.applied = Some(synced.applied.clone());
+    // What upstream has recorded for the very same content stands for it.
+    let recorded = match &status.secret_mac {
+        Some(recorded) if upstream_mac.as_ref() == Some(recorded) => Some(mac.clone()),
+        other => other.clone(),
+    };
     if respecified && status.last_generation != 0 && spec.destination.create {
         match sync::delete_orphans(&writer, object).await {
             Ok(0) => {}
@@ -196,9 +223,8 @@ async fn attempt(
     }
 
     let hmac = spec.hmac_secret_data.unwrap_or(true);
-    let owed = hmac
-        && !spec.rollout_restart_targets.is_empty()
-        && sync::restart_owed(status.secret_mac.as_deref(), &synced, &mac);
+    let owed =
+        hmac && !spec.rollout_restart_targets.is_empty() && sync::restart_owed(recorded.as_deref(), &synced, &mac);
     let restarts = match runtime.owed.take() {
         _ if !owed => None,
         Some(known) if known.mac == mac && known.generation == generation && Instant::now() < known.again => {
@@ -206,7 +232,8 @@ async fn attempt(
         }
         _ => Some(restart_all(context, object, &mac).await),
     };
-    Ok(Success { synced, mac, restarts, token })
+    let record = if recorded == status.secret_mac { mac.clone() } else { status.secret_mac.unwrap_or_default() };
+    Ok(Success { synced, mac, record, restarts, token })
 }
 
 async fn read(
@@ -257,19 +284,6 @@ async fn read(
         SessionError::Credential(_) | SessionError::Login(_) => config_error(error.to_string()),
         SessionError::Request(error) => read_failure(vault::kv_hint(error, version)),
     })
-}
-
-/// The filters and templates of the plan, compiled unless they still are.
-fn recipe(context: &Context, plan: &Plan) -> Result<Arc<Recipe>, RenderError> {
-    let gathered = &plan.transformation;
-    let templates = gathered.templates.iter();
-    let templates = templates.map(|t| TemplateText { key: t.key.as_deref(), name: &t.name, text: &t.text });
-    let templates: Vec<_> = templates.collect();
-    context.recipes.get(&templates, &gathered.includes, &gathered.excludes)
-}
-
-fn build_failure(error: RenderError) -> Failure {
-    Failure::new("SecretDataBuilderError", format!("Failed to build K8s secret data: {error}"))
 }
 
 fn read_failure(error: VaultError) -> Failure {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::{Recipe, gojson};
+use super::{Input, Recipe, gojson};
 use crate::api::SecretEngine;
 
 /// The key that holds the whole answer.
@@ -68,7 +68,7 @@ impl fmt::Debug for SecretData {
 /// Why no data could be made. Names keys and sizes, never a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
-    /// The source has a key of the name that is ours. The text is upstream's.
+    /// The source, or a template, has a key of the name that is ours. The text is upstream's.
     #[error("key '_raw' not permitted in Secret data")]
     RawKey,
     /// `spec.type` is none of the engines.
@@ -90,6 +90,9 @@ pub enum RenderError {
         /// What is wrong with it.
         why: String,
     },
+    /// A template does not parse, or failed. The text has no value in it.
+    #[error("{0}")]
+    Template(String),
     /// Kubernetes does not store so much.
     #[error("the values are {0} bytes long together, a Secret holds {MAX_DATA_LENGTH}")]
     TooLarge(usize),
@@ -108,30 +111,32 @@ impl fmt::Display for Shortened<'_> {
     }
 }
 
-/// What the data of a Secret is made of.
-#[derive(Clone, Copy)]
-pub struct Input<'a> {
-    /// The engine that the answer came from.
-    pub engine: &'a SecretEngine,
-    /// The member `data` of Vault's answer.
-    pub response_data: &'a Value,
-    /// Leave out `_raw`.
-    pub exclude_raw: bool,
+/// What was built.
+#[derive(Debug)]
+pub struct Built {
+    /// The data.
+    pub data: SecretData,
+    /// Keys of templates that printed nothing. They hold the empty string here; upstream has a nil there.
+    pub nil: Vec<String>,
 }
 
 /// Makes the data of the Secret.
 ///
 /// The keys of `response_data`, for KV v2 those of the `data` inside it, become the keys of the Secret as far as the
 /// filter lets them: text as it is, anything else as JSON. `_raw` holds `response_data` whole, the metadata of KV v2
-/// included, unless `exclude_raw`.
+/// included, unless `exclude_raw`. What the templates print wins over keys of the source, and the filter is not for it.
 ///
 /// # Errors
 /// See [`RenderError`]; the rules of Kubernetes are checked as well.
-pub fn build(input: &Input<'_>, recipe: &Recipe) -> Result<SecretData, RenderError> {
-    let Input { engine, response_data, exclude_raw } = *input;
+pub fn build(input: &Input<'_>, recipe: &Recipe) -> Result<Built, RenderError> {
+    let Input { engine, response_data, exclude_raw, .. } = *input;
+    let rendered = recipe.render(input)?;
+    if rendered.contains_key(RAW_KEY) && !exclude_raw {
+        return Err(RenderError::RawKey);
+    }
     let mut data = SecretData::default();
     for (key, value) in source(engine, response_data)?.into_iter().flatten() {
-        if !recipe.filter.keeps(key) {
+        if !recipe.filter().keeps(key) {
             continue;
         }
         if key == RAW_KEY && !exclude_raw {
@@ -142,8 +147,10 @@ pub fn build(input: &Input<'_>, recipe: &Recipe) -> Result<SecretData, RenderErr
     if !exclude_raw {
         data.insert(RAW_KEY.to_owned(), gojson::to_string(response_data).into_bytes());
     }
+    let nil = rendered.iter().filter(|(_, value)| value.is_empty()).map(|(key, _)| key.clone()).collect();
+    rendered.into_iter().for_each(|(key, value)| data.insert(key, value));
     data.check()?;
-    Ok(data)
+    Ok(Built { data, nil })
 }
 
 /// The keys that the user put into Vault. `None` if the answer has none, as that for a deleted version of KV v2.

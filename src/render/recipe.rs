@@ -1,11 +1,12 @@
 //! Filters and templates of one object, checked and compiled once and then used at every refresh.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Filter, Patterns, RenderError};
+use super::engine::Templates;
+use super::{Filter, Input, Patterns, RenderError};
 
 /// A digest over the content of a recipe.
 pub type RecipeId = [u8; 32];
@@ -22,24 +23,74 @@ pub struct TemplateText<'a> {
 }
 
 /// How the data of a Secret is made from that of its source.
-#[derive(Debug)]
 pub struct Recipe {
-    /// Which keys of the source stay.
-    pub filter: Filter,
+    id: RecipeId,
+    filter: Filter,
+    templates: Option<Templates>,
+    /// Key to fill and name of the template that does.
+    outputs: Vec<(String, String)>,
+    volatile: bool,
 }
 
+/// Functions that give another value each time.
+const VOLATILE: [&str; 5] = ["ago", "bcrypt", "htpasswd", "randInt", "shuffle"];
+
 impl Recipe {
+    /// Which keys of the source stay.
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// A digest over its content.
+    pub fn id(&self) -> &RecipeId {
+        &self.id
+    }
+
+    /// Whether there is anything to run.
+    pub fn has_templates(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
+    /// Whether equal inputs may give unequal data. Too many count as such, never too few.
+    pub fn is_volatile(&self) -> bool {
+        self.volatile
+    }
+
+    /// Runs the templates. Of those for one key the last one counts.
+    ///
+    /// # Errors
+    /// The first that fails.
+    pub fn render(&self, input: &Input<'_>) -> Result<BTreeMap<String, Vec<u8>>, RenderError> {
+        let mut rendered = BTreeMap::new();
+        if let Some(templates) = &self.templates {
+            // One for all, as upstream: what a template sets in its maps, the next one sees.
+            let root = input.root()?;
+            for (key, name) in &self.outputs {
+                rendered.insert(key.clone(), templates.execute(name, &root)?);
+            }
+        }
+        Ok(rendered)
+    }
+
     /// Compiles templates, in the order they have, and patterns.
     ///
     /// # Errors
     /// The first template that does not parse, else the first pattern.
     fn compile(
         patterns: &mut Patterns,
-        _templates: &[TemplateText<'_>],
+        id: RecipeId,
+        templates: &[TemplateText<'_>],
         includes: &[String],
         excludes: &[String],
     ) -> Result<Self, RenderError> {
-        Ok(Self { filter: Filter::new(patterns, includes, excludes)? })
+        let keyed = templates.iter().filter_map(|t| Some((t.key?.to_owned(), t.name.to_owned())));
+        Ok(Self {
+            id,
+            templates: if templates.is_empty() { None } else { Some(Templates::parse(templates)?) },
+            outputs: keyed.collect(),
+            volatile: templates.iter().any(|t| VOLATILE.iter().any(|f| t.text.contains(f))),
+            filter: Filter::new(patterns, includes, excludes)?,
+        })
     }
 }
 
@@ -71,7 +122,7 @@ impl Recipes {
         if let Some(recipe) = table.known.get(&id).and_then(Weak::upgrade) {
             return Ok(recipe);
         }
-        let recipe = Arc::new(Recipe::compile(&mut table.patterns, templates, includes, excludes)?);
+        let recipe = Arc::new(Recipe::compile(&mut table.patterns, id, templates, includes, excludes)?);
         if table.known.len() >= table.sweep_at {
             table.known.retain(|_, recipe| recipe.strong_count() > 0);
             table.sweep_at = 2 * table.known.len() + 64;

@@ -6,7 +6,7 @@ use std::fmt;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
 
-use super::MAC_ANNOTATION;
+use super::{MAC_ANNOTATION, RENDERED_ANNOTATION};
 use crate::api::{Destination, GROUP, VERSION, VaultStaticSecret};
 use crate::cluster::{ClusterError, Dress, ErrorKind, SecretIndex, SecretWriter, Seen};
 use crate::render::SecretData;
@@ -29,6 +29,8 @@ pub struct Wanted<'a> {
     pub data: &'a SecretData,
     /// MAC of `data`.
     pub mac: &'a str,
+    /// For [`RENDERED_ANNOTATION`].
+    pub rendered: Option<&'a str>,
     /// The object's spec, labels or annotations changed since it was last applied, so labels, annotations and type are
     /// looked at too and not only the data.
     pub respecified: bool,
@@ -56,6 +58,13 @@ pub struct Synced {
     pub was_ours: bool,
     /// The [`MAC_ANNOTATION`] it had before.
     pub previous_annotation: Option<String>,
+}
+
+impl Synced {
+    /// Of a Secret that is known to be as it has to be.
+    pub fn unchanged(applied: Applied) -> Self {
+        Synced { previous_annotation: applied.annotation.clone(), applied, wrote: false, was_ours: true }
+    }
 }
 
 /// Why a destination was not synced.
@@ -105,7 +114,7 @@ pub async fn sync(
         match (&seen, applied) {
             (Some(seen), Some(applied)) if applied.seen == *seen && !wanted.respecified => {
                 if applied.mac == wanted.mac {
-                    return Ok(unchanged(applied.clone(), true));
+                    return Ok(Synced::unchanged(applied.clone()));
                 }
                 match writer.replace(&spec.name, seen, dress.as_ref(), wanted.data.as_map()).await {
                     Ok(new) => return Ok(written(index, &id, new, wanted, true, applied.annotation.clone())),
@@ -205,10 +214,6 @@ async fn create(
     writer.create(&spec.name, type_of(spec), dress, wanted.data.as_map()).await
 }
 
-fn unchanged(applied: Applied, was_ours: bool) -> Synced {
-    Synced { previous_annotation: applied.annotation.clone(), applied, wrote: false, was_ours }
-}
-
 fn written(
     index: &SecretIndex,
     id: &ObjectRef,
@@ -246,6 +251,9 @@ fn dress(wanted: &Wanted<'_>) -> Dress {
     labels.insert(OWNER_UID_LABEL.to_owned(), wanted.object.metadata.uid.clone().unwrap_or_default());
     let mut annotations = spec.annotations.clone();
     annotations.insert(MAC_ANNOTATION.to_owned(), wanted.mac.to_owned());
+    if let Some(rendered) = wanted.rendered {
+        annotations.insert(RENDERED_ANNOTATION.to_owned(), rendered.to_owned());
+    }
     Dress { labels, annotations, owner: owner(wanted.object) }
 }
 
@@ -261,13 +269,13 @@ fn dress_of(secret: &Secret) -> Dress {
     }
 }
 
-/// Equal but for the MAC annotation, which is not worth a write of its own.
+/// Equal but for the annotations with MACs, which are not worth a write of their own.
 fn same_but_mac(have: &Dress, want: &Dress) -> bool {
     let without = |dress: &Dress| -> BTreeMap<String, String> {
         dress
             .annotations
             .iter()
-            .filter(|(key, _)| *key != MAC_ANNOTATION)
+            .filter(|(key, _)| !matches!(key.as_str(), MAC_ANNOTATION | RENDERED_ANNOTATION))
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect()
     };

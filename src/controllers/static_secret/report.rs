@@ -53,7 +53,7 @@ pub(super) async fn succeed(
     let hmac = object.spec.hmac_secret_data.unwrap_or(true);
     let recorded = match (hmac, &failed) {
         (false, _) => None,
-        (true, None) => Some(success.mac.clone()),
+        (true, None) => Some(success.record.clone()),
         (true, Some(_)) => old.secret_mac.clone().or(success.synced.previous_annotation.clone()),
     };
     let cache_key = plan.auth.cache_key(&success.token.credential_uid).map(|key| {

@@ -12,7 +12,8 @@ fn text(data: &SecretData) -> BTreeMap<&str, &str> {
 
 fn build(engine: &SecretEngine, response_data: &Value, exclude_raw: bool) -> Result<SecretData, RenderError> {
     let recipe = Recipes::default().get(&[], &[], &[]).unwrap();
-    super::build(&Input { engine, response_data, exclude_raw }, &recipe)
+    let input = Input { engine, response_data, exclude_raw, labels: None, annotations: None };
+    super::build(&input, &recipe).map(|built| built.data)
 }
 
 fn built(engine: SecretEngine, data: Value, exclude_raw: bool) -> SecretData {

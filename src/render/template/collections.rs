@@ -1,0 +1,288 @@
+//! Lists and maps, shared and changed in place as Go's are.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::types::Type;
+use super::value::{Str, Value};
+
+/// A Go slice. Clones are the same slice.
+#[derive(Clone)]
+pub struct List {
+    elem: Type,
+    cell: Option<Arc<ListCell>>,
+}
+
+struct ListCell(Mutex<Vec<Value>>);
+
+/// A Go map with string keys, in the order in which Go prints and ranges over it. Clones are the same map.
+#[derive(Clone)]
+pub struct Map {
+    elem: Type,
+    cell: Option<Arc<MapCell>>,
+}
+
+struct MapCell(Mutex<BTreeMap<Str, Value>>);
+
+/// Nothing that holds a lock can panic half way through a change, so what a poisoned lock guards is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl List {
+    /// A slice of this element type.
+    pub fn new(elem: Type, items: Vec<Value>) -> List {
+        List { elem, cell: Some(Arc::new(ListCell(Mutex::new(items)))) }
+    }
+
+    /// A `[]interface {}`.
+    pub fn any(items: Vec<Value>) -> List {
+        List::new(Type::Any, items)
+    }
+
+    /// A `[]string`.
+    pub fn strings<S: Into<Str>>(items: impl IntoIterator<Item = S>) -> List {
+        List::new(Type::String, items.into_iter().map(|s| Value::Str(s.into())).collect())
+    }
+
+    /// A nil slice, which JSON writes as `null`.
+    pub fn nil(elem: Type) -> List {
+        List { elem, cell: None }
+    }
+
+    /// The type of the elements.
+    pub fn elem(&self) -> Type {
+        self.elem
+    }
+
+    /// The type of the slice.
+    pub fn go_type(&self) -> Type {
+        Type::List(intern(self.elem))
+    }
+
+    /// Whether this is the nil slice.
+    pub fn is_nil(&self) -> bool {
+        self.cell.is_none()
+    }
+
+    /// How many elements.
+    pub fn len(&self) -> usize {
+        self.cell.as_ref().map_or(0, |cell| lock(&cell.0).len())
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The element at this place.
+    pub fn get(&self, index: usize) -> Option<Value> {
+        self.cell.as_ref().and_then(|cell| lock(&cell.0).get(index).cloned())
+    }
+
+    /// The elements as they are now.
+    pub fn items(&self) -> Vec<Value> {
+        self.cell.as_ref().map_or_else(Vec::new, |cell| lock(&cell.0).clone())
+    }
+
+    /// The elements from `from` up to `to`, both cut to the length.
+    pub fn range(&self, from: usize, to: usize) -> Vec<Value> {
+        self.cell.as_ref().map_or_else(Vec::new, |cell| {
+            let items = lock(&cell.0);
+            let to = to.min(items.len());
+            items[from.min(to)..to].to_vec()
+        })
+    }
+
+    /// Gives the slice other elements, which every other holder of it sees (`sortAlpha` sorts a `[]string` in place).
+    pub fn replace(&self, items: Vec<Value>) {
+        if let Some(cell) = &self.cell {
+            let old = std::mem::replace(&mut *lock(&cell.0), items);
+            drop(old);
+        }
+    }
+
+    pub(super) fn address(&self) -> usize {
+        self.cell.as_ref().map_or(0, |cell| Arc::as_ptr(cell) as usize)
+    }
+
+    /// The elements that are lists or maps.
+    pub(super) fn containers(&self) -> Vec<Value> {
+        self.cell.as_ref().map_or_else(Vec::new, |cell| lock(&cell.0).iter().filter(|v| nests(v)).cloned().collect())
+    }
+}
+
+impl Map {
+    /// An empty map of this element type.
+    pub fn new(elem: Type) -> Map {
+        Map { elem, cell: Some(Arc::new(MapCell(Mutex::new(BTreeMap::new())))) }
+    }
+
+    /// An empty `map[string]interface {}`.
+    pub fn any() -> Map {
+        Map::new(Type::Any)
+    }
+
+    /// A `map[string]string`.
+    pub fn strings<K: Into<Str>, V: Into<Str>>(entries: impl IntoIterator<Item = (K, V)>) -> Map {
+        let map = Map::new(Type::String);
+        for (key, value) in entries {
+            map.insert(key, Value::Str(value.into()));
+        }
+        map
+    }
+
+    /// A nil map.
+    pub fn nil(elem: Type) -> Map {
+        Map { elem, cell: None }
+    }
+
+    /// The type of the values.
+    pub fn elem(&self) -> Type {
+        self.elem
+    }
+
+    /// The type of the map.
+    pub fn go_type(&self) -> Type {
+        Type::Map(intern(self.elem))
+    }
+
+    /// Whether this is the nil map.
+    pub fn is_nil(&self) -> bool {
+        self.cell.is_none()
+    }
+
+    /// How many entries.
+    pub fn len(&self) -> usize {
+        self.cell.as_ref().map_or(0, |cell| lock(&cell.0).len())
+    }
+
+    /// Whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Value> {
+        self.cell.as_ref().and_then(|cell| lock(&cell.0).get(key.as_ref()).cloned())
+    }
+
+    /// Whether there is such a key.
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
+        self.cell.as_ref().is_some_and(|cell| lock(&cell.0).contains_key(key.as_ref()))
+    }
+
+    /// Adds or replaces an entry. Only for a map that the template has not seen yet: one that it has goes through
+    /// [`Context::set`](super::functions::Context::set), which keeps maps from holding themselves. Nothing happens to
+    /// the nil map.
+    pub fn insert(&self, key: impl Into<Str>, value: Value) {
+        if let Some(cell) = &self.cell {
+            let old = lock(&cell.0).insert(key.into(), value);
+            drop(old);
+        }
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&self, key: impl AsRef<[u8]>) -> Option<Value> {
+        self.cell.as_ref().and_then(|cell| lock(&cell.0).remove(key.as_ref()))
+    }
+
+    /// The entries as they are now, sorted by key.
+    pub fn entries(&self) -> Vec<(Str, Value)> {
+        self.cell
+            .as_ref()
+            .map_or_else(Vec::new, |cell| lock(&cell.0).iter().map(|(k, v)| (k.clone(), v.clone())).collect())
+    }
+
+    /// The keys as they are now, sorted.
+    pub fn keys(&self) -> Vec<Str> {
+        self.cell.as_ref().map_or_else(Vec::new, |cell| lock(&cell.0).keys().cloned().collect())
+    }
+
+    /// Whether both are the same map, not merely equal ones.
+    pub fn same(&self, other: &Map) -> bool {
+        self.address() == other.address()
+    }
+
+    pub(super) fn address(&self) -> usize {
+        self.cell.as_ref().map_or(0, |cell| Arc::as_ptr(cell) as usize)
+    }
+
+    /// The values that are lists or maps.
+    pub(super) fn containers(&self) -> Vec<Value> {
+        self.cell.as_ref().map_or_else(Vec::new, |cell| lock(&cell.0).values().filter(|v| nests(v)).cloned().collect())
+    }
+}
+
+fn nests(value: &Value) -> bool {
+    matches!(value, Value::List(_) | Value::Map(_))
+}
+
+/// A `&'static` of a type that occurs as the element of a list or map.
+fn intern(elem: Type) -> &'static Type {
+    use super::types::{IntKind, UintKind};
+    const MAPS: &Type = &Type::ANY_MAP;
+    const LISTS: &Type = &Type::ANY_LIST;
+    match elem {
+        Type::Any | Type::Reflect | Type::Complex => &Type::Any,
+        Type::Bool => &Type::Bool,
+        Type::Int(IntKind::Int) => &Type::Int(IntKind::Int),
+        Type::Int(IntKind::Int8) => &Type::Int(IntKind::Int8),
+        Type::Int(IntKind::Int16) => &Type::Int(IntKind::Int16),
+        Type::Int(IntKind::Int32) => &Type::Int(IntKind::Int32),
+        Type::Int(IntKind::Int64) => &Type::Int(IntKind::Int64),
+        Type::Uint(UintKind::Uint) => &Type::Uint(UintKind::Uint),
+        Type::Uint(UintKind::Uint8) => &Type::Uint(UintKind::Uint8),
+        Type::Uint(UintKind::Uint16) => &Type::Uint(UintKind::Uint16),
+        Type::Uint(UintKind::Uint32) => &Type::Uint(UintKind::Uint32),
+        Type::Uint(UintKind::Uint64) => &Type::Uint(UintKind::Uint64),
+        Type::Float64 => &Type::Float64,
+        Type::String => &Type::String,
+        Type::JsonNumber => &Type::JsonNumber,
+        Type::Duration => &Type::Duration,
+        Type::List(&Type::String) => &Type::STRINGS,
+        Type::List(_) => LISTS,
+        Type::Map(&Type::String) => &Type::STRING_MAP,
+        Type::Map(_) => MAPS,
+        Type::Named(..) => &Type::Any,
+    }
+}
+
+/// Drops nested values one after the other and not one inside the other: a template can nest them deeper than the
+/// stack reaches.
+fn drop_flat(mut pending: Vec<Value>) {
+    while let Some(value) = pending.pop() {
+        match value {
+            Value::List(List { cell: Some(cell), .. }) => {
+                if let Some(mut cell) = Arc::into_inner(cell) {
+                    pending.append(cell.0.get_mut().unwrap_or_else(PoisonError::into_inner));
+                }
+            }
+            Value::Map(Map { cell: Some(cell), .. }) => {
+                if let Some(mut cell) = Arc::into_inner(cell) {
+                    let entries = std::mem::take(cell.0.get_mut().unwrap_or_else(PoisonError::into_inner));
+                    pending.extend(entries.into_values());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for ListCell {
+    fn drop(&mut self) {
+        let items = std::mem::take(self.0.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if items.iter().any(nests) {
+            drop_flat(items);
+        }
+    }
+}
+
+impl Drop for MapCell {
+    fn drop(&mut self) {
+        let entries = std::mem::take(self.0.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if entries.values().any(nests) {
+            drop_flat(entries.into_values().collect());
+        }
+    }
+}
