@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::servers::Servers;
 use super::static_secret::Runtime;
@@ -50,6 +50,8 @@ pub struct Context {
     pub(super) connections: Arc<Store<VaultConnection>>,
     pub(super) transformations: Arc<Store<SecretTransformation>>,
     pub(super) recipes: Recipes,
+    /// Templates run on so many threads at most: each may use a core and, for a moment, tens of MiB.
+    pub(super) renders: Semaphore,
     pub(super) secrets: Arc<SecretIndex>,
     pub(super) sessions: SessionPool,
     pub(super) reads: ReadTable,
@@ -85,6 +87,7 @@ impl Context {
             connections: Arc::default(),
             transformations: Arc::default(),
             recipes: Recipes::default(),
+            renders: Semaphore::new(2 * std::thread::available_parallelism().map_or(1, usize::from)),
             secrets: Arc::default(),
             reads: ReadTable::default(),
             wake: Notify::new(),

@@ -9,7 +9,7 @@ use super::RenderError;
 use super::data::source;
 use super::gojson;
 use super::template::{Map, Object, Value};
-use crate::api::SecretEngine;
+use crate::api::{LAST_APPLIED, SecretEngine};
 
 /// What the data of a Secret is made of.
 #[derive(Clone, Copy)]
@@ -49,10 +49,12 @@ impl Input<'_> {
         })))
     }
 
-    /// All of it as text, for a digest: equal texts are equal inputs.
+    /// All of it as text, for a digest: equal texts are equal inputs. But for kubectl's copy of the manifest, in which
+    /// each change of the object shows.
     pub fn fingerprint(&self) -> Vec<String> {
         let text = |entries: Option<&BTreeMap<String, String>>| {
-            let members = entries.into_iter().flatten().map(|(k, v)| (k.clone(), Json::from(v.as_str())));
+            let entries = entries.into_iter().flatten().filter(|(key, _)| *key != LAST_APPLIED);
+            let members = entries.map(|(k, v)| (k.clone(), Json::from(v.as_str())));
             gojson::to_string(&Json::Object(members.collect()))
         };
         vec![
@@ -91,5 +93,59 @@ impl Object for Root {
 
     fn as_any(&self) -> &dyn std::any::Any {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_input_of_a_salt() {
+        let of = |data: &Json, entries: &[(&str, &str)]| {
+            let map: BTreeMap<String, String> = entries.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+            let engine = SecretEngine::KvV1;
+            let input = Input {
+                engine: &engine,
+                response_data: data,
+                exclude_raw: false,
+                labels: None,
+                annotations: Some(&map),
+            };
+            input.fingerprint()
+        };
+        let data = json!({ "a": 1 });
+        assert_eq!(of(&data, &[("a", "b"), (LAST_APPLIED, "{}")]), of(&data, &[("a", "b")]));
+        assert_ne!(of(&data, &[("a", "c")]), of(&data, &[("a", "b")]));
+        assert_ne!(of(&json!({ "a": "1" }), &[]), of(&data, &[]));
+    }
+
+    #[test]
+    fn templates_see_the_source_and_the_object() {
+        let labels = BTreeMap::from([("app".to_owned(), "x".to_owned())]);
+        let fields = |engine: SecretEngine, data: Json| {
+            let input = Input {
+                engine: &engine,
+                response_data: &data,
+                exclude_raw: true,
+                labels: Some(&labels),
+                annotations: None,
+            };
+            let Value::Object(root) = input.root().unwrap() else { panic!("no object") };
+            let keys = root.fields().into_iter().map(|(name, open, value)| {
+                assert!(open);
+                let Value::Map(map) = value else { return format!("{name}: {value:?}") };
+                let keys = map.keys();
+                format!("{name}: {}", keys.iter().map(|k| k.to_text()).collect::<Vec<_>>().join(" "))
+            });
+            keys.collect::<Vec<_>>()
+        };
+        let data = json!({ "data": { "b": 1, "a": "x" }, "metadata": { "version": 1 } });
+        let rest = ["Annotations: ", "Labels: app", "WrapData: Value(<nil>)"];
+        assert_eq!(fields(SecretEngine::KvV2, data)[..], [&["Secrets: a b", "Metadata: version"], &rest[..]].concat());
+        let data = json!({ "a": 1, "metadata": "mine" });
+        assert_eq!(fields(SecretEngine::KvV1, data)[..], [&["Secrets: a metadata", "Metadata: "], &rest[..]].concat());
     }
 }

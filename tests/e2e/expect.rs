@@ -85,7 +85,7 @@ impl Tenant<'_> {
     /// That none of these values, and no token, is in the log, in an event, in a status or in a metric.
     #[track_caller]
     pub fn assert_nothing_leaked(&self, operator: &Operator, values: &[&str]) {
-        let objects = "vaultstaticsecrets,vaultauths,vaultconnections,events";
+        let objects = "vaultstaticsecrets,vaultauths,vaultconnections,secrettransformations,events";
         let places = [
             ("the log", operator.log()),
             ("objects and events", self.kubectl(&["get", objects, "--output=json"]).expect("a list")),

@@ -66,6 +66,7 @@ pub(super) async fn build(
     let built = if recipe.has_templates() {
         // A template may take as long as its limits let it: not on a thread that others wait for.
         let (object, recipe) = (object.clone(), recipe.clone());
+        let _permit = context.renders.acquire().await;
         let work = move || render::build(&input(&object, &envelope, exclude_raw), &recipe);
         match tokio::task::spawn_blocking(work).await {
             Ok(built) => built,
