@@ -10,7 +10,8 @@ use super::engine::Verdict;
 use super::triggers::push_users_of_transformation;
 use crate::api::SecretTransformation;
 use crate::cluster::{EventType, patch_status};
-use crate::resolve::ObjectRef;
+use crate::render::TemplateText;
+use crate::resolve::{self, ObjectRef};
 use crate::schedule::{Class, Next};
 
 /// After the API server refused a write.
@@ -24,7 +25,7 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
     if object.metadata.deletion_timestamp.is_some() {
         return Verdict::new(Next::WhenChanged, None, "success");
     }
-    let error = check(&object).err().unwrap_or_default();
+    let error = check(context, &object).err().unwrap_or_default();
     let valid = error.is_empty();
     let old = object.status.clone().unwrap_or_default();
     let message = format!("Failed to validate configured templates: {error}");
@@ -62,9 +63,9 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
 }
 
 /// As upstream: every template parses; none is run, and regular expressions are left to those that use them.
-fn check(object: &SecretTransformation) -> Result<(), String> {
-    match object.spec.templates.is_empty() && object.spec.source_templates.is_empty() {
-        true => Ok(()),
-        false => Err("not supported yet: templates".into()),
-    }
+fn check(context: &Context, object: &SecretTransformation) -> Result<(), String> {
+    let templates = resolve::templates_of(object);
+    let check = |(name, text): &(String, String)| context.recipes.check(TemplateText { key: None, name, text }).err();
+    let errors: Vec<String> = templates.iter().filter_map(check).map(|error| error.to_string()).collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
 }

@@ -1,19 +1,21 @@
 //! The template engine, as recipes use it.
 
-use super::template::Value;
-use super::{RenderError, TemplateText};
+use super::template::{Functions, Limits, Set, TemplateError, Value};
+use super::{RenderError, TemplateText, sprig};
 
-/// A set of templates that was parsed.
-pub(super) struct Templates;
+/// The functions that templates can call beside the language's own.
+pub(super) fn functions() -> Functions {
+    sprig::FAMILIES.iter().fold(Functions::new(), |functions, family| functions.with(family))
+}
 
-impl Templates {
-    /// Parses them in the order they have.
-    pub(super) fn parse(_: &[TemplateText<'_>]) -> Result<Self, RenderError> {
-        Err(RenderError::Template("not supported yet: templates".into()))
-    }
+/// Parses templates into one set, in the order they have.
+pub(super) fn parse(templates: &[TemplateText<'_>], functions: &Functions) -> Result<Set, RenderError> {
+    let sources: Vec<(&str, &str)> = templates.iter().map(|t| (t.name, t.text)).collect();
+    // The prefix is upstream's.
+    Set::parse(&sources, functions).map_err(|error| RenderError::Template(format!("parse error: {error}")))
+}
 
-    /// What one of them prints.
-    pub(super) fn execute(&self, _: &str, _: &Value) -> Result<Vec<u8>, RenderError> {
-        Err(RenderError::Template("not supported yet: templates".into()))
-    }
+/// What one of them prints.
+pub(super) fn execute(set: &Set, name: &str, root: &Value) -> Result<Vec<u8>, RenderError> {
+    set.execute(name, root, &Limits::default()).map_err(|error: TemplateError| RenderError::Template(error.to_string()))
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest as _, Sha256};
 
-use super::engine::Templates;
-use super::{Filter, Input, Patterns, RenderError};
+use super::template::{Functions, Set};
+use super::{Filter, Input, Patterns, RenderError, engine};
 
 /// A digest over the content of a recipe.
 pub type RecipeId = [u8; 32];
@@ -26,7 +26,7 @@ pub struct TemplateText<'a> {
 pub struct Recipe {
     id: RecipeId,
     filter: Filter,
-    templates: Option<Templates>,
+    templates: Option<Set>,
     /// Key to fill and name of the template that does.
     outputs: Vec<(String, String)>,
     volatile: bool,
@@ -66,41 +66,28 @@ impl Recipe {
             // One for all, as upstream: what a template sets in its maps, the next one sees.
             let root = input.root()?;
             for (key, name) in &self.outputs {
-                rendered.insert(key.clone(), templates.execute(name, &root)?);
+                rendered.insert(key.clone(), engine::execute(templates, name, &root)?);
             }
         }
         Ok(rendered)
     }
-
-    /// Compiles templates, in the order they have, and patterns.
-    ///
-    /// # Errors
-    /// The first template that does not parse, else the first pattern.
-    fn compile(
-        patterns: &mut Patterns,
-        id: RecipeId,
-        templates: &[TemplateText<'_>],
-        includes: &[String],
-        excludes: &[String],
-    ) -> Result<Self, RenderError> {
-        let keyed = templates.iter().filter_map(|t| Some((t.key?.to_owned(), t.name.to_owned())));
-        Ok(Self {
-            id,
-            templates: if templates.is_empty() { None } else { Some(Templates::parse(templates)?) },
-            outputs: keyed.collect(),
-            volatile: templates.iter().any(|t| VOLATILE.iter().any(|f| t.text.contains(f))),
-            filter: Filter::new(patterns, includes, excludes)?,
-        })
-    }
 }
 
 /// The recipes that are in use, shared by all objects whose recipe has the same content.
-#[derive(Default)]
-pub struct Recipes(Mutex<Table>);
+pub struct Recipes {
+    table: Mutex<Table>,
+    patterns: Mutex<Patterns>,
+    functions: Functions,
+}
+
+impl Default for Recipes {
+    fn default() -> Self {
+        Self { table: Mutex::default(), patterns: Mutex::default(), functions: engine::functions() }
+    }
+}
 
 #[derive(Default)]
 struct Table {
-    patterns: Patterns,
     known: HashMap<RecipeId, Weak<Recipe>>,
     /// When there are so many entries, those that nobody uses any more are dropped.
     sweep_at: usize,
@@ -118,17 +105,47 @@ impl Recipes {
         excludes: &[String],
     ) -> Result<Arc<Recipe>, RenderError> {
         let id = id_of(templates, includes, excludes);
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(recipe) = table.known.get(&id).and_then(Weak::upgrade) {
+        let table = || self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(recipe) = table().known.get(&id).and_then(Weak::upgrade) {
             return Ok(recipe);
         }
-        let recipe = Arc::new(Recipe::compile(&mut table.patterns, id, templates, includes, excludes)?);
+        // Not under the lock of the table: long templates take their time.
+        let recipe = Arc::new(self.compile(id, templates, includes, excludes)?);
+        let mut table = table();
         if table.known.len() >= table.sweep_at {
             table.known.retain(|_, recipe| recipe.strong_count() > 0);
             table.sweep_at = 2 * table.known.len() + 64;
         }
         table.known.insert(id, Arc::downgrade(&recipe));
         Ok(recipe)
+    }
+
+    /// Whether a template parses by itself. Templates that it calls need not be there.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, template: TemplateText<'_>) -> Result<(), RenderError> {
+        engine::parse(&[template], &self.functions).map(drop)
+    }
+
+    /// The error is the first template that does not parse, else the first pattern.
+    fn compile(
+        &self,
+        id: RecipeId,
+        templates: &[TemplateText<'_>],
+        includes: &[String],
+        excludes: &[String],
+    ) -> Result<Recipe, RenderError> {
+        let keyed = templates.iter().filter_map(|t| Some((t.key?.to_owned(), t.name.to_owned())));
+        let parsed = if templates.is_empty() { None } else { Some(engine::parse(templates, &self.functions)?) };
+        let mut patterns = self.patterns.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Recipe {
+            id,
+            templates: parsed,
+            outputs: keyed.collect(),
+            volatile: templates.iter().any(|t| VOLATILE.iter().any(|f| t.text.contains(f))),
+            filter: Filter::new(&mut patterns, includes, excludes)?,
+        })
     }
 }
 
@@ -143,7 +160,7 @@ fn id_of(templates: &[TemplateText<'_>], includes: &[String], excludes: &[String
         [template.key.unwrap_or(""), template.name, template.text].into_iter().for_each(&mut add);
     }
     for (what, list) in [("includes", includes), ("excludes", excludes)] {
-        add(what);
+        add(&format!("{} {what}", list.len()));
         list.iter().for_each(|pattern| add(pattern));
     }
     hash.finalize().into()
@@ -160,10 +177,13 @@ mod tests {
         let one = recipes.get(&[], &a, &[]).unwrap();
         assert!(Arc::ptr_eq(&one, &recipes.get(&[], &a, &[]).unwrap()));
         assert!(!Arc::ptr_eq(&one, &recipes.get(&[], &[], &a).unwrap()), "an include is no exclude");
+        let odd = ["1 excludes".to_owned(), "b".to_owned()];
+        let other = recipes.get(&[], &odd[..1], &odd[1..]).unwrap();
+        assert!(!Arc::ptr_eq(&other, &recipes.get(&[], &odd, &[]).unwrap()));
         for i in 0..1000 {
             recipes.get(&[], &[format!("{i}")], &[]).unwrap();
         }
-        assert!(recipes.0.lock().unwrap().known.len() < 200, "those that nobody uses are dropped");
+        assert!(recipes.table.lock().unwrap().known.len() < 200, "those that nobody uses are dropped");
         assert!(Arc::ptr_eq(&one, &recipes.get(&[], &a, &[]).unwrap()));
     }
 }

@@ -226,9 +226,6 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
     let found = find(&auth_id, "VaultAuth", &format!("{namespace}/{name}"), lookup, || lookup.auth(&auth_id))?;
     let auth = auth(&found, namespace, lookup)?;
     let transformation = transformation(&spec.destination.transformation, &ObjectRef::new(namespace, name), lookup)?;
-    if !transformation.templates.is_empty() {
-        return Err(Denied::NotSupported("spec.destination.transformation.templates".into()));
-    }
     let own = spec.namespace.as_deref().unwrap_or("").trim_matches('/');
     let vault_namespace = if own.is_empty() { auth.vault_namespace.clone() } else { own.to_owned() };
     Ok(Plan { auth, vault_namespace, path, version, refresh, transformation })
