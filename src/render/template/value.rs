@@ -42,6 +42,12 @@ impl std::ops::Deref for Str {
     }
 }
 
+impl AsRef<[u8]> for Str {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl std::borrow::Borrow<[u8]> for Str {
     fn borrow(&self) -> &[u8] {
         &self.0
@@ -92,6 +98,11 @@ pub trait Object: Send + Sync {
     /// What the `String` or `Error` method gives, for a type that has one: this is what gets printed then.
     fn string(&self) -> Option<Vec<u8>> {
         None
+    }
+
+    /// Whether this is a nil pointer.
+    fn is_nil(&self) -> bool {
+        false
     }
 
     /// The fields in the order in which Go declares them. `true` says that a template may name the field; the others
@@ -215,7 +226,7 @@ impl Value {
             Value::Str(s) | Value::JsonNumber(s) | Value::Bytes(s) => !s.is_empty(),
             Value::List(list) => !list.is_empty(),
             Value::Map(map) => !map.is_empty(),
-            Value::Object(_) => true,
+            Value::Object(object) => !object.is_nil(),
         }
     }
 
@@ -225,6 +236,7 @@ impl Value {
             Value::Nil => true,
             Value::List(list) => list.is_nil(),
             Value::Map(map) => map.is_nil(),
+            Value::Object(object) => object.is_nil(),
             _ => false,
         }
     }

@@ -1,0 +1,76 @@
+//! `html`, `js` and `urlquery`.
+
+use super::super::format::sprint;
+use super::super::functions::Context;
+use super::super::operand::Operand;
+use super::super::strconv::{decode, is_print};
+use super::super::value::Value;
+use super::Result;
+
+/// The arguments as one text, in which nil is what an action prints for it. (`evalArgs`)
+fn text(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Vec<u8>> {
+    let args: Vec<Value> = args
+        .into_iter()
+        .map(|arg| match arg.into_value() {
+            Value::Nil => Value::str("<no value>"),
+            value => value,
+        })
+        .collect();
+    sprint(context, &args)
+}
+
+pub(super) fn html(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Vec<u8>> {
+    let text = text(context, args)?;
+    context.reserve(text.len())?;
+    let mut out = Vec::with_capacity(text.len());
+    for byte in text {
+        match byte {
+            0 => out.extend_from_slice("\u{fffd}".as_bytes()),
+            b'"' => out.extend_from_slice(b"&#34;"),
+            b'\'' => out.extend_from_slice(b"&#39;"),
+            b'&' => out.extend_from_slice(b"&amp;"),
+            b'<' => out.extend_from_slice(b"&lt;"),
+            b'>' => out.extend_from_slice(b"&gt;"),
+            _ => out.push(byte),
+        }
+    }
+    Ok(out)
+}
+
+pub(super) fn js(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Vec<u8>> {
+    let text = text(context, args)?;
+    context.reserve(text.len())?;
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_slice();
+    while let Some(&byte) = rest.first() {
+        let (c, width) = decode(rest);
+        match byte {
+            b'\\' | b'\'' | b'"' => out.extend_from_slice(&[b'\\', byte]),
+            b'<' | b'>' | b'&' | b'=' | 0..b' ' => out.extend_from_slice(format!("\\u{byte:04X}").as_bytes()),
+            0..0x80 => out.push(byte),
+            _ => match c.unwrap_or(char::REPLACEMENT_CHARACTER) {
+                // A byte that is not UTF-8 stays as it is: U+FFFD is printable.
+                c if is_print(c) => out.extend_from_slice(&rest[..width]),
+                c => out.extend_from_slice(format!("\\u{:04X}", c as u32).as_bytes()),
+            },
+        }
+        rest = &rest[width..];
+    }
+    Ok(out)
+}
+
+/// `url.QueryEscape`
+pub(super) fn urlquery(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Vec<u8>> {
+    let text = text(context, args)?;
+    context.reserve(text.len())?;
+    let mut out = Vec::with_capacity(text.len());
+    for byte in text {
+        match byte {
+            b' ' => out.push(b'+'),
+            b'-' | b'_' | b'.' | b'~' => out.push(byte),
+            _ if byte.is_ascii_alphanumeric() => out.push(byte),
+            _ => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+        }
+    }
+    Ok(out)
+}

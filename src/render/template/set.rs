@@ -1,0 +1,67 @@
+//! Templates that know each other by name.
+
+use std::collections::BTreeMap;
+
+use super::error::TemplateError;
+use super::exec;
+use super::functions::{Environment, Functions, Limits};
+use super::node::Tree;
+use super::value::Value;
+use super::{builtins, parser};
+
+/// A set of parsed templates.
+pub struct Set {
+    pub(super) trees: BTreeMap<String, Tree>,
+    pub(super) functions: Functions,
+}
+
+impl Set {
+    /// Parses the sources, each a name and a text, one after the other into one set. Every template can call any other.
+    ///
+    /// As in Go a later template replaces an earlier one of its name, unless there is nothing but space in it.
+    pub fn parse<N: AsRef<str>, T: AsRef<str>>(
+        sources: &[(N, T)],
+        functions: &Functions,
+    ) -> Result<Set, TemplateError> {
+        let mut set = Set { trees: BTreeMap::new(), functions: functions.clone() };
+        for (name, text) in sources {
+            let known = |name: &str| functions.get(name).is_some() || builtins::find(name).is_some();
+            for (name, tree) in parser::parse(name.as_ref(), text.as_ref(), &known)? {
+                if !tree.is_empty() || !set.trees.contains_key(&name) {
+                    set.trees.insert(name, tree);
+                }
+            }
+        }
+        Ok(set)
+    }
+
+    /// The names of all templates, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.trees.keys().map(String::as_str)
+    }
+
+    /// Executes the template of this name with `data` as its dot, and gives what it writes.
+    ///
+    /// Maps in `data` that the template changes stay changed, as upstream, where all templates of an object share their
+    /// input.
+    pub fn execute(&self, name: &str, data: &Value, limits: &Limits) -> Result<Vec<u8>, TemplateError> {
+        self.execute_in(name, data, limits, &Environment::default())
+    }
+
+    /// [`Set::execute`] with another clock and other random numbers.
+    pub fn execute_in(
+        &self,
+        name: &str,
+        data: &Value,
+        limits: &Limits,
+        environment: &Environment,
+    ) -> Result<Vec<u8>, TemplateError> {
+        exec::execute(self, name, data, limits, environment)
+    }
+}
+
+impl std::fmt::Debug for Set {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Set").field("names", &self.trees.keys()).finish_non_exhaustive()
+    }
+}
