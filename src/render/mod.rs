@@ -8,6 +8,7 @@ pub mod gojson;
 pub mod input;
 pub mod mac;
 pub mod recipe;
+pub mod sprig;
 pub mod template;
 
 pub use data::{Built, RenderError, SecretData, build};
@@ -15,3 +16,6 @@ pub use filter::{Filter, Patterns};
 pub use input::Input;
 pub use mac::{MacKey, MacKeyError};
 pub use recipe::{Recipe, Recipes, TemplateText};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! x
+use super::template::Function;
+/// x
+pub static FAMILIES: &[&[Function]] = &[];
