@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::RenderError;
 use super::data::source;
 use super::gojson;
-use super::template::{Map, Object, Value};
+use super::template::{Map, Record, Value};
 use crate::api::{LAST_APPLIED, SecretEngine};
 
 /// What the data of a Secret is made of.
@@ -41,12 +41,16 @@ impl Input<'_> {
             entries.into_iter().flatten().for_each(|(key, value)| map.insert(key.as_str(), Value::str(value.as_str())));
             Value::Map(map)
         };
-        Ok(Value::Object(Arc::new(Root {
-            secrets: map(secrets),
-            metadata: map(metadata),
-            annotations: text(self.annotations),
-            labels: text(self.labels),
-        })))
+        // Only a wrapped answer has any, and those of KV are not wrapped.
+        let wrap = ["Token", "Accessor", "TTL", "CreationTime", "CreationPath", "WrappedAccessor"];
+        let fields = vec![
+            ("Secrets", map(secrets)),
+            ("Metadata", map(metadata)),
+            ("Annotations", text(self.annotations)),
+            ("Labels", text(self.labels)),
+            ("WrapData", Value::Object(Arc::new(Record::nil("*api.SecretWrapInfo", &wrap)))),
+        ];
+        Ok(Value::Object(Arc::new(Record::new("*helpers.SecretInput", fields))))
     }
 
     /// All of it as text, for a digest: equal texts are equal inputs. But for kubectl's copy of the manifest, in which
@@ -64,35 +68,6 @@ impl Input<'_> {
             text(self.labels),
             text(self.annotations),
         ]
-    }
-}
-
-/// Upstream's struct of the same fields.
-struct Root {
-    secrets: Value,
-    metadata: Value,
-    annotations: Value,
-    labels: Value,
-}
-
-impl Object for Root {
-    fn type_name(&self) -> &'static str {
-        "*helpers.SecretInput"
-    }
-
-    fn fields(&self) -> Vec<(&'static str, bool, Value)> {
-        vec![
-            ("Secrets", true, self.secrets.clone()),
-            ("Metadata", true, self.metadata.clone()),
-            ("Annotations", true, self.annotations.clone()),
-            ("Labels", true, self.labels.clone()),
-            // Only a wrapped answer has any, and those of KV are not wrapped.
-            ("WrapData", true, Value::Nil),
-        ]
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 
@@ -143,7 +118,7 @@ mod tests {
             keys.collect::<Vec<_>>()
         };
         let data = json!({ "data": { "b": 1, "a": "x" }, "metadata": { "version": 1 } });
-        let rest = ["Annotations: ", "Labels: app", "WrapData: Value(<nil>)"];
+        let rest = ["Annotations: ", "Labels: app", "WrapData: Value(*api.SecretWrapInfo)"];
         assert_eq!(fields(SecretEngine::KvV2, data)[..], [&["Secrets: a b", "Metadata: version"], &rest[..]].concat());
         let data = json!({ "a": 1, "metadata": "mine" });
         assert_eq!(fields(SecretEngine::KvV1, data)[..], [&["Secrets: a metadata", "Metadata: "], &rest[..]].concat());

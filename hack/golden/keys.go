@@ -1,0 +1,9 @@
+package main
+
+// A self-signed certificate with its key, and another key: made for these
+// vectors and used nowhere else.
+const (
+	certJSON = `"-----BEGIN CERTIFICATE-----\nMIIBjDCCATGgAwIBAgIUJ74HjYgX+dP3AjvSiuanhDSpmp4wCgYIKoZIzj0EAwIw\nGjEYMBYGA1UEAwwPdmVjdG9ycy5leGFtcGxlMCAXDTI2MTEyMjA5MDIwMloYDzIx\nMjYxMDI5MDkwMjAyWjAaMRgwFgYDVQQDDA92ZWN0b3JzLmV4YW1wbGUwWTATBgcq\nhkjOPQIBBggqhkjOPQMBBwNCAAQ/D2h0N/cYWjV6ZK81/h2IE/cpt+DT5sBG9VXL\nIjhvUyFjHBtAW/4qVWE0DqrmjBgd7LJEHkhlfna3RXXi+yy2o1MwUTAdBgNVHQ4E\nFgQU+U1dNx+v0IRHkxFlF60TgUrM20AwHwYDVR0jBBgwFoAU+U1dNx+v0IRHkxFl\nF60TgUrM20AwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNJADBGAiEAxwEE\nfJQ28dgt/TdcFVTFkr8Kw7c0gNasYZ8h9jXvWv8CIQCtoql+OvXxlGT9aAVJ/FEl\ne7rmXNQ7jyYM2P4UjQbnjQ==\n-----END CERTIFICATE-----\n"`
+	keyJSON  = `"-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIBRSJHg5uIdrSaJAlFQx7T/OqXaq/3XMr3yrdoctb9pfoAoGCCqGSM49\nAwEHoUQDQgAEPw9odDf3GFo1emSvNf4diBP3Kbfg0+bARvVVyyI4b1MhYxwbQFv+\nKlVhNA6q5owYHeyyRB5IZX52t0V14vsstg==\n-----END EC PRIVATE KEY-----\n"`
+	edJSON   = `"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIG7AVcb01xZP6tJgXF1EElCH0LZ7aqZ1d5fN2d30qI/N\n-----END PRIVATE KEY-----\n"`
+)

@@ -1,4 +1,0 @@
-//! x
-use super::template::Function;
-/// x
-pub static FAMILIES: &[&[Function]] = &[];

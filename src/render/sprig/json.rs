@@ -1,0 +1,232 @@
+//! JSON as Go's `encoding/json` writes it.
+
+use super::semver::Version;
+use super::time::Time;
+use crate::render::template::{CallError, Context, MAX_NESTING, Value};
+
+/// Whether `<`, `>` and `&` are escaped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Escaped, as `json.Marshal` does.
+    Html,
+    /// As they are.
+    Raw,
+}
+
+/// Why a value could not be written.
+pub(super) enum Error {
+    /// JSON cannot hold the value.
+    Unsupported(CallError),
+    /// The template's limits are reached.
+    Limit(CallError),
+}
+
+fn unsupported(text: impl Into<String>) -> Error {
+    Error::Unsupported(CallError::new(text))
+}
+
+/// `json.Marshal`
+pub(super) fn write(ctx: &mut Context<'_>, value: &Value, style: Style) -> Result<Vec<u8>, Error> {
+    value.check_nesting().map_err(Error::Limit)?;
+    let mut out = Vec::new();
+    write_value(ctx, &mut out, value, style, 0)?;
+    Ok(out)
+}
+
+fn write_value(
+    ctx: &mut Context<'_>,
+    out: &mut Vec<u8>,
+    value: &Value,
+    style: Style,
+    depth: usize,
+) -> Result<(), Error> {
+    if depth > MAX_NESTING {
+        return Err(Error::Limit(CallError::new("value is nested too deep")));
+    }
+    let before = out.len();
+    match value {
+        Value::Nil => out.extend_from_slice(b"null"),
+        Value::Bool(b) => out.extend_from_slice(if *b { b"true" } else { b"false" }),
+        Value::Int(i, _) | Value::Duration(i) => out.extend_from_slice(i.to_string().as_bytes()),
+        Value::Uint(u, _) => out.extend_from_slice(u.to_string().as_bytes()),
+        Value::Float(f) => write_float(out, *f)?,
+        Value::Complex(..) => return Err(unsupported("json: unsupported type: complex128")),
+        Value::Str(s) => write_string(out, s, style),
+        Value::JsonNumber(n) if n.is_empty() => out.push(b'0'),
+        Value::JsonNumber(n) if is_number(n) => out.extend_from_slice(n),
+        Value::JsonNumber(n) => {
+            let text = format!("json: invalid number literal {:?}", n.to_text());
+            return Err(Error::Unsupported(CallError::secret(text, "json: invalid number literal")));
+        }
+        Value::Bytes(b) => {
+            out.push(b'"');
+            out.extend(base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &**b).as_bytes());
+            out.push(b'"');
+        }
+        Value::List(list) if list.is_nil() => out.extend_from_slice(b"null"),
+        Value::List(list) => {
+            out.push(b'[');
+            for (i, item) in list.items().iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                write_value(ctx, out, item, style, depth + 1)?;
+            }
+            out.push(b']');
+        }
+        Value::Map(map) if map.is_nil() => out.extend_from_slice(b"null"),
+        Value::Map(map) => {
+            out.push(b'{');
+            for (i, (key, item)) in map.entries().iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                write_string(out, key, style);
+                out.push(b':');
+                write_value(ctx, out, item, style, depth + 1)?;
+            }
+            out.push(b'}');
+        }
+        Value::Object(object) => {
+            let any = object.as_any();
+            if any.is::<Version>() {
+                write_string(out, &object.string().unwrap_or_default(), style);
+            } else if let Some(time) = any.downcast_ref::<Time>() {
+                write_string(out, time.rfc3339().as_bytes(), style);
+            } else {
+                out.push(b'{');
+                for (i, (name, _, field)) in object.fields().iter().filter(|(_, public, _)| *public).enumerate() {
+                    if i > 0 {
+                        out.push(b',');
+                    }
+                    write_string(out, name.as_bytes(), style);
+                    out.push(b':');
+                    write_value(ctx, out, field, style, depth + 1)?;
+                }
+                out.push(b'}');
+            }
+        }
+    }
+    // What a container holds has been counted by its members.
+    let counted = if matches!(value, Value::List(_) | Value::Map(_)) { 2 } else { out.len() - before };
+    ctx.reserve(counted).and_then(|()| ctx.step(1)).map_err(Error::Limit)
+}
+
+fn write_float(out: &mut Vec<u8>, f: f64) -> Result<(), Error> {
+    if !f.is_finite() {
+        let name = if f.is_nan() { "NaN" } else if f > 0.0 { "+Inf" } else { "-Inf" };
+        return Err(unsupported(format!("json: unsupported value: {name}")));
+    }
+    let magnitude = f.abs();
+    if magnitude == 0.0 || (1e-6..1e21).contains(&magnitude) {
+        out.extend_from_slice(f.to_string().as_bytes());
+        return Ok(());
+    }
+    // Go writes e+21 and e-7, without the leading zero of other places.
+    let text = format!("{f:e}");
+    match text.split_once('e') {
+        Some((mantissa, exponent)) if !exponent.starts_with('-') => {
+            out.extend_from_slice(format!("{mantissa}e+{exponent}").as_bytes());
+        }
+        _ => out.extend_from_slice(text.as_bytes()),
+    }
+    Ok(())
+}
+
+fn write_string(out: &mut Vec<u8>, text: &[u8], style: Style) {
+    out.push(b'"');
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '"' | '\\' => out.extend([b'\\', c as u8]),
+                '\u{8}' => out.extend_from_slice(b"\\b"),
+                '\u{C}' => out.extend_from_slice(b"\\f"),
+                '\n' => out.extend_from_slice(b"\\n"),
+                '\r' => out.extend_from_slice(b"\\r"),
+                '\t' => out.extend_from_slice(b"\\t"),
+                '\0'..='\u{1F}' | '\u{2028}' | '\u{2029}' => escape(out, c),
+                '<' | '>' | '&' if style == Style::Html => escape(out, c),
+                _ => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        for _ in chunk.invalid() {
+            out.extend_from_slice(b"\\ufffd");
+        }
+    }
+    out.push(b'"');
+}
+
+fn escape(out: &mut Vec<u8>, c: char) {
+    out.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes());
+}
+
+/// `isValidNumber`
+fn is_number(text: &[u8]) -> bool {
+    let digits = |text: &[u8]| text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let mut rest = text.strip_prefix(b"-").unwrap_or(text);
+    rest = match rest {
+        [b'0', rest @ ..] => rest,
+        [b'1'..=b'9', ..] => &rest[digits(rest)..],
+        _ => return false,
+    };
+    if let [b'.', b'0'..=b'9', ..] = rest {
+        rest = &rest[1 + digits(&rest[1..])..];
+    }
+    if let [b'e' | b'E', tail @ ..] = rest {
+        let tail = tail.strip_prefix(b"+").or_else(|| tail.strip_prefix(b"-")).unwrap_or(tail);
+        if tail.is_empty() {
+            return false;
+        }
+        rest = &tail[digits(tail)..];
+    }
+    rest.is_empty()
+}
+
+/// `json.MarshalIndent(value, "", "  ")`
+pub(super) fn write_pretty(ctx: &mut Context<'_>, value: &Value) -> Result<Vec<u8>, Error> {
+    let compact = write(ctx, value, Style::Html)?;
+    let mut out = Vec::with_capacity(compact.len() * 2);
+    let mut depth = 0;
+    let (mut in_string, mut escaped) = (false, false);
+    let mut bytes = compact.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        if in_string {
+            out.push(byte);
+            (in_string, escaped) = (escaped || byte != b'"', !escaped && byte == b'\\');
+            continue;
+        }
+        match byte {
+            b'{' | b'[' => {
+                out.push(byte);
+                if let Some(close) = bytes.next_if(|next| *next == byte + 2) {
+                    out.push(close);
+                } else {
+                    depth += 1;
+                    new_line(ctx, &mut out, depth)?;
+                }
+            }
+            b'}' | b']' => {
+                depth -= 1;
+                new_line(ctx, &mut out, depth)?;
+                out.push(byte);
+            }
+            b',' => {
+                out.push(byte);
+                new_line(ctx, &mut out, depth)?;
+            }
+            b':' => out.extend_from_slice(b": "),
+            _ => {
+                in_string = byte == b'"';
+                out.push(byte);
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn new_line(ctx: &mut Context<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), Error> {
+    ctx.reserve(1 + 2 * depth).map_err(Error::Limit)?;
+    out.push(b'\n');
+    out.extend(std::iter::repeat_n(b' ', 2 * depth));
+    Ok(())
+}
