@@ -1,7 +1,10 @@
 //! Dictionaries. Those that change one change it for all who hold it, as in Go.
 
+use std::sync::Arc;
+
 use super::args::{Answer, any, bytes, function, map, strval};
 use super::merge::merge;
+use super::semver::Version;
 use crate::render::template::{CallError, Context, Function, List, Map, Str, Type, Value};
 
 const S: Type = Type::String;
@@ -142,6 +145,8 @@ fn copy_value(ctx: &mut Context<'_>, value: &Value) -> Answer {
             }
             Value::Map(out)
         }
+        // The fields of a version are hidden from copystructure.
+        Value::Object(object) if object.as_any().is::<Version>() => Value::Object(Arc::new(Version::default())),
         other => other.clone(),
     })
 }

@@ -61,6 +61,13 @@ impl Reader<'_, '_, '_> {
         Ok(byte)
     }
 
+    /// The next byte of what the end of the text would break in two: Go sees a blank there.
+    fn inner(&mut self) -> u8 {
+        let byte = self.text.get(self.at).copied();
+        self.at += 1;
+        byte.unwrap_or(b' ')
+    }
+
     fn value(&mut self, depth: usize) -> Result<Value, Error> {
         if depth > MAX_NESTING {
             return Err(Error::Limit(CallError::new("exceeded max depth")));
@@ -80,7 +87,7 @@ impl Reader<'_, '_, '_> {
 
     fn literal(&mut self, word: &str, value: Value) -> Result<Value, Error> {
         for expected in word.bytes().skip(1) {
-            let byte = self.next()?;
+            let byte = self.inner();
             if byte != expected {
                 let place = format!("in literal {word} (expecting '{}')", char::from(expected));
                 return Err(unexpected(byte, &place));
@@ -146,7 +153,7 @@ impl Reader<'_, '_, '_> {
     }
 
     fn digit(&mut self, place: &str) -> Result<u8, Error> {
-        match self.next()? {
+        match self.inner() {
             byte @ b'0'..=b'9' => Ok(byte),
             byte => Err(unexpected(byte, place)),
         }
@@ -202,7 +209,7 @@ impl Reader<'_, '_, '_> {
     }
 
     fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        out.push(match self.next()? {
+        out.push(match self.inner() {
             byte @ (b'"' | b'\\' | b'/') => byte,
             b'b' => 8,
             b'f' => 12,
@@ -232,7 +239,7 @@ impl Reader<'_, '_, '_> {
     fn unit(&mut self) -> Result<u32, Error> {
         let mut unit = 0;
         for _ in 0..4 {
-            let byte = self.next()?;
+            let byte = self.inner();
             let Some(digit) = char::from(byte).to_digit(16) else {
                 return Err(unexpected(byte, "in \\u hexadecimal character escape"));
             };

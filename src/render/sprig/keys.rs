@@ -48,7 +48,12 @@ pub(super) fn build_custom_cert(ctx: &mut Context<'_>, args: &[Value]) -> Answer
     let key = decode(bytes(args, 1)).ok_or_else(|| fail("unable to decode base64 private key"))?;
     let (_, der) = pem(&cert).ok_or_else(|| fail("unable to decode certificate"))?;
     if !is_certificate(&der) {
-        return Err(fail("error parsing certificate: decodedCert.Bytes: x509: malformed certificate"));
+        let what = if tags(&der).is_some_and(|parts| !matches!(parts.first(), Some((SEQUENCE, _)))) {
+            "malformed tbs certificate"
+        } else {
+            "malformed certificate"
+        };
+        return Err(fail(&format!("error parsing certificate: decodedCert.Bytes: x509: {what}")));
     }
     check_key(&key).map_err(|text| CallError::new(format!("error parsing private key: {text}")))?;
     Ok(Value::Object(Arc::new(Certificate { cert, key })))

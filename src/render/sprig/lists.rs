@@ -33,8 +33,7 @@ fn any_list(items: Vec<Value>) -> Answer {
 
 fn list(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
     ctx.reserve_items(args.len())?;
-    // Go hands on the slice of its arguments, which is nil if there are none.
-    if args.is_empty() { Ok(Value::List(List::nil(A))) } else { any_list(args.to_vec()) }
+    any_list(args.to_vec())
 }
 
 fn push(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
