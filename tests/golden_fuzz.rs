@@ -79,12 +79,19 @@ fn random_templates() {
             failed += 1;
             if failed <= 40 {
                 let input = row.input.as_ref().map_or("", |input| input.get());
-                println!("{}\n  {input}\n    Go:   {}\n    here: {}", row.template, shown(&answer.expected()), shown(&got));
+                println!(
+                    "{}\n  {input}\n    Go:   {}\n    here: {}",
+                    row.template,
+                    shown(&answer.expected()),
+                    shown(&got)
+                );
             }
         }
     }
     drop(go.input);
     go.child.wait().expect("Go ends");
-    println!("seed {seed}: {rendered} templates ({errors} errors, {unstable} unstable, {limits} limits), {failed} differ");
+    println!(
+        "seed {seed}: {rendered} templates ({errors} errors, {unstable} unstable, {limits} limits), {failed} differ"
+    );
     assert_eq!(failed, 0);
 }

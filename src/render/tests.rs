@@ -72,13 +72,8 @@ fn a_template_that_prints_nothing_is_the_empty_string() {
 fn templates_win_over_keys_of_the_source_and_are_not_filtered() {
     let recipe = Recipes::default().get(&[text("user", "t"), text("_raw", "r")], &["^user$".into()], &[]).unwrap();
     let data = json!({ "user": "u", "other": "o" });
-    let mut input = Input {
-        engine: &SecretEngine::KvV1,
-        response_data: &data,
-        exclude_raw: true,
-        labels: None,
-        annotations: None,
-    };
+    let mut input =
+        Input { engine: &SecretEngine::KvV1, response_data: &data, exclude_raw: true, labels: None, annotations: None };
     let built = build(&input, &recipe).unwrap().data;
     assert_eq!(built.get("user"), Some(&b"t"[..]));
     assert_eq!(built.get("_raw"), Some(&b"r"[..]));
@@ -94,9 +89,15 @@ fn errors_name_the_template_and_the_line_and_no_value() {
         ("a\n{{ if .Secrets.password }}", "parse error: template: out:2: unexpected EOF"),
         ("{{ nonsense }}", "parse error: template: out:1: function \"nonsense\" not defined"),
         ("{{ env \"HOME\" }}", "parse error: template: out:1: function \"env\" not defined"),
-        ("{{ range .Secrets.password }}{{ end }}", "template: out:1:17: executing \"out\" at <.Secrets.password>: range can't iterate over"),
+        (
+            "{{ range .Secrets.password }}{{ end }}",
+            "template: out:1:17: executing \"out\" at <.Secrets.password>: range can't iterate over",
+        ),
         ("\n{{ .Bogus }}", "template: out:2:"),
-        ("{{ template \"none\" }}", "template: out:1:12: executing \"out\" at <{{template \"none\"}}>: template \"none\" not defined"),
+        (
+            "{{ template \"none\" }}",
+            "template: out:1:12: executing \"out\" at <{{template \"none\"}}>: template \"none\" not defined",
+        ),
         ("{{ define \"x\" }}{{ template \"x\" . }}{{ end }}{{ template \"x\" . }}", "template: out:1:"),
     ] {
         let error = render(&[text("out", template)], data.clone()).unwrap_err();

@@ -5,51 +5,241 @@ use crate::support::Row;
 /// Functions by the kind of their result, with the kinds of their arguments: `s` string, `i` int, `l` list, `d` dict,
 /// `a` anything, `n` a number or what could be one, `r` regular expression, `R` replacement. `*` repeats the last.
 const STRINGS: &[&str] = &[
-    "abbrev is", "abbrevboth iis", "camelcase s", "cat a*", "indent is", "nindent is", "initials s", "join sa",
-    "kebabcase s", "lower s", "nospace s", "plural ssi", "quote a*", "squote a*", "repeat is", "replace sss",
-    "snakecase s", "substr iis", "swapcase s", "title s", "toString a", "trim s", "trimAll ss", "trimPrefix ss",
-    "trimSuffix ss", "trunc is", "untitle s", "upper s", "wrap is", "wrapWith iss", "b32dec s", "b32enc s", "b64dec s",
-    "b64enc s", "toJson a", "toPrettyJson a", "toRawJson a", "mustToJson a", "mustToRawJson a", "mustToPrettyJson a",
-    "kindOf a", "typeOf a", "regexFind rs", "regexReplaceAll rsR", "regexReplaceAllLiteral rsR", "regexQuoteMeta s",
-    "duration n", "durationRound s", "adler32sum s", "sha1sum s", "sha256sum s", "sha512sum s", "base s", "clean s",
-    "dir s", "ext s", "osBase s", "osClean s", "seq iii", "printf Pa*", "print a*", "html a", "js a", "urlquery a",
+    "abbrev is",
+    "abbrevboth iis",
+    "camelcase s",
+    "cat a*",
+    "indent is",
+    "nindent is",
+    "initials s",
+    "join sa",
+    "kebabcase s",
+    "lower s",
+    "nospace s",
+    "plural ssi",
+    "quote a*",
+    "squote a*",
+    "repeat is",
+    "replace sss",
+    "snakecase s",
+    "substr iis",
+    "swapcase s",
+    "title s",
+    "toString a",
+    "trim s",
+    "trimAll ss",
+    "trimPrefix ss",
+    "trimSuffix ss",
+    "trunc is",
+    "untitle s",
+    "upper s",
+    "wrap is",
+    "wrapWith iss",
+    "b32dec s",
+    "b32enc s",
+    "b64dec s",
+    "b64enc s",
+    "toJson a",
+    "toPrettyJson a",
+    "toRawJson a",
+    "mustToJson a",
+    "mustToRawJson a",
+    "mustToPrettyJson a",
+    "kindOf a",
+    "typeOf a",
+    "regexFind rs",
+    "regexReplaceAll rsR",
+    "regexReplaceAllLiteral rsR",
+    "regexQuoteMeta s",
+    "duration n",
+    "durationRound s",
+    "adler32sum s",
+    "sha1sum s",
+    "sha256sum s",
+    "sha512sum s",
+    "base s",
+    "clean s",
+    "dir s",
+    "ext s",
+    "osBase s",
+    "osClean s",
+    "seq iii",
+    "printf Pa*",
+    "print a*",
+    "html a",
+    "js a",
+    "urlquery a",
 ];
 const NUMBERS: &[&str] = &[
-    "atoi s", "add n*", "add1 n", "add1f n", "addf n*", "ceil n", "floor n", "div nn", "divf nn", "float64 n", "int n",
-    "int64 n", "max nn*", "maxf nn*", "min nn*", "minf nn*", "mod nn", "mul nn*", "mulf nn*", "round ni", "sub nn",
-    "subf nn", "toDecimal n", "len a",
+    "atoi s",
+    "add n*",
+    "add1 n",
+    "add1f n",
+    "addf n*",
+    "ceil n",
+    "floor n",
+    "div nn",
+    "divf nn",
+    "float64 n",
+    "int n",
+    "int64 n",
+    "max nn*",
+    "maxf nn*",
+    "min nn*",
+    "minf nn*",
+    "mod nn",
+    "mul nn*",
+    "mulf nn*",
+    "round ni",
+    "sub nn",
+    "subf nn",
+    "toDecimal n",
+    "len a",
 ];
 const LISTS: &[&str] = &[
-    "append la", "chunk il", "compact l", "concat ll", "initial l", "list a*", "prepend la", "rest l", "reverse l",
-    "slice lii", "sortAlpha l", "uniq l", "until i", "untilStep iii", "without la", "splitList ss", "regexFindAll rsi",
-    "regexSplit rsi", "toStrings a", "pluck kd", "mustSlice lii", "mustRest l",
+    "append la",
+    "chunk il",
+    "compact l",
+    "concat ll",
+    "initial l",
+    "list a*",
+    "prepend la",
+    "rest l",
+    "reverse l",
+    "slice lii",
+    "sortAlpha l",
+    "uniq l",
+    "until i",
+    "untilStep iii",
+    "without la",
+    "splitList ss",
+    "regexFindAll rsi",
+    "regexSplit rsi",
+    "toStrings a",
+    "pluck kd",
+    "mustSlice lii",
+    "mustRest l",
 ];
 const DICTS: &[&str] = &[
-    "dict ka*", "merge dd", "mergeOverwrite dd", "mustMerge ddd", "omit dk", "pick dk", "set dka", "unset dk",
-    "split ss", "splitn sis", "deepCopy d", "urlParse u",
+    "dict ka*",
+    "merge dd",
+    "mergeOverwrite dd",
+    "mustMerge ddd",
+    "omit dk",
+    "pick dk",
+    "set dka",
+    "unset dk",
+    "split ss",
+    "splitn sis",
+    "deepCopy d",
+    "urlParse u",
 ];
 const OTHERS: &[&str] = &[
-    "first l", "last l", "get dk", "dig kad", "default aa", "coalesce a*", "fromJson s", "mustFromJson j", "ternary aab",
-    "deepCopy a", "index lI", "index dk", "and aa", "or aa", "semver v",
+    "first l",
+    "last l",
+    "get dk",
+    "dig kad",
+    "default aa",
+    "coalesce a*",
+    "fromJson s",
+    "mustFromJson j",
+    "ternary aab",
+    "deepCopy a",
+    "index lI",
+    "index dk",
+    "and aa",
+    "or aa",
+    "semver v",
 ];
 const BOOLS: &[&str] = &[
-    "contains ss", "hasPrefix ss", "hasSuffix ss", "has al", "hasKey dk", "all a*", "any a*", "empty a", "deepEqual aa",
-    "kindIs ya", "typeIs ya", "typeIsLike ya", "regexMatch rs", "semverCompare cv", "isAbs s", "eq aa", "ne ss", "lt nn",
-    "le ii", "not a",
+    "contains ss",
+    "hasPrefix ss",
+    "hasSuffix ss",
+    "has al",
+    "hasKey dk",
+    "all a*",
+    "any a*",
+    "empty a",
+    "deepEqual aa",
+    "kindIs ya",
+    "typeIs ya",
+    "typeIsLike ya",
+    "regexMatch rs",
+    "semverCompare cv",
+    "isAbs s",
+    "eq aa",
+    "ne ss",
+    "lt nn",
+    "le ii",
+    "not a",
 ];
 
 const REGEXES: &[&str] = &[
-    "o", "[a-c]+", "(\\\\w+) (\\\\w+)", "a*", "\\\\d", "(?i)L", "(?P<x>l+)", "[[:alpha:]]+", "\\\\bw", "\\\\pL+", "(?s).",
-    "[^a-z]", "x|y|", "é", ".", "\\\\W", "$", "^", "\\\\s+", "(", "a{2,}", "[", "*", "(a|b)?c", "l+?", "\\\\S*", "x**",
-    "(?m)^.", "\\\\Qa.\\\\E", "{", "[a-", "\\\\8", "a{2}{3}", "(?:b)", "[\\\\d-]", "[^\\\\w\\\\s]", "\\\\x41", "[]a]", "a|*",
+    "o",
+    "[a-c]+",
+    "(\\\\w+) (\\\\w+)",
+    "a*",
+    "\\\\d",
+    "(?i)L",
+    "(?P<x>l+)",
+    "[[:alpha:]]+",
+    "\\\\bw",
+    "\\\\pL+",
+    "(?s).",
+    "[^a-z]",
+    "x|y|",
+    "é",
+    ".",
+    "\\\\W",
+    "$",
+    "^",
+    "\\\\s+",
+    "(",
+    "a{2,}",
+    "[",
+    "*",
+    "(a|b)?c",
+    "l+?",
+    "\\\\S*",
+    "x**",
+    "(?m)^.",
+    "\\\\Qa.\\\\E",
+    "{",
+    "[a-",
+    "\\\\8",
+    "a{2}{3}",
+    "(?:b)",
+    "[\\\\d-]",
+    "[^\\\\w\\\\s]",
+    "\\\\x41",
+    "[]a]",
+    "a|*",
 ];
-const VERBS: &[&str] = &["%v", "%s", "%d", "%q", "%x", "%5s", "%-6v|", "%T", "%t", "%05d", "%.2f", "%g", "%+v", "%e", "%U", "%c", "%X", "% x", "%#v", "%6.3v", "%%", "%z", "%[2]v"];
+const VERBS: &[&str] = &[
+    "%v", "%s", "%d", "%q", "%x", "%5s", "%-6v|", "%T", "%t", "%05d", "%.2f", "%g", "%+v", "%e", "%U", "%c", "%X",
+    "% x", "%#v", "%6.3v", "%%", "%z", "%[2]v",
+];
 const KEYS: &[&str] = &["a", "b", "k", "", "n", "é"];
 const KINDS: &[&str] = &["string", "int", "slice", "map", "[]interface {}", "float64", "json.Number", "[]string"];
-const VERSIONS: &[&str] = &["1.2.3", "v1.2", "1", "1.2.3-beta.1+b42", "2.0.0-rc.1", "0.0.3", "0.2.5", "x", "1.10.0-alpha.10"];
+const VERSIONS: &[&str] =
+    &["1.2.3", "v1.2", "1", "1.2.3-beta.1+b42", "2.0.0-rc.1", "0.0.3", "0.2.5", "x", "1.10.0-alpha.10"];
 const OPERATORS: &[&str] = &["", "=", "!=", ">", "<", ">=", "<=", "~", "^", "=>"];
-const URLS: &[&str] = &["https://u:p@h.example:1/a%20b?q=1#f", "/p", "mailto:a@b", "http://[::1]:80/", "//h", "a b", "http://é/ü"];
-const JSONS: &[&str] = &["{\\\"a\\\":[1,2.5,\\\"x\\\",null]}", "[1,[2],{}]", "1e3", "\\\"s\\\"", "{", "nul", "tru", "[1,", "\\\"\\\\u00e9\\\"", "-1", "1.50", "{\\\"a\\\":1}x"];
+const URLS: &[&str] =
+    &["https://u:p@h.example:1/a%20b?q=1#f", "/p", "mailto:a@b", "http://[::1]:80/", "//h", "a b", "http://é/ü"];
+const JSONS: &[&str] = &[
+    "{\\\"a\\\":[1,2.5,\\\"x\\\",null]}",
+    "[1,[2],{}]",
+    "1e3",
+    "\\\"s\\\"",
+    "{",
+    "nul",
+    "tru",
+    "[1,",
+    "\\\"\\\\u00e9\\\"",
+    "-1",
+    "1.50",
+    "{\\\"a\\\":1}x",
+];
 
 /// Makes templates; the same ones from the same seed.
 pub struct Generator {
@@ -78,13 +268,18 @@ impl Generator {
         for _ in 0..self.below(12) {
             match self.below(14) {
                 0 => out.push(self.below(256) as u8),
-                1 => out.extend_from_slice(self.pick(&["é", "ß", "日本", "😀", "İ", "ǆ", "\u{2028}", "\u{a0}"]).as_bytes()),
+                1 => out
+                    .extend_from_slice(self.pick(&["é", "ß", "日本", "😀", "İ", "ǆ", "\u{2028}", "\u{a0}"]).as_bytes()),
                 2 => out.extend_from_slice(self.pick(&["\n", "\t", "\r\n", "  ", "\u{85}"]).as_bytes()),
-                3 => out.extend_from_slice(self.pick(&["<", "&", "\"", "'", "\\", "`", "$1", "%", "+", "="]).as_bytes()),
+                3 => {
+                    out.extend_from_slice(self.pick(&["<", "&", "\"", "'", "\\", "`", "$1", "%", "+", "="]).as_bytes())
+                }
                 4 | 5 => out.extend_from_slice(self.pick(&["1", "20", "-3", "0.5", "1e3", "07", "0x1F"]).as_bytes()),
                 6 => out.extend_from_slice(self.pick(&["-", "_", ".", "/", ",", ":", "a,b"]).as_bytes()),
                 7 => out.push(b' '),
-                _ => out.extend_from_slice(self.pick(&["a", "b", "Foo", "hello", "HTTP", "x", "World", "o"]).as_bytes()),
+                _ => {
+                    out.extend_from_slice(self.pick(&["a", "b", "Foo", "hello", "HTTP", "x", "World", "o"]).as_bytes())
+                }
             }
         }
         out
@@ -136,19 +331,43 @@ impl Generator {
 
     fn argument(&mut self, kind: char, depth: usize) -> String {
         // Now and then the wrong thing.
-        let kind = if self.below(60) == 0 { *['s', 'i', 'l', 'd', 'a'].get(self.below(5)).expect("five") } else { kind };
+        let kind =
+            if self.below(60) == 0 { *['s', 'i', 'l', 'd', 'a'].get(self.below(5)).expect("five") } else { kind };
         let leaf = depth == 0 || self.below(3) == 0;
         let literal = |text: &str| format!("\"{text}\"");
         match kind {
-            's' if leaf => self.pick(&[".Secrets.s", ".Secrets.t", ".Secrets.u", "\"a\"", "\",\"", "\"\"", "\"o\"", ".Labels.app"]).to_owned(),
+            's' if leaf => self
+                .pick(&[".Secrets.s", ".Secrets.t", ".Secrets.u", "\"a\"", "\",\"", "\"\"", "\"o\"", ".Labels.app"])
+                .to_owned(),
             's' => self.call(STRINGS, depth - 1),
             'i' => (self.below(24) as i64 - 4).to_string(),
             'I' => self.below(4).to_string(),
-            'n' if leaf => self.pick(&["1", "0", "7", "-3", "2.5", "0.1", ".Secrets.n", "\"12\"", "\"3.0\"", ".Secrets.s", "1e6", "\"0x1f\"", "true", "1e20"]).to_owned(),
+            'n' if leaf => self
+                .pick(&[
+                    "1",
+                    "0",
+                    "7",
+                    "-3",
+                    "2.5",
+                    "0.1",
+                    ".Secrets.n",
+                    "\"12\"",
+                    "\"3.0\"",
+                    ".Secrets.s",
+                    "1e6",
+                    "\"0x1f\"",
+                    "true",
+                    "1e20",
+                ])
+                .to_owned(),
             'n' => self.call(NUMBERS, depth - 1),
-            'l' if leaf => self.pick(&[".Secrets.l", "(list)", "(list 1 \"a\" nil)", "(until 3)", ".Secrets.m"]).to_owned(),
+            'l' if leaf => {
+                self.pick(&[".Secrets.l", "(list)", "(list 1 \"a\" nil)", "(until 3)", ".Secrets.m"]).to_owned()
+            }
             'l' => self.call(LISTS, depth - 1),
-            'd' if leaf => self.pick(&[".Secrets.d", ".Secrets.e", "(dict)", "(dict \"a\" 1 \"k\" (dict \"b\" 2))"]).to_owned(),
+            'd' if leaf => {
+                self.pick(&[".Secrets.d", ".Secrets.e", "(dict)", "(dict \"a\" 1 \"k\" (dict \"b\" 2))"]).to_owned()
+            }
             'd' => self.call(DICTS, depth - 1),
             'b' if leaf => self.pick(&["true", "false"]).to_owned(),
             'b' => self.call(BOOLS, depth - 1),
@@ -174,7 +393,9 @@ impl Generator {
                 2 => self.argument('d', depth),
                 3 => self.argument('b', depth),
                 4 if depth > 0 => self.call(OTHERS, depth - 1),
-                5 => self.pick(&[".Secrets.x", ".Secrets.y", "nil", ".Secrets.missing", ".Labels", "'c'", "1.0"]).to_owned(),
+                5 => self
+                    .pick(&[".Secrets.x", ".Secrets.y", "nil", ".Secrets.missing", ".Labels", "'c'", "1.0"])
+                    .to_owned(),
                 _ => self.argument('s', depth),
             },
         }
@@ -183,11 +404,27 @@ impl Generator {
     fn piece(&mut self, depth: usize) -> String {
         match self.below(12) {
             0 => self.pick(&["text", "\n", "  ", "{ }", "key: "]).to_owned(),
-            1 if depth > 0 => format!("{{{{ if {} }}}}{}{{{{ else }}}}{}{{{{ end }}}}", self.argument('a', 2), self.piece(depth - 1), self.piece(depth - 1)),
-            2 if depth > 0 => format!("{{{{ range $i, $e := {} }}}}{{{{ $i }}}}={{{{ $e }}}};{}{{{{ end }}}}", self.argument('l', 2), self.piece(depth - 1)),
-            3 if depth > 0 => format!("{{{{ range $k, $v := {} }}}}{{{{ $k }}}}:{{{{ $v | toString | quote }}}} {{{{ else }}}}-{{{{ end }}}}", self.argument('d', 2)),
+            1 if depth > 0 => format!(
+                "{{{{ if {} }}}}{}{{{{ else }}}}{}{{{{ end }}}}",
+                self.argument('a', 2),
+                self.piece(depth - 1),
+                self.piece(depth - 1)
+            ),
+            2 if depth > 0 => format!(
+                "{{{{ range $i, $e := {} }}}}{{{{ $i }}}}={{{{ $e }}}};{}{{{{ end }}}}",
+                self.argument('l', 2),
+                self.piece(depth - 1)
+            ),
+            3 if depth > 0 => format!(
+                "{{{{ range $k, $v := {} }}}}{{{{ $k }}}}:{{{{ $v | toString | quote }}}} {{{{ else }}}}-{{{{ end }}}}",
+                self.argument('d', 2)
+            ),
             4 => format!("{{{{- with {} -}}}} {{{{ . }}}} {{{{- end }}}}", self.argument('a', 2)),
-            5 => format!("{{{{ $x := {} }}}}{{{{ $x | {} }}}}", self.argument('a', 2), self.pick(&["toJson", "toString", "kindOf", "quote", "printf \"%v\"", "empty"])),
+            5 => format!(
+                "{{{{ $x := {} }}}}{{{{ $x | {} }}}}",
+                self.argument('a', 2),
+                self.pick(&["toJson", "toString", "kindOf", "quote", "printf \"%v\"", "empty"])
+            ),
             6 => format!("{{{{ {} | keys | sortAlpha | join \",\" }}}}", self.argument('d', 3)),
             _ => {
                 let kind = ['a', 's', 's', 'l', 'd', 'n', 'b', 'a'][self.below(8)];

@@ -47,4 +47,3 @@ fn htpasswd(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
     let hash = hash(ctx, bytes(args, 1))?;
     Ok(string([user, b":", hash.as_bytes()].concat()))
 }
-

@@ -73,8 +73,14 @@ fn ago(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
 
 fn round(nanos: u64) -> String {
     const HOUR: u64 = 3600 * 1_000_000_000;
-    let units =
-        [("y", HOUR * 24 * 365), ("mo", HOUR * 24 * 30), ("d", HOUR * 24), ("h", HOUR), ("m", HOUR / 60), ("s", HOUR / 3600)];
+    let units = [
+        ("y", HOUR * 24 * 365),
+        ("mo", HOUR * 24 * 30),
+        ("d", HOUR * 24),
+        ("h", HOUR),
+        ("m", HOUR / 60),
+        ("s", HOUR / 3600),
+    ];
     match units.iter().find(|(_, unit)| nanos > *unit) {
         Some((name, unit)) => format!("{}{name}", nanos / unit),
         None => "0s".to_owned(),
@@ -163,7 +169,12 @@ fn parse(text: &[u8]) -> Option<i64> {
 }
 
 /// The fraction of a unit, cut, as Go's floats have it.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as Go converts")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "as Go converts"
+)]
 fn part_of(fraction: &str, unit: u64) -> u64 {
     let (mut digits, mut scale) = (0u64, 1.0f64);
     for digit in fraction.bytes() {

@@ -25,7 +25,13 @@ impl Decimal {
             return Ok(Decimal { value: BigInt::ZERO, exp: 0 });
         }
         if !f.is_finite() {
-            let name = if f.is_nan() { "NaN" } else if f > 0.0 { "+Inf" } else { "-Inf" };
+            let name = if f.is_nan() {
+                "NaN"
+            } else if f > 0.0 {
+                "+Inf"
+            } else {
+                "-Inf"
+            };
             return Err(CallError::new(format!("Cannot create a Decimal from {name}")));
         }
         let text = format!("{f:e}");

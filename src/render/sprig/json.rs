@@ -114,7 +114,13 @@ fn write_value(
 
 fn write_float(out: &mut Vec<u8>, f: f64) -> Result<(), Error> {
     if !f.is_finite() {
-        let name = if f.is_nan() { "NaN" } else if f > 0.0 { "+Inf" } else { "-Inf" };
+        let name = if f.is_nan() {
+            "NaN"
+        } else if f > 0.0 {
+            "+Inf"
+        } else {
+            "-Inf"
+        };
         return Err(unsupported(format!("json: unsupported value: {name}")));
     }
     let magnitude = f.abs();

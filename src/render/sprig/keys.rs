@@ -131,9 +131,9 @@ fn is_certificate(der: &[u8]) -> bool {
         rest = after;
     }
     let from = usize::from(found.first() == Some(&0xA0));
-    found.get(from..).is_some_and(|found| {
-        found.starts_with(&[INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE])
-    })
+    found
+        .get(from..)
+        .is_some_and(|found| found.starts_with(&[INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE]))
 }
 
 fn check_key(key: &[u8]) -> Result<(), String> {

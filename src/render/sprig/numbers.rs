@@ -35,10 +35,9 @@ pub(super) fn to_int(value: &Value) -> i64 {
         Value::Int(i, _) => *i,
         Value::Uint(u, _) => u.cast_signed(),
         Value::Float(f) => float_to_int(*f),
-        Value::Str(s) | Value::JsonNumber(s) => std::str::from_utf8(trim_zero_decimal(s))
-            .ok()
-            .and_then(parse_any_base)
-            .unwrap_or(0),
+        Value::Str(s) | Value::JsonNumber(s) => {
+            std::str::from_utf8(trim_zero_decimal(s)).ok().and_then(parse_any_base).unwrap_or(0)
+        }
         Value::Bool(b) => i64::from(*b),
         _ => 0,
     }

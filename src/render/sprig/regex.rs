@@ -154,12 +154,7 @@ impl Pattern {
     }
 
     /// The start and end of each match.
-    fn places(
-        &self,
-        ctx: &mut Context<'_>,
-        haystack: &Haystack<'_>,
-        n: i64,
-    ) -> Result<Vec<(usize, usize)>, CallError> {
+    fn places(&self, ctx: &mut Context<'_>, haystack: &Haystack<'_>, n: i64) -> Result<Vec<(usize, usize)>, CallError> {
         let limit = usize::try_from(n).unwrap_or(usize::MAX);
         let mut places = Vec::new();
         self.each(ctx, haystack, limit, |ctx, locations| {
@@ -248,12 +243,7 @@ fn replace_all(ctx: &mut Context<'_>, args: &[Value], panics: bool, literal: boo
 }
 
 /// `Regexp.Expand`
-fn expand<'t>(
-    out: &mut Vec<u8>,
-    template: &[u8],
-    names: &[Option<String>],
-    group: impl Fn(usize) -> &'t [u8],
-) {
+fn expand<'t>(out: &mut Vec<u8>, template: &[u8], names: &[Option<String>], group: impl Fn(usize) -> &'t [u8]) {
     let mut rest = template;
     while let Some(at) = rest.iter().position(|b| *b == b'$') {
         out.extend_from_slice(&rest[..at]);

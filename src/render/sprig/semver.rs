@@ -231,16 +231,26 @@ const VERSION: Type = Type::Named("*semver.Version", Kind::Ptr);
 
 macro_rules! method {
     ($name:literal, |$v:ident| $result:expr) => {
-        Method { name: $name, params: &[], variadic: None, call: |_, object, _| {
-            let $v = this(object);
-            Ok($result)
-        } }
+        Method {
+            name: $name,
+            params: &[],
+            variadic: None,
+            call: |_, object, _| {
+                let $v = this(object);
+                Ok($result)
+            },
+        }
     };
     ($name:literal, |$v:ident, $o:ident| $result:expr) => {
-        Method { name: $name, params: &[VERSION], variadic: None, call: |_, object, args| {
-            let ($v, $o) = (this(object), other(args));
-            Ok($result)
-        } }
+        Method {
+            name: $name,
+            params: &[VERSION],
+            variadic: None,
+            call: |_, object, args| {
+                let ($v, $o) = (this(object), other(args));
+                Ok($result)
+            },
+        }
     };
 }
 

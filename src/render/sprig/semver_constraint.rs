@@ -36,12 +36,44 @@ static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
     Some(Patterns {
         one: compile(concat!("^", space!(), "*(", operator!(), ")", space!(), "*(", version!(), ")", space!(), "*$"))?,
         range: compile(concat!(
-            space!(), "*(", version!(), ")", space!(), "+-", space!(), "+(", version!(), ")", space!(), "*"
+            space!(),
+            "*(",
+            version!(),
+            ")",
+            space!(),
+            "+-",
+            space!(),
+            "+(",
+            version!(),
+            ")",
+            space!(),
+            "*"
         ))?,
         find: compile(concat!("(", operator!(), ")", space!(), "*(", version!(), ")"))?,
         valid: compile(concat!(
-            "^(", space!(), "*(", operator!(), ")", space!(), "*(", version!(), ")", space!(), "*)((?:", space!(), "+|,",
-            space!(), "*)(", operator!(), ")", space!(), "*(", version!(), ")", space!(), "*)*$"
+            "^(",
+            space!(),
+            "*(",
+            operator!(),
+            ")",
+            space!(),
+            "*(",
+            version!(),
+            ")",
+            space!(),
+            "*)((?:",
+            space!(),
+            "+|,",
+            space!(),
+            "*)(",
+            operator!(),
+            ")",
+            space!(),
+            "*(",
+            version!(),
+            ")",
+            space!(),
+            "*)*$"
         ))?,
     })
 });

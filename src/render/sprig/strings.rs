@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 
 use super::args::{Answer, any, bytes, find, function, int, sprint, string, strings, strval};
 use super::runes::{is_space, runes, trim_matches};
-use crate::render::template::{CallError, Context, Function, List, Map, Type, Value};
 use crate::render::template::format::sprintf;
+use crate::render::template::{CallError, Context, Function, List, Map, Type, Value};
 
 const S: Type = Type::String;
 const I: Type = Type::INT;
 const A: Type = Type::Any;
 
 pub(super) static FUNCTIONS: &[Function] = &[
-    function!("atoi", [S], |_, a| Ok(Value::int(super::numbers::parse_int(bytes(a, 0), 10).unwrap_or_else(|e| e.nearest)))),
+    function!("atoi", [S], |_, a| Ok(Value::int(
+        super::numbers::parse_int(bytes(a, 0), 10).unwrap_or_else(|e| e.nearest)
+    ))),
     function!("cat", [], ..A, cat),
     function!("contains", [S, S], |_, a| Ok(find(bytes(a, 1), bytes(a, 0)).is_some().into())),
     function!("hasPrefix", [S, S], |_, a| Ok(bytes(a, 1).starts_with(bytes(a, 0)).into())),

@@ -19,7 +19,17 @@ pub(super) struct Time {
 }
 
 pub(super) const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 pub(super) const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -178,16 +188,26 @@ const TIME: Type = Type::Named("time.Time", Kind::Struct);
 
 macro_rules! method {
     ($name:literal, |$t:ident| $result:expr) => {
-        Method { name: $name, params: &[], variadic: None, call: |_, object, _| {
-            let $t = this(object);
-            Ok($result)
-        } }
+        Method {
+            name: $name,
+            params: &[],
+            variadic: None,
+            call: |_, object, _| {
+                let $t = this(object);
+                Ok($result)
+            },
+        }
     };
     ($name:literal, |$t:ident, $o:ident| $result:expr) => {
-        Method { name: $name, params: &[TIME], variadic: None, call: |_, object, args| {
-            let ($t, $o) = (this(object), other(args));
-            Ok($result)
-        } }
+        Method {
+            name: $name,
+            params: &[TIME],
+            variadic: None,
+            call: |_, object, args| {
+                let ($t, $o) = (this(object), other(args));
+                Ok($result)
+            },
+        }
     };
 }
 

@@ -10,9 +10,8 @@ pub(super) static FUNCTIONS: &[Function] =
 fn parse(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
     let text = bytes(args, 0);
     ctx.reserve(text.len().saturating_mul(2) + 512)?;
-    let url = Url::parse(text).map_err(|error| {
-        CallError::secret(format!("unable to parse url: {}", lossy(&error)), "unable to parse url")
-    })?;
+    let url = Url::parse(text)
+        .map_err(|error| CallError::secret(format!("unable to parse url: {}", lossy(&error)), "unable to parse url"))?;
     let dict = Map::any();
     dict.insert("hostname", string(url.hostname()));
     dict.insert("userinfo", string(url.user.as_ref().map(User::to_bytes).unwrap_or_default()));

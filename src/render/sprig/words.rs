@@ -107,8 +107,7 @@ fn next_word(text: &[u8]) -> (Word, &[u8], &[u8]) {
     } else if is_number(c) {
         (Word::Number, extend(text, size, c, |c, _| is_number(c)).0)
     } else {
-        let other =
-            |c, size| size != 0 && !is_connector(c) && !is_alphabet(c) && !is_number(c) && !is_punct(c);
+        let other = |c, size| size != 0 && !is_connector(c) && !is_alphabet(c) && !is_number(c) && !is_punct(c);
         (Word::Other, extend(text, size, c, other).0)
     };
     (word, &text[..end], &text[end..])
@@ -149,7 +148,16 @@ fn write_lower(out: &mut Vec<u8>, word: Word, text: &[u8], connector: char) {
         return;
     }
     for (c, _) in runes(text) {
-        push(out, if is_connector(c) { connector } else if is_upper(c) { to_lower(c) } else { c });
+        push(
+            out,
+            if is_connector(c) {
+                connector
+            } else if is_upper(c) {
+                to_lower(c)
+            } else {
+                c
+            },
+        );
     }
 }
 

@@ -245,7 +245,11 @@ impl Printer {
         match verb {
             'v' if self.flags.sharp_v => {
                 self.write(format!("({})(", value.type_name()).as_bytes());
-                if address == 0 { self.write(b"nil") } else { self.hex(address, true) }
+                if address == 0 {
+                    self.write(b"nil")
+                } else {
+                    self.hex(address, true)
+                }
                 self.write(b")");
             }
             'v' if address == 0 => self.pad(b"<nil>"),

@@ -113,8 +113,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn error(&mut self, text: impl Into<String>) -> Step<'a> {
-        let item =
-            Item { kind: Kind::Error, pos: self.start, text: Cow::Owned(text.into()), line: self.start_line };
+        let item = Item { kind: Kind::Error, pos: self.start, text: Cow::Owned(text.into()), line: self.start_line };
         self.start = 0;
         self.pos = 0;
         self.input = "";

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::strconv::{parse_float, parse_int, parse_uint, quote_text, unquote_char, Unquoted};
+use super::strconv::{Unquoted, parse_float, parse_int, parse_uint, quote_text, unquote_char};
 use super::value::Str;
 
 /// A template of a set.

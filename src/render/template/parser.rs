@@ -74,11 +74,7 @@ pub(super) struct Parser<'a> {
 }
 
 /// The templates that a source defines: itself, and what it has of `define` and `block`.
-pub(super) fn parse(
-    name: &str,
-    text: &str,
-    has_function: &dyn Fn(&str) -> bool,
-) -> Result<BTreeMap<String, Tree>> {
+pub(super) fn parse(name: &str, text: &str, has_function: &dyn Fn(&str) -> bool) -> Result<BTreeMap<String, Tree>> {
     let mut parser = Parser {
         lexer: Lexer::new(text, !has_function("break"), !has_function("continue")),
         source: name.into(),
@@ -165,8 +161,7 @@ impl<'a> Parser<'a> {
     }
 
     fn add(&mut self, name: String, root: Vec<Node>) -> Result<()> {
-        let tree =
-            Tree { name: name.as_str().into(), source: self.source.clone(), text: self.text.clone(), root };
+        let tree = Tree { name: name.as_str().into(), source: self.source.clone(), text: self.text.clone(), root };
         match self.trees.get(&name) {
             Some(old) if !old.is_empty() => {
                 if tree.is_empty() {

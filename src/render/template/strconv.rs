@@ -192,9 +192,10 @@ pub fn parse_uint(text: &str) -> Option<u64> {
         return None;
     }
     // A lone 0 has no digits left.
-    digits.chars().filter(|c| *c != '_').try_fold(0_u64, |n, c| {
-        n.checked_mul(u64::from(radix))?.checked_add(u64::from(c.to_digit(radix)?))
-    })
+    digits
+        .chars()
+        .filter(|c| *c != '_')
+        .try_fold(0_u64, |n, c| n.checked_mul(u64::from(radix))?.checked_add(u64::from(c.to_digit(radix)?)))
 }
 
 /// `strconv.ParseInt(text, 0, 64)`

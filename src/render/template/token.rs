@@ -46,10 +46,7 @@ pub(super) enum Kind {
 impl Kind {
     fn is_keyword(self) -> bool {
         use Kind::*;
-        matches!(
-            self,
-            Block | Break | Continue | Dot | Define | Else | End | If | Nil | Range | Template | With
-        )
+        matches!(self, Block | Break | Continue | Dot | Define | Else | End | If | Nil | Range | Template | With)
     }
 
     /// The keyword that the word is.

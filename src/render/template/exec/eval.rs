@@ -206,9 +206,7 @@ impl<'s> State<'s, '_> {
         match field {
             None => self.no_field(name, type_name),
             Some(_) if object.is_nil() => self.fail(format!("nil pointer evaluating {type_name}.{name}")),
-            Some((_, false, _)) => {
-                self.fail(format!("{name} is an unexported field of struct type {type_name}"))
-            }
+            Some((_, false, _)) => self.fail(format!("{name} is an unexported field of struct type {type_name}")),
             Some(_) if !arguments.is_empty() => {
                 self.fail(format!("{name} has arguments but cannot be invoked as function"))
             }
@@ -231,9 +229,7 @@ impl<'s> State<'s, '_> {
             OperandKind::Field(fields) => self.eval_fields(dot, dot.clone(), arg, fields, Arguments::default())?,
             OperandKind::Variable(names) => self.eval_variable(dot, arg, names, Arguments::default())?,
             OperandKind::Pipe(pipe) => self.eval_pipeline(dot, pipe)?,
-            OperandKind::Identifier(name) => {
-                self.eval_function(dot, name, At::Operand(arg), Arguments::default())?
-            }
+            OperandKind::Identifier(name) => self.eval_function(dot, name, At::Operand(arg), Arguments::default())?,
             OperandKind::Chain { operand, fields } => {
                 self.eval_chain(dot, arg, operand, fields, Arguments::default())?
             }

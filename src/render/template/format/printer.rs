@@ -323,10 +323,8 @@ fn keep_zeros(text: &mut Vec<u8>, verb: u8, precision: Option<usize>) {
         _ => 0,
     };
     let is_hex = matches!(verb, b'x' | b'X');
-    let end = text
-        .iter()
-        .position(|b| matches!(b, b'p' | b'P') || !is_hex && matches!(b, b'e' | b'E'))
-        .unwrap_or(text.len());
+    let end =
+        text.iter().position(|b| matches!(b, b'p' | b'P') || !is_hex && matches!(b, b'e' | b'E')).unwrap_or(text.len());
     let tail = text.split_off(end);
     let mut has_point = false;
     let mut nonzero = false;

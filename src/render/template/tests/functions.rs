@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use super::super::format::sprint;
 use super::super::{
     CallError, Context, Function, Functions, IntKind, Kind, List, Map, Method, Object, Record, Type, UintKind, Value,
 };
-use super::super::format::sprint;
 
 type Called = Result<Value, CallError>;
 
