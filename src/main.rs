@@ -39,7 +39,10 @@ fn start(invocation: Invocation) -> Result<(), Box<dyn std::error::Error + Send 
             telemetry::init_log(settings.log)?;
             let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4));
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-            runtime.block_on(operator::run(*settings))?;
+            let result = runtime.block_on(operator::run(*settings));
+            // Nobody waits for a name that is still being resolved.
+            runtime.shutdown_background();
+            result?;
         }
     }
     Ok(())

@@ -7,9 +7,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{self, ErrorKind, Lease, RequestLimit, Scope, WatchHealth};
+use crate::cluster::{self, ErrorKind, KnownKey, Lease, RequestLimit, Scope, WatchHealth};
 use crate::controllers::{self, Context, Parts};
-use crate::render::MacKey;
 use crate::settings::Settings;
 use crate::telemetry::{self, Endpoints, Metrics};
 
@@ -80,7 +79,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 
 /// The key of the MACs. An API server that does not answer is waited for; a key that is damaged ends the start, since to
 /// go on with another would rewrite every Secret.
-async fn mac_key(client: &kube::Client, namespace: &str, stop: &CancellationToken) -> Result<Option<MacKey>, Error> {
+async fn mac_key(client: &kube::Client, namespace: &str, stop: &CancellationToken) -> Result<Option<KnownKey>, Error> {
     loop {
         match cluster::ensure_mac_key(client, namespace).await {
             Ok(key) => return Ok(Some(key)),

@@ -31,6 +31,10 @@ pub async fn connect(
     // kube would repeat a request for up to 1,000 s inside one call. Here the queue decides when to try again.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
+    // For lists and the start of watches, which have no limit of their own: a connection that died without a word would
+    // hold them until the kernel gives up. Longer than a watch lives, so that none is cut for being quiet.
+    config.read_timeout = Some(Duration::from_secs(300));
+    config.reset_reader_on_write = true;
     let builder = ClientBuilder::try_from(config)?;
     if limit.qps <= 0.0 {
         return Ok(builder.build());

@@ -42,9 +42,16 @@ impl Lease {
         // The other holder's lease as last seen to change, and when that was.
         let mut observed: Option<(String, Instant)> = None;
         let mut renewed: Option<Instant> = None;
+        let mut failing = false;
         loop {
             let sent = Instant::now();
-            match self.attempt(&mut observed, renewed.is_some()).await {
+            let lost_at = renewed.map(|at| at + GIVE_UP);
+            let attempt = before(lost_at, self.attempt(&mut observed, renewed.is_some()));
+            let result = tokio::select! {
+                result = attempt => result,
+                () = stop.cancelled() => break,
+            };
+            match &result {
                 Ok(true) => {
                     renewed = Some(sent);
                     if !leads.send_replace(true) {
@@ -52,8 +59,13 @@ impl Lease {
                     }
                 }
                 Ok(false) => renewed = None,
-                Err(error) => tracing::warn!(%error, "lease could not be renewed or acquired"),
+                // Said once per outage.
+                Err(error) if !failing => {
+                    tracing::warn!(%error, "lease could not be renewed or acquired, trying again")
+                }
+                Err(_) => {}
             }
+            failing = result.is_err();
             if renewed.is_none_or(|at| at.elapsed() >= GIVE_UP) {
                 renewed = None;
                 if leads.send_replace(false) {
@@ -139,6 +151,17 @@ impl Lease {
         }
         self.replace(lease).await.map(drop)
     }
+}
+
+/// Runs a request until `end` at the latest: a leader that waits for an answer must notice that its time is over.
+async fn before<T>(
+    end: Option<Instant>,
+    request: impl Future<Output = Result<T, ClusterError>>,
+) -> Result<T, ClusterError> {
+    let Some(end) = end else { return request.await };
+    let late =
+        || ClusterError::new(ErrorKind::Unavailable, "the API server has not answered in time to renew the Lease");
+    tokio::time::timeout_at(end.into(), request).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Losing a race for the lease is an answer and not a failure.

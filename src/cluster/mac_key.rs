@@ -15,15 +15,24 @@ use crate::render::MacKey;
 const NAME: &str = "vso-cc-storage-hmac-key";
 const DATA_KEY: &str = "key";
 
+/// The key, and since when it has been there.
+pub struct KnownKey {
+    /// The key.
+    pub key: MacKey,
+    /// Seconds since the epoch, by the clock of the API server. A MAC that is older was made with another key.
+    pub made: i64,
+}
+
 /// Reads the key, or makes it if there is none. A Secret with a key of the wrong length is an error: making a new one
 /// would void every MAC that was written with it.
-pub async fn ensure_mac_key(client: &kube::Client, namespace: &str) -> Result<MacKey, ClusterError> {
+pub async fn ensure_mac_key(client: &kube::Client, namespace: &str) -> Result<KnownKey, ClusterError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     loop {
         let what = format!("get Secret {namespace}/{NAME}");
         if let Some(secret) = bounded(&what, api.get_opt(NAME)).await? {
+            let made = secret.metadata.creation_timestamp.map_or(0, |t| t.0.as_second());
             let bytes = secret.data.and_then(|mut d| d.remove(DATA_KEY)).map(|b| b.0).unwrap_or_default();
-            return MacKey::new(&bytes).map_err(|e| {
+            return MacKey::new(&bytes).map(|key| KnownKey { key, made }).map_err(|e| {
                 let text = format!("Secret {namespace}/{NAME}: {e}. Restore it from a backup, or delete it: then every object is synced anew once");
                 ClusterError::new(ErrorKind::Invalid, text)
             });

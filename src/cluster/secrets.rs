@@ -55,9 +55,10 @@ impl SecretIndex {
         self.entries.read().unwrap_or_else(PoisonError::into_inner).get(id).map(|e| e.seen.clone())
     }
 
-    /// Notes what a write of our own has returned, ahead of the watch.
-    pub fn note(&self, id: &ObjectRef, seen: &Seen) {
-        self.update(id, seen.clone(), None);
+    /// Notes what a write of our own has returned, ahead of the watch. A watch that fails now may never tell of it: a
+    /// deletion is noticed all the same, and its owner told.
+    pub fn note(&self, id: &ObjectRef, seen: &Seen, owner: &str) {
+        self.update(id, seen.clone(), Some(owner.into()));
     }
 
     /// Takes in a version. True if it was not known before.
@@ -122,6 +123,13 @@ fn version(seen: &Seen) -> Option<u64> {
     seen.resource_version.parse().ok()
 }
 
+/// When an object was last changed by anybody, in seconds since the epoch, by the clock of the API server: the same that
+/// tells when others were made.
+pub fn changed_at(meta: &ObjectMeta) -> Option<i64> {
+    let times = meta.managed_fields.iter().flatten().filter_map(|entry| entry.time.as_ref());
+    times.map(|time| time.0.as_second()).max()
+}
+
 /// What a created Secret carries beside its data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dress {
@@ -148,6 +156,12 @@ impl SecretWriter {
     /// The Secret with its data.
     pub async fn get(&self, name: &str) -> Result<Option<Secret>, ClusterError> {
         bounded(&self.what("get", name), self.api.get_opt(name)).await
+    }
+
+    /// When a Secret was last changed; see [`changed_at`]. `None` if there is none.
+    pub async fn changed_at(&self, name: &str) -> Result<Option<i64>, ClusterError> {
+        let meta = bounded(&self.what("get", name), self.api.get_metadata_opt(name)).await?;
+        Ok(meta.and_then(|secret| changed_at(&secret.metadata)))
     }
 
     /// Creates a Secret; a [`ErrorKind::Conflict`] if there is one.
@@ -231,4 +245,25 @@ impl SecretWriter {
 
 fn encode(data: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, ByteString> {
     data.iter().map(|(key, value)| (key.clone(), ByteString(value.clone()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn the_owner_of_a_secret_that_no_watch_has_told_of_learns_of_its_deletion() {
+        let index = Arc::new(SecretIndex::default());
+        let touched = Mutex::new(vec![]);
+        let sink = SecretSink { index: index.clone(), touched: |owner| touched.lock().unwrap().push(owner) };
+        let (id, other) = (ObjectRef::new("ns", "secret"), ObjectRef::new("other", "secret"));
+        let seen = Seen { uid: "u".into(), resource_version: "7".into() };
+        index.note(&id, &seen, "owner");
+        index.note(&other, &seen, "owner");
+        sink.retain(Some("ns"), &HashSet::new());
+        assert_eq!(*touched.lock().unwrap(), [ObjectRef::new("ns", "owner")]);
+        assert_eq!((index.get(&id), index.get(&other)), (None, Some(seen)));
+    }
 }

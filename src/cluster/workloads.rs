@@ -16,6 +16,8 @@ pub struct Workload {
     pub annotations: std::collections::BTreeMap<String, String>,
     /// `spec.paused` of a Deployment.
     pub paused: bool,
+    /// `spec.restartAt` of an Argo Rollout.
+    pub restart_at: Option<String>,
     /// When it was made, seconds since the epoch.
     pub created: i64,
     /// For the precondition of a patch.
@@ -49,6 +51,7 @@ impl Workloads {
             template_annotations: template.cloned().unwrap_or_default(),
             annotations: object.metadata.annotations.clone().unwrap_or_default(),
             paused: object.data.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or(false),
+            restart_at: object.data.pointer("/spec/restartAt").and_then(Value::as_str).map(str::to_owned),
             created: object.metadata.creation_timestamp.as_ref().map_or(0, |t| t.0.as_second()),
             resource_version: object.metadata.resource_version.unwrap_or_default(),
         })

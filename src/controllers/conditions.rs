@@ -14,13 +14,12 @@ pub(super) struct New<'a> {
 /// Longest message that the schema of a condition takes, in bytes; far more than anybody reads.
 const LONGEST: usize = 4096;
 
-/// Puts new values over old conditions: types that are not mentioned stay, in front and in their order, as upstream does.
+/// Puts new values over old conditions. Each stays where it is in the list, mentioned or not; new types come last. So a
+/// condition that is not part of every run, such as that of restarts, moves nothing when it is left out.
 pub(super) fn merge(old: &[Condition], generation: i64, new: &[New<'_>]) -> Vec<Condition> {
-    let kept = old.iter().filter(|c| !new.iter().any(|n| n.type_ == c.type_)).cloned();
-    let set = new.iter().map(|n| {
+    let set = |n: &New<'_>| {
         let status = if n.status { "True" } else { "False" };
-        let known = old.iter().find(|c| c.type_ == n.type_);
-        let since = known.filter(|c| c.status == status).map(|c| c.last_transition_time.clone());
+        let since = find(old, n.type_).filter(|c| c.status == status).map(|c| c.last_transition_time.clone());
         Condition {
             type_: n.type_.to_owned(),
             status: status.to_owned(),
@@ -29,8 +28,10 @@ pub(super) fn merge(old: &[Condition], generation: i64, new: &[New<'_>]) -> Vec<
             observed_generation: Some(generation),
             last_transition_time: since.unwrap_or_else(now),
         }
-    });
-    kept.chain(set).collect()
+    };
+    let known = old.iter().map(|c| new.iter().find(|n| n.type_ == c.type_).map_or_else(|| c.clone(), set));
+    let added = new.iter().filter(|n| find(old, n.type_).is_none()).map(set);
+    known.chain(added).collect()
 }
 
 /// The condition of that type.
@@ -61,6 +62,7 @@ mod tests {
     fn equal_state_is_an_equal_value_and_others_stay() {
         let first = merge(&[], 1, &[new("A", true, "m"), new("B", true, "m")]);
         assert_eq!(merge(&first, 1, &[new("A", true, "m"), new("B", true, "m")]), first);
+        assert_eq!(merge(&first, 1, &[new("A", true, "m")]), first, "what is not mentioned does not move");
         let second = merge(&first, 2, &[new("B", true, "other")]);
         assert_eq!(second[0], first[0]);
         assert_eq!(

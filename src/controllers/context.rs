@@ -13,8 +13,8 @@ use super::servers::Servers;
 use super::static_secret::Runtime;
 use super::{Key, Kind};
 use crate::api::{GROUP, SecretTransformation, VERSION, VaultAuth, VaultConnection, VaultStaticSecret};
-use crate::cluster::{EventType, Events, Scope, SecretIndex, Store};
-use crate::render::{MacKey, Recipes};
+use crate::cluster::{EventType, Events, KnownKey, Scope, SecretIndex, Store};
+use crate::render::Recipes;
 use crate::resolve::{Lookup, ObjectRef};
 use crate::schedule::{Class, Limits, Queue};
 use crate::settings::Settings;
@@ -28,7 +28,7 @@ pub struct Parts {
     /// Connection to the API server.
     pub client: kube::Client,
     /// Key of the MACs in status.
-    pub mac_key: MacKey,
+    pub mac_key: KnownKey,
     /// Where counts go.
     pub metrics: Arc<Metrics>,
     /// Name of the pod or machine, for events.
@@ -41,7 +41,7 @@ pub struct Parts {
 pub struct Context {
     pub(super) settings: Settings,
     pub(super) client: kube::Client,
-    pub(super) mac_key: MacKey,
+    pub(super) mac_key: KnownKey,
     pub(super) metrics: Arc<Metrics>,
     pub(super) scopes: Vec<Scope>,
     pub(super) events: Events,

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::triggers::RECOVERY_SPREAD;
 use super::{Context, Key, Kind, secret_transformation, static_secret, vault_auth, vault_connection};
 use crate::cluster::Leadership;
 use crate::schedule::{Class, Job, Next};
@@ -30,12 +31,11 @@ impl Verdict {
 
 /// No run takes longer: each of its requests has a limit of its own, this one is for what nobody thought of.
 const LONGEST_RUN: Duration = Duration::from_secs(180);
-/// Runs under way at the end get this long to finish.
-const DRAIN: Duration = Duration::from_secs(20);
+/// Runs under way at the end get this long to finish. One that is cut off loses nothing, and another replica waits for the
+/// Lease meanwhile.
+const DRAIN: Duration = Duration::from_secs(5);
 /// After a run that panicked or hung.
 const AFTER_PANIC: Duration = Duration::from_secs(60);
-/// Objects of a Vault that came back are read again within this time.
-const RECOVERY_SPREAD: Duration = Duration::from_secs(2);
 
 /// Runs until `stop`, whenever this process leads; returns when the runs under way have ended.
 pub async fn run(

@@ -8,6 +8,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::conditions;
 use super::engine::Verdict;
 use super::logins::PlannedLogin;
@@ -16,7 +18,7 @@ use super::{Context, Key};
 use crate::api::{SecretEngine, VaultStaticSecret};
 use crate::cluster::{EventType, SecretWriter, Workloads};
 use crate::render::Recipe;
-use crate::resolve::{self, Denied, ObjectRef, Plan};
+use crate::resolve::{self, ObjectRef, Plan};
 use crate::schedule::{Backoff, Class, Job, Next};
 use crate::sync::{self, Applied, DestinationError, Restart, Synced, Wanted};
 use crate::vault::{
@@ -72,14 +74,18 @@ struct Failure {
 
 enum Retry {
     Backoff,
-    /// Its Vault has enough of the workers for now; this run keeps its turn.
-    LaneIsFull(ServerId),
+    /// This run keeps its turn: its Vault has enough of the workers for now, or something had to be recorded first.
+    Again(Option<ServerId>),
     WhenChanged,
 }
 
 impl Failure {
     fn new(reason: &'static str, message: String) -> Self {
         Self { reason, message, retry: Retry::Backoff }
+    }
+
+    fn again(lane: Option<ServerId>) -> Self {
+        Self { reason: "", message: String::new(), retry: Retry::Again(lane) }
     }
 }
 
@@ -137,7 +143,7 @@ async fn run(context: &Context, job: &Job<Key>, object: &Arc<VaultStaticSecret>,
             runtime.fingerprint = 0;
             // The login is given up: it was made for a plan that does not hold any more.
             (runtime.session, runtime.read) = (None, None);
-            let failure = denial(&denied);
+            let failure = report::denial(&denied);
             return report::fail(context, object, runtime, None, failure).await;
         }
     };
@@ -156,9 +162,7 @@ async fn run(context: &Context, job: &Job<Key>, object: &Arc<VaultStaticSecret>,
             runtime.fingerprint = fingerprint;
             report::succeed(context, object, &plan, runtime, success).await
         }
-        Err(Failure { retry: Retry::LaneIsFull(lane), .. }) => {
-            Verdict::new(Next::At(job.due, job.class), Some(lane), "requeue")
-        }
+        Err(Failure { retry: Retry::Again(lane), .. }) => Verdict::new(Next::At(job.due, job.class), lane, "requeue"),
         Err(failure) => {
             runtime.fingerprint = 0;
             let lane = lane(runtime);
@@ -188,32 +192,45 @@ async fn attempt(
     let status = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation.unwrap_or(0);
     let respecified = status.last_generation != generation;
-    let (synced, mac, upstream_mac) = match (made, &runtime.applied) {
-        (Made::Same(mac), Some(applied)) => (Synced::unchanged(applied.clone()), mac, None),
-        (Made::Same(_), None) => {
-            return Err(Failure::new("SecretSyncError", "the Secret is not known any more".into()));
+    let restarts = spec.hmac_secret_data.unwrap_or(true) && !spec.rollout_restart_targets.is_empty();
+    // What upstream has recorded for the very same content stands for it.
+    let recorded = match &made {
+        Made::Data(Data { upstream_mac: Some(theirs), mac, .. }) if status.secret_mac.as_ref() == Some(theirs) => {
+            Some(mac)
         }
+        _ => status.secret_mac.as_ref(),
+    };
+    let recorded = recorded.cloned();
+    let (synced, mac) = match (made, &runtime.applied) {
+        (Made::Same(mac), Some(applied)) => (Synced::unchanged(applied.clone()), mac),
+        (Made::Same(_), None) => return Err(Failure::again(lane(runtime))),
         (Made::Data(made), applied) => {
-            let Data { data, mac, upstream_mac, inputs } = made;
-            let rendered = inputs.as_ref().map(|inputs| sync::rendered_mac(&context.mac_key, inputs, &mac));
-            let wanted = Wanted { object, data: &data, mac: &mac, rendered: rendered.as_deref(), respecified };
-            let synced = sync::sync(&writer, &context.secrets, &wanted, applied.as_ref()).await.map_err(|error| {
-                runtime.applied = None;
-                match error {
-                    DestinationError::Missing(text) => Failure::new("InexistentDestination", text),
-                    other => Failure::new("SecretSyncError", format!("Failed to update k8s secret: {other}")),
+            let key = &context.mac_key.key;
+            let Data { data, mac, inputs, .. } = made;
+            let rendered = inputs.as_ref().map(|inputs| sync::rendered_mac(key, inputs, &mac));
+            let (rendered, recorded) = (rendered.as_deref(), recorded.as_deref());
+            let wanted = Wanted { object, data: &data, mac: &mac, rendered, key, restarts, recorded, respecified };
+            let synced = match sync::sync(&writer, &context.secrets, &wanted, applied.as_ref()).await {
+                Ok(synced) => synced,
+                Err(DestinationError::Unsettled(held)) => {
+                    let recorded = report::write_status(context, object, json!({ "secretMAC": held })).await;
+                    recorded
+                        .map_err(|e| Failure::new("SecretSyncError", format!("Failed to update the status: {e}")))?;
+                    return Err(Failure::again(lane(runtime)));
                 }
-            })?;
+                Err(error) => {
+                    runtime.applied = None;
+                    return Err(match error {
+                        DestinationError::Missing(text) => Failure::new("InexistentDestination", text),
+                        other => Failure::new("SecretSyncError", format!("Failed to update k8s secret: {other}")),
+                    });
+                }
+            };
             runtime.rendered = inputs.map(|inputs| Rendered { inputs, mac: mac.clone() });
-            (synced, mac, upstream_mac)
+            (synced, mac)
         }
     };
     runtime.applied = Some(synced.applied.clone());
-    // What upstream has recorded for the very same content stands for it.
-    let recorded = match &status.secret_mac {
-        Some(recorded) if upstream_mac.as_ref() == Some(recorded) => Some(mac.clone()),
-        other => other.clone(),
-    };
     if respecified && status.last_generation != 0 && spec.destination.create {
         match sync::delete_orphans(&writer, object).await {
             Ok(0) => {}
@@ -222,15 +239,13 @@ async fn attempt(
         }
     }
 
-    let hmac = spec.hmac_secret_data.unwrap_or(true);
-    let owed =
-        hmac && !spec.rollout_restart_targets.is_empty() && sync::restart_owed(recorded.as_deref(), &synced, &mac);
+    let owed = restarts && sync::restart_owed(recorded.as_deref(), &synced.before, &mac, context.mac_key.made);
     let restarts = match runtime.owed.take() {
         _ if !owed => None,
         Some(known) if known.mac == mac && known.generation == generation && Instant::now() < known.again => {
             Some(Restarts { errors: known.errors, restarted: 0, again: Some(known.again) })
         }
-        _ => Some(restart_all(context, object, &mac).await),
+        _ => Some(restart_all(context, object, &writer, &mac).await),
     };
     let record = if recorded == status.secret_mac { mac.clone() } else { status.secret_mac.unwrap_or_default() };
     Ok(Success { synced, mac, record, restarts, token })
@@ -247,7 +262,7 @@ async fn read(
         |e: String| Failure::new("VaultClientConfigError", format!("Failed to get Vault auth login: {e}"));
     let server = context.servers.of(&context.client, &plan.auth.connection).await.map_err(config_error)?;
     if !context.lock_queue().enter(&job.key, server.id) {
-        return Err(Failure { reason: "", message: String::new(), retry: Retry::LaneIsFull(server.id) });
+        return Err(Failure::again(Some(server.id)));
     }
     let identity = Identity(plan.auth.identity(server.id));
     let session = match runtime.session.take() {
@@ -290,17 +305,23 @@ fn read_failure(error: VaultError) -> Failure {
     Failure::new("VaultClientError", format!("Failed to read Vault secret: {error}"))
 }
 
-async fn restart_all(context: &Context, object: &VaultStaticSecret, digest: &str) -> Restarts {
+async fn restart_all(context: &Context, object: &VaultStaticSecret, writer: &SecretWriter, mac: &str) -> Restarts {
     let meta = &object.metadata;
     let workloads = Workloads::new(&context.client, meta.namespace.as_deref().unwrap_or(""));
     let known = object.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or(&[]);
-    let owed_since = conditions::find(known, "RolloutRestart")
-        .filter(|c| c.status == "False")
-        .map(|c| c.last_transition_time.0.as_second());
+    // A target that was missing may have been made since, and started with this content. When that was written is asked for
+    // only after a failure; not to know it means a restart too many and never one too few.
+    let failed = conditions::find(known, "RolloutRestart").is_some_and(|c| c.status == "False");
+    let content_since = match failed {
+        true => writer.changed_at(&object.spec.destination.name).await.ok().flatten(),
+        false => None,
+    };
+    // With the UID: an object that is deleted and made again knows nothing of what was restarted before.
+    let digest = format!("{mac} {}", meta.uid.as_deref().unwrap_or(""));
     let mut restarts = Restarts { errors: vec![], restarted: 0, again: None };
     for target in &object.spec.rollout_restart_targets {
         let (kind, name) = (&target.kind, &target.name);
-        match sync::restart(&workloads, target, meta.name.as_deref().unwrap_or(""), digest, owed_since).await {
+        match sync::restart(&workloads, target, meta.name.as_deref().unwrap_or(""), &digest, content_since).await {
             Ok(Restart::NotNeeded) => {}
             Ok(Restart::Done) => {
                 restarts.restarted += 1;
@@ -315,18 +336,6 @@ async fn restart_all(context: &Context, object: &VaultStaticSecret, digest: &str
         }
     }
     restarts
-}
-
-fn denial(denied: &Denied) -> Failure {
-    let reason = match denied {
-        Denied::Missing(_) => "VaultClientConfigError",
-        Denied::NotAllowed(_) => "NotAllowed",
-        Denied::Reference(_) => "InvalidResourceRef",
-        Denied::Invalid(_) => "VaultStaticSecretError",
-        Denied::Transformation(_) => "TransformationError",
-        Denied::NotSupported(_) => "NotSupported",
-    };
-    Failure { reason, message: denied.to_string(), retry: Retry::WhenChanged }
 }
 
 /// True if the destination is the version that was applied last. One that no watch covers counts as such: it is read at

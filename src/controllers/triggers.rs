@@ -21,6 +21,9 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// Objects that share a login are tried again within this time after it changed.
 const DEPENDENTS_SPREAD: Duration = Duration::from_millis(200);
 
+/// Objects of a Vault that came back are tried again within this time.
+pub(super) const RECOVERY_SPREAD: Duration = Duration::from_secs(2);
+
 /// Starts all watches. They end with `stop`.
 pub fn spawn_watches(context: &Arc<Context>, stop: &CancellationToken) -> Vec<Arc<WatchHealth>> {
     let client = &context.client;
@@ -96,7 +99,7 @@ fn static_secret_changed(context: &Context, change: Change<VaultStaticSecret>) {
 
 fn auth_changed(context: &Context, change: &Change<VaultAuth>) {
     let Some(id) = relevant(context, Kind::Auth, change) else { return };
-    push_users(context, |object| auth_of(context, object).as_ref() == Some(&id));
+    push_users(context, DEPENDENTS_SPREAD, |object| auth_of(context, object).as_ref() == Some(&id));
 }
 
 fn connection_changed(context: &Context, change: &Change<VaultConnection>) {
@@ -107,9 +110,18 @@ fn connection_changed(context: &Context, change: &Change<VaultConnection>) {
             context.push(Kind::Auth, self::id(&auth.metadata), now, Class::Event);
         }
     }
-    push_users(context, |object| {
+    push_users_of_connection(context, &id, DEPENDENTS_SPREAD);
+}
+
+/// A connection that did not work does: those that use it need not wait for their next try.
+pub(super) fn connection_works_again(context: &Context, id: &ObjectRef) {
+    push_users_of_connection(context, id, RECOVERY_SPREAD);
+}
+
+fn push_users_of_connection(context: &Context, id: &ObjectRef, within: Duration) {
+    push_users(context, within, |object| {
         let auth = auth_of(context, object).and_then(|auth| context.auths.get(&auth));
-        auth.and_then(|auth| connection_of(context, &auth)).as_ref() == Some(&id)
+        auth.and_then(|auth| connection_of(context, &auth)).as_ref() == Some(id)
     });
 }
 
@@ -122,7 +134,7 @@ fn transformation_changed(context: &Context, change: &Change<SecretTransformatio
 
 /// Queues the objects that refer to a SecretTransformation.
 pub(super) fn push_users_of_transformation(context: &Context, id: &ObjectRef) {
-    push_users(context, |object| {
+    push_users(context, DEPENDENTS_SPREAD, |object| {
         let namespace = object.metadata.namespace.as_deref().unwrap_or("");
         resolve::transformation_refs(&object.spec.destination.transformation, namespace).any(|r| r == *id)
     });
@@ -150,14 +162,14 @@ fn relevant<K: kube::Resource>(context: &Context, kind: Kind, change: &Change<K>
     }
 }
 
-fn push_users(context: &Context, uses: impl Fn(&VaultStaticSecret) -> bool) {
+fn push_users(context: &Context, within: Duration, uses: impl Fn(&VaultStaticSecret) -> bool) {
     if !context.running.load(Ordering::Relaxed) {
         return;
     }
     let mut rng = rand::rng();
     for object in context.statics.all() {
         if uses(&object) {
-            let due = Instant::now() + spread(DEPENDENTS_SPREAD, &mut rng);
+            let due = Instant::now() + spread(within, &mut rng);
             context.push(Kind::StaticSecret, id(&object.metadata), due, Class::Event);
         }
     }

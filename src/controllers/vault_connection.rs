@@ -8,6 +8,7 @@ use super::Context;
 use super::conditions::{self, New};
 use super::engine::Verdict;
 use super::release::release;
+use super::triggers;
 use crate::api::VaultConnection;
 use crate::cluster::{EventType, patch_status};
 use crate::resolve::{self, CaSource, ObjectRef};
@@ -26,6 +27,8 @@ enum Found {
     Up,
     /// The connection is right, but this Vault serves nothing now.
     Sealed(String),
+    /// Unsealed, but requests are not served.
+    Unavailable(String),
     /// The client cannot be built from the object.
     NoClient(String),
     /// It does not answer as a Vault does.
@@ -54,6 +57,10 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
         Found::Sealed(e) => {
             ((false, "VaultSealed", format!("Vault answers but serves nothing, address={address}, errs={e}")), true)
         }
+        Found::Unavailable(e) => (
+            (false, "VaultUnavailable", format!("Vault answers but serves nothing, address={address}, errs={e}")),
+            true,
+        ),
         Found::NoClient(e) => (
             (false, "VaultClientConfigError", format!("Failed to setup Vault client, address={address}, err={e}")),
             false,
@@ -101,11 +108,16 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
             Found::NoClient(_) | Found::NoAnswer(_) => {
                 context.event(&*object, EventType::Warning, "VaultClientError", text).await
             }
-            Found::Sealed(_) => context.event(&*object, EventType::Warning, "VaultSealed", text).await,
+            Found::Sealed(_) | Found::Unavailable(_) => {
+                context.event(&*object, EventType::Warning, reason, text).await;
+            }
         }
     }
     match up {
         true => {
+            if conditions::find(&old.conditions, "Ready").is_some_and(|c| c.status == "False") {
+                triggers::connection_works_again(context, id);
+            }
             let due = Instant::now() + horizon(PROBE_EVERY, &mut rand::rng());
             Verdict::new(Next::At(due, Class::Refresh), None, "success")
         }
@@ -126,7 +138,7 @@ async fn probe(context: &Context, id: &ObjectRef, object: &VaultConnection) -> F
         Ok(status) if status.sealed || !status.initialized => {
             Found::Sealed(if status.initialized { "Vault is sealed" } else { "Vault is not initialized" }.into())
         }
-        Ok(_) => Found::Up,
+        Ok(_) => server.down().map_or(Found::Up, |error| Found::Unavailable(error.message)),
         Err(error) => {
             // The authority that signed the server's certificate may have been rotated: read it again next time.
             if error.fault == Fault::Tls && matches!(plan.ca, CaSource::Secret(_) | CaSource::File(_)) {

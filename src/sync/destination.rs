@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::{MAC_ANNOTATION, RENDERED_ANNOTATION};
 use crate::api::{Destination, GROUP, VERSION, VaultStaticSecret};
-use crate::cluster::{ClusterError, Dress, ErrorKind, SecretIndex, SecretWriter, Seen};
-use crate::render::SecretData;
+use crate::cluster::{ClusterError, Dress, ErrorKind, SecretIndex, SecretWriter, Seen, changed_at};
+use crate::render::{MacKey, SecretData};
 use crate::resolve::ObjectRef;
 
 const OWNER_LABELS: [(&str, &str); 3] = [
@@ -31,6 +31,12 @@ pub struct Wanted<'a> {
     pub mac: &'a str,
     /// For [`RENDERED_ANNOTATION`].
     pub rendered: Option<&'a str>,
+    /// Key of the MACs.
+    pub key: &'a MacKey,
+    /// Workloads are restarted for new content.
+    pub restarts: bool,
+    /// `status.secretMAC`: the content whose restarts are all done.
+    pub recorded: Option<&'a str>,
     /// The object's spec, labels or annotations changed since it was last applied, so labels, annotations and type are
     /// looked at too and not only the data.
     pub respecified: bool,
@@ -54,16 +60,29 @@ pub struct Synced {
     pub applied: Applied,
     /// It had to be written.
     pub wrote: bool,
-    /// It existed and was this object's before.
-    pub was_ours: bool,
-    /// The [`MAC_ANNOTATION`] it had before.
-    pub previous_annotation: Option<String>,
+    /// What it held before.
+    pub before: Before,
+}
+
+/// What a Secret held before a sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// The wanted data already.
+    Same {
+        /// The [`MAC_ANNOTATION`] with it.
+        annotation: Option<String>,
+        /// When the Secret was last changed, in seconds since the epoch, as far as that is known.
+        changed: Option<i64>,
+    },
+    /// Other data, or there was no Secret.
+    Other,
 }
 
 impl Synced {
     /// Of a Secret that is known to be as it has to be.
     pub fn unchanged(applied: Applied) -> Self {
-        Synced { previous_annotation: applied.annotation.clone(), applied, wrote: false, was_ours: true }
+        let before = Before::Same { annotation: applied.annotation.clone(), changed: None };
+        Synced { applied, wrote: false, before }
     }
 }
 
@@ -74,6 +93,10 @@ pub enum DestinationError {
     Refused(String),
     /// It does not exist and must not be created.
     Missing(String),
+    /// It holds content, with this MAC, whose restarts are not known to be done, and is to hold the content that is
+    /// recorded as done, or the first to be recorded. Written like that, no trace would be left of what is owed to targets
+    /// that were restarted in between; so this content has to be recorded first.
+    Unsettled(String),
     /// The API server did not do it.
     Cluster(ClusterError),
 }
@@ -82,6 +105,7 @@ impl fmt::Display for DestinationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DestinationError::Refused(text) | DestinationError::Missing(text) => f.write_str(text),
+            DestinationError::Unsettled(_) => f.write_str("the restarts for its former content are not recorded"),
             DestinationError::Cluster(error) => error.fmt(f),
         }
     }
@@ -116,14 +140,17 @@ pub async fn sync(
                 if applied.mac == wanted.mac {
                     return Ok(Synced::unchanged(applied.clone()));
                 }
+                if applied.annotation.as_ref() == Some(&applied.mac) {
+                    settled(wanted, &applied.mac)?;
+                }
                 match writer.replace(&spec.name, seen, dress.as_ref(), wanted.data.as_map()).await {
-                    Ok(new) => return Ok(written(index, &id, new, wanted, true, applied.annotation.clone())),
+                    Ok(new) => return Ok(written(index, &id, new, wanted, Before::Other)),
                     Err(error) if matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound) => {}
                     Err(error) => return Err(error.into()),
                 }
             }
             (None, _) => match create(writer, spec, wanted, dress.as_ref()).await {
-                Ok(new) => return Ok(written(index, &id, new, wanted, false, None)),
+                Ok(new) => return Ok(written(index, &id, new, wanted, Before::Other)),
                 Err(error) if error.kind == ErrorKind::Conflict => {}
                 Err(error) => return Err(error.into()),
             },
@@ -138,13 +165,18 @@ pub async fn sync(
                 return Err(DestinationError::Missing(text));
             }
             match create(writer, spec, wanted, dress.as_ref()).await {
-                Ok(new) => return Ok(written(index, &id, new, wanted, false, None)),
+                Ok(new) => return Ok(written(index, &id, new, wanted, Before::Other)),
                 Err(error) if error.kind == ErrorKind::Conflict => continue,
                 Err(error) => return Err(error.into()),
             }
         };
         let seen = Seen::of(&current.metadata);
         let annotation = current.metadata.annotations.as_ref().and_then(|a| a.get(MAC_ANNOTATION)).cloned();
+        let same_data = same_data(&current, wanted.data);
+        let before = match same_data {
+            true => Before::Same { annotation: annotation.clone(), changed: changed_at(&current.metadata) },
+            false => Before::Other,
+        };
         let mut ours = true;
         if let Some(dress) = &dress {
             ours = owned(&current, dress);
@@ -156,10 +188,15 @@ pub async fn sync(
                 // The type of a Secret cannot be changed, only another Secret be put in its place.
                 writer.delete(&spec.name, &seen).await?;
                 let new = create(writer, spec, wanted, Some(dress)).await?;
-                return Ok(written(index, &id, new, wanted, ours, annotation));
+                return Ok(written(index, &id, new, wanted, before));
             }
         }
-        let same_data = same_data(&current, wanted.data);
+        if ours
+            && !same_data
+            && let Some(held) = written_here(&current, annotation.as_deref(), wanted.key)
+        {
+            settled(wanted, &held)?;
+        }
         let same_dress = match &dress {
             Some(dress) if !ours => {
                 debug_assert!(spec.overwrite);
@@ -169,14 +206,14 @@ pub async fn sync(
             _ => true,
         };
         if same_data && same_dress {
-            let applied = Applied { seen: seen.clone(), mac: wanted.mac.to_owned(), annotation: annotation.clone() };
+            let applied = Applied { seen: seen.clone(), mac: wanted.mac.to_owned(), annotation };
             if spec.create {
-                index.note(&id, &seen);
+                index.note(&id, &seen, name(wanted));
             }
-            return Ok(Synced { applied, wrote: false, was_ours: ours, previous_annotation: annotation });
+            return Ok(Synced { applied, wrote: false, before });
         }
         match writer.replace(&spec.name, &seen, dress.as_ref(), wanted.data.as_map()).await {
-            Ok(new) => return Ok(written(index, &id, new, wanted, ours, annotation)),
+            Ok(new) => return Ok(written(index, &id, new, wanted, before)),
             Err(error) if matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound) => {}
             Err(error) => return Err(error.into()),
         }
@@ -214,21 +251,31 @@ async fn create(
     writer.create(&spec.name, type_of(spec), dress, wanted.data.as_map()).await
 }
 
-fn written(
-    index: &SecretIndex,
-    id: &ObjectRef,
-    seen: Seen,
-    wanted: &Wanted<'_>,
-    was_ours: bool,
-    previous_annotation: Option<String>,
-) -> Synced {
+/// Whether content of ours, with the MAC `held`, may be replaced without a trace of it.
+fn settled(wanted: &Wanted<'_>, held: &str) -> Result<(), DestinationError> {
+    let other = wanted.recorded.is_some_and(|recorded| recorded == held || recorded != wanted.mac);
+    if other || !wanted.restarts { Ok(()) } else { Err(DestinationError::Unsettled(held.to_owned())) }
+}
+
+/// The MAC of what a Secret holds, if this operator has written it. Whoever else changes the data leaves the annotation
+/// as it is, or takes it off.
+fn written_here(secret: &Secret, annotation: Option<&str>, key: &MacKey) -> Option<String> {
+    let data = secret.data.iter().flatten().map(|(name, value)| (name.clone(), value.0.clone())).collect();
+    annotation.filter(|mac| key.verify(&data, mac)).map(str::to_owned)
+}
+
+fn written(index: &SecretIndex, id: &ObjectRef, seen: Seen, wanted: &Wanted<'_>, before: Before) -> Synced {
     let create = wanted.object.spec.destination.create;
     if create {
-        index.note(id, &seen);
+        index.note(id, &seen, name(wanted));
     }
     let annotation = create.then(|| wanted.mac.to_owned());
     let applied = Applied { seen, mac: wanted.mac.to_owned(), annotation };
-    Synced { applied, wrote: true, was_ours, previous_annotation }
+    Synced { applied, wrote: true, before }
+}
+
+fn name<'a>(wanted: &Wanted<'a>) -> &'a str {
+    wanted.object.metadata.name.as_deref().unwrap_or("")
 }
 
 fn type_of(spec: &Destination) -> &str {

@@ -4,7 +4,7 @@ mod destination;
 mod rendered;
 mod restart;
 
-pub use destination::{Applied, DestinationError, Synced, Wanted, delete_orphans, sync};
+pub use destination::{Applied, Before, DestinationError, Synced, Wanted, delete_orphans, sync};
 pub use rendered::{kept, rendered_mac};
 pub use restart::{Restart, RestartError, restart, restart_owed};
 

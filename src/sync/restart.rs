@@ -5,10 +5,11 @@
 
 use std::fmt;
 
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::Synced;
+use super::Before;
 use crate::api::{RestartKind, RolloutRestartTarget};
 use crate::cluster::{ClusterError, ErrorKind, Workload, WorkloadPatch, Workloads};
 
@@ -47,42 +48,48 @@ impl fmt::Display for RestartError {
 }
 
 /// Whether the targets still have to be restarted for the content with this MAC. `recorded` is `status.secretMAC`: the
-/// content whose restarts are all done.
-pub fn restart_owed(recorded: Option<&str>, synced: &Synced, mac: &str) -> bool {
-    let previous = synced.previous_annotation.as_deref();
-    match recorded {
-        // The Secret was equal already, and carries the very MAC that is recorded: it is the key that changed.
-        Some(recorded) if recorded != mac && !synced.wrote && previous == Some(recorded) => false,
-        Some(recorded) if recorded != mac => true,
-        // Another content was written in between, and the process ended before it was recorded.
-        Some(recorded) => previous.is_some_and(|p| p != recorded),
-        // Never recorded: a first sync owes nothing, unless it comes after one that was cut short.
-        None => synced.was_ours && previous.is_some_and(|p| p != mac),
+/// content whose restarts are all done. `key_made` tells since when the key of the MACs is in use.
+pub fn restart_owed(recorded: Option<&str>, before: &Before, mac: &str, key_made: i64) -> bool {
+    let Some(recorded) = recorded.filter(|recorded| *recorded != mac) else {
+        // A first sync, or nothing new.
+        return false;
+    };
+    // The MAC is another, but the Secret held the data already: either the process that wrote it has not recorded it, or
+    // it is the key that is another.
+    match before {
+        Before::Same { annotation: Some(annotation), .. } => annotation != recorded,
+        Before::Same { annotation: None, changed: Some(changed) } => *changed >= key_made,
+        Before::Same { annotation: None, changed: None } | Before::Other => true,
     }
 }
 
 /// Restarts one target for the content with this digest. `object` is the name of the object that asks. A target made after
-/// `owed_since` (seconds since the epoch) has started with the new content.
+/// `content_since` (seconds since the epoch) has started with this content.
 pub async fn restart(
     workloads: &Workloads,
     target: &RolloutRestartTarget,
     object: &str,
     digest: &str,
-    owed_since: Option<i64>,
+    content_since: Option<i64>,
 ) -> Result<Restart, RestartError> {
     let key = digest_key(object);
     let mut last = None;
     for _ in 0..ATTEMPTS {
         let workload = workloads.get(&target.kind, &target.name).await.map_err(RestartError::Cluster)?;
         if carried(&workload, &target.kind, &key) == Some(digest)
-            || owed_since.is_some_and(|since| workload.created > since)
+            || content_since.is_some_and(|since| workload.created > since)
         {
             return Ok(Restart::NotNeeded);
         }
         if workload.paused && target.kind == RestartKind::Deployment {
             return Err(RestartError::Paused(target.name.clone()));
         }
-        let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        let mut now = Utc::now();
+        if let Some(last) = workload.restart_at.as_deref().and_then(|at| at.parse::<DateTime<Utc>>().ok()) {
+            // Argo restarts what is older than this time: it has to be a later one for each restart, to the second.
+            now = now.max(last + TimeDelta::seconds(1));
+        }
+        let now = now.to_rfc3339_opts(SecondsFormat::Secs, true);
         let patch = match target.kind {
             RestartKind::ArgoRollout => {
                 json!({ "metadata": { "annotations": { key.as_str(): digest } }, "spec": { "restartAt": now } })
@@ -120,31 +127,25 @@ fn digest_key(object: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Seen;
-    use crate::sync::Applied;
-
-    fn synced(wrote: bool, was_ours: bool, previous: Option<&str>) -> Synced {
-        let seen = Seen { uid: "u".into(), resource_version: "1".into() };
-        let applied = Applied { seen, mac: "new".into(), annotation: None };
-        Synced { applied, wrote, was_ours, previous_annotation: previous.map(str::to_owned) }
-    }
 
     #[test]
     fn restarts_are_owed_for_changed_content_and_for_nothing_else() {
-        let owed = |recorded, wrote, ours, previous| restart_owed(recorded, &synced(wrote, ours, previous), "new");
-        assert!(owed(Some("old"), true, true, Some("old")), "a change");
-        assert!(owed(Some("old"), true, true, None), "a change, Secret written by upstream");
-        assert!(owed(Some("old"), false, true, Some("new")), "the process ended after the write");
-        assert!(owed(Some("new"), true, true, Some("between")), "there and back, cut short in between");
-        assert!(owed(None, true, true, Some("first")), "a change before the first sync was recorded");
-        assert!(!owed(None, true, false, None), "first sync");
-        assert!(!owed(None, false, true, Some("new")), "first sync that was cut short");
-        assert!(!owed(None, true, false, Some("x")), "a Secret that was taken over");
-        assert!(!owed(Some("new"), false, true, Some("new")), "nothing changed");
-        assert!(!owed(Some("new"), false, true, None), "adopted from upstream");
-        assert!(!owed(Some("new"), true, true, Some("new")), "drift was repaired");
-        assert!(!owed(Some("new"), true, false, None), "the Secret had been deleted");
-        assert!(!owed(Some("old"), false, true, Some("old")), "only the key of the MACs changed");
+        let same =
+            |annotation: Option<&str>| Before::Same { annotation: annotation.map(str::to_owned), changed: Some(5) };
+        let owed = |recorded, before| restart_owed(recorded, &before, "new", 5);
+        assert!(owed(Some("old"), Before::Other), "a change");
+        assert!(owed(Some("old"), same(Some("new"))), "the process ended after the write");
+        assert!(owed(Some("old"), same(None)), "the same, for a Secret that was not created here");
+        assert!(owed(Some("old"), same(Some("between"))), "the key changed while restarts were owed");
+        assert!(!owed(None, Before::Other), "first sync");
+        assert!(!owed(None, same(Some("new"))), "first sync that was cut short");
+        assert!(!owed(None, same(None)), "a Secret that held the data already");
+        assert!(!owed(Some("new"), same(Some("new"))), "nothing changed");
+        assert!(!owed(Some("new"), same(None)), "adopted from upstream");
+        assert!(!owed(Some("new"), same(Some("other key"))), "after the key changed");
+        assert!(!owed(Some("new"), Before::Other), "drift was repaired, or the Secret had been deleted");
+        assert!(!owed(Some("old"), same(Some("old"))), "only the key of the MACs changed");
+        assert!(!restart_owed(Some("old"), &same(None), "new", 6), "the same, for a Secret that was not created here");
     }
 
     #[test]

@@ -11,7 +11,8 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 pub fn init(settings: LogSettings) -> Result<(), TryInitError> {
     let level = settings.level;
     let filter = EnvFilter::new(format!(
-        "{level},vaultrs=off,rustify=off,reqwest=off,hyper=warn,hyper_util=warn,rustls=off,rustls_platform_verifier=off,tower=warn,kube=warn"
+        "{level},vaultrs=off,rustify=off,reqwest=off,hyper=warn,hyper_util=warn,rustls=off,\
+         rustls_platform_verifier=off,tower=warn,kube=warn,kube_client::client=off"
     ));
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

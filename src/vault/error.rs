@@ -23,8 +23,11 @@ pub enum Fault {
     Throttled,
     /// No answer: refused, reset, timed out, name not resolved.
     Unreachable,
-    /// 5xx other than sealed, and 412/472/473 of a node that cannot serve the request now.
+    /// This node, or what is in front of it, serves nothing now: 502 to 504, a standby without a leader, and 412/472/473
+    /// of a secondary.
     Unavailable,
+    /// 500: Vault failed on this request, as with an engine whose backend is gone. Others may well be served.
+    Failed,
     /// The TLS handshake failed.
     Tls,
     /// 400 and its kin: the request itself is wrong.
@@ -35,9 +38,9 @@ pub enum Fault {
 
 impl Fault {
     /// True where the cause lies in the server or on the way to it and not in the one request, so that other requests
-    /// to the same server need not be tried.
+    /// to the same server need not be tried. A rate limit does not count: its quota may be that of one mount or role.
     pub fn concerns_server(self) -> bool {
-        matches!(self, Fault::Sealed | Fault::Throttled | Fault::Unreachable | Fault::Unavailable | Fault::Tls)
+        matches!(self, Fault::Sealed | Fault::Unreachable | Fault::Unavailable | Fault::Tls)
     }
 
     /// A stable word for metrics.
@@ -52,6 +55,7 @@ impl Fault {
             Fault::Throttled => "throttled",
             Fault::Unreachable => "unreachable",
             Fault::Unavailable => "unavailable",
+            Fault::Failed => "failed",
             Fault::Tls => "tls",
             Fault::Invalid => "invalid",
             Fault::Protocol => "protocol",
@@ -100,6 +104,7 @@ impl fmt::Display for VaultError {
             Fault::Throttled => write!(f, "Vault limits the rate of requests, path={path:?}: {message}"),
             Fault::Unreachable => write!(f, "Vault cannot be reached, path={path:?}: {message}"),
             Fault::Unavailable => write!(f, "Vault cannot serve the request now, path={path:?}: {message}"),
+            Fault::Failed => write!(f, "Vault failed on the request, path={path:?}: {message}"),
             Fault::Tls => write!(f, "TLS handshake with Vault failed, path={path:?}: {message}"),
             Fault::Invalid => write!(f, "Vault refused the request, path={path:?}: {message}"),
             Fault::Protocol => write!(f, "answer of Vault not understood, path={path:?}: {message}"),

@@ -104,6 +104,9 @@ pub(super) struct Auth {
     pub renewable: bool,
 }
 
+/// No server makes us wait longer.
+const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Turns an HTTP answer into an envelope or a classified error.
 pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result<Envelope, VaultError> {
     let status = response.status().as_u16();
@@ -133,7 +136,9 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
         403 => Fault::Denied,
         429 => Fault::Throttled,
         503 if messages.iter().any(|m| m.contains("sealed") || m.contains("not initialized")) => Fault::Sealed,
-        412 | 472 | 473 | 500..=599 => Fault::Unavailable,
+        412 | 472 | 473 | 502..=504 => Fault::Unavailable,
+        500 if messages.iter().any(|m| m.contains("node not active") || m.contains("standby")) => Fault::Unavailable,
+        500..=599 => Fault::Failed,
         _ => Fault::Invalid,
     };
     let mut error = VaultError::new(fault, path, text);
@@ -141,7 +146,7 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
         .headers()
         .get(http::header::RETRY_AFTER)
         .and_then(|v| v.to_str().ok()?.parse().ok())
-        .map(std::time::Duration::from_secs);
+        .map(|seconds| std::time::Duration::from_secs(seconds).min(LONGEST_WAIT));
     Err(error)
 }
 
@@ -160,6 +165,10 @@ mod tests {
         assert_eq!(fault(403, r#"{"errors":["permission denied"]}"#), Some(Fault::Denied));
         assert_eq!(fault(503, r#"{"errors":["Vault is sealed"]}"#), Some(Fault::Sealed));
         assert_eq!(fault(503, "<html>"), Some(Fault::Unavailable));
+        assert_eq!(fault(502, ""), Some(Fault::Unavailable));
+        assert_eq!(fault(500, r#"{"errors":["connection gone"]}"#), Some(Fault::Failed));
+        let no_leader = r#"{"errors":["local node not active but active cluster node not found"]}"#;
+        assert_eq!(fault(500, no_leader), Some(Fault::Unavailable));
         assert_eq!(fault(429, ""), Some(Fault::Throttled));
         assert_eq!(fault(400, r#"{"errors":["bad"]}"#), Some(Fault::Invalid));
         assert_eq!(fault(200, "<html>secret</html>"), Some(Fault::Protocol));

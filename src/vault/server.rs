@@ -91,6 +91,8 @@ impl Server {
             }),
         };
         match &result {
+            // It shows a Vault that is up, not one that serves: a standby without a leader and a secondary answer as well.
+            Ok(status) if !status.sealed && self.down().is_some_and(|e| e.fault == Fault::Unavailable) => {}
             Ok(status) if status.sealed => self.learn(Some(&VaultError::new(Fault::Sealed, PATH, ""))),
             other => self.learn(other.as_ref().err()),
         }
@@ -105,26 +107,20 @@ impl Server {
         }
     }
 
-    /// Whether a request would be sent now; the error that shows the server to be down if not.
-    pub(super) fn admits(&self, path: &str) -> Result<(), VaultError> {
-        match &*self.lock() {
-            Health::Down { error, probe_at, .. } if Instant::now() < *probe_at => {
-                Err(VaultError { path: path.to_owned(), ..error.clone() })
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Like [`Server::admits`], and takes the turn of the probe if the server is down and one is due.
-    fn admit(&self, path: &str) -> Result<(), VaultError> {
-        self.admits(path)?;
-        if let Health::Down { probe_at, pause, .. } = &mut *self.lock() {
-            *probe_at = Instant::now() + *pause;
+    /// Fails as a request now would fail without having been sent. Where one may be sent although the server is down, to
+    /// see whether it still is, the turn is taken.
+    pub(super) fn admit(&self, path: &str) -> Result<(), VaultError> {
+        let mut health = self.lock();
+        let Health::Down { error, probe_at, pause } = &mut *health else { return Ok(()) };
+        let now = Instant::now();
+        if now < *probe_at {
+            return Err(VaultError { path: path.to_owned(), ..error.clone() });
         }
+        *probe_at = now + *pause;
         Ok(())
     }
 
@@ -155,5 +151,61 @@ impl Server {
             // The receiver lives as long as the process; a closed channel means that it is ending.
             let _ = self.changed.send(self.id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::Trust;
+
+    fn server() -> (Server, mpsc::UnboundedReceiver<ServerId>) {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let config = ServerConfig {
+            address: "http://127.0.0.1:1".into(),
+            trust: Trust::System,
+            tls_server_name: None,
+            headers: vec![],
+            timeout: None,
+        };
+        let (changed, changes) = mpsc::unbounded_channel();
+        (Server::new(&config, changed).unwrap(), changes)
+    }
+
+    fn fail(server: &Server, fault: Fault) {
+        server.learn(Some(&VaultError::new(fault, "p", "")));
+    }
+
+    #[test]
+    fn three_failures_of_the_server_in_a_row_show_it_to_be_down() {
+        let (server, mut changes) = server();
+        for _ in 0..2 {
+            fail(&server, Fault::Unreachable);
+            fail(&server, Fault::Unreachable);
+            assert!(server.admit("p").is_ok());
+            server.learn(None);
+        }
+        (0..3).for_each(|_| fail(&server, Fault::Unreachable));
+        assert!(server.admit("q").is_err());
+        assert_eq!(changes.try_recv().ok(), Some(server.id));
+        server.learn(None);
+        assert!(server.admit("p").is_ok());
+        assert_eq!(changes.try_recv().ok(), Some(server.id));
+    }
+
+    #[test]
+    fn what_fails_for_one_path_says_nothing_of_the_server() {
+        let (server, mut changes) = server();
+        for fault in [Fault::Failed, Fault::Throttled, Fault::Denied, Fault::NotFound, Fault::Invalid] {
+            (0..5).for_each(|_| fail(&server, fault));
+        }
+        assert!(server.down().is_none() && changes.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_sealed_vault_is_down_at_once() {
+        let (server, _changes) = server();
+        fail(&server, Fault::Sealed);
+        assert!(server.admit("p").is_err());
     }
 }

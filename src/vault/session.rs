@@ -205,8 +205,11 @@ impl Session {
     }
 
     async fn login(self: &Arc<Self>) -> Result<Granted, SessionError> {
-        // No credential is asked for while it could not be used.
-        self.server.admits("login").map_err(SessionError::Login)?;
+        if self.server.down().is_some() {
+            // No credential is asked for while it could not be used.
+            self.server.admit("login").map_err(SessionError::Login)?;
+            self.server.probe().await.map_err(SessionError::Login)?;
+        }
         let login = self.source.login().await.map_err(SessionError::Credential)?;
         let path = format!("auth/{}/login", login.mount.trim_matches('/'));
         let call = Call { token: None, namespace: Some(&login.namespace), headers: &login.headers };

@@ -3,7 +3,6 @@
 //! `vaultrs` brings typed requests; they travel through this transport by way of `rustify`'s public [`Client`] trait,
 //! because the stock client can neither take a CA from memory, nor set a server name, headers or a path prefix.
 
-use std::error::Error;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -298,20 +297,21 @@ impl Resolve for FixedHost {
 
 /// Tells a failed handshake from a server that does not answer.
 fn network_error(path: &str, error: &ClientError) -> VaultError {
-    let outermost: &(dyn Error + 'static) = error;
-    let mut causes = std::iter::successors(Some(outermost), |cause| (*cause).source());
-    let fault = if causes.any(is_tls) { Fault::Tls } else { Fault::Unreachable };
+    let fault = if is_tls(error) { Fault::Tls } else { Fault::Unreachable };
     VaultError::new(fault, path, deepest(error))
 }
 
-/// `std::io::Error` hides what it wraps from `source`, and the HTTP stack wraps it more than once.
-fn is_tls(cause: &(dyn Error + 'static)) -> bool {
-    let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    cause.is::<rustls::Error>() || wrapped.is_some_and(|inner| is_tls(inner))
+/// Whether TLS is among the causes. An [`std::io::Error`] hides what it wraps: its source is the source of that.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    if error.is::<rustls::Error>() {
+        return true;
+    }
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    wrapped.is_some_and(|wrapped| is_tls(wrapped)) || error.source().is_some_and(is_tls)
 }
 
 /// The innermost cause of an error: the outer ones of the HTTP stack only say that sending failed.
-fn deepest(error: &dyn Error) -> String {
+fn deepest(error: &dyn std::error::Error) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
         deepest = source;
@@ -361,6 +361,15 @@ mod tests {
         let bad = SecretString::from("s.to\nken");
         assert!(Call { token: Some(&bad), ..Call::default() }.headers("p").is_err());
         assert!(Call { namespace: Some("a\nb"), ..Call::default() }.headers("p").is_err());
+    }
+
+    #[test]
+    fn a_failed_handshake_is_found_however_deep_it_is_wrapped() {
+        use std::io::{Error, ErrorKind};
+        let tls = || Error::new(ErrorKind::InvalidData, rustls::Error::DecryptError);
+        assert!(is_tls(&tls()));
+        assert!(is_tls(&Error::other(Error::other(tls()))));
+        assert!(!is_tls(&Error::other(Error::from(ErrorKind::ConnectionRefused))));
     }
 
     #[test]

@@ -85,11 +85,14 @@ impl Tenant<'_> {
     /// That none of these values, and no token, is in the log, in an event, in a status or in a metric.
     #[track_caller]
     pub fn assert_nothing_leaked(&self, operator: &Operator, values: &[&str]) {
-        let objects = "vaultstaticsecrets,vaultauths,vaultconnections,secrettransformations,events";
+        let kinds = ["vaultstaticsecrets", "vaultauths", "vaultconnections", "secrettransformations"];
+        let statuses = kinds.iter().flat_map(|kind| self.list(kind)).map(|object| object["status"].to_string());
+        let events = self.list("events").into_iter().map(|event| event.to_string());
         let places = [
             ("the log", operator.log()),
-            ("objects and events", self.kubectl(&["get", objects, "--output=json"]).expect("a list")),
-            ("metrics", operator.metrics()),
+            ("a status", statuses.collect()),
+            ("an event", events.collect()),
+            ("the metrics", operator.metrics()),
         ];
         let base64 = values.iter().map(|v| base64::engine::general_purpose::STANDARD.encode(v));
         let forbidden: Vec<String> = values.iter().map(|v| (*v).to_owned()).chain(base64).collect();
@@ -100,17 +103,4 @@ impl Tenant<'_> {
             }
         }
     }
-}
-
-/// Waits until a count has stayed the same for a while, and gives it.
-#[track_caller]
-pub fn settled(what: &str, mut count: impl FnMut() -> usize) -> usize {
-    let mut last = count();
-    let mut same = 0;
-    eventually(what, || {
-        let now = count();
-        same = if now == last { same + 1 } else { 0 };
-        last = now;
-        if same >= 10 { Ok(now) } else { Err(format!("{now}")) }
-    })
 }

@@ -5,12 +5,24 @@
 //! own.
 
 mod answers;
+mod api;
+mod api_server;
+mod connections;
+mod costs;
+mod counting;
+mod crashes;
 mod destinations;
 mod expect;
+mod faults;
+mod isolation;
+mod leadership;
 mod refused;
+mod restarts;
 mod samples;
+mod scale;
 mod support;
 mod sync;
+mod targets;
 mod templates;
 mod tls;
 mod tools;

@@ -281,7 +281,8 @@ impl<'a> Tenant<'a> {
         let log = self.cluster.dir().join(format!("{}.log", self.operator_namespace));
         let ports = [free_port(), free_port()];
         let file = File::options().create(true).append(true).open(&log).expect("a log file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vault-secrets-operator"));
+        let binary = std::env::var_os("OPERATOR_BINARY");
+        let mut command = Command::new(binary.unwrap_or(env!("CARGO_BIN_EXE_vault-secrets-operator").into()));
         command
             .env_clear()
             .env("OPERATOR_NAMESPACE", &self.operator_namespace)
@@ -328,11 +329,6 @@ impl Operator {
     pub fn metric(&self, name: &str) -> Option<f64> {
         let text = self.metrics();
         text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-    }
-
-    /// Process ID.
-    pub fn pid(&self) -> u32 {
-        self.child.as_ref().expect("it runs").id()
     }
 
     /// All it has logged.

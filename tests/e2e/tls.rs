@@ -1,80 +1,182 @@
-//! TLS to Vault: whom the operator believes, and that a rotated authority is noticed.
+//! Certificate authorities that are missing, wrong or replaced, against a Vault that speaks TLS.
 
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
+use testenv::Cluster;
 
+use crate::expect::SOON;
 use crate::support::{Tenant, eventually};
 use crate::tools::free_port;
 
-/// A Vault with a certificate of its own authority.
-struct TlsVault {
-    child: Child,
+const GOOD: &str = "tls-hunter2";
+
+/// A second Vault, in memory, with a certificate authority of its own.
+struct TlsVault<'a> {
+    cluster: &'a Cluster,
+    dir: PathBuf,
     port: u16,
-    ca: PathBuf,
+    process: Option<Child>,
 }
 
-impl TlsVault {
-    fn start(tenant: &Tenant<'_>) -> Self {
+impl<'a> TlsVault<'a> {
+    fn new(cluster: &'a Cluster) -> Self {
         let port = free_port();
-        let dir = tenant.cluster.dir().join(format!("{}-tls", tenant.namespace));
-        std::fs::create_dir_all(&dir).unwrap();
-        let mut command = tenant.cluster.command("vault");
-        command
-            .args(["server", "-dev", "-dev-tls", "-dev-no-store-token"])
-            .arg(format!("-dev-tls-cert-dir={}", dir.display()))
-            .arg(format!("-dev-listen-address=127.0.0.1:{port}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        tenant.cluster.adopt(&mut command);
-        let child = command.spawn().unwrap();
-        let ca = dir.join("vault-ca.pem");
-        eventually("Vault listens", || std::net::TcpStream::connect(("127.0.0.1", port)).map(drop));
-        Self { child, port, ca }
+        TlsVault { cluster, dir: cluster.dir().join(format!("tls-{port}")), port, process: None }
+    }
+
+    /// Starts it, again with a new authority if it runs.
+    fn start(&mut self) {
+        self.stop();
+        let _ = std::fs::remove_dir_all(&self.dir);
+        std::fs::create_dir(&self.dir).expect("a directory");
+        let mut command = self.cluster.command("vault");
+        command.args(["server", "-dev", "-dev-tls", "-dev-no-store-token", "-dev-root-token-id=root"]);
+        command.arg(format!("-dev-tls-cert-dir={}", self.dir.display()));
+        command.arg(format!("-dev-listen-address=127.0.0.1:{}", self.port));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.process = Some(self.cluster.adopt(&mut command).spawn().expect("Vault starts"));
+        eventually("the Vault with TLS answers", || self.run(&["status"]));
+    }
+
+    fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    fn address(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    fn authority(&self) -> String {
+        std::fs::read_to_string(self.dir.join("vault-ca.pem")).expect("the authority's certificate")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<(), String> {
+        let mut command = self.cluster.command("vault");
+        command.env("VAULT_ADDR", self.address()).env("VAULT_TOKEN", "root");
+        command.env("VAULT_CACERT", self.dir.join("vault-ca.pem"));
+        let output = command.args(arguments).output().map_err(|e| e.to_string())?;
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    }
+
+    /// What the tenant needs there: its login, its policy and one secret.
+    fn prepare(&self, tenant: &Tenant<'_>, value: &str) {
+        let namespace = &tenant.namespace;
+        let reviewer = self.cluster.service_account_token("kube-system", "vault-reviewer", &[]).expect("a token");
+        let policy = self.dir.join("policy.hcl");
+        std::fs::write(&policy, "path \"secret/*\" { capabilities = [\"read\"] }").expect("a file");
+        let config = [
+            "write".to_owned(),
+            "auth/kubernetes/config".into(),
+            format!("kubernetes_host={}", self.cluster.api_server_url()),
+            format!("kubernetes_ca_cert=@{}", self.cluster.certificate_authority().display()),
+            format!("token_reviewer_jwt={reviewer}"),
+            "disable_local_ca_jwt=true".into(),
+        ];
+        let role = [
+            "write".to_owned(),
+            format!("auth/kubernetes/role/{namespace}"),
+            "bound_service_account_names=app".into(),
+            format!("bound_service_account_namespaces={namespace}"),
+            "audience=vault".into(),
+            format!("token_policies={namespace}"),
+        ];
+        let enable = ["auth", "enable", "kubernetes"].map(str::to_owned);
+        let policy = ["policy".to_owned(), "write".into(), namespace.clone(), policy.display().to_string()];
+        let secret = ["kv".to_owned(), "put".into(), "secret/tls".into(), format!("password={value}")];
+        for arguments in [&enable[..], &config, &policy, &role, &secret] {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            self.run(&arguments).expect("Vault does it");
+        }
     }
 }
 
-impl Drop for TlsVault {
+impl Drop for TlsVault<'_> {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stop();
     }
+}
+
+fn secret(name: &str, key: &str, value: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": { key: value } })
 }
 
 #[test]
-fn a_certificate_is_believed_only_from_the_right_authority_and_for_the_right_name() {
+fn a_wrong_authority_is_named_and_a_new_one_is_taken_up() {
     let tenant = Tenant::new("tls");
-    let vault = TlsVault::start(&tenant);
-    let right = std::fs::read_to_string(&vault.ca).unwrap();
-    let wrong = std::fs::read_to_string(tenant.cluster.certificate_authority()).unwrap();
-    let address = format!("https://127.0.0.1:{}", vault.port);
-    let authority = |name: &str, pem: &str| {
-        tenant.apply(&json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": { "ca.crt": pem } }));
+    let mut vault = TlsVault::new(tenant.cluster);
+    vault.start();
+    vault.prepare(&tenant, GOOD);
+    let wrong = std::fs::read_to_string(tenant.cluster.certificate_authority()).expect("another authority");
+    let mut objects = vec![
+        secret("ca-keyless", "tls.crt", &vault.authority()),
+        secret("ca-garbage", "ca.crt", "-----BEGIN CERTIFICATE-----\ngarbage-hunter2\n-----END CERTIFICATE-----\n"),
+        secret("ca-wrong", "ca.crt", &wrong),
+    ];
+    let names = ["missing", "keyless", "garbage", "wrong"];
+    let mut connect = |name: &str, members: Value| {
+        let mut spec = json!({ "address": vault.address() });
+        crate::tools::merge(&mut spec, members);
+        objects.push(tenant.object("VaultConnection", name, spec));
+        objects.push(tenant.auth(name, json!({ "vaultConnectionRef": name })));
+        objects.push(tenant.static_secret(name, json!({ "vaultAuthRef": name, "path": "tls" })));
     };
-    authority("right", &right);
-    authority("rotated", &wrong);
-    let connection = |name: &str, spec: serde_json::Value| {
-        let mut full = json!({ "address": address });
-        full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        tenant.apply(&tenant.object("VaultConnection", name, full));
-    };
-    connection("believed", json!({ "caCertSecretRef": "right" }));
-    connection("named", json!({ "caCertSecretRef": "right", "tlsServerName": "localhost" }));
-    connection("misnamed", json!({ "caCertSecretRef": "right", "tlsServerName": "vault.example" }));
-    connection("unbelieved", json!({}));
-    connection("unverified", json!({ "skipTLSVerify": true }));
-    connection("rotated", json!({ "caCertSecretRef": "rotated" }));
-    let _operator = tenant.operator(&[]);
+    for name in names {
+        connect(name, json!({ "caCertSecretRef": format!("ca-{name}") }));
+    }
+    connect("none", json!({}));
+    connect("both", json!({ "caCertSecretRef": "ca-wrong", "caCertPath": "/ca.pem" }));
+    connect("file", json!({ "caCertPath": "/nowhere/ca.pem" }));
+    connect("skip", json!({ "skipTLSVerify": true }));
+    // An hour between two tries of an object: whoever recovers was woken.
+    let operator = tenant.operator(&["--backoff-initial-interval=1h", "--backoff-max-interval=1h"]);
+    tenant.apply_all(&objects);
 
-    for name in ["believed", "named", "unverified"] {
+    let here = &tenant.namespace;
+    let text = |name: &str| match name {
+        "missing" => format!("the CA secret \"{here}/ca-missing\" does not exist"),
+        "keyless" => format!("\"ca.crt\" not present in the CA secret \"{here}/ca-keyless\""),
+        "garbage" => "no valid certificates found in CA cert data".to_owned(),
+        "both" => "CACertPath and CACertSecretRef are mutually exclusive".to_owned(),
+        "file" => "spec.caCertPath \"/nowhere/ca.pem\" cannot be read".to_owned(),
+        _ => "TLS handshake with Vault failed".to_owned(),
+    };
+    let address = vault.address();
+    for name in ["missing", "keyless", "garbage", "both", "file"] {
+        let texts = [text(name), address.clone()];
+        tenant.wait_not_ready("vaultconnection", name, "VaultClientConfigError", &[&texts[0], &texts[1]]);
+    }
+    for name in ["wrong", "none"] {
+        let texts = ["TLS handshake with Vault failed", "UnknownIssuer", address.as_str()];
+        tenant.wait_not_ready("vaultconnection", name, "InvalidConfiguration", &texts);
+    }
+    for name in names.iter().chain(&["none", "file"]) {
+        tenant.wait_failure(name, "VaultClientConfigError", &[&text(name)]);
+    }
+    tenant.wait_failure("both", "VaultStaticSecretError", &[&text("both")]);
+    tenant.wait_value("skip", "password", GOOD);
+
+    tenant.apply_all(&names.map(|name| secret(&format!("ca-{name}"), "ca.crt", &vault.authority())));
+    for name in names {
         tenant.wait_condition("vaultconnection", name, "Ready", "True", "");
+        tenant.wait_value(name, "password", GOOD);
+        tenant.wait_synced(name);
     }
-    for name in ["misnamed", "unbelieved", "rotated"] {
-        tenant.wait_condition("vaultconnection", name, "Ready", "False", "TLS handshake");
-        tenant.wait_event(name, "VaultClientError", "TLS handshake");
-    }
-    authority("rotated", &right);
-    tenant.wait_condition("vaultconnection", "rotated", "Ready", "True", "");
+    drop(operator);
+
+    // The server gets a certificate of another authority, the Secret follows later.
+    let operator = tenant.operator(&SOON);
+    vault.start();
+    vault.prepare(&tenant, "tls-again");
+    tenant.wait_failure("wrong", "VaultClientConfigError", &["TLS handshake"]);
+    tenant.wait_not_ready("vaultconnection", "wrong", "InvalidConfiguration", &["TLS handshake with Vault failed"]);
+    assert_eq!(tenant.value("wrong", "password").unwrap(), GOOD);
+    tenant.apply(&secret("ca-wrong", "ca.crt", &vault.authority()));
+    tenant.wait_value("wrong", "password", "tls-again");
+    tenant.wait_condition("vaultconnection", "wrong", "Ready", "True", "");
+    tenant.assert_nothing_leaked(&operator, &[GOOD, "tls-again", "garbage-hunter2"]);
 }

@@ -57,7 +57,7 @@ pub(super) async fn build(
         let fingerprint = input(object, &envelope, exclude_raw).fingerprint();
         let recipe: String = recipe.id().iter().map(|b| format!("{b:02x}")).collect();
         let texts = fingerprint.iter().chain([&recipe]).map(String::as_str);
-        let inputs = context.mac_key.mac_of_texts(texts);
+        let inputs = context.mac_key.key.mac_of_texts(texts);
         if let Some(made) = kept(context, object, &inputs, runtime).await? {
             return Ok(made);
         }
@@ -76,8 +76,8 @@ pub(super) async fn build(
         render::build(&input(object, &envelope, exclude_raw), &recipe)
     };
     let built = built.map_err(failure)?;
-    let mac = context.mac_key.mac(&built.data);
-    let upstream_mac = (!built.nil.is_empty()).then(|| context.mac_key.mac_with_nil(&built.data, &built.nil));
+    let mac = context.mac_key.key.mac(&built.data);
+    let upstream_mac = (!built.nil.is_empty()).then(|| context.mac_key.key.mac_with_nil(&built.data, &built.nil));
     Ok(Made::Data(Data { data: built.data, mac, upstream_mac, inputs: digest }))
 }
 
@@ -110,11 +110,11 @@ async fn kept(
         return Ok(Some(Made::Same(known.mac.clone())));
     }
     let writer = SecretWriter::new(&context.client, object.metadata.namespace.as_deref().unwrap_or(""));
-    let data = sync::kept(&writer, destination, &context.mac_key, inputs, known.map(|k| k.mac.as_str())).await;
+    let data = sync::kept(&writer, destination, &context.mac_key.key, inputs, known.map(|k| k.mac.as_str())).await;
     let data =
         data.map_err(|error| Failure::new("SecretSyncError", format!("Failed to update k8s secret: {error}")))?;
     Ok(data.map(|data| {
-        let mac = context.mac_key.mac(&data);
+        let mac = context.mac_key.key.mac(&data);
         Made::Data(Data { data, mac, upstream_mac: None, inputs: Some(inputs.to_owned()) })
     }))
 }

@@ -10,7 +10,7 @@ use crate::cluster::{ClusterError, EventType, patch_status};
 use crate::controllers::Context;
 use crate::controllers::conditions::{self, New};
 use crate::controllers::engine::Verdict;
-use crate::resolve::Plan;
+use crate::resolve::{Denied, Plan};
 use crate::schedule::{Class, Next, horizon};
 
 /// Condition of an object that asks for instant updates.
@@ -46,7 +46,12 @@ pub(super) async fn succeed(
     }
     new.push(New { type_: "Healthy", status: true, reason: "Healthy", message: "VaultStaticSecretHealthy" });
     new.push(New { type_: "Ready", status: true, reason: "Ready", message: "VaultStaticSecretReady" });
-    let mut conditions = conditions::merge(&old.conditions, generation, &new);
+    let mut known = old.conditions.clone();
+    if success.restarts.is_none() {
+        // Restarts that failed once and are not owed any more: the targets were taken off the spec.
+        known.retain(|c| c.type_ != "RolloutRestart" || c.status == "True");
+    }
+    let mut conditions = conditions::merge(&known, generation, &new);
     conditions.retain(|c| instant || c.type_ != INSTANT);
 
     // `secretMAC` stands for the content whose restarts are done, so it moves only when they are.
@@ -54,7 +59,7 @@ pub(super) async fn succeed(
     let recorded = match (hmac, &failed) {
         (false, _) => None,
         (true, None) => Some(success.record.clone()),
-        (true, Some(_)) => old.secret_mac.clone().or(success.synced.previous_annotation.clone()),
+        (true, Some(_)) => old.secret_mac.clone(),
     };
     let cache_key = plan.auth.cache_key(&success.token.credential_uid).map(|key| {
         if plan.vault_namespace == plan.auth.vault_namespace { key } else { format!("{key}-{}", plan.vault_namespace) }
@@ -72,7 +77,8 @@ pub(super) async fn succeed(
             "conditions": conditions,
         });
         if let Err(error) = write_status(context, object, status).await {
-            // Nothing is lost: the Secret is written, and the next run finds the status as it was.
+            // Nothing is lost: the Secret is written, and the next run finds all as after a start.
+            runtime.applied = None;
             tracing::warn!(object = %id_of(object), %error, "status could not be written");
             return retry(context, runtime, None, "error");
         }
@@ -143,7 +149,7 @@ pub(super) async fn fail(
         context.event(object, EventType::Warning, reason, message).await;
     }
     match how {
-        Retry::Backoff | Retry::LaneIsFull(_) => retry(context, runtime, lane, "error"),
+        Retry::Backoff | Retry::Again(_) => retry(context, runtime, lane, "error"),
         Retry::WhenChanged => {
             runtime.due = Instant::now() + RECHECK_DENIAL;
             Verdict::new(Next::At(runtime.due, Class::Refresh), lane, "requeue")
@@ -163,11 +169,29 @@ fn pause(context: &Context, runtime: &mut Runtime, now: Instant) -> Duration {
     runtime.backoff.next(&context.settings.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL)
 }
 
-async fn write_status(context: &Context, object: &VaultStaticSecret, status: Value) -> Result<(), ClusterError> {
+/// Replaces members of the status; the rest stays.
+pub(super) async fn write_status(
+    context: &Context,
+    object: &VaultStaticSecret,
+    status: Value,
+) -> Result<(), ClusterError> {
     let namespace = object.metadata.namespace.as_deref().unwrap_or("");
     let api = kube::Api::namespaced(context.client.clone(), namespace);
     let patched: VaultStaticSecret = patch_status(&api, object, status).await?;
     // Ahead of the watch, so that the next run does not decide on an older status.
     context.statics.apply(patched);
     Ok(())
+}
+
+/// What there is to tell of an object without a plan.
+pub(super) fn denial(denied: &Denied) -> Failure {
+    let reason = match denied {
+        Denied::Missing(_) => "VaultClientConfigError",
+        Denied::NotAllowed(_) => "NotAllowed",
+        Denied::Reference(_) => "InvalidResourceRef",
+        Denied::Invalid(_) => "VaultStaticSecretError",
+        Denied::Transformation(_) => "TransformationError",
+        Denied::NotSupported(_) => "NotSupported",
+    };
+    Failure { reason, message: denied.to_string(), retry: Retry::WhenChanged }
 }
