@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::strconv::{is_digit, is_letter, is_print, quote_text};
+use super::strconv::{is_digit, is_letter, is_print, quote_text, unicode};
 use super::token::{Item, Kind};
 
 /// The scanner. It is asked for one token at a time.
@@ -399,13 +399,4 @@ fn has_left_trim(text: &str) -> bool {
 
 fn has_right_trim(text: &str) -> bool {
     matches!(text.as_bytes(), [b' ' | b'\t' | b'\r' | b'\n', b'-', ..])
-}
-
-/// `%#U`: `U+0040 '@'`.
-fn unicode(c: Option<char>) -> String {
-    match c {
-        None => "U+FFFFFFFFFFFFFFFF".to_owned(),
-        Some(c) if is_print(c) => format!("U+{:04X} '{c}'", c as u32),
-        Some(c) => format!("U+{:04X}", c as u32),
-    }
 }
