@@ -1,5 +1,7 @@
 //! The language against vectors that Go has written, and what Go does not have: limits.
 
+#![allow(clippy::unwrap_used)]
+
 use super::{Limits, Set};
 use functions::{functions, root};
 
