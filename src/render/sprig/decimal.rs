@@ -4,7 +4,8 @@
 use num_bigint::{BigInt, Sign};
 
 use super::args::Answer;
-use super::numbers::{shortest, to_float};
+use super::numbers::to_float;
+use crate::render::template::format::shortest;
 use crate::render::template::{CallError, Context, Value};
 
 /// `value * 10^exp`

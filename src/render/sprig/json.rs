@@ -1,8 +1,8 @@
 //! JSON as Go's `encoding/json` writes it.
 
-use super::numbers::shortest;
 use super::semver::Version;
 use super::time::Time;
+use crate::render::template::format::shortest;
 use crate::render::template::{CallError, Context, MAX_NESTING, Value};
 
 /// Whether `<`, `>` and `&` are escaped.

@@ -85,15 +85,6 @@ fn trim_zero_decimal(text: &[u8]) -> &[u8] {
     }
 }
 
-/// The shortest decimal that gives the float back, as `{:e}` prints it. Of two that are as near (1226708480901685.25)
-/// Go takes the even one, Rust the upper.
-pub(super) fn shortest(f: f64) -> String {
-    let text = format!("{f:e}");
-    let digits = text.split('e').next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count();
-    let even = format!("{f:.*e}", digits.saturating_sub(1));
-    if even.parse() == Ok(f) { even } else { text }
-}
-
 /// A random number below `bound`, each as likely as the other.
 pub(super) fn random_below(ctx: &mut Context<'_>, bound: u64) -> u64 {
     let whole = u64::MAX - u64::MAX % bound;
