@@ -162,10 +162,10 @@ fn parse_host(scheme: &[u8], host: &[u8]) -> Result<Vec<u8>, Error> {
 fn check_address(name: &[u8]) -> Result<(), Error> {
     let text = std::str::from_utf8(name).unwrap_or_default();
     let (address, zone) = text.split_once('%').map_or((text, None), |(address, zone)| (address, Some(zone)));
-    if zone.is_none() && address.parse::<std::net::Ipv4Addr>().is_ok() {
+    if zone.is_none() && address.parse::<core::net::Ipv4Addr>().is_ok() {
         return Err(error("invalid IP-literal"));
     }
-    if address.parse::<std::net::Ipv6Addr>().is_err() || zone == Some("") {
+    if address.parse::<core::net::Ipv6Addr>().is_err() || zone == Some("") {
         return Err([b"invalid host: ParseAddr(", quote(name, false).as_slice(), b"): unable to parse IP"].concat());
     }
     Ok(())
