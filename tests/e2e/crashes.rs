@@ -234,9 +234,8 @@ fn objects_of_upstream_are_taken_over_without_a_restart_or_a_new_secret() {
     tenant.put("db", json!({ "password": "one", "port": 5432, "text": "<&>" }));
     let answer =
         tenant.cluster.vault("GET", &format!("secret/data/{}", tenant.path("db")), None).expect("Vault answers");
-    let engine = vso::api::SecretEngine::KvV2;
     let input = vso::render::Input {
-        engine: &engine,
+        engine: &vso::api::SecretEngine::KvV2,
         response_data: &answer["data"],
         exclude_raw: false,
         labels: None,
