@@ -54,7 +54,14 @@ impl Servers {
         Ok(server)
     }
 
-    /// Forgets the server of a connection: the object is gone, or its certificate authority may have changed.
+    /// Looks at the certificate authority again at the next use. If it is the same, so is the server, with the logins on it.
+    pub fn doubt(&self, connection: &ObjectRef) {
+        if let Some(known) = self.lock().get_mut(connection) {
+            known.generation = -1;
+        }
+    }
+
+    /// Forgets the server of a connection that is gone.
     pub fn forget(&self, connection: &ObjectRef) {
         self.lock().remove(connection);
     }

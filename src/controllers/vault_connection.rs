@@ -142,7 +142,7 @@ async fn probe(context: &Context, id: &ObjectRef, object: &VaultConnection) -> F
         Err(error) => {
             // The authority that signed the server's certificate may have been rotated: read it again next time.
             if error.fault == Fault::Tls && matches!(plan.ca, CaSource::Secret(_) | CaSource::File(_)) {
-                context.servers.forget(id);
+                context.servers.doubt(id);
             }
             Found::NoAnswer(error.to_string())
         }

@@ -56,6 +56,14 @@ fn what_somebody_else_owns_is_not_taken_unless_it_may_be() {
     tenant.wait_failure("second", "SecretSyncError", &texts);
     assert_eq!(tenant.version("secret", "first"), first);
 
+    // What cannot be written is left as it is, until it can.
+    tenant.kubectl(&["patch", "secret", "free", "--patch", "{\"immutable\": true}"]).unwrap();
+    tenant.put("source", json!({ "password": GOOD, "more": "frozen" }));
+    tenant.wait_failure("free", "SecretSyncError", &[&format!("{here}/free"), "immutable"]);
+    tenant.kubectl(&["delete", "secret", "free"]).unwrap();
+    tenant.wait_value("free", "more", "frozen");
+    tenant.wait_synced("free");
+
     let texts = [&format!("destination secret {here}/late does not exist, and create=false")];
     tenant.wait_failure("late", "InexistentDestination", &texts.map(String::as_str));
     tenant.apply(&secret("late", "old"));
@@ -79,7 +87,11 @@ fn what_somebody_else_owns_is_not_taken_unless_it_may_be() {
     for name in ["second", "theirs"] {
         tenant.wait_synced(name);
     }
-    assert_eq!(tenant.generation("deployment", "app"), 1, "nothing that was taken over or appeared restarts anybody");
+    assert_eq!(
+        tenant.generation("deployment", "app"),
+        2,
+        "only new content restarts, not what is taken over or appears"
+    );
     tenant.assert_nothing_leaked(&operator, &[GOOD]);
 }
 

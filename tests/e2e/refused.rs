@@ -52,6 +52,12 @@ fn a_login_that_appears_later_is_used_at_once() {
     tenant.wait_value("early", "password", SECRET);
     tenant.wait_synced("early");
     tenant.wait_condition("vaultauth", "late", "Ready", "True", "");
+
+    tenant.kubectl(&["delete", "vaultconnection", "later"]).expect("it is deleted");
+    tenant.wait_failure("early", "VaultClientConfigError", &[&connection, "does not exist"]);
+    assert_eq!(tenant.value("early", "password").unwrap(), SECRET);
+    tenant.apply(&tenant.object("VaultConnection", "later", json!({ "address": address })));
+    tenant.wait_synced("early");
     tenant.assert_nothing_leaked(operator, &[SECRET]);
 }
 
