@@ -144,7 +144,14 @@ func main() {
 			if err := json.Unmarshal(line, &row.Sources); err != nil {
 				panic(err)
 			}
-			render(&row)
+			// Nothing stops a template that loops: it is left alone.
+			done := make(chan Row, 1)
+			go func() { r := row; render(&r); done <- r }()
+			select {
+			case row = <-done:
+			case <-time.After(time.Second):
+				row.Error = "limit"
+			}
 			row.Sources = nil
 			out.Encode(row)
 		}

@@ -29,8 +29,8 @@ pub use auth_methods::{
     VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt, VaultAuthConfigKubernetes,
 };
 pub use common::{
-    Destination, GROUP, RestartKind, RolloutRestartTarget, SourceTemplate, SyncConfig, Template, TemplateRef,
-    Transformation, TransformationRef, VERSION, VaultClientMeta,
+    Destination, GROUP, LAST_APPLIED, RestartKind, RolloutRestartTarget, SourceTemplate, SyncConfig, Template,
+    TemplateRef, Transformation, TransformationRef, VERSION, VaultClientMeta,
 };
 pub use connection::{VaultConnection, VaultConnectionSpec, VaultConnectionStatus};
 pub use duration::GoDuration;

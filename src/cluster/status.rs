@@ -14,7 +14,7 @@ use super::{ClusterError, ErrorKind, FIELD_MANAGER};
 /// Replaces members of the status. `null` removes one; the object must still be the one with this UID.
 pub async fn patch_status<K>(api: &Api<K>, object: &K, status: Value) -> Result<K, ClusterError>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + 'static,
 {
     let meta = object.meta();
     let name = meta.name.as_deref().unwrap_or("");

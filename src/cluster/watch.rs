@@ -1,5 +1,6 @@
 //! One watch: a task and a back-off of its own, so that one that fails holds up no other.
 
+use std::any::Any;
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::store::{Sink, object_ref};
+use crate::api::{LAST_APPLIED, VaultStaticSecret};
 use crate::schedule::{Backoff, Policy};
 
 /// What part of the cluster a watch covers.
@@ -162,10 +164,19 @@ where
 }
 
 /// Drops what nobody here reads: it is three quarters of a typical object.
-pub(super) fn prune<K: Resource>(object: &mut K) {
+pub(super) fn prune<K: Resource + 'static>(object: &mut K) {
+    let read_by_templates = shows_annotations(object);
     let meta = object.meta_mut();
     meta.managed_fields = None;
-    if let Some(annotations) = &mut meta.annotations {
-        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    if !read_by_templates && let Some(annotations) = &mut meta.annotations {
+        annotations.remove(LAST_APPLIED);
     }
+}
+
+/// Whether the object has templates, which may print any of its annotations.
+fn shows_annotations(object: &dyn Any) -> bool {
+    object.downcast_ref::<VaultStaticSecret>().is_some_and(|object| {
+        let transformation = &object.spec.destination.transformation;
+        !transformation.templates.is_empty() || !transformation.transformation_refs.is_empty()
+    })
 }

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::servers::Servers;
 use super::static_secret::Runtime;
 use super::{Key, Kind};
-use crate::api::{GROUP, VERSION, VaultAuth, VaultConnection, VaultStaticSecret};
+use crate::api::{GROUP, SecretTransformation, VERSION, VaultAuth, VaultConnection, VaultStaticSecret};
 use crate::cluster::{EventType, Events, KnownKey, Scope, SecretIndex, Store};
+use crate::render::Recipes;
 use crate::resolve::{Lookup, ObjectRef};
 use crate::schedule::{Class, Limits, Queue};
 use crate::settings::Settings;
@@ -47,6 +48,10 @@ pub struct Context {
     pub(super) statics: Arc<Store<VaultStaticSecret>>,
     pub(super) auths: Arc<Store<VaultAuth>>,
     pub(super) connections: Arc<Store<VaultConnection>>,
+    pub(super) transformations: Arc<Store<SecretTransformation>>,
+    pub(super) recipes: Recipes,
+    /// Templates run on so many threads at most: each may use a core and, for a moment, tens of MiB.
+    pub(super) renders: Semaphore,
     pub(super) secrets: Arc<SecretIndex>,
     pub(super) sessions: SessionPool,
     pub(super) reads: ReadTable,
@@ -80,6 +85,9 @@ impl Context {
             statics: Arc::default(),
             auths: Arc::default(),
             connections: Arc::default(),
+            transformations: Arc::default(),
+            recipes: Recipes::default(),
+            renders: Semaphore::new(2 * std::thread::available_parallelism().map_or(1, usize::from)),
             secrets: Arc::default(),
             reads: ReadTable::default(),
             wake: Notify::new(),
@@ -141,6 +149,10 @@ impl Lookup for Context {
 
     fn connection(&self, id: &ObjectRef) -> Option<Arc<VaultConnection>> {
         self.connections.get(id)
+    }
+
+    fn transformation(&self, id: &ObjectRef) -> Option<Arc<SecretTransformation>> {
+        self.transformations.get(id)
     }
 
     fn serves(&self, namespace: &str) -> bool {

@@ -5,6 +5,7 @@ mod context;
 mod engine;
 mod logins;
 mod release;
+mod secret_transformation;
 mod servers;
 mod static_secret;
 mod triggers;
@@ -26,6 +27,8 @@ pub enum Kind {
     Connection,
     /// VaultAuth.
     Auth,
+    /// SecretTransformation.
+    Transformation,
     /// VaultStaticSecret.
     StaticSecret,
 }
@@ -36,6 +39,7 @@ impl Kind {
         match self {
             Kind::Connection => "vaultconnection",
             Kind::Auth => "vaultauth",
+            Kind::Transformation => "secrettransformation",
             Kind::StaticSecret => "vaultstaticsecret",
         }
     }

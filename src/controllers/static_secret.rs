@@ -1,7 +1,9 @@
 //! VaultStaticSecret: from a path of a KV engine to a Secret, and to restarts of those that use it.
 
+mod build;
 mod report;
 
+use build::{Data, Made};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,8 +17,8 @@ use super::release::release;
 use super::{Context, Key};
 use crate::api::{SecretEngine, VaultStaticSecret};
 use crate::cluster::{EventType, SecretWriter, Workloads};
-use crate::render;
-use crate::resolve::{self, Denied, ObjectRef, Plan};
+use crate::render::Recipe;
+use crate::resolve::{self, ObjectRef, Plan};
 use crate::schedule::{Backoff, Class, Job, Next};
 use crate::sync::{self, Applied, DestinationError, Restart, Synced, Wanted};
 use crate::vault::{
@@ -40,6 +42,9 @@ pub struct Runtime {
     session: Option<Arc<Session>>,
     read: Option<(Read, Arc<SharedRead>)>,
     applied: Option<Applied>,
+    /// Held so that it is not compiled again at each refresh.
+    recipe: Option<Arc<Recipe>>,
+    rendered: Option<Rendered>,
     owed: Option<Owed>,
 }
 
@@ -49,6 +54,14 @@ struct Owed {
     generation: i64,
     errors: Vec<String>,
     again: Instant,
+}
+
+/// What data was made of that would come out otherwise if it were made again.
+struct Rendered {
+    /// Digest of the inputs.
+    inputs: String,
+    /// MAC of the data.
+    mac: String,
 }
 
 /// A run that did not get through.
@@ -80,6 +93,8 @@ impl Failure {
 struct Success {
     synced: Synced,
     mac: String,
+    /// What `status.secretMAC` says of the content: its MAC, or the one that upstream has put there for the same.
+    record: String,
     restarts: Option<Restarts>,
     token: TokenInfo,
 }
@@ -108,6 +123,8 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
         session: None,
         read: None,
         applied: None,
+        recipe: None,
+        rendered: None,
         owed: None,
     });
     let verdict = run(context, job, &object, &mut runtime).await;
@@ -119,14 +136,14 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
     verdict
 }
 
-async fn run(context: &Context, job: &Job<Key>, object: &VaultStaticSecret, runtime: &mut Runtime) -> Verdict {
+async fn run(context: &Context, job: &Job<Key>, object: &Arc<VaultStaticSecret>, runtime: &mut Runtime) -> Verdict {
     let plan = match resolve::static_secret(object, context) {
         Ok(plan) => plan,
         Err(denied) => {
             runtime.fingerprint = 0;
             // The login is given up: it was made for a plan that does not hold any more.
             (runtime.session, runtime.read) = (None, None);
-            let failure = denial(&denied);
+            let failure = report::denial(&denied);
             return report::fail(context, object, runtime, None, failure).await;
         }
     };
@@ -158,43 +175,59 @@ async fn run(context: &Context, job: &Job<Key>, object: &VaultStaticSecret, runt
 async fn attempt(
     context: &Context,
     job: &Job<Key>,
-    object: &VaultStaticSecret,
+    object: &Arc<VaultStaticSecret>,
     plan: &Plan,
     runtime: &mut Runtime,
 ) -> Result<Success, Failure> {
     let spec = &object.spec;
+    let recipe = build::recipe(context, plan, runtime)?;
     let version = (spec.kind == SecretEngine::KvV2).then_some(plan.version);
     let (envelope, token) = read(context, job, plan, version, runtime).await?;
-    let source = vault::kv_data(&envelope, &plan.path, version).map_err(read_failure)?;
+    vault::kv_data(&envelope, &plan.path, version).map_err(read_failure)?;
 
-    let exclude_raw = spec.destination.transformation.exclude_raw || context.settings.global.exclude_raw;
-    let data = render::build(&spec.kind, source, exclude_raw)
-        .map_err(|e| Failure::new("SecretDataBuilderError", format!("Failed to build K8s secret data: {e}")))?;
-    drop(envelope);
-    let mac = context.mac_key.key.mac(&data);
+    let made = build::build(context, object, recipe, envelope, runtime).await?;
 
     let namespace = object.metadata.namespace.as_deref().unwrap_or("");
     let writer = SecretWriter::new(&context.client, namespace);
     let status = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation.unwrap_or(0);
     let respecified = status.last_generation != generation;
-    let recorded = status.secret_mac.as_deref();
     let restarts = spec.hmac_secret_data.unwrap_or(true) && !spec.rollout_restart_targets.is_empty();
-    let key = &context.mac_key.key;
-    let wanted = Wanted { object, data: &data, mac: &mac, key, restarts, recorded, respecified };
-    let synced = match sync::sync(&writer, &context.secrets, &wanted, runtime.applied.as_ref()).await {
-        Ok(synced) => synced,
-        Err(DestinationError::Unsettled(held)) => {
-            let recorded = report::write_status(context, object, json!({ "secretMAC": held })).await;
-            recorded.map_err(|e| Failure::new("SecretSyncError", format!("Failed to update the status: {e}")))?;
-            return Err(Failure::again(lane(runtime)));
+    // What upstream has recorded for the very same content stands for it.
+    let recorded = match &made {
+        Made::Data(Data { upstream_mac: Some(theirs), mac, .. }) if status.secret_mac.as_ref() == Some(theirs) => {
+            Some(mac)
         }
-        Err(error) => {
-            runtime.applied = None;
-            return Err(match error {
-                DestinationError::Missing(text) => Failure::new("InexistentDestination", text),
-                other => Failure::new("SecretSyncError", format!("Failed to update k8s secret: {other}")),
-            });
+        _ => status.secret_mac.as_ref(),
+    };
+    let recorded = recorded.cloned();
+    let (synced, mac) = match (made, &runtime.applied) {
+        (Made::Same(mac), Some(applied)) => (Synced::unchanged(applied.clone()), mac),
+        (Made::Same(_), None) => return Err(Failure::again(lane(runtime))),
+        (Made::Data(made), applied) => {
+            let key = &context.mac_key.key;
+            let Data { data, mac, inputs, .. } = made;
+            let rendered = inputs.as_ref().map(|inputs| sync::rendered_mac(key, inputs, &mac));
+            let (rendered, recorded) = (rendered.as_deref(), recorded.as_deref());
+            let wanted = Wanted { object, data: &data, mac: &mac, rendered, key, restarts, recorded, respecified };
+            let synced = match sync::sync(&writer, &context.secrets, &wanted, applied.as_ref()).await {
+                Ok(synced) => synced,
+                Err(DestinationError::Unsettled(held)) => {
+                    let recorded = report::write_status(context, object, json!({ "secretMAC": held })).await;
+                    recorded
+                        .map_err(|e| Failure::new("SecretSyncError", format!("Failed to update the status: {e}")))?;
+                    return Err(Failure::again(lane(runtime)));
+                }
+                Err(error) => {
+                    runtime.applied = None;
+                    return Err(match error {
+                        DestinationError::Missing(text) => Failure::new("InexistentDestination", text),
+                        other => Failure::new("SecretSyncError", format!("Failed to update k8s secret: {other}")),
+                    });
+                }
+            };
+            runtime.rendered = inputs.map(|inputs| Rendered { inputs, mac: mac.clone() });
+            (synced, mac)
         }
     };
     runtime.applied = Some(synced.applied.clone());
@@ -206,7 +239,7 @@ async fn attempt(
         }
     }
 
-    let owed = restarts && sync::restart_owed(recorded, &synced.before, &mac, context.mac_key.made);
+    let owed = restarts && sync::restart_owed(recorded.as_deref(), &synced.before, &mac, context.mac_key.made);
     let restarts = match runtime.owed.take() {
         _ if !owed => None,
         Some(known) if known.mac == mac && known.generation == generation && Instant::now() < known.again => {
@@ -214,7 +247,8 @@ async fn attempt(
         }
         _ => Some(restart_all(context, object, &writer, &mac).await),
     };
-    Ok(Success { synced, mac, restarts, token })
+    let record = if recorded == status.secret_mac { mac.clone() } else { status.secret_mac.unwrap_or_default() };
+    Ok(Success { synced, mac, record, restarts, token })
 }
 
 async fn read(
@@ -310,17 +344,6 @@ async fn restart_all(context: &Context, object: &VaultStaticSecret, writer: &Sec
     restarts
 }
 
-fn denial(denied: &Denied) -> Failure {
-    let reason = match denied {
-        Denied::Missing(_) => "VaultClientConfigError",
-        Denied::NotAllowed(_) => "NotAllowed",
-        Denied::Reference(_) => "InvalidResourceRef",
-        Denied::Invalid(_) => "VaultStaticSecretError",
-        Denied::NotSupported(_) => "NotSupported",
-    };
-    Failure { reason, message: denied.to_string(), retry: Retry::WhenChanged }
-}
-
 /// True if the destination is the version that was applied last. One that no watch covers counts as such: it is read at
 /// each refresh.
 fn untouched(context: &Context, object: &VaultStaticSecret, runtime: &Runtime) -> bool {
@@ -335,6 +358,7 @@ fn fingerprint(object: &VaultStaticSecret, plan: &Plan) -> u64 {
     let meta = &object.metadata;
     (&meta.uid, meta.generation, &meta.labels, &meta.annotations).hash(&mut hash);
     (&plan.auth.uid, plan.auth.generation, &plan.auth.connection.uid, plan.auth.connection.generation).hash(&mut hash);
+    plan.transformation.hash(&mut hash);
     hash.finish()
 }
 

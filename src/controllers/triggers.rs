@@ -10,9 +10,9 @@ use kube::core::PartialObjectMeta;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Key, Kind};
-use crate::api::{VaultAuth, VaultConnection, VaultStaticSecret};
+use crate::api::{SecretTransformation, VaultAuth, VaultConnection, VaultStaticSecret};
 use crate::cluster::{Change, OWNED_SELECTOR, Scope, SecretSink, StoreSink, WatchHealth, spawn_watch};
-use crate::resolve::ObjectRef;
+use crate::resolve::{self, ObjectRef};
 use crate::schedule::{Class, spread};
 
 /// A destination that somebody changed is looked at after this: whoever changes it may not be done, and our own write
@@ -54,11 +54,17 @@ pub fn spawn_watches(context: &Arc<Context>, stop: &CancellationToken) -> Vec<Ar
         let changed = move |change| connection_changed(&own, &change);
         let sink = StoreSink { store: context.connections.clone(), changed };
         health.push(spawn_watch(scope.api::<VaultConnection>(client), None, &scope, sink, stop.clone()));
+
+        let own = context.clone();
+        let changed = move |change| transformation_changed(&own, &change);
+        let sink = StoreSink { store: context.transformations.clone(), changed };
+        health.push(spawn_watch(scope.api::<SecretTransformation>(client), None, &scope, sink, stop.clone()));
     }
     health
 }
 
-/// The operator's own namespace is watched for logins and connections named `default`, whatever else is watched.
+/// The operator's own namespace is watched for logins and connections named `default`, and for what all tenants share,
+/// whatever else is watched.
 fn with_operator_namespace(context: &Context) -> Vec<Scope> {
     let mut scopes = context.scopes.clone();
     let own = Scope::Namespace(context.settings.operator_namespace.clone());
@@ -116,6 +122,21 @@ fn push_users_of_connection(context: &Context, id: &ObjectRef, within: Duration)
     push_users(context, within, |object| {
         let auth = auth_of(context, object).and_then(|auth| context.auths.get(&auth));
         auth.and_then(|auth| connection_of(context, &auth)).as_ref() == Some(id)
+    });
+}
+
+fn transformation_changed(context: &Context, change: &Change<SecretTransformation>) {
+    // Those that refer to a new content look again when the controller has found whether it is valid.
+    if let (Some(id), Change::Deleted(_)) = (relevant(context, Kind::Transformation, change), change) {
+        push_users_of_transformation(context, &id);
+    }
+}
+
+/// Queues the objects that refer to a SecretTransformation.
+pub(super) fn push_users_of_transformation(context: &Context, id: &ObjectRef) {
+    push_users(context, DEPENDENTS_SPREAD, |object| {
+        let namespace = object.metadata.namespace.as_deref().unwrap_or("");
+        resolve::transformation_refs(&object.spec.destination.transformation, namespace).any(|r| r == *id)
     });
 }
 

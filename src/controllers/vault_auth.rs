@@ -37,7 +37,7 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
         Err(Denied::NotSupported(_)) => "NotSupported",
         Err(Denied::Reference(_)) => "InvalidResourceRef",
         Err(Denied::NotAllowed(_)) => "NotAllowed",
-        Err(Denied::Missing(_) | Denied::Invalid(_)) => "InvalidConfiguration",
+        Err(Denied::Missing(_) | Denied::Invalid(_) | Denied::Transformation(_)) => "InvalidConfiguration",
     };
     let new = match &error {
         None => [

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::gojson;
+use super::{Input, Recipe, gojson};
 use crate::api::SecretEngine;
 
 /// The key that holds the whole answer.
@@ -68,7 +68,7 @@ impl fmt::Debug for SecretData {
 /// Why no data could be made. Names keys and sizes, never a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
-    /// The source has a key of the name that is ours. The text is upstream's.
+    /// The source, or a template, has a key of the name that is ours. The text is upstream's.
     #[error("key '_raw' not permitted in Secret data")]
     RawKey,
     /// `spec.type` is none of the engines.
@@ -82,6 +82,17 @@ pub enum RenderError {
         /// What it breaks.
         rule: &'static str,
     },
+    /// A pattern of `includes` or `excludes` is not a regular expression.
+    #[error("invalid regular expression {pattern:?} in includes or excludes: {why}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A template does not parse, or failed. The text has no value in it.
+    #[error("{0}")]
+    Template(String),
     /// Kubernetes does not store so much.
     #[error("the values are {0} bytes long together, a Secret holds {MAX_DATA_LENGTH}")]
     TooLarge(usize),
@@ -100,17 +111,34 @@ impl fmt::Display for Shortened<'_> {
     }
 }
 
+/// What was built.
+#[derive(Debug)]
+pub struct Built {
+    /// The data.
+    pub data: SecretData,
+    /// Keys of templates that printed nothing. They hold the empty string here; upstream has a nil there.
+    pub nil: Vec<String>,
+}
+
 /// Makes the data of the Secret.
 ///
-/// `response_data` is the member `data` of Vault's answer. Its keys, for KV v2 those of the `data` inside it, become
-/// the keys of the Secret: text as it is, anything else as JSON. `_raw` holds `response_data` whole, the metadata of
-/// KV v2 included, unless `exclude_raw`.
+/// The keys of `response_data`, for KV v2 those of the `data` inside it, become the keys of the Secret as far as the
+/// filter lets them: text as it is, anything else as JSON. `_raw` holds `response_data` whole, the metadata of KV v2
+/// included, unless `exclude_raw`. What the templates print wins over keys of the source, and the filter is not for it.
 ///
 /// # Errors
 /// See [`RenderError`]; the rules of Kubernetes are checked as well.
-pub fn build(engine: &SecretEngine, response_data: &Value, exclude_raw: bool) -> Result<SecretData, RenderError> {
+pub fn build(input: &Input<'_>, recipe: &Recipe) -> Result<Built, RenderError> {
+    let Input { engine, response_data, exclude_raw, .. } = *input;
+    let rendered = recipe.render(input)?;
+    if rendered.contains_key(RAW_KEY) && !exclude_raw {
+        return Err(RenderError::RawKey);
+    }
     let mut data = SecretData::default();
     for (key, value) in source(engine, response_data)?.into_iter().flatten() {
+        if !recipe.filter().keeps(key) {
+            continue;
+        }
         if key == RAW_KEY && !exclude_raw {
             return Err(RenderError::RawKey);
         }
@@ -119,8 +147,10 @@ pub fn build(engine: &SecretEngine, response_data: &Value, exclude_raw: bool) ->
     if !exclude_raw {
         data.insert(RAW_KEY.to_owned(), gojson::to_string(response_data).into_bytes());
     }
+    let nil = rendered.iter().filter(|(_, value)| value.is_empty()).map(|(key, _)| key.clone()).collect();
+    rendered.into_iter().for_each(|(key, value)| data.insert(key, value));
     data.check()?;
-    Ok(data)
+    Ok(Built { data, nil })
 }
 
 /// The keys that the user put into Vault. `None` if the answer has none, as that for a deleted version of KV v2.

@@ -39,6 +39,26 @@ impl MacKey {
         STANDARD.encode(self.digest(&message_of(data)).finalize().into_bytes())
     }
 
+    /// The digest of `data` as upstream has it for templates that printed nothing: the keys in `nil` have no value
+    /// there, where they have an empty one here.
+    pub fn mac_with_nil(&self, data: &SecretData, nil: &[String]) -> String {
+        let entries = data.as_map().iter();
+        let entries = entries.map(|(k, v)| (k.as_str(), (!nil.contains(k)).then_some(v.as_slice())));
+        STANDARD.encode(self.digest(&message(entries)).finalize().into_bytes())
+    }
+
+    /// A digest over texts; none of them can be told from it, and it is the digest of no Secret.
+    pub fn mac_of_texts<'a>(&self, texts: impl Iterator<Item = &'a str>) -> String {
+        let mut all = String::from("texts");
+        for text in texts {
+            all.push('\0');
+            all.push_str(&text.len().to_string());
+            all.push(':');
+            all.push_str(text);
+        }
+        STANDARD.encode(self.digest(&all).finalize().into_bytes())
+    }
+
     /// Whether `mac`, in the form that [`MacKey::mac`] gives, is the digest of `data`. Takes the same time whichever
     /// byte differs. What is not base64 of 32 bytes is the digest of nothing.
     pub fn verify(&self, data: &SecretData, mac: &str) -> bool {
@@ -70,7 +90,7 @@ fn message_of(data: &SecretData) -> String {
 }
 
 /// Go's JSON of a map from key to bytes: base64, or `null` for a value that is nil. Keys have to come sorted. Nothing
-/// here makes a nil; upstream does, of a template that renders nothing, and recorded digests may cover one.
+/// here makes a nil; upstream does, of a template that prints nothing, and recorded digests may cover one.
 fn message<'a>(entries: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>) -> String {
     let mut out = String::from("{");
     for (i, (key, value)) in entries.enumerate() {
@@ -124,6 +144,10 @@ mod tests {
         let data = data(&[("_raw", br#"{"foo":"bar"}"#), ("foo", b"bar")]);
         assert_eq!(message_of(&data), r#"{"_raw":"eyJmb28iOiJiYXIifQ==","foo":"YmFy"}"#);
         assert_eq!(key().mac(&data), "+oFjt0q8NcJxK03QbwBo+zfrgPvziOAO7CUomvJ/e/A=");
+        let with_empty = self::data(&[("a", b"1"), ("nil", b"")]);
+        let nil = key().digest(r#"{"a":"MQ==","nil":null}"#).finalize().into_bytes();
+        assert_eq!(key().mac_with_nil(&with_empty, &["nil".to_owned()]), STANDARD.encode(nil));
+        assert_eq!(key().mac_with_nil(&with_empty, &[]), key().mac(&with_empty));
         assert_eq!(key().mac(&SecretData::default()), "+R4+nwXMLfZKwcJvitzN/9qNHkp6jFChoI7q2sbd/sU=");
     }
 
@@ -136,6 +160,15 @@ mod tests {
         assert!(!MacKey::new(&[7; 16]).unwrap().verify(&one, &mac));
         for odd in ["", "=", "AAAA", "not base64", mac.trim_end_matches('=')] {
             assert!(!key().verify(&one, odd), "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn texts_do_not_run_into_each_other() {
+        let of = |texts: &[&str]| key().mac_of_texts(texts.iter().copied());
+        assert_eq!(of(&["a", "b"]), of(&["a", "b"]));
+        for other in [&["ab"][..], &["a", "b", ""], &["", "a", "b"], &["a\u{0}1:b"], &[]] {
+            assert_ne!(of(&["a", "b"]), of(other), "{other:?}");
         }
     }
 

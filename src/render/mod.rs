@@ -2,10 +2,20 @@
 //! an object that changes operators must not see its Secret rewritten.
 
 pub mod data;
+mod engine;
+pub mod filter;
 pub mod gojson;
+pub mod input;
 pub mod mac;
+pub mod recipe;
 pub mod sprig;
 pub mod template;
 
-pub use data::{RenderError, SecretData, build};
+pub use data::{Built, RenderError, SecretData, build};
+pub use filter::{Filter, Patterns};
+pub use input::Input;
 pub use mac::{MacKey, MacKeyError};
+pub use recipe::{Recipe, Recipes, TemplateText};
+
+#[cfg(test)]
+mod tests;

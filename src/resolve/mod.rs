@@ -6,15 +6,17 @@
 mod connection;
 mod plan;
 mod reference;
+mod transformation;
 
 pub use connection::{CaSource, ConnectionPlan, connection};
 pub use plan::{AuthPlan, KubernetesLogin, Plan, auth, static_secret};
 pub use reference::{ObjectRef, ObjectRefError};
+pub use transformation::{Gathered, GatheredTemplate, templates_of, transformation, transformation_refs};
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::api::{VaultAuth, VaultConnection};
+use crate::api::{SecretTransformation, VaultAuth, VaultConnection};
 
 /// Where objects are found: the stores of the running operator.
 pub trait Lookup {
@@ -22,6 +24,8 @@ pub trait Lookup {
     fn auth(&self, id: &ObjectRef) -> Option<Arc<VaultAuth>>;
     /// The VaultConnection of that name, if it exists.
     fn connection(&self, id: &ObjectRef) -> Option<Arc<VaultConnection>>;
+    /// The SecretTransformation of that name, if it exists.
+    fn transformation(&self, id: &ObjectRef) -> Option<Arc<SecretTransformation>>;
     /// Whether the operator watches the namespace at all.
     fn serves(&self, namespace: &str) -> bool;
     /// The namespace the operator runs in, where the objects named `default` are found.
@@ -39,6 +43,8 @@ pub enum Denied {
     NotAllowed(String),
     /// The object that is named, or this one, has contents that cannot work.
     Invalid(String),
+    /// SecretTransformations that are named do not exist, are not valid, or do not fit together.
+    Transformation(String),
     /// A feature of the API that this version does not have yet.
     NotSupported(String),
 }
@@ -47,6 +53,7 @@ impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Denied::Reference(m) | Denied::Missing(m) | Denied::NotAllowed(m) | Denied::Invalid(m) => f.write_str(m),
+            Denied::Transformation(m) => write!(f, "Failed setting up SecretTransformationOption: {m}"),
             Denied::NotSupported(m) => write!(f, "not supported yet: {m}"),
         }
     }

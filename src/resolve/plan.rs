@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{ConnectionPlan, Denied, Lookup, ObjectRef, allows, connection};
+use super::{ConnectionPlan, Denied, Gathered, Lookup, ObjectRef, allows, connection, transformation};
 use crate::api::duration::GoDuration;
 use crate::api::{AuthMethod, SecretEngine, VaultAuth, VaultStaticSecret};
 
@@ -59,6 +59,8 @@ pub struct Plan {
     pub version: i64,
     /// `None`: read once per change of the object, never on a schedule.
     pub refresh: Option<Duration>,
+    /// What becomes of the data.
+    pub transformation: Gathered,
 }
 
 /// Upstream's interval where `refreshAfter` is unset and drift is looked for.
@@ -201,17 +203,6 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
     };
     let refresh = refresh.or(hmac.then_some(DEFAULT_REFRESH));
 
-    let transformation = &spec.destination.transformation;
-    for (used, field) in [
-        (!transformation.templates.is_empty(), "templates"),
-        (!transformation.transformation_refs.is_empty(), "transformationRefs"),
-        (!transformation.includes.is_empty(), "includes"),
-        (!transformation.excludes.is_empty(), "excludes"),
-    ] {
-        if used {
-            return Err(Denied::NotSupported(format!("spec.destination.transformation.{field}")));
-        }
-    }
     if spec.destination.name.is_empty() {
         return Err(Denied::Invalid("invalid Destination, err=invalid objectKey, empty name".into()));
     }
@@ -234,9 +225,10 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
         .map_err(|e| Denied::Reference(format!("vaultAuthRef: {e}")))?;
     let found = find(&auth_id, "VaultAuth", &format!("{namespace}/{name}"), lookup, || lookup.auth(&auth_id))?;
     let auth = auth(&found, namespace, lookup)?;
+    let transformation = transformation(&spec.destination.transformation, &ObjectRef::new(namespace, name), lookup)?;
     let own = spec.namespace.as_deref().unwrap_or("").trim_matches('/');
     let vault_namespace = if own.is_empty() { auth.vault_namespace.clone() } else { own.to_owned() };
-    Ok(Plan { auth, vault_namespace, path, version, refresh })
+    Ok(Plan { auth, vault_namespace, path, version, refresh, transformation })
 }
 
 /// Finds a referenced object, and tells "does not exist" from "is not watched".

@@ -6,12 +6,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::api::VaultStaticSecret;
+use crate::api::{SecretTransformation, VaultStaticSecret};
 
 #[derive(Default)]
 struct World {
     auths: HashMap<ObjectRef, Arc<VaultAuth>>,
     connections: HashMap<ObjectRef, Arc<VaultConnection>>,
+    transformations: HashMap<ObjectRef, Arc<SecretTransformation>>,
 }
 
 impl Lookup for World {
@@ -20,6 +21,9 @@ impl Lookup for World {
     }
     fn connection(&self, id: &ObjectRef) -> Option<Arc<VaultConnection>> {
         self.connections.get(id).cloned()
+    }
+    fn transformation(&self, id: &ObjectRef) -> Option<Arc<SecretTransformation>> {
+        self.transformations.get(id).cloned()
     }
     fn serves(&self, namespace: &str) -> bool {
         namespace != "elsewhere"
@@ -74,6 +78,8 @@ fn world() -> World {
     World::default().auth("op", "default", json!({})).connection("op", "default", json!({}))
 }
 
+mod transformations;
+
 #[test]
 fn references() {
     let resolve = |text| ObjectRef::resolve(text, "app", "op").map(|r| r.to_string()).map_err(|e| e.to_string());
@@ -99,10 +105,6 @@ fn paths_and_intervals() {
     );
     assert!(matches!(plan(json!({"type": "kv-v3"})), Err(Denied::Invalid(m)) if m.contains("kv-v3")));
     assert!(matches!(plan(json!({"path": "/"})), Err(Denied::Invalid(_))));
-    assert!(matches!(
-        plan(json!({"destination": {"name": "d", "transformation": {"excludes": ["x"]}}})),
-        Err(Denied::NotSupported(m)) if m.contains("excludes")
-    ));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fmt;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
 
-use super::MAC_ANNOTATION;
+use super::{MAC_ANNOTATION, RENDERED_ANNOTATION};
 use crate::api::{Destination, GROUP, VERSION, VaultStaticSecret};
 use crate::cluster::{ClusterError, Dress, ErrorKind, SecretIndex, SecretWriter, Seen, changed_at};
 use crate::render::{MacKey, SecretData};
@@ -29,6 +29,8 @@ pub struct Wanted<'a> {
     pub data: &'a SecretData,
     /// MAC of `data`.
     pub mac: &'a str,
+    /// For [`RENDERED_ANNOTATION`].
+    pub rendered: Option<&'a str>,
     /// Key of the MACs.
     pub key: &'a MacKey,
     /// Workloads are restarted for new content.
@@ -74,6 +76,14 @@ pub enum Before {
     },
     /// Other data, or there was no Secret.
     Other,
+}
+
+impl Synced {
+    /// Of a Secret that is known to be as it has to be.
+    pub fn unchanged(applied: Applied) -> Self {
+        let before = Before::Same { annotation: applied.annotation.clone(), changed: None };
+        Synced { applied, wrote: false, before }
+    }
 }
 
 /// Why a destination was not synced.
@@ -128,8 +138,7 @@ pub async fn sync(
         match (&seen, applied) {
             (Some(seen), Some(applied)) if applied.seen == *seen && !wanted.respecified => {
                 if applied.mac == wanted.mac {
-                    let before = Before::Same { annotation: applied.annotation.clone(), changed: None };
-                    return Ok(Synced { applied: applied.clone(), wrote: false, before });
+                    return Ok(Synced::unchanged(applied.clone()));
                 }
                 if applied.annotation.as_ref() == Some(&applied.mac) {
                     settled(wanted, &applied.mac)?;
@@ -289,6 +298,9 @@ fn dress(wanted: &Wanted<'_>) -> Dress {
     labels.insert(OWNER_UID_LABEL.to_owned(), wanted.object.metadata.uid.clone().unwrap_or_default());
     let mut annotations = spec.annotations.clone();
     annotations.insert(MAC_ANNOTATION.to_owned(), wanted.mac.to_owned());
+    if let Some(rendered) = wanted.rendered {
+        annotations.insert(RENDERED_ANNOTATION.to_owned(), rendered.to_owned());
+    }
     Dress { labels, annotations, owner: owner(wanted.object) }
 }
 
@@ -304,13 +316,13 @@ fn dress_of(secret: &Secret) -> Dress {
     }
 }
 
-/// Equal but for the MAC annotation, which is not worth a write of its own.
+/// Equal but for the annotations with MACs, which are not worth a write of their own.
 fn same_but_mac(have: &Dress, want: &Dress) -> bool {
     let without = |dress: &Dress| -> BTreeMap<String, String> {
         dress
             .annotations
             .iter()
-            .filter(|(key, _)| *key != MAC_ANNOTATION)
+            .filter(|(key, _)| !matches!(key.as_str(), MAC_ANNOTATION | RENDERED_ANNOTATION))
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect()
     };

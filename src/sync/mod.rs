@@ -1,11 +1,17 @@
 //! What follows once the data is there: the destination Secret, and the restarts of those that use it.
 
 mod destination;
+mod rendered;
 mod restart;
 
 pub use destination::{Applied, Before, DestinationError, Synced, Wanted, delete_orphans, sync};
+pub use rendered::{kept, rendered_mac};
 pub use restart::{Restart, RestartError, restart, restart_owed};
 
 /// Annotation on a created Secret: the MAC of the data that was written with it. It tells, after a crash between the
 /// write and the restarts, that restarts are still owed for this content.
 pub const MAC_ANNOTATION: &str = "vso.secrets.hashicorp.com/secret-mac";
+
+/// Annotation on a created Secret whose templates draw salts or random numbers: a MAC over what they were given and what
+/// they made of it. As long as it holds, they are not run again.
+pub const RENDERED_ANNOTATION: &str = "vso.secrets.hashicorp.com/rendered-mac";

@@ -77,7 +77,7 @@ impl Tenant<'_> {
     /// That none of these values, and no token, is in the log, in an event, in a status or in a metric.
     #[track_caller]
     pub fn assert_nothing_leaked(&self, operator: &Operator, values: &[&str]) {
-        let kinds = ["vaultstaticsecrets", "vaultauths", "vaultconnections"];
+        let kinds = ["vaultstaticsecrets", "vaultauths", "vaultconnections", "secrettransformations"];
         let statuses = kinds.iter().flat_map(|kind| self.list(kind)).map(|object| object["status"].to_string());
         let events = self.list("events").into_iter().map(|event| event.to_string());
         let places = [

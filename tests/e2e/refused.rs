@@ -132,12 +132,6 @@ fn references_that_cannot_be_understood_are_named() {
 #[test]
 fn what_is_not_supported_yet_says_so() {
     let (tenant, _) = ground();
-    let transformations = [
-        ("templates", json!({ "a": { "text": "{{ .Secrets.password }}" } })),
-        ("transformationRefs", json!([{ "name": "other" }])),
-        ("includes", json!(["password"])),
-        ("excludes", json!(["password"])),
-    ];
     let methods = [
         ("jwt", json!({ "role": "r", "serviceAccount": "app" })),
         ("appRole", json!({ "roleId": "r", "secretRef": "s" })),
@@ -145,10 +139,6 @@ fn what_is_not_supported_yet_says_so() {
         ("gcp", json!({ "role": "r", "workloadIdentityServiceAccount": "app" })),
     ];
     let mut objects = vec![];
-    for (field, value) in &transformations {
-        let name = format!("with-{}", field.to_lowercase());
-        objects.push(broken(tenant, &name, json!({ "destination": { "transformation": { *field: value } } })));
-    }
     for (method, block) in &methods {
         let name = format!("by-{}", method.to_lowercase());
         objects.push(tenant.auth(&name, json!({ "method": method, *method: block })));
@@ -159,12 +149,6 @@ fn what_is_not_supported_yet_says_so() {
     objects.push(broken(tenant, "instant", json!({ "syncConfig": { "instantUpdates": true } })));
     tenant.apply_all(&objects);
 
-    for (field, _) in &transformations {
-        let text = format!("not supported yet: spec.destination.transformation.{field}");
-        let name = format!("with-{}", field.to_lowercase());
-        tenant.wait_failure(&name, "NotSupported", &[&text]);
-        assert!(tenant.get("secret", &name).is_err(), "{field}: what would have been left out must not be in a Secret");
-    }
     for (method, _) in &methods {
         let name = format!("by-{}", method.to_lowercase());
         let text = format!("not supported yet: auth method \"{method}\" of VaultAuth {}/{name}", tenant.namespace);
@@ -177,10 +161,7 @@ fn what_is_not_supported_yet_says_so() {
     tenant.wait_condition("vaultstaticsecret", "instant", "InstantUpdates", "False", "not supported yet");
     tenant.wait_event("instant", "NotSupported", "spec.syncConfig.instantUpdates");
 
-    tenant.apply(&broken(tenant, "with-templates", json!({})));
     tenant.apply(&broken(tenant, "instant", json!({ "syncConfig": { "instantUpdates": false } })));
-    tenant.wait_value("with-templates", "password", SECRET);
-    tenant.wait_synced("with-templates");
     crate::support::eventually("the condition of what is not asked for any more is gone", || {
         match tenant.condition("vaultstaticsecret", "instant", "InstantUpdates") {
             Ok(condition) => Err(condition.to_string()),

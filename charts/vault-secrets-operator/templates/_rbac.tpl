@@ -15,16 +15,16 @@ API groups that are not served yet.
 - apiGroups: [argoproj.io]
   resources: [rollouts]
   verbs: [get, patch]
-{{ include "vso.manager.rules.kinds" (list "vaultauths" "vaultconnections" "vaultstaticsecrets") }}
+{{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections" "vaultstaticsecrets") }}
 {{- end }}
 
 {{/*
-What it does in its own namespace when that is not one of the served: read the default VaultAuth and VaultConnection and
-the certificate authority they name, and keep the key of the content MACs.
+What it does in its own namespace when that is not one of the served: read the default VaultAuth and VaultConnection, the
+certificate authority they name and SecretTransformations for all, and keep the key of the content MACs.
 */}}
 {{- define "vso.manager.rules.home" -}}
 {{ include "vso.manager.rules.secrets" (list "create" "get") }}
-{{ include "vso.manager.rules.kinds" (list "vaultauths" "vaultconnections") }}
+{{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections") }}
 {{- end }}
 
 {{/* Events about objects, and Secrets with the verbs given. */}}

@@ -10,7 +10,7 @@ use crate::cluster::{ClusterError, EventType, patch_status};
 use crate::controllers::Context;
 use crate::controllers::conditions::{self, New};
 use crate::controllers::engine::Verdict;
-use crate::resolve::Plan;
+use crate::resolve::{Denied, Plan};
 use crate::schedule::{Class, Next, horizon};
 
 /// Condition of an object that asks for instant updates.
@@ -58,7 +58,7 @@ pub(super) async fn succeed(
     let hmac = object.spec.hmac_secret_data.unwrap_or(true);
     let recorded = match (hmac, &failed) {
         (false, _) => None,
-        (true, None) => Some(success.mac.clone()),
+        (true, None) => Some(success.record.clone()),
         (true, Some(_)) => old.secret_mac.clone(),
     };
     let cache_key = plan.auth.cache_key(&success.token.credential_uid).map(|key| {
@@ -181,4 +181,17 @@ pub(super) async fn write_status(
     // Ahead of the watch, so that the next run does not decide on an older status.
     context.statics.apply(patched);
     Ok(())
+}
+
+/// What there is to tell of an object without a plan.
+pub(super) fn denial(denied: &Denied) -> Failure {
+    let reason = match denied {
+        Denied::Missing(_) => "VaultClientConfigError",
+        Denied::NotAllowed(_) => "NotAllowed",
+        Denied::Reference(_) => "InvalidResourceRef",
+        Denied::Invalid(_) => "VaultStaticSecretError",
+        Denied::Transformation(_) => "TransformationError",
+        Denied::NotSupported(_) => "NotSupported",
+    };
+    Failure { reason, message: denied.to_string(), retry: Retry::WhenChanged }
 }

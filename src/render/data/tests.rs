@@ -2,11 +2,18 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::render::Recipes;
 
 /// Data as text, for reading.
 fn text(data: &SecretData) -> BTreeMap<&str, &str> {
     let entries = data.as_map().iter();
     entries.map(|(k, v)| (k.as_str(), std::str::from_utf8(v).unwrap())).collect()
+}
+
+fn build(engine: &SecretEngine, response_data: &Value, exclude_raw: bool) -> Result<SecretData, RenderError> {
+    let recipe = Recipes::default().get(&[], &[], &[]).unwrap();
+    let input = Input { engine, response_data, exclude_raw, labels: None, annotations: None };
+    super::build(&input, &recipe).map(|built| built.data)
 }
 
 fn built(engine: SecretEngine, data: Value, exclude_raw: bool) -> SecretData {

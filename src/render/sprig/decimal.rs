@@ -5,6 +5,7 @@ use num_bigint::{BigInt, Sign};
 
 use super::args::Answer;
 use super::numbers::to_float;
+use crate::render::template::format::shortest;
 use crate::render::template::{CallError, Context, Value};
 
 /// `value * 10^exp`
@@ -34,7 +35,7 @@ impl Decimal {
             };
             return Err(CallError::new(format!("Cannot create a Decimal from {name}")));
         }
-        let text = format!("{f:e}");
+        let text = shortest(f);
         let (digits, exp) = text.split_once('e').unwrap_or((&text, "0"));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let mantissa = format!("{whole}{fraction}");

@@ -2,6 +2,7 @@
 
 use super::semver::Version;
 use super::time::Time;
+use crate::render::template::format::shortest;
 use crate::render::template::{CallError, Context, MAX_NESTING, Value};
 
 /// Whether `<`, `>` and `&` are escaped.
@@ -125,11 +126,15 @@ fn write_float(out: &mut Vec<u8>, f: f64) -> Result<(), Error> {
     }
     let magnitude = f.abs();
     if magnitude == 0.0 || (1e-6..1e21).contains(&magnitude) {
-        out.extend_from_slice(f.to_string().as_bytes());
+        let text = f.to_string();
+        let places = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+        // The even one of two that are as near, as in `shortest`.
+        let even = format!("{f:.places$}");
+        out.extend_from_slice(if places > 0 && even.parse() == Ok(f) { even } else { text }.as_bytes());
         return Ok(());
     }
     // Go writes e+21 and e-7, without the leading zero of other places.
-    let text = format!("{f:e}");
+    let text = shortest(f);
     match text.split_once('e') {
         Some((mantissa, exponent)) if !exponent.starts_with('-') => {
             out.extend_from_slice(format!("{mantissa}e+{exponent}").as_bytes());

@@ -39,7 +39,7 @@ static BUILTINS: [Builtin; 19] = [
     builtin("ge", &[REFLECT, REFLECT], None, |_, args| compare::ge(&args).map(of_bool)),
     builtin("gt", &[REFLECT, REFLECT], None, |c, args| compare::gt(c, &args).map(of_bool)),
     builtin("html", &[], Some(Type::Any), |c, args| escape::html(c, args).map(of_text)),
-    builtin("index", &[REFLECT], Some(REFLECT), |c, args| index(c, args)),
+    builtin("index", &[REFLECT], Some(REFLECT), index),
     builtin("js", &[], Some(Type::Any), |c, args| escape::js(c, args).map(of_text)),
     builtin("le", &[REFLECT, REFLECT], None, |c, args| compare::le(c, &args).map(of_bool)),
     builtin("len", &[REFLECT], None, |_, args| length(&args)),

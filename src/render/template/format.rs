@@ -15,6 +15,7 @@ mod printf;
 mod tests;
 
 pub use float::format_float;
+pub(crate) use float::shortest;
 
 /// `fmt.Sprint`: a space between two arguments of which neither is a string.
 pub fn sprint(context: &mut Context<'_>, args: &[Value]) -> Result<Vec<u8>, CallError> {

@@ -1,6 +1,7 @@
 //! The functions that templates call: their signatures, and what they are given.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::collections::Map;
@@ -80,7 +81,7 @@ pub struct Method {
 
 /// The functions of a template set, by name. They win over the language's own (sprig's `slice` does).
 #[derive(Clone, Default)]
-pub struct Functions(BTreeMap<&'static str, &'static Function>);
+pub struct Functions(Arc<BTreeMap<&'static str, &'static Function>>);
 
 impl Functions {
     /// No functions but the language's own.
@@ -90,7 +91,7 @@ impl Functions {
 
     /// Adds functions; of two with one name the later wins.
     pub fn with(mut self, functions: &'static [Function]) -> Functions {
-        self.0.extend(functions.iter().map(|f| (f.name, f)));
+        Arc::make_mut(&mut self.0).extend(functions.iter().map(|f| (f.name, f)));
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::strconv::{is_digit, is_letter, is_print, quote_text};
+use super::strconv::{is_digit, is_letter, is_print, quote_text, unicode};
 use super::token::{Item, Kind};
 
 /// The scanner. It is asked for one token at a time.
@@ -92,7 +92,6 @@ impl<'a> Lexer<'a> {
         item
     }
 
-    /// Skips what was not read with `next`.
     fn ignore(&mut self) {
         self.line += newlines(&self.input[self.start..self.pos]);
         self.start = self.pos;
@@ -181,7 +180,7 @@ impl<'a> Lexer<'a> {
         Step::Text
     }
 
-    /// Whether here is `}}`; true inside if with a trim marker.
+    /// `Some(true)` with a trim marker.
     fn at_right_delim(&self) -> Option<bool> {
         if has_right_trim(self.rest()) && self.rest()[2..].starts_with("}}") {
             return Some(true);
@@ -257,7 +256,7 @@ impl<'a> Lexer<'a> {
             self.next();
             spaces += 1;
         }
-        // " -}}" belongs to the delimiter, with the space before it, which is one byte.
+        // " -}}" belongs to the delimiter.
         let last = &self.input[self.pos.saturating_sub(1)..];
         if has_right_trim(last) && last[2..].starts_with("}}") {
             self.backup();
@@ -368,7 +367,6 @@ impl<'a> Lexer<'a> {
             self.accept_run("0123456789_");
         }
         self.accept("i");
-        // What follows must not be part of a word.
         if self.peek().is_some_and(is_alphanumeric) {
             self.next();
             return false;
@@ -399,13 +397,4 @@ fn has_left_trim(text: &str) -> bool {
 
 fn has_right_trim(text: &str) -> bool {
     matches!(text.as_bytes(), [b' ' | b'\t' | b'\r' | b'\n', b'-', ..])
-}
-
-/// `%#U`: `U+0040 '@'`.
-fn unicode(c: Option<char>) -> String {
-    match c {
-        None => "U+FFFFFFFFFFFFFFFF".to_owned(),
-        Some(c) if is_print(c) => format!("U+{:04X} '{c}'", c as u32),
-        Some(c) => format!("U+{:04X}", c as u32),
-    }
 }

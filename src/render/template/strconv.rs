@@ -280,3 +280,12 @@ fn underscores_ok(text: &str) -> bool {
     }
     saw != '_'
 }
+
+/// `%#U`: `U+0040 '@'`.
+pub(super) fn unicode(c: Option<char>) -> String {
+    match c {
+        None => "U+FFFFFFFFFFFFFFFF".to_owned(),
+        Some(c) if is_print(c) => format!("U+{:04X} '{c}'", c as u32),
+        Some(c) => format!("U+{:04X}", c as u32),
+    }
+}

@@ -74,7 +74,7 @@ pub fn format_float(value: f64, verb: u8, precision: Option<usize>) -> Vec<u8> {
         b'e' | b'E' => {
             let decimal = match precision {
                 Some(precision) => Decimal::of(&format!("{:.*e}", precision.min(DIGITS), value)),
-                None => Decimal::of(&format!("{value:e}")),
+                None => Decimal::of(&shortest(value)),
             };
             let precision = precision.unwrap_or(decimal.digits.len().saturating_sub(1));
             decimal.exponential(&mut out, precision, verb);
@@ -86,7 +86,7 @@ pub fn format_float(value: f64, verb: u8, precision: Option<usize>) -> Vec<u8> {
                 out.resize(out.len() + precision.saturating_sub(DIGITS), b'0');
             }
             None => {
-                let decimal = Decimal::of(&format!("{value:e}"));
+                let decimal = Decimal::of(&shortest(value));
                 let precision = decimal.digits.len() as i32 - decimal.point;
                 decimal.fixed(&mut out, usize::try_from(precision).unwrap_or(0));
             }
@@ -96,11 +96,20 @@ pub fn format_float(value: f64, verb: u8, precision: Option<usize>) -> Vec<u8> {
     out
 }
 
+/// The shortest decimal that gives the float back, as `{:e}` prints it. Of two that are as near (1226708480901685.25)
+/// Go takes the even one, Rust the upper.
+pub(crate) fn shortest(f: f64) -> String {
+    let text = format!("{f:e}");
+    let digits = text.split('e').next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count();
+    let even = format!("{f:.*e}", digits.saturating_sub(1));
+    if even.parse() == Ok(f) { even } else { text }
+}
+
 /// `%g`: `%e` for large exponents, else `%f`.
 fn general(out: &mut Vec<u8>, value: f64, precision: Option<usize>, verb: u8) {
     let decimal = match precision {
         Some(precision) => Decimal::of(&format!("{:.*e}", precision.clamp(1, DIGITS) - 1, value)),
-        None => Decimal::of(&format!("{value:e}")),
+        None => Decimal::of(&shortest(value)),
     };
     let digits = decimal.digits.len();
     let wanted = precision.map_or(digits, |p| p.max(1));

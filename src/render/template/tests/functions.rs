@@ -182,7 +182,7 @@ pub fn root() -> Value {
         vec![
             ("Secrets", secrets),
             ("Labels", Map::strings([("app", "web"), ("tier", "db")]).into()),
-            ("Wrap", Value::Object(Arc::new(Record::nil("*main.Root", &fields)))),
+            ("Wrap", Value::Object(Arc::new(Record::nil("*main.Root", &fields).with_unexported("hidden", Value::Nil)))),
             ("Named", Value::Object(Arc::new(Named))),
         ],
     );

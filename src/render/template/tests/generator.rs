@@ -227,7 +227,7 @@ impl Generator {
         // Without these most of what follows would not parse.
         let prelude = "{{ $x := .Secrets.map }}{{ $y := 1 }}{{ $k := \"k\" }}";
         let body = self.list(3);
-        if self.below(3) == 0 { body.replace('$', "$") } else { format!("{prelude}{body}") }
+        if self.below(3) == 0 { body } else { format!("{prelude}{body}") }
     }
 
     fn list(&mut self, depth: usize) -> String {

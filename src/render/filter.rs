@@ -1,0 +1,167 @@
+//! Which keys of the source become keys of the Secret: the regular expressions of `includes` and `excludes`.
+//!
+//! RE2 as Go has it: unanchored, and `\d`, `\w`, `\s`, `\b` know ASCII only. Both engines are of one family, so what is
+//! left to do is to give the classes Go's meaning.
+
+use std::collections::HashMap;
+
+use regex::Regex;
+
+use super::RenderError;
+
+/// Compiled patterns, so that objects which use the same ones share them.
+#[derive(Default)]
+pub struct Patterns {
+    known: HashMap<String, Regex>,
+}
+
+/// As many as upstream keeps. Those in use are held by the filters that use them, whatever is forgotten here.
+const CAPACITY: usize = 250;
+/// A pattern that compiles to more than this is refused: it would cost every object that much memory.
+const MAX_COMPILED: usize = 1 << 20;
+
+impl Patterns {
+    /// The compiled form of a pattern.
+    ///
+    /// # Errors
+    /// If it is not RE2; the error has the pattern and what is wrong with it.
+    pub fn get(&mut self, pattern: &str) -> Result<Regex, RenderError> {
+        if let Some(regex) = self.known.get(pattern) {
+            return Ok(regex.clone());
+        }
+        let regex = regex::RegexBuilder::new(&ascii_classes(pattern))
+            .size_limit(MAX_COMPILED)
+            .build()
+            .map_err(|error| RenderError::Pattern { pattern: pattern.to_owned(), why: reason(&error) })?;
+        if self.known.len() >= CAPACITY {
+            self.known.clear();
+        }
+        self.known.insert(pattern.to_owned(), regex.clone());
+        Ok(regex)
+    }
+}
+
+/// The last line of the error is what is wrong; those before it draw a picture of where.
+fn reason(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().next_back().unwrap_or("").trim();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+}
+
+/// Go's `\d` is `[0-9]`, and so on; the regex crate's are those of Unicode. Also Go's `\Q...\E`, which it does not have.
+fn ascii_classes(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    let mut rest = pattern;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        out.push_str(before);
+        let Some(class) = escape[1..].chars().next() else {
+            rest = escape;
+            break;
+        };
+        rest = &escape[1 + class.len_utf8()..];
+        match class {
+            'Q' => {
+                let (literal, after) = rest.split_once("\\E").unwrap_or((rest, ""));
+                out.push_str(&regex::escape(literal));
+                rest = after;
+            }
+            'd' => out.push_str("[0-9]"),
+            'D' => out.push_str("[^0-9]"),
+            'w' => out.push_str("[0-9A-Za-z_]"),
+            'W' => out.push_str("[^0-9A-Za-z_]"),
+            's' => out.push_str(r"[\t\n\x0c\r ]"),
+            'S' => out.push_str(r"[^\t\n\x0c\r ]"),
+            'b' => out.push_str(r"(?-u:\b)"),
+            other => {
+                out.push('\\');
+                out.push(other);
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The patterns of one object.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    includes: Vec<Regex>,
+    excludes: Vec<Regex>,
+}
+
+impl Filter {
+    /// Compiles the patterns.
+    ///
+    /// # Errors
+    /// The first that is not RE2.
+    pub fn new(patterns: &mut Patterns, includes: &[String], excludes: &[String]) -> Result<Self, RenderError> {
+        let mut compile = |list: &[String]| list.iter().map(|p| patterns.get(p)).collect::<Result<Vec<_>, _>>();
+        Ok(Self { includes: compile(includes)?, excludes: compile(excludes)? })
+    }
+
+    /// Whether a key stays. Excludes come first; includes are only looked at if there are any.
+    pub fn keeps(&self, key: &str) -> bool {
+        !self.excludes.iter().any(|r| r.is_match(key))
+            && (self.includes.is_empty() || self.includes.iter().any(|r| r.is_match(key)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept<'a>(includes: &[&str], excludes: &[&str], keys: &[&'a str]) -> Vec<&'a str> {
+        let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        let filter = Filter::new(&mut Patterns::default(), &owned(includes), &owned(excludes)).unwrap();
+        keys.iter().copied().filter(|k| filter.keeps(k)).collect()
+    }
+
+    #[test]
+    fn excludes_then_includes() {
+        let keys = ["user", "password", "password2", "internal-id", "URL"];
+        assert_eq!(kept(&[], &[], &keys), keys);
+        assert_eq!(kept(&["pass"], &[], &keys), ["password", "password2"], "unanchored");
+        assert_eq!(kept(&["^password$"], &[], &keys), ["password"]);
+        assert_eq!(kept(&[], &["^internal-", "U"], &keys), ["user", "password", "password2"]);
+        assert_eq!(kept(&["pass", "user"], &["2$"], &keys), ["user", "password"]);
+        assert_eq!(kept(&["user"], &["user"], &keys), Vec::<&str>::new(), "excludes win");
+        assert_eq!(kept(&["(?i)url"], &[], &keys), ["URL"]);
+        assert_eq!(kept(&[], &[".*"], &keys), Vec::<&str>::new());
+        assert_eq!(kept(&[""], &[], &keys), keys, "an empty pattern matches everything");
+    }
+
+    #[test]
+    fn classes_are_those_of_go() {
+        let keys = ["a1", "a\u{663}", "a b", "a\u{a0}b", "ä", "a.b", "axb"];
+        assert_eq!(kept(&[r"\d"], &[], &keys), ["a1"]);
+        assert_eq!(kept(&[r"[\d]"], &[], &keys), ["a1"]);
+        assert_eq!(kept(&[r"^\w+$"], &[], &keys), ["a1", "axb"]);
+        assert_eq!(kept(&[r"\s"], &[], &keys), ["a b"]);
+        assert_eq!(kept(&[r"^a\D$"], &[], &keys), ["a\u{663}"]);
+        assert_eq!(kept(&[r"^[^\w]"], &[], &keys), ["ä"]);
+        assert_eq!(kept(&[r"\Qa.b\E$"], &[], &keys), ["a.b"]);
+        assert_eq!(kept(&[r"a\.b"], &[], &keys), ["a.b"]);
+        assert_eq!(kept(&[r"\\d"], &[], &["\\d", "1"]), ["\\d"]);
+        assert_eq!(kept(&[r"b\b"], &[], &keys), ["a b", "a\u{a0}b", "a.b", "axb"]);
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_named() {
+        let mut patterns = Patterns::default();
+        for (pattern, why) in [("a(b", "unclosed group"), ("*", "repetition operator missing expression"), ("\\", "")] {
+            let error = Filter::new(&mut patterns, &[], &[pattern.to_owned()]).unwrap_err().to_string();
+            assert!(error.contains(&format!("{pattern:?}")) && error.contains(why), "{error}");
+        }
+        assert!(patterns.get(&"(a{1000}){1000}".repeat(9)).is_err(), "too much");
+    }
+
+    #[test]
+    fn patterns_are_kept_and_not_for_ever() {
+        let mut patterns = Patterns::default();
+        for i in 0..3 * CAPACITY {
+            patterns.get(&format!("k{i}")).unwrap();
+            assert!(patterns.known.len() <= CAPACITY);
+        }
+    }
+}

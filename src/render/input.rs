@@ -1,0 +1,126 @@
+//! What the data of a Secret is made of, and how templates see it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::RenderError;
+use super::data::source;
+use super::gojson;
+use super::template::{Map, Record, Value};
+use crate::api::{LAST_APPLIED, SecretEngine};
+
+/// What the data of a Secret is made of.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The engine that the answer came from.
+    pub engine: &'a SecretEngine,
+    /// The member `data` of Vault's answer.
+    pub response_data: &'a Json,
+    /// Leave out `_raw`.
+    pub exclude_raw: bool,
+    /// Labels of the object that is synced.
+    pub labels: Option<&'a BTreeMap<String, String>>,
+    /// Annotations of it.
+    pub annotations: Option<&'a BTreeMap<String, String>>,
+}
+
+impl Input<'_> {
+    /// The dot of the templates.
+    pub(super) fn root(&self) -> Result<Value, RenderError> {
+        let secrets = source(self.engine, self.response_data)?;
+        let metadata = self.response_data.get("metadata").and_then(Json::as_object);
+        let map = |members: Option<&serde_json::Map<String, Json>>| {
+            let map = Map::any();
+            members.into_iter().flatten().for_each(|(key, value)| map.insert(key.as_str(), Value::from_json(value)));
+            Value::Map(map)
+        };
+        let text = |entries: Option<&BTreeMap<String, String>>| {
+            let map = Map::any();
+            entries.into_iter().flatten().for_each(|(key, value)| map.insert(key.as_str(), Value::str(value.as_str())));
+            Value::Map(map)
+        };
+        // Only a wrapped answer has any, and those of KV are not wrapped.
+        let wrap = ["Token", "Accessor", "TTL", "CreationTime", "CreationPath", "WrappedAccessor"];
+        let fields = vec![
+            ("Secrets", map(secrets)),
+            ("Metadata", map(metadata)),
+            ("Annotations", text(self.annotations)),
+            ("Labels", text(self.labels)),
+            ("WrapData", Value::Object(Arc::new(Record::nil("*api.SecretWrapInfo", &wrap)))),
+        ];
+        Ok(Value::Object(Arc::new(Record::new("*helpers.SecretInput", fields))))
+    }
+
+    /// All of it as text, for a digest: equal texts are equal inputs. But for kubectl's copy of the manifest, in which
+    /// each change of the object shows.
+    pub fn fingerprint(&self) -> Vec<String> {
+        let text = |entries: Option<&BTreeMap<String, String>>| {
+            let entries = entries.into_iter().flatten().filter(|(key, _)| *key != LAST_APPLIED);
+            let members = entries.map(|(k, v)| (k.clone(), Json::from(v.as_str())));
+            gojson::to_string(&Json::Object(members.collect()))
+        };
+        vec![
+            self.engine.to_string(),
+            self.exclude_raw.to_string(),
+            gojson::to_string(self.response_data),
+            text(self.labels),
+            text(self.annotations),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_input_of_a_salt() {
+        let of = |data: &Json, entries: &[(&str, &str)]| {
+            let map: BTreeMap<String, String> = entries.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+            let engine = SecretEngine::KvV1;
+            let input = Input {
+                engine: &engine,
+                response_data: data,
+                exclude_raw: false,
+                labels: None,
+                annotations: Some(&map),
+            };
+            input.fingerprint()
+        };
+        let data = json!({ "a": 1 });
+        assert_eq!(of(&data, &[("a", "b"), (LAST_APPLIED, "{}")]), of(&data, &[("a", "b")]));
+        assert_ne!(of(&data, &[("a", "c")]), of(&data, &[("a", "b")]));
+        assert_ne!(of(&json!({ "a": "1" }), &[]), of(&data, &[]));
+    }
+
+    #[test]
+    fn templates_see_the_source_and_the_object() {
+        let labels = BTreeMap::from([("app".to_owned(), "x".to_owned())]);
+        let fields = |engine: SecretEngine, data: Json| {
+            let input = Input {
+                engine: &engine,
+                response_data: &data,
+                exclude_raw: true,
+                labels: Some(&labels),
+                annotations: None,
+            };
+            let Value::Object(root) = input.root().unwrap() else { panic!("no object") };
+            let keys = root.fields().into_iter().map(|(name, open, value)| {
+                assert!(open);
+                let Value::Map(map) = value else { return format!("{name}: {value:?}") };
+                let keys = map.keys();
+                format!("{name}: {}", keys.iter().map(|k| k.to_text()).collect::<Vec<_>>().join(" "))
+            });
+            keys.collect::<Vec<_>>()
+        };
+        let data = json!({ "data": { "b": 1, "a": "x" }, "metadata": { "version": 1 } });
+        let rest = ["Annotations: ", "Labels: app", "WrapData: Value(*api.SecretWrapInfo)"];
+        assert_eq!(fields(SecretEngine::KvV2, data)[..], [&["Secrets: a b", "Metadata: version"], &rest[..]].concat());
+        let data = json!({ "a": 1, "metadata": "mine" });
+        assert_eq!(fields(SecretEngine::KvV1, data)[..], [&["Secrets: a metadata", "Metadata: "], &rest[..]].concat());
+    }
+}
