@@ -28,9 +28,11 @@ pub struct Api {
 fn collection(kind: &str, namespace: &str) -> String {
     let lower = kind.to_lowercase();
     let (group, plural) = match lower.strip_suffix('s').unwrap_or(&lower) {
-        own @ ("vaultstaticsecret" | "vaultauth" | "vaultconnection") => ("apis/secrets.hashicorp.com/v1beta1", own),
+        own @ ("vaultstaticsecret" | "vaultauth" | "vaultauthglobal" | "vaultconnection" | "secrettransformation") => {
+            ("apis/secrets.hashicorp.com/v1beta1", own)
+        }
         apps @ ("deployment" | "daemonset" | "statefulset" | "replicaset") => ("apis/apps/v1", apps),
-        core @ ("secret" | "event" | "serviceaccount") => ("api/v1", core),
+        core @ ("secret" | "event" | "serviceaccount" | "configmap") => ("api/v1", core),
         "rollout" => ("apis/argoproj.io/v1alpha1", "rollout"),
         "lease" => ("apis/coordination.k8s.io/v1", "lease"),
         other => panic!("no path for {other}"),
