@@ -11,7 +11,8 @@ demo: ## Install the chart on a real node and watch a Secret follow Vault and re
 
 test: lint ## All tests: formatting, clippy, generated files, unit, property, architecture, end to end.
 	cargo testenv build
-	cargo test --workspace
+	# The end-to-end tests mostly wait.
+	RUST_TEST_THREADS=4 cargo test --workspace
 
 lint:
 	cargo fmt --all --check
