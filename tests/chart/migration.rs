@@ -100,7 +100,9 @@ fn a_release_of_vso_is_taken_over_and_given_back() -> Result {
     // No node, so neither pods nor hooks can run.
     let values = ["--reset-then-reuse-values", "--set=controller.replicas=0", "--no-hooks"];
     let notes = cluster.0.helm(&[&["upgrade", "vso", &chart.to_string_lossy(), "-n=vso"], &values[..]].concat())?;
-    for said in ["controller.kubeRbacProxy: there is no such container", "controller.manager.image: names the image of VSO"] {
+    for said in
+        ["controller.kubeRbacProxy: there is no such container", "controller.manager.image: names the image of VSO"]
+    {
         assert!(notes.contains(said), "{said:?} is missing in\n{notes}");
     }
     let ours = cluster.deployment()?;
