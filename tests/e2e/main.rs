@@ -7,6 +7,7 @@
 mod answers;
 mod api;
 mod api_server;
+mod commands;
 mod connections;
 mod costs;
 mod counting;
@@ -14,8 +15,10 @@ mod crashes;
 mod destinations;
 mod expect;
 mod faults;
+mod globals;
 mod isolation;
 mod leadership;
+mod methods;
 mod metrics;
 mod refused;
 mod restarts;
