@@ -91,7 +91,7 @@ pub struct CSIStaticSecret {
     #[serde(rename = "type")]
     pub kind: SecretEngine,
     /// Version of the secret to read, kv-v2 only. 0 or unset is the newest.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "version_schema")]
     pub version: Option<i64>,
     /// What becomes of its data.
@@ -118,7 +118,7 @@ pub struct CSIAppRoleSecretId {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
     /// How often the secret ID can be used.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "int_schema")]
     pub num_uses: Option<i64>,
     /// Mount the role ID too.

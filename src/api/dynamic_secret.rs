@@ -46,7 +46,7 @@ pub struct VaultDynamicSecretSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, String>,
     /// Part of the lease, in percent, after which it is renewed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "percent_schema")]
     pub renewal_percent: Option<i64>,
     /// Revoke the lease when this object is deleted.

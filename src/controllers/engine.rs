@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::triggers::RECOVERY_SPREAD;
-use super::{Context, Key, Kind, secret_transformation, static_secret, vault_auth, vault_connection};
+use super::{Context, Key, Kind, not_served, secret_transformation, static_secret, vault_auth, vault_connection};
 use crate::cluster::Leadership;
 use crate::schedule::{Class, Job, Next};
 use crate::telemetry::RunResult;
@@ -88,6 +88,9 @@ async fn run_one(context: Arc<Context>, job: Job<Key>, mut leads: Leadership) {
                 Kind::Transformation => secret_transformation::reconcile(&inner, &job.key.id).await,
                 Kind::Auth => vault_auth::reconcile(&inner, &job.key.id).await,
                 Kind::Connection => vault_connection::reconcile(&inner, &job.key.id).await,
+                Kind::DynamicSecret | Kind::PkiSecret | Kind::CsiSecrets => {
+                    not_served::reconcile(&inner, &job.key).await
+                }
             }
         };
         tokio::time::timeout(LONGEST_RUN, reconcile).await

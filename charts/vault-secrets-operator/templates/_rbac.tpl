@@ -15,8 +15,9 @@ API groups that are not served yet.
 - apiGroups: [argoproj.io]
   resources: [rollouts]
   verbs: [get, patch]
-{{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections" "vaultstaticsecrets") }}
+{{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections" "vaultdynamicsecrets" "vaultpkisecrets" "vaultstaticsecrets") }}
 {{ include "vso.manager.rules.globals" . }}
+{{ include "vso.manager.rules.csi" . }}
 {{- if not (include "vso.missing.hooks" .) }}
 {{ include "vso.uninstall.rules" . }}
 {{- end }}
@@ -65,6 +66,16 @@ VaultConnection, the certificate authority they name and SecretTransformations f
   verbs: [list, watch]
 {{- end }}
 
+{{/* CSISecrets are told that they are not served. They have no finalizer. */}}
+{{- define "vso.manager.rules.csi" -}}
+- apiGroups: [secrets.hashicorp.com]
+  resources: [csisecrets]
+  verbs: [list, watch]
+- apiGroups: [secrets.hashicorp.com]
+  resources: [csisecrets/status]
+  verbs: [patch]
+{{- end }}
+
 {{/* Who asks for /metrics, and whether he may. */}}
 {{- define "vso.proxy.rules" -}}
 - apiGroups: [authentication.k8s.io]
@@ -85,10 +96,10 @@ VaultConnection, the certificate authority they name and SecretTransformations f
   verbs: [list, patch]
 {{- end }}
 
-{{/* The hook of an uninstall takes off the finalizers of all kinds that ever had one. */}}
+{{/* The hook of an uninstall takes off the finalizers of all kinds that ever had one, those that are gone too. */}}
 {{- define "vso.uninstall.rules" -}}
 - apiGroups: [secrets.hashicorp.com]
-  resources: [hcpauths, hcpvaultsecretsapps, vaultdynamicsecrets, vaultpkisecrets]
+  resources: [hcpauths, hcpvaultsecretsapps]
   verbs: [list, patch]
 {{- end }}
 
