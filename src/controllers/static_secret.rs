@@ -14,7 +14,7 @@ use super::conditions;
 use super::engine::Verdict;
 use super::logins::PlannedLogin;
 use super::release::release;
-use super::{Context, Key};
+use super::{Context, Key, triggers};
 use crate::api::{SecretEngine, VaultStaticSecret};
 use crate::cluster::{EventType, SecretWriter, Workloads};
 use crate::render::Recipe;
@@ -22,7 +22,7 @@ use crate::resolve::{self, ObjectRef, Plan};
 use crate::schedule::{Backoff, Class, Job, Next};
 use crate::sync::{self, Applied, DestinationError, Restart, Synced, Wanted};
 use crate::vault::{
-    self, Envelope, Identity, Read, ServerId, Session, SessionError, SharedRead, TokenInfo, VaultError,
+    self, Envelope, Fault, Identity, Read, ServerId, Session, SessionError, SharedRead, TokenInfo, VaultError,
 };
 
 /// Upstream's. Objects that come from there carry it; ours never get it.
@@ -296,6 +296,13 @@ async fn read(
         }),
         started.elapsed(),
     );
+    if let Err(SessionError::Login(error) | SessionError::Request(error)) = &answer
+        && error.fault == Fault::Tls
+        && triggers::distrusted(context, &plan.auth.connection, server.id).await
+    {
+        // The certificate and its authority were replaced. Nothing is wrong with that.
+        return Err(Failure::again(Some(server.id)));
+    }
     match answer {
         Ok(answer) => Ok(answer),
         Err(SessionError::Request(error)) => Err(read_failure(vault::kv_hint(error, version))),
