@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::conditions;
 use super::engine::Verdict;
+use super::instant_updates::{self, Watch};
 use super::logins::PlannedLogin;
 use super::release::release;
 use super::{Context, Key};
@@ -41,6 +42,8 @@ pub struct Runtime {
     backoff: Backoff,
     session: Option<Arc<Session>>,
     read: Option<(Read, Arc<SharedRead>)>,
+    /// With instant updates: writes of the path.
+    watch: Option<Watch>,
     applied: Option<Applied>,
     /// Held so that it is not compiled again at each refresh.
     recipe: Option<Arc<Recipe>>,
@@ -122,6 +125,7 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
         backoff: Backoff::default(),
         session: None,
         read: None,
+        watch: None,
         applied: None,
         recipe: None,
         rendered: None,
@@ -142,7 +146,7 @@ async fn run(context: &Context, job: &Job<Key>, object: &Arc<VaultStaticSecret>,
         Err(denied) => {
             runtime.fingerprint = 0;
             // The login is given up: it was made for a plan that does not hold any more.
-            (runtime.session, runtime.read) = (None, None);
+            (runtime.session, runtime.read, runtime.watch) = (None, None, None);
             let failure = report::denial(&denied);
             return report::fail(context, object, runtime, None, failure).await;
         }
@@ -153,11 +157,16 @@ async fn run(context: &Context, job: &Job<Key>, object: &Arc<VaultStaticSecret>,
         && runtime.fingerprint == fingerprint
         && now < runtime.due
         && untouched(context, object, runtime)
+        && runtime.watch.as_ref().is_none_or(|watch| watch.news().is_none())
     {
         // The trigger was an echo of our own write, or of a change that means nothing here.
+        if let Err(error) = report::instant_updates(context, object, runtime).await {
+            tracing::warn!(object = %job.key, %error, "status could not be written");
+            return report::retry(context, runtime, lane(runtime), "error");
+        }
         return Verdict::new(Next::At(runtime.due, Class::Refresh), lane(runtime), "success");
     }
-    match attempt(context, job, object, &plan, runtime).await {
+    match attempt(context, job, object, &plan, fingerprint, runtime).await {
         Ok(success) => {
             runtime.fingerprint = fingerprint;
             report::succeed(context, object, &plan, runtime, success).await
@@ -177,12 +186,22 @@ async fn attempt(
     job: &Job<Key>,
     object: &Arc<VaultStaticSecret>,
     plan: &Plan,
+    fingerprint: u64,
     runtime: &mut Runtime,
 ) -> Result<Success, Failure> {
     let spec = &object.spec;
     let recipe = build::recipe(context, plan, runtime)?;
     let version = (spec.kind == SecretEngine::KvV2).then_some(plan.version);
-    let (envelope, token) = read(context, job, plan, version, runtime).await?;
+    let session = session(context, job, plan, runtime).await?;
+    match instant_updates::asked_for(object) {
+        // Before the read, so that no write falls between the two.
+        true => {
+            let path = (plan.vault_namespace.as_str(), plan.path.as_str());
+            context.instant_updates.follow(&mut runtime.watch, &session, &job.key.id, path, fingerprint);
+        }
+        false => runtime.watch = None,
+    }
+    let (envelope, token) = read(context, job, plan, &session, version, runtime).await?;
     vault::kv_data(&envelope, &plan.path, version).map_err(read_failure)?;
 
     let made = build::build(context, object, recipe, envelope, runtime).await?;
@@ -251,15 +270,17 @@ async fn attempt(
     Ok(Success { synced, mac, record, restarts, token })
 }
 
-async fn read(
+fn config_error(error: String) -> Failure {
+    Failure::new("VaultClientConfigError", format!("Failed to get Vault auth login: {error}"))
+}
+
+/// The session of the plan's identity.
+async fn session(
     context: &Context,
     job: &Job<Key>,
     plan: &Plan,
-    version: Option<i64>,
     runtime: &mut Runtime,
-) -> Result<(Arc<Envelope>, TokenInfo), Failure> {
-    let config_error =
-        |e: String| Failure::new("VaultClientConfigError", format!("Failed to get Vault auth login: {e}"));
+) -> Result<Arc<Session>, Failure> {
     let server = context.servers.of(&context.client, &plan.auth.connection).await.map_err(config_error)?;
     if !context.lock_queue().enter(&job.key, server.id) {
         return Err(Failure::again(Some(server.id)));
@@ -273,11 +294,21 @@ async fn read(
             context.sessions.session(identity, &server, source)
         }
     };
-    let session = runtime.session.insert(session);
+    Ok(runtime.session.insert(session).clone())
+}
+
+async fn read(
+    context: &Context,
+    job: &Job<Key>,
+    plan: &Plan,
+    session: &Arc<Session>,
+    version: Option<i64>,
+    runtime: &mut Runtime,
+) -> Result<(Arc<Envelope>, TokenInfo), Failure> {
     let read = Read { namespace: plan.vault_namespace.clone(), path: plan.path.clone(), version: plan.version };
     let shared = match runtime.read.take() {
         Some((known, shared)) if known == read => shared,
-        _ => context.reads.share(identity, read.clone()),
+        _ => context.reads.share(session.identity, read.clone()),
     };
     let (_, shared) = runtime.read.insert((read, shared));
     let not_before = match (job.class, plan.refresh) {
@@ -287,7 +318,12 @@ async fn read(
         _ => Instant::now().checked_sub(COALESCE),
     };
     let started = Instant::now();
-    let answer = shared.get(session, not_before.unwrap_or(started)).await;
+    let news = runtime.watch.as_ref().and_then(Watch::news);
+    let not_before = not_before.unwrap_or(started).max(news.as_ref().map_or(started - COALESCE, |news| news.since));
+    let answer = shared.get(session, not_before, news.as_ref().and_then(|news| news.index.as_deref())).await;
+    if let (Ok(_), Some(news), Some(watch)) = (&answer, &news, &runtime.watch) {
+        watch.noted(news);
+    }
     context.metrics.vault_read(
         answer.as_ref().err().map(|e| match e {
             SessionError::Credential(_) => "credential",

@@ -26,6 +26,7 @@ pub struct Metrics {
     queue_overdue: IntGauge,
     objects: IntGaugeVec,
     sessions: IntGauge,
+    event_streams: IntGauge,
     leader: Gauge,
 }
 
@@ -42,6 +43,8 @@ pub struct Snapshot {
     pub static_secrets: usize,
     /// Logins in use.
     pub sessions: usize,
+    /// Open websockets with events of Vault.
+    pub event_streams: usize,
     /// Whether this process leads.
     pub leads: bool,
 }
@@ -87,6 +90,7 @@ impl Metrics {
             queue_in_flight: gauge("vso_queue_in_flight", "Objects running.")?,
             queue_overdue: gauge("vso_queue_overdue_objects", "Objects whose due time passed more than a minute ago.")?,
             sessions: gauge("vso_vault_sessions", "Logins in use.")?,
+            event_streams: gauge("vso_vault_event_streams", "Open websockets with events of Vault.")?,
             objects: IntGaugeVec::new(Opts::new("vso_objects", "Objects known, by kind."), &["kind"])?,
             leader: Gauge::with_opts(
                 Opts::new("leader_election_master_status", "1 if this process leads.")
@@ -136,6 +140,7 @@ impl Metrics {
         self.queue_in_flight.set(count(snapshot.in_flight));
         self.queue_overdue.set(count(snapshot.overdue));
         self.sessions.set(count(snapshot.sessions));
+        self.event_streams.set(count(snapshot.event_streams));
         self.objects.with_label_values(&["VaultStaticSecret"]).set(count(snapshot.static_secrets));
         self.leader.set(f64::from(u8::from(snapshot.leads)));
         let mut out = Vec::new();

@@ -136,7 +136,8 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
         403 => Fault::Denied,
         429 => Fault::Throttled,
         503 if messages.iter().any(|m| m.contains("sealed") || m.contains("not initialized")) => Fault::Sealed,
-        412 | 472 | 473 | 502..=504 => Fault::Unavailable,
+        412 => Fault::Behind,
+        472 | 473 | 502..=504 => Fault::Unavailable,
         500 if messages.iter().any(|m| m.contains("node not active") || m.contains("standby")) => Fault::Unavailable,
         500..=599 => Fault::Failed,
         _ => Fault::Invalid,
@@ -166,6 +167,7 @@ mod tests {
         assert_eq!(fault(503, r#"{"errors":["Vault is sealed"]}"#), Some(Fault::Sealed));
         assert_eq!(fault(503, "<html>"), Some(Fault::Unavailable));
         assert_eq!(fault(502, ""), Some(Fault::Unavailable));
+        assert_eq!(fault(412, r#"{"errors":["required index state not present"]}"#), Some(Fault::Behind));
         assert_eq!(fault(500, r#"{"errors":["connection gone"]}"#), Some(Fault::Failed));
         let no_leader = r#"{"errors":["local node not active but active cluster node not found"]}"#;
         assert_eq!(fault(500, no_leader), Some(Fault::Unavailable));

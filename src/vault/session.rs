@@ -77,8 +77,8 @@ pub struct TokenInfo {
 }
 
 /// A token and what is known of it.
-struct Token {
-    secret: SecretString,
+pub(super) struct Token {
+    pub(super) secret: SecretString,
     info: TokenInfo,
     /// Vault namespace of the login, in which the token is renewed and looked up.
     namespace: String,
@@ -134,6 +134,9 @@ const DENIAL: Policy = Policy {
 
 /// A denial is looked into again this soon at the earliest; a token younger than this is not doubted.
 const TRUST_TOKEN_FOR: Duration = Duration::from_secs(5);
+/// Between the tries of a read that a node cannot answer yet. Its replication takes milliseconds.
+const BEHIND: [Duration; 4] =
+    [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
 /// A token with less than this left is not used for a request any more.
 const MARGIN: Duration = Duration::from_secs(2);
 
@@ -150,14 +153,25 @@ impl Session {
         Self { identity, server, source, login_policy, inner: Mutex::new(inner) }
     }
 
-    /// Reads a path. A denial that a fresh login may cure is answered with one, and the read is tried once more.
-    pub async fn read(self: &Arc<Self>, read: &Read) -> Result<(Envelope, TokenInfo), SessionError> {
+    /// Reads a path. A denial that a fresh login may cure is answered with one, and the read is tried once more. `index` is
+    /// the state that the answering node must have reached: what `X-Vault-Index` says.
+    pub async fn read(
+        self: &Arc<Self>,
+        read: &Read,
+        index: Option<&str>,
+    ) -> Result<(Envelope, TokenInfo), SessionError> {
+        let headers: Vec<_> = index.map(|index| ("X-Vault-Index".to_owned(), index.to_owned())).into_iter().collect();
         let mut token = self.token().await?;
         let mut retried = false;
+        let mut behind = BEHIND.iter();
         loop {
-            let call = Call { token: Some(&token.secret), namespace: Some(&read.namespace), headers: &[] };
+            let call = Call { token: Some(&token.secret), namespace: Some(&read.namespace), headers: &headers };
             match self.server.send(Any::read(read), &call).await {
                 Ok(envelope) => return Ok((envelope, token.info.clone())),
+                Err(error) if error.fault == Fault::Behind => match behind.next() {
+                    Some(pause) => tokio::time::sleep(*pause).await,
+                    None => return Err(SessionError::Request(error)),
+                },
                 Err(error) if error.fault == Fault::Denied && !retried => {
                     retried = true;
                     if !self.doubt(&token).await {
@@ -171,7 +185,7 @@ impl Session {
     }
 
     /// The token, after a login if there is none that is good.
-    async fn token(self: &Arc<Self>) -> Result<Arc<Token>, SessionError> {
+    pub(super) async fn token(self: &Arc<Self>) -> Result<Arc<Token>, SessionError> {
         let mut inner = self.inner.lock().await;
         let now = Instant::now();
         match &inner.state {
@@ -231,7 +245,7 @@ impl Session {
     }
 
     /// Decides what a denial means. True: the token was given up, another login may help.
-    async fn doubt(self: &Arc<Self>, denied: &Arc<Token>) -> bool {
+    pub(super) async fn doubt(self: &Arc<Self>, denied: &Arc<Token>) -> bool {
         let mut inner = self.inner.lock().await;
         let now = Instant::now();
         let current = match &inner.state {
@@ -289,6 +303,15 @@ impl Session {
                 }
                 Some(Err(error))
             }
+        }
+    }
+
+    /// Whether a token is still the one to use.
+    pub(super) async fn holds(&self, token: &Token) -> bool {
+        let now = Instant::now();
+        match &self.inner.lock().await.state {
+            State::Live(live) => live.epoch == token.epoch && live.expires.is_none_or(|e| now + MARGIN < e),
+            _ => false,
         }
     }
 
