@@ -146,7 +146,6 @@ fn what_is_not_supported_yet_says_so() {
     }
     objects.push(tenant.auth("by-global", json!({ "vaultAuthGlobalRef": { "name": "g" } })));
     objects.push(broken(tenant, "by-global", json!({ "vaultAuthRef": "by-global" })));
-    objects.push(broken(tenant, "instant", json!({ "syncConfig": { "instantUpdates": true } })));
     tenant.apply_all(&objects);
 
     for (method, _) in &methods {
@@ -156,18 +155,6 @@ fn what_is_not_supported_yet_says_so() {
         tenant.wait_not_ready("vaultauth", &name, "NotSupported", &[&text]);
     }
     tenant.wait_failure("by-global", "NotSupported", &["not supported yet: spec.vaultAuthGlobalRef"]);
-    // Events of Vault only bring a sync forward: without them the object follows by its refreshes.
-    tenant.wait_synced("instant");
-    tenant.wait_condition("vaultstaticsecret", "instant", "InstantUpdates", "False", "not supported yet");
-    tenant.wait_event("instant", "NotSupported", "spec.syncConfig.instantUpdates");
-
-    tenant.apply(&broken(tenant, "instant", json!({ "syncConfig": { "instantUpdates": false } })));
-    crate::support::eventually("the condition of what is not asked for any more is gone", || {
-        match tenant.condition("vaultstaticsecret", "instant", "InstantUpdates") {
-            Ok(condition) => Err(condition.to_string()),
-            Err(_) => Ok(()),
-        }
-    });
 }
 
 #[test]

@@ -3,21 +3,26 @@
 //! At most one login per session is under way at any time; those that need the token meanwhile wait for it. A login that
 //! failed is remembered for a while, so that a thousand objects with a wrong role cost one attempt per back-off step.
 
+mod keep_alive;
+mod token;
+
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use blake2::{Blake2b, Digest as _, digest::consts::U32};
-use secrecy::SecretString;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
-use vaultrs::api::token::requests::{LookupTokenSelfRequest, RenewTokenSelfRequest};
 
-use super::request::{Any, Auth, Envelope, Read};
+use super::request::{Any, Envelope, Read};
 use super::server::Server;
 use super::transport::Call;
 use super::{Fault, VaultError};
 use crate::schedule::{Backoff, Policy};
+use keep_alive::keep_alive;
+use token::Granted;
+
+pub(super) use token::Token;
+pub use token::TokenInfo;
 
 /// A hash over everything that decides which token a login gives: server, Vault namespace, method, mount, role, and the
 /// service account or Secret that proves the claim.
@@ -67,36 +72,6 @@ pub trait LoginSource: Send + Sync {
     async fn login(&self) -> Result<Login, String>;
 }
 
-/// What the status of an object says of the token that was used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TokenInfo {
-    /// Hex BLAKE2b-256 of the token's accessor, empty for batch tokens; upstream's client ID.
-    pub client_id: String,
-    /// UID of the service account or Secret behind the login.
-    pub credential_uid: String,
-}
-
-/// A token and what is known of it.
-pub(super) struct Token {
-    pub(super) secret: SecretString,
-    info: TokenInfo,
-    /// Vault namespace of the login, in which the token is renewed and looked up.
-    namespace: String,
-    /// Counts the logins of this session.
-    epoch: u64,
-    /// `None`: does not expire.
-    expires: Option<Instant>,
-    /// When lookup-self last showed the token to be good.
-    verified: Instant,
-}
-
-/// What a login gave.
-struct Granted {
-    auth: Auth,
-    namespace: String,
-    credential_uid: String,
-}
-
 enum State {
     None,
     Live(Arc<Token>),
@@ -123,17 +98,6 @@ pub struct Session {
     inner: Mutex<Inner>,
 }
 
-/// Fresh logins after denials. A policy that stays wrong costs one login per step.
-const DENIAL: Policy = Policy {
-    initial: Duration::from_secs(30),
-    max: Duration::from_secs(600),
-    multiplier: 2.0,
-    randomization: 0.1,
-    max_elapsed: Duration::ZERO,
-};
-
-/// A denial is looked into again this soon at the earliest; a token younger than this is not doubted.
-const TRUST_TOKEN_FOR: Duration = Duration::from_secs(5);
 /// Between the tries of a read that a node cannot answer yet. Its replication takes milliseconds.
 const BEHIND: [Duration; 4] =
     [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
@@ -242,170 +206,5 @@ impl Session {
             tokio::spawn(keep_alive(Arc::downgrade(self)));
         }
         Ok(Granted { auth, namespace: login.namespace, credential_uid: login.credential_uid })
-    }
-
-    /// Decides what a denial means. True: the token was given up, another login may help.
-    pub(super) async fn doubt(self: &Arc<Self>, denied: &Arc<Token>) -> bool {
-        let mut inner = self.inner.lock().await;
-        let now = Instant::now();
-        let current = match &inner.state {
-            State::Live(current) => current.clone(),
-            _ => return true,
-        };
-        if current.epoch != denied.epoch {
-            return true;
-        }
-        if now < current.verified + TRUST_TOKEN_FOR {
-            return false;
-        }
-        if now >= inner.relogin_from {
-            // Policies are bound to a token at login; only a new login sees a role that was changed.
-            let pause = inner.denial_backoff.next(&DENIAL, now, &mut rand::rng()).unwrap_or(DENIAL.max);
-            inner.relogin_from = now + pause;
-            inner.state = State::None;
-            return true;
-        }
-        let call = Call { token: Some(&current.secret), namespace: Some(&current.namespace), headers: &[] };
-        match self.server.send(LookupTokenSelfRequest {}, &call).await {
-            Err(error) if error.fault == Fault::Denied => {
-                inner.state = State::None;
-                true
-            }
-            _ => {
-                inner.state = State::Live(Arc::new(Token { verified: now, ..current.copy() }));
-                false
-            }
-        }
-    }
-
-    /// Extends the token. `None`: this session has no token to extend any more.
-    async fn renew(&self, epoch: u64) -> Option<Result<Duration, VaultError>> {
-        let current = match &self.inner.lock().await.state {
-            State::Live(token) if token.epoch == epoch => token.clone(),
-            _ => return None,
-        };
-        let call = Call { token: Some(&current.secret), namespace: Some(&current.namespace), headers: &[] };
-        let result = self.server.send(RenewTokenSelfRequest { increment: None }, &call).await;
-        let mut inner = self.inner.lock().await;
-        if !matches!(&inner.state, State::Live(token) if token.epoch == epoch) {
-            return None;
-        }
-        match result {
-            Ok(answer) => {
-                let lease = Duration::from_secs(answer.auth.as_ref().map_or(0, |a| a.lease_duration));
-                let expires = Some(Instant::now() + lease);
-                inner.state = State::Live(Arc::new(Token { expires, ..current.copy() }));
-                Some(Ok(lease))
-            }
-            Err(error) => {
-                if matches!(error.fault, Fault::Denied | Fault::NotFound | Fault::Invalid) {
-                    inner.state = State::None;
-                }
-                Some(Err(error))
-            }
-        }
-    }
-
-    /// Whether a token is still the one to use.
-    pub(super) async fn holds(&self, token: &Token) -> bool {
-        let now = Instant::now();
-        match &self.inner.lock().await.state {
-            State::Live(live) => live.epoch == token.epoch && live.expires.is_none_or(|e| now + MARGIN < e),
-            _ => false,
-        }
-    }
-
-    /// Epoch and time left of the live token.
-    async fn remaining(&self) -> Option<(u64, Duration)> {
-        match &self.inner.lock().await.state {
-            State::Live(token) => Some((token.epoch, token.expires?.saturating_duration_since(Instant::now()))),
-            _ => None,
-        }
-    }
-}
-
-impl Token {
-    fn new(granted: Granted, epoch: u64) -> Self {
-        let now = Instant::now();
-        let Granted { auth, namespace, credential_uid } = granted;
-        let client_id = match auth.accessor.as_str() {
-            "" => String::new(),
-            accessor => hex(&Blake2b::<U32>::digest(accessor.as_bytes())),
-        };
-        Self {
-            secret: auth.client_token,
-            info: TokenInfo { client_id, credential_uid },
-            namespace,
-            epoch,
-            expires: (auth.lease_duration > 0).then(|| now + Duration::from_secs(auth.lease_duration)),
-            verified: now,
-        }
-    }
-
-    fn copy(&self) -> Self {
-        Self {
-            secret: self.secret.clone(),
-            info: self.info.clone(),
-            namespace: self.namespace.clone(),
-            epoch: self.epoch,
-            expires: self.expires,
-            verified: self.verified,
-        }
-    }
-}
-
-/// Renews the token at two thirds of its time, until it cannot be renewed, is replaced, or nobody needs the session.
-async fn keep_alive(session: Weak<Session>) {
-    // The login that spawned this task stores its token a moment later, under the lock that `remaining` takes.
-    let Some((epoch, mut left)) = (match session.upgrade() {
-        Some(session) => session.remaining().await,
-        None => None,
-    }) else {
-        return;
-    };
-    let granted = left;
-    let mut pause = left.mul_f64(2.0 / 3.0);
-    let mut after_error = Duration::from_secs(1);
-    loop {
-        tokio::time::sleep(pause).await;
-        let Some(session) = session.upgrade() else { return };
-        match session.renew(epoch).await {
-            None => return,
-            Some(Ok(lease)) => {
-                left = lease;
-                after_error = Duration::from_secs(1);
-                // Vault grants less and less as the maximal lifetime nears. Then the token is left to expire, and the
-                // next read logs in.
-                if left < granted / 10 || left < MARGIN * 2 {
-                    return;
-                }
-                pause = left.mul_f64(2.0 / 3.0);
-            }
-            Some(Err(error)) => {
-                tracing::warn!(%error, "token could not be renewed");
-                let Some((current, left)) = session.remaining().await else { return };
-                if current != epoch || left < MARGIN {
-                    return;
-                }
-                pause = after_error.min(left / 2);
-                after_error = (after_error * 2).min(Duration::from_secs(60));
-            }
-        }
-    }
-}
-
-/// Lower-case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn client_id_is_upstreams() {
-        let digest = hex(&Blake2b::<U32>::digest(b"hmac-sha256-accessor"));
-        assert_eq!(digest, "37d25e07a251bd7cddbbadc56fe8ae18db468560bcf84051169a2390f4ccac78");
     }
 }
