@@ -218,7 +218,7 @@ impl Listener {
                 End::Token => continue,
                 End::Broken(error) => error,
             };
-            let refused = is_refusal(&error);
+            let refused = refusal(&error).is_some();
             let pause = match refused {
                 true => REFUSED.mul_f64(rand::rng().random_range(0.8..1.2)),
                 false => {
@@ -276,7 +276,7 @@ impl Listener {
         {
             let mut state = self.shared.state();
             if let StreamState::Failed(known) = &*state
-                && is_refusal(known) == is_refusal(&error)
+                && refusal(known) == refusal(&error)
             {
                 return;
             }
@@ -291,12 +291,11 @@ impl Listener {
     }
 }
 
-/// Whether the server has given an answer that another attempt will not change.
-fn is_refusal(error: &SessionError) -> bool {
+/// The answer of a server that another attempt will not change.
+fn refusal(error: &SessionError) -> Option<Fault> {
     match error {
-        SessionError::Request(VaultError { fault, .. }) => {
-            matches!(fault, Fault::Denied | Fault::NotFound | Fault::Invalid | Fault::Protocol)
-        }
-        SessionError::Credential(_) | SessionError::Login(_) => false,
+        SessionError::Request(VaultError { fault, .. }) => Some(*fault)
+            .filter(|fault| matches!(fault, Fault::Denied | Fault::NotFound | Fault::Invalid | Fault::Protocol)),
+        SessionError::Credential(_) | SessionError::Login(_) => None,
     }
 }

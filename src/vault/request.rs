@@ -121,16 +121,18 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
             .ok_or_else(|| VaultError::new(Fault::Protocol, path, "the body is not the JSON that Vault sends"));
     }
     let messages = parsed.as_ref().and_then(|e| e.errors.clone()).unwrap_or_default();
+    // Vault makes lists of several lines even of one error.
+    let text = messages.join("; ").split_whitespace().collect::<Vec<_>>().join(" ");
     if status == 404 {
         // With data or warnings a 404 is an answer: KV v2 reports deleted and destroyed versions like that.
         return match parsed {
             Some(envelope) if !envelope.data.is_null() || envelope.warnings.is_some() => Ok(envelope),
-            _ => Err(VaultError::new(Fault::NotFound, path, messages.join("; "))),
+            _ => Err(VaultError::new(Fault::NotFound, path, text)),
         };
     }
     let text = match messages.is_empty() {
         true => format!("HTTP {status}"),
-        false => format!("{} (HTTP {status})", messages.join("; ").replace('\n', " ").trim()),
+        false => format!("{text} (HTTP {status})"),
     };
     let fault = match status {
         403 => Fault::Denied,
