@@ -1,19 +1,21 @@
 //! VaultStaticSecret: from a path of a KV engine to a Secret, and to restarts of those that use it.
 
 mod build;
+mod read;
 mod report;
 
-use build::{Data, Made};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use build::{Data, Made};
+use read::{read, read_failure, session};
+
 use super::conditions;
 use super::engine::Verdict;
 use super::instant_updates::{self, Watch};
-use super::logins::PlannedLogin;
 use super::release::release;
 use super::{Context, Key};
 use crate::api::{SecretEngine, VaultStaticSecret};
@@ -22,16 +24,12 @@ use crate::render::Recipe;
 use crate::resolve::{self, ObjectRef, Plan};
 use crate::schedule::{Backoff, Class, Job, Next};
 use crate::sync::{self, Applied, DestinationError, Restart, Synced, Wanted};
-use crate::vault::{
-    self, Envelope, Identity, Read, ServerId, Session, SessionError, SharedRead, TokenInfo, VaultError,
-};
+use crate::vault::{self, Read, ServerId, Session, SharedRead, TokenInfo};
 
 /// Upstream's. Objects that come from there carry it; ours never get it.
 const FINALIZER: &str = "vaultstaticsecret.secrets.hashicorp.com/finalizer";
 /// A denial ends with a change of an object that is watched, and the change is a trigger. This is for what was missed.
 const RECHECK_DENIAL: Duration = Duration::from_secs(300);
-/// Reads of objects that change together, or appear together, are one read.
-const COALESCE: Duration = Duration::from_millis(250);
 
 /// What this process remembers of an object between two runs. All of it can be lost: the next run finds it again.
 pub struct Runtime {
@@ -77,6 +75,7 @@ struct Failure {
 
 enum Retry {
     Backoff,
+    At(Instant),
     /// This run keeps its turn: its Vault has enough of the workers for now, or something had to be recorded first.
     Again(Option<ServerId>),
     WhenChanged,
@@ -270,77 +269,6 @@ async fn attempt(
     Ok(Success { synced, mac, record, restarts, token })
 }
 
-fn config_error(error: String) -> Failure {
-    Failure::new("VaultClientConfigError", format!("Failed to get Vault auth login: {error}"))
-}
-
-/// The session of the plan's identity.
-async fn session(
-    context: &Context,
-    job: &Job<Key>,
-    plan: &Plan,
-    runtime: &mut Runtime,
-) -> Result<Arc<Session>, Failure> {
-    let server = context.servers.of(&context.client, &plan.auth.connection).await.map_err(config_error)?;
-    if !context.lock_queue().enter(&job.key, server.id) {
-        return Err(Failure::again(Some(server.id)));
-    }
-    let identity = Identity(plan.auth.identity(server.id));
-    let session = match runtime.session.take() {
-        Some(session) if session.identity == identity => session,
-        _ => {
-            let source = || Box::new(PlannedLogin { client: context.client.clone(), plan: plan.auth.clone() }) as _;
-            runtime.read = None;
-            context.sessions.session(identity, &server, source)
-        }
-    };
-    Ok(runtime.session.insert(session).clone())
-}
-
-async fn read(
-    context: &Context,
-    job: &Job<Key>,
-    plan: &Plan,
-    session: &Arc<Session>,
-    version: Option<i64>,
-    runtime: &mut Runtime,
-) -> Result<(Arc<Envelope>, TokenInfo), Failure> {
-    let read = Read { namespace: plan.vault_namespace.clone(), path: plan.path.clone(), version: plan.version };
-    let shared = match runtime.read.take() {
-        Some((known, shared)) if known == read => shared,
-        _ => context.reads.share(session.identity, read.clone()),
-    };
-    let (_, shared) = runtime.read.insert((read, shared));
-    let not_before = match (job.class, plan.refresh) {
-        // The interval is a promise of how old data may be: what was read a tenth of it ago still keeps it, since each
-        // interval is shortened by at least as much.
-        (Class::Refresh, Some(interval)) => job.due.checked_sub(interval / 10),
-        _ => Instant::now().checked_sub(COALESCE),
-    };
-    let started = Instant::now();
-    let news = runtime.watch.as_ref().and_then(Watch::news);
-    let not_before = not_before.unwrap_or(started).max(news.as_ref().map_or(started - COALESCE, |news| news.since));
-    let answer = shared.get(session, not_before, news.as_ref().and_then(|news| news.index.as_deref())).await;
-    if let (Ok(_), Some(news), Some(watch)) = (&answer, &news, &runtime.watch) {
-        watch.noted(news);
-    }
-    context.metrics.vault_read(
-        answer.as_ref().err().map(|e| match e {
-            SessionError::Credential(_) => "credential",
-            SessionError::Login(error) | SessionError::Request(error) => error.fault.as_str(),
-        }),
-        started.elapsed(),
-    );
-    answer.map_err(|error| match error {
-        SessionError::Credential(_) | SessionError::Login(_) => config_error(error.to_string()),
-        SessionError::Request(error) => read_failure(vault::kv_hint(error, version)),
-    })
-}
-
-fn read_failure(error: VaultError) -> Failure {
-    Failure::new("VaultClientError", format!("Failed to read Vault secret: {error}"))
-}
-
 async fn restart_all(context: &Context, object: &VaultStaticSecret, writer: &SecretWriter, mac: &str) -> Restarts {
     let meta = &object.metadata;
     let workloads = Workloads::new(&context.client, meta.namespace.as_deref().unwrap_or(""));
@@ -394,6 +322,8 @@ fn fingerprint(object: &VaultStaticSecret, plan: &Plan) -> u64 {
     let meta = &object.metadata;
     (&meta.uid, meta.generation, &meta.labels, &meta.annotations).hash(&mut hash);
     (&plan.auth.uid, plan.auth.generation, &plan.auth.connection.uid, plan.auth.connection.generation).hash(&mut hash);
+    // What a VaultAuthGlobal supplies is in no generation.
+    plan.auth.identity(0).hash(&mut hash);
     plan.transformation.hash(&mut hash);
     hash.finish()
 }

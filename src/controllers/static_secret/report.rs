@@ -11,8 +11,9 @@ use crate::controllers::Context;
 use crate::controllers::conditions::{self, New};
 use crate::controllers::engine::Verdict;
 use crate::controllers::instant_updates;
+use crate::controllers::triggers::DEPENDENTS_SPREAD;
 use crate::resolve::{Denied, Plan};
-use crate::schedule::{Class, Next, horizon};
+use crate::schedule::{Class, Next, horizon, spread};
 
 pub(super) async fn succeed(
     context: &Context,
@@ -144,6 +145,10 @@ pub(super) async fn fail(
     }
     match how {
         Retry::Backoff | Retry::Again(_) => retry(context, runtime, lane, "error"),
+        Retry::At(at) => {
+            runtime.due = *at + spread(DEPENDENTS_SPREAD, &mut rand::rng());
+            Verdict::new(Next::At(runtime.due, Class::Retry), lane, "error")
+        }
         Retry::WhenChanged => {
             runtime.due = Instant::now() + RECHECK_DENIAL;
             Verdict::new(Next::At(runtime.due, Class::Refresh), lane, "requeue")
@@ -200,7 +205,6 @@ pub(super) fn denial(denied: &Denied) -> Failure {
         Denied::Reference(_) => "InvalidResourceRef",
         Denied::Invalid(_) => "VaultStaticSecretError",
         Denied::Transformation(_) => "TransformationError",
-        Denied::NotSupported(_) => "NotSupported",
     };
     Failure { reason, message: denied.to_string(), retry: Retry::WhenChanged }
 }
