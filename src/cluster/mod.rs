@@ -1,8 +1,11 @@
 //! Everything that speaks to the Kubernetes API server.
 
+mod access;
 mod client;
+mod crds;
 mod error;
 mod events;
+mod finalizers;
 mod lease;
 mod mac_key;
 mod secrets;
@@ -12,9 +15,12 @@ mod tokens;
 mod watch;
 mod workloads;
 
+pub use access::AccessReviewer;
 pub use client::{RequestLimit, connect};
+pub use crds::upgrade_crds;
 pub use error::{ClusterError, ErrorKind};
 pub use events::{EventType, Events};
+pub use finalizers::{Released, release_all};
 pub use lease::{Leadership, Lease};
 pub use mac_key::{KnownKey, ensure_mac_key};
 pub use secrets::{Dress, OWNED_SELECTOR, SecretIndex, SecretSink, SecretWriter, Seen, changed_at};
