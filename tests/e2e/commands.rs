@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use testenv::{Cluster, Options};
 
-use crate::support::own;
+use crate::support::{eventually, own};
 
 fn run(cluster: &Cluster, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vault-secrets-operator"));
@@ -126,18 +126,13 @@ fn definitions_are_upgraded_and_finalizers_released() {
         "spec": { "policyName": "keep", "validationActions": ["Deny"] },
     });
     apply(&cluster, &bind);
-    let last = crate::support::eventually("the policy works", || {
-        let output = run(&cluster, &["uninstall", "--pre-delete-hook-timeout-seconds=2"]);
-        match output.status.success() {
-            true => {
-                apply(
-                    &cluster,
-                    &object("VaultAuth", "a", &["vaultauth.secrets.hashicorp.com/finalizer"], kinds[1].2.clone()),
-                );
-                Err("it was released")
-            }
-            false => Ok(said(&output)),
-        }
+    let label = ["label", "vaultauth", "x", "-n", "a", "try=1", "--dry-run=server"];
+    eventually("the policy works", || match cluster.kubectl(&label) {
+        Ok(_) => Err("it does not yet"),
+        Err(_) => Ok(()),
     });
+    let output = run(&cluster, &["uninstall", "--pre-delete-hook-timeout-seconds=2"]);
+    assert!(!output.status.success());
+    let last = said(&output);
     assert!(last.contains("1 vaultauths") && last.contains("not now"), "{last}");
 }

@@ -170,8 +170,9 @@ fn over_https_only_those_who_may_see_metrics() {
     let account = "op-vault-secrets-operator-controller-manager";
     let subject =
         |namespace: &str, name: &str| json!([{ "kind": "ServiceAccount", "name": name, "namespace": namespace }]);
+    let apply = |object: &serde_json::Value| tenant.cluster.kubectl_apply(&object.to_string()).expect("accepted");
     let bind = |name: &str, role: &str, subjects: serde_json::Value| {
-        tenant.apply(&json!({
+        apply(&json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRoleBinding",
             "metadata": { "name": format!("{}-{name}", tenant.namespace) },
@@ -184,7 +185,7 @@ fn over_https_only_those_who_may_see_metrics() {
         tenant.apply(&json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } }));
     }
     let role = format!("{}-metrics", tenant.namespace);
-    tenant.apply(&json!({
+    apply(&json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
         "metadata": { "name": role },
