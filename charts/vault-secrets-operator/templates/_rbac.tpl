@@ -18,9 +18,7 @@ API groups that are not served yet.
 {{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections" "vaultdynamicsecrets" "vaultpkisecrets" "vaultstaticsecrets") }}
 {{ include "vso.manager.rules.globals" . }}
 {{ include "vso.manager.rules.csi" . }}
-{{- if not (include "vso.missing.hooks" .) }}
-{{ include "vso.uninstall.rules" . }}
-{{- end }}
+{{ include "vso.manager.rules.ended" . }}
 {{- end }}
 
 {{/*
@@ -31,6 +29,14 @@ VaultConnection, the certificate authority they name and SecretTransformations f
 {{ include "vso.manager.rules.secrets" (list "create" "get") }}
 {{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections") }}
 {{ include "vso.manager.rules.globals" . }}
+{{- /* The hook of an uninstall takes finalizers off here as well. */}}
+- apiGroups: [secrets.hashicorp.com]
+  resources: [vaultdynamicsecrets, vaultpkisecrets, vaultstaticsecrets]
+  verbs: [list, patch]
+- apiGroups: [secrets.hashicorp.com]
+  resources: [csisecrets]
+  verbs: [list]
+{{ include "vso.manager.rules.ended" . }}
 {{- end }}
 
 {{/* Events about objects, and Secrets with the verbs given. */}}
@@ -76,6 +82,13 @@ VaultConnection, the certificate authority they name and SecretTransformations f
   verbs: [patch]
 {{- end }}
 
+{{/* The hooks release what VSO has left of kinds whose service has ended. */}}
+{{- define "vso.manager.rules.ended" -}}
+- apiGroups: [secrets.hashicorp.com]
+  resources: [hcpauths, hcpvaultsecretsapps]
+  verbs: [list, patch]
+{{- end }}
+
 {{/* Who asks for /metrics, and whether he may. */}}
 {{- define "vso.proxy.rules" -}}
 - apiGroups: [authentication.k8s.io]
@@ -90,17 +103,8 @@ VaultConnection, the certificate authority they name and SecretTransformations f
 {{- define "vso.upgradeCRDs.rules" -}}
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
-  verbs: [create, get, list, patch, watch]
-- apiGroups: [secrets.hashicorp.com]
-  resources: [hcpauths, hcpvaultsecretsapps]
-  verbs: [list, patch]
-{{- end }}
-
-{{/* The hook of an uninstall takes off the finalizers of all kinds that ever had one, those that are gone too. */}}
-{{- define "vso.uninstall.rules" -}}
-- apiGroups: [secrets.hashicorp.com]
-  resources: [hcpauths, hcpvaultsecretsapps]
-  verbs: [list, patch]
+  verbs: [create, get, patch]
+{{ include "vso.manager.rules.ended" . }}
 {{- end }}
 
 {{/* Who gets it. */}}
