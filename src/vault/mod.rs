@@ -6,6 +6,7 @@
 
 mod error;
 mod kv;
+mod login;
 mod numbers;
 mod pool;
 mod reads;
@@ -16,6 +17,7 @@ mod transport;
 
 pub use error::{Fault, VaultError};
 pub use kv::{kv_data, kv_hint};
+pub use login::{AwsCredentials, Cloud, GkeCluster, GkeSettings, Sts, aws_proof};
 pub use pool::SessionPool;
 pub use reads::{ReadTable, SharedRead};
 pub use request::{Envelope, Read};
