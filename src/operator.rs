@@ -14,9 +14,6 @@ use crate::telemetry::{self, Endpoints, Metrics};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// An object this late is overdue.
-const OVERDUE: Duration = Duration::from_secs(60);
-
 /// What the probes and the scrapes look at while the parts come up.
 #[derive(Default)]
 struct State {
@@ -29,14 +26,14 @@ struct State {
 pub async fn run(settings: Settings) -> Result<(), Error> {
     let stop = stop_on_signal()?;
     let end = CancellationToken::new();
-    let metrics = Arc::new(Metrics::new()?);
+    let metrics = Arc::new(Metrics::new(&settings)?);
     let state: Arc<Mutex<State>> = Arc::default();
     telemetry::serve(endpoints(&settings, &metrics, &state), end.clone())?;
 
     let namespace = settings.operator_namespace.clone();
     let host = settings.pod.name.clone().unwrap_or_else(hostname);
     let limit = RequestLimit { qps: settings.kube.qps, burst: settings.kube.burst };
-    let client = cluster::connect(settings.kube.kubeconfig.as_deref(), limit).await?;
+    let client = cluster::connect(settings.kube.kubeconfig.as_deref(), limit, metrics.clone()).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, "starting");
 
     let (leads, leadership) = watch::channel(!settings.leader_elect);
@@ -123,7 +120,7 @@ fn endpoints(settings: &Settings, metrics: &Arc<Metrics>, state: &Arc<Mutex<Stat
         health: settings.health.clone(),
         render: Arc::new(move || {
             let state = for_metrics.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut snapshot = state.context.as_ref().map(|c| c.snapshot(OVERDUE)).unwrap_or_default();
+            let mut snapshot = state.context.as_ref().map(|c| c.snapshot()).unwrap_or_default();
             snapshot.leads = state.leads.as_ref().is_some_and(|l| *l.borrow());
             metrics.render(&snapshot)
         }),

@@ -82,6 +82,9 @@ pub enum LogEncoder {
     Console,
 }
 
+/// Name of the Lease that the leader holds. Upstream's: the two operators never lead at the same time.
+pub const LEASE_NAME: &str = "b0d477c0.hashicorp.com";
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

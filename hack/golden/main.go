@@ -4,6 +4,7 @@
 //
 //	golden write DIR   write one JSON-lines file per family into DIR
 //	golden fuzz        answer each JSON line of standard input with one line
+//	golden bench       tell what each JSON line of standard input costs
 package main
 
 import (
@@ -29,8 +30,10 @@ func run(args []string) error {
 		return writeAll(args[1])
 	case len(args) == 1 && args[0] == "fuzz":
 		return answer()
+	case len(args) == 1 && args[0] == "bench":
+		return bench()
 	default:
-		return fmt.Errorf("usage: golden write DIR | golden fuzz")
+		return fmt.Errorf("usage: golden write DIR | golden fuzz | golden bench")
 	}
 }
 

@@ -1,11 +1,19 @@
 //! The connection to the API server.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Duration;
 
-use kube::client::ClientBuilder;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use kube::client::{Body, ClientBuilder};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use tower::Service;
+use tower::layer::layer_fn;
 use tower::limit::RateLimitLayer;
+
+use crate::telemetry::Metrics;
 
 /// How hard the API server may be pressed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,6 +28,7 @@ pub struct RequestLimit {
 pub async fn connect(
     kubeconfig: Option<&Path>,
     limit: RequestLimit,
+    metrics: Arc<Metrics>,
 ) -> Result<kube::Client, Box<dyn std::error::Error + Send + Sync>> {
     let mut config = match kubeconfig {
         Some(path) => {
@@ -35,7 +44,8 @@ pub async fn connect(
     // hold them until the kernel gives up. Longer than a watch lives, so that none is cut for being quiet.
     config.read_timeout = Some(Duration::from_secs(300));
     config.reset_reader_on_write = true;
-    let builder = ClientBuilder::try_from(config)?;
+    let builder = ClientBuilder::try_from(config)?
+        .with_layer(&layer_fn(move |inner| Counted { inner, metrics: metrics.clone() }));
     if limit.qps <= 0.0 {
         return Ok(builder.build());
     }
@@ -43,4 +53,39 @@ pub async fn connect(
     let burst = if limit.burst == 0 { limit.qps.ceil() } else { limit.burst as f32 };
     let window = Duration::try_from_secs_f32(burst / limit.qps)?;
     Ok(builder.with_layer(&RateLimitLayer::new(burst as u64, window)).build())
+}
+
+/// Counts what is sent and how it is answered.
+#[derive(Clone)]
+struct Counted<S> {
+    inner: S,
+    metrics: Arc<Metrics>,
+}
+
+impl<S, B> Service<Request<Body>> for Counted<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut task::Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let method = request.method().clone();
+        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let metrics = self.metrics.clone();
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await;
+            // What client-go writes where there is no status.
+            let code = answer.as_ref().map_or("<error>".to_owned(), |a| a.status().as_u16().to_string());
+            metrics.kubernetes_request(&code, method.as_str(), &host);
+            answer
+        })
+    }
 }

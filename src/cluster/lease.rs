@@ -14,9 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::bounded;
 use super::{ClusterError, ErrorKind, FIELD_MANAGER};
+use crate::settings::LEASE_NAME;
 
-/// Name of the Lease.
-pub const LEASE_NAME: &str = "b0d477c0.hashicorp.com";
 const DURATION: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(2);
 /// A leader that has not renewed for so long stops, well before anybody else may start.

@@ -15,7 +15,7 @@ mod workloads;
 pub use client::{RequestLimit, connect};
 pub use error::{ClusterError, ErrorKind};
 pub use events::{EventType, Events};
-pub use lease::{LEASE_NAME, Leadership, Lease};
+pub use lease::{Leadership, Lease};
 pub use mac_key::{KnownKey, ensure_mac_key};
 pub use secrets::{Dress, OWNED_SELECTOR, SecretIndex, SecretSink, SecretWriter, Seen, changed_at};
 pub use status::{patch_status, remove_finalizer};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
@@ -18,7 +18,7 @@ use crate::render::Recipes;
 use crate::resolve::{Lookup, ObjectRef};
 use crate::schedule::{Class, Limits, Queue};
 use crate::settings::Settings;
-use crate::telemetry::{Metrics, Snapshot};
+use crate::telemetry::Metrics;
 use crate::vault::{ReadTable, ServerId, SessionPool};
 
 /// What the context is made of.
@@ -73,6 +73,7 @@ impl Context {
     pub fn new(parts: Parts) -> (Arc<Self>, mpsc::UnboundedReceiver<ServerId>) {
         let (server_changed, changes) = mpsc::unbounded_channel();
         let total = parts.settings.max_concurrent_reconciles.max(1);
+        let metrics = parts.metrics.clone();
         let context = Self {
             events: Events::new(parts.client.clone(), parts.host),
             sessions: SessionPool::new(parts.settings.backoff),
@@ -93,7 +94,7 @@ impl Context {
             wake: Notify::new(),
             running: AtomicBool::new(false),
             runtimes: Mutex::default(),
-            servers: Servers::new(server_changed),
+            servers: Servers::new(server_changed, metrics),
         };
         (Arc::new(context), changes)
     }
@@ -106,20 +107,6 @@ impl Context {
 
     pub(super) fn lock_queue(&self) -> std::sync::MutexGuard<'_, Queue<Key>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What a scrape shows of the queue and the stores. An object is overdue if it is late by more than `grace`.
-    pub fn snapshot(&self, grace: Duration) -> Snapshot {
-        let now = Instant::now();
-        let queue = self.lock_queue();
-        Snapshot {
-            queue_length: queue.len(),
-            in_flight: queue.in_flight(),
-            overdue: queue.overdue(now, grace),
-            static_secrets: self.statics.len(),
-            sessions: self.sessions.len(),
-            leads: false,
-        }
     }
 
     /// Writes an event about an object.

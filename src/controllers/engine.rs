@@ -12,6 +12,7 @@ use super::triggers::RECOVERY_SPREAD;
 use super::{Context, Key, Kind, secret_transformation, static_secret, vault_auth, vault_connection};
 use crate::cluster::Leadership;
 use crate::schedule::{Class, Job, Next};
+use crate::telemetry::RunResult;
 use crate::vault::ServerId;
 
 /// What a run says of the next one.
@@ -77,6 +78,7 @@ pub async fn run(
 async fn run_one(context: Arc<Context>, job: Job<Key>, mut leads: Leadership) {
     let (key, due, class) = (job.key.clone(), job.due, job.class);
     let started = Instant::now();
+    context.metrics.controllers.started(key.kind.as_str(), started.saturating_duration_since(due));
     let inner = context.clone();
     // A task of its own: a panic in one object is that object's failure and nobody else's.
     let mut run = tokio::spawn(async move {
@@ -104,7 +106,14 @@ async fn run_one(context: Arc<Context>, job: Job<Key>, mut leads: Leadership) {
             Verdict::new(Next::At(due, class), None, "requeue")
         }
     };
-    context.metrics.reconciled(key.kind.as_str(), verdict.result, started.elapsed());
+    let result = match (verdict.result, verdict.next) {
+        ("success", Next::At(..)) => RunResult::RequeueAfter,
+        ("success", Next::WhenChanged) => RunResult::Success,
+        ("requeue", _) => RunResult::Requeue,
+        ("panic", _) => RunResult::Panic,
+        _ => RunResult::Error,
+    };
+    context.metrics.controllers.ended(key.kind.as_str(), result, started.elapsed());
     context.lock_queue().finish(&key, verdict.next, verdict.lane, Instant::now());
     context.wake.notify_one();
 }

@@ -7,6 +7,7 @@ mod logins;
 mod release;
 mod secret_transformation;
 mod servers;
+mod snapshot;
 mod static_secret;
 mod triggers;
 mod vault_auth;
@@ -34,6 +35,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 4] = [Kind::Connection, Kind::Auth, Kind::Transformation, Kind::StaticSecret];
+
     /// The lower-case name that upstream's metrics use for a controller.
     pub fn as_str(self) -> &'static str {
         match self {

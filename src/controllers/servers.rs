@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::cluster::SecretWriter;
 use crate::resolve::{CaSource, ConnectionPlan, ObjectRef};
+use crate::telemetry::Metrics;
 use crate::vault::{Server, ServerConfig, ServerId, Trust};
 
 /// A server, and the version of the object it was built from.
@@ -21,11 +22,12 @@ pub(super) struct Servers {
     known: Mutex<HashMap<ObjectRef, Known>>,
     /// Told of each server that goes down or comes back.
     changed: mpsc::UnboundedSender<ServerId>,
+    metrics: Arc<Metrics>,
 }
 
 impl Servers {
-    pub fn new(changed: mpsc::UnboundedSender<ServerId>) -> Self {
-        Self { known: Mutex::default(), changed }
+    pub fn new(changed: mpsc::UnboundedSender<ServerId>, metrics: Arc<Metrics>) -> Self {
+        Self { known: Mutex::default(), changed, metrics }
     }
 
     /// The server of a connection, built at first use and again when the object changed. Connections with equal content
@@ -44,7 +46,10 @@ impl Servers {
             headers: plan.headers.clone(),
             timeout: plan.timeout,
         };
-        let mut server = Arc::new(Server::new(&config, self.changed.clone()).map_err(|e| e.message)?);
+        // Shared with others of equal content, it counts as the first of them.
+        let metrics = self.metrics.client.of_connection(&plan.id.to_string());
+        let server = Server::new(&config, self.changed.clone(), metrics).map_err(|e| e.message)?;
+        let mut server = Arc::new(server);
         let mut known = self.lock();
         if let Some(same) = known.values().find(|k| k.server.id == server.id) {
             server = same.server.clone();
@@ -63,7 +68,9 @@ impl Servers {
 
     /// Forgets the server of a connection that is gone.
     pub fn forget(&self, connection: &ObjectRef) {
-        self.lock().remove(connection);
+        if self.lock().remove(connection).is_some() {
+            self.metrics.client.forget_connection(&connection.to_string());
+        }
     }
 
     /// The connections that lead to a server.

@@ -17,7 +17,7 @@ mod scenarios;
 
 pub use backoff::{Backoff, Policy};
 pub use jitter::{horizon, spread};
-pub use queue::{Job, Limits, Next, Queue};
+pub use queue::{Job, KeyState, Limits, Next, Queue};
 
 /// A Vault server, as far as scheduling is concerned. Keys of one lane share that lane's permits.
 pub type Lane = u64;

@@ -36,6 +36,33 @@ pub enum Next {
     WhenChanged,
 }
 
+/// Where a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// It waits until it is due, and then for its turn.
+    Waiting {
+        /// When it is due.
+        due: Instant,
+    },
+    /// It is worked on.
+    Running {
+        /// When it was due.
+        due: Instant,
+        /// When it had its turn.
+        started: Instant,
+    },
+}
+
+impl KeyState {
+    /// When it is or was due.
+    #[must_use]
+    pub fn due(&self) -> Instant {
+        match self {
+            KeyState::Waiting { due } | KeyState::Running { due, .. } => *due,
+        }
+    }
+}
+
 /// A due time and its reason. Of two, the earlier time and the higher class count.
 #[derive(Clone, Copy, Debug)]
 struct Due {
@@ -67,7 +94,8 @@ impl Waiting {
 #[derive(Debug)]
 struct Running {
     place: Place,
-    since: Instant,
+    due: Instant,
+    started: Instant,
     /// Pushed while it runs.
     again: Option<Due>,
     /// Removed while it runs: what the run says about the next one is about something that is gone.
@@ -134,7 +162,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         let taken = self.ready.take()?;
         let (key, waiting) = self.waiting.remove_entry(&taken.key)?;
         let due = waiting.due.at;
-        self.running.insert(key, Running { place: taken.place, since: due, again: None, removed: false });
+        self.running.insert(key, Running { place: taken.place, due, started: now, again: None, removed: false });
         Some(Job { key: taken.key, class: taken.class, due })
     }
 
@@ -252,13 +280,11 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         self.ready.len() + self.delayed.range(..=(now, u64::MAX)).count()
     }
 
-    /// How many keys were due more than `grace` ago and have not finished since, waiting or running. Linear in the
-    /// number of keys.
-    #[must_use]
-    pub fn overdue(&self, now: Instant, grace: Duration) -> usize {
-        let late = |due: Instant| now.saturating_duration_since(due) > grace;
-        self.waiting.values().filter(|w| late(w.due.at)).count()
-            + self.running.values().filter(|r| late(r.since)).count()
+    /// What is known of each key, in no order.
+    pub fn states(&self) -> impl Iterator<Item = (&K, KeyState)> {
+        let waiting = self.waiting.iter().map(|(key, w)| (key, KeyState::Waiting { due: w.due.at }));
+        let running = self.running.iter().map(|(key, r)| (key, KeyState::Running { due: r.due, started: r.started }));
+        waiting.chain(running)
     }
 
     /// Whether a key is waiting or running.

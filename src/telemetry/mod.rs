@@ -6,4 +6,7 @@ mod metrics;
 
 pub use admin::{Endpoints, Gate, serve};
 pub use log::init as init_log;
-pub use metrics::{Metrics, Snapshot};
+pub use metrics::{
+    ClientMetrics, ConnectionMetrics, ControllerSnapshot, Metrics, Operation, ResourceStatus, RunResult, Snapshot,
+    StorageOperation,
+};

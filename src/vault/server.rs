@@ -7,12 +7,14 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rustify::endpoint::Endpoint;
+use rustify::enums::RequestMethod;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::request::{Any, Envelope, classify};
 use super::transport::{Call, ServerConfig, Transport};
 use super::{Fault, VaultError};
+use crate::telemetry::{ConnectionMetrics, Operation};
 
 /// Identifies a server by the content of its configuration.
 pub type ServerId = u64;
@@ -30,6 +32,7 @@ pub struct Server {
     health: Mutex<Health>,
     /// Told the id each time the server goes down or comes back.
     changed: mpsc::UnboundedSender<ServerId>,
+    metrics: ConnectionMetrics,
 }
 
 #[derive(Debug)]
@@ -54,7 +57,11 @@ pub struct SealStatus {
 
 impl Server {
     /// Builds the connection pool; nothing is sent.
-    pub fn new(config: &ServerConfig, changed: mpsc::UnboundedSender<ServerId>) -> Result<Self, VaultError> {
+    pub fn new(
+        config: &ServerConfig,
+        changed: mpsc::UnboundedSender<ServerId>,
+        metrics: ConnectionMetrics,
+    ) -> Result<Self, VaultError> {
         let digest = config.digest();
         let mut id = [0; 8];
         id.copy_from_slice(&digest[..8]);
@@ -63,6 +70,7 @@ impl Server {
             transport: Transport::new(config)?,
             health: Mutex::new(Health::Up { failures: 0 }),
             changed,
+            metrics,
         })
     }
 
@@ -70,10 +78,13 @@ impl Server {
     pub(super) async fn send<E: Endpoint>(&self, endpoint: E, call: &Call<'_>) -> Result<Envelope, VaultError> {
         let path = endpoint.path().trim_matches(['\t', '/']).to_owned();
         self.admit(&path)?;
+        let operation = operation(endpoint.method(), &path);
+        let started = Instant::now();
         let result = match self.transport.ask(endpoint, call).await {
             Ok(response) => classify(&path, &response),
             Err(error) => Err(error),
         };
+        self.metrics.sent(operation, result.is_ok(), started.elapsed());
         self.learn(result.as_ref().err());
         result
     }
@@ -154,9 +165,20 @@ impl Server {
     }
 }
 
+fn operation(method: RequestMethod, path: &str) -> Operation {
+    match path {
+        "auth/token/renew-self" => Operation::Renew,
+        _ if path.starts_with("auth/") && path.ends_with("/login") => Operation::Login,
+        _ if matches!(method, RequestMethod::GET) => Operation::Read,
+        _ => Operation::Write,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Settings;
+    use crate::telemetry::Metrics;
     use crate::vault::Trust;
 
     fn server() -> (Server, mpsc::UnboundedReceiver<ServerId>) {
@@ -169,7 +191,8 @@ mod tests {
             timeout: None,
         };
         let (changed, changes) = mpsc::unbounded_channel();
-        (Server::new(&config, changed).unwrap(), changes)
+        let metrics = Metrics::new(&Settings::default()).unwrap();
+        (Server::new(&config, changed, metrics.client.of_connection("ns/c")).unwrap(), changes)
     }
 
     fn fail(server: &Server, fault: Fault) {

@@ -33,7 +33,7 @@ const INTERVAL: &str = "10s";
 const WARM: Duration = Duration::from_secs(60);
 /// How long refreshes are counted.
 const WINDOW: Duration = Duration::from_secs(30);
-const COUNTED: &str = "controller_runtime_reconcile_total{controller=\"vaultstaticsecret\",result=\"success\"} ";
+const COUNTED: &str = "controller_runtime_reconcile_total{controller=\"vaultstaticsecret\",result=\"requeue_after\"} ";
 
 struct Bench<'a> {
     tenant: &'a Tenant<'a>,

@@ -16,6 +16,7 @@ mod expect;
 mod faults;
 mod isolation;
 mod leadership;
+mod metrics;
 mod refused;
 mod restarts;
 mod samples;

@@ -52,7 +52,8 @@ impl Row {
         set.execute_in("t", &self.root(), &limits, environment).map_err(|e| e.go_text().to_owned())
     }
 
-    fn root(&self) -> Value {
+    /// The dot of the template.
+    pub fn root(&self) -> Value {
         let text = self.input.as_ref().map_or("{}", |input| input.get());
         let Value::Map(input) = from_json(text) else { panic!("the input is an object") };
         let any = |name: &str| input.get(name).unwrap_or_else(|| Value::Map(Map::any()));

@@ -1,0 +1,187 @@
+//! Prometheus metrics, in a registry of our own. Names and labels are upstream's and controller-runtime's where they have
+//! the like; `docs/metrics.md` lists all, and marks those that are ours.
+
+mod client;
+mod controller;
+mod register;
+mod settings;
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder as _, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
+    process_collector::ProcessCollector,
+};
+
+pub use client::{ClientMetrics, ConnectionMetrics, Operation, StorageOperation};
+pub use controller::{ControllerMetrics, RunResult};
+use register::Register;
+
+use crate::settings::{LEASE_NAME, Settings};
+
+/// All metrics of the process.
+pub struct Metrics {
+    registry: Registry,
+    /// Of requests to Vault, and of the logins that are kept.
+    pub client: ClientMetrics,
+    /// Of the controllers and their queue.
+    pub controllers: ControllerMetrics,
+    vault_reads: IntCounterVec,
+    vault_read_time: HistogramVec,
+    restarts: IntCounterVec,
+    kubernetes_requests: IntCounterVec,
+    resource_status: IntGaugeVec,
+    objects: IntGaugeVec,
+    not_synced: IntGaugeVec,
+    sessions: IntGauge,
+    leader: IntGauge,
+}
+
+/// What is looked up when metrics are scraped.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// One for each controller.
+    pub controllers: Vec<ControllerSnapshot>,
+    /// Objects that are valid or not, as their status says.
+    pub resources: Vec<ResourceStatus>,
+    /// Reason of the condition `SecretSynced` of objects where it is false, and how many of them.
+    pub not_synced: Vec<(String, usize)>,
+    /// Logins in use.
+    pub sessions: usize,
+    /// Whether this process leads.
+    pub leads: bool,
+}
+
+/// One controller at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct ControllerSnapshot {
+    /// Its name, the kind in lower case.
+    pub controller: &'static str,
+    /// Objects known.
+    pub objects: usize,
+    /// Objects that are due and wait.
+    pub depth: usize,
+    /// Objects that are worked on.
+    pub active: usize,
+    /// Objects that were due more than a minute ago, and have not been worked on to the end since.
+    pub overdue: usize,
+    /// For how long the runs under way have been, all together.
+    pub unfinished: Duration,
+    /// For how long the longest of them has been.
+    pub longest: Duration,
+}
+
+/// Whether an object is valid.
+#[derive(Clone, Debug)]
+pub struct ResourceStatus {
+    /// Controller of its kind.
+    pub controller: &'static str,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What its status says.
+    pub valid: bool,
+}
+
+impl Metrics {
+    /// Registers everything. What the settings say is shown as labels.
+    ///
+    /// # Errors
+    /// If two metrics have the same name, which is a mistake in this program.
+    pub fn new(settings: &Settings) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let register = Register(&registry);
+        settings::register(&register, settings)?;
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        let metrics = Self {
+            client: ClientMetrics::new(&register)?,
+            controllers: ControllerMetrics::new(&register, settings.max_concurrent_reconciles)?,
+            vault_reads: register.counters(
+                "vso_vault_reads_total",
+                "Reads of Vault, shared ones included, by how they ended.",
+                &["result"],
+            )?,
+            vault_read_time: register.histograms(
+                "vso_vault_read_time_seconds",
+                "Time of reads, logins included.",
+                &[],
+            )?,
+            restarts: register.counters(
+                "vso_rollout_restarts_total",
+                "Restarts of workloads by how they ended.",
+                &["result"],
+            )?,
+            kubernetes_requests: register.counters(
+                "rest_client_requests_total",
+                "Requests to the API server, by status code, method, and host.",
+                &["code", "method", "host"],
+            )?,
+            resource_status: register.gauges(
+                "controller_resource_status",
+                "Whether an object is valid.",
+                &["controller", "name", "namespace"],
+            )?,
+            objects: register.gauges("vso_objects", "Objects known, by controller.", &["controller"])?,
+            not_synced: register.gauges(
+                "vso_objects_not_synced",
+                "Objects whose condition SecretSynced is false, by its reason.",
+                &["reason"],
+            )?,
+            sessions: register.gauge("vso_vault_sessions", "Logins in use.")?,
+            leader: register.labelled_gauge(
+                "leader_election_master_status",
+                "Whether this process leads.",
+                ("name", LEASE_NAME),
+            )?,
+            registry: registry.clone(),
+        };
+        for result in ["success", "error"] {
+            metrics.restarts.with_label_values(&[result]);
+        }
+        Ok(metrics)
+    }
+
+    /// Counts a read of Vault; `failure` is the kind of its failure.
+    pub fn vault_read(&self, failure: Option<&str>, took: Duration) {
+        self.vault_reads.with_label_values(&[failure.unwrap_or("success")]).inc();
+        self.vault_read_time.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
+    }
+
+    /// Counts a restart of a workload, or a failure to restart it.
+    pub fn restarted(&self, done: bool) {
+        self.restarts.with_label_values(&[if done { "success" } else { "error" }]).inc();
+    }
+
+    /// Counts a request to the API server. `code` is the status, or `<error>` where there was no answer.
+    pub fn kubernetes_request(&self, code: &str, method: &str, host: &str) {
+        self.kubernetes_requests.with_label_values(&[code, method, host]).inc();
+    }
+
+    /// The metrics in Prometheus' text format.
+    pub fn render(&self, snapshot: &Snapshot) -> String {
+        self.controllers.set(&snapshot.controllers);
+        for controller in &snapshot.controllers {
+            self.objects.with_label_values(&[controller.controller]).set(count(controller.objects));
+        }
+        self.resource_status.reset();
+        for ResourceStatus { controller, namespace, name, valid } in &snapshot.resources {
+            self.resource_status.with_label_values(&[controller, name.as_str(), namespace]).set((*valid).into());
+        }
+        self.not_synced.reset();
+        for (reason, objects) in &snapshot.not_synced {
+            self.not_synced.with_label_values(&[reason]).set(count(*objects));
+        }
+        self.sessions.set(count(snapshot.sessions));
+        self.leader.set(snapshot.leads.into());
+        let mut out = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
+            tracing::error!(%error, "metrics could not be encoded");
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    }
+}
+
+fn count(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,136 @@
+//! Keeps a token alive, and decides what a refused request says of it.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use vaultrs::api::token::requests::{LookupTokenSelfRequest, RenewTokenSelfRequest};
+
+use super::token::Token;
+use super::{MARGIN, Session, State};
+use crate::schedule::Policy;
+use crate::vault::transport::Call;
+use crate::vault::{Fault, VaultError};
+
+/// Fresh logins after denials. A policy that stays wrong costs one login per step.
+const DENIAL: Policy = Policy {
+    initial: Duration::from_secs(30),
+    max: Duration::from_secs(600),
+    multiplier: 2.0,
+    randomization: 0.1,
+    max_elapsed: Duration::ZERO,
+};
+
+/// A denial is looked into again this soon at the earliest; a token younger than this is not doubted.
+const TRUST_TOKEN_FOR: Duration = Duration::from_secs(5);
+
+impl Session {
+    /// Decides what a denial means. True: the token was given up, another login may help.
+    pub(super) async fn doubt(self: &Arc<Self>, denied: &Arc<Token>) -> bool {
+        let mut inner = self.inner.lock().await;
+        let now = Instant::now();
+        let current = match &inner.state {
+            State::Live(current) => current.clone(),
+            _ => return true,
+        };
+        if current.epoch != denied.epoch {
+            return true;
+        }
+        if now < current.verified + TRUST_TOKEN_FOR {
+            return false;
+        }
+        if now >= inner.relogin_from {
+            // Policies are bound to a token at login; only a new login sees a role that was changed.
+            let pause = inner.denial_backoff.next(&DENIAL, now, &mut rand::rng()).unwrap_or(DENIAL.max);
+            inner.relogin_from = now + pause;
+            inner.state = State::None;
+            return true;
+        }
+        let call = Call { token: Some(&current.secret), namespace: Some(&current.namespace), headers: &[] };
+        match self.server.send(LookupTokenSelfRequest {}, &call).await {
+            Err(error) if error.fault == Fault::Denied => {
+                inner.state = State::None;
+                true
+            }
+            _ => {
+                inner.state = State::Live(Arc::new(Token { verified: now, ..current.copy() }));
+                false
+            }
+        }
+    }
+
+    /// Extends the token. `None`: this session has no token to extend any more.
+    async fn renew(&self, epoch: u64) -> Option<Result<Duration, VaultError>> {
+        let current = match &self.inner.lock().await.state {
+            State::Live(token) if token.epoch == epoch => token.clone(),
+            _ => return None,
+        };
+        let call = Call { token: Some(&current.secret), namespace: Some(&current.namespace), headers: &[] };
+        let result = self.server.send(RenewTokenSelfRequest { increment: None }, &call).await;
+        let mut inner = self.inner.lock().await;
+        if !matches!(&inner.state, State::Live(token) if token.epoch == epoch) {
+            return None;
+        }
+        match result {
+            Ok(answer) => {
+                let lease = Duration::from_secs(answer.auth.as_ref().map_or(0, |a| a.lease_duration));
+                let expires = Some(Instant::now() + lease);
+                inner.state = State::Live(Arc::new(Token { expires, ..current.copy() }));
+                Some(Ok(lease))
+            }
+            Err(error) => {
+                if matches!(error.fault, Fault::Denied | Fault::NotFound | Fault::Invalid) {
+                    inner.state = State::None;
+                }
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// Epoch and time left of the live token.
+    async fn remaining(&self) -> Option<(u64, Duration)> {
+        match &self.inner.lock().await.state {
+            State::Live(token) => Some((token.epoch, token.expires?.saturating_duration_since(Instant::now()))),
+            _ => None,
+        }
+    }
+}
+
+/// Renews the token at two thirds of its time, until it cannot be renewed, is replaced, or nobody needs the session.
+pub(super) async fn keep_alive(session: Weak<Session>) {
+    // The login that spawned this task stores its token a moment later, under the lock that `remaining` takes.
+    let Some((epoch, mut left)) = (match session.upgrade() {
+        Some(session) => session.remaining().await,
+        None => None,
+    }) else {
+        return;
+    };
+    let granted = left;
+    let mut pause = left.mul_f64(2.0 / 3.0);
+    let mut after_error = Duration::from_secs(1);
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(session) = session.upgrade() else { return };
+        match session.renew(epoch).await {
+            None => return,
+            Some(Ok(lease)) => {
+                left = lease;
+                after_error = Duration::from_secs(1);
+                // Vault grants less and less as the maximal lifetime nears. Then the token is left to expire, and the
+                // next read logs in.
+                if left < granted / 10 || left < MARGIN * 2 {
+                    return;
+                }
+                pause = left.mul_f64(2.0 / 3.0);
+            }
+            Some(Err(error)) => {
+                tracing::warn!(%error, "token could not be renewed");
+                let Some((current, left)) = session.remaining().await else { return };
+                if current != epoch || left < MARGIN {
+                    return;
+                }
+                pause = after_error.min(left / 2);
+                after_error = (after_error * 2).min(Duration::from_secs(60));
+            }
+        }
+    }
+}

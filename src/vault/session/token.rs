@@ -1,0 +1,84 @@
+//! A token and what is known of it.
+
+use std::time::{Duration, Instant};
+
+use blake2::{Blake2b, Digest as _, digest::consts::U32};
+use secrecy::SecretString;
+
+use crate::vault::request::Auth;
+
+/// What the status of an object says of the token that was used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenInfo {
+    /// Hex BLAKE2b-256 of the token's accessor, empty for batch tokens; upstream's client ID.
+    pub client_id: String,
+    /// UID of the service account or Secret behind the login.
+    pub credential_uid: String,
+}
+
+/// A token and what is known of it.
+pub(super) struct Token {
+    pub secret: SecretString,
+    pub info: TokenInfo,
+    /// Vault namespace of the login, in which the token is renewed and looked up.
+    pub namespace: String,
+    /// Counts the logins of this session.
+    pub epoch: u64,
+    /// `None`: does not expire.
+    pub expires: Option<Instant>,
+    /// When lookup-self last showed the token to be good.
+    pub verified: Instant,
+}
+
+/// What a login gave.
+pub(super) struct Granted {
+    pub auth: Auth,
+    pub namespace: String,
+    pub credential_uid: String,
+}
+
+impl Token {
+    pub fn new(granted: Granted, epoch: u64) -> Self {
+        let now = Instant::now();
+        let Granted { auth, namespace, credential_uid } = granted;
+        let client_id = match auth.accessor.as_str() {
+            "" => String::new(),
+            accessor => hex(&Blake2b::<U32>::digest(accessor.as_bytes())),
+        };
+        Self {
+            secret: auth.client_token,
+            info: TokenInfo { client_id, credential_uid },
+            namespace,
+            epoch,
+            expires: (auth.lease_duration > 0).then(|| now + Duration::from_secs(auth.lease_duration)),
+            verified: now,
+        }
+    }
+
+    pub fn copy(&self) -> Self {
+        Self {
+            secret: self.secret.clone(),
+            info: self.info.clone(),
+            namespace: self.namespace.clone(),
+            epoch: self.epoch,
+            expires: self.expires,
+            verified: self.verified,
+        }
+    }
+}
+
+/// Lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_id_is_upstreams() {
+        let digest = hex(&Blake2b::<U32>::digest(b"hmac-sha256-accessor"));
+        assert_eq!(digest, "37d25e07a251bd7cddbbadc56fe8ae18db468560bcf84051169a2390f4ccac78");
+    }
+}

@@ -1,0 +1,157 @@
+//! What a scrape of a working operator has, against `docs/metrics.md` and against Prometheus' own checker.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::support::{Operator, Tenant, eventually};
+
+/// Name, type, labels.
+type Described = BTreeMap<String, (String, BTreeSet<String>)>;
+
+/// Has seen a success, a failure and a restart: there is something to show of everything.
+fn busy(tenant: &Tenant<'_>) -> Operator {
+    tenant.put("db", json!({ "password": "one" }));
+    tenant.apply(&tenant.workload("Deployment", "app"));
+    let operator = tenant.operator(&[]);
+    let targets = json!([{ "kind": "Deployment", "name": "app" }, { "kind": "Deployment", "name": "none" }]);
+    tenant.apply(&tenant.static_secret("db", json!({ "rolloutRestartTargets": targets })));
+    tenant.apply(&tenant.static_secret("none", json!({})));
+    tenant.apply(&tenant.object(
+        "SecretTransformation",
+        "broken",
+        json!({ "templates": { "a": { "name": "a", "text": "{{" } } }),
+    ));
+    tenant.wait_value("db", "password", "one");
+    tenant.wait_condition("vaultstaticsecret", "none", "SecretSynced", "False", "");
+    tenant.put("db", json!({ "password": "two" }));
+    tenant.wait_value("db", "password", "two");
+    tenant.wait_event("db", "RolloutRestartFailed", "none");
+    tenant.wait_condition("secrettransformation", "broken", "Ready", "False", "");
+    operator
+}
+
+fn documented() -> Described {
+    let text = include_str!("../../docs/metrics.md");
+    text.lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
+            let name = cells.next()?.trim_end_matches('`').to_owned();
+            let type_ = cells.next()?.to_owned();
+            let labels = cells.next()?.split(',').map(|label| label.trim().trim_matches('`').to_owned());
+            Some((name, (type_, labels.filter(|label| !label.is_empty()).collect())))
+        })
+        .collect()
+}
+
+fn scraped(text: &str) -> Described {
+    let mut found = Described::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, type_) = rest.split_once(' ').expect("a name and a type");
+            found.insert(name.to_owned(), (type_.to_owned(), BTreeSet::new()));
+        } else if !line.starts_with('#') {
+            let (series, _) = line.rsplit_once(' ').expect("a value");
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            let names =
+                labels.split("\",").filter_map(|label| label.split_once("=\"")).map(|(name, _)| name.to_owned());
+            let bare = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+            let name = if found.contains_key(name) { name } else { bare.expect("part of a histogram") };
+            let of = found.get_mut(name).expect("the type comes first");
+            of.1.extend(names.filter(|label| label != "le"));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_scrape_has_what_the_documentation_lists() {
+    let tenant = Tenant::new("metrics");
+    let operator = busy(&tenant);
+    // Those that the other kinds of stored tokens and of logins would show; a test of theirs shows them.
+    let not_here =
+        |name: &str| name.starts_with("vso_client_cache_storage_") || name.starts_with("vso_client_factory_");
+    let (mut documented, mut scraped) = (documented(), scraped(&operator.metrics()));
+    documented.retain(|name, _| !not_here(name));
+    scraped.retain(|name, _| !not_here(name));
+    assert_eq!(documented, scraped);
+}
+
+#[test]
+fn what_happened_is_counted() {
+    let tenant = Tenant::new("metrics-counts");
+    let operator = busy(&tenant);
+    let at_least_one = [
+        format!("vso_client_operations_total{{operation=\"login\",vault_connection=\"{}/vault\"}}", tenant.namespace),
+        format!("vso_client_operations_total{{operation=\"read\",vault_connection=\"{}/vault\"}}", tenant.namespace),
+        "vso_client_operations_errors_total{operation=\"read\",".to_owned(),
+        "vso_rollout_restarts_total{result=\"success\"}".to_owned(),
+        "vso_rollout_restarts_total{result=\"error\"}".to_owned(),
+        "vso_objects_not_synced{reason=\"VaultClientError\"}".to_owned(),
+        "controller_runtime_reconcile_errors_total{controller=\"vaultstaticsecret\"}".to_owned(),
+        "leader_election_master_status{name=\"b0d477c0.hashicorp.com\"}".to_owned(),
+        "rest_client_requests_total{code=\"201\",".to_owned(),
+    ];
+    let text = operator.metrics();
+    let value = |text: &str, start: &str| {
+        let line = text.lines().find(|line| line.starts_with(start))?;
+        line.rsplit_once(' ')?.1.parse::<f64>().ok()
+    };
+    for start in &at_least_one {
+        assert!(value(&text, start).is_some_and(|v| v >= 1.0), "{start} in\n{text}");
+    }
+    let transformation = |name: &str| {
+        format!(
+            "controller_resource_status{{controller=\"secrettransformation\",name=\"{name}\",namespace=\"{}\"}}",
+            tenant.namespace
+        )
+    };
+    assert_eq!(value(&text, &transformation("broken")), Some(0.0), "{text}");
+    assert_eq!(value(&text, "vso_queue_overdue_objects{controller=\"vaultstaticsecret\"}"), Some(0.0));
+
+    tenant.kubectl(&["delete", "secrettransformation", "broken"]).unwrap();
+    tenant.kubectl(&["delete", "vaultstaticsecret", "none", "db"]).unwrap();
+    tenant.kubectl(&["delete", "vaultconnection", "vault"]).unwrap();
+    eventually("series of objects that are gone are gone", || {
+        let text = operator.metrics();
+        let gone = [transformation("broken"), "vso_objects_not_synced{".to_owned(), at_least_one[0].clone()];
+        match gone.iter().find(|start| value(&text, start).is_some()) {
+            Some(left) => Err(format!("{left} is left")),
+            None => Ok(()),
+        }
+    });
+}
+
+#[test]
+fn prometheus_finds_nothing_wrong() {
+    let tenant = Tenant::new("metrics-lint");
+    let operator = busy(&tenant);
+    let command = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut promtool) = command else {
+        println!("skipped: no promtool (Debian package prometheus)");
+        return;
+    };
+    promtool.stdin.take().expect("piped").write_all(operator.metrics().as_bytes()).expect("promtool reads");
+    let output = promtool.wait_with_output().expect("promtool ends");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    // Upstream's names, kept for the dashboards that use them.
+    let known = [
+        "vso_client_cache_hits",
+        "vso_client_cache_misses",
+        "vso_client_clone_cache_hits",
+        "vso_client_clone_cache_misses",
+    ];
+    let new: Vec<&str> = said
+        .lines()
+        .filter(|line| !line.starts_with("vso_runtime_config label names should be"))
+        .filter(|line| !known.iter().any(|name| line.starts_with(&format!("{name} counter metrics should have"))))
+        .collect();
+    assert!(new.is_empty(), "{}", new.join("\n"));
+}
