@@ -7,8 +7,12 @@ API groups that are not served yet.
 {{- define "vso.manager.rules" -}}
 {{ include "vso.manager.rules.secrets" (list "create" "delete" "get" "list" "patch" "watch") }}
 - apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get]
+- apiGroups: [""]
   resources: [serviceaccounts/token]
   verbs: [create]
+{{ include "vso.manager.rules.root" . }}
 - apiGroups: [apps]
   resources: [daemonsets, deployments, statefulsets]
   verbs: [get, patch]
@@ -24,7 +28,16 @@ certificate authority they name and SecretTransformations for all, and keep the 
 */}}
 {{- define "vso.manager.rules.home" -}}
 {{ include "vso.manager.rules.secrets" (list "create" "get") }}
+{{ include "vso.manager.rules.root" . }}
 {{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections") }}
+{{- end }}
+
+{{/* The UID of this ConfigMap stands for the identity that the operator itself has at AWS. */}}
+{{- define "vso.manager.rules.root" -}}
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [kube-root-ca.crt]
+  verbs: [get]
 {{- end }}
 
 {{/* Events about objects, and Secrets with the verbs given. */}}
