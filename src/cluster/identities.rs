@@ -19,7 +19,11 @@ pub async fn service_account(
 }
 
 /// Metadata of a ConfigMap, if there is one of that name.
-pub async fn config_map(client: &kube::Client, namespace: &str, name: &str) -> Result<Option<ObjectMeta>, ClusterError> {
+pub async fn config_map(
+    client: &kube::Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<ObjectMeta>, ClusterError> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let what = format!("get ConfigMap {namespace}/{name}");
     Ok(bounded(&what, api.get_metadata_opt(name)).await?.map(|map| map.metadata))

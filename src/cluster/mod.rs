@@ -3,6 +3,7 @@
 mod client;
 mod error;
 mod events;
+mod identities;
 mod lease;
 mod mac_key;
 mod secrets;
@@ -15,6 +16,7 @@ mod workloads;
 pub use client::{RequestLimit, connect};
 pub use error::{ClusterError, ErrorKind};
 pub use events::{EventType, Events};
+pub use identities::{config_map, service_account};
 pub use lease::{Leadership, Lease};
 pub use mac_key::{KnownKey, ensure_mac_key};
 pub use secrets::{Dress, OWNED_SELECTOR, SecretIndex, SecretSink, SecretWriter, Seen, changed_at};

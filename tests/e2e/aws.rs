@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::aws_server::Aws;
 use crate::expect::SOON;
@@ -60,13 +61,38 @@ fn sample(tenant: &Tenant<'_>, file: &str, mount: &str, changes: &[(&str, String
 /// A VaultStaticSecret that uses the VaultAuth of its name.
 fn user(tenant: &Tenant<'_>, name: &str) -> Value {
     tenant.put(name, json!({ "password": format!("of-{name}") }));
-    tenant.static_secret(name, json!({ "vaultAuthRef": name }))
+    tenant.static_secret(name, json!({ "vaultAuthRef": name, "destination": { "name": format!("{name}-synced") } }))
 }
 
 #[track_caller]
 fn assert_synced(tenant: &Tenant<'_>, name: &str) {
-    tenant.wait_value(name, "password", &format!("of-{name}"));
+    tenant.wait_value(&format!("{name}-synced"), "password", &format!("of-{name}"));
     tenant.wait_synced(name);
+}
+
+/// Waits until an object shows upstream's key of the client, which is made of the UIDs of the VaultAuth, of the
+/// VaultConnection `vault`, and of what stands for the identity.
+#[track_caller]
+pub fn wait_cache_key(tenant: &Tenant<'_>, object: &str, auth: &str, method: &str, identity_uid: &str) {
+    let part = |kind: &str, name: &str| {
+        let metadata = tenant.get(kind, name).expect("the object")["metadata"].clone();
+        format!("{}-{}", metadata["uid"].as_str().expect("a UID"), metadata["generation"])
+    };
+    let input = format!("{}.{}.{identity_uid}", part("vaultauth", auth), part("vaultconnection", "vault"));
+    let digest = Sha256::digest(input);
+    let hex: String = digest[..7].iter().chain(&digest[28..]).map(|b| format!("{b:02x}")).collect();
+    eventually(&format!("{method}-{hex} in the status of {object}"), || {
+        let status = tenant.get("vaultstaticsecret", object).map_err(|e| e.to_string())?["status"].clone();
+        match status["vaultClientMeta"]["cacheKey"] == format!("{method}-{hex}") {
+            true => Ok(()),
+            false => Err(status.to_string()),
+        }
+    });
+}
+
+/// UID of an object in the tenant's namespace.
+pub fn uid(tenant: &Tenant<'_>, kind: &str, name: &str) -> String {
+    tenant.get(kind, name).expect("the object")["metadata"]["uid"].as_str().expect("a UID").to_owned()
 }
 
 fn keys(name: &str, data: Value) -> Value {
@@ -112,11 +138,8 @@ fn keys_of_a_secret_and_roles_of_service_accounts() {
     ] {
         assert!(log.contains(&expected), "{expected} is not in {log:#?}");
     }
-    for (name, kind, object) in [("aws-keys", "secret", "aws-keys"), ("aws-irsa", "serviceaccount", "aws-irsa")] {
-        let status = tenant.get("vaultstaticsecret", name).expect("the object")["status"].clone();
-        let key = status["vaultClientMeta"]["cacheKey"].as_str().unwrap_or_default();
-        assert!(key.starts_with("aws-") && key.len() == 26, "{status}");
-        assert!(tenant.get(kind, object).is_ok());
+    for (name, kind) in [("aws-keys", "secret"), ("temporary", "secret"), ("aws-irsa", "serviceaccount")] {
+        wait_cache_key(&tenant, name, name, "aws", &uid(&tenant, kind, name));
     }
     tenant.assert_nothing_leaked(&operator, &[KEY, "hunter2"]);
 }
@@ -224,20 +247,10 @@ fn what_the_operator_itself_is() {
         assert_synced(&tenant, &other);
         assert_eq!(aws.count(asked), 1, "{:#?}", aws.log());
         tenant.assert_nothing_leaked(&operator, &["hunter2"]);
-        drop(operator);
-        let uid = tenant.cluster.kubectl(&[
-            "--namespace",
-            &tenant.operator_namespace,
-            "get",
-            "configmap",
-            "kube-root-ca.crt",
-            "--output=jsonpath={.metadata.uid}",
-        ]);
-        assert_eq!(uid.expect("the ConfigMap").len(), 36);
-        eventually("a cache key", || {
-            let status = tenant.get("vaultstaticsecret", name).map_err(|e| e.to_string())?["status"].clone();
-            let key = status["vaultClientMeta"]["cacheKey"].as_str().unwrap_or_default().to_owned();
-            if key.starts_with("aws-") { Ok(()) } else { Err(status.to_string()) }
-        });
+        let root = ["get", "configmap", "kube-root-ca.crt", "--output=jsonpath={.metadata.uid}"];
+        let mut arguments = vec!["--namespace", tenant.operator_namespace.as_str()];
+        arguments.extend(root);
+        let root = tenant.cluster.kubectl(&arguments).expect("the ConfigMap");
+        wait_cache_key(&tenant, name, "aws-node", "aws", &root);
     }
 }

@@ -40,7 +40,10 @@ impl Aws {
     /// Starts them. Web identity tokens are reviewed by the API server of `cluster`.
     pub fn start(cluster: &'static Cluster) -> Self {
         let state = Arc::<Mutex<State>>::default();
-        let handler = { let state = state.clone(); move |request: &Request| answer(cluster, &state, request) };
+        let handler = {
+            let state = state.clone();
+            move |request: &Request| answer(cluster, &state, request)
+        };
         Self { address: serve(Arc::new(handler)), state }
     }
 
@@ -97,7 +100,12 @@ fn xml(status: u16, body: &str) -> Answer {
 }
 
 fn error(code: &str, message: &str) -> Answer {
-    xml(403, &format!("<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>1</RequestId></ErrorResponse>"))
+    xml(
+        403,
+        &format!(
+            "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>1</RequestId></ErrorResponse>"
+        ),
+    )
 }
 
 fn caller_identity(state: &Mutex<State>, request: &Request) -> Answer {
@@ -126,7 +134,12 @@ fn caller_identity(state: &Mutex<State>, request: &Request) -> Answer {
         Err(what) => error("SignatureDoesNotMatch", &what),
         Ok((arn, to)) => {
             state.log.push(format!("GetCallerIdentity {to} {arn}"));
-            xml(200, &format!("<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult><Arn>{arn}</Arn><UserId>AIDAEXAMPLE</UserId><Account>{ACCOUNT}</Account></GetCallerIdentityResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></GetCallerIdentityResponse>"))
+            xml(
+                200,
+                &format!(
+                    "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult><Arn>{arn}</Arn><UserId>AIDAEXAMPLE</UserId><Account>{ACCOUNT}</Account></GetCallerIdentityResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+                ),
+            )
         }
     }
 }
@@ -147,13 +160,19 @@ fn assume_role(cluster: &Cluster, state: &Mutex<State>, form: &HashMap<String, S
     let (id, secret, token) = issue(&mut state, &name, session);
     state.log.push(format!("AssumeRoleWithWebIdentity {role} {session}"));
     let end = (Utc::now() + TimeDelta::hours(1)).format("%Y-%m-%dT%H:%M:%SZ");
-    xml(200, &format!("<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleWithWebIdentityResult><Audience>sts.amazonaws.com</Audience><AssumedRoleUser><AssumedRoleId>AROAEXAMPLE:{session}</AssumedRoleId><Arn>arn:aws:sts::{ACCOUNT}:assumed-role/{name}/{session}</Arn></AssumedRoleUser><Credentials><AccessKeyId>{id}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey><SessionToken>{token}</SessionToken><Expiration>{end}</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"))
+    xml(
+        200,
+        &format!(
+            "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleWithWebIdentityResult><Audience>sts.amazonaws.com</Audience><AssumedRoleUser><AssumedRoleId>AROAEXAMPLE:{session}</AssumedRoleId><Arn>arn:aws:sts::{ACCOUNT}:assumed-role/{name}/{session}</Arn></AssumedRoleUser><Credentials><AccessKeyId>{id}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey><SessionToken>{token}</SessionToken><Expiration>{end}</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+        ),
+    )
 }
 
 /// Makes a temporary key of a session of a role.
 fn issue(state: &mut State, role: &str, session: &str) -> (String, String, String) {
     let n = state.keys.len();
-    let (id, secret, token) = (format!("ASIA{n:016}"), format!("secret-{n}-hunter2/+="), format!("token-{n}-hunter2/+=="));
+    let (id, secret, token) =
+        (format!("ASIA{n:016}"), format!("secret-{n}-hunter2/+="), format!("token-{n}-hunter2/+=="));
     let arn = format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{session}");
     state.keys.insert(id.clone(), Key { secret: secret.clone(), token: Some(token.clone()), arn });
     (id, secret, token)

@@ -6,6 +6,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::aws::{uid, wait_cache_key};
 use crate::expect::SOON;
 use crate::google_server::{ACCOUNT, Google};
 use crate::support::{Tenant, eventually, shared};
@@ -72,10 +73,7 @@ fn workload_identity() {
             "type": "iam", "max_jwt_exp": "60m", "bound_service_accounts": [ACCOUNT], "token_policies": ["reader"],
         }),
     );
-    vault.write(
-        "sys/policies/acl/reader",
-        &json!({ "policy": "path \"secret/*\" { capabilities = [\"read\"] }" }),
-    );
+    vault.write("sys/policies/acl/reader", &json!({ "policy": "path \"secret/*\" { capabilities = [\"read\"] }" }));
     vault.run(&["kv", "put", "secret/gcp", "password=of-gcp"]).expect("a secret");
 
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples/auth/gcp.yaml");
@@ -140,8 +138,9 @@ fn workload_identity() {
     ] {
         assert!(log.contains(&expected), "{expected} is not in {log:#?}");
     }
-    let status = tenant.get("vaultstaticsecret", "gcp").expect("the object")["status"].clone();
-    let key = status["vaultClientMeta"]["cacheKey"].as_str().unwrap_or_default();
-    assert!(key.starts_with("gcp-") && key.len() == 26, "{status}");
+    let account = uid(&tenant, "serviceaccount", "gcp");
+    for name in ["gcp", "metadata"] {
+        wait_cache_key(&tenant, name, name, "gcp", &account);
+    }
     tenant.assert_nothing_leaked(&operator, &["hunter2"]);
 }

@@ -139,7 +139,8 @@ struct Temporary {
 
 pub(super) fn temporary(step: &str, json: &str) -> Result<AwsCredentials, Failure> {
     // The text of serde's error can quote a value.
-    let answer: Temporary = serde_json::from_str(json).map_err(|_| Failure::new(step, "the answer is not understood"))?;
+    let answer: Temporary =
+        serde_json::from_str(json).map_err(|_| Failure::new(step, "the answer is not understood"))?;
     if let Some(code) = answer.code.as_deref().filter(|code| *code != "Success") {
         return Err(Failure::new(step, message(code, &[])));
     }

@@ -108,8 +108,7 @@ impl Cloud {
         member: &str,
         secret: &SecretString,
     ) -> Result<SecretString, Failure> {
-        let mut request =
-            self.web().await?.post(url).header("content-type", "application/json").body(body.to_string());
+        let mut request = self.web().await?.post(url).header("content-type", "application/json").body(body.to_string());
         if let Some(bearer) = bearer {
             request = request.bearer_auth(bearer.expose_secret());
         }
