@@ -100,6 +100,15 @@ fn keys(name: &str, data: Value) -> Value {
 }
 
 #[test]
+fn every_sample_of_a_login_has_a_test() {
+    let tests = [include_str!("aws.rs"), include_str!("gcp.rs")];
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples/auth")).expect("samples") {
+        let name = entry.expect("a file").file_name().to_string_lossy().into_owned();
+        assert!(tests.iter().any(|test| test.contains(&name)), "{name} is not applied by a test");
+    }
+}
+
+#[test]
 fn keys_of_a_secret_and_roles_of_service_accounts() {
     let (tenant, aws, mount) = ground("aws");
     aws.user("app", KEY_ID, KEY, None);
