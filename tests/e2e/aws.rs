@@ -102,7 +102,8 @@ fn keys(name: &str, data: Value) -> Value {
 #[test]
 fn every_sample_of_a_login_has_a_test() {
     let tests = [include_str!("aws.rs"), include_str!("gcp.rs")];
-    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples/auth")).expect("samples") {
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples/auth")).expect("samples")
+    {
         let name = entry.expect("a file").file_name().to_string_lossy().into_owned();
         assert!(tests.iter().any(|test| test.contains(&name)), "{name} is not applied by a test");
     }
@@ -222,28 +223,28 @@ fn what_the_operator_itself_is() {
     let agent_token = tenant.cluster.dir().join(format!("{}-agent", tenant.namespace));
     std::fs::write(&agent_token, "pod-identity-hunter2\n").expect("a file");
     let (token_file, agent_token) = (token_file.display().to_string(), agent_token.display().to_string());
-    let cases: [(&str, &[(&str, &str)], &str); 3] = [
-        ("imds", &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &endpoint)], "credentials node"),
+    let cases = [
+        ("imds", vec![("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoint.as_str())], "credentials node"),
         (
             "agent",
-            &[
-                ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &credentials),
-                ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &agent_token),
+            vec![
+                ("AWS_CONTAINER_CREDENTIALS_FULL_URI", credentials.as_str()),
+                ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", agent_token.as_str()),
             ],
             "credentials pod",
         ),
         (
             "file",
-            &[
-                ("AWS_WEB_IDENTITY_TOKEN_FILE", &token_file),
-                ("AWS_ROLE_ARN", &pod),
-                ("AWS_ENDPOINT_URL_STS", &endpoint),
+            vec![
+                ("AWS_WEB_IDENTITY_TOKEN_FILE", token_file.as_str()),
+                ("AWS_ROLE_ARN", pod.as_str()),
+                ("AWS_ENDPOINT_URL_STS", endpoint.as_str()),
             ],
             "AssumeRoleWithWebIdentity",
         ),
     ];
     for (name, variables, asked) in cases {
-        let operator = tenant.operator_in(&[], variables);
+        let operator = tenant.operator_in(&[], &variables);
         // Two identities, since the header is part of it; the operator's credentials are asked for once.
         let other = format!("{name}-other");
         let block = json!({ "role": "node", "headerValue": SERVER_ID, "sessionName": "other" });
