@@ -1,8 +1,11 @@
 //! Everything that speaks to the Kubernetes API server.
 
+mod access;
 mod client;
+mod crds;
 mod error;
 mod events;
+mod finalizers;
 mod identities;
 mod lease;
 mod mac_key;
@@ -13,9 +16,12 @@ mod tokens;
 mod watch;
 mod workloads;
 
+pub use access::AccessReviewer;
 pub use client::{RequestLimit, connect};
+pub use crds::upgrade_crds;
 pub use error::{ClusterError, ErrorKind};
 pub use events::{EventType, Events};
+pub use finalizers::{Released, release_all};
 pub use identities::{config_map, service_account};
 pub use lease::{Leadership, Lease};
 pub use mac_key::{KnownKey, ensure_mac_key};

@@ -10,7 +10,8 @@ const F: &str = "vso-vault-secrets-operator";
 /// Kind and name of a document.
 type Document = (&'static str, &'static str);
 
-/// Template files, the feature of the binary without which the last document is left out, and their documents. `F` in a name is the full name of the release.
+/// Template files, the feature of the binary without which the last document is left out, and their documents. `F` in a
+/// name is the full name of the release.
 const FILES: &[(&str, &str, &[Document])] = &[
     (
         "deployment.yaml",
@@ -282,5 +283,20 @@ fn the_image_of_vso_is_not_run() -> Result {
     let set =
         "--set=controller.manager.image.tag=1.4.1,controller.manager.image.repository=registry.example/hashicorp/vso";
     assert_eq!(manager(&documents(&template(&[set])?)?)?["image"], "registry.example/hashicorp/vso:1.4.1");
+    Ok(())
+}
+
+#[test]
+fn params_of_a_login_leave_its_block_alone() -> Result {
+    for method in ["aws", "gcp"] {
+        let values = [
+            "--set=defaultAuthMethod.enabled=true,defaultAuthMethod.params.a=b".to_owned(),
+            format!("--set=defaultAuthMethod.method={method},defaultAuthMethod.{method}.role=r"),
+        ];
+        let documents = documents(&template(&[&values[0], &values[1]])?)?;
+        let spec = &object(&documents, "VaultAuth", "default")?["spec"];
+        assert_eq!(spec[method]["role"], "r");
+        assert_eq!(spec["params"]["a"], "b");
+    }
     Ok(())
 }

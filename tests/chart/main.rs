@@ -3,6 +3,7 @@
 mod contract;
 mod leaves;
 mod matrix;
+mod migration;
 mod monitoring;
 mod refused;
 mod support;

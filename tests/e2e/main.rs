@@ -9,6 +9,7 @@ mod api;
 mod api_server;
 mod aws;
 mod aws_server;
+mod commands;
 mod connections;
 mod costs;
 mod counting;

@@ -76,7 +76,8 @@ VaultConnection, the certificate authority they name and SecretTransformations f
 - apiGroups: [secrets.hashicorp.com]
   resources: [vaultauthglobals]
   verbs: [list, watch]
-=======
+{{- end }}
+
 {{/* Who asks for /metrics, and whether he may. */}}
 {{- define "vso.proxy.rules" -}}
 - apiGroups: [authentication.k8s.io]
