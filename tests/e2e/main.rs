@@ -21,6 +21,7 @@ mod gcp;
 mod globals;
 mod google_server;
 mod http_server;
+mod instant;
 mod isolation;
 mod leadership;
 mod methods;

@@ -13,7 +13,7 @@ use super::{AwsCredentials, Cloud, Sts};
 
 /// Temporary credentials with less than this left are replaced; new ones are there by then.
 const REPLACE_BEFORE: Duration = Duration::from_secs(5 * 60);
-/// Those that come without an end, or with one that is near, are used for this long.
+/// Those that come without an end, or with one that is near, are kept for this long, but never beyond their end.
 const TRUST_FOR: Duration = Duration::from_secs(60);
 /// So long all share a failure: where there is no metadata service, each attempt takes seconds.
 const REMEMBER_FAILURE: Duration = Duration::from_secs(5);
@@ -35,10 +35,7 @@ impl Cloud {
         let result = self.search().await;
         let keep = match &result {
             Err(_) => REMEMBER_FAILURE,
-            Ok(found) => {
-                let left = found.expiry().and_then(|end| end.duration_since(SystemTime::now()).ok());
-                left.map_or(TRUST_FOR, |left| left.saturating_sub(REPLACE_BEFORE).max(TRUST_FOR.min(left)))
-            }
+            Ok(found) => usable(found.expiry(), SystemTime::now()),
         };
         *known = Some(Known { result: result.clone(), until: Instant::now() + keep });
         result
@@ -118,6 +115,13 @@ impl Cloud {
         }
         temporary(STEP, &get(&format!("{list}{role}")).await?)
     }
+}
+
+/// How long credentials are kept that expire then.
+pub(super) fn usable(expiry: Option<SystemTime>, now: SystemTime) -> Duration {
+    let Some(expiry) = expiry else { return TRUST_FOR };
+    let left = expiry.duration_since(now).unwrap_or_default();
+    left.saturating_sub(REPLACE_BEFORE).max(TRUST_FOR.min(left))
 }
 
 async fn read(file: &str) -> Result<String, Failure> {

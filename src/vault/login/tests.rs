@@ -196,6 +196,15 @@ async fn the_environment_comes_first_and_what_fails_is_named() {
     assert!(error.contains("/does/not/exist"), "{error}");
 }
 
+#[test]
+fn credentials_are_kept_until_shortly_before_they_expire() {
+    let now = SystemTime::now();
+    let usable = |left: u64| ambient::usable(Some(now + Duration::from_secs(left)), now).as_secs();
+    assert_eq!([usable(3600), usable(301), usable(300), usable(59), usable(0)], [3300, 60, 60, 59, 0]);
+    assert_eq!(ambient::usable(Some(now - Duration::from_secs(9)), now), Duration::ZERO);
+    assert_eq!(ambient::usable(None, now), Duration::from_secs(60));
+}
+
 proptest! {
     #[test]
     fn any_answer_is_parsed_or_refused(text in any::<String>(), cut in 0usize..600) {
