@@ -109,16 +109,14 @@ fn workload_identity() {
     let authority = tenant.cluster.dir().join(format!("{}-google.pem", tenant.namespace));
     std::fs::write(&authority, &google.authority).expect("a file");
     let (proxy, authority) = (format!("http://{}", google.proxy), authority.display().to_string());
-    let operator = tenant.operator_in(
-        &SOON,
-        &[
-            // The client of the API server takes no proxy from this one.
-            ("ALL_PROXY", &proxy),
-            ("NO_PROXY", "127.0.0.1"),
-            ("SSL_CERT_FILE", &authority),
-            ("GCE_METADATA_HOST", &google.address),
-        ],
-    );
+    let variables = [
+        // The client of the API server takes no proxy from this one.
+        ("ALL_PROXY", proxy.as_str()),
+        ("NO_PROXY", "127.0.0.1"),
+        ("SSL_CERT_FILE", authority.as_str()),
+        ("GCE_METADATA_HOST", google.address.as_str()),
+    ];
+    let operator = tenant.operator_with(&variables, &SOON);
     for name in ["gcp", "metadata"].into_iter().chain(cases.map(|(name, _)| name)) {
         tenant.apply(&tenant.static_secret(name, json!({ "vaultAuthRef": name, "path": "gcp" })));
     }

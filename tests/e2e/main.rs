@@ -7,6 +7,7 @@
 mod answers;
 mod api;
 mod api_server;
+mod auth_samples;
 mod aws;
 mod aws_server;
 mod commands;
@@ -38,3 +39,4 @@ mod templates;
 mod tls;
 mod tools;
 mod transformation;
+mod transport;

@@ -279,11 +279,11 @@ impl<'a> Tenant<'a> {
 
     /// Starts the operator for this tenant and waits until it is ready.
     pub fn operator(&self, args: &[&str]) -> Operator {
-        self.operator_in(args, &[])
+        self.operator_with(&[], args)
     }
 
-    /// The same, with these variables in its environment.
-    pub fn operator_in(&self, args: &[&str], variables: &[(&str, &str)]) -> Operator {
+    /// The same, with variables in its environment.
+    pub fn operator_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Operator {
         let log = self.cluster.dir().join(format!("{}.log", self.operator_namespace));
         let ports = [free_port(), free_port()];
         let file = File::options().create(true).append(true).open(&log).expect("a log file");
