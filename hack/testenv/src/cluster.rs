@@ -1,10 +1,10 @@
 //! A control plane and a Vault that this process has started and can stop, kill, pause and start again.
 
 use std::collections::BTreeMap;
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::ops::Deref;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub struct Options {
     pub node: bool,
     /// Keep the directory, for its logs, when the environment cannot be started.
     pub keep_failed: bool,
+    /// Another place for the API server's audit log, where it outlives the environment.
+    pub kube_audit_log: Option<PathBuf>,
 }
 
 /// A process of an environment.
@@ -88,7 +90,8 @@ impl Cluster {
             format!("{}: an environment {name:?} exists; end it with `testenv down --name {name}`", dir.display())
         })?;
         let watcher = Watcher::start(&dir)?;
-        match Self::assemble(&name, &dir, options.vault, options.node, tools) {
+        let audit_log = options.kube_audit_log.as_deref();
+        match Self::assemble(&name, &dir, options.vault, options.node, audit_log, tools) {
             Ok(mut cluster) => {
                 cluster.watcher = Some(watcher);
                 Ok(cluster)
@@ -104,7 +107,14 @@ impl Cluster {
         }
     }
 
-    fn assemble(name: &str, dir: &Path, storage: VaultStorage, with_node: bool, tools: Tools) -> Result<Self> {
+    fn assemble(
+        name: &str,
+        dir: &Path,
+        storage: VaultStorage,
+        with_node: bool,
+        kube_audit_log: Option<&Path>,
+        tools: Tools,
+    ) -> Result<Self> {
         let (place, ports, vault_host) = match with_node {
             false => (Place::Machine, Ports::free()?, "127.0.0.1"),
             true => (node::enter(dir)?, Ports::of_a_node(), NODE_ADDRESS),
@@ -120,6 +130,10 @@ impl Cluster {
             unseal_key: None,
         };
         control_plane::write_files(&environment)?;
+        if let Some(kept) = kube_audit_log {
+            File::create(kept).with_context(|| kept.display().to_string())?;
+            std::os::unix::fs::symlink(kept, environment.kube_audit_log())?;
+        }
         let mut cluster = Self {
             environment,
             tools,
