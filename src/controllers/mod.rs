@@ -3,6 +3,7 @@
 mod conditions;
 mod context;
 mod engine;
+mod instant_updates;
 mod logins;
 mod release;
 mod secret_transformation;

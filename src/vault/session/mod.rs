@@ -19,8 +19,9 @@ use super::transport::Call;
 use super::{Fault, VaultError};
 use crate::schedule::{Backoff, Policy};
 use keep_alive::keep_alive;
-use token::{Granted, Token};
+use token::Granted;
 
+pub(super) use token::Token;
 pub use token::TokenInfo;
 
 /// A hash over everything that decides which token a login gives: server, Vault namespace, method, mount, role, and the
@@ -97,6 +98,10 @@ pub struct Session {
     inner: Mutex<Inner>,
 }
 
+/// Between the tries of a read that a node cannot answer yet. Its replication takes milliseconds.
+const BEHIND: [Duration; 4] =
+    [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
+
 /// Looks for a credential that Kubernetes did not have. Nothing tells of a Secret that is made or a right that is granted,
 /// and a look costs one request.
 const CREDENTIAL: Policy = Policy {
@@ -123,14 +128,25 @@ impl Session {
         Self { identity, server, source, login_policy, inner: Mutex::new(inner) }
     }
 
-    /// Reads a path. A denial that a fresh login may cure is answered with one, and the read is tried once more.
-    pub async fn read(self: &Arc<Self>, read: &Read) -> Result<(Envelope, TokenInfo), SessionError> {
+    /// Reads a path. A denial that a fresh login may cure is answered with one, and the read is tried once more. `index` is
+    /// the state that the answering node must have reached: what `X-Vault-Index` says.
+    pub async fn read(
+        self: &Arc<Self>,
+        read: &Read,
+        index: Option<&str>,
+    ) -> Result<(Envelope, TokenInfo), SessionError> {
+        let headers: Vec<_> = index.map(|index| ("X-Vault-Index".to_owned(), index.to_owned())).into_iter().collect();
         let mut token = self.token().await?;
         let mut retried = false;
+        let mut behind = BEHIND.iter();
         loop {
-            let call = Call { token: Some(&token.secret), namespace: Some(&read.namespace), headers: &[] };
+            let call = Call { token: Some(&token.secret), namespace: Some(&read.namespace), headers: &headers };
             match self.server.send(Any::read(read), &call).await {
                 Ok(envelope) => return Ok((envelope, token.info.clone())),
+                Err(error) if error.fault == Fault::Behind => match behind.next() {
+                    Some(pause) => tokio::time::sleep(*pause).await,
+                    None => return Err(SessionError::Request(error)),
+                },
                 Err(error) if error.fault == Fault::Denied && !retried => {
                     retried = true;
                     if !self.doubt(&token).await {
@@ -144,7 +160,7 @@ impl Session {
     }
 
     /// The token, after a login if there is none that is good.
-    async fn token(self: &Arc<Self>) -> Result<Arc<Token>, SessionError> {
+    pub(super) async fn token(self: &Arc<Self>) -> Result<Arc<Token>, SessionError> {
         let mut inner = self.inner.lock().await;
         let now = Instant::now();
         match &inner.state {
