@@ -25,9 +25,8 @@ fn make(dir: &Path) -> Image {
     let binary = env!("CARGO_BIN_EXE_vault-secrets-operator");
     run(Command::new(script).args(["--binary", binary, "--tag", "localhost/test:1", "--output"]).arg(&archive));
     run(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&unpacked));
-    let read = |path: PathBuf| -> Value {
-        serde_json::from_slice(&std::fs::read(path).expect("a file")).expect("JSON")
-    };
+    let read =
+        |path: PathBuf| -> Value { serde_json::from_slice(&std::fs::read(path).expect("a file")).expect("JSON") };
     let blob = |digest: &Value| unpacked.join("blobs").join(digest.as_str().expect("a digest").replace(':', "/"));
     let digest = &read(unpacked.join("index.json"))["manifests"][0]["digest"];
     let manifest = read(blob(digest));

@@ -164,7 +164,8 @@ fn up(name: String, node: bool, vault: Storage, vault_events: bool) -> Result<()
             Storage::Memory => VaultStorage::Memory,
             Storage::Raft => VaultStorage::Raft,
             Storage::File => VaultStorage::File,
-        },
+            kube_audit_log: None,
+    },
         keep_failed: true,
     };
     Tools::default().ensure(&[Tool::Helm])?;
