@@ -164,9 +164,9 @@ fn up(name: String, node: bool, vault: Storage, vault_events: bool) -> Result<()
             Storage::Memory => VaultStorage::Memory,
             Storage::Raft => VaultStorage::Raft,
             Storage::File => VaultStorage::File,
-            kube_audit_log: None,
-    },
+        },
         keep_failed: true,
+        kube_audit_log: None,
     };
     Tools::default().ensure(&[Tool::Helm])?;
     let started = Instant::now();
