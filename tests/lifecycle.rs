@@ -47,7 +47,7 @@ fn install_upgrade_rollback_and_uninstall_leave_nothing_behind() -> Result {
     let older = json!([{ "op": "add", "path": description, "value": "older" }]).to_string();
     cluster.kubectl(&["patch", "crd", crd, "--type=json", "-p", &older])?;
 
-    release.helm(&["upgrade", "vso", &chart, "--set=controller.replicas=2,controller.manager.logging.level=debug"])?;
+    release.helm(&["upgrade", "vso", &chart, "--set=controller.manager.logging.level=debug"])?;
     let read = "jsonpath={.spec.versions[0].schema.openAPIV3Schema.description}";
     assert_ne!(cluster.kubectl(&["get", "crd", crd, "-o", read])?, "older", "the hook has not upgraded the CRDs");
     let left = release.finalizers("hcpvaultsecretsapps")?;
@@ -57,9 +57,9 @@ fn install_upgrade_rollback_and_uninstall_leave_nothing_behind() -> Result {
     release.helm(&["test", "vso"])?;
 
     release.helm(&["rollback", "vso", "1"])?;
-    let replicas =
-        cluster.kubectl(&["get", "deployments", "-n", NAMESPACE, "-o=jsonpath={.items[*].status.replicas}"])?;
-    assert_eq!(replicas, "1");
+    let arguments = "jsonpath={.items[*].spec.template.spec.containers[*].args}";
+    let arguments = cluster.kubectl(&["get", "deployments", "-n", NAMESPACE, "-o", arguments])?;
+    assert!(arguments.contains("--zap-log-level=info"), "{arguments}");
 
     release.helm(&["uninstall", "vso"])?;
     let left = release.finalizers(KINDS)?;
