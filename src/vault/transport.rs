@@ -147,7 +147,8 @@ impl Transport {
             host_header =
                 Some(HeaderValue::from_str(&authority).map_err(|_| invalid("address has no usable host".into()))?);
             base.set_host(Some(name)).map_err(|e| invalid(format!("tlsServerName {name:?} is not valid: {e}")))?;
-            builder = builder.dns_resolver(std::sync::Arc::new(FixedHost { host, port }));
+            // A proxy would be chosen by that name, and would look for it.
+            builder = builder.no_proxy().dns_resolver(std::sync::Arc::new(FixedHost { host, port }));
         }
         let http = builder.build().map_err(|e| invalid(deepest(&e)))?;
         let mut root = base.origin().ascii_serialization();

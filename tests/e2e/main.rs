@@ -7,6 +7,7 @@
 mod answers;
 mod api;
 mod api_server;
+mod auth_samples;
 mod commands;
 mod connections;
 mod costs;
@@ -32,3 +33,4 @@ mod templates;
 mod tls;
 mod tools;
 mod transformation;
+mod transport;

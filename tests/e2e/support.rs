@@ -279,6 +279,11 @@ impl<'a> Tenant<'a> {
 
     /// Starts the operator for this tenant and waits until it is ready.
     pub fn operator(&self, args: &[&str]) -> Operator {
+        self.operator_with(&[], args)
+    }
+
+    /// The same, with variables in its environment.
+    pub fn operator_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Operator {
         let log = self.cluster.dir().join(format!("{}.log", self.operator_namespace));
         let ports = [free_port(), free_port()];
         let file = File::options().create(true).append(true).open(&log).expect("a log file");
@@ -287,6 +292,7 @@ impl<'a> Tenant<'a> {
         command
             .env_clear()
             .env("OPERATOR_NAMESPACE", &self.operator_namespace)
+            .envs(variables.iter().copied())
             .args(["--kubeconfig", self.kubeconfig.to_str().expect("UTF-8"), "--watch-namespaces", &self.namespace])
             .arg(format!("--metrics-bind-address=127.0.0.1:{}", ports[0]))
             .arg(format!("--health-probe-bind-address=127.0.0.1:{}", ports[1]))
