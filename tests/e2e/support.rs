@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use testenv::{Cluster, Options};
 
 use crate::api::Api;
-use crate::tools::{free_port, http_get, merge};
+use crate::tools::{free_port, http_get, kept_audit_log, merge};
 
 /// What takes longer than this will not happen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,6 +25,7 @@ pub fn shared() -> &'static Cluster {
 
 /// An environment for one test that breaks things.
 pub fn own(options: Options) -> Cluster {
+    let options = Options { kube_audit_log: Some(kept_audit_log()), ..options };
     let cluster = Cluster::start(options).expect("the environment comes up");
     let crds = root().join("crds");
     cluster.kubectl(&["apply", "--server-side", "-f", crds.to_str().expect("UTF-8")]).expect("the CRDs are applied");

@@ -7,8 +7,12 @@ API groups that are not served yet.
 {{- define "vso.manager.rules" -}}
 {{ include "vso.manager.rules.secrets" (list "create" "delete" "get" "list" "patch" "watch") }}
 - apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get]
+- apiGroups: [""]
   resources: [serviceaccounts/token]
   verbs: [create]
+{{ include "vso.manager.rules.root" . }}
 - apiGroups: [apps]
   resources: [daemonsets, deployments, statefulsets]
   verbs: [get, patch]
@@ -27,6 +31,7 @@ VaultConnection, the certificate authority they name and SecretTransformations f
 */}}
 {{- define "vso.manager.rules.home" -}}
 {{ include "vso.manager.rules.secrets" (list "create" "get") }}
+{{ include "vso.manager.rules.root" . }}
 {{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections") }}
 {{ include "vso.manager.rules.globals" . }}
 {{- /* The hook of an uninstall takes finalizers off here as well. */}}
@@ -37,6 +42,14 @@ VaultConnection, the certificate authority they name and SecretTransformations f
   resources: [csisecrets]
   verbs: [list]
 {{ include "vso.manager.rules.ended" . }}
+{{- end }}
+
+{{/* The UID of this ConfigMap stands for the identity that the operator itself has at AWS. */}}
+{{- define "vso.manager.rules.root" -}}
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [kube-root-ca.crt]
+  verbs: [get]
 {{- end }}
 
 {{/* Events about objects, and Secrets with the verbs given. */}}

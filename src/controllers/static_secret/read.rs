@@ -33,7 +33,7 @@ pub(super) async fn session(
     let session = match runtime.session.take() {
         Some(session) if session.identity == identity => session,
         _ => {
-            let source = || Box::new(PlannedLogin { client: context.client.clone(), plan: plan.auth.clone() }) as _;
+            let source = || Box::new(PlannedLogin::new(context, plan.auth.clone())) as _;
             runtime.read = None;
             context.sessions.session(identity, &server, source)
         }
