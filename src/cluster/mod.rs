@@ -1,6 +1,7 @@
 //! Everything that speaks to the Kubernetes API server.
 
 mod client;
+mod client_storage;
 mod error;
 mod events;
 mod lease;
@@ -13,6 +14,7 @@ mod watch;
 mod workloads;
 
 pub use client::{RequestLimit, connect};
+pub use client_storage::{ClientStorage, NewClient, StoredClient, StoredFor};
 pub use error::{ClusterError, ErrorKind};
 pub use events::{EventType, Events};
 pub use lease::{Leadership, Lease};
@@ -20,7 +22,7 @@ pub use mac_key::{KnownKey, ensure_mac_key};
 pub use secrets::{Dress, OWNED_SELECTOR, SecretIndex, SecretSink, SecretWriter, Seen, changed_at};
 pub use status::{patch_status, remove_finalizer};
 pub use store::{Change, Sink, Store, StoreSink};
-pub use tokens::{ServiceAccountToken, service_account_token};
+pub use tokens::{ServiceAccountToken, object_uid, service_account_token};
 pub use watch::{Scope, WatchHealth, spawn_watch};
 pub use workloads::{Workload, WorkloadPatch, Workloads};
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::triggers::RECOVERY_SPREAD;
-use super::{Context, Key, Kind, secret_transformation, static_secret, vault_auth, vault_connection};
+use super::{Context, Key, Kind, client_cache, secret_transformation, static_secret, vault_auth, vault_connection};
 use crate::cluster::Leadership;
 use crate::schedule::{Class, Job, Next};
 use crate::telemetry::RunResult;
@@ -46,6 +46,7 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let tasks = TaskTracker::new();
+    tokio::spawn(client_cache::maintain(context.clone(), leads.clone(), stop.clone()));
     context.running.store(true, Ordering::Relaxed);
     loop {
         while *leads.borrow_and_update() {

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::client_cache;
 use super::conditions;
 use super::engine::Verdict;
-use super::logins::PlannedLogin;
 use super::release::release;
 use super::{Context, Key};
 use crate::api::{SecretEngine, VaultStaticSecret};
@@ -268,9 +268,8 @@ async fn read(
     let session = match runtime.session.take() {
         Some(session) if session.identity == identity => session,
         _ => {
-            let source = || Box::new(PlannedLogin { client: context.client.clone(), plan: plan.auth.clone() }) as _;
             runtime.read = None;
-            context.sessions.session(identity, &server, source)
+            context.session(&plan.auth, &server)
         }
     };
     let session = runtime.session.insert(session);
@@ -288,6 +287,7 @@ async fn read(
     };
     let started = Instant::now();
     let answer = shared.get(session, not_before.unwrap_or(started)).await;
+    client_cache::keep(context, session, &plan.auth).await;
     context.metrics.vault_read(
         answer.as_ref().err().map(|e| match e {
             SessionError::Credential(_) => "credential",

@@ -36,7 +36,7 @@ fn the_charts_arguments_are_the_defaults() {
 #[test]
 fn everything_the_chart_can_pass() {
     let more = [
-        "--client-cache-persistence-model=none",
+        "--client-cache-persistence-model=direct-encrypted",
         "--client-cache-size=500",
         "--client-cache-num-locks=0",
         "--max-concurrent-reconciles=7",
@@ -46,6 +46,7 @@ fn everything_the_chart_can_pass() {
     ];
     let settings = run(&[CHART, &more[..]].concat(), &[("OPERATOR_POD_NAME", "pod"), ("OPERATOR_POD_UID", "u-1")]);
     assert_eq!((settings.session_limit, settings.max_concurrent_reconciles), (500, 7));
+    assert_eq!(settings.persistence, Persistence::Encrypted);
     assert!(settings.global.exclude_raw && settings.global.allow_default_globals);
     assert_eq!((settings.kube.qps, settings.kube.burst), (12.5, 25));
     assert_eq!(settings.pod, Pod { name: Some("pod".to_owned()), uid: Some("u-1".to_owned()) });

@@ -52,7 +52,7 @@ fn malformed_flags_say_which_and_why() {
         ("--zap-encoder=xml", "json or console"),
         ("--zap-time-encoding=iso", "iso8601"),
         ("--watch-namespaces=team-a,Team_B", "Team_B"),
-        ("--client-cache-persistence-model=direct-unencrypted", "not supported yet"),
+        ("--client-cache-persistence-model=direct", "direct-unencrypted"),
         ("--global-vault-auth-options=other", "allow-default-globals"),
         ("--kube-client-burst", "value is required"),
     ] {
