@@ -13,7 +13,9 @@ use super::client_cache::ClientCache;
 use super::servers::Servers;
 use super::static_secret::Runtime;
 use super::{Key, Kind};
-use crate::api::{GROUP, SecretTransformation, VERSION, VaultAuth, VaultConnection, VaultStaticSecret};
+use crate::api::{
+    GROUP, SecretTransformation, VERSION, VaultAuth, VaultAuthGlobal, VaultConnection, VaultStaticSecret,
+};
 use crate::cluster::{EventType, Events, KnownKey, Scope, SecretIndex, Store};
 use crate::render::Recipes;
 use crate::resolve::{AuthPlan, Lookup, ObjectRef};
@@ -48,6 +50,7 @@ pub struct Context {
     pub(super) events: Events,
     pub(super) statics: Arc<Store<VaultStaticSecret>>,
     pub(super) auths: Arc<Store<VaultAuth>>,
+    pub(super) globals: Arc<Store<VaultAuthGlobal>>,
     pub(super) connections: Arc<Store<VaultConnection>>,
     pub(super) transformations: Arc<Store<SecretTransformation>>,
     pub(super) recipes: Recipes,
@@ -89,6 +92,7 @@ impl Context {
             scopes: parts.scopes,
             statics: Arc::default(),
             auths: Arc::default(),
+            globals: Arc::default(),
             connections: Arc::default(),
             transformations: Arc::default(),
             recipes: Recipes::default(),
@@ -152,6 +156,14 @@ impl Context {
 impl Lookup for Context {
     fn auth(&self, id: &ObjectRef) -> Option<Arc<VaultAuth>> {
         self.auths.get(id)
+    }
+
+    fn global(&self, id: &ObjectRef) -> Option<Arc<VaultAuthGlobal>> {
+        self.globals.get(id)
+    }
+
+    fn allows_default_globals(&self) -> bool {
+        self.settings.global.allow_default_globals
     }
 
     fn connection(&self, id: &ObjectRef) -> Option<Arc<VaultConnection>> {

@@ -1,5 +1,6 @@
 //! What makes an object due: changes of it, of what it refers to, and of the Secret it has written.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use kube::core::PartialObjectMeta;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Key, Kind};
-use crate::api::{SecretTransformation, VaultAuth, VaultConnection, VaultStaticSecret};
+use crate::api::{SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection, VaultStaticSecret};
 use crate::cluster::{Change, OWNED_SELECTOR, Scope, SecretSink, StoreSink, WatchHealth, spawn_watch};
 use crate::resolve::{self, ObjectRef};
 use crate::schedule::{Class, spread};
@@ -49,6 +50,11 @@ pub fn spawn_watches(context: &Arc<Context>, stop: &CancellationToken) -> Vec<Ar
         let changed = move |change| auth_changed(&own, &change);
         let sink = StoreSink { store: context.auths.clone(), changed };
         health.push(spawn_watch(scope.api::<VaultAuth>(client), None, &scope, sink, stop.clone()));
+
+        let own = context.clone();
+        let changed = move |change| global_changed(&own, &change);
+        let sink = StoreSink { store: context.globals.clone(), changed };
+        health.push(spawn_watch(scope.api::<VaultAuthGlobal>(client), None, &scope, sink, stop.clone()));
 
         let own = context.clone();
         let changed = move |change| connection_changed(&own, &change);
@@ -105,6 +111,22 @@ fn auth_changed(context: &Context, change: &Change<VaultAuth>) {
     let Some(id) = relevant(context, Kind::Auth, change) else { return };
     context.client_cache.changed();
     push_users(context, DEPENDENTS_SPREAD, |object| auth_of(context, object).as_ref() == Some(&id));
+}
+
+/// A VaultAuthGlobal is not reconciled itself: it is shown by the VaultAuths that use it, or would use it if it were there.
+fn global_changed(context: &Context, change: &Change<VaultAuthGlobal>) {
+    let id = match change {
+        Change::Applied { old: Some(old), new } if !differs(&old.metadata, &new.metadata) => return,
+        Change::Applied { new: object, .. } | Change::Deleted(object) => id(&object.metadata),
+    };
+    let operator_namespace = &context.settings.operator_namespace;
+    let auths = context.auths.all().into_iter();
+    let auths = auths.filter(|auth| resolve::global_candidates(auth, operator_namespace).contains(&id));
+    let auths: HashSet<ObjectRef> = auths.map(|auth| self::id(&auth.metadata)).collect();
+    for auth in &auths {
+        context.push(Kind::Auth, auth.clone(), Instant::now(), Class::Event);
+    }
+    push_users(context, DEPENDENTS_SPREAD, |object| auth_of(context, object).is_some_and(|auth| auths.contains(&auth)));
 }
 
 fn connection_changed(context: &Context, change: &Change<VaultConnection>) {
@@ -196,7 +218,10 @@ fn auth_of(context: &Context, object: &VaultStaticSecret) -> Option<ObjectRef> {
 
 fn connection_of(context: &Context, auth: &VaultAuth) -> Option<ObjectRef> {
     let namespace = auth.metadata.namespace.as_deref().unwrap_or("");
-    ObjectRef::resolve(auth.spec.vault_connection_ref.as_deref(), namespace, &context.settings.operator_namespace).ok()
+    // Without its VaultAuthGlobal it cannot be used, whatever becomes of connections.
+    let merged = resolve::merged(auth, context).ok()?;
+    let reference = merged.spec.vault_connection_ref.as_deref();
+    ObjectRef::resolve(reference, namespace, &context.settings.operator_namespace).ok()
 }
 
 /// Whether anything changed that a controller reads; a change of status alone is an echo.
@@ -209,5 +234,5 @@ fn differs(old: &ObjectMeta, new: &ObjectMeta) -> bool {
 }
 
 fn id(meta: &ObjectMeta) -> ObjectRef {
-    ObjectRef::new(meta.namespace.as_deref().unwrap_or(""), meta.name.as_deref().unwrap_or(""))
+    ObjectRef::of(meta)
 }

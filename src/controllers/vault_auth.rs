@@ -10,10 +10,12 @@ use super::conditions::{self, New};
 use super::engine::Verdict;
 use super::release::release;
 use crate::cluster::{EventType, patch_status};
-use crate::resolve::{self, Denied, ObjectRef};
+use crate::resolve::{self, Denied, GlobalVersion, Merged, ObjectRef};
 use crate::schedule::{Class, Next};
 
 const FINALIZER: &str = "vaultauth.secrets.hashicorp.com/finalizer";
+/// Condition of a VaultAuth that refers to a VaultAuthGlobal.
+const AVAILABLE: &str = "Available";
 /// After the API server refused a write.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -28,18 +30,31 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
         return release(context, &*object, FINALIZER).await;
     }
 
+    let merged = resolve::merged(&object, context);
     let resolved = resolve::auth(&object, &id.namespace, context);
     let old = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation.unwrap_or(0);
     let error = resolved.as_ref().err().map(Denied::to_string);
     let reason = match &resolved {
         Ok(_) => "Accepted",
-        Err(Denied::NotSupported(_)) => "NotSupported",
         Err(Denied::Reference(_)) => "InvalidResourceRef",
         Err(Denied::NotAllowed(_)) => "NotAllowed",
         Err(Denied::Missing(_) | Denied::Invalid(_) | Denied::Transformation(_)) => "InvalidConfiguration",
     };
-    let new = match &error {
+    let available = match &merged {
+        Ok(Merged { global: None, .. }) => None,
+        Ok(Merged { global: Some(global), .. }) => {
+            let GlobalVersion { id, uid, generation } = global;
+            let text = "VaultAuthGlobal successfully merged";
+            Some((true, format!("{text}, key={id}, uid={uid}, generation={generation}")))
+        }
+        Err(denied) => Some((false, denied.to_string())),
+    };
+    let mut new = vec![];
+    if let Some((status, message)) = &available {
+        new.push(New { type_: AVAILABLE, status: *status, reason: "VaultAuthGlobalRef", message });
+    }
+    new.extend(match &error {
         None => [
             New { type_: "Healthy", status: true, reason: "Healthy", message: "VaultAuthHealthy" },
             New { type_: "Ready", status: true, reason: "Ready", message: "VaultAuthReady" },
@@ -48,9 +63,11 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
             New { type_: "Healthy", status: false, reason: "Unhealthy", message: "VaultAuthUnhealthy" },
             New { type_: "Ready", status: false, reason, message: error },
         ],
-    };
-    let conditions = conditions::merge(&old.conditions, generation, &new);
-    let spec = serde_json::to_vec(&object.spec).unwrap_or_default();
+    });
+    let mut conditions = conditions::merge(&old.conditions, generation, &new);
+    conditions.retain(|c| available.is_some() || c.type_ != AVAILABLE);
+    let spec = merged.as_ref().map_or(&object.spec, |merged| &merged.spec);
+    let spec = serde_json::to_vec(spec).unwrap_or_default();
     let hash: String = Blake2b::<U32>::digest(&spec).iter().map(|b| format!("{b:02x}")).collect();
     let valid = error.is_none();
     if conditions != old.conditions

@@ -3,25 +3,35 @@
 //! Nothing here does I/O; the objects come from a [`Lookup`]. All rules of who may use what (invariant 8) are in this
 //! module: a caller that holds a [`Plan`] may carry it out.
 
+mod auth;
 mod connection;
+mod global;
+mod method;
 mod plan;
 mod reference;
 mod transformation;
 
+pub use auth::{AuthPlan, auth};
 pub use connection::{CaSource, ConnectionPlan, connection};
-pub use plan::{AuthPlan, KubernetesLogin, Plan, auth, static_secret};
+pub use global::{GlobalVersion, Merged, global_candidates, merged};
+pub use method::{AppRoleLogin, AwsLogin, AwsSource, GcpLogin, JwtLogin, JwtSource, KubernetesLogin, Method, TokenOf};
+pub use plan::{Plan, static_secret};
 pub use reference::{ObjectRef, ObjectRefError};
 pub use transformation::{Gathered, GatheredTemplate, templates_of, transformation, transformation_refs};
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::api::{SecretTransformation, VaultAuth, VaultConnection};
+use crate::api::{SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection};
 
 /// Where objects are found: the stores of the running operator.
 pub trait Lookup {
     /// The VaultAuth of that name, if it exists.
     fn auth(&self, id: &ObjectRef) -> Option<Arc<VaultAuth>>;
+    /// The VaultAuthGlobal of that name, if it exists.
+    fn global(&self, id: &ObjectRef) -> Option<Arc<VaultAuthGlobal>>;
+    /// Whether VaultAuths may use a VaultAuthGlobal named `default` without naming it.
+    fn allows_default_globals(&self) -> bool;
     /// The VaultConnection of that name, if it exists.
     fn connection(&self, id: &ObjectRef) -> Option<Arc<VaultConnection>>;
     /// The SecretTransformation of that name, if it exists.
@@ -45,8 +55,6 @@ pub enum Denied {
     Invalid(String),
     /// SecretTransformations that are named do not exist, are not valid, or do not fit together.
     Transformation(String),
-    /// A feature of the API that this version does not have yet.
-    NotSupported(String),
 }
 
 impl fmt::Display for Denied {
@@ -54,7 +62,6 @@ impl fmt::Display for Denied {
         match self {
             Denied::Reference(m) | Denied::Missing(m) | Denied::NotAllowed(m) | Denied::Invalid(m) => f.write_str(m),
             Denied::Transformation(m) => write!(f, "Failed setting up SecretTransformationOption: {m}"),
-            Denied::NotSupported(m) => write!(f, "not supported yet: {m}"),
         }
     }
 }

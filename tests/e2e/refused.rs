@@ -132,12 +132,8 @@ fn references_that_cannot_be_understood_are_named() {
 #[test]
 fn what_is_not_supported_yet_says_so() {
     let (tenant, _) = ground();
-    let methods = [
-        ("jwt", json!({ "role": "r", "serviceAccount": "app" })),
-        ("appRole", json!({ "roleId": "r", "secretRef": "s" })),
-        ("aws", json!({ "role": "r" })),
-        ("gcp", json!({ "role": "r", "workloadIdentityServiceAccount": "app" })),
-    ];
+    let methods =
+        [("aws", json!({ "role": "r" })), ("gcp", json!({ "role": "r", "workloadIdentityServiceAccount": "app" }))];
     let mut objects = vec![];
     for (method, block) in &methods {
         let name = format!("by-{}", method.to_lowercase());
@@ -152,8 +148,7 @@ fn what_is_not_supported_yet_says_so() {
     for (method, _) in &methods {
         let name = format!("by-{}", method.to_lowercase());
         let text = format!("not supported yet: auth method \"{method}\" of VaultAuth {}/{name}", tenant.namespace);
-        tenant.wait_failure(&name, "NotSupported", &[&text]);
-        tenant.wait_not_ready("vaultauth", &name, "NotSupported", &[&text]);
+        tenant.wait_failure(&name, "VaultClientConfigError", &[&text]);
     }
     tenant.wait_failure("by-global", "NotSupported", &["not supported yet: spec.vaultAuthGlobalRef"]);
     // Events of Vault only bring a sync forward: without them the object follows by its refreshes.

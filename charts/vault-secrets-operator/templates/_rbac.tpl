@@ -16,15 +16,17 @@ API groups that are not served yet.
   resources: [rollouts]
   verbs: [get, patch]
 {{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections" "vaultstaticsecrets") }}
+{{ include "vso.manager.rules.globals" . }}
 {{- end }}
 
 {{/*
-What it does in its own namespace when that is not one of the served: read the default VaultAuth and VaultConnection, the
-certificate authority they name and SecretTransformations for all, and keep the key of the content MACs.
+What it does in its own namespace when that is not one of the served: read the default VaultAuth, VaultAuthGlobal and
+VaultConnection, the certificate authority they name and SecretTransformations for all, and keep the key of the content MACs.
 */}}
 {{- define "vso.manager.rules.home" -}}
 {{ include "vso.manager.rules.secrets" (list "create" "get") }}
 {{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections") }}
+{{ include "vso.manager.rules.globals" . }}
 {{- end }}
 
 {{/* Events about objects, and Secrets with the verbs given. */}}
@@ -51,6 +53,13 @@ certificate authority they name and SecretTransformations for all, and keep the 
     - {{ . }}/status
     {{- end }}
   verbs: [patch]
+{{- end }}
+
+{{/* VaultAuthGlobals are read; nothing is written to them. */}}
+{{- define "vso.manager.rules.globals" -}}
+- apiGroups: [secrets.hashicorp.com]
+  resources: [vaultauthglobals]
+  verbs: [list, watch]
 {{- end }}
 
 {{/* Who gets it. */}}

@@ -191,7 +191,6 @@ pub(super) fn denial(denied: &Denied) -> Failure {
         Denied::Reference(_) => "InvalidResourceRef",
         Denied::Invalid(_) => "VaultStaticSecretError",
         Denied::Transformation(_) => "TransformationError",
-        Denied::NotSupported(_) => "NotSupported",
     };
     Failure { reason, message: denied.to_string(), retry: Retry::WhenChanged }
 }

@@ -1,0 +1,173 @@
+//! What a VaultAuth says of its method.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// The plan of a VaultAuth with this method and this block.
+fn plan(method: &str, block: Value) -> Result<AuthPlan, Denied> {
+    let spec = json!({ "method": method, "kubernetes": null, method: block });
+    let world = World::default().auth("app", "a", spec).connection("op", "default", json!({}));
+    auth(&world.auths[&ObjectRef::new("app", "a")], "app", &world)
+}
+
+fn method(method: &str, block: Value) -> Result<Method, String> {
+    plan(method, block).map(|plan| plan.method).map_err(|denied| denied.to_string())
+}
+
+/// Settings that work, for each method.
+fn full(method: &str) -> Value {
+    match method {
+        "kubernetes" => {
+            json!({ "role": "r", "serviceAccount": "s", "audiences": ["a", "b"], "tokenExpirationSeconds": 700 })
+        }
+        "jwt" => json!({ "role": "r", "serviceAccount": "s", "secretRef": "t", "audiences": ["a"] }),
+        "appRole" => json!({ "roleId": "r", "secretRef": "s" }),
+        "aws" => json!({
+            "role": "r", "region": "eu", "headerValue": "h", "sessionName": "n", "stsEndpoint": "sts",
+            "iamEndpoint": "iam", "secretRef": "s", "irsaServiceAccount": "i",
+        }),
+        _ => json!({
+            "role": "r", "workloadIdentityServiceAccount": "s", "region": "eu", "clusterName": "c", "projectID": "p",
+        }),
+    }
+}
+
+const METHODS: [&str; 5] = ["kubernetes", "jwt", "appRole", "aws", "gcp"];
+
+#[test]
+fn every_setting_is_taken_over() {
+    let account = |audiences: &[&str], seconds| TokenOf {
+        service_account: "s".into(),
+        audiences: audiences.iter().map(|a| (*a).to_owned()).collect(),
+        expiration_seconds: seconds,
+    };
+    let role = || "r".to_owned();
+    let expected = [
+        Method::Kubernetes(KubernetesLogin { role: role(), account: account(&["a", "b"], 700) }),
+        Method::Jwt(JwtLogin { role: role(), source: JwtSource::ServiceAccount(account(&["a"], 600)) }),
+        Method::AppRole(AppRoleLogin { role_id: role(), secret: "s".into() }),
+        Method::Aws(AwsLogin {
+            role: role(),
+            region: Some("eu".into()),
+            header_value: Some("h".into()),
+            session_name: Some("n".into()),
+            sts_endpoint: Some("sts".into()),
+            iam_endpoint: Some("iam".into()),
+            source: AwsSource::Secret("s".into()),
+        }),
+        Method::Gcp(GcpLogin {
+            role: role(),
+            service_account: "s".into(),
+            region: Some("eu".into()),
+            cluster_name: Some("c".into()),
+            project_id: Some("p".into()),
+        }),
+    ];
+    for (name, expected) in METHODS.into_iter().zip(expected) {
+        assert_eq!(method(name, full(name)), Ok(expected));
+    }
+    let source = |block| match method("aws", block) {
+        Ok(Method::Aws(aws)) => aws.source,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(source(json!({ "role": "r", "irsaServiceAccount": "i" })), AwsSource::ServiceAccount("i".into()));
+    assert_eq!(source(json!({ "role": "r" })), AwsSource::Ambient);
+    let jwt = method("jwt", json!({ "role": "r", "secretRef": "t" }));
+    assert_eq!(jwt, Ok(Method::Jwt(JwtLogin { role: role(), source: JwtSource::Secret("t".into()) })));
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_named_with_its_method() {
+    for (name, block, text) in [
+        ("kubernetes", json!({ "serviceAccount": "s" }), "invalid kubernetes auth configuration: empty role"),
+        ("kubernetes", json!({ "role": "r" }), "invalid kubernetes auth configuration: empty serviceAccount"),
+        ("jwt", json!({ "serviceAccount": "s" }), "invalid JWT auth configuration: empty role"),
+        ("jwt", json!({ "role": "r" }), "invalid JWT auth configuration: either serviceAccount or secretRef"),
+        ("appRole", json!({ "secretRef": "s" }), "invalid AppRole auth configuration: empty roleId"),
+        ("appRole", json!({ "roleId": "r" }), "invalid AppRole auth configuration: empty secretRef"),
+        ("appRole", json!({ "roleId": "r", "secretIDPath": "/id" }), "secretIDPath is not supported"),
+        ("appRole", json!({ "roleId": "r", "secretIDPath": "/id", "secretRef": "s" }), "secretIDPath is not supported"),
+        ("aws", json!({}), "invalid AWS auth configuration: empty role"),
+        ("gcp", json!({ "workloadIdentityServiceAccount": "s" }), "invalid GCP auth configuration: empty role"),
+        ("gcp", json!({ "role": "r" }), "invalid GCP auth configuration: empty workloadIdentityServiceAccount"),
+        ("jwt", json!(null), "jwt auth method not configured: VaultAuth app/a has no spec.jwt"),
+        ("appRole", json!(null), "appRole auth method not configured: VaultAuth app/a has no spec.appRole"),
+        ("userpass", json!(null), "unsupported authentication method userpass"),
+    ] {
+        let denied = plan(name, block.clone()).expect_err("it is refused");
+        assert!(matches!(denied, Denied::Invalid(_)), "{name} {block}: {denied:?}");
+        assert!(denied.to_string().contains(text) && denied.to_string().contains("app/a"), "{name} {block}: {denied}");
+    }
+}
+
+#[test]
+fn nothing_but_the_name_of_an_object_gets_into_a_url() {
+    for (name, block, member) in [
+        ("kubernetes", json!({ "role": "r" }), "serviceAccount"),
+        ("jwt", json!({ "role": "r" }), "serviceAccount"),
+        ("jwt", json!({ "role": "r" }), "secretRef"),
+        ("appRole", json!({ "roleId": "r" }), "secretRef"),
+        ("aws", json!({ "role": "r" }), "secretRef"),
+        ("aws", json!({ "role": "r" }), "irsaServiceAccount"),
+        ("gcp", json!({ "role": "r" }), "workloadIdentityServiceAccount"),
+    ] {
+        for (value, fits) in
+            [("a.b-c1", true), ("../../other/secrets/s", false), ("a?b", false), ("..", false), ("A", false)]
+        {
+            let mut block = block.clone();
+            block[member] = json!(value);
+            let found = method(name, block);
+            assert_eq!(found.is_ok(), fits, "{name}.{member} = {value:?}: {found:?}");
+            assert!(fits || found.is_err_and(|e| e.contains(member)));
+        }
+    }
+}
+
+#[test]
+fn every_setting_is_part_of_the_identity() {
+    let mut seen = HashSet::new();
+    let mut settings = 0;
+    for name in METHODS {
+        let mut variants = vec![full(name)];
+        for (member, value) in full(name).as_object().expect("an object") {
+            let mut other = full(name);
+            other[member] = match value {
+                Value::String(text) => json!(format!("{text}x")),
+                Value::Array(items) => json!(items.iter().rev().chain([&json!("z")]).collect::<Vec<_>>()),
+                _ => json!(9000),
+            };
+            // What another setting hides makes no difference.
+            let hidden = (name == "jwt" && member == "secretRef") || (name == "aws" && member == "irsaServiceAccount");
+            if !hidden {
+                variants.push(other);
+            }
+        }
+        settings += variants.len();
+        seen.extend(variants.into_iter().map(|block| plan(name, block).expect("a plan").identity(7)));
+    }
+    for (name, block) in [
+        ("jwt", json!({ "role": "r", "secretRef": "s" })),
+        ("aws", json!({ "role": "r", "secretRef": "s" })),
+        ("aws", json!({ "role": "r", "irsaServiceAccount": "s" })),
+        ("aws", json!({ "role": "r" })),
+    ] {
+        settings += 1;
+        seen.insert(plan(name, block).expect("a plan").identity(7));
+    }
+    assert_eq!(seen.len(), settings, "two of them are taken for the same login");
+}
+
+#[test]
+fn cache_keys_begin_with_the_method_in_lower_case() {
+    let uid = |n: char| format!("c4fad6b9-e7bb-4ed8-bc38-67fd6dc85a3{n}");
+    for name in METHODS {
+        let mut plan = plan(name, full(name)).expect("a plan");
+        (plan.uid, plan.generation) = (uid('5'), 0);
+        (plan.connection.uid, plan.connection.generation) = (uid('6'), 0);
+        let expected = format!("{}-2a8108711ae49ac0faa724", name.to_lowercase());
+        assert_eq!(plan.cache_key(&uid('7')), Some(expected));
+    }
+}
