@@ -42,7 +42,8 @@ pub fn merged<'a>(object: &'a VaultAuth, lookup: &impl Lookup) -> Result<Merged<
     let (id, global) = global_of(object, &auth_id, lookup)?;
     let allowed = &global.spec.allowed_namespaces;
     let is_default = &*id.name == DEFAULT && &*id.namespace == lookup.operator_namespace();
-    if !(is_default && allowed.is_empty()) && !allows(&id.namespace, allowed, &auth_id.namespace) {
+    let open = is_default && allowed.is_empty();
+    if !open && !allows(&id.namespace, allowed, &auth_id.namespace) {
         return Err(Denied::NotAllowed(format!(
             "target namespace {:?} is not allowed by kind=VaultAuthGlobal obj={id}, allowedNamespaces={allowed:?}",
             &*auth_id.namespace

@@ -7,6 +7,7 @@
 mod answers;
 mod api;
 mod api_server;
+mod client_cache;
 mod connections;
 mod costs;
 mod counting;

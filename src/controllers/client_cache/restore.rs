@@ -3,13 +3,13 @@
 use std::sync::Weak;
 use std::time::Instant;
 
-use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::super::Context;
 use super::encryption::{Encryption, Undecryptable};
 use crate::cluster::{self, EventType, StoredClient};
-use crate::resolve::AuthPlan;
+use crate::resolve::{AuthPlan, CredentialObject};
 use crate::settings::Persistence;
 use crate::telemetry::StorageOperation;
 use crate::vault::{KeptLogin, TokenStore};
@@ -109,8 +109,16 @@ async fn load(context: &Context, plan: &AuthPlan) -> Result<Option<KeptLogin>, F
 
 /// The key of a login, and the UID of the object that its credential belongs to, as it is now.
 async fn key_of(context: &Context, plan: &AuthPlan) -> Option<(String, String)> {
-    let (namespace, name) = (&plan.credential_namespace, &plan.kubernetes.service_account);
-    match cluster::object_uid::<ServiceAccount>(&context.client, namespace, name).await {
+    let (client, namespace) = (&context.client, plan.credential_namespace.as_str());
+    let uid = match plan.method.credential() {
+        CredentialObject::ServiceAccount(name) => cluster::object_uid::<ServiceAccount>(client, namespace, name).await,
+        CredentialObject::Secret(name) => cluster::object_uid::<Secret>(client, namespace, name).await,
+        CredentialObject::Operator => {
+            let namespace = &context.settings.operator_namespace;
+            cluster::object_uid::<ConfigMap>(client, namespace, "kube-root-ca.crt").await
+        }
+    };
+    match uid {
         Ok(uid) => uid.and_then(|uid| Some((plan.cache_key(&uid)?, uid))),
         Err(error) => {
             tracing::warn!(%error, "the owner of a credential cannot be looked up");

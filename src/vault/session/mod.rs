@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use vaultrs::api::token::requests::RenewTokenSelfRequest;
 
 use super::pool::Shared;
-use super::request::{Any, Auth, Envelope, Read};
+use super::request::{Any, Envelope, Read};
 use super::server::Server;
 use super::transport::Call;
 use super::{Fault, VaultError};
