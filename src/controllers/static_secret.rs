@@ -74,6 +74,7 @@ struct Failure {
 
 enum Retry {
     Backoff,
+    At(Instant),
     /// This run keeps its turn: its Vault has enough of the workers for now, or something had to be recorded first.
     Again(Option<ServerId>),
     WhenChanged,
@@ -295,10 +296,18 @@ async fn read(
         }),
         started.elapsed(),
     );
-    answer.map_err(|error| match error {
-        SessionError::Credential(_) | SessionError::Login(_) => config_error(error.to_string()),
-        SessionError::Request(error) => read_failure(vault::kv_hint(error, version)),
-    })
+    match answer {
+        Ok(answer) => Ok(answer),
+        Err(SessionError::Request(error)) => Err(read_failure(vault::kv_hint(error, version))),
+        Err(error) => {
+            let mut failure = config_error(error.to_string());
+            // All who wait for this login are due with its next attempt: none of them has to fail for longer than that.
+            if let Some(at) = session.next_login().await {
+                failure.retry = Retry::At(at);
+            }
+            Err(failure)
+        }
+    }
 }
 
 fn read_failure(error: VaultError) -> Failure {

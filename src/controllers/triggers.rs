@@ -20,7 +20,7 @@ use crate::schedule::{Class, spread};
 /// comes back through the watch before its answer has been noted.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Objects that share a login are tried again within this time after it changed.
-const DEPENDENTS_SPREAD: Duration = Duration::from_millis(200);
+pub(super) const DEPENDENTS_SPREAD: Duration = Duration::from_millis(200);
 
 /// Objects of a Vault that came back are tried again within this time.
 pub(super) const RECOVERY_SPREAD: Duration = Duration::from_secs(2);

@@ -42,6 +42,7 @@ pub fn merged<'a>(object: &'a VaultAuth, lookup: &impl Lookup) -> Result<Merged<
     let (id, global) = global_of(object, &auth_id, lookup)?;
     let allowed = &global.spec.allowed_namespaces;
     let is_default = &*id.name == DEFAULT && &*id.namespace == lookup.operator_namespace();
+    // The default is there for everybody, unless its owner says for whom.
     let open = is_default && allowed.is_empty();
     if !open && !allows(&id.namespace, allowed, &auth_id.namespace) {
         return Err(Denied::NotAllowed(format!(

@@ -17,8 +17,9 @@ use crate::support::{Operator, Tenant, eventually};
 const NEVER: &str = "12h";
 const ENCRYPTED: &str = "--client-cache-persistence-model=direct-encrypted";
 const UNENCRYPTED: &str = "--client-cache-persistence-model=direct-unencrypted";
-/// The VaultAuth that encrypts.
-const ENCRYPTION: &str = "encryption";
+/// The VaultAuth that encrypts, and its service account.
+const ENCRYPTION: &str = "client-cache";
+const ENCRYPTION_ACCOUNT: &str = "vso-client-cache";
 
 struct Cache<'a> {
     tenant: &'a Tenant<'a>,
@@ -34,33 +35,29 @@ impl<'a> Cache<'a> {
         self.tenant.operator(&[&["--leader-elect=false", model], more].concat())
     }
 
-    /// A Transit key, and a VaultAuth in the operator's namespace that may use it.
+    /// A Transit key, and the VaultAuth of config/samples/client-cache.yaml, which may use it.
     fn encryption(&self) {
         let (cluster, home) = (self.tenant.cluster, &self.tenant.operator_namespace);
         let mount = format!("{home}-transit");
         cluster.vault("POST", &format!("sys/mounts/{mount}"), Some(json!({ "type": "transit" }))).expect("a mount");
-        cluster.vault("POST", &format!("{mount}/keys/cache"), Some(json!({}))).expect("a key");
-        let rule = |verb| format!("path \"{mount}/{verb}/cache\" {{ capabilities = [\"create\", \"update\"] }}\n");
+        cluster.vault("POST", &format!("{mount}/keys/vso-client-cache"), Some(json!({}))).expect("a key");
+        let rule = |verb| {
+            format!("path \"{mount}/{verb}/vso-client-cache\" {{ capabilities = [\"create\", \"update\"] }}\n")
+        };
         cluster.vault_policy(&mount, &(rule("encrypt") + &rule("decrypt"))).expect("a policy");
-        cluster.vault_kubernetes_role(&mount, &[ENCRYPTION], &[home], &[&mount], "1h").expect("a role");
-        let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": ENCRYPTION } });
-        let connection = self.tenant.object("VaultConnection", "vault", json!({ "address": cluster.vault_addr() }));
-        let mut auth = self.tenant.object(
-            "VaultAuth",
-            ENCRYPTION,
-            json!({
-                "vaultConnectionRef": "vault",
-                "method": "kubernetes",
-                "mount": "kubernetes",
-                "kubernetes": { "role": mount, "serviceAccount": ENCRYPTION, "audiences": ["vault"] },
-                "storageEncryption": { "mount": mount, "keyName": "cache" },
-            }),
-        );
-        auth["metadata"]["labels"] = json!({ "cacheStorageEncryption": "true" });
-        for mut object in [account, connection, auth] {
-            object["metadata"]["namespace"] = json!(home);
-            self.tenant.apply(&object);
+        cluster.vault_kubernetes_role(&mount, &["vso-client-cache"], &[home], &[&mount], "1h").expect("a role");
+        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/config/samples/client-cache.yaml");
+        let mut sample = std::fs::read_to_string(sample).expect("the sample");
+        for (from, to) in [
+            ("namespace: vault-secrets-operator-system", format!("namespace: {home}")),
+            ("https://vault.example.com:8200", cluster.vault_addr().to_owned()),
+            ("role: vso-client-cache", format!("role: {mount}")),
+            ("mount: transit", format!("mount: {mount}")),
+        ] {
+            assert!(sample.contains(from), "{from}");
+            sample = sample.replace(from, &to);
         }
+        cluster.kubectl_apply(&sample).expect("the sample is accepted");
     }
 
     /// VaultAuths that are an identity each, and an object for each of them that reads `secret/<namespace>/shared`.
@@ -170,7 +167,7 @@ fn a_restart_with_encrypted_tokens_of_200_identities_logs_in_nowhere_and_writes_
     let mut operator = cache.start(ENCRYPTED, &[]);
     cache.wait_all_synced(&names);
     let stored = cache.wait_stored(&names);
-    assert_eq!((count.logins(), count.logins_as(&tenant.operator_namespace, ENCRYPTION)), (200, 1));
+    assert_eq!((count.logins(), count.logins_as(&tenant.operator_namespace, ENCRYPTION_ACCOUNT)), (200, 1));
     for secret in stored.values() {
         assert!(decoded(secret, "secret").expect("data").contains("\"ciphertext\":\"vault:v1:"), "not encrypted");
     }
@@ -184,7 +181,7 @@ fn a_restart_with_encrypted_tokens_of_200_identities_logs_in_nowhere_and_writes_
     std::thread::sleep(Duration::from_secs(8));
     assert_eq!(count.logins(), 0, "{}", operator.log());
     // Of the login that decrypts the others: its own token is kept nowhere.
-    assert_eq!(count.logins_as(&tenant.operator_namespace, ENCRYPTION), 1);
+    assert_eq!(count.logins_as(&tenant.operator_namespace, ENCRYPTION_ACCOUNT), 1);
     let requests = count.requests();
     let writes: Vec<_> = requests.into_iter().filter(|e| e.is_write()).collect();
     assert!(writes.is_empty(), "{}", told(&writes));
@@ -344,7 +341,7 @@ fn what_was_tampered_with_is_dropped_with_an_event_and_replaced_by_a_login() {
     labels.remove("vaultTransitRef");
     cache.replace(&changed);
     let stored: Value = serde_json::from_str(&decoded(&before["revoked"], "secret").expect("data")).expect("JSON");
-    let decrypt = format!("{}-transit/decrypt/cache", tenant.operator_namespace);
+    let decrypt = format!("{}-transit/decrypt/vso-client-cache", tenant.operator_namespace);
     let body = json!({ "ciphertext": stored["ciphertext"] });
     let plain = tenant.cluster.vault("PUT", &decrypt, Some(body)).expect("the plaintext");
     let plain = STANDARD.decode(plain["data"]["plaintext"].as_str().expect("text")).expect("base64");

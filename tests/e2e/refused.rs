@@ -140,8 +140,6 @@ fn what_is_not_supported_yet_says_so() {
         objects.push(tenant.auth(&name, json!({ "method": method, *method: block })));
         objects.push(broken(tenant, &name, json!({ "vaultAuthRef": name })));
     }
-    objects.push(tenant.auth("by-global", json!({ "vaultAuthGlobalRef": { "name": "g" } })));
-    objects.push(broken(tenant, "by-global", json!({ "vaultAuthRef": "by-global" })));
     objects.push(broken(tenant, "instant", json!({ "syncConfig": { "instantUpdates": true } })));
     tenant.apply_all(&objects);
 
@@ -150,7 +148,6 @@ fn what_is_not_supported_yet_says_so() {
         let text = format!("not supported yet: auth method \"{method}\" of VaultAuth {}/{name}", tenant.namespace);
         tenant.wait_failure(&name, "VaultClientConfigError", &[&text]);
     }
-    tenant.wait_failure("by-global", "NotSupported", &["not supported yet: spec.vaultAuthGlobalRef"]);
     // Events of Vault only bring a sync forward: without them the object follows by its refreshes.
     tenant.wait_synced("instant");
     tenant.wait_condition("vaultstaticsecret", "instant", "InstantUpdates", "False", "not supported yet");

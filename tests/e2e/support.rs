@@ -96,6 +96,7 @@ impl<'a> Tenant<'a> {
                 chart.to_str().expect("UTF-8"),
                 "--namespace",
                 &operator_namespace,
+                "--no-hooks",
                 "--set",
                 "controller.rbac.scope=namespaces",
                 "--set",

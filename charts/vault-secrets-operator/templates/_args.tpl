@@ -5,12 +5,12 @@ The arguments of the operator. Their order is fixed: people patch them by positi
 {{- $manager := .Values.controller.manager }}
 {{- $extra := join " " $manager.extraArgs }}
 - --health-probe-bind-address=:8081
-- --metrics-bind-address=:8080
+- --metrics-bind-address=:{{ include "vso.metrics.port" . }}
 - --leader-elect
 {{- with $manager.clientCache }}
 {{- /* The operator refuses to start with a model that it does not have yet; NOTES.txt says so. */}}
-{{- if eq (.persistenceModel | default "") "none" }}
-- --client-cache-persistence-model=none
+{{- if and .persistenceModel (or (eq .persistenceModel "none") (not (include "vso.missing.persistence" $))) }}
+- --client-cache-persistence-model={{ .persistenceModel }}
 {{- end }}
 {{- if not (kindIs "invalid" .cacheSize) }}
 - --client-cache-size={{ int64 .cacheSize }}
@@ -63,6 +63,13 @@ The arguments of the operator. Their order is fixed: people patch them by positi
 {{- end }}
 {{- with ($manager.kubeClient).burst }}
 - --kube-client-burst={{ int64 . }}
+{{- end }}
+{{- /* Ours come last, so that those of VSO keep their places. */}}
+{{- if include "vso.metrics.secure" . }}
+- --metrics-secure
+{{- if ($manager.metrics).certificateSecret }}
+- --metrics-cert-path=/var/run/metrics-certificate
+{{- end }}
 {{- end }}
 {{- with $manager.watchNamespaces }}
 - --watch-namespaces={{ join "," . }}

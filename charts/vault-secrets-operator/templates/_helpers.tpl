@@ -34,10 +34,22 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 control-plane: controller-manager
 {{- end }}
 
+{{/*
+The image. A values file that was copied whole from VSO's chart names the image of VSO, which cannot be run by this chart:
+that name counts as not set.
+*/}}
 {{- define "vso.manager.image" -}}
+{{- if include "vso.manager.image.isUpstream" . }}
+{{- printf "localhost/vault-secrets-operator:%s" .Chart.AppVersion }}
+{{- else }}
 {{- with .Values.controller.manager.image }}
 {{- printf "%s:%s" .repository (.tag | default $.Chart.AppVersion | toString) }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "vso.manager.image.isUpstream" -}}
+{{- if regexMatch "^([a-z0-9.-]*docker[.]io/)?hashicorp/vault-secrets-operator$" .Values.controller.manager.image.repository }}true{{ end }}
 {{- end }}
 
 {{/* The entries of imagePullSecrets. Each is a name, or a map with a name. */}}

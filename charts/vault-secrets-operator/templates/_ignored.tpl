@@ -1,20 +1,20 @@
 {{/*
-Values of the VSO chart that were set and have no effect, or not the wanted one: one line each, for NOTES.txt.
+Values that were set and have no effect, or not the one they have with VSO: one line each, for NOTES.txt.
 */}}
 {{- define "vso.values.ignored" -}}
 {{- $reasons := dict
-  "controller.kubeRbacProxy" "there is no such sidecar, the operator serves its metrics itself"
-  "controller.controllerConfigMapYaml" "nothing reads this ConfigMap"
-  "controller.preDeleteHookTimeoutSeconds" "there is no uninstall hook yet"
-  "controller.rbac.clusterRoleAggregation.viewerRoles" "viewer and editor roles are not made yet"
-  "controller.rbac.clusterRoleAggregation.editorRoles" "viewer and editor roles are not made yet"
-  "controller.rbac.clusterRoleAggregation.userFacingRoles.view" "viewer and editor roles are not made yet"
-  "controller.rbac.clusterRoleAggregation.userFacingRoles.edit" "viewer and editor roles are not made yet"
-  "controller.manager.clientCache.storageEncryption" "no VaultAuth is made for the encryption of stored sessions yet"
-  "telemetry.serviceMonitor.enabled" "no ServiceMonitor is made yet"
-  "hooks" "there are no hooks yet: CRDs are upgraded by hand, see above"
-  "csi.enabled" "the CSI driver is not part of this chart"
+  "controller.kubeRbacProxy" "there is no such container, the operator serves its metrics itself"
+  "csi.enabled" "the CSI driver is an image of Vault Enterprise that this chart does not install, see docs/migrate-from-vso.md"
 }}
+{{- if include "vso.missing.hooks" . }}
+{{- $_ := set $reasons "controller.preDeleteHookTimeoutSeconds" "there is no uninstall hook yet" }}
+{{- $_ := set $reasons "hooks.upgradeCRDs.enabled" "there is no upgrade hook yet: upgrade CRDs by hand, see above" }}
+{{- end }}
+{{- if eq .Values.controller.rbac.scope "namespaces" }}
+{{- $why := "no ClusterRole is made with controller.rbac.scope=namespaces" }}
+{{- $_ := set $reasons "controller.rbac.clusterRoleAggregation.viewerRoles" $why }}
+{{- $_ := set $reasons "controller.rbac.clusterRoleAggregation.editorRoles" $why }}
+{{- end }}
 {{- range $path, $reason := $reasons }}
 {{- $value := $.Values }}
 {{- range splitList "." $path }}
@@ -24,15 +24,23 @@ Values of the VSO chart that were set and have no effect, or not the wanted one:
   - {{ $path }}: {{ $reason }}
 {{- end }}
 {{- end }}
-{{- if not (has (.Values.controller.manager.clientCache).persistenceModel (list nil "" "none")) }}
+{{- range $name, $value := .Values }}
+{{- $known := list "nameOverride" "fullnameOverride" "controller" "metricsService" "telemetry" "hooks" "tests" "csi" }}
+{{- $known = concat $known (list "defaultVaultConnection" "defaultAuthMethod" "global") }}
+{{- if not (or (has $name $known) (hasPrefix "x-" $name)) }}
+  - {{ $name }}: not a value of this chart
+{{- end }}
+{{- end }}
+{{- $cache := .Values.controller.manager.clientCache | default dict }}
+{{- if and (include "vso.missing.persistence" .) (not (has $cache.persistenceModel (list nil "" "none"))) }}
   - controller.manager.clientCache.persistenceModel: sessions are kept in memory only, after a restart there is a new login
 {{- end }}
-{{- range .Values.metricsService.ports }}
-{{- if eq (toString .targetPort) "https" }}
-  - metricsService.ports, targetPort https: the operator has no HTTPS port yet, use http-metrics
+{{- if and ($cache.storageEncryption).enabled (ne ($cache.persistenceModel | default "") "direct-encrypted") }}
+  - controller.manager.clientCache.storageEncryption: used only with persistenceModel direct-encrypted
 {{- end }}
-{{- end }}
-{{- if contains "hashicorp/vault-secrets-operator" .Values.controller.manager.image.repository }}
-  - controller.manager.image names the image of VSO: name the one of this operator, or leave it out
+{{- if include "vso.manager.image.isUpstream" . }}
+  - controller.manager.image: names the image of VSO; {{ include "vso.manager.image" . }} is used
+{{- else if contains "hashicorp/vault-secrets-operator" .Values.controller.manager.image.repository }}
+  - controller.manager.image: looks like the image of VSO, which this chart cannot run
 {{- end }}
 {{- end }}

@@ -20,6 +20,9 @@ API groups that are not served yet.
   verbs: [get, patch]
 {{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections" "vaultstaticsecrets") }}
 {{ include "vso.manager.rules.globals" . }}
+{{- if not (include "vso.missing.hooks" .) }}
+{{ include "vso.uninstall.rules" . }}
+{{- end }}
 {{- end }}
 
 {{/*
@@ -67,6 +70,33 @@ and keep Vault tokens over a restart, with a login for their encryption.
 - apiGroups: [secrets.hashicorp.com]
   resources: [vaultauthglobals]
   verbs: [list, watch]
+{{- end }}
+
+{{/* Who asks for /metrics, and whether he may. */}}
+{{- define "vso.proxy.rules" -}}
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
+  verbs: [create]
+{{- end }}
+
+{{/* The hook of an upgrade: the CRDs, and the finalizers of objects whose kind is gone. */}}
+{{- define "vso.upgradeCRDs.rules" -}}
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  verbs: [create, get, list, patch, watch]
+- apiGroups: [secrets.hashicorp.com]
+  resources: [hcpauths, hcpvaultsecretsapps]
+  verbs: [list, patch]
+{{- end }}
+
+{{/* The hook of an uninstall takes off the finalizers of all kinds that ever had one. */}}
+{{- define "vso.uninstall.rules" -}}
+- apiGroups: [secrets.hashicorp.com]
+  resources: [hcpauths, hcpvaultsecretsapps, vaultdynamicsecrets, vaultpkisecrets]
+  verbs: [list, patch]
 {{- end }}
 
 {{/* Who gets it. */}}

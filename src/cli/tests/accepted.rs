@@ -7,7 +7,7 @@ use tracing::Level;
 use super::super::flags::{FLAGS, Variable};
 use super::super::{Invocation, Output};
 use super::{invoke, run};
-use crate::settings::{BindAddress, LogEncoder, LogSettings, Pod, Settings};
+use crate::settings::{BindAddress, LogEncoder, LogSettings, Persistence, Pod, Settings};
 use crate::version::VERSION;
 
 /// What VSO's chart passes without any values set.

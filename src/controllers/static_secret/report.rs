@@ -10,8 +10,9 @@ use crate::cluster::{ClusterError, EventType, patch_status};
 use crate::controllers::Context;
 use crate::controllers::conditions::{self, New};
 use crate::controllers::engine::Verdict;
+use crate::controllers::triggers::DEPENDENTS_SPREAD;
 use crate::resolve::{Denied, Plan};
-use crate::schedule::{Class, Next, horizon};
+use crate::schedule::{Class, Next, horizon, spread};
 
 /// Condition of an object that asks for instant updates.
 const INSTANT: &str = "InstantUpdates";
@@ -150,6 +151,10 @@ pub(super) async fn fail(
     }
     match how {
         Retry::Backoff | Retry::Again(_) => retry(context, runtime, lane, "error"),
+        Retry::At(at) => {
+            runtime.due = *at + spread(DEPENDENTS_SPREAD, &mut rand::rng());
+            Verdict::new(Next::At(runtime.due, Class::Retry), lane, "error")
+        }
         Retry::WhenChanged => {
             runtime.due = Instant::now() + RECHECK_DENIAL;
             Verdict::new(Next::At(runtime.due, Class::Refresh), lane, "requeue")

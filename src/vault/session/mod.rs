@@ -127,6 +127,16 @@ pub struct Origin {
     pub store: Option<Box<dyn TokenStore>>,
 }
 
+/// Looks for a credential that Kubernetes did not have. Nothing tells of a Secret that is made or a right that is granted,
+/// and a look costs one request.
+const CREDENTIAL: Policy = Policy {
+    initial: Duration::from_secs(2),
+    max: Duration::from_secs(15),
+    multiplier: 1.5,
+    randomization: 0.2,
+    max_elapsed: Duration::ZERO,
+};
+
 /// A token with less than this left is not used for a request any more.
 const MARGIN: Duration = Duration::from_secs(2);
 
@@ -230,14 +240,25 @@ impl Session {
                 let pause = match &error {
                     // The server paces these by itself.
                     SessionError::Login(e) if e.fault.concerns_server() => Duration::from_millis(500),
-                    _ => inner
-                        .login_backoff
-                        .next(&self.login_policy, now, &mut rand::rng())
-                        .unwrap_or(Duration::from_secs(60)),
+                    _ => {
+                        let credential = matches!(error, SessionError::Credential(_));
+                        let policy = if credential { CREDENTIAL } else { self.login_policy };
+                        inner.login_backoff.next(&policy, now, &mut rand::rng()).unwrap_or(Duration::from_secs(60))
+                    }
                 };
                 inner.state = State::Failed { error: error.clone(), until: Instant::now() + pause };
                 Err(error)
             }
+        }
+    }
+
+    /// When a login that failed is tried again. `None` if the last one did not fail, or failed for the server's sake:
+    /// then the server's recovery is what to wait for.
+    pub async fn next_login(&self) -> Option<Instant> {
+        match &self.inner.lock().await.state {
+            State::Failed { error: SessionError::Login(e), .. } if e.fault.concerns_server() => None,
+            State::Failed { until, .. } => Some(*until),
+            State::None | State::Live(_) => None,
         }
     }
 

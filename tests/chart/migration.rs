@@ -1,0 +1,168 @@
+//! `hack/check-migration`, and a Helm release that is taken over.
+
+use std::process::Output;
+
+use serde_json::{Value, json};
+use testenv::{Cluster, Options};
+
+use crate::support::{CHART, Result, path};
+
+/// A release with the names, labels and selectors of VSO 1.4.1 (two containers, an HTTPS port), as far as an upgrade meets
+/// them. Nothing runs: there are no replicas.
+const RELEASE: &str = r"
+apiVersion: v1
+kind: ServiceAccount
+metadata: { name: vso-vault-secrets-operator-controller-manager }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: vso-vault-secrets-operator-controller-manager }
+spec:
+  replicas: 0
+  selector:
+    matchLabels: &labels
+      app.kubernetes.io/name: vault-secrets-operator
+      app.kubernetes.io/instance: vso
+      control-plane: controller-manager
+  template:
+    metadata: { labels: *labels }
+    spec:
+      serviceAccountName: vso-vault-secrets-operator-controller-manager
+      containers:
+        - name: kube-rbac-proxy
+          image: quay.io/brancz/kube-rbac-proxy:v0.18.1
+          ports: [{ name: https, containerPort: 8443, protocol: TCP }]
+        - { name: manager, image: 'hashicorp/vault-secrets-operator:1.4.1', args: [--leader-elect] }
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: { name: vso-vault-secrets-operator-manager-rolebinding }
+roleRef: { apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: vso-vault-secrets-operator-manager-role }
+subjects: [{ kind: ServiceAccount, name: vso-vault-secrets-operator-controller-manager, namespace: vso }]
+---
+apiVersion: v1
+kind: Service
+metadata: { name: vso-vault-secrets-operator-metrics-service }
+spec:
+  ports: [{ name: https, port: 8443, protocol: TCP, targetPort: https }]
+  selector:
+    app.kubernetes.io/name: vault-secrets-operator
+    app.kubernetes.io/instance: vso
+    control-plane: controller-manager
+---
+apiVersion: storage.k8s.io/v1
+kind: CSIDriver
+metadata: { name: csi.vso.hashicorp.com }
+spec: { attachRequired: false }
+";
+
+const DEPLOYMENT: &str = "deployment/vso-vault-secrets-operator-controller-manager";
+
+/// A cluster that is to be taken over.
+struct Taken(Cluster);
+
+impl Taken {
+    /// A cluster with the definitions and that release.
+    fn start() -> Result<Self> {
+        let cluster = Cluster::start(Options::default())?;
+        let old = cluster.dir().join("old");
+        std::fs::create_dir_all(old.join("templates"))?;
+        let about = "apiVersion: v2\nname: vault-secrets-operator\nversion: 1.4.1\nappVersion: 1.4.1\n";
+        std::fs::write(old.join("Chart.yaml"), about)?;
+        std::fs::write(old.join("templates/all.yaml"), RELEASE)?;
+        std::fs::write(old.join("values.yaml"), "controller: { replicas: 1 }\n")?;
+        cluster.kubectl(&["create", "-f", &path("crds").to_string_lossy()])?;
+        cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])?;
+        let values = path(CHART).join("ci/vso-14-defaults-values.yaml");
+        let values = format!("--values={}", values.display());
+        cluster.helm(&["install", "vso", &old.to_string_lossy(), "-n=vso", "--create-namespace", &values])?;
+        Ok(Self(cluster))
+    }
+
+    fn check(&self) -> Result<(Option<i32>, String)> {
+        let Output { status, stdout, .. } =
+            self.0.command(path("hack/check-migration")).args(["vso", "vso"]).output()?;
+        Ok((status.code(), String::from_utf8(stdout)?))
+    }
+
+    fn deployment(&self) -> Result<Value> {
+        Ok(serde_json::from_str(&self.0.kubectl(&["get", "-n=vso", "-o=json", DEPLOYMENT])?)?)
+    }
+}
+
+/// The Deployment stays the object that it is, the sidecar goes, and a rollback brings all of it back.
+#[test]
+fn a_release_of_vso_is_taken_over_and_given_back() -> Result {
+    let cluster = Taken::start()?;
+    let before = cluster.deployment()?;
+    cluster.0.kubectl(&["annotate", "csidriver", "csi.vso.hashicorp.com", "helm.sh/resource-policy=keep"])?;
+    let chart = path(CHART);
+    // No node, so neither pods nor hooks can run.
+    let values = ["--reset-then-reuse-values", "--set=controller.replicas=0", "--no-hooks"];
+    let notes = cluster.0.helm(&[&["upgrade", "vso", &chart.to_string_lossy(), "-n=vso"], &values[..]].concat())?;
+    for said in
+        ["controller.kubeRbacProxy: there is no such container", "controller.manager.image: names the image of VSO"]
+    {
+        assert!(notes.contains(said), "{said:?} is missing in\n{notes}");
+    }
+    let ours = cluster.deployment()?;
+    assert_eq!(ours["metadata"]["uid"], before["metadata"]["uid"]);
+    let containers = &ours["spec"]["template"]["spec"]["containers"];
+    assert_eq!(containers.as_array().map(Vec::len), Some(1));
+    assert_eq!(containers[0]["name"], "manager");
+    assert_eq!(containers[0]["image"], format!("localhost/vault-secrets-operator:{}", env!("CARGO_PKG_VERSION")));
+    cluster.0.kubectl(&["get", "csidriver", "csi.vso.hashicorp.com"])?;
+
+    // Helm cannot patch a CSIDriver that the release before did not have.
+    cluster.0.kubectl(&["delete", "csidriver", "csi.vso.hashicorp.com"])?;
+    cluster.0.helm(&["rollback", "vso", "1", "-n=vso", "--no-hooks"])?;
+    let back = cluster.deployment()?;
+    assert_eq!(back["metadata"]["uid"], before["metadata"]["uid"]);
+    assert_eq!(back["spec"]["template"], before["spec"]["template"]);
+    cluster.0.kubectl(&["get", "csidriver", "csi.vso.hashicorp.com"])?;
+    Ok(())
+}
+
+#[test]
+fn the_check_before_the_switch_finds_what_has_to_be_decided() -> Result {
+    let cluster = Taken::start()?;
+    let key = ["create", "secret", "generic", "vso-cc-storage-hmac-key", "-n=vso"];
+    cluster.0.kubectl(&key)?;
+    cluster.0.kubectl(&["delete", "csidriver", "csi.vso.hashicorp.com"])?;
+    let (code, text) = cluster.check()?;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(!text.contains("LOOK"), "{text}");
+
+    cluster.0.kubectl(&["delete", "secret", "vso-cc-storage-hmac-key", "-n=vso"])?;
+    let driver = json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": { "name": "csi.vso.hashicorp.com" },
+    });
+    cluster.0.kubectl_apply(&driver.to_string())?;
+    let object = |kind: &str, name: &str, finalizers: &[&str], spec: Value| {
+        let object = json!({
+            "apiVersion": "secrets.hashicorp.com/v1beta1", "kind": kind,
+            "metadata": { "name": name, "namespace": "default", "finalizers": finalizers }, "spec": spec,
+        });
+        cluster.0.kubectl_apply(&object.to_string())
+    };
+    let spec = json!({ "mount": "kv", "path": "p", "type": "kv-v2", "destination": { "name": "d" } });
+    object("VaultStaticSecret", "unsynced", &[], spec)?;
+    let path_of_id =
+        json!({ "method": "appRole", "mount": "approle", "appRole": { "roleId": "r", "secretIDPath": "/x" } });
+    object("VaultAuth", "path", &[], path_of_id)?;
+    let address = json!({ "address": "http://vault" });
+    object("VaultConnection", "stuck", &["vaultconnection.secrets.hashicorp.com/finalizer"], address)?;
+    cluster.0.kubectl(&["delete", "vaultconnection", "stuck", "--wait=false"])?;
+    let (code, text) = cluster.check()?;
+    assert_eq!(code, Some(1), "{text}");
+    for found in [
+        "VaultStaticSecret default/unsynced",
+        "VaultAuth default/path",
+        "VaultConnection default/stuck",
+        "csidriver.storage.k8s.io/csi.vso.hashicorp.com",
+        "vso-cc-storage-hmac-key is missing",
+    ] {
+        assert!(text.contains(found), "{found:?} is missing in\n{text}");
+    }
+    Ok(())
+}
