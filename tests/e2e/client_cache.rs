@@ -41,9 +41,8 @@ impl<'a> Cache<'a> {
         let mount = format!("{home}-transit");
         cluster.vault("POST", &format!("sys/mounts/{mount}"), Some(json!({ "type": "transit" }))).expect("a mount");
         cluster.vault("POST", &format!("{mount}/keys/vso-client-cache"), Some(json!({}))).expect("a key");
-        let rule = |verb| {
-            format!("path \"{mount}/{verb}/vso-client-cache\" {{ capabilities = [\"create\", \"update\"] }}\n")
-        };
+        let rule =
+            |verb| format!("path \"{mount}/{verb}/vso-client-cache\" {{ capabilities = [\"create\", \"update\"] }}\n");
         cluster.vault_policy(&mount, &(rule("encrypt") + &rule("decrypt"))).expect("a policy");
         cluster.vault_kubernetes_role(&mount, &["vso-client-cache"], &[home], &[&mount], "1h").expect("a role");
         let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/config/samples/client-cache.yaml");
@@ -447,4 +446,49 @@ fn a_token_that_cannot_be_encrypted_is_used_and_stored_later() {
     cache.encryption();
     cache.wait_stored(&names);
     tenant.assert_nothing_leaked(&operator, &[]);
+}
+
+#[test]
+fn a_login_that_a_global_has_changed_meanwhile_is_made_anew() {
+    let tenant = Tenant::new("cache-global");
+    let cache = Cache::of(&tenant);
+    let names = vec!["app".to_owned()];
+    let global = |role: &str| {
+        let mut spec = tenant.auth_spec();
+        spec["kubernetes"]["role"] = json!(role);
+        let mut spec = json!({ "vaultConnectionRef": "vault", "kubernetes": spec["kubernetes"] });
+        spec["defaultAuthMethod"] = json!("kubernetes");
+        spec["defaultMount"] = json!("kubernetes");
+        tenant.apply(&tenant.object("VaultAuthGlobal", "shared", spec));
+    };
+    let (namespace, other) = (&tenant.namespace, format!("{}-other", tenant.namespace));
+    tenant.cluster.vault_kubernetes_role(&other, &["app"], &[namespace], &[namespace], "1h").expect("a role");
+    global(namespace);
+    cache.api.delete("vaultauth", namespace, "app").expect("it is deleted");
+    tenant.apply(&tenant.object("VaultAuth", "app", json!({ "vaultAuthGlobalRef": { "name": "shared" } })));
+    tenant.put("app", json!({ "password": "one" }));
+    tenant.apply(&tenant.static_secret("app", json!({ "refreshAfter": NEVER })));
+    let mut operator = cache.start(UNENCRYPTED, &[]);
+    cache.wait_all_synced(&names);
+    let before = cache.wait_stored(&names);
+    operator.kill();
+
+    // Nothing in the key of what is stored tells of it.
+    global(&other);
+    let count = Count::start(&tenant);
+    let mut operator = cache.start(UNENCRYPTED, &[]);
+    wait_reads(&count, 1);
+    assert_eq!(count.logins(), 1, "{}", operator.log());
+    eventually("the token of the new login is stored", || {
+        let stored = cache.stored().remove("app").unwrap_or_default();
+        let data = decoded(&stored, "secret").unwrap_or_default();
+        if data.contains(&format!("\"role\":\"{other}\"")) { Ok(()) } else { Err(stored["metadata"].to_string()) }
+    });
+    assert_eq!(cache.stored().len(), 1);
+    assert_eq!(key_of(&cache.stored()["app"]), key_of(&before["app"]), "under the same key");
+    operator.kill();
+    let count = Count::start(&tenant);
+    let _operator = cache.start(UNENCRYPTED, &[]);
+    wait_reads(&count, 1);
+    assert_eq!(count.logins(), 0);
 }

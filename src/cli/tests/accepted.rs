@@ -88,6 +88,12 @@ fn a_variable_wins_over_its_flag() {
     let every = [
         ("VSO_MAX_CONCURRENT_RECONCILES", "max-concurrent-reconciles", "3", "4"),
         ("VSO_CLIENT_CACHE_SIZE", "client-cache-size", "3", "4"),
+        (
+            "VSO_CLIENT_CACHE_PERSISTENCE_MODEL",
+            "client-cache-persistence-model",
+            "direct-encrypted",
+            "direct-unencrypted",
+        ),
         ("VSO_GLOBAL_TRANSFORMATION_OPTIONS", "global-transformation-options", "", "exclude-raw"),
         ("VSO_GLOBAL_VAULT_AUTH_OPTIONS", "global-vault-auth-options", "", "allow-default-globals"),
         ("VSO_BACKOFF_INITIAL_INTERVAL", "backoff-initial-interval", "3s", "4s"),
@@ -109,7 +115,7 @@ fn a_variable_wins_over_its_flag() {
         }
     }
     let tested = every.map(|(variable, ..)| variable);
-    let accepted_only = ["VSO_CLIENT_CACHE_PERSISTENCE_MODEL", "VSO_CLIENT_CACHE_NUM_LOCKS"];
+    let accepted_only = ["VSO_CLIENT_CACHE_NUM_LOCKS"];
     for flag in FLAGS {
         if let Variable::Wins(name) | Variable::WinsUnlessZero(name) = flag.variable {
             assert!(tested.contains(&name) || accepted_only.contains(&name), "{name} is not tested");
