@@ -5,20 +5,26 @@
 
 mod dashes;
 mod flags;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod values;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Arg, ArgMatches, FromArgMatches, Subcommand};
 
 use crate::settings::{Pod, Settings};
 use crate::version::Version;
 use flags::{FLAGS, Flag, Variable};
+use sources::{From, Source};
 
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+const UPGRADE_CRDS: &str = "upgrade-crds";
+const UPGRADE_TIMEOUT_VARIABLE: &str = "VSO_UPGRADE_CRDS_TIMEOUT";
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(30);
 const OUTPUT_VARIABLE: &str = "VSO_OUTPUT_FORMAT";
 
 /// What the program was asked to do.
@@ -31,10 +37,24 @@ pub enum Invocation {
         /// The directory.
         dir: Option<PathBuf>,
     },
+    /// Bring the definitions of the custom resources up to date.
+    UpgradeCrds {
+        /// How to reach the API server.
+        settings: Box<Settings>,
+        /// How long to wait until they are served.
+        timeout: Duration,
+    },
+    /// Take the finalizers off all objects.
+    Uninstall {
+        /// How to reach the API server, and which namespaces are concerned.
+        settings: Box<Settings>,
+        /// When to give up.
+        timeout: Duration,
+    },
     /// Say which build this is.
     Version(Output),
-    /// Print this text.
-    Help(String),
+    /// Print this text: help, or what the settings are.
+    Print(String),
 }
 
 /// How to print what a command has to say.
@@ -136,6 +156,13 @@ enum Command {
         #[arg(long)]
         dir: Option<PathBuf>,
     },
+    /// Apply the definitions of the custom resources that this build has, and wait until they are served. The chart's
+    /// pre-upgrade hook. Also what happens if the program is called upgrade-crds.
+    UpgradeCrds,
+    /// Take the finalizers off all objects in all namespaces. The chart's pre-delete hook; also --uninstall.
+    Uninstall,
+    /// Print the settings in effect, and where each of them comes from.
+    Config,
     /// Say which build this is.
     Version {
         /// yaml or json [env: VSO_OUTPUT_FORMAT]
@@ -149,9 +176,14 @@ enum Command {
 /// # Errors
 /// If something in there is unknown or malformed; the error says what would be right.
 pub fn parse(args: &[String], env: &Env) -> Result<Invocation, CliError> {
-    let matches = match command().try_get_matches_from(dashes::normalize(args)) {
+    let mut args = dashes::normalize(args);
+    // A link in the image, which upstream's pre-upgrade hook runs.
+    if args.first().is_some_and(|name| Path::new(name).file_name().is_some_and(|name| name == UPGRADE_CRDS)) {
+        args.insert(1, UPGRADE_CRDS.to_owned());
+    }
+    let matches = match command().try_get_matches_from(args) {
         Ok(matches) => matches,
-        Err(error) if !error.use_stderr() => return Ok(Invocation::Help(error.to_string())),
+        Err(error) if !error.use_stderr() => return Ok(Invocation::Print(error.to_string())),
         Err(error) => return Err(error.into()),
     };
     if matches.get_one::<bool>("version") == Some(&true) {
@@ -159,10 +191,19 @@ pub fn parse(args: &[String], env: &Env) -> Result<Invocation, CliError> {
     }
     let command = match matches.subcommand_name() {
         Some(_) => Command::from_arg_matches(&matches)?,
+        None if matches.get_one::<bool>("uninstall") == Some(&true) => Command::Uninstall,
         None => Command::Run,
     };
     Ok(match command {
-        Command::Run => Invocation::Run(Box::new(settings(&matches, env)?)),
+        Command::Run => Invocation::Run(Box::new(settings(&matches, env)?.0)),
+        Command::Config => Invocation::Print(sources::table(&settings(&matches, env)?)),
+        Command::UpgradeCrds => {
+            Invocation::UpgradeCrds { settings: Box::new(settings(&matches, env)?.0), timeout: upgrade_timeout(env)? }
+        }
+        Command::Uninstall => {
+            let settings = settings(&matches, env)?.0;
+            Invocation::Uninstall { timeout: settings.uninstall_timeout, settings: Box::new(settings) }
+        }
         Command::Crds { dir } => Invocation::Crds { dir },
         Command::Version { output: format } => Invocation::Version(output(format.as_ref(), env)?),
     })
@@ -183,10 +224,32 @@ fn command() -> clap::Command {
                 .value_name("FORMAT")
                 .help(format!("With --version: yaml or json [env: {OUTPUT_VARIABLE}]")),
         )
+        .arg(switch(
+            Arg::new("uninstall")
+                .long("uninstall")
+                .value_parser(values::boolean)
+                .help("The same as the command uninstall"),
+        ))
         .args(FLAGS.iter().map(arg));
     Command::augment_subcommands(command)
-        .mut_subcommand("run", |run| run.args_override_self(true).args(FLAGS.iter().map(arg)))
+        .mut_subcommand("run", with_flags)
+        .mut_subcommand("config", with_flags)
+        .mut_subcommand("uninstall", with_flags)
+        .mut_subcommand(UPGRADE_CRDS, with_flags)
         .disable_help_subcommand(true)
+}
+
+fn with_flags(command: clap::Command) -> clap::Command {
+    command.args_override_self(true).args(FLAGS.iter().map(arg))
+}
+
+fn upgrade_timeout(env: &Env) -> Result<Duration, CliError> {
+    let Some(text) = env.get(UPGRADE_TIMEOUT_VARIABLE) else { return Ok(UPGRADE_TIMEOUT) };
+    values::positive(text).map_err(|reason| CliError::Variable {
+        variable: UPGRADE_TIMEOUT_VARIABLE,
+        value: text.to_owned(),
+        reason,
+    })
 }
 
 fn arg(flag: &'static Flag) -> Arg {
@@ -216,7 +279,8 @@ fn output(flag: Option<&String>, env: &Env) -> Result<Output, CliError> {
     }
 }
 
-fn settings(matches: &ArgMatches, env: &Env) -> Result<Settings, CliError> {
+/// The settings, and where those that have a flag come from.
+fn settings(matches: &ArgMatches, env: &Env) -> Result<(Settings, Vec<Source>), CliError> {
     let owned = |name| env.get(name).map(str::to_owned);
     let mut settings = Settings {
         operator_namespace: Settings::operator_namespace(
@@ -226,9 +290,11 @@ fn settings(matches: &ArgMatches, env: &Env) -> Result<Settings, CliError> {
         pod: Pod { name: owned("OPERATOR_POD_NAME"), uid: owned("OPERATOR_POD_UID") },
         ..Settings::default()
     };
+    let mut sources = Vec::new();
     let given = [Some(matches), matches.subcommand().map(|(_, run)| run)];
     // In the order of the table, not of the command line: some rows set the defaults of those below them.
     for flag in FLAGS {
+        let mut source = Source { flag, value: flag.default.to_owned(), from: From::Default };
         let from_env = |variable, text: &str, settings: &mut Settings| {
             (flag.apply)(settings, text).map_err(|reason| CliError::Variable {
                 variable,
@@ -240,19 +306,26 @@ fn settings(matches: &ArgMatches, env: &Env) -> Result<Settings, CliError> {
             && env.get(name).is_some()
         {
             from_env(name, "true", &mut settings)?;
+            source.is("true", From::Variable(name));
         }
         for text in given.iter().flatten().filter_map(|m| m.get_one::<String>(flag.name)) {
             // Clap has called the same function already, so this does not fail.
             (flag.apply)(&mut settings, text)
                 .map_err(|reason| command().error(clap::error::ErrorKind::InvalidValue, reason))?;
+            source.is(text, From::Flag);
         }
         match (flag.variable, flag.variable.name().and_then(|name| env.get(name))) {
-            (Variable::Wins(name), Some(text)) => from_env(name, text, &mut settings)?,
+            (Variable::Wins(name), Some(text)) => {
+                from_env(name, text, &mut settings)?;
+                source.is(text, From::Variable(name));
+            }
             (Variable::WinsUnlessZero(name), Some(text)) if !values::is_zero(text) => {
                 from_env(name, text, &mut settings)?;
+                source.is(text, From::Variable(name));
             }
             _ => {}
         }
+        sources.push(source);
     }
-    Ok(settings)
+    Ok((settings, sources))
 }

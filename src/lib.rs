@@ -9,6 +9,7 @@
 pub mod api;
 pub mod cli;
 pub mod cluster;
+pub mod commands;
 pub mod controllers;
 pub mod operator;
 pub mod render;

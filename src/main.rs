@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use vso::cli::{self, Invocation};
 use vso::version::VERSION;
-use vso::{operator, telemetry};
+use vso::{commands, operator, telemetry};
 
 fn main() -> ExitCode {
     // First of all: every TLS connection takes the one provider that is installed here.
@@ -29,12 +29,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(invocation: Invocation) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+fn start(invocation: Invocation) -> Result<(), Error> {
     match invocation {
-        Invocation::Help(text) => print!("{text}"),
+        Invocation::Print(text) => print!("{text}"),
         Invocation::Version(output) => println!("{}", output.render(&VERSION)),
         Invocation::Crds { dir: Some(dir) } => vso::api::crd::write_dir(&dir)?,
         Invocation::Crds { dir: None } => vso::api::crd::print(&mut std::io::stdout())?,
+        Invocation::UpgradeCrds { settings, timeout } => once(commands::upgrade_crds(&settings, timeout))?,
+        Invocation::Uninstall { settings, timeout } => once(commands::uninstall(&settings, timeout))?,
         Invocation::Run(settings) => {
             telemetry::init_log(settings.log)?;
             let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4));
@@ -46,4 +50,9 @@ fn start(invocation: Invocation) -> Result<(), Box<dyn std::error::Error + Send 
         }
     }
     Ok(())
+}
+
+/// Runs what needs no threads.
+fn once(command: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }

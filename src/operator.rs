@@ -7,10 +7,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{self, ErrorKind, KnownKey, Lease, RequestLimit, Scope, WatchHealth};
+use crate::cluster::{self, AccessReviewer, ErrorKind, KnownKey, Lease, RequestLimit, Scope, WatchHealth};
 use crate::controllers::{self, Context, Parts};
 use crate::settings::Settings;
-use crate::telemetry::{self, Endpoints, Metrics};
+use crate::telemetry::{self, Endpoints, Metrics, Secure};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -28,12 +28,13 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let end = CancellationToken::new();
     let metrics = Arc::new(Metrics::new(&settings)?);
     let state: Arc<Mutex<State>> = Arc::default();
-    telemetry::serve(endpoints(&settings, &metrics, &state), end.clone())?;
+    let limit = RequestLimit { qps: settings.kube.qps, burst: settings.kube.burst };
+    // Nothing is sent yet.
+    let client = cluster::connect(settings.kube.kubeconfig.as_deref(), limit, metrics.clone()).await?;
+    telemetry::serve(endpoints(&settings, &metrics, &client, &state), end.clone())?;
 
     let namespace = settings.operator_namespace.clone();
     let host = settings.pod.name.clone().unwrap_or_else(hostname);
-    let limit = RequestLimit { qps: settings.kube.qps, burst: settings.kube.burst };
-    let client = cluster::connect(settings.kube.kubeconfig.as_deref(), limit, metrics.clone()).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, "starting");
 
     let (leads, leadership) = watch::channel(!settings.leader_elect);
@@ -113,10 +114,24 @@ fn missing(watches: &[Arc<WatchHealth>]) -> Vec<String> {
     watches.iter().filter(|w| !w.synced()).map(|w| format!("watch of {}", w.name)).collect()
 }
 
-fn endpoints(settings: &Settings, metrics: &Arc<Metrics>, state: &Arc<Mutex<State>>) -> Endpoints {
+fn endpoints(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+    client: &kube::Client,
+    state: &Arc<Mutex<State>>,
+) -> Endpoints {
+    let reviewer = Arc::new(AccessReviewer::new(client.clone()));
+    let secure = settings.metrics_secure.then(|| Secure {
+        certificates: settings.metrics_certificates.clone(),
+        authorize: Arc::new(move |token, path| {
+            let reviewer = reviewer.clone();
+            Box::pin(async move { reviewer.review(&token, &path).await.map_err(|e| e.to_string()) })
+        }),
+    });
     let (metrics, for_metrics, for_ready) = (metrics.clone(), state.clone(), state.clone());
     Endpoints {
         metrics: settings.metrics.clone(),
+        secure,
         health: settings.health.clone(),
         render: Arc::new(move || {
             let state = for_metrics.lock().unwrap_or_else(PoisonError::into_inner);

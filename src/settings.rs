@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::schedule::backoff::Policy;
 
@@ -29,6 +30,12 @@ pub struct Settings {
     pub persistence: Persistence,
     /// What holds for all objects that do not say otherwise.
     pub global: GlobalOptions,
+    /// Metrics over HTTPS, for those whom the API server lets see them; otherwise over HTTP, for all.
+    pub metrics_secure: bool,
+    /// Directory with `tls.crt` and `tls.key` for metrics; without one the certificate signs itself.
+    pub metrics_certificates: Option<PathBuf>,
+    /// How long `uninstall` goes on at most.
+    pub uninstall_timeout: Duration,
     /// The back-off of objects whose Vault read fails.
     pub backoff: Policy,
     /// The client of the API server.
@@ -124,6 +131,9 @@ impl Default for Settings {
             session_limit: 10_000,
             persistence: Persistence::None,
             global: GlobalOptions { exclude_raw: false, allow_default_globals: true },
+            metrics_secure: false,
+            metrics_certificates: None,
+            uninstall_timeout: Duration::from_secs(60),
             backoff: Policy::default(),
             kube: KubeSettings::default(),
             log: LogSettings::PRODUCTION,

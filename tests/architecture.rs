@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("telemetry", &["api", "settings", "version"]),
     ("sync", &["api", "cluster", "render", "resolve"]),
     ("controllers", &["api", "cluster", "render", "resolve", "schedule", "settings", "sync", "telemetry", "vault"]),
+    ("commands", &["api", "cluster", "settings", "telemetry"]),
     ("operator", &["cluster", "controllers", "render", "settings", "telemetry"]),
 ];
 
@@ -27,7 +28,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("reqwest::", &["vault"]),
     ("prometheus::", &["telemetry"]),
     ("clap::", &["cli"]),
-    ("kube::Client", &["cluster", "sync", "controllers", "operator"]),
+    ("kube::Client", &["cluster", "sync", "controllers", "operator", "commands"]),
     ("kube::runtime", &["cluster"]),
 ];
 

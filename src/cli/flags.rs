@@ -1,6 +1,7 @@
 //! The table of flags.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::values::{boolean, duration, level, namespace_list, number, one_of, only, positive, ranged};
 use crate::settings::{BindAddress, LogEncoder, LogSettings, Persistence, Settings};
@@ -57,6 +58,26 @@ pub(super) const FLAGS: &[Flag] = &[
         variable: NoVariable,
         help: "Where metrics are served; empty or 0: nowhere",
         apply: |s, v| BindAddress::parse(v).map(|address| s.metrics = address),
+    },
+    Flag {
+        name: "metrics-secure",
+        value: "",
+        default: "false",
+        variable: NoVariable,
+        help: "Serve metrics over HTTPS, to clients with a bearer token whose owner may get the nonResourceURL /metrics",
+        apply: |s, v| boolean(v).map(|on| s.metrics_secure = on),
+    },
+    Flag {
+        name: "metrics-cert-path",
+        value: "DIR",
+        default: "",
+        variable: NoVariable,
+        help: "Directory with tls.crt and tls.key for --metrics-secure, read again when they change; empty: a certificate \
+               that signs itself",
+        apply: |s, v| {
+            s.metrics_certificates = (!v.is_empty()).then(|| PathBuf::from(v));
+            Ok(())
+        },
     },
     Flag {
         name: "health-probe-bind-address",
@@ -118,6 +139,16 @@ pub(super) const FLAGS: &[Flag] = &[
         variable: Wins("VSO_CLIENT_CACHE_NUM_LOCKS"),
         help: "Accepted, without effect: sessions are not guarded by a fixed number of locks",
         apply: |_, v| number::<i64>(v, "a whole number").map(drop),
+    },
+    Flag {
+        name: "pre-delete-hook-timeout-seconds",
+        value: "SECONDS",
+        default: "60",
+        variable: NoVariable,
+        help: "With uninstall: when to give up",
+        apply: |s, v| {
+            ranged(v, |n| *n > 0, "a whole number above 0").map(|n| s.uninstall_timeout = Duration::from_secs(n))
+        },
     },
     Flag {
         name: "global-transformation-options",

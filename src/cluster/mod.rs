@@ -1,9 +1,12 @@
 //! Everything that speaks to the Kubernetes API server.
 
+mod access;
 mod client;
 mod client_storage;
+mod crds;
 mod error;
 mod events;
+mod finalizers;
 mod lease;
 mod mac_key;
 mod secrets;
@@ -13,10 +16,13 @@ mod tokens;
 mod watch;
 mod workloads;
 
+pub use access::AccessReviewer;
 pub use client::{RequestLimit, connect};
 pub use client_storage::{ClientStorage, NewClient, StoredClient, StoredFor};
+pub use crds::upgrade_crds;
 pub use error::{ClusterError, ErrorKind};
 pub use events::{EventType, Events};
+pub use finalizers::{Released, release_all};
 pub use lease::{Leadership, Lease};
 pub use mac_key::{KnownKey, ensure_mac_key};
 pub use secrets::{Dress, OWNED_SELECTOR, SecretIndex, SecretSink, SecretWriter, Seen, changed_at};

@@ -1,13 +1,13 @@
 //! Which keys of the source become keys of the Secret: the regular expressions of `includes` and `excludes`.
 //!
-//! RE2 as Go has it: unanchored, and `\d`, `\w`, `\s`, `\b` know ASCII only. Both engines are of one family, so what is
-//! left to do is to give the classes Go's meaning.
+//! RE2 as Go has it, unanchored.
 
 use std::collections::HashMap;
 
 use regex::Regex;
 
 use super::RenderError;
+use super::regex_syntax::{self, Translated};
 
 /// Compiled patterns, so that objects which use the same ones share them.
 #[derive(Default)]
@@ -29,58 +29,19 @@ impl Patterns {
         if let Some(regex) = self.known.get(pattern) {
             return Ok(regex.clone());
         }
-        let regex = regex::RegexBuilder::new(&ascii_classes(pattern))
+        let refused = |why: String| RenderError::Pattern { pattern: pattern.to_owned(), why };
+        let Translated { pattern: translated, .. } = regex_syntax::translate(pattern.as_bytes()).map_err(refused)?;
+        // The translation is valid, so that it can only be too large.
+        let regex = regex::RegexBuilder::new(&translated)
             .size_limit(MAX_COMPILED)
             .build()
-            .map_err(|error| RenderError::Pattern { pattern: pattern.to_owned(), why: reason(&error) })?;
+            .map_err(|_| refused("it is too large".to_owned()))?;
         if self.known.len() >= CAPACITY {
             self.known.clear();
         }
         self.known.insert(pattern.to_owned(), regex.clone());
         Ok(regex)
     }
-}
-
-/// The last line of the error is what is wrong; those before it draw a picture of where.
-fn reason(error: &regex::Error) -> String {
-    let text = error.to_string();
-    let last = text.lines().next_back().unwrap_or("").trim();
-    last.strip_prefix("error: ").unwrap_or(last).to_owned()
-}
-
-/// Go's `\d` is `[0-9]`, and so on; the regex crate's are those of Unicode. Also Go's `\Q...\E`, which it does not have.
-fn ascii_classes(pattern: &str) -> String {
-    let mut out = String::with_capacity(pattern.len());
-    let mut rest = pattern;
-    while let Some(at) = rest.find('\\') {
-        let (before, escape) = rest.split_at(at);
-        out.push_str(before);
-        let Some(class) = escape[1..].chars().next() else {
-            rest = escape;
-            break;
-        };
-        rest = &escape[1 + class.len_utf8()..];
-        match class {
-            'Q' => {
-                let (literal, after) = rest.split_once("\\E").unwrap_or((rest, ""));
-                out.push_str(&regex::escape(literal));
-                rest = after;
-            }
-            'd' => out.push_str("[0-9]"),
-            'D' => out.push_str("[^0-9]"),
-            'w' => out.push_str("[0-9A-Za-z_]"),
-            'W' => out.push_str("[^0-9A-Za-z_]"),
-            's' => out.push_str(r"[\t\n\x0c\r ]"),
-            'S' => out.push_str(r"[^\t\n\x0c\r ]"),
-            'b' => out.push_str(r"(?-u:\b)"),
-            other => {
-                out.push('\\');
-                out.push(other);
-            }
-        }
-    }
-    out.push_str(rest);
-    out
 }
 
 /// The patterns of one object.
@@ -149,7 +110,11 @@ mod tests {
     #[test]
     fn what_is_no_pattern_is_named() {
         let mut patterns = Patterns::default();
-        for (pattern, why) in [("a(b", "unclosed group"), ("*", "repetition operator missing expression"), ("\\", "")] {
+        for (pattern, why) in [
+            ("a(b", "missing closing ): `a(b`"),
+            ("*", "missing argument to repetition operator: `*`"),
+            ("\\", "trailing backslash at end of expression"),
+        ] {
             let error = Filter::new(&mut patterns, &[], &[pattern.to_owned()]).unwrap_err().to_string();
             assert!(error.contains(&format!("{pattern:?}")) && error.contains(why), "{error}");
         }

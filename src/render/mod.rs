@@ -8,6 +8,7 @@ pub mod gojson;
 pub mod input;
 pub mod mac;
 pub mod recipe;
+mod regex_syntax;
 pub mod sprig;
 pub mod template;
 

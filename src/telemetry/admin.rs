@@ -2,25 +2,57 @@
 //! fail.
 
 use std::convert::Infallible;
+use std::io::{Error, ErrorKind};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use futures_util::future::BoxFuture;
+use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::certificate::Certificate;
 use crate::settings::BindAddress;
 
 /// Answers what is still missing before the process is ready; nothing when it is.
 pub type Gate = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
+/// Decides on a bearer token and a path, or says why it cannot.
+pub type Authorize = Arc<dyn Fn(String, String) -> BoxFuture<'static, Result<Access, String>> + Send + Sync>;
+
+/// Whether somebody may see something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// He may.
+    Granted,
+    /// Nobody knows who he is.
+    Unauthenticated,
+    /// He may not.
+    Forbidden,
+}
+
+/// How metrics are kept from those whom they do not concern.
+pub struct Secure {
+    /// Directory with `tls.crt` and `tls.key`; without one the certificate signs itself.
+    pub certificates: Option<PathBuf>,
+    /// Asked for each scrape.
+    pub authorize: Authorize,
+}
+
 /// What is served where.
 pub struct Endpoints {
     /// Address of `/metrics`, if it is served.
     pub metrics: Option<BindAddress>,
+    /// Metrics over HTTPS, for those who may; otherwise over HTTP, for all.
+    pub secure: Option<Secure>,
     /// Address of `/healthz` and `/readyz`, if they are served.
     pub health: Option<BindAddress>,
     /// Renders the metrics.
@@ -29,31 +61,43 @@ pub struct Endpoints {
     pub ready: Gate,
 }
 
+/// What listens at one address.
+enum Served {
+    Health,
+    Metrics,
+    SecureMetrics(TlsAcceptor, Authorize),
+}
+
+/// A certificate that was changed is used after this at the latest.
+const CERTIFICATE_REFRESH: Duration = Duration::from_secs(10);
+/// A client that does not finish its handshake is not waited for longer.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// Serves until `stop`. Returns when all addresses are bound, or why one cannot be.
-pub fn serve(endpoints: Endpoints, stop: CancellationToken) -> std::io::Result<()> {
-    let bind = |address: &Option<BindAddress>, flag: &str| -> std::io::Result<Option<std::net::TcpListener>> {
-        let Some(address) = address else { return Ok(None) };
-        let mut bound = Err(std::io::ErrorKind::AddrNotAvailable.into());
-        for candidate in address.candidates() {
-            bound = std::net::TcpListener::bind(candidate);
-            if bound.is_ok() {
-                break;
-            }
-        }
-        let listener =
-            bound.map_err(|e| std::io::Error::new(e.kind(), format!("{flag}={address} cannot be bound: {e}")))?;
-        listener.set_nonblocking(true)?;
-        Ok(Some(listener))
-    };
+pub fn serve(mut endpoints: Endpoints, stop: CancellationToken) -> std::io::Result<()> {
     let metrics = bind(&endpoints.metrics, "--metrics-bind-address")?;
     let health = bind(&endpoints.health, "--health-probe-bind-address")?;
+    let mut certificate = None;
+    let metrics_as = match endpoints.secure.take().filter(|_| metrics.is_some()) {
+        None => Served::Metrics,
+        Some(Secure { certificates, authorize }) => {
+            let loaded = Certificate::load(certificates).map_err(|e| Error::new(ErrorKind::InvalidInput, e))?;
+            let loaded = certificate.insert(Arc::new(loaded));
+            let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(loaded.clone());
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            Served::SecureMetrics(TlsAcceptor::from(Arc::new(config)), authorize)
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("admin".into()).spawn(move || {
         let endpoints = Arc::new(endpoints);
         runtime.block_on(async move {
-            for (listener, has_metrics) in [(metrics, true), (health, false)] {
+            for (listener, served) in [(metrics, metrics_as), (health, Served::Health)] {
                 let Some(Ok(listener)) = listener.map(TcpListener::from_std) else { continue };
-                tokio::spawn(accept(listener, endpoints.clone(), has_metrics));
+                tokio::spawn(accept(listener, endpoints.clone(), Arc::new(served)));
+            }
+            if let Some(certificate) = certificate {
+                tokio::spawn(refresh(certificate));
             }
             stop.cancelled().await;
         });
@@ -61,30 +105,82 @@ pub fn serve(endpoints: Endpoints, stop: CancellationToken) -> std::io::Result<(
     Ok(())
 }
 
-async fn accept(listener: TcpListener, endpoints: Arc<Endpoints>, has_metrics: bool) {
+fn bind(address: &Option<BindAddress>, flag: &str) -> std::io::Result<Option<std::net::TcpListener>> {
+    let Some(address) = address else { return Ok(None) };
+    let mut bound = Err(ErrorKind::AddrNotAvailable.into());
+    for candidate in address.candidates() {
+        bound = std::net::TcpListener::bind(candidate);
+        if bound.is_ok() {
+            break;
+        }
+    }
+    let listener = bound.map_err(|e| Error::new(e.kind(), format!("{flag}={address} cannot be bound: {e}")))?;
+    listener.set_nonblocking(true)?;
+    Ok(Some(listener))
+}
+
+async fn refresh(certificate: Arc<Certificate>) {
+    let mut said = None;
+    loop {
+        tokio::time::sleep(CERTIFICATE_REFRESH).await;
+        let failure = certificate.refresh().err();
+        if let Some(failure) = &failure
+            && said.as_ref() != Some(failure)
+        {
+            tracing::warn!(%failure, "metrics are served with the certificate from before");
+        }
+        said = failure;
+    }
+}
+
+async fn accept(listener: TcpListener, endpoints: Arc<Endpoints>, served: Arc<Served>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of file descriptors, most likely: wait for some to be closed.
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let endpoints = endpoints.clone();
-        let service = service_fn(move |request| {
-            let answer = answer(&request, &endpoints, has_metrics);
-            async move { Ok::<_, Infallible>(answer) }
-        });
+        let (endpoints, served) = (endpoints.clone(), served.clone());
         tokio::spawn(async move {
-            // A client that hangs up in the middle is its own affair.
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            match &*served {
+                Served::SecureMetrics(acceptor, _) => {
+                    // A client that does not speak TLS, or not to us, is its own affair.
+                    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                        converse(stream, endpoints, &served).await;
+                    }
+                }
+                Served::Health | Served::Metrics => converse(stream, endpoints, &served).await,
+            }
         });
     }
 }
 
-fn answer(request: &Request<Incoming>, endpoints: &Endpoints, has_metrics: bool) -> Response<Full<Bytes>> {
-    let (status, body) = match (request.uri().path(), has_metrics) {
-        ("/metrics", true) => (StatusCode::OK, (endpoints.render)()),
-        ("/healthz", false) => (StatusCode::OK, "ok".to_owned()),
-        ("/readyz", false) => match (endpoints.ready)() {
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, endpoints: Arc<Endpoints>, served: &Served) {
+    let service = service_fn(|request| {
+        let endpoints = endpoints.clone();
+        async move { Ok::<_, Infallible>(answer(&request, &endpoints, served).await) }
+    });
+    // So is one that hangs up in the middle.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn answer(request: &Request<Incoming>, endpoints: &Endpoints, served: &Served) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    let (status, body) = match (served, path) {
+        (Served::Metrics, "/metrics") => (StatusCode::OK, (endpoints.render)()),
+        (Served::SecureMetrics(_, authorize), _) => match access(request, authorize).await {
+            Ok(Access::Granted) if path == "/metrics" => (StatusCode::OK, (endpoints.render)()),
+            Ok(Access::Granted) => (StatusCode::NOT_FOUND, "not found".to_owned()),
+            Ok(Access::Unauthenticated) => {
+                (StatusCode::UNAUTHORIZED, "a bearer token that Kubernetes knows is needed\n".to_owned())
+            }
+            Ok(Access::Forbidden) => {
+                (StatusCode::FORBIDDEN, format!("the right to get the nonResourceURL {path} is needed\n"))
+            }
+            Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("the token could not be checked: {error}\n")),
+        },
+        (Served::Health, "/healthz") => (StatusCode::OK, "ok".to_owned()),
+        (Served::Health, "/readyz") => match (endpoints.ready)() {
             missing if missing.is_empty() => (StatusCode::OK, "ok".to_owned()),
             missing => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready, waiting for:\n{}\n", missing.join("\n"))),
         },
@@ -92,7 +188,20 @@ fn answer(request: &Request<Incoming>, endpoints: &Endpoints, has_metrics: bool)
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    let text = http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, text);
+    let text = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, text);
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    }
     response
+}
+
+async fn access(request: &Request<Incoming>, authorize: &Authorize) -> Result<Access, String> {
+    let value = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => {
+            authorize(token.trim().to_owned(), request.uri().path().to_owned()).await
+        }
+        _ => Ok(Access::Unauthenticated),
+    }
 }

@@ -1,10 +1,11 @@
 //! Logs, metrics, and the endpoints that tell how the process is.
 
 mod admin;
+mod certificate;
 mod log;
 mod metrics;
 
-pub use admin::{Endpoints, Gate, serve};
+pub use admin::{Access, Authorize, Endpoints, Gate, Secure, serve};
 pub use log::init as init_log;
 pub use metrics::{
     ClientMetrics, ConnectionMetrics, ControllerSnapshot, Metrics, Operation, ResourceStatus, RunResult, Snapshot,

@@ -8,6 +8,7 @@ mod answers;
 mod api;
 mod api_server;
 mod client_cache;
+mod commands;
 mod connections;
 mod costs;
 mod counting;

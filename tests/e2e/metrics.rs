@@ -155,3 +155,54 @@ fn prometheus_finds_nothing_wrong() {
         .collect();
     assert!(new.is_empty(), "{}", new.join("\n"));
 }
+
+/// `kubectl get --raw` at the metrics endpoint: whoever has a token speaks HTTPS.
+fn scrape(tenant: &Tenant<'_>, port: u16, path: &str, token: &str) -> Result<String, String> {
+    let server = format!("--server=https://127.0.0.1:{port}");
+    let token = format!("--token={token}");
+    let args = ["get", "--raw", path, &server, &token, "--insecure-skip-tls-verify"];
+    tenant.cluster.kubectl(&args).map_err(|e| e.to_string())
+}
+
+#[test]
+fn over_https_only_those_who_may_see_metrics() {
+    let tenant = Tenant::new("metrics-https");
+    let account = "op-vault-secrets-operator-controller-manager";
+    let subject =
+        |namespace: &str, name: &str| json!([{ "kind": "ServiceAccount", "name": name, "namespace": namespace }]);
+    let apply = |object: &serde_json::Value| tenant.cluster.kubectl_apply(&object.to_string()).expect("accepted");
+    let bind = |name: &str, role: &str, subjects: serde_json::Value| {
+        apply(&json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": { "name": format!("{}-{name}", tenant.namespace) },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role },
+            "subjects": subjects,
+        }));
+    };
+    bind("delegator", "system:auth-delegator", subject(&tenant.operator_namespace, account));
+    for name in ["prometheus", "nobody"] {
+        tenant.apply(&json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } }));
+    }
+    let role = format!("{}-metrics", tenant.namespace);
+    apply(&json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": { "name": role },
+        "rules": [{ "nonResourceURLs": ["/metrics"], "verbs": ["get"] }],
+    }));
+    bind("metrics", &role, subject(&tenant.namespace, "prometheus"));
+    let token = |name: &str| tenant.kubectl(&["create", "token", name]).expect("a token").trim().to_owned();
+
+    let operator = tenant.operator(&["--metrics-secure"]);
+    let port = operator.metrics_port();
+    let text = scrape(&tenant, port, "/metrics", &token("prometheus")).expect("metrics");
+    assert!(text.contains("vso_build_info{"), "{text}");
+    let refused = scrape(&tenant, port, "/metrics", &token("nobody")).expect_err("no rights");
+    assert!(refused.contains("orbidden"), "{refused}");
+    let refused = scrape(&tenant, port, "/metrics", "not-a-token").expect_err("no token");
+    assert!(refused.contains("nauthorized") || refused.contains("logged in"), "{refused}");
+    let refused = scrape(&tenant, port, "/other", &token("prometheus")).expect_err("no right to anything else");
+    assert!(refused.contains("orbidden"), "{refused}");
+    assert!(crate::tools::http_get(port, "/metrics").is_err(), "plain HTTP is not answered");
+}

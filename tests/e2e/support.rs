@@ -321,6 +321,11 @@ impl Operator {
         http_get(self.health_port, "/readyz").map(drop)
     }
 
+    /// Where metrics are served, on loopback.
+    pub fn metrics_port(&self) -> u16 {
+        self.metrics_port
+    }
+
     /// All metrics, as text.
     pub fn metrics(&self) -> String {
         http_get(self.metrics_port, "/metrics").expect("metrics")

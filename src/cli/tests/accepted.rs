@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::super::flags::{FLAGS, Variable};
-use super::super::{Invocation, Output};
+use super::super::{Env, Invocation, Output, parse};
 use super::{invoke, run};
 use crate::settings::{BindAddress, LogEncoder, LogSettings, Persistence, Pod, Settings};
 use crate::version::VERSION;
@@ -187,9 +187,50 @@ fn commands() {
 }
 
 #[test]
+fn hooks() {
+    let variable = &[("VSO_UPGRADE_CRDS_TIMEOUT", "2m")][..];
+    for args in [&["/scripts/upgrade-crds"][..], &["upgrade-crds"], &["vault-secrets-operator", "upgrade-crds"]] {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let env = |variables: &[(&str, &str)]| Env {
+            variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            mounted_namespace: None,
+        };
+        let timeout = |invocation| match invocation {
+            Ok(Invocation::UpgradeCrds { timeout, .. }) => timeout,
+            other => panic!("{args:?}: {other:?}"),
+        };
+        assert_eq!(timeout(parse(&args, &env(&[]))), Duration::from_secs(30));
+        assert_eq!(timeout(parse(&args, &env(variable))), Duration::from_secs(120));
+    }
+    for args in [
+        &["--uninstall", "--pre-delete-hook-timeout-seconds=120"][..],
+        &["uninstall", "--pre-delete-hook-timeout-seconds", "120"],
+    ] {
+        let Ok(Invocation::Uninstall { timeout, .. }) = invoke(args, &[]) else { panic!("{args:?}") };
+        assert_eq!(timeout, Duration::from_secs(120));
+    }
+    assert!(matches!(invoke(&["--uninstall=false"], &[]), Ok(Invocation::Run(_))));
+}
+
+#[test]
+fn the_settings_are_shown_with_their_sources() {
+    let variables = &[("VSO_BACKOFF_MAX_INTERVAL", "90s"), ("VSO_BACKOFF_INITIAL_INTERVAL", "0s")];
+    let args = ["config", "--backoff-max-interval=10s", "--backoff-initial-interval=7s"];
+    let Ok(Invocation::Print(table)) = invoke(&args, variables) else { panic!("no table") };
+    let line = |name: &str| {
+        let line = table.lines().find(|line| line.starts_with(name)).expect(name);
+        line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("--backoff-max-interval"), "90s variable VSO_BACKOFF_MAX_INTERVAL");
+    assert_eq!(line("--backoff-initial-interval"), "7s flag", "a zero in the variable counts as not set");
+    assert_eq!(line("--backoff-multiplier"), "1.5 default");
+    assert_eq!(line("--kubeconfig"), "(none) default");
+}
+
+#[test]
 fn help_shows_flags_variables_and_defaults() {
     for args in [&["--help"][..], &["-help"], &["-h"], &["run", "--help"]] {
-        let Ok(Invocation::Help(help)) = invoke(args, &[]) else { panic!("{args:?} is no help") };
+        let Ok(Invocation::Print(help)) = invoke(args, &[]) else { panic!("{args:?} is no help") };
         for flag in FLAGS {
             assert!(help.contains(&format!("--{}", flag.name)), "{}", flag.name);
             assert!(help.contains(flag.variable.name().unwrap_or_default()), "{}", flag.name);

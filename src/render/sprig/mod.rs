@@ -30,7 +30,6 @@ mod numbers;
 mod paths;
 mod reflection;
 mod regex;
-mod regex_syntax;
 mod runes;
 mod semver;
 mod semver_constraint;

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
 
 use super::args::{Answer, bytes, function, int, string, strings};
-use super::regex_syntax::{self, Translated};
-use crate::render::template::{CallError, Context, Function, List, Type, Value};
+use crate::render::regex_syntax::{self, Translated};
+use crate::render::template::{CallError, Context, Function, List, Type, Value, strconv};
 
 const S: Type = Type::String;
 const I: Type = Type::INT;
@@ -93,13 +93,10 @@ impl Pattern {
         ctx.check_time()?;
         let failed = |cause: String| {
             let text = if panics {
-                let pattern = crate::render::template::strconv::quote(pattern, false);
-                let pattern = String::from_utf8_lossy(&pattern).into_owned();
-                // regexp.MustCompile quotes with back quotes where it can.
-                let plain = !pattern.contains('`') && std::str::from_utf8(&pattern.as_bytes()[1..]).is_ok();
-                let quoted = match regex_syntax::back_quoted(&pattern) {
-                    Some(raw) if plain => raw,
-                    _ => pattern,
+                // As regexp.MustCompile does.
+                let quoted = match strconv::can_backquote(pattern) {
+                    true => format!("`{}`", String::from_utf8_lossy(pattern)),
+                    false => String::from_utf8_lossy(&strconv::quote(pattern, false)).into_owned(),
                 };
                 format!("regexp: Compile({quoted}): error parsing regexp: {cause}")
             } else {

@@ -15,26 +15,6 @@ pub(super) struct Translated {
 /// Go's limit on how often something may be repeated.
 const MAX_REPEAT: u32 = 1000;
 
-/// A text quoted with back quotes if it can be, given it quoted with double quotes.
-pub(super) fn back_quoted(quoted: &str) -> Option<String> {
-    let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
-    let mut out = String::from("`");
-    let mut chars = inner.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next()? {
-                c @ ('\\' | '"') => out.push(c),
-                't' => out.push('\t'),
-                _ => return None,
-            },
-            '`' => return None,
-            _ => out.push(c),
-        }
-    }
-    out.push('`');
-    Some(out)
-}
-
 struct Translator<'t> {
     text: &'t str,
     at: usize,

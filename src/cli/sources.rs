@@ -1,0 +1,47 @@
+//! Where the settings come from, for `config`.
+
+use super::flags::Flag;
+use crate::settings::Settings;
+
+/// The value of a flag, and what it was taken from.
+pub(super) struct Source {
+    pub flag: &'static Flag,
+    /// As it was written.
+    pub value: String,
+    pub from: From,
+}
+
+/// What a value was taken from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    Default,
+    Flag,
+    Variable(&'static str),
+}
+
+impl Source {
+    /// It is this value after all.
+    pub fn is(&mut self, value: &str, from: From) {
+        value.clone_into(&mut self.value);
+        self.from = from;
+    }
+}
+
+/// A line for each setting: its name, its value, and where that comes from.
+pub(super) fn table((settings, sources): &(Settings, Vec<Source>)) -> String {
+    let mut rows =
+        vec![("operator namespace".to_owned(), settings.operator_namespace.clone(), "pod or variable".to_owned())];
+    rows.extend(sources.iter().map(|source| {
+        let from = match source.from {
+            From::Default => "default".to_owned(),
+            From::Flag => "flag".to_owned(),
+            From::Variable(name) => format!("variable {name}"),
+        };
+        let value = if source.value.is_empty() { "(none)".to_owned() } else { source.value.clone() };
+        (format!("--{}", source.flag.name), value, from)
+    }));
+    let width =
+        |column: fn(&(String, String, String)) -> &String| rows.iter().map(|r| column(r).len()).max().unwrap_or(0);
+    let (names, values) = (width(|r| &r.0), width(|r| &r.1));
+    rows.iter().map(|(name, value, from)| format!("{name:names$}  {value:values$}  {from}\n")).collect()
+}

@@ -1,0 +1,98 @@
+//! Takes the finalizers of upstream and of this operator off all objects of a kind, when there is nobody left to do it.
+
+use std::time::Instant;
+
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PartialObjectMeta, Patch, PatchParams};
+use serde_json::json;
+
+use super::error::bounded;
+use super::{ClusterError, ErrorKind, Scope};
+
+/// All finalizers of the operator end with this.
+const SUFFIX: &str = ".secrets.hashicorp.com/finalizer";
+/// Objects of a list that are fetched at once.
+const PAGE: u32 = 500;
+
+/// What was done with the objects of a kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Released {
+    /// Objects whose finalizer was taken off.
+    pub objects: usize,
+    /// Objects that still have theirs.
+    pub left: usize,
+}
+
+/// Releases the objects of a kind in these namespaces until `end`. A kind that the cluster does not know has none.
+///
+/// # Errors
+/// If they cannot be listed.
+pub async fn release_all(
+    client: &kube::Client,
+    kind: (&str, &str),
+    scopes: &[Scope],
+    end: Instant,
+    say: &mut dyn FnMut(String),
+) -> Result<Released, ClusterError> {
+    let (kind, plural) = kind;
+    let gvk = GroupVersionKind::gvk(crate::api::GROUP, crate::api::VERSION, kind);
+    let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
+    let mut released = Released::default();
+    for scope in scopes {
+        let api: Api<DynamicObject> = match scope {
+            Scope::All => Api::all_with(client.clone(), &resource),
+            Scope::Namespace(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        };
+        let mut params = ListParams::default().limit(PAGE);
+        loop {
+            let page = match bounded(&format!("list {plural}"), api.list_metadata(&params)).await {
+                Ok(page) => page,
+                Err(error) if error.kind == ErrorKind::NotFound => return Ok(released),
+                Err(error) => return Err(error),
+            };
+            for object in page.items {
+                match release(client, &resource, &object, end).await {
+                    Ok(false) => {}
+                    Ok(true) => released.objects += 1,
+                    Err(error) => {
+                        released.left += 1;
+                        say(error.to_string());
+                    }
+                }
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => break,
+            }
+        }
+    }
+    Ok(released)
+}
+
+/// True if there was something to take off.
+async fn release(
+    client: &kube::Client,
+    resource: &ApiResource,
+    object: &PartialObjectMeta<DynamicObject>,
+    end: Instant,
+) -> Result<bool, ClusterError> {
+    let meta = &object.metadata;
+    let all = meta.finalizers.clone().unwrap_or_default();
+    let kept: Vec<&String> = all.iter().filter(|f| !f.ends_with(SUFFIX)).collect();
+    if kept.len() == all.len() {
+        return Ok(false);
+    }
+    let (namespace, name) = (meta.namespace.as_deref().unwrap_or(""), meta.name.as_deref().unwrap_or(""));
+    let what = format!("take the finalizer off {} {namespace}/{name}", resource.kind);
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, resource);
+    // Refused if somebody changed the object meanwhile: its finalizers may be others.
+    let patch = json!({ "metadata": { "resourceVersion": meta.resource_version, "finalizers": kept } });
+    if Instant::now() >= end {
+        return Err(ClusterError::new(ErrorKind::Unavailable, format!("{what}: the time is up")));
+    }
+    match bounded(&what, api.patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch))).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,112 @@
+//! The commands that do one thing and end: the hooks of the chart.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::api::crd;
+use crate::cluster::{self, ClusterError, ErrorKind, RequestLimit, Scope};
+use crate::settings::Settings;
+use crate::telemetry::Metrics;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Kinds, and their plurals, whose service HashiCorp has ended. No VSO since 1.6 takes their finalizers off, so that they,
+/// and their namespaces, can never be deleted.
+const ENDED: [(&str, &str); 2] = [("HCPAuth", "hcpauths"), ("HCPVaultSecretsApp", "hcpvaultsecretsapps")];
+
+/// A conflict is tried again after this: somebody else is writing to the objects.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// `upgrade-crds`: applies the definitions that this build has, and releases what older ones left behind.
+///
+/// # Errors
+/// If one of them is refused or not served in time.
+pub async fn upgrade_crds(settings: &Settings, timeout: Duration) -> Result<(), Error> {
+    let client = client(settings).await?;
+    let end = Instant::now() + timeout;
+    cluster::upgrade_crds(&client, &crd::all(), timeout, &mut say)
+        .await
+        .map_err(|error| format!("failed to upgrade CRDs, err={error}"))?;
+    // The definitions stay, and the objects with them: whoever wants them gone can now delete them.
+    for kind in ENDED {
+        match release(&client, kind, &[Scope::All], end).await {
+            Ok(_) => {}
+            Err(error) if error.kind == ErrorKind::Forbidden => {
+                say(format!("{} objects, if there are any, keep their finalizers: {error}", kind.0))
+            }
+            Err(error) => say(format!("{} objects may keep their finalizers: {error}", kind.0)),
+        }
+    }
+    Ok(())
+}
+
+/// `uninstall`: takes the finalizers off all objects in all namespaces, so that they can be deleted without an operator.
+///
+/// # Errors
+/// If some still have theirs when the time is up.
+pub async fn uninstall(settings: &Settings, timeout: Duration) -> Result<(), Error> {
+    let client = client(settings).await?;
+    let end = Instant::now() + timeout;
+    let scopes = scopes(&settings.watch_namespaces, &settings.operator_namespace);
+    let definitions = crd::all();
+    let served = definitions.iter().map(|d| (d.spec.names.kind.as_str(), d.spec.names.plural.as_str()));
+    let mut failed = Vec::new();
+    for kind in served.chain(ENDED) {
+        match release(&client, kind, &scopes, end).await {
+            Ok(0) => {}
+            Ok(left) => failed.push(format!("{left} {}", kind.1)),
+            // Older roles have no rights on kinds that ended; without rights there is nothing to be done.
+            Err(error) if ENDED.contains(&kind) && error.kind == ErrorKind::Forbidden => {}
+            Err(error) => failed.push(format!("{}: {error}", kind.1)),
+        }
+    }
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(format!(
+            "finalizers are left ({}); run this again, or see `kubectl get <kind> -A -o yaml` for metadata.finalizers",
+            failed.join(", ")
+        )
+        .into()),
+    }
+}
+
+/// Releases a kind, again and again until nothing is left or the time is up. Gives how many are left.
+async fn release(
+    client: &kube::Client,
+    kind: (&str, &str),
+    scopes: &[Scope],
+    end: Instant,
+) -> Result<usize, ClusterError> {
+    let mut total = 0;
+    loop {
+        let released = cluster::release_all(client, kind, scopes, end, &mut say).await?;
+        total += released.objects;
+        if released.left == 0 || Instant::now() + AGAIN >= end {
+            if total > 0 || released.left > 0 {
+                say(format!("{}: finalizers taken off {total} objects, {} left", kind.1, released.left));
+            }
+            return Ok(released.left);
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+fn scopes(watched: &BTreeSet<String>, operator_namespace: &str) -> Vec<Scope> {
+    if watched.is_empty() {
+        return vec![Scope::All];
+    }
+    let own = std::iter::once(operator_namespace);
+    let all: BTreeSet<&str> = watched.iter().map(String::as_str).chain(own).collect();
+    all.into_iter().map(|namespace| Scope::Namespace(namespace.to_owned())).collect()
+}
+
+async fn client(settings: &Settings) -> Result<kube::Client, Error> {
+    let metrics = Arc::new(Metrics::new(settings)?);
+    cluster::connect(settings.kube.kubeconfig.as_deref(), RequestLimit::default(), metrics).await
+}
+
+/// Progress, for whoever reads the log of the hook.
+fn say(line: String) {
+    println!("{line}");
+}

@@ -1,0 +1,138 @@
+//! `upgrade-crds` and `uninstall`, which the chart's hooks run.
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use testenv::{Cluster, Options};
+
+use crate::support::{eventually, own};
+
+fn run(cluster: &Cluster, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vault-secrets-operator"));
+    command.env_clear().env("KUBECONFIG", cluster.kubeconfig()).args(args);
+    command.output().expect("it runs")
+}
+
+fn said(output: &Output) -> String {
+    [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat()
+}
+
+/// A kind that ended: upstream's older chart has left its definition, and objects.
+fn ended() -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": { "name": "hcpvaultsecretsapps.secrets.hashicorp.com" },
+        "spec": {
+            "group": "secrets.hashicorp.com",
+            "names": { "kind": "HCPVaultSecretsApp", "plural": "hcpvaultsecretsapps", "singular": "hcpvaultsecretsapp" },
+            "scope": "Namespaced",
+            "versions": [{
+                "name": "v1beta1", "served": true, "storage": true,
+                "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
+            }],
+        },
+    })
+}
+
+fn object(kind: &str, namespace: &str, finalizers: &[&str], spec: Value) -> Value {
+    json!({
+        "apiVersion": "secrets.hashicorp.com/v1beta1",
+        "kind": kind,
+        "metadata": { "name": "x", "namespace": namespace, "finalizers": finalizers },
+        "spec": spec,
+    })
+}
+
+fn apply(cluster: &Cluster, object: &Value) {
+    cluster.kubectl_apply(&object.to_string()).expect("the object is accepted");
+}
+
+fn finalizers(cluster: &Cluster, kind: &str, namespace: &str) -> String {
+    cluster.kubectl(&["get", kind, "x", "-n", namespace, "-o", "jsonpath={.metadata.finalizers}"]).expect("the object")
+}
+
+const FOREIGN: &str = "example.com/keep";
+
+#[test]
+fn definitions_are_upgraded_and_finalizers_released() {
+    let cluster = own(Options::default());
+    // An installation that is older: a definition lacks a column and carries a label of its owner.
+    let crd = "vaultstaticsecrets.secrets.hashicorp.com";
+    let patch = r#"[{"op":"remove","path":"/spec/versions/0/additionalPrinterColumns"}]"#;
+    cluster.kubectl(&["patch", "crd", crd, "--type=json", "-p", patch]).unwrap();
+    cluster.kubectl(&["label", "crd", crd, "owner=platform"]).unwrap();
+    cluster.kubectl(&["delete", "crd", "secrettransformations.secrets.hashicorp.com"]).unwrap();
+    apply(&cluster, &ended());
+    cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]).unwrap();
+    let app = "hcpvaultsecretsapp.secrets.hashicorp.com/finalizer";
+    apply(&cluster, &object("HCPVaultSecretsApp", "default", &[app, FOREIGN], json!({ "anything": 1 })));
+
+    let output = run(&cluster, &["upgrade-crds"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("hcpvaultsecretsapps: finalizers taken off 1 objects, 0 left"), "{}", said(&output));
+    let columns = ["get", "crd", crd, "-o", "jsonpath={.spec.versions[0].additionalPrinterColumns[*].name}"];
+    assert!(cluster.kubectl(&columns).unwrap().contains("Synced"));
+    let owner = ["get", "crd", crd, "-o", "jsonpath={.metadata.labels.owner}"];
+    assert_eq!(cluster.kubectl(&owner).unwrap(), "platform", "what others have set stays");
+    assert!(cluster.kubectl(&["get", "secrettransformations", "-A"]).is_ok(), "what was missing is there");
+    assert_eq!(finalizers(&cluster, "hcpvaultsecretsapps", "default"), format!("[\"{FOREIGN}\"]"));
+    assert!(run(&cluster, &["upgrade-crds"]).status.success(), "a second time is no trouble");
+
+    // As the chart's pre-delete hook calls it, with objects as upstream leaves them, in several namespaces.
+    let kinds = [
+        ("VaultConnection", "vaultconnection", json!({ "address": "http://vault" })),
+        ("VaultAuth", "vaultauth", json!({ "method": "kubernetes", "mount": "kubernetes" })),
+        (
+            "VaultStaticSecret",
+            "vaultstaticsecret",
+            json!({ "type": "kv-v2", "mount": "m", "path": "p", "destination": { "name": "d" } }),
+        ),
+    ];
+    for namespace in ["default", "a", "b", "c", "d"] {
+        let _ = cluster.kubectl(&["create", "namespace", namespace]);
+        for (kind, name, spec) in &kinds {
+            let own = format!("{name}.secrets.hashicorp.com/finalizer");
+            apply(&cluster, &object(kind, namespace, &[&own, FOREIGN], spec.clone()));
+        }
+    }
+    let output = run(&cluster, &["--uninstall", "--pre-delete-hook-timeout-seconds=60"]);
+    assert!(output.status.success(), "{}", said(&output));
+    for namespace in ["default", "a", "b", "c", "d"] {
+        for (kind, ..) in &kinds {
+            assert_eq!(finalizers(&cluster, kind, namespace), format!("[\"{FOREIGN}\"]"), "{kind} in {namespace}");
+        }
+    }
+
+    // What cannot be released is told, and is a failure.
+    apply(&cluster, &object("VaultAuth", "a", &["vaultauth.secrets.hashicorp.com/finalizer"], kinds[1].2.clone()));
+    let refuse = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": { "name": "keep" },
+        "spec": {
+            "matchConstraints": { "resourceRules": [{
+                "apiGroups": ["secrets.hashicorp.com"], "apiVersions": ["*"], "operations": ["UPDATE"],
+                "resources": ["vaultauths"],
+            }] },
+            "validations": [{ "expression": "false", "message": "not now" }],
+        },
+    });
+    apply(&cluster, &refuse);
+    let bind = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": { "name": "keep" },
+        "spec": { "policyName": "keep", "validationActions": ["Deny"] },
+    });
+    apply(&cluster, &bind);
+    let label = ["label", "vaultauth", "x", "-n", "a", "try=1", "--dry-run=server"];
+    eventually("the policy works", || match cluster.kubectl(&label) {
+        Ok(_) => Err("it does not yet"),
+        Err(_) => Ok(()),
+    });
+    let output = run(&cluster, &["uninstall", "--pre-delete-hook-timeout-seconds=2"]);
+    assert!(!output.status.success());
+    let last = said(&output);
+    assert!(last.contains("1 vaultauths") && last.contains("not now"), "{last}");
+}
