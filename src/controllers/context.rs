@@ -10,6 +10,7 @@ use kube::Resource;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::client_cache::ClientCache;
+use super::instant_updates::InstantUpdates;
 use super::servers::Servers;
 use super::static_secret::Runtime;
 use super::{Key, Kind};
@@ -22,7 +23,7 @@ use crate::resolve::{AuthPlan, Lookup, ObjectRef};
 use crate::schedule::{Class, Limits, Queue};
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
-use crate::vault::{ReadTable, ServerId, SessionPool};
+use crate::vault::{ReadTable, ServerId, SessionPool, Signal};
 
 /// What the context is made of.
 pub struct Parts {
@@ -68,6 +69,15 @@ pub struct Context {
     pub(super) client_cache: ClientCache,
     /// For tasks that go on after a run.
     pub(super) this: Weak<Context>,
+    pub(super) instant_updates: InstantUpdates,
+}
+
+/// What comes from Vault unasked. The engine listens.
+pub struct News {
+    /// Servers that go down or come back.
+    pub(super) servers: mpsc::UnboundedReceiver<ServerId>,
+    /// Writes that somebody wants to know of.
+    pub(super) writes: mpsc::Receiver<Signal>,
 }
 
 /// One Vault server gets this share of the workers at most, so that one that hangs leaves the others theirs.
@@ -76,9 +86,10 @@ fn per_lane(total: usize) -> usize {
 }
 
 impl Context {
-    /// Puts it together. The receiver is told of servers that go down or come back; the engine listens.
-    pub fn new(parts: Parts) -> (Arc<Self>, mpsc::UnboundedReceiver<ServerId>) {
-        let (server_changed, changes) = mpsc::unbounded_channel();
+    /// Puts it together.
+    pub fn new(parts: Parts) -> (Arc<Self>, News) {
+        let (server_changed, servers) = mpsc::unbounded_channel();
+        let (instant_updates, writes) = InstantUpdates::new(parts.settings.backoff);
         let total = parts.settings.max_concurrent_reconciles.max(1);
         let metrics = parts.metrics.clone();
         let context = Arc::new_cyclic(|this| Self {
@@ -105,8 +116,9 @@ impl Context {
             servers: Servers::new(server_changed, metrics),
             client_cache: ClientCache::default(),
             this: this.clone(),
+            instant_updates,
         });
-        (context, changes)
+        (context, News { servers, writes })
     }
 
     /// Puts an object into the queue, due at `due`.

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::context::News;
 use super::triggers::RECOVERY_SPREAD;
-use super::{Context, Key, Kind, client_cache, secret_transformation, static_secret, vault_auth, vault_connection};
+use super::{
+    Context, Key, Kind, client_cache, instant_updates, secret_transformation, static_secret, vault_auth,
+    vault_connection,
+};
 use crate::cluster::Leadership;
 use crate::schedule::{Class, Job, Next};
 use crate::telemetry::RunResult;
@@ -39,16 +42,17 @@ const DRAIN: Duration = Duration::from_secs(5);
 const AFTER_PANIC: Duration = Duration::from_secs(60);
 
 /// Runs until `stop`, whenever this process leads; returns when the runs under way have ended.
-pub async fn run(
-    context: Arc<Context>,
-    mut servers: mpsc::UnboundedReceiver<ServerId>,
-    mut leads: Leadership,
-    stop: CancellationToken,
-) {
+pub async fn run(context: Arc<Context>, mut news: News, mut leads: Leadership, stop: CancellationToken) {
     let tasks = TaskTracker::new();
     tokio::spawn(client_cache::maintain(context.clone(), leads.clone(), stop.clone()));
     context.running.store(true, Ordering::Relaxed);
+    let mut led = false;
     loop {
+        let leading = *leads.borrow();
+        if leading != led {
+            led = leading;
+            instant_updates::leadership(&context, leading);
+        }
         while *leads.borrow_and_update() {
             let now = Instant::now();
             let Some(job) = context.lock_queue().pop(now) else { break };
@@ -67,9 +71,11 @@ pub async fn run(
             () = sleep => {}
             () = context.wake.notified() => {}
             Ok(()) = leads.changed() => {}
-            Some(server) = servers.recv() => server_changed(&context, server),
+            Some(server) = news.servers.recv() => server_changed(&context, server),
+            Some(signal) = news.writes.recv() => instant_updates::signalled(&context, &signal),
         }
     }
+    context.instant_updates.lead(false);
     tasks.close();
     if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
         tracing::warn!(runs = tasks.len(), "some runs did not end in time");
@@ -127,6 +133,7 @@ fn server_changed(context: &Context, server: ServerId) {
     }
     let up = !context.servers.is_down(server);
     if up {
+        context.instant_updates.server_works(server);
         context.lock_queue().wake_lane(server, now, RECOVERY_SPREAD, |spread| spread.mul_f64(rand::random::<f64>()));
         context.wake.notify_one();
     }

@@ -4,6 +4,7 @@ mod client_cache;
 mod conditions;
 mod context;
 mod engine;
+mod instant_updates;
 mod logins;
 mod release;
 mod secret_transformation;

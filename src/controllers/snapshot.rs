@@ -20,6 +20,7 @@ impl Context {
             resources: self.resources(),
             not_synced: self.not_synced(),
             sessions: self.sessions.len(),
+            event_streams: self.instant_updates.open_streams(),
             leads: false,
         }
     }

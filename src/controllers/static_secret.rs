@@ -1,18 +1,21 @@
 //! VaultStaticSecret: from a path of a KV engine to a Secret, and to restarts of those that use it.
 
 mod build;
+mod read;
 mod report;
 
-use build::{Data, Made};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::client_cache;
+use build::{Data, Made};
+use read::{read, read_failure, session};
+
 use super::conditions;
 use super::engine::Verdict;
+use super::instant_updates::{self, Watch};
 use super::release::release;
 use super::{Context, Key};
 use crate::api::{SecretEngine, VaultStaticSecret};
@@ -21,16 +24,12 @@ use crate::render::Recipe;
 use crate::resolve::{self, ObjectRef, Plan};
 use crate::schedule::{Backoff, Class, Job, Next};
 use crate::sync::{self, Applied, DestinationError, Restart, Synced, Wanted};
-use crate::vault::{
-    self, Envelope, Identity, Read, ServerId, Session, SessionError, SharedRead, TokenInfo, VaultError,
-};
+use crate::vault::{self, Read, ServerId, Session, SharedRead, TokenInfo};
 
 /// Upstream's. Objects that come from there carry it; ours never get it.
 const FINALIZER: &str = "vaultstaticsecret.secrets.hashicorp.com/finalizer";
 /// A denial ends with a change of an object that is watched, and the change is a trigger. This is for what was missed.
 const RECHECK_DENIAL: Duration = Duration::from_secs(300);
-/// Reads of objects that change together, or appear together, are one read.
-const COALESCE: Duration = Duration::from_millis(250);
 
 /// What this process remembers of an object between two runs. All of it can be lost: the next run finds it again.
 pub struct Runtime {
@@ -41,6 +40,8 @@ pub struct Runtime {
     backoff: Backoff,
     session: Option<Arc<Session>>,
     read: Option<(Read, Arc<SharedRead>)>,
+    /// With instant updates: writes of the path.
+    watch: Option<Watch>,
     applied: Option<Applied>,
     /// Held so that it is not compiled again at each refresh.
     recipe: Option<Arc<Recipe>>,
@@ -123,6 +124,7 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
         backoff: Backoff::default(),
         session: None,
         read: None,
+        watch: None,
         applied: None,
         recipe: None,
         rendered: None,
@@ -143,7 +145,7 @@ async fn run(context: &Context, job: &Job<Key>, object: &Arc<VaultStaticSecret>,
         Err(denied) => {
             runtime.fingerprint = 0;
             // The login is given up: it was made for a plan that does not hold any more.
-            (runtime.session, runtime.read) = (None, None);
+            (runtime.session, runtime.read, runtime.watch) = (None, None, None);
             let failure = report::denial(&denied);
             return report::fail(context, object, runtime, None, failure).await;
         }
@@ -154,11 +156,16 @@ async fn run(context: &Context, job: &Job<Key>, object: &Arc<VaultStaticSecret>,
         && runtime.fingerprint == fingerprint
         && now < runtime.due
         && untouched(context, object, runtime)
+        && runtime.watch.as_ref().is_none_or(|watch| watch.news().is_none())
     {
         // The trigger was an echo of our own write, or of a change that means nothing here.
+        if let Err(error) = report::instant_updates(context, object, runtime).await {
+            tracing::warn!(object = %job.key, %error, "status could not be written");
+            return report::retry(context, runtime, lane(runtime), "error");
+        }
         return Verdict::new(Next::At(runtime.due, Class::Refresh), lane(runtime), "success");
     }
-    match attempt(context, job, object, &plan, runtime).await {
+    match attempt(context, job, object, &plan, fingerprint, runtime).await {
         Ok(success) => {
             runtime.fingerprint = fingerprint;
             report::succeed(context, object, &plan, runtime, success).await
@@ -178,12 +185,22 @@ async fn attempt(
     job: &Job<Key>,
     object: &Arc<VaultStaticSecret>,
     plan: &Plan,
+    fingerprint: u64,
     runtime: &mut Runtime,
 ) -> Result<Success, Failure> {
     let spec = &object.spec;
     let recipe = build::recipe(context, plan, runtime)?;
     let version = (spec.kind == SecretEngine::KvV2).then_some(plan.version);
-    let (envelope, token) = read(context, job, plan, version, runtime).await?;
+    let session = session(context, job, plan, runtime).await?;
+    match instant_updates::asked_for(object) {
+        // Before the read, so that no write falls between the two.
+        true => {
+            let path = (plan.vault_namespace.as_str(), plan.path.as_str());
+            context.instant_updates.follow(&mut runtime.watch, &session, &job.key.id, path, fingerprint);
+        }
+        false => runtime.watch = None,
+    }
+    let (envelope, token) = read(context, job, plan, &session, version, runtime).await?;
     vault::kv_data(&envelope, &plan.path, version).map_err(read_failure)?;
 
     let made = build::build(context, object, recipe, envelope, runtime).await?;
@@ -250,68 +267,6 @@ async fn attempt(
     };
     let record = if recorded == status.secret_mac { mac.clone() } else { status.secret_mac.unwrap_or_default() };
     Ok(Success { synced, mac, record, restarts, token })
-}
-
-async fn read(
-    context: &Context,
-    job: &Job<Key>,
-    plan: &Plan,
-    version: Option<i64>,
-    runtime: &mut Runtime,
-) -> Result<(Arc<Envelope>, TokenInfo), Failure> {
-    let config_error =
-        |e: String| Failure::new("VaultClientConfigError", format!("Failed to get Vault auth login: {e}"));
-    let server = context.servers.of(&context.client, &plan.auth.connection).await.map_err(config_error)?;
-    if !context.lock_queue().enter(&job.key, server.id) {
-        return Err(Failure::again(Some(server.id)));
-    }
-    let identity = Identity(plan.auth.identity(server.id));
-    let session = match runtime.session.take() {
-        Some(session) if session.identity == identity => session,
-        _ => {
-            runtime.read = None;
-            context.session(&plan.auth, &server)
-        }
-    };
-    let session = runtime.session.insert(session);
-    let read = Read { namespace: plan.vault_namespace.clone(), path: plan.path.clone(), version: plan.version };
-    let shared = match runtime.read.take() {
-        Some((known, shared)) if known == read => shared,
-        _ => context.reads.share(identity, read.clone()),
-    };
-    let (_, shared) = runtime.read.insert((read, shared));
-    let not_before = match (job.class, plan.refresh) {
-        // The interval is a promise of how old data may be: what was read a tenth of it ago still keeps it, since each
-        // interval is shortened by at least as much.
-        (Class::Refresh, Some(interval)) => job.due.checked_sub(interval / 10),
-        _ => Instant::now().checked_sub(COALESCE),
-    };
-    let started = Instant::now();
-    let answer = shared.get(session, not_before.unwrap_or(started)).await;
-    client_cache::keep(context, session, &plan.auth).await;
-    context.metrics.vault_read(
-        answer.as_ref().err().map(|e| match e {
-            SessionError::Credential(_) => "credential",
-            SessionError::Login(error) | SessionError::Request(error) => error.fault.as_str(),
-        }),
-        started.elapsed(),
-    );
-    match answer {
-        Ok(answer) => Ok(answer),
-        Err(SessionError::Request(error)) => Err(read_failure(vault::kv_hint(error, version))),
-        Err(error) => {
-            let mut failure = config_error(error.to_string());
-            // All who wait for this login are due with its next attempt: none of them has to fail for longer than that.
-            if let Some(at) = session.next_login().await {
-                failure.retry = Retry::At(at);
-            }
-            Err(failure)
-        }
-    }
-}
-
-fn read_failure(error: VaultError) -> Failure {
-    Failure::new("VaultClientError", format!("Failed to read Vault secret: {error}"))
 }
 
 async fn restart_all(context: &Context, object: &VaultStaticSecret, writer: &SecretWriter, mac: &str) -> Restarts {

@@ -23,9 +23,11 @@ pub enum Fault {
     Throttled,
     /// No answer: refused, reset, timed out, name not resolved.
     Unreachable,
-    /// This node, or what is in front of it, serves nothing now: 502 to 504, a standby without a leader, and 412/472/473
-    /// of a secondary.
+    /// This node, or what is in front of it, serves nothing now: 502 to 504, a standby without a leader, and 472/473 of a
+    /// secondary.
     Unavailable,
+    /// 412: the node has not got the state yet that the request names with `X-Vault-Index`.
+    Behind,
     /// 500: Vault failed on this request, as with an engine whose backend is gone. Others may well be served.
     Failed,
     /// The TLS handshake failed.
@@ -55,6 +57,7 @@ impl Fault {
             Fault::Throttled => "throttled",
             Fault::Unreachable => "unreachable",
             Fault::Unavailable => "unavailable",
+            Fault::Behind => "behind",
             Fault::Failed => "failed",
             Fault::Tls => "tls",
             Fault::Invalid => "invalid",
@@ -104,6 +107,7 @@ impl fmt::Display for VaultError {
             Fault::Throttled => write!(f, "Vault limits the rate of requests, path={path:?}: {message}"),
             Fault::Unreachable => write!(f, "Vault cannot be reached, path={path:?}: {message}"),
             Fault::Unavailable => write!(f, "Vault cannot serve the request now, path={path:?}: {message}"),
+            Fault::Behind => write!(f, "this node of Vault has not got the last write yet, path={path:?}: {message}"),
             Fault::Failed => write!(f, "Vault failed on the request, path={path:?}: {message}"),
             Fault::Tls => write!(f, "TLS handshake with Vault failed, path={path:?}: {message}"),
             Fault::Invalid => write!(f, "Vault refused the request, path={path:?}: {message}"),

@@ -2,9 +2,10 @@
 //!
 //! [`Server`] is one Vault as one `VaultConnection` describes it: a connection pool and what is known of its health.
 //! [`Session`] is one login on it, shared by every object with the same identity. [`SharedRead`] lets objects that read
-//! the same path with the same session share one request.
+//! the same path with the same session share one request. [`EventStream`] tells of writes as they happen.
 
 mod error;
+mod events;
 mod kv;
 mod numbers;
 mod pool;
@@ -16,6 +17,7 @@ mod transit;
 mod transport;
 
 pub use error::{Fault, VaultError};
+pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState};
 pub use kv::{kv_data, kv_hint};
 pub use pool::SessionPool;
 pub use reads::{ReadTable, SharedRead};

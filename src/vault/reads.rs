@@ -12,10 +12,19 @@ use super::session::{Identity, Session, SessionError, TokenInfo};
 /// An answer that several objects look at.
 pub type Answer = Result<(Arc<Envelope>, TokenInfo), SessionError>;
 
+/// The last answer.
+struct Last {
+    /// When its request began.
+    asked: Instant,
+    /// The state that the answering node had to have reached.
+    index: Option<String>,
+    answer: Answer,
+}
+
 /// One read and those that share it.
 pub struct SharedRead {
     read: Read,
-    last: tokio::sync::Mutex<Option<(Instant, Answer)>>,
+    last: tokio::sync::Mutex<Option<Last>>,
     /// Per refresh interval: when the objects with that interval are due together.
     due: Mutex<HashMap<Duration, Instant>>,
 }
@@ -25,25 +34,26 @@ const KEEP: Duration = Duration::from_secs(2);
 
 impl SharedRead {
     /// The answer of a request that began at `not_before` or later: one that another object has just got, one that is
-    /// under way, or a new one.
-    pub async fn get(self: &Arc<Self>, session: &Arc<Session>, not_before: Instant) -> Answer {
+    /// under way, or a new one. With `index`, of a node that has reached that state.
+    pub async fn get(self: &Arc<Self>, session: &Arc<Session>, not_before: Instant, index: Option<&str>) -> Answer {
         let mut last = self.last.lock().await;
-        if let Some((asked, answer)) = &*last
-            && *asked >= not_before
+        if let Some(last) = &*last
+            && last.asked >= not_before
+            && (index.is_none() || last.index.as_deref() == index)
         {
-            return answer.clone();
+            return last.answer.clone();
         }
         let asked = Instant::now();
-        let answer = session.read(&self.read).await.map(|(envelope, token)| (Arc::new(envelope), token));
+        let answer = session.read(&self.read, index).await.map(|(envelope, token)| (Arc::new(envelope), token));
         // The table holds a weak reference, the caller a strong one: more of them are other objects.
         if Arc::strong_count(self) > 1 {
-            *last = Some((asked, answer.clone()));
+            *last = Some(Last { asked, index: index.map(str::to_owned), answer: answer.clone() });
             let this = Arc::downgrade(self);
             tokio::spawn(async move {
                 tokio::time::sleep(KEEP).await;
                 if let Some(this) = this.upgrade() {
                     let mut last = this.last.lock().await;
-                    if last.as_ref().is_some_and(|(at, _)| *at == asked) {
+                    if last.as_ref().is_some_and(|last| last.asked == asked) {
                         *last = None;
                     }
                 }

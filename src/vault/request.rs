@@ -121,22 +121,25 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
             .ok_or_else(|| VaultError::new(Fault::Protocol, path, "the body is not the JSON that Vault sends"));
     }
     let messages = parsed.as_ref().and_then(|e| e.errors.clone()).unwrap_or_default();
+    // Vault makes lists of several lines even of one error.
+    let text = messages.join("; ").split_whitespace().collect::<Vec<_>>().join(" ");
     if status == 404 {
         // With data or warnings a 404 is an answer: KV v2 reports deleted and destroyed versions like that.
         return match parsed {
             Some(envelope) if !envelope.data.is_null() || envelope.warnings.is_some() => Ok(envelope),
-            _ => Err(VaultError::new(Fault::NotFound, path, messages.join("; "))),
+            _ => Err(VaultError::new(Fault::NotFound, path, text)),
         };
     }
     let text = match messages.is_empty() {
         true => format!("HTTP {status}"),
-        false => format!("{} (HTTP {status})", messages.join("; ").replace('\n', " ").trim()),
+        false => format!("{text} (HTTP {status})"),
     };
     let fault = match status {
         403 => Fault::Denied,
         429 => Fault::Throttled,
         503 if messages.iter().any(|m| m.contains("sealed") || m.contains("not initialized")) => Fault::Sealed,
-        412 | 472 | 473 | 502..=504 => Fault::Unavailable,
+        412 => Fault::Behind,
+        472 | 473 | 502..=504 => Fault::Unavailable,
         500 if messages.iter().any(|m| m.contains("node not active") || m.contains("standby")) => Fault::Unavailable,
         500..=599 => Fault::Failed,
         _ => Fault::Invalid,
@@ -166,6 +169,7 @@ mod tests {
         assert_eq!(fault(503, r#"{"errors":["Vault is sealed"]}"#), Some(Fault::Sealed));
         assert_eq!(fault(503, "<html>"), Some(Fault::Unavailable));
         assert_eq!(fault(502, ""), Some(Fault::Unavailable));
+        assert_eq!(fault(412, r#"{"errors":["required index state not present"]}"#), Some(Fault::Behind));
         assert_eq!(fault(500, r#"{"errors":["connection gone"]}"#), Some(Fault::Failed));
         let no_leader = r#"{"errors":["local node not active but active cluster node not found"]}"#;
         assert_eq!(fault(500, no_leader), Some(Fault::Unavailable));

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::request::{Any, Envelope, classify};
-use super::transport::{Call, ServerConfig, Transport};
+use super::transport::{Call, Opened, ServerConfig, Socket, Transport};
 use super::{Fault, VaultError};
 use crate::telemetry::{ConnectionMetrics, Operation};
 
@@ -94,6 +94,20 @@ impl Server {
             Err(error) => Err(error),
         };
         self.metrics.sent(operation, result.is_ok(), started.elapsed());
+        self.learn(result.as_ref().err());
+        result
+    }
+
+    /// Opens a websocket unless the server is known to be down, and learns from the answer.
+    pub(super) async fn open(&self, path: &str, query: &str, call: &Call<'_>) -> Result<Socket, VaultError> {
+        self.admit(path)?;
+        let result = match self.transport.open(path, query, call).await {
+            Ok(Opened::Socket(socket)) => Ok(*socket),
+            Ok(Opened::Answer(answer)) => Err(classify(path, &answer)
+                .err()
+                .unwrap_or_else(|| VaultError::new(Fault::Protocol, path, "the answer is no websocket"))),
+            Err(error) => Err(error),
+        };
         self.learn(result.as_ref().err());
         result
     }
@@ -228,7 +242,7 @@ mod tests {
     #[test]
     fn what_fails_for_one_path_says_nothing_of_the_server() {
         let (server, mut changes) = server();
-        for fault in [Fault::Failed, Fault::Throttled, Fault::Denied, Fault::NotFound, Fault::Invalid] {
+        for fault in [Fault::Failed, Fault::Behind, Fault::Throttled, Fault::Denied, Fault::NotFound, Fault::Invalid] {
             (0..5).for_each(|_| fail(&server, fault));
         }
         assert!(server.down().is_none() && changes.try_recv().is_err());

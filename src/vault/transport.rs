@@ -3,6 +3,8 @@
 //! `vaultrs` brings typed requests; they travel through this transport by way of `rustify`'s public [`Client`] trait,
 //! because the stock client can neither take a CA from memory, nor set a server name, headers or a path prefix.
 
+mod upgrade;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,6 +19,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 use super::{Fault, VaultError};
+
+pub(super) use upgrade::{Opened, Socket};
 
 /// Longest answer that is read, in bytes. Vault itself refuses request bodies over 32 MiB and a Secret holds 1 MiB.
 const LONGEST_ANSWER: usize = 32 * 1024 * 1024;
@@ -111,7 +115,7 @@ impl Transport {
 
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("vso/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::limited(1))
+            .redirect(upgrade::redirects())
             .referer(false)
             .http1_only()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -179,20 +183,24 @@ impl Transport {
         if let Some(host) = &self.host_header {
             request = request.header(http::header::HOST, host);
         }
-        let mut answer = request.body(body).send().await?;
-        let mut response = Response::new(Vec::new());
-        *response.status_mut() = answer.status();
-        *response.headers_mut() = std::mem::take(answer.headers_mut());
-        while let Some(chunk) = answer.chunk().await? {
-            if response.body().len() + chunk.len() > LONGEST_ANSWER {
-                *response.status_mut() = http::StatusCode::INSUFFICIENT_STORAGE;
-                response.body_mut().clear();
-                break;
-            }
-            response.body_mut().extend_from_slice(&chunk);
-        }
-        Ok(response)
+        receive(request.body(body).send().await?).await
     }
+}
+
+/// Reads a whole answer, up to [`LONGEST_ANSWER`].
+async fn receive(mut answer: reqwest::Response) -> Result<Response<Vec<u8>>, reqwest::Error> {
+    let mut response = Response::new(Vec::new());
+    *response.status_mut() = answer.status();
+    *response.headers_mut() = std::mem::take(answer.headers_mut());
+    while let Some(chunk) = answer.chunk().await? {
+        if response.body().len() + chunk.len() > LONGEST_ANSWER {
+            *response.status_mut() = http::StatusCode::INSUFFICIENT_STORAGE;
+            response.body_mut().clear();
+            break;
+        }
+        response.body_mut().extend_from_slice(&chunk);
+    }
+    Ok(response)
 }
 
 impl Transport {
@@ -296,7 +304,7 @@ impl Resolve for FixedHost {
 }
 
 /// Tells a failed handshake from a server that does not answer.
-fn network_error(path: &str, error: &ClientError) -> VaultError {
+fn network_error(path: &str, error: &(dyn std::error::Error + 'static)) -> VaultError {
     let fault = if is_tls(error) { Fault::Tls } else { Fault::Unreachable };
     VaultError::new(fault, path, deepest(error))
 }

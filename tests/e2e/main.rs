@@ -17,6 +17,7 @@ mod destinations;
 mod expect;
 mod faults;
 mod globals;
+mod instant;
 mod isolation;
 mod leadership;
 mod methods;

@@ -140,7 +140,6 @@ fn what_is_not_supported_yet_says_so() {
         objects.push(tenant.auth(&name, json!({ "method": method, *method: block })));
         objects.push(broken(tenant, &name, json!({ "vaultAuthRef": name })));
     }
-    objects.push(broken(tenant, "instant", json!({ "syncConfig": { "instantUpdates": true } })));
     tenant.apply_all(&objects);
 
     for (method, _) in &methods {
@@ -148,18 +147,6 @@ fn what_is_not_supported_yet_says_so() {
         let text = format!("not supported yet: auth method \"{method}\" of VaultAuth {}/{name}", tenant.namespace);
         tenant.wait_failure(&name, "VaultClientConfigError", &[&text]);
     }
-    // Events of Vault only bring a sync forward: without them the object follows by its refreshes.
-    tenant.wait_synced("instant");
-    tenant.wait_condition("vaultstaticsecret", "instant", "InstantUpdates", "False", "not supported yet");
-    tenant.wait_event("instant", "NotSupported", "spec.syncConfig.instantUpdates");
-
-    tenant.apply(&broken(tenant, "instant", json!({ "syncConfig": { "instantUpdates": false } })));
-    crate::support::eventually("the condition of what is not asked for any more is gone", || {
-        match tenant.condition("vaultstaticsecret", "instant", "InstantUpdates") {
-            Ok(condition) => Err(condition.to_string()),
-            Err(_) => Ok(()),
-        }
-    });
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub struct Options {
     pub name: Option<String>,
     /// Where Vault keeps its data.
     pub vault: VaultStorage,
+    /// With an event stream: another version of Vault, which is built when it is missing.
+    pub vault_events: bool,
     /// With a real node, in namespaces of its own. Needs root on Linux: see [`node::unavailable`].
     pub node: bool,
     /// Keep the directory, for its logs, when the environment cannot be started.
@@ -63,6 +65,7 @@ pub struct Cluster {
     pub(crate) services: BTreeMap<Process, Service>,
     ports: Ports,
     storage: VaultStorage,
+    vault_events: bool,
     toxiproxy: Mutex<Option<Service>>,
     watcher: Option<Watcher>,
 }
@@ -72,8 +75,8 @@ static COUNTER: AtomicU32 = AtomicU32::new(0);
 impl Cluster {
     /// Starts an environment and waits until it is ready.
     pub fn start(options: Options) -> Result<Self> {
-        let name = match options.name {
-            Some(name) => name,
+        let name = match &options.name {
+            Some(name) => name.clone(),
             None => format!("t{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)),
         };
         if options.node {
@@ -88,7 +91,7 @@ impl Cluster {
             format!("{}: an environment {name:?} exists; end it with `testenv down --name {name}`", dir.display())
         })?;
         let watcher = Watcher::start(&dir)?;
-        match Self::assemble(&name, &dir, options.vault, options.node, tools) {
+        match Self::assemble(&name, &dir, &options, tools) {
             Ok(mut cluster) => {
                 cluster.watcher = Some(watcher);
                 Ok(cluster)
@@ -104,7 +107,8 @@ impl Cluster {
         }
     }
 
-    fn assemble(name: &str, dir: &Path, storage: VaultStorage, with_node: bool, tools: Tools) -> Result<Self> {
+    fn assemble(name: &str, dir: &Path, options: &Options, tools: Tools) -> Result<Self> {
+        let Options { vault: storage, vault_events, node: with_node, .. } = *options;
         let (place, ports, vault_host) = match with_node {
             false => (Place::Machine, Ports::free()?, "127.0.0.1"),
             true => (node::enter(dir)?, Ports::of_a_node(), NODE_ADDRESS),
@@ -126,6 +130,7 @@ impl Cluster {
             services: BTreeMap::new(),
             ports,
             storage,
+            vault_events,
             toxiproxy: Mutex::new(None),
             watcher: None,
         };
@@ -177,8 +182,12 @@ impl Cluster {
             control_plane::controller_manager(environment),
         )?;
         let host = if environment.has_node() { "0.0.0.0" } else { "127.0.0.1" };
-        let vault = vault::arguments(environment, self.storage, host, [ports.vault, ports.vault_cluster])?;
-        add(Process::Vault, "vault", Tool::Vault, vault)?;
+        let mut vault = vault::arguments(environment, self.storage, host, [ports.vault, ports.vault_cluster])?;
+        let tool = if self.vault_events { Tool::VaultEvents } else { Tool::Vault };
+        if self.vault_events {
+            vault.extend(vault::EVENTS.map(str::to_owned));
+        }
+        add(Process::Vault, "vault", tool, vault)?;
         if environment.has_node() {
             for (process, name, tool, arguments) in node::services(environment)? {
                 add(process, name, tool, arguments)?;

@@ -44,6 +44,9 @@ enum Command {
         /// Where Vault keeps its data.
         #[arg(long, value_enum, default_value_t = Storage::Memory)]
         vault: Storage,
+        /// A version of Vault with an event stream.
+        #[arg(long)]
+        vault_events: bool,
     },
     /// End an environment and remove all it has left.
     Down {
@@ -83,7 +86,11 @@ enum Command {
         without_node: bool,
     },
     /// Build all programs that are missing.
-    Build,
+    Build {
+        /// Also those that only some tests need, and skip without: a Vault with an event stream.
+        #[arg(long)]
+        optional: bool,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -112,7 +119,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Up { name, node, vault } => up(name.name, node, vault)?,
+        Command::Up { name, node, vault, vault_events } => up(name.name, node, vault, vault_events)?,
         Command::Down { name: Some(name) } => down(&name)?,
         Command::Down { name: None } => {
             down(DEFAULT)?;
@@ -137,15 +144,22 @@ fn run(command: Command) -> Result<ExitCode> {
             let demo = Demo { name, without_node, binary: None, keep: true };
             demo.run()?;
         }
-        Command::Build => Tools::default().ensure(&Tool::ALL)?,
+        Command::Build { optional } => {
+            let tools = Tools::default();
+            tools.ensure(&Tool::ALL)?;
+            if optional {
+                tools.ensure(&Tool::OPTIONAL)?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn up(name: String, node: bool, vault: Storage) -> Result<()> {
+fn up(name: String, node: bool, vault: Storage, vault_events: bool) -> Result<()> {
     let options = Options {
         name: Some(name),
         node,
+        vault_events,
         vault: match vault {
             Storage::Memory => VaultStorage::Memory,
             Storage::Raft => VaultStorage::Raft,

@@ -30,6 +30,8 @@ pub enum Tool {
     Helm,
     /// Puts faults on connections.
     Toxiproxy,
+    /// The one Vault whose Community Edition has an event stream. Optional.
+    VaultEvents,
 }
 
 /// Everything there is to know about a tool.
@@ -70,7 +72,7 @@ const HELM: &[&str] = &[
 ];
 
 impl Tool {
-    /// All tools, cheap builds of one module next to each other.
+    /// All tools but the optional ones, cheap builds of one module next to each other.
     pub const ALL: [Tool; 9] = [
         Tool::Etcd,
         Tool::KubeApiserver,
@@ -82,6 +84,9 @@ impl Tool {
         Tool::Helm,
         Tool::Toxiproxy,
     ];
+
+    /// What some tests need, and skip without. Nothing builds it unless it is asked for.
+    pub const OPTIONAL: [Tool; 1] = [Tool::VaultEvents];
 
     /// What an environment runs, in the order of [`Tool::ALL`].
     pub(crate) fn of_an_environment(with_node: bool) -> &'static [Tool] {
@@ -139,6 +144,17 @@ impl Tool {
                 variables: &[],
                 seconds: 15,
                 why: "puts faults on connections",
+                version_arguments: &["--version"],
+            },
+            Tool::VaultEvents => Spec {
+                // Another name than that of the Vault that all other tests use.
+                binary: "vault-events",
+                version: "v1.15.0",
+                module: "vault-events",
+                package: "github.com/hashicorp/vault",
+                variables: &[],
+                seconds: 500,
+                why: "has an event stream",
                 version_arguments: &["--version"],
             },
         }
@@ -205,6 +221,11 @@ impl Tools {
             self.remember(*tool, path);
         }
         Ok(())
+    }
+
+    /// Whether a tool is there and need not be built.
+    pub fn has(&self, tool: Tool) -> bool {
+        self.find(tool).is_some()
     }
 
     /// Path of one tool.

@@ -24,6 +24,10 @@ pub enum VaultStorage {
     File,
 }
 
+/// Gives the Community Edition of 1.15 its event stream; later versions keep that for Enterprise. Subscriptions are in
+/// its log, since they are not in the audit log.
+pub(crate) const EVENTS: [&str; 2] = ["-experiment=events.alpha1", "-log-level=debug"];
+
 /// The root token of a Vault in memory.
 pub(crate) const DEV_TOKEN: &str = "root";
 

@@ -10,14 +10,10 @@ use crate::cluster::{ClusterError, EventType, patch_status};
 use crate::controllers::Context;
 use crate::controllers::conditions::{self, New};
 use crate::controllers::engine::Verdict;
+use crate::controllers::instant_updates;
 use crate::controllers::triggers::DEPENDENTS_SPREAD;
 use crate::resolve::{Denied, Plan};
 use crate::schedule::{Class, Next, horizon, spread};
-
-/// Condition of an object that asks for instant updates.
-const INSTANT: &str = "InstantUpdates";
-const NO_INSTANT_UPDATES: &str =
-    "not supported yet: spec.syncConfig.instantUpdates; the path is read every refreshAfter";
 
 pub(super) async fn succeed(
     context: &Context,
@@ -41,10 +37,6 @@ pub(super) async fn succeed(
         }
         (None, None) => {}
     }
-    let instant = object.spec.sync_config.as_ref().is_some_and(|c| c.instant_updates);
-    if instant {
-        new.push(New { type_: INSTANT, status: false, reason: "NotSupported", message: NO_INSTANT_UPDATES });
-    }
     new.push(New { type_: "Healthy", status: true, reason: "Healthy", message: "VaultStaticSecretHealthy" });
     new.push(New { type_: "Ready", status: true, reason: "Ready", message: "VaultStaticSecretReady" });
     let mut known = old.conditions.clone();
@@ -52,8 +44,8 @@ pub(super) async fn succeed(
         // Restarts that failed once and are not owed any more: the targets were taken off the spec.
         known.retain(|c| c.type_ != "RolloutRestart" || c.status == "True");
     }
-    let mut conditions = conditions::merge(&known, generation, &new);
-    conditions.retain(|c| instant || c.type_ != INSTANT);
+    let conditions = conditions::merge(&known, generation, &new);
+    let conditions = instant_updates::with_condition(object, runtime.watch.as_ref(), conditions);
 
     // `secretMAC` stands for the content whose restarts are done, so it moves only when they are.
     let hmac = object.spec.hmac_secret_data.unwrap_or(true);
@@ -84,8 +76,8 @@ pub(super) async fn succeed(
             return retry(context, runtime, None, "error");
         }
     }
-    if instant && changed {
-        context.event(object, EventType::Warning, "NotSupported", NO_INSTANT_UPDATES).await;
+    if changed {
+        instant_updates::tell(context, object, &old.conditions, &conditions).await;
     }
     if success.synced.wrote {
         context.event(object, EventType::Normal, "SecretSynced", "Secret synced").await;
@@ -138,6 +130,7 @@ pub(super) async fn fail(
         New { type_: "Ready", status: false, reason, message: "VaultStaticSecretNotReady" },
     ];
     let conditions = conditions::merge(&old.conditions, generation, &new);
+    let conditions = instant_updates::with_condition(object, runtime.watch.as_ref(), conditions);
     if conditions != old.conditions {
         tracing::warn!(object = %id_of(object), reason, error = message, "not synced");
         // `lastGeneration` stays: this generation was not applied.
@@ -147,6 +140,7 @@ pub(super) async fn fail(
             // Nobody knows yet what to change.
             return retry(context, runtime, lane, "error");
         }
+        instant_updates::tell(context, object, &old.conditions, &conditions).await;
         context.event(object, EventType::Warning, reason, message).await;
     }
     match how {
@@ -160,6 +154,21 @@ pub(super) async fn fail(
             Verdict::new(Next::At(runtime.due, Class::Refresh), lane, "requeue")
         }
     }
+}
+
+/// Says of instant updates what has changed, and nothing else.
+pub(super) async fn instant_updates(
+    context: &Context,
+    object: &VaultStaticSecret,
+    runtime: &Runtime,
+) -> Result<(), ClusterError> {
+    let Some(old) = object.status.as_ref().map(|status| &status.conditions) else { return Ok(()) };
+    let conditions = instant_updates::with_condition(object, runtime.watch.as_ref(), old.clone());
+    if conditions != *old {
+        write_status(context, object, json!({ "conditions": conditions })).await?;
+        instant_updates::tell(context, object, old, &conditions).await;
+    }
+    Ok(())
 }
 
 pub(super) fn retry(context: &Context, runtime: &mut Runtime, lane: Option<u64>, result: &'static str) -> Verdict {

@@ -34,6 +34,7 @@ pub struct Metrics {
     objects: IntGaugeVec,
     not_synced: IntGaugeVec,
     sessions: IntGauge,
+    event_streams: IntGauge,
     leader: IntGauge,
 }
 
@@ -48,6 +49,8 @@ pub struct Snapshot {
     pub not_synced: Vec<(String, usize)>,
     /// Logins in use.
     pub sessions: usize,
+    /// Open websockets with events of Vault.
+    pub event_streams: usize,
     /// Whether this process leads.
     pub leads: bool,
 }
@@ -129,6 +132,7 @@ impl Metrics {
                 &["reason"],
             )?,
             sessions: register.gauge("vso_vault_sessions", "Logins in use.")?,
+            event_streams: register.gauge("vso_vault_event_streams", "Open websockets with events of Vault.")?,
             leader: register.labelled_gauge(
                 "leader_election_master_status",
                 "Whether this process leads.",
@@ -173,6 +177,7 @@ impl Metrics {
             self.not_synced.with_label_values(&[reason]).set(count(*objects));
         }
         self.sessions.set(count(snapshot.sessions));
+        self.event_streams.set(count(snapshot.event_streams));
         self.leader.set(snapshot.leads.into());
         let mut out = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {

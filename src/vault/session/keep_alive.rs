@@ -25,7 +25,7 @@ const TRUST_TOKEN_FOR: Duration = Duration::from_secs(5);
 
 impl Session {
     /// Decides what a denial means. True: the token was given up, another login may help.
-    pub(super) async fn doubt(self: &Arc<Self>, denied: &Arc<Token>) -> bool {
+    pub(in crate::vault) async fn doubt(self: &Arc<Self>, denied: &Arc<Token>) -> bool {
         let mut inner = self.inner.lock().await;
         let now = Instant::now();
         let current = match &inner.state {
@@ -83,6 +83,15 @@ impl Session {
                 }
                 Some(Err(error))
             }
+        }
+    }
+
+    /// Whether a token is still the one to use.
+    pub(in crate::vault) async fn holds(&self, token: &Token) -> bool {
+        let now = Instant::now();
+        match &self.inner.lock().await.state {
+            State::Live(live) => live.info.serial == token.info.serial && live.expires.is_none_or(|e| now + MARGIN < e),
+            _ => false,
         }
     }
 

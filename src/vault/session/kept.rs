@@ -3,8 +3,12 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use vaultrs::api::token::requests::RenewTokenSelfRequest;
 
+use super::token::Granted;
+use super::{Session, SessionError, refuses};
 use crate::vault::request::Auth;
+use crate::vault::transport::Call;
 
 /// Where a session's token is kept over a restart. Only the cluster can keep one.
 #[async_trait::async_trait]
@@ -85,11 +89,13 @@ pub(super) fn go_json(body: &[u8]) -> Option<SecretString> {
 }
 
 /// The token in a kept answer. `None` if there is none.
-pub(super) fn token_in(answer: &SecretString) -> Option<Auth> {
+fn token_in(answer: &SecretString) -> Option<Auth> {
     let answer: Answer = serde_json::from_str(answer.expose_secret()).ok()?;
     let TokenAnswer { client_token, accessor, lease_duration, renewable, .. } = answer.auth;
     (!client_token.is_empty()).then(|| Auth { client_token: client_token.into(), accessor, lease_duration, renewable })
 }
+
+impl Session {}
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
-use vaultrs::api::token::requests::RenewTokenSelfRequest;
 
 use super::pool::Shared;
 use super::request::{Any, Envelope, Read};
@@ -24,9 +23,10 @@ use super::transport::Call;
 use super::{Fault, VaultError};
 use crate::schedule::{Backoff, Policy};
 use keep_alive::keep_alive;
-use token::{Granted, Token};
+use token::Granted;
 
 pub use kept::{KeptLogin, TokenStore};
+pub(super) use token::Token;
 pub use token::TokenInfo;
 
 /// A hash over everything that decides which token a login gives: server, Vault namespace, method, mount, role, and the
@@ -127,6 +127,10 @@ pub struct Origin {
     pub store: Option<Box<dyn TokenStore>>,
 }
 
+/// Between the tries of a read that a node cannot answer yet. Its replication takes milliseconds.
+const BEHIND: [Duration; 4] =
+    [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
+
 /// Looks for a credential that Kubernetes did not have. Nothing tells of a Secret that is made or a right that is granted,
 /// and a look costs one request.
 const CREDENTIAL: Policy = Policy {
@@ -165,9 +169,15 @@ impl Session {
         Self { identity, server, origin, login_policy, inner, shared, used, live }
     }
 
-    /// Reads a path. A denial that a fresh login may cure is answered with one, and the read is tried once more.
-    pub async fn read(self: &Arc<Self>, read: &Read) -> Result<(Envelope, TokenInfo), SessionError> {
-        self.ask(&read.namespace, || Any::read(read)).await
+    /// Reads a path. A denial that a fresh login may cure is answered with one, and the read is tried once more. `index` is
+    /// the state that the answering node must have reached: what `X-Vault-Index` says.
+    pub async fn read(
+        self: &Arc<Self>,
+        read: &Read,
+        index: Option<&str>,
+    ) -> Result<(Envelope, TokenInfo), SessionError> {
+        let headers: Vec<_> = index.map(|index| ("X-Vault-Index".to_owned(), index.to_owned())).into_iter().collect();
+        self.ask(&read.namespace, &headers, || Any::read(read)).await
     }
 
     /// Writes to a path of a Vault namespace, in the same way.
@@ -177,20 +187,26 @@ impl Session {
         path: &str,
         body: &Value,
     ) -> Result<(Envelope, TokenInfo), SessionError> {
-        self.ask(namespace, || Any::put(path, body.clone())).await
+        self.ask(namespace, &[], || Any::put(path, body.clone())).await
     }
 
     async fn ask(
         self: &Arc<Self>,
         namespace: &str,
+        headers: &[(String, String)],
         request: impl Fn() -> Any,
     ) -> Result<(Envelope, TokenInfo), SessionError> {
         let mut token = self.token().await?;
         let mut retried = false;
+        let mut behind = BEHIND.iter();
         loop {
-            let call = Call { token: Some(&token.secret), namespace: Some(namespace), headers: &[] };
+            let call = Call { token: Some(&token.secret), namespace: Some(namespace), headers };
             match self.server.send(request(), &call).await {
                 Ok(envelope) => return Ok((envelope, token.info.clone())),
+                Err(error) if error.fault == Fault::Behind => match behind.next() {
+                    Some(pause) => tokio::time::sleep(*pause).await,
+                    None => return Err(SessionError::Request(error)),
+                },
                 Err(error) if error.fault == Fault::Denied && !retried => {
                     retried = true;
                     if !self.doubt(&token).await {
@@ -204,7 +220,240 @@ impl Session {
     }
 
     /// The token, after a login if there is none that is good.
-    async fn token(self: &Arc<Self>) -> Result<Arc<Token>, SessionError> {
+    pub(super) async fn token(self: &Arc<Self>) -> Result<Arc<Token>, SessionError> {
+        let mut inner = self.inner.lock().await;
+        let now = Instant::now();
+        if let Some(shared) = &self.shared {
+            self.used.store(shared.now(), Ordering::Relaxed);
+        }
+        match &inner.state {
+            State::Live(token) if token.expires.is_none_or(|e| now + MARGIN < e) => {
+                self.count(true);
+                return Ok(token.clone());
+            }
+            State::Failed { error, until } if now < *until => return Err(error.clone()),
+            State::Live(_) => self.lose(&mut inner),
+            _ => {}
+        }
+        self.count(false);
+        // The lock is held over the login: whoever needs the token meanwhile waits here and then finds it.
+        match self.obtain(&mut inner.kept).await {
+            Ok(granted) => {
+                inner.login_backoff.reset();
+                let token = Arc::new(Token::new(granted));
+                inner.state = State::Live(token.clone());
+                self.set_live(true);
+                drop(inner);
+                if token.info.lasting {
+                    tokio::spawn(keep_alive(Arc::downgrade(self)));
+                }
+                if let Some(shared) = &self.shared {
+                    shared.make_room(self);
+                }
+                Ok(token)
+            }
+            Err(error) => {
+                let pause = match &error {
+                    // The server paces these by itself.
+                    SessionError::Login(e) if e.fault.concerns_server() => Duration::from_millis(500),
+                    _ => {
+                        let credential = matches!(error, SessionError::Credential(_));
+                        let policy = if credential { CREDENTIAL } else { self.login_policy };
+                        inner.login_backoff.next(&policy, now, &mut rand::rng()).unwrap_or(Duration::from_secs(60))
+                    }
+                };
+                inner.state = State::Failed { error: error.clone(), until: Instant::now() + pause };
+                Err(error)
+            }
+        }
+    }
+
+    /// When a login that failed is tried again. `None` if the last one did not fail, or failed for the server's sake:
+    /// then the server's recovery is what to wait for.
+    pub async fn next_login(&self) -> Option<Instant> {
+        match &self.inner.lock().await.state {
+            State::Failed { error: SessionError::Login(e), .. } if e.fault.concerns_server() => None,
+            State::Failed { until, .. } => Some(*until),
+            State::None | State::Live(_) => None,
+        }
+    }
+
+    /// A token that was kept, or that of a fresh login.
+    async fn obtain(&self, kept: &mut Kept) -> Result<Granted, SessionError> {
+        if self.server.down().is_some() {
+            // No credential is asked for while it could not be used.
+            self.server.admit("login").map_err(SessionError::Login)?;
+            self.server.probe().await.map_err(SessionError::Login)?;
+        }
+        if let Some(store) = &self.origin.store {
+            let restored = match kept {
+                Kept::Perhaps => self.restore(&**store).await?,
+                Kept::Spent => {
+                    store.forget(None).await;
+                    None
+                }
+                Kept::Nothing => None,
+            };
+            *kept = Kept::Nothing;
+            if let Some(granted) = restored {
+                return Ok(granted);
+            }
+        }
+        let started = Instant::now();
+        let result = self.login().await;
+        if let Some(shared) = &self.shared {
+            shared.metrics.client.factory("get", result.is_ok(), started.elapsed());
+        }
+        result
+    }
+
+    async fn login(&self) -> Result<Login, String>;
+}
+
+enum State {
+    None,
+    Live(Arc<Token>),
+    Failed { error: SessionError, until: Instant },
+}
+
+/// What is known of the token that is kept over a restart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// There may be one that is good.
+    Perhaps,
+    /// It is not good any more.
+    Spent,
+    /// There is none.
+    Nothing,
+}
+
+struct Inner {
+    state: State,
+    kept: Kept,
+    login_backoff: Backoff,
+    /// Paces fresh logins after denials, so that a policy that stays wrong does not cause a login per read.
+    denial_backoff: Backoff,
+    relogin_from: Instant,
+}
+
+/// One identity on one server. Lives as long as an object refers to it.
+pub struct Session {
+    /// What it is shared by.
+    pub identity: Identity,
+    /// Where it is valid.
+    pub server: Arc<Server>,
+    origin: Origin,
+    login_policy: Policy,
+    inner: Mutex<Inner>,
+    /// The sessions that it shares a limit with.
+    shared: Option<Arc<Shared>>,
+    /// When the token was last asked for, on the clock of [`Shared`].
+    pub(super) used: AtomicU64,
+    live: AtomicBool,
+}
+
+/// Where a session gets its token from.
+pub struct Origin {
+    /// Makes login requests.
+    pub login: Box<dyn LoginSource>,
+    /// Where the token is kept over a restart.
+    pub store: Option<Box<dyn TokenStore>>,
+}
+
+/// Between the tries of a read that a node cannot answer yet. Its replication takes milliseconds.
+const BEHIND: [Duration; 4] =
+    [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
+
+/// Looks for a credential that Kubernetes did not have. Nothing tells of a Secret that is made or a right that is granted,
+/// and a look costs one request.
+const CREDENTIAL: Policy = Policy {
+    initial: Duration::from_secs(2),
+    max: Duration::from_secs(15),
+    multiplier: 1.5,
+    randomization: 0.2,
+    max_elapsed: Duration::ZERO,
+};
+
+/// A token with less than this left is not used for a request any more.
+const MARGIN: Duration = Duration::from_secs(2);
+
+impl Session {
+    /// A session of its own, without a token; the first request logs in. `login_policy` paces failed logins.
+    pub fn new(identity: Identity, server: Arc<Server>, origin: Origin, login_policy: Policy) -> Self {
+        Self::shared(identity, server, origin, login_policy, None)
+    }
+
+    pub(super) fn shared(
+        identity: Identity,
+        server: Arc<Server>,
+        origin: Origin,
+        login_policy: Policy,
+        shared: Option<Arc<Shared>>,
+    ) -> Self {
+        let inner = Inner {
+            state: State::None,
+            kept: Kept::Perhaps,
+            login_backoff: Backoff::default(),
+            denial_backoff: Backoff::default(),
+            relogin_from: Instant::now(),
+        };
+        let inner = Mutex::new(inner);
+        let (used, live) = Default::default();
+        Self { identity, server, origin, login_policy, inner, shared, used, live }
+    }
+
+    /// Reads a path. A denial that a fresh login may cure is answered with one, and the read is tried once more. `index` is
+    /// the state that the answering node must have reached: what `X-Vault-Index` says.
+    pub async fn read(
+        self: &Arc<Self>,
+        read: &Read,
+        index: Option<&str>,
+    ) -> Result<(Envelope, TokenInfo), SessionError> {
+        let headers: Vec<_> = index.map(|index| ("X-Vault-Index".to_owned(), index.to_owned())).into_iter().collect();
+        self.ask(&read.namespace, &headers, || Any::read(read)).await
+    }
+
+    /// Writes to a path of a Vault namespace, in the same way.
+    pub async fn write(
+        self: &Arc<Self>,
+        namespace: &str,
+        path: &str,
+        body: &Value,
+    ) -> Result<(Envelope, TokenInfo), SessionError> {
+        self.ask(namespace, &[], || Any::put(path, body.clone())).await
+    }
+
+    async fn ask(
+        self: &Arc<Self>,
+        namespace: &str,
+        headers: &[(String, String)],
+        request: impl Fn() -> Any,
+    ) -> Result<(Envelope, TokenInfo), SessionError> {
+        let mut token = self.token().await?;
+        let mut retried = false;
+        let mut behind = BEHIND.iter();
+        loop {
+            let call = Call { token: Some(&token.secret), namespace: Some(namespace), headers };
+            match self.server.send(request(), &call).await {
+                Ok(envelope) => return Ok((envelope, token.info.clone())),
+                Err(error) if error.fault == Fault::Behind => match behind.next() {
+                    Some(pause) => tokio::time::sleep(*pause).await,
+                    None => return Err(SessionError::Request(error)),
+                },
+                Err(error) if error.fault == Fault::Denied && !retried => {
+                    retried = true;
+                    if !self.doubt(&token).await {
+                        return Err(SessionError::Request(error));
+                    }
+                    token = self.token().await?;
+                }
+                Err(error) => return Err(SessionError::Request(error)),
+            }
+        }
+    }
+
+    /// The token, after a login if there is none that is good.
+    pub(super) async fn token(self: &Arc<Self>) -> Result<Arc<Token>, SessionError> {
         let mut inner = self.inner.lock().await;
         let now = Instant::now();
         if let Some(shared) = &self.shared {

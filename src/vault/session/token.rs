@@ -23,7 +23,7 @@ pub struct TokenInfo {
 }
 
 /// A token and what is known of it.
-pub(super) struct Token {
+pub(in crate::vault) struct Token {
     pub secret: SecretString,
     pub info: TokenInfo,
     /// Vault namespace of the login, in which the token is renewed and looked up.
@@ -46,7 +46,7 @@ pub(super) struct Granted {
 }
 
 impl Token {
-    pub fn new(granted: Granted) -> Self {
+    pub(super) fn new(granted: Granted) -> Self {
         let now = Instant::now();
         let Granted { auth, namespace, credential_uid, answer, kept_as } = granted;
         let client_id = match auth.accessor.as_str() {

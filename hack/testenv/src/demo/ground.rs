@@ -13,7 +13,7 @@ use crate::environment::{self, Environment};
 use crate::node::{self, Skip};
 use crate::process::Service;
 use crate::tools::{Tool, Tools};
-use crate::vault::{VaultStorage, request};
+use crate::vault::request;
 use crate::{image, ports};
 
 /// How real it is.
@@ -92,8 +92,8 @@ pub(super) fn make(teller: &mut Teller, name: &str, without_node: bool, binary: 
     let cluster = Cluster::start(Options {
         name: Some(name.to_owned()),
         node: level == Level::Node,
-        vault: VaultStorage::Memory,
         keep_failed: true,
+        ..Options::default()
     })?;
     cluster.link_commands(&[Tool::Helm])?;
 

@@ -468,3 +468,6 @@ replace (
 	github.com/hashicorp/vault/sdk => github.com/hashicorp/vault/sdk v0.10.2
 	github.com/ma314smith/signedxml v1.1.1 => github.com/moov-io/signedxml v1.1.1
 )
+
+// A library of it holds a certificate that Go refuses since 1.23, and panics at start.
+godebug x509negativeserial=1

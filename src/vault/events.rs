@@ -1,0 +1,301 @@
+//! Vault's event stream: one websocket per session and Vault namespace, for all objects that want to know.
+//!
+//! A task keeps the websocket open as long as somebody holds the [`EventStream`]. It says when the stream starts: what was
+//! written before that moment may have been missed, so everybody has to read once.
+
+mod connection;
+mod message;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use rand::RngExt as _;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::server::ServerId;
+use super::session::{Identity, Session, SessionError};
+use super::{Fault, VaultError};
+use crate::schedule::{Backoff, Policy};
+use connection::{Connection, End};
+
+/// A server that has no events, or does not give them to us, is asked again after about this time. Nobody but its
+/// administrator can change that, and he seldom does.
+const REFUSED: Duration = Duration::from_secs(600);
+/// No two attempts follow each other faster, whoever asks for one.
+const FLOOR: Duration = Duration::from_secs(5);
+/// So many failures in a row are told. Fewer are an interruption that nobody need look at.
+const FAILURES_TO_TELL: u32 = 5;
+/// A connection that lasted so long was a good one. One that is cut off again and again is none.
+const STABLE: Duration = Duration::from_secs(30);
+
+/// Identifies a stream. Streams with equal keys carry the same events.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StreamKey {
+    /// Whose token is used: it decides which events are sent.
+    pub identity: Identity,
+    /// Vault namespace, empty for the root.
+    pub namespace: String,
+}
+
+/// What a stream tells.
+#[derive(Debug)]
+pub enum Signal {
+    /// The websocket is open, for the first time or again.
+    Started(StreamKey),
+    /// The state is another one.
+    Changed(StreamKey),
+    /// Something was written.
+    Written {
+        /// The stream.
+        stream: StreamKey,
+        /// API path, without `/v1/`, that reads it.
+        path: String,
+        /// What the read has to send as `X-Vault-Index`.
+        index: Option<String>,
+    },
+}
+
+/// What is known of a stream.
+#[derive(Clone, Debug)]
+pub enum StreamState {
+    /// Not open now; what was last told still stands.
+    Connecting,
+    /// Open.
+    Streaming,
+    /// It could not be opened, and will not be soon.
+    Failed(SessionError),
+}
+
+/// A subscription. Ends when the last who holds it drops it.
+pub struct EventStream(Arc<Shared>);
+
+struct Shared {
+    key: StreamKey,
+    server: ServerId,
+    state: Mutex<StreamState>,
+    /// Somebody has reason to think that the next attempt works.
+    retry: Notify,
+    end: CancellationToken,
+}
+
+impl EventStream {
+    /// What it is shared by.
+    pub fn key(&self) -> &StreamKey {
+        &self.0.key
+    }
+
+    /// What is known of it.
+    pub fn state(&self) -> StreamState {
+        self.0.state().clone()
+    }
+
+    /// True after all streams were ended; it does not come back.
+    pub fn has_ended(&self) -> bool {
+        self.0.end.is_cancelled()
+    }
+
+    /// Tries again now instead of later.
+    pub fn retry(&self) {
+        self.0.retry.notify_one();
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.0.end.cancel();
+    }
+}
+
+/// The streams in use. Holds none of them alive.
+pub struct EventStreams {
+    /// `None` while this process has no business to listen.
+    streams: Mutex<Option<HashMap<StreamKey, Weak<EventStream>>>>,
+    signals: mpsc::Sender<Signal>,
+    reconnect: Policy,
+}
+
+impl EventStreams {
+    /// No streams; [`EventStreams::start`] allows them. `reconnect` paces failed attempts.
+    pub fn new(signals: mpsc::Sender<Signal>, reconnect: Policy) -> Self {
+        Self { streams: Mutex::default(), signals, reconnect }
+    }
+
+    /// Allows streams from now on.
+    pub fn start(&self) {
+        self.lock().get_or_insert_default();
+    }
+
+    /// Ends all streams and allows no others.
+    pub fn stop(&self) {
+        let streams = self.lock().take().into_iter().flatten();
+        streams.filter_map(|(_, stream)| stream.upgrade()).for_each(|stream| stream.0.end.cancel());
+    }
+
+    /// The stream of a session, a new one if nobody uses it yet. `None` while streams are not allowed.
+    pub fn stream(&self, session: &Arc<Session>, namespace: &str) -> Option<Arc<EventStream>> {
+        let mut streams = self.lock();
+        let streams = streams.as_mut()?;
+        let key = StreamKey { identity: session.identity, namespace: namespace.to_owned() };
+        if let Some(stream) = streams.get(&key).and_then(Weak::upgrade) {
+            return Some(stream);
+        }
+        streams.retain(|_, stream| stream.strong_count() > 0);
+        let shared = Arc::new(Shared {
+            key: key.clone(),
+            server: session.server.id,
+            state: Mutex::new(StreamState::Connecting),
+            retry: Notify::new(),
+            end: CancellationToken::new(),
+        });
+        let stream = Arc::new(EventStream(shared.clone()));
+        streams.insert(key, Arc::downgrade(&stream));
+        let task =
+            Listener { shared, session: session.clone(), signals: self.signals.clone(), reconnect: self.reconnect };
+        tokio::spawn(task.run());
+        Some(stream)
+    }
+
+    /// A server works again: its streams need not wait.
+    pub fn retry(&self, server: ServerId) {
+        for stream in self.live() {
+            if stream.0.server == server {
+                stream.retry();
+            }
+        }
+    }
+
+    /// Number of websockets that are open.
+    pub fn open(&self) -> usize {
+        self.live().iter().filter(|stream| matches!(&*stream.0.state(), StreamState::Streaming)).count()
+    }
+
+    fn live(&self) -> Vec<Arc<EventStream>> {
+        self.lock().iter().flatten().filter_map(|(_, stream)| stream.upgrade()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<HashMap<StreamKey, Weak<EventStream>>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, StreamState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the websocket of one stream open.
+struct Listener {
+    shared: Arc<Shared>,
+    session: Arc<Session>,
+    signals: mpsc::Sender<Signal>,
+    reconnect: Policy,
+}
+
+impl Listener {
+    async fn run(self) {
+        let end = self.shared.end.clone();
+        tokio::select! {
+            () = end.cancelled() => {}
+            () = self.listen() => {}
+        }
+    }
+
+    async fn listen(&self) {
+        let key = &self.shared.key;
+        let mut backoff = Backoff::default();
+        loop {
+            let started = Instant::now();
+            let opened = Connection::open(&self.session, &key.namespace).await;
+            let end = match opened {
+                Ok(connection) => self.follow(connection, &mut backoff).await,
+                Err(error) => End::Broken(error),
+            };
+            let error = match end {
+                // The token is another one. That is no failure.
+                End::Token => continue,
+                End::Broken(error) => error,
+            };
+            let refused = refusal(&error).is_some();
+            let pause = match refused {
+                true => REFUSED.mul_f64(rand::rng().random_range(0.8..1.2)),
+                false => {
+                    let pause = backoff.next(&self.reconnect, Instant::now(), &mut rand::rng());
+                    pause.unwrap_or(REFUSED)
+                }
+            };
+            tracing::info!(%error, namespace = key.namespace, again_in = ?pause, "no events of Vault");
+            if refused || backoff.attempts() >= FAILURES_TO_TELL {
+                self.tell(error).await;
+            } else if matches!(&*self.shared.state(), StreamState::Streaming) {
+                *self.shared.state() = StreamState::Connecting;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.shared.retry.notified() => tokio::time::sleep_until((started + FLOOR).into()).await,
+            }
+        }
+    }
+
+    /// Passes on what a connection brings, until it ends.
+    async fn follow(&self, mut connection: Connection, backoff: &mut Backoff) -> End {
+        let key = &self.shared.key;
+        let opened = Instant::now();
+        let mut streaming = backoff.attempts() < FAILURES_TO_TELL;
+        if streaming {
+            *self.shared.state() = StreamState::Streaming;
+        }
+        tracing::info!(namespace = key.namespace, "events of Vault are followed");
+        self.signal(Signal::Started(key.clone())).await;
+        loop {
+            let event = connection.next(&self.session).await;
+            if opened.elapsed() > STABLE {
+                backoff.reset();
+                if !streaming {
+                    streaming = true;
+                    *self.shared.state() = StreamState::Streaming;
+                    self.signal(Signal::Changed(key.clone())).await;
+                }
+            }
+            match event {
+                Ok(None) => {}
+                Ok(Some(write)) if write.namespace != key.namespace => {}
+                Ok(Some(write)) => {
+                    let (path, index) = (write.path, write.index);
+                    self.signal(Signal::Written { stream: key.clone(), path, index }).await;
+                }
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// Lets the objects say what is wrong. They say it once, however often it happens.
+    async fn tell(&self, error: SessionError) {
+        {
+            let mut state = self.shared.state();
+            if let StreamState::Failed(known) = &*state
+                && refusal(known) == refusal(&error)
+            {
+                return;
+            }
+            *state = StreamState::Failed(error);
+        }
+        self.signal(Signal::Changed(self.shared.key.clone())).await;
+    }
+
+    async fn signal(&self, signal: Signal) {
+        // The receiver lives as long as the process; a closed channel means that it is ending.
+        let _ = self.signals.send(signal).await;
+    }
+}
+
+/// The answer of a server that another attempt will not change.
+fn refusal(error: &SessionError) -> Option<Fault> {
+    match error {
+        SessionError::Request(VaultError { fault, .. }) => Some(*fault)
+            .filter(|fault| matches!(fault, Fault::Denied | Fault::NotFound | Fault::Invalid | Fault::Protocol)),
+        SessionError::Credential(_) | SessionError::Login(_) => None,
+    }
+}

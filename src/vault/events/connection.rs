@@ -1,0 +1,100 @@
+//! One websocket with events: opened with the token of a session, kept alive, read.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+use super::message::{self, Write};
+use crate::vault::session::{Session, SessionError, Token};
+use crate::vault::transport::{Call, Socket};
+use crate::vault::{Fault, VaultError};
+
+/// Events of all versions of the KV engine.
+const PATH: &str = "sys/events/subscribe/kv*";
+const PING_EVERY: Duration = Duration::from_secs(15);
+/// A server that is alive answers a ping in this time, or has sent one of its own.
+const DEAD_AFTER: Duration = Duration::from_secs(35);
+
+/// An open websocket.
+pub(super) struct Connection {
+    socket: Socket,
+    token: Arc<Token>,
+    pings: Interval,
+    heard: Instant,
+}
+
+/// Why a connection ended.
+pub(super) enum End {
+    /// The session has another token, or none.
+    Token,
+    /// It could not be used any more.
+    Broken(SessionError),
+}
+
+impl Connection {
+    /// Opens one. A denial that a fresh login may cure is answered with one, and opening is tried once more.
+    pub async fn open(session: &Arc<Session>, namespace: &str) -> Result<Self, SessionError> {
+        let mut token = session.token().await?;
+        let mut retried = false;
+        loop {
+            let call = Call { token: Some(&token.secret), namespace: Some(namespace), headers: &[] };
+            match session.server.open(PATH, "json=true", &call).await {
+                Ok(socket) => {
+                    let now = Instant::now();
+                    let mut pings = interval_at((now + PING_EVERY).into(), PING_EVERY);
+                    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                    return Ok(Self { socket, token, pings, heard: now });
+                }
+                Err(error) if error.fault == Fault::Denied && !retried => {
+                    retried = true;
+                    if !session.doubt(&token).await {
+                        return Err(SessionError::Request(error));
+                    }
+                    token = session.token().await?;
+                }
+                Err(error) => return Err(SessionError::Request(error)),
+            }
+        }
+    }
+
+    /// Waits for something to happen: a write, or nothing of interest.
+    pub async fn next(&mut self, session: &Session) -> Result<Option<Write>, End> {
+        tokio::select! {
+            message = self.socket.next() => {
+                self.heard = Instant::now();
+                match message {
+                    Some(Ok(Message::Text(text))) => Ok(message::parse(&text).unwrap_or_else(|error| {
+                        tracing::debug!(%error, "an event of Vault is not understood");
+                        None
+                    })),
+                    Some(Ok(Message::Close(frame))) => {
+                        let reason = frame.map(|frame| format!("{}: {}", frame.code, frame.reason));
+                        Err(broken(&format!("the server has closed the event stream {}", reason.unwrap_or_default())))
+                    }
+                    Some(Ok(_)) => Ok(None),
+                    Some(Err(error)) => Err(broken(&error.to_string())),
+                    None => Err(broken("the event stream has ended")),
+                }
+            }
+            _ = self.pings.tick() => {
+                if !session.holds(&self.token).await {
+                    return Err(End::Token);
+                }
+                if self.heard.elapsed() > DEAD_AFTER {
+                    return Err(broken("the server does not answer on the event stream"));
+                }
+                match self.socket.send(Message::Ping(Bytes::new())).await {
+                    Ok(()) => Ok(None),
+                    Err(error) => Err(broken(&error.to_string())),
+                }
+            }
+        }
+    }
+}
+
+fn broken(what: &str) -> End {
+    End::Broken(SessionError::Request(VaultError::new(Fault::Unreachable, PATH, what)))
+}

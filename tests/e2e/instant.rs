@@ -1,0 +1,290 @@
+//! Instant updates, on the event stream of a real Vault. Where no such Vault is found the tests say so and are skipped:
+//! `cargo testenv build --optional` builds it.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use testenv::{Cluster, Options, Process, Tool, Tools, VaultStorage};
+
+use crate::counting::Count;
+use crate::expect::SOON;
+use crate::support::{Operator, Tenant, eventually, own};
+
+const KIND: &str = "vaultstaticsecret";
+const CONDITION: &str = "InstantUpdates";
+
+/// An environment whose Vault has events, or `None` with a note why not.
+fn with_events(storage: VaultStorage) -> Option<Cluster> {
+    if !Tools::default().has(Tool::VaultEvents) {
+        eprintln!("skipped: no Vault with an event stream; `cargo testenv build --optional` builds one in about 8 min");
+        return None;
+    }
+    Some(own(Options { vault: storage, vault_events: true, ..Options::default() }))
+}
+
+/// The one that tests share which break nothing.
+fn events() -> Option<&'static Cluster> {
+    static EVENTS: OnceLock<Option<Cluster>> = OnceLock::new();
+    EVENTS.get_or_init(|| with_events(VaultStorage::Memory)).as_ref()
+}
+
+/// Lets the role of a tenant subscribe to what it may read.
+fn allow(tenant: &Tenant<'_>) {
+    let own = ["secret/data", "secret/metadata", "kv1"].map(|mount| {
+        format!(
+            "path \"{mount}/{}/*\" {{ capabilities = [\"read\", \"subscribe\"] subscribe_event_types = [\"*\"] }}\n",
+            tenant.namespace
+        )
+    });
+    let subscribe = "path \"sys/events/subscribe/kv*\" { capabilities = [\"read\"] }";
+    tenant.cluster.vault_policy(&tenant.namespace, &format!("{}{subscribe}", own.concat())).expect("a policy");
+}
+
+/// A VaultStaticSecret that nothing but an event brings up to date within the time of a test.
+fn instant(tenant: &Tenant<'_>, name: &str, spec: Value) -> Value {
+    let mut object =
+        tenant.static_secret(name, json!({ "refreshAfter": "1h", "syncConfig": { "instantUpdates": true } }));
+    crate::tools::merge(&mut object["spec"], spec);
+    object
+}
+
+#[track_caller]
+fn wait_streaming(tenant: &Tenant<'_>, name: &str) {
+    tenant.wait_condition(KIND, name, CONDITION, "True", "Started watching events");
+}
+
+/// Waits until the operator has this many websockets open.
+#[track_caller]
+fn wait_streams(operator: &Operator, count: f64) {
+    eventually("open websockets", || match operator.metric("vso_vault_event_streams") {
+        Some(found) if found == count => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+/// How many websockets Vault itself has seen being opened.
+fn subscriptions(cluster: &Cluster) -> usize {
+    let log = std::fs::read_to_string(cluster.dir().join("logs/vault.log")).expect("the log of Vault");
+    log.lines().filter(|line| line.contains("WebSocket is subscribed to messages")).count()
+}
+
+#[test]
+fn what_is_written_arrives_by_event() {
+    let Some(cluster) = events() else { return };
+    let tenant = Tenant::on(cluster, "instant");
+    allow(&tenant);
+    let operator = tenant.operator(&["--backoff-initial-interval=1h", "--backoff-max-interval=1h"]);
+    tenant.put("v2", json!({ "password": "one" }));
+    cluster.vault("POST", &format!("kv1/{}", tenant.path("v1")), Some(json!({ "password": "one" }))).expect("kv1");
+    tenant.apply(&instant(&tenant, "v2", json!({})));
+    tenant.apply(&instant(&tenant, "v1", json!({ "type": "kv-v1", "mount": "kv1" })));
+    for name in ["v2", "v1"] {
+        tenant.wait_value(name, "password", "one");
+        wait_streaming(&tenant, name);
+        tenant.wait_event(name, "EventWatcherStarted", "Started watching events");
+    }
+    wait_streams(&operator, 1.0);
+
+    tenant.put("v2", json!({ "password": "two" }));
+    cluster.vault("POST", &format!("kv1/{}", tenant.path("v1")), Some(json!({ "password": "two" }))).expect("kv1");
+    tenant.wait_value("v2", "password", "two");
+    tenant.wait_value("v1", "password", "two");
+
+    // What is not there yet, and what is deleted, is tried again after an hour: or when an event says so.
+    tenant.apply(&instant(&tenant, "late", json!({})));
+    tenant.wait_failure("late", "VaultClientError", &["nothing is stored there"]);
+    tenant.put("late", json!({ "password": "at last" }));
+    tenant.wait_value("late", "password", "at last");
+    tenant.wait_synced("late");
+
+    tenant.put("gone", json!({ "password": "back" }));
+    let deletion = |what: &str| {
+        let path = format!("secret/{what}/{}", tenant.path("gone"));
+        cluster.vault("POST", &path, Some(json!({ "versions": [1] }))).expect("it is");
+    };
+    deletion("delete");
+    tenant.apply(&instant(&tenant, "gone", json!({})));
+    tenant.wait_failure("gone", "VaultClientError", &["is deleted"]);
+    deletion("undelete");
+    tenant.wait_value("gone", "password", "back");
+
+    // Metadata is a part of what templates see, and of `_raw`.
+    let path = format!("secret/metadata/{}", tenant.path("v2"));
+    cluster.vault("POST", &path, Some(json!({ "custom_metadata": { "owner": "blue" } }))).expect("it is");
+    eventually("metadata in _raw", || match tenant.value("v2", "_raw") {
+        Ok(raw) if raw.contains("blue") => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+
+    // Who does not want events any more has none, and the last one closes the socket.
+    for name in ["v1", "late", "gone"] {
+        tenant.kubectl(&["delete", KIND, name]).expect("it is deleted");
+    }
+    tenant.apply(&instant(&tenant, "v2", json!({ "syncConfig": { "instantUpdates": false } })));
+    wait_streams(&operator, 0.0);
+    eventually("no condition", || match tenant.condition(KIND, "v2", CONDITION) {
+        Err(_) => Ok(()),
+        Ok(condition) => Err(condition.to_string()),
+    });
+    tenant.assert_nothing_leaked(&operator, &["at last"]);
+}
+
+#[test]
+fn steady_state_with_a_stream_is_free() {
+    let Some(cluster) = events() else { return };
+    let tenant = Tenant::on(cluster, "quiet");
+    allow(&tenant);
+    tenant.put("a", json!({ "password": "one" }));
+    tenant.put("other", json!({ "password": "one" }));
+    let mut operator = tenant.operator(&[]);
+    tenant.apply(&instant(&tenant, "a", json!({})));
+    wait_streaming(&tenant, "a");
+    // The read after the stream started is the last one.
+    let reads = |count: &Count<'_>| count.reads().values().map(Vec::len).sum::<usize>();
+    std::thread::sleep(Duration::from_secs(3));
+    let count = Count::start(&tenant);
+    for i in 0..20 {
+        tenant.put("other", json!({ "password": i }));
+    }
+    assert_eq!(reads(&count), 0, "the events of other paths concern nobody");
+    assert!(count.requests().is_empty(), "{}", crate::counting::told(&count.requests()));
+
+    // A restart of the operator tells nobody what was known.
+    operator.terminate();
+    let count = Count::start(&tenant);
+    let operator = tenant.operator(&[]);
+    wait_streams(&operator, 1.0);
+    tenant.put("a", json!({ "password": "two" }));
+    tenant.wait_value("a", "password", "two");
+    let statuses = count.requests().iter().filter(|e| e.resource == "vaultstaticsecrets").count();
+    assert_eq!(statuses, 1, "only the new MAC: {}", crate::counting::told(&count.requests()));
+}
+
+#[test]
+fn five_hundred_objects_share_a_websocket() {
+    // Its own: the websockets of other tests would be counted too.
+    let Some(cluster) = with_events(VaultStorage::Memory) else { return };
+    const OBJECTS: usize = 500;
+    const WRITES: usize = 50;
+    let tenant = Tenant::on(&cluster, "many");
+    allow(&tenant);
+    let names: Vec<String> = (0..OBJECTS).map(|i| format!("s{i}")).collect();
+    names.iter().for_each(|name| tenant.put(name, json!({ "password": "one" })));
+    let before = subscriptions(&cluster);
+    let operator = tenant.operator(&[]);
+    let api = crate::api::Api::of(&cluster);
+    api.create_all(names.iter().map(|name| instant(&tenant, name, json!({}))).collect());
+    eventually("all follow", || {
+        let objects = tenant.list("vaultstaticsecrets");
+        let following = |o: &&Value| {
+            let conditions = o["status"]["conditions"].as_array().into_iter().flatten();
+            conditions.filter(|c| c["type"] == CONDITION).any(|c| c["status"] == "True")
+        };
+        let count = objects.iter().filter(following).count();
+        if count == OBJECTS { Ok(()) } else { Err(format!("{count}")) }
+    });
+    let opened = subscriptions(&cluster) - before;
+    println!("{OBJECTS} objects: {opened} websocket(s) opened at the server");
+    assert_eq!(opened, 1);
+    assert_eq!(operator.metric("vso_vault_event_streams"), Some(1.0));
+
+    let mut took: Vec<Duration> = names[..WRITES]
+        .iter()
+        .map(|name| {
+            tenant.put(name, json!({ "password": "two" }));
+            let written = Instant::now();
+            while !tenant.value(name, "password").is_ok_and(|value| value == "two") {
+                assert!(written.elapsed() < Duration::from_secs(60), "{name} does not arrive");
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            written.elapsed()
+        })
+        .collect();
+    took.sort();
+    let percentile = |p: usize| took[(WRITES * p).div_ceil(100) - 1];
+    println!(
+        "from Vault's answer to a write until the Secret has it, {WRITES} of {OBJECTS} objects: p50 {:?}, p99 {:?}",
+        percentile(50),
+        percentile(99)
+    );
+    assert_eq!(subscriptions(&cluster) - before, 1, "still the first websocket");
+}
+
+#[test]
+fn what_was_written_during_an_interruption_arrives() {
+    let Some(cluster) = with_events(VaultStorage::Raft) else { return };
+    let proxy = cluster.proxy("vault", cluster.vault_addr()).expect("a proxy");
+    let tenant = Tenant::at(&cluster, "gap", &proxy.url("http"), None);
+    allow(&tenant);
+    tenant.put("shared", json!({ "password": "one" }));
+    let operator = tenant.operator(&SOON);
+    let names = ["a", "b", "c"];
+    for name in names {
+        tenant.apply(&instant(&tenant, name, json!({ "path": tenant.path("shared") })));
+    }
+    names.iter().for_each(|name| wait_streaming(&tenant, name));
+
+    proxy.cut().expect("the proxy is cut");
+    tenant.put("shared", json!({ "password": "in the gap" }));
+    wait_streams(&operator, 0.0);
+    let count = Count::start(&tenant);
+    proxy.restore().expect("the proxy works");
+    names.iter().for_each(|name| tenant.wait_value(name, "password", "in the gap"));
+    let reads = count.reads();
+    let reads: Vec<_> = reads.values().map(Vec::len).collect();
+    assert!(reads == [1] || reads == [2], "one read for all, and one of an object that was tried meanwhile: {reads:?}");
+
+    cluster.kill(Process::Vault).expect("Vault is killed");
+    cluster.start_again(Process::Vault).expect("Vault starts");
+    cluster.vault_unseal().expect("Vault is unsealed");
+    tenant.put("shared", json!({ "password": "after the crash" }));
+    names.iter().for_each(|name| tenant.wait_value(name, "password", "after the crash"));
+    wait_streams(&operator, 1.0);
+    tenant.put("shared", json!({ "password": "by event" }));
+    names.iter().for_each(|name| tenant.wait_value(name, "password", "by event"));
+    names.iter().for_each(|name| wait_streaming(&tenant, name));
+
+    // A stream that nobody closes, and on which nothing comes any more.
+    proxy.add_black_hole().expect("a fault");
+    tenant.put("shared", json!({ "password": "unheard" }));
+    wait_streams(&operator, 0.0);
+    proxy.clear().expect("no fault");
+    names.iter().for_each(|name| tenant.wait_value(name, "password", "unheard"));
+    let events = tenant.list("events");
+    let started = events.iter().filter(|e| e["reason"] == "EventWatcherStarted");
+    assert!(started.count() <= 2 * names.len(), "nobody is told of each reconnect");
+}
+
+#[test]
+fn a_server_without_events_is_polled() {
+    let tenant = Tenant::new("no-events");
+    tenant.put("a", json!({ "password": "one" }));
+    let operator = tenant.operator(&SOON);
+    tenant.apply(&instant(&tenant, "a", json!({ "refreshAfter": "1s" })));
+    let denied = tenant.wait_condition(KIND, "a", CONDITION, "False", "sys/events/subscribe/kv*");
+    assert_eq!(denied["reason"], "Denied", "{denied}");
+    tenant.wait_event("a", "EventWatcherError", "subscribe_event_types");
+
+    allow(&tenant);
+    tenant.kubectl(&["annotate", KIND, "a", "example.com/try=again"]).expect("it is");
+    let none = tenant.wait_condition(KIND, "a", CONDITION, "False", "Vault Enterprise");
+    assert_eq!(none["reason"], "NotAvailable", "{none}");
+    tenant.wait_synced("a");
+
+    let version = tenant.version(KIND, "a");
+    let attempts = || operator.log().matches("no events of Vault").count();
+    let before = attempts();
+    tenant.put("a", json!({ "password": "two" }));
+    tenant.wait_value("a", "password", "two");
+    std::thread::sleep(Duration::from_secs(8));
+    assert_eq!(attempts(), before, "no attempt follows a refusal for ten minutes");
+    assert!(before <= 4, "{before} attempts");
+    let object = tenant.get(KIND, "a").expect("the object");
+    assert_eq!(
+        object["status"]["conditions"].as_array().into_iter().flatten().filter(|c| c["type"] == CONDITION).count(),
+        1
+    );
+    assert_ne!(tenant.version(KIND, "a"), version, "the new MAC");
+    assert_eq!(operator.metric("vso_vault_event_streams"), Some(0.0));
+}
