@@ -1,6 +1,8 @@
 //! Instant updates, on the event stream of a real Vault. Where no such Vault is found the tests say so and are skipped:
 //! `cargo testenv build --optional` builds it.
 
+mod front;
+
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -10,6 +12,7 @@ use testenv::{Cluster, Options, Process, Tool, Tools, VaultStorage};
 use crate::counting::Count;
 use crate::expect::SOON;
 use crate::support::{Operator, Tenant, eventually, own};
+use front::{Front, INDEX};
 
 const KIND: &str = "vaultstaticsecret";
 const CONDITION: &str = "InstantUpdates";
@@ -128,6 +131,68 @@ fn what_is_written_arrives_by_event() {
         Ok(condition) => Err(condition.to_string()),
     });
     tenant.assert_nothing_leaked(&operator, &["at last"]);
+}
+
+#[test]
+fn the_sample_works_with_the_policy_that_it_names() {
+    let Some(cluster) = events() else { return };
+    let tenant = Tenant::on(cluster, "instant-sample");
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("config/samples/secrets_v1beta1_vaultstaticsecret_instantupdates.yaml");
+    let text = std::fs::read_to_string(file).expect("the sample");
+    let text = text.replace("secret/data/apps/*", &format!("secret/data/{}/*", tenant.namespace));
+    let text = text.replace("  path: apps/", &format!("  path: {}/", tenant.namespace));
+    let policy = text.lines().skip_while(|line| !line.contains("path \"sys/")).take_while(|line| line.starts_with('#'));
+    let policy = policy.map(|line| line.trim_start_matches('#')).collect::<Vec<_>>().join("\n");
+    cluster.vault_policy(&tenant.namespace, &policy).expect("a policy");
+    let here = cluster.dir().join(format!("{}.yaml", tenant.namespace));
+    std::fs::write(&here, text).expect("a file");
+    tenant.put("instant", json!({ "password": "one" }));
+    let _operator = tenant.operator(&[]);
+    tenant.kubectl(&["apply", "--filename", here.to_str().expect("UTF-8")]).expect("the sample is accepted");
+    wait_streaming(&tenant, "instant-sample");
+    tenant.put("instant", json!({ "password": "two" }));
+    tenant.wait_value("instant-sample", "password", "two");
+}
+
+/// A node of a cluster that replicates, in front of a Vault that does not: its events have an index, and it is late with
+/// the first read that asks for it.
+#[test]
+fn the_read_after_an_event_names_the_state_of_the_event() {
+    let Some(cluster) = events() else { return };
+    let front = Front::start(cluster.vault_addr(), "/team/a");
+    let tenant = Tenant::at(cluster, "index", &front.url(), None);
+    allow(&tenant);
+    tenant.put("a", json!({ "password": "one" }));
+    let operator = tenant.operator(&["--backoff-initial-interval=1h", "--backoff-max-interval=1h"]);
+    tenant.apply(&instant(&tenant, "a", json!({})));
+    wait_streaming(&tenant, "a");
+    tenant.wait_value("a", "password", "one");
+    assert_eq!(front.with_index(), [] as [String; 0], "no event, no index");
+    tenant.put("a", json!({ "password": "two" }));
+    tenant.wait_value("a", "password", "two");
+    let path = format!("/v1/secret/data/{}", tenant.path("a"));
+    assert_eq!(front.with_index(), [format!("412 {path} {INDEX}"), format!("200 {path} {INDEX}")]);
+    tenant.wait_condition("vaultconnection", "vault", "Ready", "True", "");
+    assert_eq!(operator.log().matches("not synced").count(), 0, "nobody has noticed");
+}
+
+/// Only the one that leads listens.
+#[test]
+fn who_stands_by_has_no_websocket() {
+    let Some(cluster) = events() else { return };
+    let tenant = Tenant::on(cluster, "instant-ha");
+    allow(&tenant);
+    tenant.put("a", json!({ "password": "one" }));
+    let mut first = tenant.operator(&[]);
+    tenant.apply(&instant(&tenant, "a", json!({})));
+    wait_streaming(&tenant, "a");
+    let second = tenant.operator(&[]);
+    assert_eq!(second.metric("vso_vault_event_streams"), Some(0.0));
+    first.terminate();
+    wait_streams(&second, 1.0);
+    tenant.put("a", json!({ "password": "two" }));
+    tenant.wait_value("a", "password", "two");
 }
 
 #[test]

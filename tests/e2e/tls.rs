@@ -1,10 +1,10 @@
 //! Certificate authorities that are missing, wrong or replaced, against a Vault that speaks TLS.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
-use testenv::Cluster;
+use testenv::{Cluster, Tool, Tools};
 
 use crate::expect::SOON;
 use crate::support::{Tenant, eventually};
@@ -17,13 +17,15 @@ struct TlsVault<'a> {
     cluster: &'a Cluster,
     dir: PathBuf,
     port: u16,
+    /// A version with an event stream.
+    program: Option<PathBuf>,
     process: Option<Child>,
 }
 
 impl<'a> TlsVault<'a> {
     fn new(cluster: &'a Cluster) -> Self {
         let port = free_port();
-        TlsVault { cluster, dir: cluster.dir().join(format!("tls-{port}")), port, process: None }
+        TlsVault { cluster, dir: cluster.dir().join(format!("tls-{port}")), port, program: None, process: None }
     }
 
     /// Starts it, again with a new authority if it runs.
@@ -31,10 +33,14 @@ impl<'a> TlsVault<'a> {
         self.stop();
         let _ = std::fs::remove_dir_all(&self.dir);
         std::fs::create_dir(&self.dir).expect("a directory");
-        let mut command = self.cluster.command("vault");
+        let program = self.program.as_deref().and_then(Path::to_str);
+        let mut command = self.cluster.command(program.unwrap_or("vault"));
         command.args(["server", "-dev", "-dev-tls", "-dev-no-store-token", "-dev-root-token-id=root"]);
         command.arg(format!("-dev-tls-cert-dir={}", self.dir.display()));
         command.arg(format!("-dev-listen-address=127.0.0.1:{}", self.port));
+        if program.is_some() {
+            command.arg("-experiment=events.alpha1");
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.process = Some(self.cluster.adopt(&mut command).spawn().expect("Vault starts"));
         eventually("the Vault with TLS answers", || self.run(&["status"]));
@@ -179,4 +185,36 @@ fn a_wrong_authority_is_named_and_a_new_one_is_taken_up() {
     tenant.wait_value("wrong", "password", "tls-again");
     tenant.wait_condition("vaultconnection", "wrong", "Ready", "True", "");
     tenant.assert_nothing_leaked(&operator, &[GOOD, "tls-again", "garbage-hunter2"]);
+}
+
+#[test]
+fn events_come_over_the_same_tls() {
+    let tools = Tools::default();
+    if !tools.has(Tool::VaultEvents) {
+        eprintln!("skipped: no Vault with an event stream; `cargo testenv build --optional` builds one in about 8 min");
+        return;
+    }
+    let tenant = Tenant::new("wss");
+    let mut vault = TlsVault::new(tenant.cluster);
+    vault.program = Some(tools.path(Tool::VaultEvents).expect("its path"));
+    vault.start();
+    vault.prepare(&tenant, "one");
+    let policy = vault.dir.join("events.hcl");
+    let rules = "path \"secret/*\" { capabilities = [\"read\", \"subscribe\"] subscribe_event_types = [\"*\"] }\npath \"sys/events/subscribe/kv*\" { capabilities = [\"read\"] }";
+    std::fs::write(&policy, rules).expect("a file");
+    vault.run(&["policy", "write", &tenant.namespace, policy.to_str().expect("UTF-8")]).expect("a policy");
+    let spec = json!({ "address": vault.address(), "caCertSecretRef": "ca", "tlsServerName": "localhost" });
+    tenant.apply_all(&[
+        secret("ca", "ca.crt", &vault.authority()),
+        tenant.object("VaultConnection", "wss", spec),
+        tenant.auth("wss", json!({ "vaultConnectionRef": "wss" })),
+        tenant.static_secret(
+            "wss",
+            json!({ "vaultAuthRef": "wss", "path": "tls", "refreshAfter": "1h", "syncConfig": { "instantUpdates": true } }),
+        ),
+    ]);
+    let _operator = tenant.operator(&[]);
+    tenant.wait_condition("vaultstaticsecret", "wss", "InstantUpdates", "True", "");
+    vault.run(&["kv", "put", "secret/tls", "password=two"]).expect("it is written");
+    tenant.wait_value("wss", "password", "two");
 }

@@ -20,9 +20,7 @@ API groups that are not served yet.
   verbs: [get, patch]
 {{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections" "vaultstaticsecrets") }}
 {{ include "vso.manager.rules.globals" . }}
-{{- if not (include "vso.missing.hooks" .) }}
-{{ include "vso.uninstall.rules" . }}
-{{- end }}
+{{ include "vso.manager.rules.ended" . }}
 {{- end }}
 
 {{/*
@@ -37,6 +35,11 @@ and keep Vault tokens over a restart, with a login for their encryption.
   verbs: [create]
 {{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections") }}
 {{ include "vso.manager.rules.globals" . }}
+{{- /* The hook of an uninstall takes finalizers off here as well. */}}
+- apiGroups: [secrets.hashicorp.com]
+  resources: [vaultstaticsecrets]
+  verbs: [list, patch]
+{{ include "vso.manager.rules.ended" . }}
 {{- end }}
 
 {{/* Events about objects, and Secrets with the verbs given. */}}
@@ -72,6 +75,13 @@ and keep Vault tokens over a restart, with a login for their encryption.
   verbs: [list, watch]
 {{- end }}
 
+{{/* The hooks release what VSO has left of kinds whose service has ended. */}}
+{{- define "vso.manager.rules.ended" -}}
+- apiGroups: [secrets.hashicorp.com]
+  resources: [hcpauths, hcpvaultsecretsapps]
+  verbs: [list, patch]
+{{- end }}
+
 {{/* Who asks for /metrics, and whether he may. */}}
 {{- define "vso.proxy.rules" -}}
 - apiGroups: [authentication.k8s.io]
@@ -86,17 +96,8 @@ and keep Vault tokens over a restart, with a login for their encryption.
 {{- define "vso.upgradeCRDs.rules" -}}
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
-  verbs: [create, get, list, patch, watch]
-- apiGroups: [secrets.hashicorp.com]
-  resources: [hcpauths, hcpvaultsecretsapps]
-  verbs: [list, patch]
-{{- end }}
-
-{{/* The hook of an uninstall takes off the finalizers of all kinds that ever had one. */}}
-{{- define "vso.uninstall.rules" -}}
-- apiGroups: [secrets.hashicorp.com]
-  resources: [hcpauths, hcpvaultsecretsapps, vaultdynamicsecrets, vaultpkisecrets]
-  verbs: [list, patch]
+  verbs: [create, get, patch]
+{{ include "vso.manager.rules.ended" . }}
 {{- end }}
 
 {{/* Who gets it. */}}

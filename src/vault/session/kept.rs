@@ -95,7 +95,32 @@ fn token_in(answer: &SecretString) -> Option<Auth> {
     (!client_token.is_empty()).then(|| Auth { client_token: client_token.into(), accessor, lease_duration, renewable })
 }
 
-impl Session {}
+impl Session {
+    /// Takes up the token of an earlier process. It is renewed at once, which shows that Vault still takes it, so there
+    /// is nothing left for a lookup to tell.
+    pub(super) async fn restore(&self, store: &dyn TokenStore) -> Result<Option<Granted>, SessionError> {
+        let Some(KeptLogin { key, answer, namespace, credential_uid }) = store.load().await else { return Ok(None) };
+        let Some(mut auth) = token_in(&answer) else {
+            store.forget(Some("there is no token in it")).await;
+            return Ok(None);
+        };
+        let call = Call { token: Some(&auth.client_token), namespace: Some(&namespace), headers: &[] };
+        match self.server.send(RenewTokenSelfRequest { increment: None }, &call).await {
+            Ok(renewed) => {
+                let renewed = renewed.auth.map_or((0, false), |a| (a.lease_duration, a.renewable));
+                (auth.lease_duration, auth.renewable) = renewed;
+                tracing::info!(kept_as = key, ttl_s = auth.lease_duration, "took up a stored Vault token");
+                Ok(Some(Granted { auth, namespace, credential_uid, answer: Some(answer), kept_as: Some(key) }))
+            }
+            Err(error) if refuses(&error) => {
+                store.forget(Some(&format!("Vault does not renew its token: {error}"))).await;
+                Ok(None)
+            }
+            // Nothing is said of the token.
+            Err(error) => Err(SessionError::Login(error)),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
