@@ -76,7 +76,7 @@ impl Context {
     /// The session of a login, shared by all whose login is the same.
     pub(super) fn session(&self, plan: &AuthPlan, server: &Arc<Server>) -> Arc<Session> {
         self.sessions.session(Identity(plan.identity(server.id)), server, || Origin {
-            login: Box::new(PlannedLogin { client: self.client.clone(), plan: plan.clone() }),
+            login: Box::new(PlannedLogin::new(self, plan.clone())),
             store: (self.settings.persistence != Persistence::None)
                 .then(|| Box::new(PlanStore { context: self.this.clone(), plan: plan.clone() }) as _),
         })

@@ -12,6 +12,7 @@ API groups that are not served yet.
 - apiGroups: [""]
   resources: [serviceaccounts/token]
   verbs: [create]
+{{ include "vso.manager.rules.root" . }}
 - apiGroups: [apps]
   resources: [daemonsets, deployments, statefulsets]
   verbs: [get, patch]
@@ -33,6 +34,7 @@ and keep Vault tokens over a restart, with a login for their encryption.
 - apiGroups: [""]
   resources: [serviceaccounts/token]
   verbs: [create]
+{{ include "vso.manager.rules.root" . }}
 {{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections") }}
 {{ include "vso.manager.rules.globals" . }}
 {{- /* The hook of an uninstall takes finalizers off here as well. */}}
@@ -40,6 +42,14 @@ and keep Vault tokens over a restart, with a login for their encryption.
   resources: [vaultstaticsecrets]
   verbs: [list, patch]
 {{ include "vso.manager.rules.ended" . }}
+{{- end }}
+
+{{/* The UID of this ConfigMap stands for the identity that the operator itself has at AWS. */}}
+{{- define "vso.manager.rules.root" -}}
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [kube-root-ca.crt]
+  verbs: [get]
 {{- end }}
 
 {{/* Events about objects, and Secrets with the verbs given. */}}

@@ -72,7 +72,7 @@ impl Encryption {
             Some(session) if session.identity == identity => session,
             _ => {
                 // Of its own: it does not give way to the sessions that it keeps tokens for.
-                let login = Box::new(PlannedLogin { client: context.client.clone(), plan });
+                let login = Box::new(PlannedLogin::new(context, plan));
                 let origin = Origin { login, store: None };
                 Arc::new(Session::new(identity, server, origin, context.settings.backoff))
             }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::{Failure, Retry, Runtime};
 use crate::controllers::instant_updates::Watch;
-use crate::controllers::{Context, Key, client_cache};
+use crate::controllers::{Context, Key, client_cache, triggers};
 use crate::resolve::Plan;
 use crate::schedule::{Class, Job};
-use crate::vault::{self, Envelope, Identity, Read, Session, SessionError, TokenInfo, VaultError};
+use crate::vault::{self, Envelope, Fault, Identity, Read, Session, SessionError, TokenInfo, VaultError};
 
 /// Reads of objects that change together, or appear together, are one read.
 const COALESCE: Duration = Duration::from_millis(250);
@@ -76,6 +76,14 @@ pub(super) async fn read(
         }),
         started.elapsed(),
     );
+    let server = session.server.id;
+    if let Err(SessionError::Login(error) | SessionError::Request(error)) = &answer
+        && error.fault == Fault::Tls
+        && triggers::distrusted(context, &plan.auth.connection, server).await
+    {
+        // The certificate and its authority were replaced. Nothing is wrong with that.
+        return Err(Failure::again(Some(server)));
+    }
     match answer {
         Ok(answer) => Ok(answer),
         Err(SessionError::Request(error)) => Err(read_failure(vault::kv_hint(error, version))),
