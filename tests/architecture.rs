@@ -26,6 +26,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("vaultrs::", &["vault"]),
     ("rustify::", &["vault"]),
     ("reqwest::", &["vault"]),
+    ("tokio_tungstenite::", &["vault"]),
     ("prometheus::", &["telemetry"]),
     ("clap::", &["cli"]),
     ("kube::Client", &["cluster", "sync", "controllers", "operator", "commands"]),
