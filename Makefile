@@ -32,9 +32,11 @@ up: ## Start a control plane and a Vault on loopback, and print how to use them.
 down: ## Stop what `make up` or `make demo` has started.
 	cargo testenv down
 
-image: ## Make the OCI image of a release build.
+image: ## Make the OCI image of a release build, and its SBOM.
 	cargo build --release
 	hack/image --binary target/release/vault-secrets-operator
+	@if command -v cargo-sbom >/dev/null; then hack/sbom target/vault-secrets-operator.spdx.json; \
+	  else echo "no SBOM beside it: cargo install cargo-sbom --locked"; fi
 
 deny: ## Check licences, advisories and duplicates of the dependencies (needs cargo-deny).
 	cargo deny --config hack/deny.toml check

@@ -50,7 +50,7 @@ const TEMPLATES: [(&str, &str); 7] = [
     ("JSON, split", "{{ $config := mustFromJson .Secrets.config }}{{ $config.db | mustToPrettyJson }}"),
     (
         "metadata",
-        "[{{ get .Labels \"app\" }}]\nowner = {{ get .Annotations \"owner\" }}\nversion = {{ .Metadata.version }}\n",
+        "[{{ index .Labels \"app\" }}]\nowner = {{ index .Annotations \"owner\" }}\nversion = {{ .Metadata.version }}\n",
     ),
     (
         "1000 turns",

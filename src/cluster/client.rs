@@ -33,7 +33,13 @@ pub async fn connect(
     let mut config = match kubeconfig {
         Some(path) => {
             let file = Kubeconfig::read_from(path)?;
-            kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?
+            let proxied = file.clusters.iter().any(|c| c.cluster.as_ref().is_some_and(|c| c.proxy_url.is_some()));
+            let mut config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
+            if !proxied {
+                // The variable HTTPS_PROXY is for Vault. With the service account of a pod it is not looked at either.
+                config.proxy_url = None;
+            }
+            config
         }
         None => kube::Config::infer().await?,
     };

@@ -22,7 +22,7 @@ use crate::resolve::{Lookup, ObjectRef};
 use crate::schedule::{Class, Limits, Queue};
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
-use crate::vault::{ReadTable, ServerId, SessionPool, Signal};
+use crate::vault::{Cloud, ReadTable, ServerId, SessionPool, Signal};
 
 /// What the context is made of.
 pub struct Parts {
@@ -58,6 +58,8 @@ pub struct Context {
     pub(super) renders: Semaphore,
     pub(super) secrets: Arc<SecretIndex>,
     pub(super) sessions: SessionPool,
+    /// For logins as an identity of AWS or Google.
+    pub(super) cloud: Arc<Cloud>,
     pub(super) reads: ReadTable,
     pub(super) queue: Mutex<Queue<Key>>,
     pub(super) wake: Notify,
@@ -91,6 +93,7 @@ impl Context {
         let context = Self {
             events: Events::new(parts.client.clone(), parts.host),
             sessions: SessionPool::new(parts.settings.backoff),
+            cloud: Arc::new(Cloud::from_environment()),
             queue: Mutex::new(Queue::new(Limits { total, per_lane: per_lane(total) })),
             settings: parts.settings,
             client: parts.client,

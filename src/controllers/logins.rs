@@ -1,18 +1,27 @@
 //! Turns the plan of a login into a login request, with a credential obtained for it. One file per source of credentials.
 
+mod aws;
+mod gcp;
 mod secret;
 mod service_account;
 
+use std::sync::Arc;
+
+use kube::api::ObjectMeta;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 
+use super::Context;
+use crate::cluster;
 use crate::resolve::{AppRoleLogin, AuthPlan, JwtLogin, JwtSource, KubernetesLogin, Method};
-use crate::vault::{Login, LoginSource};
+use crate::vault::{Cloud, Login, LoginSource};
 
 /// Logs in as a plan says.
 pub(super) struct PlannedLogin {
-    pub client: kube::Client,
-    pub plan: AuthPlan,
+    client: kube::Client,
+    plan: AuthPlan,
+    cloud: Arc<Cloud>,
+    operator_namespace: String,
 }
 
 /// A proof of identity, and the object that it was taken from.
@@ -48,6 +57,12 @@ impl LoginSource for PlannedLogin {
 }
 
 impl PlannedLogin {
+    /// For this plan.
+    pub fn new(context: &Context, plan: AuthPlan) -> Self {
+        let operator_namespace = context.settings.operator_namespace.clone();
+        Self { client: context.client.clone(), plan, cloud: context.cloud.clone(), operator_namespace }
+    }
+
     /// Obtains the credential. Always from the namespace of the object that needs the login.
     async fn claim(&self) -> Result<Claim, String> {
         let (client, namespace) = (&self.client, self.plan.credential_namespace.as_str());
@@ -65,14 +80,25 @@ impl PlannedLogin {
                 let secret_id = secret::value(client, namespace, secret, "id").await?;
                 Ok(claim(("role_id", role_id), "secret_id", secret_id))
             }
-            method @ (Method::Aws(_) | Method::Gcp(_)) => {
-                Err(format!("not supported yet: auth method {:?} of VaultAuth {}", method.name(), self.plan.id))
-            }
+            Method::Aws(settings) => aws::claim(self, settings).await,
+            Method::Gcp(settings) => gcp::claim(self, settings).await,
         }
+    }
+
+    /// What is written on the service account that a cloud identity is tied to.
+    async fn account(&self, name: &str) -> Result<ObjectMeta, String> {
+        let namespace = &self.plan.credential_namespace;
+        let found = cluster::service_account(&self.client, namespace, name).await.map_err(|e| e.to_string())?;
+        found.ok_or_else(|| format!("ServiceAccount {namespace}/{name} does not exist"))
     }
 }
 
 fn claim((name, value): (&'static str, &str), proof: &'static str, credential: Credential) -> Claim {
     let secret = Value::from(credential.secret.expose_secret());
     Claim { members: vec![(name, Value::from(value)), (proof, secret)], credential_uid: credential.uid }
+}
+
+/// An annotation that says something.
+fn annotation<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a str> {
+    metadata.annotations.as_ref()?.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -15,7 +16,23 @@ struct Known {
     uid: String,
     generation: i64,
     server: Arc<Server>,
+    /// When the authority of its certificate was read.
+    read: Instant,
 }
+
+/// What became of the authority that a connection trusts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Authority {
+    /// It is the same, or was looked at a moment ago.
+    Same,
+    /// It is another: [`Servers::of`] gives another server from now on.
+    Replaced,
+    /// It is another, and somebody else has found that out.
+    ReplacedBefore,
+}
+
+/// An authority is not read again sooner.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Builds servers and remembers them.
 pub(super) struct Servers {
@@ -23,11 +40,13 @@ pub(super) struct Servers {
     /// Told of each server that goes down or comes back.
     changed: mpsc::UnboundedSender<ServerId>,
     metrics: Arc<Metrics>,
+    /// Held while an authority is read again: who fails for the same reason waits for what is found.
+    looking: tokio::sync::Mutex<()>,
 }
 
 impl Servers {
     pub fn new(changed: mpsc::UnboundedSender<ServerId>, metrics: Arc<Metrics>) -> Self {
-        Self { known: Mutex::default(), changed, metrics }
+        Self { known: Mutex::default(), changed, metrics, looking: tokio::sync::Mutex::default() }
     }
 
     /// The server of a connection, built at first use and again when the object changed. Connections with equal content
@@ -39,6 +58,11 @@ impl Servers {
         {
             return Ok(known.server.clone());
         }
+        self.build(client, plan).await
+    }
+
+    async fn build(&self, client: &kube::Client, plan: &ConnectionPlan) -> Result<Arc<Server>, String> {
+        let read = Instant::now();
         let config = ServerConfig {
             address: plan.address.clone(),
             trust: trust(client, &plan.ca).await?,
@@ -54,15 +78,31 @@ impl Servers {
         if let Some(same) = known.values().find(|k| k.server.id == server.id) {
             server = same.server.clone();
         }
-        let entry = Known { uid: plan.uid.clone(), generation: plan.generation, server: server.clone() };
+        let entry = Known { uid: plan.uid.clone(), generation: plan.generation, server: server.clone(), read };
         known.insert(plan.id.clone(), entry);
         Ok(server)
     }
 
-    /// Looks at the certificate authority again at the next use. If it is the same, so is the server, with the logins on it.
-    pub fn doubt(&self, connection: &ObjectRef) {
-        if let Some(known) = self.lock().get_mut(connection) {
-            known.generation = -1;
+    /// Reads the authority of a connection again, since `server` was not trusted or some time has passed. If it is the
+    /// same, or cannot be read, so stays the server, with the logins on it.
+    pub async fn look_again(
+        &self,
+        client: &kube::Client,
+        plan: &ConnectionPlan,
+        server: ServerId,
+    ) -> Result<Authority, String> {
+        if !matches!(plan.ca, CaSource::Secret(_) | CaSource::File(_)) {
+            return Ok(Authority::Same);
+        }
+        let _looking = self.looking.lock().await;
+        match self.lock().get(&plan.id) {
+            Some(known) if known.server.id != server => return Ok(Authority::ReplacedBefore),
+            Some(known) if known.read.elapsed() >= LOOK_AGAIN => {}
+            _ => return Ok(Authority::Same),
+        }
+        match self.build(client, plan).await?.id == server {
+            true => Ok(Authority::Same),
+            false => Ok(Authority::Replaced),
         }
     }
 

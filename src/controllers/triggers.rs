@@ -10,11 +10,13 @@ use kube::api::ObjectMeta;
 use kube::core::PartialObjectMeta;
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, Key, Kind};
+use super::servers::Authority;
+use super::{Context, Key, Kind, conditions};
 use crate::api::{SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection, VaultStaticSecret};
 use crate::cluster::{Change, OWNED_SELECTOR, Scope, SecretSink, StoreSink, WatchHealth, spawn_watch};
-use crate::resolve::{self, ObjectRef};
+use crate::resolve::{self, ConnectionPlan, ObjectRef};
 use crate::schedule::{Class, spread};
+use crate::vault::ServerId;
 
 /// A destination that somebody changed is looked at after this: whoever changes it may not be done, and our own write
 /// comes back through the watch before its answer has been noted.
@@ -138,6 +140,27 @@ fn connection_changed(context: &Context, change: &Change<VaultConnection>) {
 /// A connection that did not work does: those that use it need not wait for their next try.
 pub(super) fn connection_works_again(context: &Context, id: &ObjectRef) {
     push_users_of_connection(context, id, RECOVERY_SPREAD);
+}
+
+/// The certificate of a server was not trusted. True if that was for an authority that has been replaced since: who asks
+/// again gets a server that is judged by the new one.
+pub(super) async fn distrusted(context: &Context, plan: &ConnectionPlan, server: ServerId) -> bool {
+    match context.servers.look_again(&context.client, plan, server).await {
+        Ok(Authority::ReplacedBefore) => true,
+        Ok(Authority::Replaced) => {
+            tracing::info!(connection = %plan.id, "another certificate authority is trusted from now on");
+            push_users_of_connection(context, &plan.id, RECOVERY_SPREAD);
+            true
+        }
+        Ok(Authority::Same) | Err(_) => {
+            // Its controller shows it, and looks for the new authority until it is there.
+            let status = context.connections.get(&plan.id).and_then(|c| c.status.clone()).unwrap_or_default();
+            if conditions::find(&status.conditions, "Ready").is_none_or(|c| c.status == "True") {
+                context.push(Kind::Connection, plan.id.clone(), Instant::now(), Class::Event);
+            }
+            false
+        }
+    }
 }
 
 fn push_users_of_connection(context: &Context, id: &ObjectRef, within: Duration) {

@@ -8,15 +8,16 @@ use super::Context;
 use super::conditions::{self, New};
 use super::engine::Verdict;
 use super::release::release;
+use super::servers::Authority;
 use super::triggers;
 use crate::api::VaultConnection;
 use crate::cluster::{EventType, patch_status};
-use crate::resolve::{self, CaSource, ObjectRef};
+use crate::resolve::{self, ObjectRef};
 use crate::schedule::{Class, Next, horizon};
-use crate::vault::Fault;
 
 const FINALIZER: &str = "vaultconnection.secrets.hashicorp.com/finalizer";
-/// A Vault that answers is asked this often whether it still does; requests of objects show trouble before that.
+/// A Vault that answers is asked this often whether it still does, and the authority that its certificate has to be from is
+/// read again. Requests of objects show trouble before that.
 const PROBE_EVERY: Duration = Duration::from_secs(60);
 /// One that does not is asked more often: this is how recovery is noticed.
 const PROBE_DOWN_EVERY: Duration = Duration::from_secs(5);
@@ -134,17 +135,24 @@ async fn probe(context: &Context, id: &ObjectRef, object: &VaultConnection) -> F
         Ok(server) => server,
         Err(error) => return Found::NoClient(error),
     };
+    // The authority may have been rotated. Nothing tells of it: its Secret is watched no more than any other.
+    let server = match context.servers.look_again(&context.client, &plan, server.id).await {
+        Ok(Authority::Same) => server,
+        Ok(Authority::Replaced | Authority::ReplacedBefore) => {
+            tracing::info!(object = %id, "another certificate authority is trusted from now on");
+            match context.servers.of(&context.client, &plan).await {
+                Ok(server) => server,
+                Err(error) => return Found::NoClient(error),
+            }
+        }
+        // Objects go on with the one that was read last.
+        Err(error) => return Found::NoClient(error),
+    };
     match server.probe().await {
         Ok(status) if status.sealed || !status.initialized => {
             Found::Sealed(if status.initialized { "Vault is sealed" } else { "Vault is not initialized" }.into())
         }
         Ok(_) => server.down().map_or(Found::Up, |error| Found::Unavailable(error.message)),
-        Err(error) => {
-            // The authority that signed the server's certificate may have been rotated: read it again next time.
-            if error.fault == Fault::Tls && matches!(plan.ca, CaSource::Secret(_) | CaSource::File(_)) {
-                context.servers.doubt(id);
-            }
-            Found::NoAnswer(error.to_string())
-        }
+        Err(error) => Found::NoAnswer(error.to_string()),
     }
 }

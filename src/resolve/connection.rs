@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::reference::is_object_name;
 use super::{Denied, ObjectRef};
 use crate::api::VaultConnection;
 use crate::api::duration::GoDuration;
@@ -52,6 +53,10 @@ pub fn connection(object: &VaultConnection) -> Result<ConnectionPlan, Denied> {
             return Err(Denied::Invalid(text.into()));
         }
         _ if spec.skip_tls_verify => CaSource::Skip,
+        (Some(secret), None) if !is_object_name(secret) => {
+            let text = format!("invalid CA cert config: caCertSecretRef {secret:?} is not the name of an object");
+            return Err(Denied::Invalid(text));
+        }
         (Some(secret), None) => CaSource::Secret(ObjectRef::new(id.namespace.clone(), secret.as_str())),
         (None, Some(path)) if path.contains("..") => {
             let text = format!("invalid CA cert config: path contains traversal sequence: {path:?}");

@@ -1,5 +1,6 @@
 //! The login methods: what a VaultAuth says of its method, checked.
 
+use super::reference::is_object_name;
 use super::{Denied, ObjectRef};
 use crate::api::{AuthMethod, VaultAuthSpec};
 
@@ -272,13 +273,4 @@ pub(super) fn method(spec: &VaultAuthSpec, id: &ObjectRef) -> Result<Method, Den
             Err(Denied::Invalid(format!("unsupported authentication method {other} (VaultAuth {id})")))
         }
     }
-}
-
-/// Whether a text can be the name of a Secret or service account (RFC 1123 subdomain).
-fn is_object_name(name: &str) -> bool {
-    let label = |label: &str| {
-        let fits = label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        fits && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
-    };
-    name.len() <= 253 && name.split('.').all(label)
 }

@@ -169,6 +169,22 @@ fn who_may_use_a_vault_connection() {
 }
 
 #[test]
+fn where_the_authority_of_a_connection_is() {
+    let ca = |spec: serde_json::Value| {
+        let world = World::default().connection("app", "c", spec);
+        super::connection(&world.connections[&ObjectRef::new("app", "c")]).map(|plan| plan.ca)
+    };
+    assert_eq!(ca(json!({})), Ok(CaSource::System));
+    assert_eq!(ca(json!({"caCertSecretRef": "a.b"})), Ok(CaSource::Secret(ObjectRef::new("app", "a.b"))));
+    assert_eq!(ca(json!({"caCertPath": "/ca.pem"})), Ok(CaSource::File("/ca.pem".into())));
+    assert_eq!(ca(json!({"caCertPath": "/ca.pem", "skipTLSVerify": true})), Ok(CaSource::Skip));
+    let refused = |spec, text: &str| assert!(matches!(ca(spec), Err(Denied::Invalid(m)) if m.contains(text)));
+    refused(json!({"caCertSecretRef": "a", "caCertPath": "/ca.pem"}), "mutually exclusive");
+    refused(json!({"caCertPath": "/a/../b"}), "traversal");
+    refused(json!({"caCertSecretRef": "../../other/secrets/ca"}), "is not the name of an object");
+}
+
+#[test]
 fn what_is_missing_or_wrong_is_named() {
     let empty = World::default();
     assert!(

@@ -7,6 +7,7 @@
 mod error;
 mod events;
 mod kv;
+mod login;
 mod numbers;
 mod pool;
 mod reads;
@@ -18,6 +19,7 @@ mod transport;
 pub use error::{Fault, VaultError};
 pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState};
 pub use kv::{kv_data, kv_hint};
+pub use login::{AwsCredentials, Cloud, GkeCluster, GkeSettings, Sts, aws_proof};
 pub use pool::SessionPool;
 pub use reads::{ReadTable, SharedRead};
 pub use request::{Envelope, Read};

@@ -147,7 +147,8 @@ impl Transport {
             host_header =
                 Some(HeaderValue::from_str(&authority).map_err(|_| invalid("address has no usable host".into()))?);
             base.set_host(Some(name)).map_err(|e| invalid(format!("tlsServerName {name:?} is not valid: {e}")))?;
-            builder = builder.dns_resolver(std::sync::Arc::new(FixedHost { host, port }));
+            // A proxy would be chosen by that name, and would look for it.
+            builder = builder.no_proxy().dns_resolver(std::sync::Arc::new(FixedHost { host, port }));
         }
         let http = builder.build().map_err(|e| invalid(deepest(&e)))?;
         let mut root = base.origin().ascii_serialization();
@@ -319,7 +320,7 @@ fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// The innermost cause of an error: the outer ones of the HTTP stack only say that sending failed.
-fn deepest(error: &dyn std::error::Error) -> String {
+pub(super) fn deepest(error: &dyn std::error::Error) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
         deepest = source;

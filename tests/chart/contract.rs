@@ -15,7 +15,7 @@ type Document = (&'static str, &'static str);
 const FILES: &[(&str, &str, &[Document])] = &[
     (
         "deployment.yaml",
-        "hooks",
+        "",
         &[("ServiceAccount", "F-controller-manager"), ("Deployment", "F-controller-manager"), ("Job", "pdcc-F")],
     ),
     ("cluster-role-binding.yaml", "", &[("ClusterRoleBinding", "F-manager-rolebinding")]),
@@ -25,17 +25,13 @@ const FILES: &[(&str, &str, &[Document])] = &[
         "",
         &[("Role", "F-leader-election-role"), ("RoleBinding", "F-leader-election-rolebinding")],
     ),
-    (
-        "proxy-rbac.yaml",
-        "secureMetrics",
-        &[("ClusterRole", "F-proxy-role"), ("ClusterRoleBinding", "F-proxy-rolebinding")],
-    ),
+    ("proxy-rbac.yaml", "", &[("ClusterRole", "F-proxy-role"), ("ClusterRoleBinding", "F-proxy-rolebinding")]),
     ("metrics-reader-rbac.yaml", "", &[("ClusterRole", "F-metrics-reader")]),
     ("manager-config.yaml", "", &[("ConfigMap", "F-manager-config")]),
     ("metrics-service.yaml", "", &[("Service", "F-metrics-service")]),
     (
         "hook-upgrade-crds.yaml",
-        "hooks",
+        "",
         &[
             ("ServiceAccount", "F-upgrade-crds"),
             ("ClusterRole", "F-upgrade-crds"),
@@ -119,7 +115,7 @@ fn arguments_keep_their_order() -> Result {
     let manager = manager(&documents)?;
     let expected = json!([
         "--health-probe-bind-address=:8081",
-        if is_missing("secureMetrics")? { "--metrics-bind-address=:8080" } else { "--metrics-bind-address=:8443" },
+        "--metrics-bind-address=:8443",
         "--leader-elect",
         "--global-vault-auth-options=allow-default-globals",
         "--backoff-initial-interval=5s",

@@ -55,7 +55,12 @@ fn versions_are_those_of_the_package() -> Result {
 fn the_kustomize_base_renders_with_the_rights_of_the_chart() -> Result {
     let rendered = run(Tool::Kubectl, ["kustomize", "config/default"])?;
     assert!(!rendered.contains("namespace: system\n"), "a namespace was not replaced");
-    for (ours, theirs) in [("role.yaml", "role.yaml"), ("leader_election_role.yaml", "leader-election-rbac.yaml")] {
+    for (ours, theirs) in [
+        ("role.yaml", "role.yaml"),
+        ("leader_election_role.yaml", "leader-election-rbac.yaml"),
+        ("proxy_role.yaml", "proxy-rbac.yaml"),
+        ("metrics_reader_role.yaml", "metrics-reader-rbac.yaml"),
+    ] {
         let base = fs::read_to_string(path("config/rbac").join(ours))?;
         let chart = template(&[&format!("--show-only=templates/{theirs}")])?;
         let rules = tail(&base, "\nrules:");

@@ -18,6 +18,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("controller.rbac.scope=\"namespaces\"", &["controller.manager.watchNamespaces"]),
     ("controller.rbac.clusterRoleAggregation.viewerRoles=\"*\"", &["/viewerRoles", "want null or array"]),
     ("controller.rbac.clusterRoleAggregation.viewerRoles=[\"VaultAut\"]", &["viewerRoles", "VaultAut", "not a kind"]),
+    ("controller.preDeleteHookTimeoutSeconds=0", &["/controller/preDeleteHookTimeoutSeconds"]),
     ("controller.manager.image.pullPolicy=\"Sometimes\"", &["/controller/manager/image/pullPolicy"]),
     ("controller.manager.image.tag=true", &["/controller/manager/image/tag"]),
     ("controller.manager.clientCache.persistenceModel=\"direct\"", &["/clientCache/persistenceModel"]),

@@ -7,10 +7,24 @@ use testenv::{Cluster, Options};
 
 use crate::support::{eventually, own};
 
-fn run(cluster: &Cluster, args: &[&str]) -> Output {
+const NAMESPACE: &str = "vso";
+
+/// Runs a command with the rights that the chart gives to its hook.
+fn run(cluster: &Cluster, account: &str, args: &[&str]) -> Output {
+    let account = format!("op-vault-secrets-operator-{account}");
+    let kubeconfig = cluster.service_account_kubeconfig(NAMESPACE, &account).expect("a kubeconfig");
     let mut command = Command::new(env!("CARGO_BIN_EXE_vault-secrets-operator"));
-    command.env_clear().env("KUBECONFIG", cluster.kubeconfig()).args(args);
+    command.env_clear().env("KUBECONFIG", kubeconfig).args(args);
     command.output().expect("it runs")
+}
+
+/// The chart's objects, and those that only its hooks make.
+fn install(cluster: &Cluster) {
+    cluster.kubectl(&["create", "namespace", NAMESPACE]).expect("a namespace");
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/vault-secrets-operator");
+    let set = ["--set", "controller.replicas=0"];
+    let args = [&["template", "op", chart, "--namespace", NAMESPACE][..], &set].concat();
+    cluster.kubectl_apply(&cluster.helm(&args).expect("the chart renders")).expect("its objects are accepted");
 }
 
 fn said(output: &Output) -> String {
@@ -18,14 +32,15 @@ fn said(output: &Output) -> String {
 }
 
 /// A kind that ended: upstream's older chart has left its definition, and objects.
-fn ended() -> Value {
+fn ended(kind: &str) -> Value {
+    let singular = kind.to_lowercase();
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": { "name": "hcpvaultsecretsapps.secrets.hashicorp.com" },
+        "metadata": { "name": format!("{singular}s.secrets.hashicorp.com") },
         "spec": {
             "group": "secrets.hashicorp.com",
-            "names": { "kind": "HCPVaultSecretsApp", "plural": "hcpvaultsecretsapps", "singular": "hcpvaultsecretsapp" },
+            "names": { "kind": kind, "plural": format!("{singular}s"), "singular": singular },
             "scope": "Namespaced",
             "versions": [{
                 "name": "v1beta1", "served": true, "storage": true,
@@ -57,18 +72,24 @@ const FOREIGN: &str = "example.com/keep";
 #[test]
 fn definitions_are_upgraded_and_finalizers_released() {
     let cluster = own(Options::default());
+    install(&cluster);
     // An installation that is older: a definition lacks a column and carries a label of its owner.
     let crd = "vaultstaticsecrets.secrets.hashicorp.com";
     let patch = r#"[{"op":"remove","path":"/spec/versions/0/additionalPrinterColumns"}]"#;
     cluster.kubectl(&["patch", "crd", crd, "--type=json", "-p", patch]).unwrap();
     cluster.kubectl(&["label", "crd", crd, "owner=platform"]).unwrap();
     cluster.kubectl(&["delete", "crd", "secrettransformations.secrets.hashicorp.com"]).unwrap();
-    apply(&cluster, &ended());
+    for kind in ["HCPVaultSecretsApp", "HCPAuth"] {
+        apply(&cluster, &ended(kind));
+    }
     cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]).unwrap();
     let app = "hcpvaultsecretsapp.secrets.hashicorp.com/finalizer";
-    apply(&cluster, &object("HCPVaultSecretsApp", "default", &[app, FOREIGN], json!({ "anything": 1 })));
+    let left = [("HCPVaultSecretsApp", app), ("HCPAuth", "hcpauth.secrets.hashicorp.com/finalizer")];
+    for (kind, finalizer) in left {
+        apply(&cluster, &object(kind, "default", &[finalizer, FOREIGN], json!({ "anything": 1 })));
+    }
 
-    let output = run(&cluster, &["upgrade-crds"]);
+    let output = run(&cluster, "upgrade-crds", &["upgrade-crds"]);
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("hcpvaultsecretsapps: finalizers taken off 1 objects, 0 left"), "{}", said(&output));
     let columns = ["get", "crd", crd, "-o", "jsonpath={.spec.versions[0].additionalPrinterColumns[*].name}"];
@@ -76,8 +97,11 @@ fn definitions_are_upgraded_and_finalizers_released() {
     let owner = ["get", "crd", crd, "-o", "jsonpath={.metadata.labels.owner}"];
     assert_eq!(cluster.kubectl(&owner).unwrap(), "platform", "what others have set stays");
     assert!(cluster.kubectl(&["get", "secrettransformations", "-A"]).is_ok(), "what was missing is there");
-    assert_eq!(finalizers(&cluster, "hcpvaultsecretsapps", "default"), format!("[\"{FOREIGN}\"]"));
-    assert!(run(&cluster, &["upgrade-crds"]).status.success(), "a second time is no trouble");
+    for (kind, finalizer) in left {
+        assert_eq!(finalizers(&cluster, kind, "default"), format!("[\"{FOREIGN}\"]"));
+        apply(&cluster, &object(kind, "default", &[finalizer, FOREIGN], json!({ "anything": 2 })));
+    }
+    assert!(run(&cluster, "upgrade-crds", &["upgrade-crds"]).status.success(), "a second time is no trouble");
 
     // As the chart's pre-delete hook calls it, with objects as upstream leaves them, in several namespaces.
     let kinds = [
@@ -96,8 +120,11 @@ fn definitions_are_upgraded_and_finalizers_released() {
             apply(&cluster, &object(kind, namespace, &[&own, FOREIGN], spec.clone()));
         }
     }
-    let output = run(&cluster, &["--uninstall", "--pre-delete-hook-timeout-seconds=60"]);
+    let output = run(&cluster, "controller-manager", &["--uninstall", "--pre-delete-hook-timeout-seconds=60"]);
     assert!(output.status.success(), "{}", said(&output));
+    for (kind, _) in left {
+        assert_eq!(finalizers(&cluster, kind, "default"), format!("[\"{FOREIGN}\"]"));
+    }
     for namespace in ["default", "a", "b", "c", "d"] {
         for (kind, ..) in &kinds {
             assert_eq!(finalizers(&cluster, kind, namespace), format!("[\"{FOREIGN}\"]"), "{kind} in {namespace}");
@@ -131,7 +158,7 @@ fn definitions_are_upgraded_and_finalizers_released() {
         Ok(_) => Err("it does not yet"),
         Err(_) => Ok(()),
     });
-    let output = run(&cluster, &["uninstall", "--pre-delete-hook-timeout-seconds=2"]);
+    let output = run(&cluster, "controller-manager", &["uninstall", "--pre-delete-hook-timeout-seconds=2"]);
     assert!(!output.status.success());
     let last = said(&output);
     assert!(last.contains("1 vaultauths") && last.contains("not now"), "{last}");

@@ -17,7 +17,7 @@ fn mount(tenant: &Tenant<'_>, method: &str) -> String {
 }
 
 /// Vault checks tokens with the key that the API server signs them with.
-fn jwt_mount(tenant: &Tenant<'_>) -> String {
+pub fn jwt_mount(tenant: &Tenant<'_>) -> String {
     let path = mount(tenant, "jwt");
     let key = tenant.cluster.certificate_authority().with_file_name("sa.pub");
     let key = std::fs::read_to_string(key).expect("the key that checks tokens of service accounts");
@@ -45,7 +45,7 @@ fn kubernetes_mount(tenant: &Tenant<'_>) -> String {
 }
 
 /// A mount with a role `app`. Gives its path and its role ID.
-fn app_role_mount(tenant: &Tenant<'_>) -> (String, String) {
+pub fn app_role_mount(tenant: &Tenant<'_>) -> (String, String) {
     let path = mount(tenant, "approle");
     // Else the role is closed for a quarter of an hour after five logins with a wrong secret ID.
     let tune = json!({ "user_lockout_config": { "lockout_disable": true } });
@@ -56,12 +56,12 @@ fn app_role_mount(tenant: &Tenant<'_>) -> (String, String) {
     (path, id["data"]["role_id"].as_str().expect("text").to_owned())
 }
 
-fn new_secret_id(tenant: &Tenant<'_>, mount: &str) -> String {
+pub fn new_secret_id(tenant: &Tenant<'_>, mount: &str) -> String {
     let answer = tenant.cluster.vault("POST", &format!("auth/{mount}/role/app/secret-id"), Some(json!({})));
     answer.expect("a secret ID")["data"]["secret_id"].as_str().expect("text").to_owned()
 }
 
-fn secret(name: &str, key: &str, value: &str) -> Value {
+pub fn secret(name: &str, key: &str, value: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "data": encoded(&[(key, value)]) })
 }
 

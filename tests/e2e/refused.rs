@@ -130,26 +130,6 @@ fn references_that_cannot_be_understood_are_named() {
 }
 
 #[test]
-fn what_is_not_supported_yet_says_so() {
-    let (tenant, _) = ground();
-    let methods =
-        [("aws", json!({ "role": "r" })), ("gcp", json!({ "role": "r", "workloadIdentityServiceAccount": "app" }))];
-    let mut objects = vec![];
-    for (method, block) in &methods {
-        let name = format!("by-{}", method.to_lowercase());
-        objects.push(tenant.auth(&name, json!({ "method": method, *method: block })));
-        objects.push(broken(tenant, &name, json!({ "vaultAuthRef": name })));
-    }
-    tenant.apply_all(&objects);
-
-    for (method, _) in &methods {
-        let name = format!("by-{}", method.to_lowercase());
-        let text = format!("not supported yet: auth method \"{method}\" of VaultAuth {}/{name}", tenant.namespace);
-        tenant.wait_failure(&name, "VaultClientConfigError", &[&text]);
-    }
-}
-
-#[test]
 fn the_api_server_refuses_what_can_never_work() {
     let (tenant, _) = ground();
     for (spec, field) in [

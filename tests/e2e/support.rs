@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use testenv::{Cluster, Options};
 
 use crate::api::Api;
-use crate::tools::{free_port, http_get, merge};
+use crate::tools::{free_port, http_get, kept_audit_log, merge};
 
 /// What takes longer than this will not happen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,6 +25,7 @@ pub fn shared() -> &'static Cluster {
 
 /// An environment for one test that breaks things.
 pub fn own(options: Options) -> Cluster {
+    let options = Options { kube_audit_log: Some(kept_audit_log()), ..options };
     let cluster = Cluster::start(options).expect("the environment comes up");
     let crds = root().join("crds");
     cluster.kubectl(&["apply", "--server-side", "-f", crds.to_str().expect("UTF-8")]).expect("the CRDs are applied");
@@ -279,6 +280,11 @@ impl<'a> Tenant<'a> {
 
     /// Starts the operator for this tenant and waits until it is ready.
     pub fn operator(&self, args: &[&str]) -> Operator {
+        self.operator_with(&[], args)
+    }
+
+    /// The same, with variables in its environment.
+    pub fn operator_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Operator {
         let log = self.cluster.dir().join(format!("{}.log", self.operator_namespace));
         let ports = [free_port(), free_port()];
         let file = File::options().create(true).append(true).open(&log).expect("a log file");
@@ -287,6 +293,7 @@ impl<'a> Tenant<'a> {
         command
             .env_clear()
             .env("OPERATOR_NAMESPACE", &self.operator_namespace)
+            .envs(variables.iter().copied())
             .args(["--kubeconfig", self.kubeconfig.to_str().expect("UTF-8"), "--watch-namespaces", &self.namespace])
             .arg(format!("--metrics-bind-address=127.0.0.1:{}", ports[0]))
             .arg(format!("--health-probe-bind-address=127.0.0.1:{}", ports[1]))

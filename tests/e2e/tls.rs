@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testenv::{Cluster, Tool, Tools};
@@ -9,27 +10,28 @@ use testenv::{Cluster, Tool, Tools};
 use crate::expect::SOON;
 use crate::support::{Tenant, eventually};
 use crate::tools::free_port;
+use crate::transport::Forwarder;
 
 const GOOD: &str = "tls-hunter2";
 
 /// A second Vault, in memory, with a certificate authority of its own.
-struct TlsVault<'a> {
+pub struct TlsVault<'a> {
     cluster: &'a Cluster,
     dir: PathBuf,
-    port: u16,
+    pub port: u16,
     /// A version with an event stream.
     program: Option<PathBuf>,
     process: Option<Child>,
 }
 
 impl<'a> TlsVault<'a> {
-    fn new(cluster: &'a Cluster) -> Self {
+    pub fn new(cluster: &'a Cluster) -> Self {
         let port = free_port();
         TlsVault { cluster, dir: cluster.dir().join(format!("tls-{port}")), port, program: None, process: None }
     }
 
     /// Starts it, again with a new authority if it runs.
-    fn start(&mut self) {
+    pub fn start(&mut self) {
         self.stop();
         let _ = std::fs::remove_dir_all(&self.dir);
         std::fs::create_dir(&self.dir).expect("a directory");
@@ -53,15 +55,15 @@ impl<'a> TlsVault<'a> {
         }
     }
 
-    fn address(&self) -> String {
+    pub fn address(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    fn authority(&self) -> String {
+    pub fn authority(&self) -> String {
         std::fs::read_to_string(self.dir.join("vault-ca.pem")).expect("the authority's certificate")
     }
 
-    fn run(&self, arguments: &[&str]) -> Result<(), String> {
+    pub fn run(&self, arguments: &[&str]) -> Result<(), String> {
         let mut command = self.cluster.command("vault");
         command.env("VAULT_ADDR", self.address()).env("VAULT_TOKEN", "root");
         command.env("VAULT_CACERT", self.dir.join("vault-ca.pem"));
@@ -70,7 +72,7 @@ impl<'a> TlsVault<'a> {
     }
 
     /// What the tenant needs there: its login, its policy and one secret.
-    fn prepare(&self, tenant: &Tenant<'_>, value: &str) {
+    pub fn prepare(&self, tenant: &Tenant<'_>, value: &str) {
         let namespace = &tenant.namespace;
         let reviewer = self.cluster.service_account_token("kube-system", "vault-reviewer", &[]).expect("a token");
         let policy = self.dir.join("policy.hcl");
@@ -185,6 +187,61 @@ fn a_wrong_authority_is_named_and_a_new_one_is_taken_up() {
     tenant.wait_value("wrong", "password", "tls-again");
     tenant.wait_condition("vaultconnection", "wrong", "Ready", "True", "");
     tenant.assert_nothing_leaked(&operator, &[GOOD, "tls-again", "garbage-hunter2"]);
+}
+
+#[test]
+fn a_rotated_certificate_is_trusted_without_a_failure() {
+    let tenant = Tenant::new("rotation");
+    let values = [GOOD, "second", "third"];
+    // What the way to Vault leads to is replaced at once, with another certificate of another authority.
+    let vaults = values.map(|value| {
+        let mut vault = TlsVault::new(tenant.cluster);
+        vault.start();
+        vault.prepare(&tenant, value);
+        vault
+    });
+    let addresses = vaults.each_ref().map(|vault| format!("127.0.0.1:{}", vault.port));
+    let way = Forwarder::of_tcp(&addresses[0]);
+    let address = format!("https://127.0.0.1:{}", way.port);
+    tenant.apply_all(&[
+        secret("ca", "ca.crt", &vaults[0].authority()),
+        tenant.object("VaultConnection", "tls", json!({ "address": address, "caCertSecretRef": "ca" })),
+        tenant.auth("tls", json!({ "vaultConnectionRef": "tls" })),
+    ]);
+    let operator = tenant.operator(&[]);
+    let interval = Duration::from_secs(10);
+    let names = ["a", "b", "c"];
+    let spec = || json!({ "vaultAuthRef": "tls", "path": "tls", "refreshAfter": "10s" });
+    tenant.apply_all(&names.map(|name| tenant.static_secret(name, spec())));
+    let wait_all = |value: &str| {
+        let started = Instant::now();
+        names.iter().for_each(|name| tenant.wait_value(name, "password", value));
+        names.iter().for_each(|name| tenant.wait_synced(name));
+        started.elapsed()
+    };
+    wait_all(GOOD);
+
+    // The authority is there when the certificate comes: nobody fails.
+    tenant.apply(&secret("ca", "ca.crt", &vaults[1].authority()));
+    way.turn_to(&addresses[1]);
+    let took = wait_all("second");
+    println!("the Secrets followed {took:?} after the rotation; the interval is {interval:?}");
+    assert!(took < 2 * interval);
+    let failures: Vec<Value> = tenant.list("events").into_iter().filter(|e| e["type"] == "Warning").collect();
+    assert!(failures.is_empty(), "{failures:?}");
+    assert!(operator.log().contains("another certificate authority is trusted"), "{}", operator.log());
+
+    // The certificate comes first: the objects say so and keep what they have, until the authority follows.
+    way.turn_to(&addresses[2]);
+    tenant.wait_not_ready("vaultconnection", "tls", "InvalidConfiguration", &["TLS handshake with Vault failed"]);
+    tenant.wait_failure("a", "VaultClientError", &["TLS handshake with Vault failed"]);
+    names.iter().for_each(|name| assert_eq!(tenant.value(name, "password").unwrap(), "second"));
+    tenant.apply(&secret("ca", "ca.crt", &vaults[2].authority()));
+    let took = wait_all("third");
+    println!("the Secrets followed {took:?} after the authority");
+    assert!(took < 2 * interval);
+    tenant.wait_condition("vaultconnection", "tls", "Ready", "True", "");
+    tenant.assert_nothing_leaked(&operator, &[GOOD]);
 }
 
 #[test]

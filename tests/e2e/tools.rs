@@ -1,5 +1,9 @@
 //! Small things that the framework is made with.
 
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 /// JSON merge (RFC 7386).
@@ -19,6 +23,37 @@ pub fn merge(target: &mut Value, patch: Value) {
             value => merge(&mut target[key], value),
         }
     }
+}
+
+/// A file for the API server's audit log that is there when the tests have ended: `tests/rbac.rs` compares what the
+/// operators asked for with what the chart allows them.
+pub fn kept_audit_log() -> PathBuf {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let dir = DIR.get_or_init(|| {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e-audit");
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).expect("a directory for audit logs");
+        if runs_all_tests() {
+            std::fs::write(dir.join("all"), "").expect("a file");
+        }
+        dir
+    });
+    dir.join(format!("{}.log", COUNT.fetch_add(1, Ordering::Relaxed)))
+}
+
+/// Whether no name of a test was given to this process.
+fn runs_all_tests() -> bool {
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--test-threads" | "--format" | "--color" => drop(args.next()),
+            "--skip" | "--exact" | "--ignored" => return false,
+            option if option.starts_with('-') => {}
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// A port on which nobody listens now.

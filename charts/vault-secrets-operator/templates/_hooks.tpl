@@ -45,5 +45,5 @@ controller.rbac.scope=namespaces.
 */}}
 {{- define "vso.hooks.upgradeCRDs" -}}
 {{- $on := ((.Values.hooks).upgradeCRDs).enabled }}
-{{- if and $on (ne .Values.controller.rbac.scope "namespaces") (not (include "vso.missing.hooks" .)) }}true{{ end }}
+{{- if and $on (ne .Values.controller.rbac.scope "namespaces") }}true{{ end }}
 {{- end }}

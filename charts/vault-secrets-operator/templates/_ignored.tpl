@@ -6,10 +6,6 @@ Values that were set and have no effect, or not the one they have with VSO: one 
   "controller.kubeRbacProxy" "there is no such container, the operator serves its metrics itself"
   "csi.enabled" "the CSI driver is an image of Vault Enterprise that this chart does not install, see docs/migrate-from-vso.md"
 }}
-{{- if include "vso.missing.hooks" . }}
-{{- $_ := set $reasons "controller.preDeleteHookTimeoutSeconds" "there is no uninstall hook yet" }}
-{{- $_ := set $reasons "hooks.upgradeCRDs.enabled" "there is no upgrade hook yet: upgrade CRDs by hand, see above" }}
-{{- end }}
 {{- if eq .Values.controller.rbac.scope "namespaces" }}
 {{- $why := "no ClusterRole is made with controller.rbac.scope=namespaces" }}
 {{- $_ := set $reasons "controller.rbac.clusterRoleAggregation.viewerRoles" $why }}

@@ -5,7 +5,7 @@ only a ClusterRole can give; where the chart makes none, they are plain HTTP.
 {{- define "vso.metrics.secure" -}}
 {{- $wanted := (.Values.controller.manager.metrics).secure }}
 {{- $secure := kindIs "invalid" $wanted | ternary (ne .Values.controller.rbac.scope "namespaces") $wanted }}
-{{- if and $secure (not (include "vso.missing.secureMetrics" .)) }}true{{ end }}
+{{- if $secure }}true{{ end }}
 {{- end }}
 
 {{/* The container's port, and its name. */}}

@@ -7,8 +7,12 @@ API groups that are not served yet.
 {{- define "vso.manager.rules" -}}
 {{ include "vso.manager.rules.secrets" (list "create" "delete" "get" "list" "patch" "watch") }}
 - apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get]
+- apiGroups: [""]
   resources: [serviceaccounts/token]
   verbs: [create]
+{{ include "vso.manager.rules.root" . }}
 - apiGroups: [apps]
   resources: [daemonsets, deployments, statefulsets]
   verbs: [get, patch]
@@ -17,9 +21,7 @@ API groups that are not served yet.
   verbs: [get, patch]
 {{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections" "vaultstaticsecrets") }}
 {{ include "vso.manager.rules.globals" . }}
-{{- if not (include "vso.missing.hooks" .) }}
-{{ include "vso.uninstall.rules" . }}
-{{- end }}
+{{ include "vso.manager.rules.ended" . }}
 {{- end }}
 
 {{/*
@@ -28,8 +30,22 @@ VaultConnection, the certificate authority they name and SecretTransformations f
 */}}
 {{- define "vso.manager.rules.home" -}}
 {{ include "vso.manager.rules.secrets" (list "create" "get") }}
+{{ include "vso.manager.rules.root" . }}
 {{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections") }}
 {{ include "vso.manager.rules.globals" . }}
+{{- /* The hook of an uninstall takes finalizers off here as well. */}}
+- apiGroups: [secrets.hashicorp.com]
+  resources: [vaultstaticsecrets]
+  verbs: [list, patch]
+{{ include "vso.manager.rules.ended" . }}
+{{- end }}
+
+{{/* The UID of this ConfigMap stands for the identity that the operator itself has at AWS. */}}
+{{- define "vso.manager.rules.root" -}}
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [kube-root-ca.crt]
+  verbs: [get]
 {{- end }}
 
 {{/* Events about objects, and Secrets with the verbs given. */}}
@@ -65,6 +81,13 @@ VaultConnection, the certificate authority they name and SecretTransformations f
   verbs: [list, watch]
 {{- end }}
 
+{{/* The hooks release what VSO has left of kinds whose service has ended. */}}
+{{- define "vso.manager.rules.ended" -}}
+- apiGroups: [secrets.hashicorp.com]
+  resources: [hcpauths, hcpvaultsecretsapps]
+  verbs: [list, patch]
+{{- end }}
+
 {{/* Who asks for /metrics, and whether he may. */}}
 {{- define "vso.proxy.rules" -}}
 - apiGroups: [authentication.k8s.io]
@@ -79,17 +102,8 @@ VaultConnection, the certificate authority they name and SecretTransformations f
 {{- define "vso.upgradeCRDs.rules" -}}
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
-  verbs: [create, get, list, patch, watch]
-- apiGroups: [secrets.hashicorp.com]
-  resources: [hcpauths, hcpvaultsecretsapps]
-  verbs: [list, patch]
-{{- end }}
-
-{{/* The hook of an uninstall takes off the finalizers of all kinds that ever had one. */}}
-{{- define "vso.uninstall.rules" -}}
-- apiGroups: [secrets.hashicorp.com]
-  resources: [hcpauths, hcpvaultsecretsapps, vaultdynamicsecrets, vaultpkisecrets]
-  verbs: [list, patch]
+  verbs: [create, get, patch]
+{{ include "vso.manager.rules.ended" . }}
 {{- end }}
 
 {{/* Who gets it. */}}

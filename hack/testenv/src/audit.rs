@@ -107,6 +107,12 @@ impl Environment {
     }
 }
 
+/// All requests in an audit log that was kept with [`Options::kube_audit_log`](crate::Options::kube_audit_log).
+pub fn kept_kube_audit(path: &Path) -> Result<Vec<AuditEvent>> {
+    let (lines, _) = lines_since(path, Marker(0))?;
+    Ok(lines.iter().filter(|line| line["stage"] == "ResponseComplete").map(kube_event).collect())
+}
+
 fn kube_event(line: &Value) -> AuditEvent {
     let object = &line["objectRef"];
     let status = &line["responseStatus"];

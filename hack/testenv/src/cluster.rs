@@ -1,10 +1,10 @@
 //! A control plane and a Vault that this process has started and can stop, kill, pause and start again.
 
 use std::collections::BTreeMap;
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::ops::Deref;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub struct Options {
     pub node: bool,
     /// Keep the directory, for its logs, when the environment cannot be started.
     pub keep_failed: bool,
+    /// Another place for the API server's audit log, where it outlives the environment.
+    pub kube_audit_log: Option<PathBuf>,
 }
 
 /// A process of an environment.
@@ -124,6 +126,10 @@ impl Cluster {
             unseal_key: None,
         };
         control_plane::write_files(&environment)?;
+        if let Some(kept) = &options.kube_audit_log {
+            File::create(kept).with_context(|| kept.display().to_string())?;
+            std::os::unix::fs::symlink(kept, environment.kube_audit_log())?;
+        }
         let mut cluster = Self {
             environment,
             tools,

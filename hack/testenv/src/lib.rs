@@ -24,7 +24,7 @@ mod tools;
 mod vault;
 mod watcher;
 
-pub use audit::{AuditEvent, Marker, VaultAuditEntry};
+pub use audit::{AuditEvent, Marker, VaultAuditEntry, kept_kube_audit};
 pub use cluster::{Cluster, Options, Process};
 pub use environment::{Environment, down, list};
 pub use node::Skip;

@@ -166,6 +166,7 @@ fn up(name: String, node: bool, vault: Storage, vault_events: bool) -> Result<()
             Storage::File => VaultStorage::File,
         },
         keep_failed: true,
+        kube_audit_log: None,
     };
     Tools::default().ensure(&[Tool::Helm])?;
     let started = Instant::now();

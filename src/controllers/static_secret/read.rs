@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use super::{Failure, Retry, Runtime};
 use crate::controllers::instant_updates::Watch;
 use crate::controllers::logins::PlannedLogin;
-use crate::controllers::{Context, Key};
+use crate::controllers::{Context, Key, triggers};
 use crate::resolve::Plan;
 use crate::schedule::{Class, Job};
-use crate::vault::{self, Envelope, Identity, Read, Session, SessionError, TokenInfo, VaultError};
+use crate::vault::{self, Envelope, Fault, Identity, Read, Session, SessionError, TokenInfo, VaultError};
 
 /// Reads of objects that change together, or appear together, are one read.
 const COALESCE: Duration = Duration::from_millis(250);
@@ -33,7 +33,7 @@ pub(super) async fn session(
     let session = match runtime.session.take() {
         Some(session) if session.identity == identity => session,
         _ => {
-            let source = || Box::new(PlannedLogin { client: context.client.clone(), plan: plan.auth.clone() }) as _;
+            let source = || Box::new(PlannedLogin::new(context, plan.auth.clone())) as _;
             runtime.read = None;
             context.sessions.session(identity, &server, source)
         }
@@ -77,6 +77,14 @@ pub(super) async fn read(
         }),
         started.elapsed(),
     );
+    let server = session.server.id;
+    if let Err(SessionError::Login(error) | SessionError::Request(error)) = &answer
+        && error.fault == Fault::Tls
+        && triggers::distrusted(context, &plan.auth.connection, server).await
+    {
+        // The certificate and its authority were replaced. Nothing is wrong with that.
+        return Err(Failure::again(Some(server)));
+    }
     match answer {
         Ok(answer) => Ok(answer),
         Err(SessionError::Request(error)) => Err(read_failure(vault::kv_hint(error, version))),

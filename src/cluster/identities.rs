@@ -1,0 +1,30 @@
+//! What stands on the objects that a cloud identity is tied to.
+
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use kube::Api;
+use kube::api::ObjectMeta;
+
+use super::ClusterError;
+use super::error::bounded;
+
+/// Metadata of a service account, if there is one of that name.
+pub async fn service_account(
+    client: &kube::Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<ObjectMeta>, ClusterError> {
+    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+    let what = format!("get ServiceAccount {namespace}/{name}");
+    Ok(bounded(&what, api.get_metadata_opt(name)).await?.map(|account| account.metadata))
+}
+
+/// Metadata of a ConfigMap, if there is one of that name.
+pub async fn config_map(
+    client: &kube::Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<ObjectMeta>, ClusterError> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let what = format!("get ConfigMap {namespace}/{name}");
+    Ok(bounded(&what, api.get_metadata_opt(name)).await?.map(|map| map.metadata))
+}

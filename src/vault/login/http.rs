@@ -1,0 +1,81 @@
+//! Small requests to cloud services, with limits.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::{RequestBuilder, StatusCode};
+
+use crate::vault::transport::deepest;
+
+/// Answers are a few KiB.
+const LONGEST_ANSWER: usize = 1024 * 1024;
+/// What a service says of itself goes into conditions and events, so it is cut.
+const LONGEST_MESSAGE: usize = 300;
+
+/// Why there is no credential. Says at which step, and holds no key or token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure(String);
+
+impl Failure {
+    /// `step`, then what went wrong.
+    pub(super) fn new(step: &str, what: impl fmt::Display) -> Self {
+        Self(format!("{step}: {what}"))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Which servers a client is for.
+pub(super) enum Reach {
+    /// Anywhere, through the proxy that the environment names.
+    Web,
+    /// The metadata server of the node: at once, or not at all.
+    Link,
+}
+
+pub(super) fn client(reach: Reach) -> Result<reqwest::Client, Failure> {
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("vso/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .http1_only();
+    let seconds = Duration::from_secs;
+    let builder = match reach {
+        Reach::Web => builder.connect_timeout(seconds(5)).timeout(seconds(15)),
+        Reach::Link => builder.connect_timeout(seconds(1)).timeout(seconds(5)).no_proxy(),
+    };
+    builder.build().map_err(|e| Failure::new("HTTP client", deepest(&e)))
+}
+
+/// Sends a request and reads the whole answer, whatever its status.
+pub(super) async fn ask(step: &str, request: RequestBuilder) -> Result<(StatusCode, String), Failure> {
+    let failed = |e: reqwest::Error| Failure::new(step, deepest(&e.without_url()));
+    let mut answer = request.send().await.map_err(failed)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+        if body.len() + chunk.len() > LONGEST_ANSWER {
+            return Err(Failure::new(step, "the answer is longer than 1 MiB"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let text = String::from_utf8(body).map_err(|_| Failure::new(step, "the answer is not text"))?;
+    Ok((answer.status(), text))
+}
+
+/// The message of a service for an event: one line, short, and without any of the secrets that were sent.
+pub(super) fn message(text: &str, secrets: &[&str]) -> String {
+    let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for secret in secrets.iter().filter(|s| !s.is_empty()) {
+        text = text.replace(secret, "***");
+    }
+    match text.char_indices().nth(LONGEST_MESSAGE) {
+        None => text,
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}

@@ -1,0 +1,64 @@
+//! What the login methods `aws` and `gcp` need from the clouds: credentials, and proofs of identity made with them.
+//!
+//! Nothing here is sent to Vault; what is made here goes into the body of a login. The texts of errors name the step, the
+//! host and the status, and never a key or a token.
+
+mod ambient;
+mod aws;
+mod gcp;
+mod http;
+mod sts;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use tokio::sync::{Mutex, OnceCell};
+
+pub use aws_credential_types::Credentials as AwsCredentials;
+
+pub use self::aws::aws_proof;
+pub use self::gcp::{GkeCluster, GkeSettings};
+pub use self::http::Failure;
+pub use self::sts::Sts;
+
+/// The way to the clouds: HTTP clients, made when they are first needed, the variables of the process that say where it
+/// runs, and the credentials of the node or pod that the operator runs on, shared by all logins that use them.
+pub struct Cloud {
+    variables: HashMap<String, String>,
+    /// For services on the Internet, through the proxy of the environment.
+    web: OnceCell<reqwest::Client>,
+    /// For metadata servers on the link, never through a proxy.
+    link: OnceCell<reqwest::Client>,
+    ambient: Mutex<Option<ambient::Known>>,
+}
+
+impl Cloud {
+    /// With the variables that the process was started with.
+    pub fn from_environment() -> Self {
+        Self::new(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))))
+    }
+
+    /// With these variables. Only those that the SDKs of AWS and Google define are looked at.
+    pub fn new(variables: impl Iterator<Item = (String, String)>) -> Self {
+        let ours = |name: &str| name.starts_with("AWS_") || name == "GCE_METADATA_HOST";
+        Self {
+            variables: variables.filter(|(name, value)| ours(name) && !value.is_empty()).collect(),
+            web: OnceCell::new(),
+            link: OnceCell::new(),
+            ambient: Mutex::new(None),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    async fn web(&self) -> Result<&reqwest::Client, Failure> {
+        self.web.get_or_try_init(|| async { http::client(http::Reach::Web) }).await
+    }
+
+    async fn link(&self) -> Result<&reqwest::Client, Failure> {
+        self.link.get_or_try_init(|| async { http::client(http::Reach::Link) }).await
+    }
+}

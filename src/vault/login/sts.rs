@@ -1,0 +1,131 @@
+//! AWS STS: where it is, and AssumeRoleWithWebIdentity.
+
+use std::time::SystemTime;
+
+use chrono::DateTime;
+use reqwest::{StatusCode, Url};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::http::{Failure, ask, message};
+use super::{AwsCredentials, Cloud};
+
+/// An STS and the region that requests to it are signed for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sts {
+    pub(super) url: Url,
+    pub(super) region: String,
+}
+
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// For these regions AWS's SDK for Go 1, with which upstream and Vault's own CLI make logins, names the global endpoint in
+/// the request, and signs for the region all the same. Vault replaces the endpoint by its own, and keeps the `Host`.
+const GLOBAL: [&str; 16] = [
+    "ap-northeast-1",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "aws-global",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-north-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+];
+
+/// DNS suffixes of the partitions, by the prefix of their regions; `amazonaws.com` for all others.
+const PARTITIONS: [(&str, &str); 6] = [
+    ("cn-", "amazonaws.com.cn"),
+    ("us-iso-", "c2s.ic.gov"),
+    ("us-isob-", "sc2s.sgov.gov"),
+    ("us-isof-", "csp.hci.ic.gov"),
+    ("eu-isoe-", "cloud.adc-e.uk"),
+    ("eusc-", "amazonaws.eu"),
+];
+
+impl Sts {
+    /// The STS of a region, or the one at `endpoint`. Without a region, the one of the environment, else us-east-1.
+    pub fn new(cloud: &Cloud, region: Option<&str>, endpoint: Option<&str>) -> Result<Self, Failure> {
+        let region = region
+            .or_else(|| cloud.variable("AWS_REGION"))
+            .or_else(|| cloud.variable("AWS_DEFAULT_REGION"))
+            .unwrap_or(DEFAULT_REGION);
+        if !region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(Failure::new("AWS region", format!("{region:?} is not one")));
+        }
+        let address = match endpoint {
+            Some(endpoint) if endpoint.contains("://") => endpoint.to_owned(),
+            Some(endpoint) => format!("https://{endpoint}"),
+            None if GLOBAL.contains(&region) => "https://sts.amazonaws.com/".to_owned(),
+            None => {
+                let suffix = PARTITIONS.iter().find(|(prefix, _)| region.starts_with(prefix));
+                format!("https://sts.{region}.{}/", suffix.map_or("amazonaws.com", |(_, suffix)| suffix))
+            }
+        };
+        let url = Url::parse(&address)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some())
+            .ok_or_else(|| Failure::new("endpoint of AWS STS", format!("{address:?} is not a URL")))?;
+        Ok(Self { url, region: region.to_owned() })
+    }
+}
+
+impl Cloud {
+    /// Credentials of an IAM role, for a token that the role trusts. They last an hour, by default of STS.
+    pub async fn assume_role(
+        &self,
+        sts: &Sts,
+        role_arn: &str,
+        session_name: &str,
+        token: &SecretString,
+    ) -> Result<AwsCredentials, Failure> {
+        let host = sts.url.host_str().unwrap_or_default();
+        let step = format!("AssumeRoleWithWebIdentity of {role_arn} at {host}");
+        let mut form = Url::parse("form:").map_err(|e| Failure::new(&step, e))?;
+        form.query_pairs_mut()
+            .append_pair("Action", "AssumeRoleWithWebIdentity")
+            .append_pair("Version", "2011-06-15")
+            .append_pair("RoleArn", role_arn)
+            .append_pair("RoleSessionName", session_name)
+            .append_pair("WebIdentityToken", token.expose_secret());
+        let request = self
+            .web()
+            .await?
+            .post(sts.url.clone())
+            .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+            .body(form.query().unwrap_or_default().to_owned());
+        let (status, text) = ask(&step, request).await?;
+        if status == StatusCode::OK {
+            return credentials(&text).ok_or_else(|| Failure::new(&step, "the answer has no credentials"));
+        }
+        let told = refusal(&text).unwrap_or_default();
+        Err(Failure::new(&step, format!("{status} {}", message(&told, &[token.expose_secret()]))))
+    }
+}
+
+/// The credentials in the answer to AssumeRoleWithWebIdentity.
+pub(super) fn credentials(xml: &str) -> Option<AwsCredentials> {
+    let document = roxmltree::Document::parse(xml).ok()?;
+    let node = document.descendants().find(|node| node.tag_name().name() == "Credentials")?;
+    let text = |name: &str| {
+        let text = node.children().find(|child| child.tag_name().name() == name)?.text()?.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    };
+    let expires: SystemTime = DateTime::parse_from_rfc3339(&text("Expiration")?).ok()?.into();
+    let (id, key, token) = (text("AccessKeyId")?, text("SecretAccessKey")?, text("SessionToken")?);
+    Some(AwsCredentials::new(id, key, Some(token), Some(expires), "web identity"))
+}
+
+/// Code and message of an error of STS.
+pub(super) fn refusal(xml: &str) -> Option<String> {
+    let document = roxmltree::Document::parse(xml).ok()?;
+    let error = document.descendants().find(|node| node.tag_name().name() == "Error")?;
+    let text = |name: &str| error.children().find(|child| child.tag_name().name() == name)?.text();
+    Some(format!("{}: {}", text("Code")?, text("Message").unwrap_or_default()))
+}

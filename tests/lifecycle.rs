@@ -1,0 +1,184 @@
+//! The chart on a real node: install, upgrade with changed values, rollback and uninstall, with the hooks' Jobs as running
+//! pods, and objects in five namespaces that carry the finalizers that VSO has left. Nothing stays behind, and nothing is
+//! stuck in deletion. Without root there is no node, and the test says that it is skipped.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use testenv::{Cluster, Options, image, node};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+const NAMESPACE: &str = "vso";
+const SPACES: [&str; 5] = ["team-1", "team-2", "team-3", "team-4", "team-5"];
+const KINDS: &str = "vaultconnections,vaultauths,vaultstaticsecrets,hcpvaultsecretsapps";
+
+#[test]
+fn install_upgrade_rollback_and_uninstall_leave_nothing_behind() -> Result {
+    if let Some(skip) = node::unavailable() {
+        eprintln!("skipped: {skip}");
+        return Ok(());
+    }
+    let cluster = Cluster::start(Options { node: true, ..Options::default() })?;
+    let archive = cluster.dir().join("operator.tar");
+    let tag = format!("localhost/vault-secrets-operator:{}", env!("CARGO_PKG_VERSION"));
+    image::operator(Path::new(env!("CARGO_BIN_EXE_vault-secrets-operator")), &tag, &archive)?;
+    cluster.import_image(&archive)?;
+    let release = Release { cluster: &cluster, chart: root().join("charts/vault-secrets-operator") };
+
+    let chart = release.chart.to_string_lossy().into_owned();
+    release.helm(&["install", "vso", &chart, "--create-namespace"])?;
+    for namespace in SPACES {
+        cluster.kubectl(&["create", "namespace", namespace])?;
+    }
+    cluster.kubectl_apply(&ended_kind().to_string())?;
+    cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])?;
+    for namespace in SPACES {
+        for object in objects(namespace) {
+            cluster.kubectl_apply(&object.to_string())?;
+        }
+    }
+    // As if the definition came from an older chart.
+    let crd = "vaultauths.secrets.hashicorp.com";
+    cluster.kubectl(&["label", "crd", crd, "older=true"])?;
+    let description = "/spec/versions/0/schema/openAPIV3Schema/description";
+    let older = json!([{ "op": "add", "path": description, "value": "older" }]).to_string();
+    cluster.kubectl(&["patch", "crd", crd, "--type=json", "-p", &older])?;
+
+    release.helm(&["upgrade", "vso", &chart, "--set=controller.manager.logging.level=debug"])?;
+    let read = "jsonpath={.spec.versions[0].schema.openAPIV3Schema.description}";
+    assert_ne!(cluster.kubectl(&["get", "crd", crd, "-o", read])?, "older", "the hook has not upgraded the CRDs");
+    let left = release.finalizers("hcpvaultsecretsapps")?;
+    assert!(left.is_empty(), "of a kind that ended: {left:?}");
+    assert!(!release.finalizers(KINDS)?.is_empty(), "an upgrade is no uninstall");
+    release.metrics_are_for_those_who_may()?;
+    release.helm(&["test", "vso"])?;
+
+    release.helm(&["rollback", "vso", "1"])?;
+    let arguments = "jsonpath={.items[*].spec.template.spec.containers[*].args}";
+    let arguments = cluster.kubectl(&["get", "deployments", "-n", NAMESPACE, "-o", arguments])?;
+    assert!(arguments.contains("--zap-log-level=info"), "{arguments}");
+
+    release.helm(&["uninstall", "vso"])?;
+    let left = release.finalizers(KINDS)?;
+    assert!(left.is_empty(), "{left:?}");
+    let started = Instant::now();
+    cluster.kubectl(&[&["delete", "namespace", "--timeout=60s"], &SPACES[..]].concat())?;
+    eprintln!("delete of five namespaces: {:.1} s", started.elapsed().as_secs_f64());
+    // Nothing of the release is left; the key of the content MACs and the Lease are the operator's and stay, as with VSO.
+    let kinds =
+        "deployments,jobs,pods,services,serviceaccounts,configmaps,roles,rolebindings,clusterroles,clusterrolebindings";
+    let left = cluster.kubectl(&["get", kinds, "-A", "-l", "app.kubernetes.io/instance=vso", "-o=name"])?;
+    assert_eq!(left, "");
+    Ok(())
+}
+
+struct Release<'a> {
+    cluster: &'a Cluster,
+    chart: PathBuf,
+}
+
+impl Release<'_> {
+    /// Runs helm and says how long it took.
+    fn helm(&self, arguments: &[&str]) -> Result<String> {
+        let started = Instant::now();
+        let always = ["--namespace", NAMESPACE];
+        let wait: &[&str] = if arguments[0] == "test" { &[] } else { &["--wait"] };
+        let output = self.cluster.helm(&[arguments, &always, wait, &["--timeout=3m"]].concat());
+        eprintln!("helm {}: {:.1} s", arguments[0], started.elapsed().as_secs_f64());
+        output.map_err(|error| {
+            let pods = self.cluster.kubectl(&["get", "pods", "-A"]).unwrap_or_default();
+            let logs = self.cluster.kubectl(&["logs", "-n", NAMESPACE, "-l", "job-name", "--tail=20"]);
+            format!("{error:#}\n{pods}\n{}", logs.unwrap_or_default()).into()
+        })
+    }
+
+    /// Objects of these kinds that still have finalizers.
+    fn finalizers(&self, kinds: &str) -> Result<Vec<String>> {
+        let list: Value = serde_json::from_str(&self.cluster.kubectl(&["get", kinds, "-A", "-o=json"])?)?;
+        let items = list["items"].as_array().cloned().unwrap_or_default();
+        assert!(items.len() >= SPACES.len(), "the objects are gone");
+        let held = items.iter().filter(|item| item["metadata"]["finalizers"].is_array());
+        Ok(held.map(|item| format!("{} {}", item["kind"], item["metadata"]["namespace"])).collect())
+    }
+
+    /// The roles of the chart are enough for the operator to tell, and `metrics-reader` is what a scraper needs.
+    fn metrics_are_for_those_who_may(&self) -> Result {
+        let reader = "vso-vault-secrets-operator-metrics-reader";
+        for account in ["scraper", "nobody"] {
+            self.cluster.kubectl(&["create", "serviceaccount", account, "-n", NAMESPACE])?;
+        }
+        let subject = format!("--serviceaccount={NAMESPACE}:scraper");
+        let role = format!("--clusterrole={reader}");
+        self.cluster.kubectl(&["create", "clusterrolebinding", "scraper", &role, &subject])?;
+        let pod = "control-plane=controller-manager";
+        let addresses = self.cluster.kubectl(&[
+            "get",
+            "pods",
+            "-n",
+            NAMESPACE,
+            "-l",
+            pod,
+            "-o=jsonpath={.items[*].status.podIP}",
+        ])?;
+        let address = addresses.split_whitespace().next().ok_or("no pod has an address")?;
+        for (account, expected) in [("scraper", "200"), ("nobody", "403")] {
+            let token = self.cluster.service_account_token(NAMESPACE, account, &[])?;
+            let mut curl = self.cluster.command("curl");
+            curl.args(["-sk", "-o", "/dev/null", "-w", "%{http_code}", "-H"]);
+            let output = curl
+                .arg(format!("Authorization: Bearer {token}"))
+                .arg(format!("https://{address}:8443/metrics"))
+                .output()?;
+            assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{account}");
+        }
+        Ok(())
+    }
+}
+
+/// One object of each kind, with the finalizer that VSO puts on it.
+fn objects(namespace: &str) -> Vec<Value> {
+    let object = |kind: &str, finalizer: &str, spec: Value| {
+        json!({
+            "apiVersion": "secrets.hashicorp.com/v1beta1", "kind": kind,
+            "metadata": {
+                "name": "left", "namespace": namespace,
+                "finalizers": [format!("{finalizer}.secrets.hashicorp.com/finalizer")],
+            },
+            "spec": spec,
+        })
+    };
+    let login = json!({ "role": "app", "serviceAccount": "app" });
+    vec![
+        object("VaultConnection", "vaultconnection", json!({ "address": "http://127.0.0.1:1" })),
+        object("VaultAuth", "vaultauth", json!({ "method": "kubernetes", "mount": "kubernetes", "kubernetes": login })),
+        object(
+            "VaultStaticSecret",
+            "vaultstaticsecret",
+            json!({ "mount": "kv", "path": "p", "type": "kv-v2", "destination": { "name": "d", "create": true } }),
+        ),
+        object("HCPVaultSecretsApp", "hcpvaultsecretsapp", json!({})),
+    ]
+}
+
+/// What an older VSO has left.
+fn ended_kind() -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": "hcpvaultsecretsapps.secrets.hashicorp.com" },
+        "spec": {
+            "group": "secrets.hashicorp.com", "scope": "Namespaced",
+            "names": { "kind": "HCPVaultSecretsApp", "plural": "hcpvaultsecretsapps" },
+            "versions": [{
+                "name": "v1beta1", "served": true, "storage": true,
+                "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
+            }],
+        },
+    })
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
