@@ -65,7 +65,7 @@ pub struct Context {
     pub(super) wake: Notify,
     /// Set when all objects are listed; before that every one of them is due anyway.
     pub(super) running: AtomicBool,
-    pub(super) runtimes: Mutex<HashMap<ObjectRef, Runtime>>,
+    pub(super) runtimes: Mutex<HashMap<ObjectRef, Box<Runtime>>>,
     pub(super) servers: Servers,
     pub(super) instant_updates: InstantUpdates,
 }
