@@ -83,10 +83,13 @@ impl SharedRead {
     }
 }
 
+/// Whose read of what.
+type Key = (Identity, Arc<Read>);
+
 /// The reads in use.
 #[derive(Default)]
 pub struct ReadTable {
-    reads: Mutex<HashMap<(Identity, Arc<Read>), Weak<SharedRead>>>,
+    reads: Mutex<HashMap<Key, Weak<SharedRead>>>,
 }
 
 impl ReadTable {
