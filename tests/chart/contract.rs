@@ -242,8 +242,8 @@ fn roles_for_people_can_be_joined_by_both_spellings() -> Result {
     Ok(())
 }
 
-/// With `scope: namespaces` there is no right outside the watched namespaces and the operator's own, and in its own none
-/// to read all Secrets or to make tokens.
+/// With `scope: namespaces` there is no right outside the watched namespaces and the operator's own. There it lists Secrets,
+/// to find the Vault tokens that it keeps, and makes a token, to log in for their encryption; it watches and changes none.
 #[test]
 fn namespaced_scope_gives_no_right_elsewhere() -> Result {
     let values = ["--values=charts/vault-secrets-operator/ci/namespaces-values.yaml"];
@@ -260,8 +260,7 @@ fn namespaced_scope_gives_no_right_elsewhere() -> Result {
         for rule in role["rules"].as_array().into_iter().flatten() {
             let is_about = |resource: &str| rule["resources"].to_string().contains(&format!("\"{resource}\""));
             let verbs = rule["verbs"].to_string();
-            assert!(!is_about("serviceaccounts/token"), "{rule}");
-            assert!(!is_about("secrets") || !(verbs.contains("list") || verbs.contains("watch")), "{rule}");
+            assert!(!is_about("secrets") || !(verbs.contains("patch") || verbs.contains("watch")), "{rule}");
         }
     }
     Ok(())
