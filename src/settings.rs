@@ -24,8 +24,10 @@ pub struct Settings {
     pub watch_namespaces: BTreeSet<String>,
     /// How many objects are worked on at the same time.
     pub max_concurrent_reconciles: usize,
-    /// How many Vault sessions upstream would keep. Without effect: a session is kept as long as an object uses it.
+    /// How many Vault sessions may have a token at the same time.
     pub session_limit: usize,
+    /// Whether Vault tokens outlive the process.
+    pub persistence: Persistence,
     /// What holds for all objects that do not say otherwise.
     pub global: GlobalOptions,
     /// Metrics over HTTPS, for those whom the API server lets see them; otherwise over HTTP, for all.
@@ -49,6 +51,30 @@ pub struct Pod {
     pub name: Option<String>,
     /// `OPERATOR_POD_UID`.
     pub uid: Option<String>,
+}
+
+/// How Vault tokens are kept over a restart of the operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Persistence {
+    /// Not at all.
+    #[default]
+    None,
+    /// In Secrets of the operator's namespace.
+    Unencrypted,
+    /// There too, encrypted by Vault's Transit engine.
+    Encrypted,
+}
+
+impl Persistence {
+    /// The value of `--client-cache-persistence-model`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Persistence::None => "none",
+            Persistence::Unencrypted => "direct-unencrypted",
+            Persistence::Encrypted => "direct-encrypted",
+        }
+    }
 }
 
 /// Defaults for the objects of the whole cluster.
@@ -103,6 +129,7 @@ impl Default for Settings {
             watch_namespaces: BTreeSet::new(),
             max_concurrent_reconciles: 100,
             session_limit: 10_000,
+            persistence: Persistence::None,
             global: GlobalOptions { exclude_raw: false, allow_default_globals: true },
             metrics_secure: false,
             metrics_certificates: None,

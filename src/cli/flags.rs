@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::values::{boolean, duration, level, namespace_list, number, one_of, only, positive, ranged};
-use crate::settings::{BindAddress, LogEncoder, LogSettings, Settings};
+use crate::settings::{BindAddress, LogEncoder, LogSettings, Persistence, Settings};
 
 /// One flag: everything there is to say about it.
 pub(super) struct Flag {
@@ -116,7 +116,7 @@ pub(super) const FLAGS: &[Flag] = &[
         value: "N",
         default: "10000",
         variable: Wins("VSO_CLIENT_CACHE_SIZE"),
-        help: "Accepted, without effect: a Vault session is kept as long as an object uses it, and no longer",
+        help: "How many Vault sessions may have a token at the same time; the one used least recently gives way",
         apply: |s, v| ranged(v, |n| *n > 0, "a whole number above 0").map(|n| s.session_limit = n),
     },
     Flag {
@@ -124,11 +124,12 @@ pub(super) const FLAGS: &[Flag] = &[
         value: "MODEL",
         default: "none",
         variable: Wins("VSO_CLIENT_CACHE_PERSISTENCE_MODEL"),
-        help: "Whether Vault tokens outlive a restart of the operator. Only none so far",
-        apply: |_, v| match v {
-            "none" => Ok(()),
-            "direct-unencrypted" | "direct-encrypted" => Err("not supported yet; use none".to_owned()),
-            _ => Err("expected none, direct-unencrypted or direct-encrypted".to_owned()),
+        help: "Whether Vault tokens outlive a restart of the operator: none, direct-unencrypted or direct-encrypted",
+        apply: |s, v| {
+            let models = [Persistence::None, Persistence::Unencrypted, Persistence::Encrypted];
+            let model = models.into_iter().find(|m| m.as_str() == v);
+            s.persistence = model.ok_or("expected none, direct-unencrypted or direct-encrypted")?;
+            Ok(())
         },
     },
     Flag {

@@ -2,6 +2,7 @@
 
 mod access;
 mod client;
+mod client_storage;
 mod crds;
 mod error;
 mod events;
@@ -18,6 +19,7 @@ mod workloads;
 
 pub use access::AccessReviewer;
 pub use client::{RequestLimit, connect};
+pub use client_storage::{ClientStorage, NewClient, StoredClient, StoredFor};
 pub use crds::upgrade_crds;
 pub use error::{ClusterError, ErrorKind};
 pub use events::{EventType, Events};
@@ -28,7 +30,7 @@ pub use mac_key::{KnownKey, ensure_mac_key};
 pub use secrets::{Dress, OWNED_SELECTOR, SecretIndex, SecretSink, SecretWriter, Seen, changed_at};
 pub use status::{patch_status, remove_finalizer};
 pub use store::{Change, Sink, Store, StoreSink};
-pub use tokens::{ServiceAccountToken, service_account_token};
+pub use tokens::{ServiceAccountToken, object_uid, service_account_token};
 pub use watch::{Scope, WatchHealth, spawn_watch};
 pub use workloads::{Workload, WorkloadPatch, Workloads};
 

@@ -4,9 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::Api;
 use kube::api::PostParams;
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource};
 use secrecy::SecretString;
+use serde::de::DeserializeOwned;
 
 use super::error::bounded;
 use super::{ClusterError, ErrorKind};
@@ -43,6 +45,16 @@ pub async fn service_account_token(
         return Err(ClusterError::new(ErrorKind::Unavailable, format!("{what}: the answer has no token")));
     }
     Ok(ServiceAccountToken { service_account_uid: uid_claim(&token).unwrap_or_default(), token: token.into() })
+}
+
+/// UID of an object, which may be a service account or a Secret. `None`: there is no such object.
+pub async fn object_uid<K>(client: &kube::Client, namespace: &str, name: &str) -> Result<Option<String>, ClusterError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let what = format!("get {} {namespace}/{name}", K::kind(&()));
+    let meta = bounded(&what, Api::<K>::namespaced(client.clone(), namespace).get_metadata_opt(name)).await?;
+    Ok(meta.and_then(|object| object.metadata.uid))
 }
 
 /// The claim `kubernetes.io.serviceaccount.uid`. The signature is not checked: the token comes from the API server.

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
+use super::client_cache::ClientCache;
 use super::instant_updates::InstantUpdates;
 use super::servers::Servers;
 use super::static_secret::Runtime;
@@ -18,7 +19,7 @@ use crate::api::{
 };
 use crate::cluster::{EventType, Events, KnownKey, Scope, SecretIndex, Store};
 use crate::render::Recipes;
-use crate::resolve::{Lookup, ObjectRef};
+use crate::resolve::{AuthPlan, Lookup, ObjectRef};
 use crate::schedule::{Class, Limits, Queue};
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
@@ -67,6 +68,9 @@ pub struct Context {
     pub(super) running: AtomicBool,
     pub(super) runtimes: Mutex<HashMap<ObjectRef, Runtime>>,
     pub(super) servers: Servers,
+    pub(super) client_cache: ClientCache,
+    /// For tasks that go on after a run.
+    pub(super) this: Weak<Context>,
     pub(super) instant_updates: InstantUpdates,
 }
 
@@ -90,9 +94,9 @@ impl Context {
         let (instant_updates, writes) = InstantUpdates::new(parts.settings.backoff);
         let total = parts.settings.max_concurrent_reconciles.max(1);
         let metrics = parts.metrics.clone();
-        let context = Self {
+        let context = Arc::new_cyclic(|this| Self {
             events: Events::new(parts.client.clone(), parts.host),
-            sessions: SessionPool::new(parts.settings.backoff),
+            sessions: SessionPool::new(parts.settings.backoff, parts.settings.session_limit, metrics.clone()),
             cloud: Arc::new(Cloud::from_environment()),
             queue: Mutex::new(Queue::new(Limits { total, per_lane: per_lane(total) })),
             settings: parts.settings,
@@ -113,9 +117,11 @@ impl Context {
             running: AtomicBool::new(false),
             runtimes: Mutex::default(),
             servers: Servers::new(server_changed, metrics),
+            client_cache: ClientCache::default(),
+            this: this.clone(),
             instant_updates,
-        };
-        (Arc::new(context), News { servers, writes })
+        });
+        (context, News { servers, writes })
     }
 
     /// Puts an object into the queue, due at `due`.
@@ -126,6 +132,20 @@ impl Context {
 
     pub(super) fn lock_queue(&self) -> std::sync::MutexGuard<'_, Queue<Key>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes an event about the VaultAuth of a login.
+    pub(super) async fn event_about_login(&self, plan: &AuthPlan, type_: EventType, reason: &str, message: &str) {
+        let kind = VaultAuth::kind(&());
+        let about = ObjectReference {
+            api_version: Some(format!("{GROUP}/{VERSION}")),
+            kind: Some(kind.to_string()),
+            name: Some(plan.id.name.to_string()),
+            namespace: Some(plan.id.namespace.to_string()),
+            uid: Some(plan.uid.clone()),
+            ..ObjectReference::default()
+        };
+        self.events.publish(&about, &kind, type_, reason, message).await;
     }
 
     /// Writes an event about an object.

@@ -9,7 +9,10 @@ use tokio_util::task::TaskTracker;
 
 use super::context::News;
 use super::triggers::RECOVERY_SPREAD;
-use super::{Context, Key, Kind, instant_updates, secret_transformation, static_secret, vault_auth, vault_connection};
+use super::{
+    Context, Key, Kind, client_cache, instant_updates, secret_transformation, static_secret, vault_auth,
+    vault_connection,
+};
 use crate::cluster::Leadership;
 use crate::schedule::{Class, Job, Next};
 use crate::telemetry::RunResult;
@@ -41,6 +44,7 @@ const AFTER_PANIC: Duration = Duration::from_secs(60);
 /// Runs until `stop`, whenever this process leads; returns when the runs under way have ended.
 pub async fn run(context: Arc<Context>, mut news: News, mut leads: Leadership, stop: CancellationToken) {
     let tasks = TaskTracker::new();
+    tokio::spawn(client_cache::maintain(context.clone(), leads.clone(), stop.clone()));
     context.running.store(true, Ordering::Relaxed);
     let mut led = false;
     loop {

@@ -1,5 +1,6 @@
 //! The controllers, one file per kind, and the engine that runs them.
 
+mod client_cache;
 mod conditions;
 mod context;
 mod engine;

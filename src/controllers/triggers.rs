@@ -89,9 +89,13 @@ fn static_secret_changed(context: &Context, change: Change<VaultStaticSecret>) {
             let id = id(&object.metadata);
             context.lock_queue().remove(&Key { kind: Kind::StaticSecret, id: id.clone() });
             context.runtimes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&id);
+            context.client_cache.changed();
         }
         Change::Applied { old, new } => {
             let generation = new.metadata.generation;
+            if old.as_ref().is_some_and(|old| old.metadata.generation != generation) {
+                context.client_cache.changed();
+            }
             let applied = new.status.as_ref().map_or(0, |s| s.last_generation);
             let class = match &old {
                 _ if new.metadata.deletion_timestamp.is_some() || generation != Some(applied) => Class::Urgent,
@@ -107,6 +111,7 @@ fn static_secret_changed(context: &Context, change: Change<VaultStaticSecret>) {
 
 fn auth_changed(context: &Context, change: &Change<VaultAuth>) {
     let Some(id) = relevant(context, Kind::Auth, change) else { return };
+    context.client_cache.changed();
     push_users(context, DEPENDENTS_SPREAD, |object| auth_of(context, object).as_ref() == Some(&id));
 }
 
@@ -128,6 +133,7 @@ fn global_changed(context: &Context, change: &Change<VaultAuthGlobal>) {
 
 fn connection_changed(context: &Context, change: &Change<VaultConnection>) {
     let Some(id) = relevant(context, Kind::Connection, change) else { return };
+    context.client_cache.changed();
     let now = Instant::now();
     for auth in context.auths.all() {
         if connection_of(context, &auth).as_ref() == Some(&id) {
@@ -218,6 +224,14 @@ fn push_users(context: &Context, within: Duration, uses: impl Fn(&VaultStaticSec
             context.push(Kind::StaticSecret, id(&object.metadata), due, Class::Event);
         }
     }
+}
+
+/// UIDs of the VaultAuths that objects use, with the namespaces of these objects. Every kind that logs in has to be here.
+pub(super) fn logins_in_use(context: &Context) -> impl Iterator<Item = (String, String)> {
+    context.statics.all().into_iter().filter_map(|object| {
+        let auth = context.auths.get(&auth_of(context, &object)?)?;
+        Some((auth.metadata.uid.clone()?, object.metadata.namespace.clone()?))
+    })
 }
 
 fn auth_of(context: &Context, object: &VaultStaticSecret) -> Option<ObjectRef> {

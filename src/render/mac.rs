@@ -68,12 +68,26 @@ impl MacKey {
         self.digest(&message_of(data)).verify_slice(&bytes).is_ok()
     }
 
+    /// The digest of parts, one after the other: what upstream signs a stored Vault client with.
+    pub fn mac_of_bytes(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.digest_of_bytes(parts).finalize().into_bytes().into()
+    }
+
+    /// Whether `mac` is the digest of these parts. Takes the same time whichever byte differs.
+    pub fn verify_bytes(&self, parts: &[&[u8]], mac: &[u8]) -> bool {
+        self.digest_of_bytes(parts).verify_slice(mac).is_ok()
+    }
+
     fn digest(&self, message: &str) -> Hmac<Sha256> {
+        self.digest_of_bytes(&[message.as_bytes()])
+    }
+
+    fn digest_of_bytes(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
         // HMAC fills a short key up with zeros to the hash's block; done here, nothing can fail.
         let mut block = [0; 64];
         block[..self.0.len()].copy_from_slice(&self.0);
         let mut digest = Hmac::<Sha256>::new(&block.into());
-        digest.update(message.as_bytes());
+        parts.iter().for_each(|part| digest.update(part));
         digest
     }
 }
@@ -161,6 +175,16 @@ mod tests {
         for odd in ["", "=", "AAAA", "not base64", mac.trim_end_matches('=')] {
             assert!(!key().verify(&one, odd), "{odd:?}");
         }
+    }
+
+    #[test]
+    fn the_digest_of_a_stored_client_is_that_of_upstream() {
+        let name = "vso-cc-kubernetes-2a8108711ae49ac0faa724";
+        let parts = [name.as_bytes(), &name.as_bytes()[7..], br#"{"auth":{}}"#];
+        let mac = key().mac_of_bytes(&parts);
+        assert_eq!(STANDARD.encode(mac), "DzAGC/j0dWUw7ZPTDxj4JU+DbuRs/mPCnmoDQhYdcrs=");
+        assert!(key().verify_bytes(&parts, &mac));
+        assert!(!key().verify_bytes(&parts[1..], &mac) && !key().verify_bytes(&parts, &mac[1..]));
     }
 
     #[test]

@@ -20,6 +20,17 @@ pub enum Method {
     Gcp(GcpLogin),
 }
 
+/// An object that a credential is taken from, by its name in the namespace of the object that needs the login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialObject<'a> {
+    /// A service account.
+    ServiceAccount(&'a str),
+    /// A Secret.
+    Secret(&'a str),
+    /// What the operator's own pod has. Upstream takes the UID of the ConfigMap `kube-root-ca.crt` beside it.
+    Operator,
+}
+
 /// Vault's `kubernetes` auth method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KubernetesLogin {
@@ -124,6 +135,22 @@ impl Method {
             Method::AppRole(_) => "appRole",
             Method::Aws(_) => "aws",
             Method::Gcp(_) => "gcp",
+        }
+    }
+
+    /// The object whose UID stands for the credential in upstream's cache key.
+    pub fn credential(&self) -> CredentialObject<'_> {
+        match self {
+            Method::Kubernetes(KubernetesLogin { account, .. })
+            | Method::Jwt(JwtLogin { source: JwtSource::ServiceAccount(account), .. }) => {
+                CredentialObject::ServiceAccount(&account.service_account)
+            }
+            Method::Jwt(JwtLogin { source: JwtSource::Secret(name), .. })
+            | Method::AppRole(AppRoleLogin { secret: name, .. })
+            | Method::Aws(AwsLogin { source: AwsSource::Secret(name), .. }) => CredentialObject::Secret(name),
+            Method::Aws(AwsLogin { source: AwsSource::ServiceAccount(name), .. })
+            | Method::Gcp(GcpLogin { service_account: name, .. }) => CredentialObject::ServiceAccount(name),
+            Method::Aws(AwsLogin { source: AwsSource::Ambient, .. }) => CredentialObject::Operator,
         }
     }
 

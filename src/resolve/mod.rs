@@ -14,7 +14,10 @@ mod transformation;
 pub use auth::{AuthPlan, auth};
 pub use connection::{CaSource, ConnectionPlan, connection};
 pub use global::{GlobalVersion, Merged, global_candidates, merged};
-pub use method::{AppRoleLogin, AwsLogin, AwsSource, GcpLogin, JwtLogin, JwtSource, KubernetesLogin, Method, TokenOf};
+pub use method::{
+    AppRoleLogin, AwsLogin, AwsSource, CredentialObject, GcpLogin, JwtLogin, JwtSource, KubernetesLogin, Method,
+    TokenOf,
+};
 pub use plan::{Plan, static_secret};
 pub use reference::{ObjectRef, ObjectRefError};
 pub use transformation::{Gathered, GatheredTemplate, templates_of, transformation, transformation_refs};

@@ -14,6 +14,7 @@ mod reads;
 mod request;
 mod server;
 mod session;
+mod transit;
 mod transport;
 
 pub use error::{Fault, VaultError};
@@ -24,5 +25,6 @@ pub use pool::SessionPool;
 pub use reads::{ReadTable, SharedRead};
 pub use request::{Envelope, Read};
 pub use server::{Server, ServerId};
-pub use session::{Identity, Login, LoginSource, Session, SessionError, TokenInfo};
+pub use session::{Identity, KeptLogin, Login, LoginSource, Origin, Session, SessionError, TokenInfo, TokenStore};
+pub use transit::TransitKey;
 pub use transport::{ServerConfig, Trust};

@@ -1,49 +1,86 @@
-//! The sessions in use, by identity.
+//! The sessions in use, by identity, and how many of them may have a token.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::server::Server;
-use super::session::{Identity, LoginSource, Session};
+use super::session::{Identity, Origin, Session};
 use crate::schedule::Policy;
+use crate::telemetry::Metrics;
 
 /// Finds or makes the session of an identity. Holds no session alive: the objects that use one do.
 pub struct SessionPool {
-    sessions: Mutex<HashMap<Identity, Weak<Session>>>,
+    shared: Arc<Shared>,
     login_backoff: Policy,
 }
 
+/// What the sessions of a pool have in common.
+pub(super) struct Shared {
+    sessions: Mutex<HashMap<Identity, Weak<Session>>>,
+    /// How many may have a token.
+    limit: usize,
+    /// Counts requests for tokens, so that it can be told which was last.
+    clock: AtomicU64,
+    pub metrics: Arc<Metrics>,
+}
+
 impl SessionPool {
-    /// An empty pool; `login_backoff` paces failed logins of each session.
-    pub fn new(login_backoff: Policy) -> Self {
-        Self { sessions: Mutex::default(), login_backoff }
+    /// An empty pool. `login_backoff` paces failed logins of each session; `limit` of them have a token at the same time.
+    pub fn new(login_backoff: Policy, limit: usize, metrics: Arc<Metrics>) -> Self {
+        metrics.client.cache_size.set(i64::try_from(limit).unwrap_or(i64::MAX));
+        let shared = Shared { sessions: Mutex::default(), limit, clock: AtomicU64::default(), metrics };
+        Self { shared: Arc::new(shared), login_backoff }
     }
 
     /// The session of `identity`, a new one without a token if nobody uses it yet.
-    pub fn session(
-        &self,
-        identity: Identity,
-        server: &Arc<Server>,
-        source: impl FnOnce() -> Box<dyn LoginSource>,
-    ) -> Arc<Session> {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn session(&self, identity: Identity, server: &Arc<Server>, origin: impl FnOnce() -> Origin) -> Arc<Session> {
+        let mut sessions = self.shared.lock();
         if let Some(session) = sessions.get(&identity).and_then(Weak::upgrade) {
             return session;
         }
         sessions.retain(|_, session| session.strong_count() > 0);
-        let session = Arc::new(Session::new(identity, server.clone(), source(), self.login_backoff));
+        let shared = Some(self.shared.clone());
+        let session = Arc::new(Session::shared(identity, server.clone(), origin(), self.login_backoff, shared));
         sessions.insert(identity, Arc::downgrade(&session));
         session
     }
 
     /// Number of sessions in use.
     pub fn len(&self) -> usize {
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.values().filter(|s| s.strong_count() > 0).count()
+        self.shared.lock().values().filter(|s| s.strong_count() > 0).count()
     }
 
     /// True if no session is in use.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Identity, Weak<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A time that is later than every one before.
+    pub fn now(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// After a session got a token: if there are too many now, those that were used least recently lose theirs.
+    pub fn make_room(&self, newcomer: &Arc<Session>) {
+        let sessions: Vec<_> = self.lock().values().filter_map(Weak::upgrade).collect();
+        let mut live: Vec<_> = sessions.into_iter().filter(|s| s.is_live()).collect();
+        let mut too_many = live.len().saturating_sub(self.limit);
+        if too_many == 0 {
+            return;
+        }
+        live.sort_by_key(|session| session.used.load(Ordering::Relaxed));
+        for session in live.iter().filter(|s| !Arc::ptr_eq(s, newcomer)) {
+            if too_many > 0 && session.give_up() {
+                too_many -= 1;
+                self.metrics.client.cache_evictions.inc();
+            }
+        }
     }
 }

@@ -76,12 +76,21 @@ impl Server {
 
     /// Sends a request unless the server is known to be down, and learns from the answer.
     pub(super) async fn send<E: Endpoint>(&self, endpoint: E, call: &Call<'_>) -> Result<Envelope, VaultError> {
+        Ok(self.send_for_body(endpoint, call).await?.0)
+    }
+
+    /// The same, for whoever wants the body as well, as it was sent.
+    pub(super) async fn send_for_body<E: Endpoint>(
+        &self,
+        endpoint: E,
+        call: &Call<'_>,
+    ) -> Result<(Envelope, Vec<u8>), VaultError> {
         let path = endpoint.path().trim_matches(['\t', '/']).to_owned();
         self.admit(&path)?;
         let operation = operation(endpoint.method(), &path);
         let started = Instant::now();
         let result = match self.transport.ask(endpoint, call).await {
-            Ok(response) => classify(&path, &response),
+            Ok(response) => classify(&path, &response).map(|envelope| (envelope, response.into_body())),
             Err(error) => Err(error),
         };
         self.metrics.sent(operation, result.is_ok(), started.elapsed());

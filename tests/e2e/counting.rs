@@ -48,7 +48,12 @@ impl<'a> Count<'a> {
 
     /// Logins of the tenant's service account that Vault granted.
     pub fn logins(&self) -> usize {
-        let holder = format!("kubernetes-{}-app", self.tenant.namespace);
+        self.logins_as(&self.tenant.namespace, "app")
+    }
+
+    /// Logins of a service account that Vault granted.
+    pub fn logins_as(&self, namespace: &str, account: &str) -> usize {
+        let holder = format!("kubernetes-{namespace}-{account}");
         let all = self.vault("response").into_iter();
         all.filter(|e| e.path == "auth/kubernetes/login" && e.raw["response"]["auth"]["display_name"] == *holder)
             .count()

@@ -7,7 +7,7 @@ use tracing::Level;
 use super::super::flags::{FLAGS, Variable};
 use super::super::{Env, Invocation, Output, parse};
 use super::{invoke, run};
-use crate::settings::{BindAddress, LogEncoder, LogSettings, Pod, Settings};
+use crate::settings::{BindAddress, LogEncoder, LogSettings, Persistence, Pod, Settings};
 use crate::version::VERSION;
 
 /// What VSO's chart passes without any values set.
@@ -36,7 +36,7 @@ fn the_charts_arguments_are_the_defaults() {
 #[test]
 fn everything_the_chart_can_pass() {
     let more = [
-        "--client-cache-persistence-model=none",
+        "--client-cache-persistence-model=direct-encrypted",
         "--client-cache-size=500",
         "--client-cache-num-locks=0",
         "--max-concurrent-reconciles=7",
@@ -46,6 +46,7 @@ fn everything_the_chart_can_pass() {
     ];
     let settings = run(&[CHART, &more[..]].concat(), &[("OPERATOR_POD_NAME", "pod"), ("OPERATOR_POD_UID", "u-1")]);
     assert_eq!((settings.session_limit, settings.max_concurrent_reconciles), (500, 7));
+    assert_eq!(settings.persistence, Persistence::Encrypted);
     assert!(settings.global.exclude_raw && settings.global.allow_default_globals);
     assert_eq!((settings.kube.qps, settings.kube.burst), (12.5, 25));
     assert_eq!(settings.pod, Pod { name: Some("pod".to_owned()), uid: Some("u-1".to_owned()) });
@@ -87,6 +88,12 @@ fn a_variable_wins_over_its_flag() {
     let every = [
         ("VSO_MAX_CONCURRENT_RECONCILES", "max-concurrent-reconciles", "3", "4"),
         ("VSO_CLIENT_CACHE_SIZE", "client-cache-size", "3", "4"),
+        (
+            "VSO_CLIENT_CACHE_PERSISTENCE_MODEL",
+            "client-cache-persistence-model",
+            "direct-encrypted",
+            "direct-unencrypted",
+        ),
         ("VSO_GLOBAL_TRANSFORMATION_OPTIONS", "global-transformation-options", "", "exclude-raw"),
         ("VSO_GLOBAL_VAULT_AUTH_OPTIONS", "global-vault-auth-options", "", "allow-default-globals"),
         ("VSO_BACKOFF_INITIAL_INTERVAL", "backoff-initial-interval", "3s", "4s"),
@@ -108,7 +115,7 @@ fn a_variable_wins_over_its_flag() {
         }
     }
     let tested = every.map(|(variable, ..)| variable);
-    let accepted_only = ["VSO_CLIENT_CACHE_PERSISTENCE_MODEL", "VSO_CLIENT_CACHE_NUM_LOCKS"];
+    let accepted_only = ["VSO_CLIENT_CACHE_NUM_LOCKS"];
     for flag in FLAGS {
         if let Variable::Wins(name) | Variable::WinsUnlessZero(name) = flag.variable {
             assert!(tested.contains(&name) || accepted_only.contains(&name), "{name} is not tested");

@@ -15,7 +15,6 @@ fn a_malformed_variable_is_named_and_says_what_is_valid() {
         ("VSO_BACKOFF_MULTIPLIER", "-1", "expected a number above 0"),
         ("VSO_BACKOFF_RANDOMIZATION_FACTOR", "NaN", "expected a number from 0 to 1"),
         ("VSO_CLIENT_CACHE_PERSISTENCE_MODEL", "disk", "expected none, direct-unencrypted or direct-encrypted"),
-        ("VSO_CLIENT_CACHE_PERSISTENCE_MODEL", "direct-encrypted", "not supported yet"),
         ("VSO_GLOBAL_TRANSFORMATION_OPTIONS", "exclude-raw,x", "unknown option \"x\"; expected exclude-raw"),
     ] {
         let error = invoke(&[], &[(variable, value)]).expect_err(variable);
@@ -52,7 +51,7 @@ fn malformed_flags_say_which_and_why() {
         ("--zap-encoder=xml", "json or console"),
         ("--zap-time-encoding=iso", "iso8601"),
         ("--watch-namespaces=team-a,Team_B", "Team_B"),
-        ("--client-cache-persistence-model=direct-unencrypted", "not supported yet"),
+        ("--client-cache-persistence-model=direct", "direct-unencrypted"),
         ("--global-vault-auth-options=other", "allow-default-globals"),
         ("--kube-client-burst", "value is required"),
     ] {

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Failure, Retry, Runtime};
 use crate::controllers::instant_updates::Watch;
-use crate::controllers::logins::PlannedLogin;
-use crate::controllers::{Context, Key, triggers};
+use crate::controllers::{Context, Key, client_cache, triggers};
 use crate::resolve::Plan;
 use crate::schedule::{Class, Job};
 use crate::vault::{self, Envelope, Fault, Identity, Read, Session, SessionError, TokenInfo, VaultError};
@@ -33,9 +32,8 @@ pub(super) async fn session(
     let session = match runtime.session.take() {
         Some(session) if session.identity == identity => session,
         _ => {
-            let source = || Box::new(PlannedLogin::new(context, plan.auth.clone())) as _;
             runtime.read = None;
-            context.sessions.session(identity, &server, source)
+            context.session(&plan.auth, &server)
         }
     };
     Ok(runtime.session.insert(session).clone())
@@ -67,6 +65,7 @@ pub(super) async fn read(
     let not_before = not_before.unwrap_or(started);
     let not_before = news.as_ref().map_or(not_before, |news| news.since.max(not_before));
     let answer = shared.get(session, not_before, news.as_ref().and_then(|news| news.index.as_deref())).await;
+    client_cache::keep(context, session, &plan.auth).await;
     if let (Ok(_), Some(news), Some(watch)) = (&answer, &news, &runtime.watch) {
         watch.noted(news);
     }

@@ -33,7 +33,7 @@ pub(super) fn register(register: &Register<'_>, settings: &Settings) -> Result<(
         ("backoffMaxElapsedTime", go(backoff.max_elapsed)),
         ("backoffMultiplier", format!("{:.2}", backoff.multiplier)),
         ("backoffRandomizationFactor", format!("{:.2}", backoff.randomization)),
-        ("clientCachePersistenceModel", "none".to_owned()),
+        ("clientCachePersistenceModel", settings.persistence.as_str().to_owned()),
         ("clientCacheSize", settings.session_limit.to_string()),
         ("globalTransformationOptions", option(global.exclude_raw, "exclude-raw").to_owned()),
         ("globalVaultAuthOptions", option(global.allow_default_globals, "allow-default-globals").to_owned()),

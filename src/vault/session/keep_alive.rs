@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use vaultrs::api::token::requests::{LookupTokenSelfRequest, RenewTokenSelfRequest};
 
 use super::token::Token;
-use super::{MARGIN, Session, State};
+use super::{MARGIN, Session, State, refuses};
 use crate::schedule::Policy;
 use crate::vault::transport::Call;
 use crate::vault::{Fault, VaultError};
@@ -32,7 +32,7 @@ impl Session {
             State::Live(current) => current.clone(),
             _ => return true,
         };
-        if current.epoch != denied.epoch {
+        if current.info.serial != denied.info.serial {
             return true;
         }
         if now < current.verified + TRUST_TOKEN_FOR {
@@ -42,13 +42,13 @@ impl Session {
             // Policies are bound to a token at login; only a new login sees a role that was changed.
             let pause = inner.denial_backoff.next(&DENIAL, now, &mut rand::rng()).unwrap_or(DENIAL.max);
             inner.relogin_from = now + pause;
-            inner.state = State::None;
+            self.lose(&mut inner);
             return true;
         }
         let call = Call { token: Some(&current.secret), namespace: Some(&current.namespace), headers: &[] };
         match self.server.send(LookupTokenSelfRequest {}, &call).await {
             Err(error) if error.fault == Fault::Denied => {
-                inner.state = State::None;
+                self.lose(&mut inner);
                 true
             }
             _ => {
@@ -59,15 +59,15 @@ impl Session {
     }
 
     /// Extends the token. `None`: this session has no token to extend any more.
-    async fn renew(&self, epoch: u64) -> Option<Result<Duration, VaultError>> {
+    async fn renew(&self, serial: u64) -> Option<Result<Duration, VaultError>> {
         let current = match &self.inner.lock().await.state {
-            State::Live(token) if token.epoch == epoch => token.clone(),
+            State::Live(token) if token.info.serial == serial => token.clone(),
             _ => return None,
         };
         let call = Call { token: Some(&current.secret), namespace: Some(&current.namespace), headers: &[] };
         let result = self.server.send(RenewTokenSelfRequest { increment: None }, &call).await;
         let mut inner = self.inner.lock().await;
-        if !matches!(&inner.state, State::Live(token) if token.epoch == epoch) {
+        if !matches!(&inner.state, State::Live(token) if token.info.serial == serial) {
             return None;
         }
         match result {
@@ -78,8 +78,8 @@ impl Session {
                 Some(Ok(lease))
             }
             Err(error) => {
-                if matches!(error.fault, Fault::Denied | Fault::NotFound | Fault::Invalid) {
-                    inner.state = State::None;
+                if refuses(&error) {
+                    self.lose(&mut inner);
                 }
                 Some(Err(error))
             }
@@ -90,15 +90,15 @@ impl Session {
     pub(in crate::vault) async fn holds(&self, token: &Token) -> bool {
         let now = Instant::now();
         match &self.inner.lock().await.state {
-            State::Live(live) => live.epoch == token.epoch && live.expires.is_none_or(|e| now + MARGIN < e),
+            State::Live(live) => live.info.serial == token.info.serial && live.expires.is_none_or(|e| now + MARGIN < e),
             _ => false,
         }
     }
 
-    /// Epoch and time left of the live token.
+    /// Serial and time left of the live token.
     async fn remaining(&self) -> Option<(u64, Duration)> {
         match &self.inner.lock().await.state {
-            State::Live(token) => Some((token.epoch, token.expires?.saturating_duration_since(Instant::now()))),
+            State::Live(token) => Some((token.info.serial, token.expires?.saturating_duration_since(Instant::now()))),
             _ => None,
         }
     }
@@ -107,7 +107,7 @@ impl Session {
 /// Renews the token at two thirds of its time, until it cannot be renewed, is replaced, or nobody needs the session.
 pub(super) async fn keep_alive(session: Weak<Session>) {
     // The login that spawned this task stores its token a moment later, under the lock that `remaining` takes.
-    let Some((epoch, mut left)) = (match session.upgrade() {
+    let Some((serial, mut left)) = (match session.upgrade() {
         Some(session) => session.remaining().await,
         None => None,
     }) else {
@@ -119,7 +119,7 @@ pub(super) async fn keep_alive(session: Weak<Session>) {
     loop {
         tokio::time::sleep(pause).await;
         let Some(session) = session.upgrade() else { return };
-        match session.renew(epoch).await {
+        match session.renew(serial).await {
             None => return,
             Some(Ok(lease)) => {
                 left = lease;
@@ -134,7 +134,7 @@ pub(super) async fn keep_alive(session: Weak<Session>) {
             Some(Err(error)) => {
                 tracing::warn!(%error, "token could not be renewed");
                 let Some((current, left)) = session.remaining().await else { return };
-                if current != epoch || left < MARGIN {
+                if current != serial || left < MARGIN {
                     return;
                 }
                 pause = after_error.min(left / 2);

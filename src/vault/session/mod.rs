@@ -4,15 +4,19 @@
 //! failed is remembered for a while, so that a thousand objects with a wrong role cost one attempt per back-off step.
 
 mod keep_alive;
+mod kept;
 mod token;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
+use super::pool::Shared;
 use super::request::{Any, Envelope, Read};
 use super::server::Server;
 use super::transport::Call;
@@ -21,6 +25,7 @@ use crate::schedule::{Backoff, Policy};
 use keep_alive::keep_alive;
 use token::Granted;
 
+pub use kept::{KeptLogin, TokenStore};
 pub(super) use token::Token;
 pub use token::TokenInfo;
 
@@ -78,9 +83,20 @@ enum State {
     Failed { error: SessionError, until: Instant },
 }
 
+/// What is known of the token that is kept over a restart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// There may be one that is good.
+    Perhaps,
+    /// It is not good any more.
+    Spent,
+    /// There is none.
+    Nothing,
+}
+
 struct Inner {
     state: State,
-    epoch: u64,
+    kept: Kept,
     login_backoff: Backoff,
     /// Paces fresh logins after denials, so that a policy that stays wrong does not cause a login per read.
     denial_backoff: Backoff,
@@ -93,9 +109,22 @@ pub struct Session {
     pub identity: Identity,
     /// Where it is valid.
     pub server: Arc<Server>,
-    source: Box<dyn LoginSource>,
+    origin: Origin,
     login_policy: Policy,
     inner: Mutex<Inner>,
+    /// The sessions that it shares a limit with.
+    shared: Option<Arc<Shared>>,
+    /// When the token was last asked for, on the clock of [`Shared`].
+    pub(super) used: AtomicU64,
+    live: AtomicBool,
+}
+
+/// Where a session gets its token from.
+pub struct Origin {
+    /// Makes login requests.
+    pub login: Box<dyn LoginSource>,
+    /// Where the token is kept over a restart.
+    pub store: Option<Box<dyn TokenStore>>,
 }
 
 /// Between the tries of a read that a node cannot answer yet. Its replication takes milliseconds.
@@ -116,16 +145,28 @@ const CREDENTIAL: Policy = Policy {
 const MARGIN: Duration = Duration::from_secs(2);
 
 impl Session {
-    /// A session without a token; the first read logs in. `login_policy` paces failed logins.
-    pub fn new(identity: Identity, server: Arc<Server>, source: Box<dyn LoginSource>, login_policy: Policy) -> Self {
+    /// A session of its own, without a token; the first request logs in. `login_policy` paces failed logins.
+    pub fn new(identity: Identity, server: Arc<Server>, origin: Origin, login_policy: Policy) -> Self {
+        Self::shared(identity, server, origin, login_policy, None)
+    }
+
+    pub(super) fn shared(
+        identity: Identity,
+        server: Arc<Server>,
+        origin: Origin,
+        login_policy: Policy,
+        shared: Option<Arc<Shared>>,
+    ) -> Self {
         let inner = Inner {
             state: State::None,
-            epoch: 0,
+            kept: Kept::Perhaps,
             login_backoff: Backoff::default(),
             denial_backoff: Backoff::default(),
             relogin_from: Instant::now(),
         };
-        Self { identity, server, source, login_policy, inner: Mutex::new(inner) }
+        let inner = Mutex::new(inner);
+        let (used, live) = Default::default();
+        Self { identity, server, origin, login_policy, inner, shared, used, live }
     }
 
     /// Reads a path. A denial that a fresh login may cure is answered with one, and the read is tried once more. `index` is
@@ -136,12 +177,31 @@ impl Session {
         index: Option<&str>,
     ) -> Result<(Envelope, TokenInfo), SessionError> {
         let headers: Vec<_> = index.map(|index| ("X-Vault-Index".to_owned(), index.to_owned())).into_iter().collect();
+        self.ask(&read.namespace, &headers, || Any::read(read)).await
+    }
+
+    /// Writes to a path of a Vault namespace, in the same way.
+    pub async fn write(
+        self: &Arc<Self>,
+        namespace: &str,
+        path: &str,
+        body: &Value,
+    ) -> Result<(Envelope, TokenInfo), SessionError> {
+        self.ask(namespace, &[], || Any::put(path, body.clone())).await
+    }
+
+    async fn ask(
+        self: &Arc<Self>,
+        namespace: &str,
+        headers: &[(String, String)],
+        request: impl Fn() -> Any,
+    ) -> Result<(Envelope, TokenInfo), SessionError> {
         let mut token = self.token().await?;
         let mut retried = false;
         let mut behind = BEHIND.iter();
         loop {
-            let call = Call { token: Some(&token.secret), namespace: Some(&read.namespace), headers: &headers };
-            match self.server.send(Any::read(read), &call).await {
+            let call = Call { token: Some(&token.secret), namespace: Some(namespace), headers };
+            match self.server.send(request(), &call).await {
                 Ok(envelope) => return Ok((envelope, token.info.clone())),
                 Err(error) if error.fault == Fault::Behind => match behind.next() {
                     Some(pause) => tokio::time::sleep(*pause).await,
@@ -163,19 +223,33 @@ impl Session {
     pub(super) async fn token(self: &Arc<Self>) -> Result<Arc<Token>, SessionError> {
         let mut inner = self.inner.lock().await;
         let now = Instant::now();
+        if let Some(shared) = &self.shared {
+            self.used.store(shared.now(), Ordering::Relaxed);
+        }
         match &inner.state {
-            State::Live(token) if token.expires.is_none_or(|e| now + MARGIN < e) => return Ok(token.clone()),
+            State::Live(token) if token.expires.is_none_or(|e| now + MARGIN < e) => {
+                self.count(true);
+                return Ok(token.clone());
+            }
             State::Failed { error, until } if now < *until => return Err(error.clone()),
+            State::Live(_) => self.lose(&mut inner),
             _ => {}
         }
+        self.count(false);
         // The lock is held over the login: whoever needs the token meanwhile waits here and then finds it.
-        match self.login().await {
+        match self.obtain(&mut inner.kept).await {
             Ok(granted) => {
-                inner.epoch += 1;
                 inner.login_backoff.reset();
-                let token = Arc::new(Token::new(granted, inner.epoch));
+                let token = Arc::new(Token::new(granted));
                 inner.state = State::Live(token.clone());
+                self.set_live(true);
                 drop(inner);
+                if token.info.lasting {
+                    tokio::spawn(keep_alive(Arc::downgrade(self)));
+                }
+                if let Some(shared) = &self.shared {
+                    shared.make_room(self);
+                }
                 Ok(token)
             }
             Err(error) => {
@@ -204,17 +278,41 @@ impl Session {
         }
     }
 
-    async fn login(self: &Arc<Self>) -> Result<Granted, SessionError> {
+    /// A token that was kept, or that of a fresh login.
+    async fn obtain(&self, kept: &mut Kept) -> Result<Granted, SessionError> {
         if self.server.down().is_some() {
             // No credential is asked for while it could not be used.
             self.server.admit("login").map_err(SessionError::Login)?;
             self.server.probe().await.map_err(SessionError::Login)?;
         }
-        let login = self.source.login().await.map_err(SessionError::Credential)?;
+        if let Some(store) = &self.origin.store {
+            let restored = match kept {
+                Kept::Perhaps => self.restore(&**store).await?,
+                Kept::Spent => {
+                    store.forget(None).await;
+                    None
+                }
+                Kept::Nothing => None,
+            };
+            *kept = Kept::Nothing;
+            if let Some(granted) = restored {
+                return Ok(granted);
+            }
+        }
+        let started = Instant::now();
+        let result = self.login().await;
+        if let Some(shared) = &self.shared {
+            shared.metrics.client.factory("get", result.is_ok(), started.elapsed());
+        }
+        result
+    }
+
+    async fn login(&self) -> Result<Granted, SessionError> {
+        let login = self.origin.login.login().await.map_err(SessionError::Credential)?;
         let path = format!("auth/{}/login", login.mount.trim_matches('/'));
         let call = Call { token: None, namespace: Some(&login.namespace), headers: &login.headers };
-        let answer =
-            self.server.send(Any::put(&path, Value::Object(login.body)), &call).await.map_err(SessionError::Login)?;
+        let request = Any::put(&path, Value::Object(login.body));
+        let (answer, body) = self.server.send_for_body(request, &call).await.map_err(SessionError::Login)?;
         let auth = answer.auth.ok_or_else(|| {
             SessionError::Login(VaultError::new(Fault::Protocol, &path, "the answer to the login has no token"))
         })?;
@@ -224,9 +322,70 @@ impl Session {
             ttl_s = auth.lease_duration,
             "logged in to Vault"
         );
-        if auth.renewable && auth.lease_duration > 0 {
-            tokio::spawn(keep_alive(Arc::downgrade(self)));
-        }
-        Ok(Granted { auth, namespace: login.namespace, credential_uid: login.credential_uid })
+        let answer = self.origin.store.as_ref().filter(|_| auth.renewable).and_then(|_| kept::go_json(&body));
+        let Login { namespace, credential_uid, .. } = login;
+        Ok(Granted { auth, namespace, credential_uid, answer, kept_as: None })
     }
+
+    /// What is known of the token, if there is one.
+    pub async fn info(&self) -> Option<TokenInfo> {
+        match &self.inner.lock().await.state {
+            State::Live(token) => Some(token.info.clone()),
+            _ => None,
+        }
+    }
+
+    /// Vault's answer to the login that gave this token, to be kept. `None`: the session has another one by now.
+    pub async fn answer(&self, serial: u64) -> Option<SecretString> {
+        match &self.inner.lock().await.state {
+            State::Live(token) if token.info.serial == serial => token.answer.clone(),
+            _ => None,
+        }
+    }
+
+    /// Gives the token up for another session's. The next request takes it up again from where it is kept, or logs in.
+    /// False if it is in use right now.
+    pub(super) fn give_up(&self) -> bool {
+        let Ok(mut inner) = self.inner.try_lock() else { return false };
+        self.lose(&mut inner);
+        inner.kept = Kept::Perhaps;
+        true
+    }
+
+    /// Whether it has a token.
+    pub(super) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// The token is no good any more.
+    fn lose(&self, inner: &mut Inner) {
+        (inner.state, inner.kept) = (State::None, Kept::Spent);
+        self.set_live(false);
+    }
+
+    fn set_live(&self, live: bool) {
+        if self.live.swap(live, Ordering::Relaxed) != live
+            && let Some(shared) = &self.shared
+        {
+            shared.metrics.client.cache_length.add(if live { 1 } else { -1 });
+        }
+    }
+
+    fn count(&self, hit: bool) {
+        if let Some(shared) = &self.shared {
+            let client = &shared.metrics.client;
+            if hit { client.cache_hits.inc() } else { client.cache_misses.inc() }
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.set_live(false);
+    }
+}
+
+/// Whether an answer means that the token is not good, whatever is tried.
+fn refuses(error: &VaultError) -> bool {
+    matches!(error.fault, Fault::Denied | Fault::NotFound | Fault::Invalid)
 }

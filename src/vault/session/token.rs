@@ -14,6 +14,12 @@ pub struct TokenInfo {
     pub client_id: String,
     /// UID of the service account or Secret behind the login.
     pub credential_uid: String,
+    /// Tells this token from every other.
+    pub serial: u64,
+    /// Whether it is worth keeping over a restart: it can be renewed.
+    pub lasting: bool,
+    /// What it was kept as, if it comes from an earlier process.
+    pub kept_as: Option<std::sync::Arc<str>>,
 }
 
 /// A token and what is known of it.
@@ -22,8 +28,8 @@ pub(in crate::vault) struct Token {
     pub info: TokenInfo,
     /// Vault namespace of the login, in which the token is renewed and looked up.
     pub namespace: String,
-    /// Counts the logins of this session.
-    pub epoch: u64,
+    /// Vault's answer to the login, where that can be kept.
+    pub answer: Option<SecretString>,
     /// `None`: does not expire.
     pub expires: Option<Instant>,
     /// When lookup-self last showed the token to be good.
@@ -35,21 +41,29 @@ pub(super) struct Granted {
     pub auth: Auth,
     pub namespace: String,
     pub credential_uid: String,
+    pub answer: Option<SecretString>,
+    pub kept_as: Option<String>,
 }
 
 impl Token {
-    pub(super) fn new(granted: Granted, epoch: u64) -> Self {
+    pub(super) fn new(granted: Granted) -> Self {
         let now = Instant::now();
-        let Granted { auth, namespace, credential_uid } = granted;
+        let Granted { auth, namespace, credential_uid, answer, kept_as } = granted;
         let client_id = match auth.accessor.as_str() {
             "" => String::new(),
             accessor => hex(&Blake2b::<U32>::digest(accessor.as_bytes())),
         };
         Self {
             secret: auth.client_token,
-            info: TokenInfo { client_id, credential_uid },
+            info: TokenInfo {
+                client_id,
+                credential_uid,
+                serial: rand::random(),
+                lasting: auth.renewable && auth.lease_duration > 0,
+                kept_as: kept_as.map(Into::into),
+            },
             namespace,
-            epoch,
+            answer,
             expires: (auth.lease_duration > 0).then(|| now + Duration::from_secs(auth.lease_duration)),
             verified: now,
         }
@@ -60,7 +74,7 @@ impl Token {
             secret: self.secret.clone(),
             info: self.info.clone(),
             namespace: self.namespace.clone(),
-            epoch: self.epoch,
+            answer: self.answer.clone(),
             expires: self.expires,
             verified: self.verified,
         }

@@ -1,0 +1,117 @@
+//! Stored clients are encrypted with a Transit key, through a VaultAuth that is labelled for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+use super::super::Context;
+use super::super::logins::PlannedLogin;
+use crate::api::VaultAuth;
+use crate::resolve;
+use crate::vault::{Fault, Identity, Origin, Session, SessionError, TransitKey};
+
+/// Marks the VaultAuth.
+const LABEL: &str = "cacheStorageEncryption";
+/// No encryption takes longer, its login included.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// The session of the login that encrypts. It is not kept over a restart itself: there is nothing to encrypt it with.
+pub(super) type EncryptionSlot = tokio::sync::Mutex<Option<Arc<Session>>>;
+
+/// A VaultAuth for encryption, ready for use.
+pub(super) struct Encryption {
+    session: Arc<Session>,
+    key: TransitKey,
+    /// Name of the VaultAuth.
+    pub name: String,
+}
+
+/// Why there is no plaintext.
+pub(super) enum Undecryptable {
+    /// It cannot be told now; nothing is said of the ciphertext.
+    Now(String),
+    /// It is not what the key has encrypted.
+    Never(String),
+}
+
+/// The VaultAuth that is labelled for encryption, if there is exactly one. The text of the error is upstream's.
+pub(super) fn labelled(context: &Context) -> Result<Arc<VaultAuth>, String> {
+    let namespace = context.settings.operator_namespace.as_str();
+    let mut all: Vec<_> = context.auths.all();
+    all.retain(|auth| {
+        auth.namespace().as_deref() == Some(namespace)
+            && auth.labels().get(LABEL).is_some_and(|v| v == "true")
+            && auth.spec.storage_encryption.is_some()
+            && auth.metadata.deletion_timestamp.is_none()
+    });
+    match all.pop() {
+        Some(auth) if all.is_empty() => Ok(auth),
+        found => {
+            let found = all.len() + usize::from(found.is_some());
+            Err(format!("invalid VaultAuth for storage encryption, found={found}, required=1"))
+        }
+    }
+}
+
+impl Encryption {
+    /// Nothing is sent yet.
+    pub async fn of(context: &Context) -> Result<Self, String> {
+        let auth = labelled(context)?;
+        let failed = |error: String| format!("failed to setup encryption client: {error}");
+        let plan = resolve::auth(&auth, &context.settings.operator_namespace, context);
+        let plan = plan.map_err(|denied| failed(denied.to_string()))?;
+        let server = context.servers.of(&context.client, &plan.connection).await.map_err(failed)?;
+        let Some(transit) = auth.spec.storage_encryption.clone() else { return Err(failed("no Transit key".into())) };
+        let key = TransitKey { namespace: plan.vault_namespace.clone(), mount: transit.mount, name: transit.key_name };
+        let identity = Identity(plan.identity(server.id));
+        let mut slot = context.client_cache.encryption.lock().await;
+        let session = match slot.take() {
+            Some(session) if session.identity == identity => session,
+            _ => {
+                // Of its own: it does not give way to the sessions that it keeps tokens for.
+                let login = Box::new(PlannedLogin::new(context, plan));
+                let origin = Origin { login, store: None };
+                Arc::new(Session::new(identity, server, origin, context.settings.backoff))
+            }
+        };
+        *slot = Some(session.clone());
+        Ok(Self { session, key, name: auth.name_any() })
+    }
+
+    /// The data of Transit's answer, as upstream stores it.
+    pub async fn encrypt(&self, plaintext: &SecretString) -> Result<Vec<u8>, String> {
+        let encrypt = self.key.encrypt(&self.session, plaintext.expose_secret().as_bytes());
+        let data = tokio::time::timeout(LIMIT, encrypt).await.map_err(|_| timed_out())?.map_err(told)?;
+        Ok(data.to_string().into_bytes())
+    }
+
+    /// The other way round.
+    pub async fn decrypt(&self, stored: &[u8]) -> Result<SecretString, Undecryptable> {
+        let data: Value = serde_json::from_slice(stored).unwrap_or_default();
+        let Some(ciphertext) = data["ciphertext"].as_str() else {
+            return Err(Undecryptable::Never("it has no ciphertext".into()));
+        };
+        let decrypt = self.key.decrypt(&self.session, ciphertext);
+        let result = tokio::time::timeout(LIMIT, decrypt).await.map_err(|_| Undecryptable::Now(timed_out()))?;
+        result.map_err(|error| match &error {
+            SessionError::Request(e) if matches!(e.fault, Fault::Invalid | Fault::Protocol) => {
+                Undecryptable::Never(format!("it cannot be decrypted: {error}"))
+            }
+            _ => Undecryptable::Now(told(error)),
+        })
+    }
+}
+
+fn told(error: SessionError) -> String {
+    match error {
+        SessionError::Request(error) => error.to_string(),
+        error => format!("failed to setup encryption client: {error}"),
+    }
+}
+
+fn timed_out() -> String {
+    "setup timed out after 1m30s: Vault did not answer".to_owned()
+}

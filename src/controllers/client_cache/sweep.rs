@@ -1,0 +1,98 @@
+//! Deleting stored clients that nothing can use any more: of VaultAuths and VaultConnections that are gone or have another
+//! generation, of credentials that were replaced, and of logins that no object uses. Upstream leaves most of them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kube::ResourceExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::super::{Context, triggers};
+use crate::cluster::{ClusterError, Leadership, StoredFor};
+use crate::settings::Persistence;
+use crate::telemetry::StorageOperation;
+
+/// Changes come in groups.
+const SETTLE: Duration = Duration::from_secs(5);
+/// After the API server refused.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// Runs until `stop`; does something only while this process leads.
+pub(in super::super) async fn maintain(context: Arc<Context>, mut leads: Leadership, stop: CancellationToken) {
+    let cache = &context.client_cache;
+    let persistent = context.settings.persistence != Persistence::None;
+    context.metrics.client.enforce_encryption(context.settings.persistence == Persistence::Encrypted);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            led = leads.wait_for(|leads| *leads) => if led.is_err() { return },
+        }
+        cache.leads.store(true, Ordering::Relaxed);
+        loop {
+            let result = if persistent { sweep(&context).await } else { purge(&context).await };
+            let again = async {
+                match &result {
+                    Err(_) => tokio::time::sleep(RETRY).await,
+                    Ok(()) if persistent => {
+                        cache.changed.notified().await;
+                        tokio::time::sleep(SETTLE).await;
+                    }
+                    Ok(()) => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = leads.wait_for(|leads| !*leads) => break,
+                () = again => {}
+            }
+        }
+        cache.leads.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Nothing is to be stored: what was is deleted.
+async fn purge(context: &Context) -> Result<(), ClusterError> {
+    retain(context, StorageOperation::Purge, |_| false).await
+}
+
+async fn sweep(context: &Context) -> Result<(), ClusterError> {
+    let auths: HashMap<_, _> = context.auths.all().iter().map(|a| (a.uid(), a.metadata.generation)).collect();
+    let connections: HashMap<_, _> =
+        context.connections.all().iter().map(|c| (c.uid(), c.metadata.generation)).collect();
+    let used: HashSet<_> = triggers::logins_in_use(context).collect();
+    retain(context, StorageOperation::Prune, |stored| {
+        let current = |known: &HashMap<Option<String>, Option<i64>>, (uid, generation): &(String, i64)| {
+            known.get(&Some(uid.clone())) == Some(&Some(*generation))
+        };
+        let owner = (stored.auth.0.clone(), stored.provider_namespace.clone());
+        current(&auths, &stored.auth)
+            && current(&connections, &stored.connection)
+            && used.contains(&owner)
+            && context.client_cache.lock().get(&owner).is_none_or(|known| known.key == stored.key)
+    })
+    .await
+}
+
+async fn retain(
+    context: &Context,
+    operation: StorageOperation,
+    keep: impl Fn(&StoredFor) -> bool,
+) -> Result<(), ClusterError> {
+    let result = context.storage().retain(keep).await;
+    match &result {
+        Ok((left, deleted)) => {
+            context.metrics.client.storage_length.set(i64::try_from(*left).unwrap_or(i64::MAX));
+            if *deleted > 0 {
+                context.metrics.client.storage(operation, true, u64::try_from(*deleted).unwrap_or(u64::MAX));
+                tracing::info!(deleted, left, "deleted stored Vault clients that are of no use");
+            }
+        }
+        Err(error) => {
+            context.metrics.client.storage(operation, false, 0);
+            tracing::warn!(%error, "stored Vault clients that are of no use could not be deleted");
+        }
+    }
+    result.map(drop)
+}
