@@ -26,14 +26,18 @@ API groups that are not served yet.
 
 {{/*
 What it does in its own namespace when that is not one of the served: read the default VaultAuth, VaultAuthGlobal and
-VaultConnection, the certificate authority they name and SecretTransformations for all, keep the key of the content MACs,
-and keep Vault tokens over a restart, with a login for their encryption.
+VaultConnection, the certificate authority they name and SecretTransformations for all, and keep the key of the content MACs.
+With controller.manager.clientCache.persistenceModel also keep Vault tokens, with a login for their encryption.
 */}}
 {{- define "vso.manager.rules.home" -}}
+{{- if has (.Values.controller.manager.clientCache).persistenceModel (list nil "" "none") }}
+{{ include "vso.manager.rules.secrets" (list "create" "get") }}
+{{- else }}
 {{ include "vso.manager.rules.secrets" (list "create" "delete" "get" "list") }}
 - apiGroups: [""]
   resources: [serviceaccounts/token]
   verbs: [create]
+{{- end }}
 {{ include "vso.manager.rules.root" . }}
 {{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections") }}
 {{ include "vso.manager.rules.globals" . }}
