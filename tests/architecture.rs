@@ -29,6 +29,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("aws_sigv4::", &["vault"]),
     ("aws_credential_types::", &["vault"]),
     ("roxmltree::", &["vault"]),
+    ("tokio_tungstenite::", &["vault"]),
     ("prometheus::", &["telemetry"]),
     ("clap::", &["cli"]),
     ("kube::Client", &["cluster", "sync", "controllers", "operator", "commands"]),

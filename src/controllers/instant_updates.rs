@@ -304,3 +304,74 @@ pub(super) async fn tell(context: &Context, object: &VaultStaticSecret, old: &[C
     };
     context.event(object, type_, reason, &new.message).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::Identity;
+
+    fn key(namespace: &str) -> StreamKey {
+        StreamKey { identity: Identity([7; 32]), namespace: namespace.to_owned() }
+    }
+
+    fn reader(readers: &Readers, path: &str, name: &str) -> Arc<Inbox> {
+        let inbox: Arc<Inbox> = Arc::default();
+        readers.add(&key("a"), path, &ObjectRef::new("ns", name), &inbox);
+        inbox
+    }
+
+    #[test]
+    fn an_event_concerns_those_who_read_its_path_in_its_namespace() {
+        let readers = Readers::default();
+        let (one, two) = (reader(&readers, "kv/data/x", "one"), reader(&readers, "kv/data/x", "two"));
+        let other = reader(&readers, "kv/data/y", "other");
+        assert!(readers.written(&key("b"), "kv/data/x", None).is_none());
+        let (due, mut ids) = readers.written(&key("a"), "kv/data/x", Some(&"i".to_owned())).unwrap();
+        ids.sort();
+        assert_eq!(ids, [ObjectRef::new("ns", "one"), ObjectRef::new("ns", "two")]);
+        assert!(due <= Instant::now(), "at once");
+        let news = |inbox: &Inbox| inbox.lock().clone();
+        assert_eq!(news(&one), news(&two), "one read is enough for both");
+        assert_eq!(news(&one).and_then(|news| news.index).as_deref(), Some("i"));
+        assert_eq!(news(&other), None);
+    }
+
+    #[test]
+    fn a_path_that_is_written_all_the_time_is_read_at_a_pace() {
+        let readers = Readers::default();
+        let inbox = reader(&readers, "p", "one");
+        let due = |index| readers.written(&key("a"), "p", index).unwrap().0;
+        let index = "i".to_owned();
+        let first = due(Some(&index));
+        let later: Vec<Instant> = (0..100).map(|_| due(None)).collect();
+        assert!(later.iter().all(|at| *at == first + PACE), "all of them are one run");
+        let news = inbox.lock().clone().unwrap();
+        assert!(news.since > first && news.index.as_deref() == Some("i"), "the newest time, the last known state");
+    }
+
+    #[test]
+    fn after_a_gap_all_read_those_of_one_path_together() {
+        let readers = Readers::default();
+        let inboxes: Vec<_> = (0..6).map(|i| reader(&readers, &format!("p{}", i % 2), &i.to_string())).collect();
+        assert_eq!(readers.all(&key("a"), false).len(), 6);
+        assert!(inboxes.iter().all(|inbox| inbox.lock().is_none()), "a change of state is no reason to read");
+        let times: std::collections::BTreeSet<_> =
+            readers.all(&key("a"), true).into_iter().map(|(due, _)| due).collect();
+        assert_eq!(times.len(), 2);
+        assert!(inboxes.iter().all(|inbox| inbox.lock().is_some()));
+    }
+
+    #[test]
+    fn every_failure_says_what_to_do_and_that_polling_goes_on() {
+        let of = |fault| failure(&SessionError::Request(crate::vault::VaultError::new(fault, "p", "m")));
+        for (fault, reason, text) in [
+            (Fault::NotFound, "NotAvailable", "Vault Enterprise"),
+            (Fault::Denied, "Denied", "subscribe_event_types"),
+            (Fault::Unreachable, "EventWatcherError", "cannot be opened"),
+        ] {
+            let (found, message) = of(fault);
+            assert_eq!(found, reason);
+            assert!(message.contains(text) && message.contains("refreshAfter"), "{message}");
+        }
+    }
+}

@@ -202,18 +202,25 @@ fn steady_state_with_a_stream_is_free() {
     allow(&tenant);
     tenant.put("a", json!({ "password": "one" }));
     tenant.put("other", json!({ "password": "one" }));
+    // The limit of a request is none of the stream.
+    let timeout = Duration::from_secs(3);
+    let connection = json!({ "address": cluster.vault_addr(), "timeout": format!("{timeout:?}") });
+    tenant.apply(&tenant.object("VaultConnection", "vault", connection));
     let mut operator = tenant.operator(&[]);
     tenant.apply(&instant(&tenant, "a", json!({})));
     wait_streaming(&tenant, "a");
     // The read after the stream started is the last one.
     let reads = |count: &Count<'_>| count.reads().values().map(Vec::len).sum::<usize>();
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(timeout + Duration::from_secs(1));
     let count = Count::start(&tenant);
     for i in 0..20 {
         tenant.put("other", json!({ "password": i }));
     }
     assert_eq!(reads(&count), 0, "the events of other paths concern nobody");
     assert!(count.requests().is_empty(), "{}", crate::counting::told(&count.requests()));
+
+    assert_eq!(operator.metric("vso_vault_event_streams"), Some(1.0));
+    assert_eq!(operator.log().matches("events of Vault are followed").count(), 1, "it is the first");
 
     // A restart of the operator tells nobody what was known.
     operator.terminate();
