@@ -26,14 +26,13 @@ API groups that are not served yet.
 
 {{/*
 What it does in its own namespace when that is not one of the served: read the default VaultAuth, VaultAuthGlobal and
-VaultConnection, the certificate authority they name and SecretTransformations for all, and keep the key of the content MACs.
-With controller.manager.clientCache.persistenceModel also keep Vault tokens, with a login for their encryption.
+VaultConnection, the certificate authority they name and SecretTransformations for all, keep the key of the content MACs
+and Vault tokens; without controller.manager.clientCache.persistenceModel it deletes those that are left. Their encryption
+needs a login of its own.
 */}}
 {{- define "vso.manager.rules.home" -}}
-{{- if has (.Values.controller.manager.clientCache).persistenceModel (list nil "" "none") }}
-{{ include "vso.manager.rules.secrets" (list "create" "get") }}
-{{- else }}
 {{ include "vso.manager.rules.secrets" (list "create" "delete" "get" "list") }}
+{{- if not (has (.Values.controller.manager.clientCache).persistenceModel (list nil "" "none")) }}
 - apiGroups: [""]
   resources: [serviceaccounts/token]
   verbs: [create]
