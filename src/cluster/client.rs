@@ -11,9 +11,13 @@ use kube::client::{Body, ClientBuilder};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tower::Service;
 use tower::layer::layer_fn;
-use tower::limit::RateLimitLayer;
+use tower::limit::{ConcurrencyLimitLayer, RateLimitLayer};
 
 use crate::telemetry::Metrics;
+
+/// So many requests wait for their answer at the same time. More would wait in the API server instead, each on a
+/// connection of its own, and a connection costs some 30 KiB here and more there.
+const IN_FLIGHT: usize = 16;
 
 /// How hard the API server may be pressed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,7 +55,8 @@ pub async fn connect(
     config.read_timeout = Some(Duration::from_secs(300));
     config.reset_reader_on_write = true;
     let builder = ClientBuilder::try_from(config)?
-        .with_layer(&layer_fn(move |inner| Counted { inner, metrics: metrics.clone() }));
+        .with_layer(&layer_fn(move |inner| Counted { inner, metrics: metrics.clone() }))
+        .with_layer(&ConcurrencyLimitLayer::new(IN_FLIGHT));
     if limit.qps <= 0.0 {
         return Ok(builder.build());
     }

@@ -2,7 +2,7 @@
 //! object cannot flood its namespace.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,8 +37,8 @@ const REPEAT_AFTER: Duration = Duration::from_secs(600);
 /// An object may cause so many different events in a burst, then one per [`REFILL`].
 const BURST: f64 = 25.0;
 const REFILL: Duration = Duration::from_secs(60);
-/// More objects than this are not remembered; the oldest are forgotten, at worst an event is repeated.
-const REMEMBERED: usize = 4096;
+/// More than this is not remembered.
+const REMEMBERED: usize = 2048;
 /// Longest text of an event that the API server takes, in bytes.
 const LONGEST: usize = 1024;
 
@@ -47,7 +47,8 @@ pub struct Events {
     client: kube::Client,
     host: String,
     seen: Mutex<HashMap<u64, Series>>,
-    budgets: Mutex<HashMap<String, (f64, Instant)>>,
+    /// By hash of the UID.
+    budgets: Mutex<HashMap<u64, (f64, Instant)>>,
 }
 
 struct Series {
@@ -88,18 +89,14 @@ impl Events {
         let namespace = about.namespace.as_deref().unwrap_or("default");
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let message = cut(message);
-        let mut hash = DefaultHasher::new();
-        (&about.uid, about.kind.as_deref(), reason, message).hash(&mut hash);
-        let key = hash.finish();
+        let key = hash(&(&about.uid, about.kind.as_deref(), reason, message));
         let now = Instant::now();
         let time = chrono::Utc::now();
         let stamp = time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
 
         let repeat = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if seen.len() > REMEMBERED {
-                seen.retain(|_, s| now.duration_since(s.written) < REPEAT_AFTER);
-            }
+            make_room(&mut seen, |s| now.duration_since(s.written) < REPEAT_AFTER);
             match seen.get_mut(&key) {
                 Some(series) => {
                     series.count += 1;
@@ -120,7 +117,7 @@ impl Events {
                 other => return other.map(drop),
             }
         }
-        if !self.within_budget(about.uid.as_deref().unwrap_or(""), now) {
+        if !self.within_budget(hash(&about.uid), now) {
             return Ok(());
         }
         let object = about.name.as_deref().unwrap_or("");
@@ -147,14 +144,13 @@ impl Events {
         Ok(())
     }
 
-    fn within_budget(&self, uid: &str, now: Instant) -> bool {
+    fn within_budget(&self, uid: u64, now: Instant) -> bool {
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        if budgets.len() > REMEMBERED {
-            // A budget that is full again says nothing.
-            budgets
-                .retain(|_, (left, at)| *left + now.duration_since(*at).as_secs_f64() / REFILL.as_secs_f64() < BURST);
-        }
-        let (left, at) = budgets.entry(uid.to_owned()).or_insert((BURST, now));
+        // A budget that is full again says nothing.
+        make_room(&mut budgets, |(left, at)| {
+            *left + now.duration_since(*at).as_secs_f64() / REFILL.as_secs_f64() < BURST
+        });
+        let (left, at) = budgets.entry(uid).or_insert((BURST, now));
         *left = (*left + now.duration_since(*at).as_secs_f64() / REFILL.as_secs_f64()).min(BURST);
         *at = now;
         let allowed = *left >= 1.0;
@@ -162,6 +158,23 @@ impl Events {
             *left -= 1.0;
         }
         allowed
+    }
+}
+
+fn hash(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Forgets what is not worth keeping once there is too much, and all of it if that does not help: at worst an event is
+/// repeated. To look through them for each event of a crowd would cost more than that.
+fn make_room<T>(remembered: &mut HashMap<u64, T>, keep: impl Fn(&T) -> bool) {
+    if remembered.len() >= REMEMBERED {
+        remembered.retain(|_, value| keep(value));
+        if remembered.len() > REMEMBERED / 2 {
+            remembered.clear();
+        }
     }
 }
 

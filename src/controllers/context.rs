@@ -66,7 +66,7 @@ pub struct Context {
     pub(super) wake: Notify,
     /// Set when all objects are listed; before that every one of them is due anyway.
     pub(super) running: AtomicBool,
-    pub(super) runtimes: Mutex<HashMap<ObjectRef, Runtime>>,
+    pub(super) runtimes: Mutex<HashMap<ObjectRef, Box<Runtime>>>,
     pub(super) servers: Servers,
     pub(super) client_cache: ClientCache,
     /// For tasks that go on after a run.

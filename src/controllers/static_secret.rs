@@ -24,7 +24,7 @@ use crate::render::Recipe;
 use crate::resolve::{self, ObjectRef, Plan};
 use crate::schedule::{Backoff, Class, Job, Next};
 use crate::sync::{self, Applied, DestinationError, Restart, Synced, Wanted};
-use crate::vault::{self, Read, ServerId, Session, SharedRead, TokenInfo};
+use crate::vault::{self, ServerId, Session, SharedRead, TokenInfo};
 
 /// Upstream's. Objects that come from there carry it; ours never get it.
 const FINALIZER: &str = "vaultstaticsecret.secrets.hashicorp.com/finalizer";
@@ -39,14 +39,31 @@ pub struct Runtime {
     due: Instant,
     backoff: Backoff,
     session: Option<Arc<Session>>,
-    read: Option<(Read, Arc<SharedRead>)>,
+    read: Option<Arc<SharedRead>>,
     /// With instant updates: writes of the path.
     watch: Option<Watch>,
     applied: Option<Applied>,
     /// Held so that it is not compiled again at each refresh.
     recipe: Option<Arc<Recipe>>,
     rendered: Option<Rendered>,
-    owed: Option<Owed>,
+    owed: Option<Box<Owed>>,
+}
+
+impl Runtime {
+    fn new(due: Instant) -> Self {
+        Self {
+            fingerprint: 0,
+            due,
+            backoff: Backoff::default(),
+            session: None,
+            read: None,
+            watch: None,
+            applied: None,
+            recipe: None,
+            rendered: None,
+            owed: None,
+        }
+    }
 }
 
 /// Restarts that could not be done, and when they are tried again. The path is read on its own schedule meanwhile.
@@ -118,18 +135,7 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
     if object.metadata.deletion_timestamp.is_some() {
         return release(context, &*object, FINALIZER).await;
     }
-    let mut runtime = runtime.unwrap_or_else(|| Runtime {
-        fingerprint: 0,
-        due: job.due,
-        backoff: Backoff::default(),
-        session: None,
-        read: None,
-        watch: None,
-        applied: None,
-        recipe: None,
-        rendered: None,
-        owed: None,
-    });
+    let mut runtime = runtime.unwrap_or_else(|| Box::new(Runtime::new(job.due)));
     let verdict = run(context, job, &object, &mut runtime).await;
     let mut runtimes = context.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
     // One that was deleted meanwhile leaves nothing behind. Looked up under the lock that its deletion takes too.

@@ -21,18 +21,23 @@ struct Last {
     answer: Answer,
 }
 
-/// One read and those that share it.
+/// One read and those that share it. There is one of these for each path that is read, so it is kept small.
 pub struct SharedRead {
-    read: Read,
-    last: tokio::sync::Mutex<Option<Last>>,
-    /// Per refresh interval: when the objects with that interval are due together.
-    due: Mutex<HashMap<Duration, Instant>>,
+    read: Arc<Read>,
+    last: tokio::sync::Mutex<Option<Box<Last>>>,
+    /// Per refresh interval, of which there is mostly one: when the objects with that interval are due together.
+    due: Mutex<Vec<(Duration, Instant)>>,
 }
 
 /// An answer that others may still want is kept this long at most. Secret data is not a cache.
 const KEEP: Duration = Duration::from_secs(2);
 
 impl SharedRead {
+    /// What is read.
+    pub fn read(&self) -> &Read {
+        &self.read
+    }
+
     /// The answer of a request that began at `not_before` or later: one that another object has just got, one that is
     /// under way, or a new one. With `index`, of a node that has reached that state.
     pub async fn get(self: &Arc<Self>, session: &Arc<Session>, not_before: Instant, index: Option<&str>) -> Answer {
@@ -47,7 +52,7 @@ impl SharedRead {
         let answer = session.read(&self.read, index).await.map(|(envelope, token)| (Arc::new(envelope), token));
         // The table holds a weak reference, the caller a strong one: more of them are other objects.
         if Arc::strong_count(self) > 1 {
-            *last = Some(Last { asked, index: index.map(str::to_owned), answer: answer.clone() });
+            *last = Some(Box::new(Last { asked, index: index.map(str::to_owned), answer: answer.clone() }));
             let this = Arc::downgrade(self);
             tokio::spawn(async move {
                 tokio::time::sleep(KEEP).await;
@@ -66,25 +71,32 @@ impl SharedRead {
     /// is used by the first of them.
     pub fn next_due(&self, interval: Duration, now: Instant, horizon: Duration) -> Instant {
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = due.entry(interval).or_insert(now);
-        if *due <= now {
-            *due = now + horizon;
+        if let Some((_, at)) = due.iter_mut().find(|(of, _)| *of == interval) {
+            if *at <= now {
+                *at = now + horizon;
+            }
+            return *at;
         }
-        *due
+        due.reserve_exact(1);
+        due.push((interval, now + horizon));
+        now + horizon
     }
 }
+
+/// Whose read of what.
+type Key = (Identity, Arc<Read>);
 
 /// The reads in use.
 #[derive(Default)]
 pub struct ReadTable {
-    reads: Mutex<HashMap<(Identity, Read), Weak<SharedRead>>>,
+    reads: Mutex<HashMap<Key, Weak<SharedRead>>>,
 }
 
 impl ReadTable {
     /// The shared read of `read` with the session of `identity`. It is forgotten when the last object drops it.
     pub fn share(&self, identity: Identity, read: Read) -> Arc<SharedRead> {
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (identity, read);
+        let key = (identity, Arc::new(read));
         if let Some(shared) = reads.get(&key).and_then(Weak::upgrade) {
             return shared;
         }

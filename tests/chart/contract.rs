@@ -234,7 +234,7 @@ fn roles_for_people_can_be_joined_by_both_spellings() -> Result {
 }
 
 /// With `scope: namespaces` there is no right outside the watched namespaces and the operator's own, and in its own none
-/// to make tokens or to change Secrets: it makes some and deletes them.
+/// to make tokens, unless Vault tokens are stored, or to watch or change Secrets: it stores some, finds and deletes them.
 #[test]
 fn namespaced_scope_gives_no_right_elsewhere() -> Result {
     let values = ["--values=charts/vault-secrets-operator/ci/namespaces-values.yaml"];

@@ -50,10 +50,10 @@ pub(super) async fn read(
 ) -> Result<(Arc<Envelope>, TokenInfo), Failure> {
     let read = Read { namespace: plan.vault_namespace.clone(), path: plan.path.clone(), version: plan.version };
     let shared = match runtime.read.take() {
-        Some((known, shared)) if known == read => shared,
-        _ => context.reads.share(session.identity, read.clone()),
+        Some(shared) if *shared.read() == read => shared,
+        _ => context.reads.share(session.identity, read),
     };
-    let (_, shared) = runtime.read.insert((read, shared));
+    let shared = runtime.read.insert(shared);
     let not_before = match (job.class, plan.refresh) {
         // The interval is a promise of how old data may be: what was read a tenth of it ago still keeps it, since each
         // interval is shortened by at least as much.

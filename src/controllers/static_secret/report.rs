@@ -90,7 +90,8 @@ pub(super) async fn succeed(
                 context.event(object, EventType::Warning, "RolloutRestartFailed", message).await;
             }
             let again = restarts.again.unwrap_or_else(|| now + pause(context, runtime, now));
-            runtime.owed = Some(Owed { mac: success.mac, generation, errors: restarts.errors, again });
+            let owed = Owed { mac: success.mac, generation, errors: restarts.errors, again };
+            runtime.owed = Some(Box::new(owed));
             Some(again)
         }
         _ => {
@@ -99,7 +100,7 @@ pub(super) async fn succeed(
         }
     };
     let refresh = match (plan.refresh, &runtime.read) {
-        (Some(interval), Some((_, read))) => Some(read.next_due(interval, now, horizon(interval, &mut rand::rng()))),
+        (Some(interval), Some(read)) => Some(read.next_due(interval, now, horizon(interval, &mut rand::rng()))),
         _ => None,
     };
     let result = if again.is_some() { "error" } else { "success" };
