@@ -224,6 +224,16 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+/// Upstream's `int` has no format, unlike its `int64`; what schemars makes of an `i64` has one.
+pub(crate) fn int_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "integer" })
+}
+
+/// The version of a KV secret.
+pub(crate) fn version_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "integer", "minimum": 0 })
+}
+
 /// Schema of `status.conditions`: the bounds that Kubernetes sets for its own conditions, which the type from
 /// k8s-openapi does not carry.
 pub(crate) fn conditions_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -16,7 +16,10 @@ use kube::CustomResourceExt;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::{SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection, VaultStaticSecret};
+use super::{
+    CSISecrets, SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection, VaultDynamicSecret, VaultPKISecret,
+    VaultStaticSecret,
+};
 
 /// The generator version that upstream's definitions name; tools compare it.
 const GENERATOR: (&str, &str) = ("controller-gen.kubebuilder.io/version", "v0.19.0");
@@ -24,10 +27,13 @@ const GENERATOR: (&str, &str) = ("controller-gen.kubebuilder.io/version", "v0.19
 /// Every definition, ordered by name.
 pub fn all() -> Vec<CustomResourceDefinition> {
     vec![
+        finish(CSISecrets::crd(), &[]),
         finish(SecretTransformation::crd(), &["Healthy", "Ready"]),
         finish(VaultAuthGlobal::crd(), &[]),
         finish(VaultAuth::crd(), &["Healthy", "Ready"]),
         finish(VaultConnection::crd(), &["Healthy", "Ready"]),
+        finish(VaultDynamicSecret::crd(), &["Synced", "Healthy", "Ready"]),
+        finish(VaultPKISecret::crd(), &["Synced", "Healthy", "Ready"]),
         finish(VaultStaticSecret::crd(), &["Synced", "Healthy", "Ready"]),
     ]
 }

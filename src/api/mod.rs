@@ -16,7 +16,10 @@ pub mod auth_methods;
 pub mod common;
 pub mod connection;
 pub mod crd;
+pub mod csi_secrets;
 pub mod duration;
+pub mod dynamic_secret;
+pub mod pki_secret;
 pub mod static_secret;
 pub mod transformation;
 
@@ -33,7 +36,10 @@ pub use common::{
     TemplateRef, Transformation, TransformationRef, VERSION, VaultClientMeta,
 };
 pub use connection::{VaultConnection, VaultConnectionSpec, VaultConnectionStatus};
+pub use csi_secrets::{CSISecrets, CSISecretsSpec, CSISecretsStatus};
 pub use duration::GoDuration;
+pub use dynamic_secret::{VaultDynamicSecret, VaultDynamicSecretSpec, VaultDynamicSecretStatus};
+pub use pki_secret::{VaultPKISecret, VaultPKISecretSpec, VaultPKISecretStatus};
 pub use static_secret::{SecretEngine, VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus};
 pub use transformation::{SecretTransformation, SecretTransformationSpec, SecretTransformationStatus};
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{
     DURATION_PATTERN, Destination, RolloutRestartTarget, SyncConfig, VaultClientMeta, conditions, conditions_schema,
-    is_default, non_empty,
+    is_default, non_empty, version_schema,
 };
 
 /// The source in Vault, the destination in Kubernetes, and how often to compare them.
@@ -61,11 +61,6 @@ pub struct VaultStaticSecretSpec {
     pub sync_config: Option<SyncConfig>,
     /// The Secret to fill.
     pub destination: Destination,
-}
-
-/// Upstream's `int` has no format, unlike its `int64`; what schemars makes of an `i64` has one.
-fn version_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({ "type": "integer", "minimum": 0 })
 }
 
 /// The versions of Vault's KV engine.

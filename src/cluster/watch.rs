@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::store::{Sink, object_ref};
-use crate::api::{LAST_APPLIED, VaultStaticSecret};
+use crate::api::{CSISecrets, LAST_APPLIED, VaultDynamicSecret, VaultPKISecret, VaultStaticSecret};
 use crate::schedule::{Backoff, Policy};
 
 /// What part of the cluster a watch covers.
@@ -170,6 +170,18 @@ pub(super) fn prune<K: Resource + 'static>(object: &mut K) {
     meta.managed_fields = None;
     if !read_by_templates && let Some(annotations) = &mut meta.annotations {
         annotations.remove(LAST_APPLIED);
+    }
+    drop_spec(object);
+}
+
+/// Drops the spec of a kind that is not served.
+fn drop_spec(object: &mut dyn Any) {
+    if let Some(object) = object.downcast_mut::<VaultDynamicSecret>() {
+        object.spec = Default::default();
+    } else if let Some(object) = object.downcast_mut::<VaultPKISecret>() {
+        object.spec = Default::default();
+    } else if let Some(object) = object.downcast_mut::<CSISecrets>() {
+        object.spec = Default::default();
     }
 }
 

@@ -15,7 +15,8 @@ use super::servers::Servers;
 use super::static_secret::Runtime;
 use super::{Key, Kind};
 use crate::api::{
-    GROUP, SecretTransformation, VERSION, VaultAuth, VaultAuthGlobal, VaultConnection, VaultStaticSecret,
+    CSISecrets, GROUP, SecretTransformation, VERSION, VaultAuth, VaultAuthGlobal, VaultConnection, VaultDynamicSecret,
+    VaultPKISecret, VaultStaticSecret,
 };
 use crate::cluster::{EventType, Events, KnownKey, Scope, SecretIndex, Store};
 use crate::render::Recipes;
@@ -54,6 +55,9 @@ pub struct Context {
     pub(super) globals: Arc<Store<VaultAuthGlobal>>,
     pub(super) connections: Arc<Store<VaultConnection>>,
     pub(super) transformations: Arc<Store<SecretTransformation>>,
+    pub(super) dynamics: Arc<Store<VaultDynamicSecret>>,
+    pub(super) pkis: Arc<Store<VaultPKISecret>>,
+    pub(super) csis: Arc<Store<CSISecrets>>,
     pub(super) recipes: Recipes,
     /// Templates run on so many threads at most: each may use a core and, for a moment, tens of MiB.
     pub(super) renders: Semaphore,
@@ -109,6 +113,9 @@ impl Context {
             globals: Arc::default(),
             connections: Arc::default(),
             transformations: Arc::default(),
+            dynamics: Arc::default(),
+            pkis: Arc::default(),
+            csis: Arc::default(),
             recipes: Recipes::default(),
             renders: Semaphore::new(2 * std::thread::available_parallelism().map_or(1, usize::from)),
             secrets: Arc::default(),

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::context::News;
 use super::triggers::RECOVERY_SPREAD;
 use super::{
-    Context, Key, Kind, client_cache, instant_updates, secret_transformation, static_secret, vault_auth,
+    Context, Key, Kind, client_cache, instant_updates, not_served, secret_transformation, static_secret, vault_auth,
     vault_connection,
 };
 use crate::cluster::Leadership;
@@ -95,6 +95,9 @@ async fn run_one(context: Arc<Context>, job: Job<Key>, mut leads: Leadership) {
                 Kind::Transformation => secret_transformation::reconcile(&inner, &job.key.id).await,
                 Kind::Auth => vault_auth::reconcile(&inner, &job.key.id).await,
                 Kind::Connection => vault_connection::reconcile(&inner, &job.key.id).await,
+                Kind::DynamicSecret | Kind::PkiSecret | Kind::CsiSecrets => {
+                    not_served::reconcile(&inner, &job.key).await
+                }
             }
         };
         tokio::time::timeout(LONGEST_RUN, reconcile).await

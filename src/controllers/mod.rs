@@ -6,6 +6,7 @@ mod context;
 mod engine;
 mod instant_updates;
 mod logins;
+mod not_served;
 mod release;
 mod secret_transformation;
 mod servers;
@@ -34,11 +35,25 @@ pub enum Kind {
     Transformation,
     /// VaultStaticSecret.
     StaticSecret,
+    /// VaultDynamicSecret.
+    DynamicSecret,
+    /// VaultPKISecret.
+    PkiSecret,
+    /// CSISecrets.
+    CsiSecrets,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 4] = [Kind::Connection, Kind::Auth, Kind::Transformation, Kind::StaticSecret];
+    pub const ALL: [Kind; 7] = [
+        Kind::Connection,
+        Kind::Auth,
+        Kind::Transformation,
+        Kind::StaticSecret,
+        Kind::DynamicSecret,
+        Kind::PkiSecret,
+        Kind::CsiSecrets,
+    ];
 
     /// The lower-case name that upstream's metrics use for a controller.
     pub fn as_str(self) -> &'static str {
@@ -47,6 +62,9 @@ impl Kind {
             Kind::Auth => "vaultauth",
             Kind::Transformation => "secrettransformation",
             Kind::StaticSecret => "vaultstaticsecret",
+            Kind::DynamicSecret => "vaultdynamicsecret",
+            Kind::PkiSecret => "vaultpkisecret",
+            Kind::CsiSecrets => "csisecrets",
         }
     }
 }

@@ -33,6 +33,9 @@ impl Context {
                 Kind::Auth => self.auths.len(),
                 Kind::Transformation => self.transformations.len(),
                 Kind::StaticSecret => self.statics.len(),
+                Kind::DynamicSecret => self.dynamics.len(),
+                Kind::PkiSecret => self.pkis.len(),
+                Kind::CsiSecrets => self.csis.len(),
             },
             ..ControllerSnapshot::default()
         });

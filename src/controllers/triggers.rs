@@ -1,19 +1,25 @@
 //! What makes an object due: changes of it, of what it refers to, and of the Secret it has written.
 
 use std::collections::HashSet;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Secret;
+use kube::Resource;
 use kube::api::ObjectMeta;
-use kube::core::PartialObjectMeta;
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
+use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::servers::Authority;
 use super::{Context, Key, Kind, conditions};
-use crate::api::{SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection, VaultStaticSecret};
-use crate::cluster::{Change, OWNED_SELECTOR, Scope, SecretSink, StoreSink, WatchHealth, spawn_watch};
+use crate::api::{
+    CSISecrets, SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection, VaultDynamicSecret, VaultPKISecret,
+    VaultStaticSecret,
+};
+use crate::cluster::{Change, OWNED_SELECTOR, Scope, SecretSink, Store, StoreSink, WatchHealth, spawn_watch};
 use crate::resolve::{self, ConnectionPlan, ObjectRef};
 use crate::schedule::{Class, spread};
 use crate::vault::ServerId;
@@ -45,7 +51,11 @@ pub fn spawn_watches(context: &Arc<Context>, stop: &CancellationToken) -> Vec<Ar
         };
         let sink = SecretSink { index: context.secrets.clone(), touched };
         let api = scope.api::<PartialObjectMeta<Secret>>(client);
-        health.push(spawn_watch(api, Some(OWNED_SELECTOR), scope, sink, stop));
+        health.push(spawn_watch(api, Some(OWNED_SELECTOR), scope, sink, stop.clone()));
+
+        watch_unserved::<VaultDynamicSecret>(context, Kind::DynamicSecret, &context.dynamics, scope, &stop);
+        watch_unserved::<VaultPKISecret>(context, Kind::PkiSecret, &context.pkis, scope, &stop);
+        watch_unserved::<CSISecrets>(context, Kind::CsiSecrets, &context.csis, scope, &stop);
     }
     for scope in with_operator_namespace(context) {
         let own = context.clone();
@@ -69,6 +79,19 @@ pub fn spawn_watches(context: &Arc<Context>, stop: &CancellationToken) -> Vec<Ar
         health.push(spawn_watch(scope.api::<SecretTransformation>(client), None, &scope, sink, stop.clone()));
     }
     health
+}
+
+/// Watches a kind that is not served. Readiness does not wait for it: nothing refers to its objects, and where only the
+/// operator was upgraded, its definition and the right to list it may be missing.
+fn watch_unserved<K>(context: &Arc<Context>, kind: Kind, store: &Arc<Store<K>>, scope: &Scope, stop: &CancellationToken)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let own = context.clone();
+    let changed = move |change: Change<K>| drop(relevant(&own, kind, &change));
+    let sink = StoreSink { store: store.clone(), changed };
+    spawn_watch(scope.api::<K>(&context.client), None, scope, sink, stop.clone());
 }
 
 /// The operator's own namespace is watched for logins and connections named `default`, and for what all tenants share,
@@ -192,7 +215,7 @@ pub(super) fn push_users_of_transformation(context: &Context, id: &ObjectRef) {
 }
 
 /// Queues the object itself, and returns its name if those that refer to it have to look again.
-fn relevant<K: kube::Resource>(context: &Context, kind: Kind, change: &Change<K>) -> Option<ObjectRef> {
+fn relevant<K: Resource>(context: &Context, kind: Kind, change: &Change<K>) -> Option<ObjectRef> {
     match change {
         Change::Deleted(object) => {
             let id = id(object.meta());

@@ -28,9 +28,14 @@ pub struct Api {
 fn collection(kind: &str, namespace: &str) -> String {
     let lower = kind.to_lowercase();
     let (group, plural) = match lower.strip_suffix('s').unwrap_or(&lower) {
-        own @ ("vaultstaticsecret" | "vaultauth" | "vaultauthglobal" | "vaultconnection" | "secrettransformation") => {
-            ("apis/secrets.hashicorp.com/v1beta1", own)
-        }
+        own @ ("vaultstaticsecret"
+        | "vaultauth"
+        | "vaultauthglobal"
+        | "vaultconnection"
+        | "secrettransformation"
+        | "vaultdynamicsecret"
+        | "vaultpkisecret"
+        | "csisecret") => ("apis/secrets.hashicorp.com/v1beta1", own),
         apps @ ("deployment" | "daemonset" | "statefulset" | "replicaset") => ("apis/apps/v1", apps),
         core @ ("secret" | "event" | "serviceaccount" | "configmap") => ("api/v1", core),
         "rollout" => ("apis/argoproj.io/v1alpha1", "rollout"),

@@ -112,6 +112,13 @@ fn definitions_are_upgraded_and_finalizers_released() {
             "vaultstaticsecret",
             json!({ "type": "kv-v2", "mount": "m", "path": "p", "destination": { "name": "d" } }),
         ),
+        (
+            "VaultDynamicSecret",
+            "vaultdynamicsecret",
+            json!({ "mount": "m", "path": "p", "destination": { "name": "d" } }),
+        ),
+        // The plural is upstream's.
+        ("VaultPKISecret", "vaultpkisecrets", json!({ "mount": "m", "role": "r", "destination": { "name": "d" } })),
     ];
     for namespace in ["default", "a", "b", "c", "d"] {
         let _ = cluster.kubectl(&["create", "namespace", namespace]);

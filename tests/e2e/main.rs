@@ -28,6 +28,7 @@ mod isolation;
 mod leadership;
 mod methods;
 mod metrics;
+mod not_served;
 mod refused;
 mod restarts;
 mod samples;

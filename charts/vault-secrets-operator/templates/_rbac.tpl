@@ -19,8 +19,9 @@ API groups that are not served yet.
 - apiGroups: [argoproj.io]
   resources: [rollouts]
   verbs: [get, patch]
-{{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections" "vaultstaticsecrets") }}
+{{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections" "vaultdynamicsecrets" "vaultpkisecrets" "vaultstaticsecrets") }}
 {{ include "vso.manager.rules.globals" . }}
+{{ include "vso.manager.rules.csi" . }}
 {{ include "vso.manager.rules.ended" . }}
 {{- end }}
 
@@ -42,8 +43,11 @@ needs a login of its own.
 {{ include "vso.manager.rules.globals" . }}
 {{- /* The hook of an uninstall takes finalizers off here as well. */}}
 - apiGroups: [secrets.hashicorp.com]
-  resources: [vaultstaticsecrets]
+  resources: [vaultdynamicsecrets, vaultpkisecrets, vaultstaticsecrets]
   verbs: [list, patch]
+- apiGroups: [secrets.hashicorp.com]
+  resources: [csisecrets]
+  verbs: [list]
 {{ include "vso.manager.rules.ended" . }}
 {{- end }}
 
@@ -86,6 +90,16 @@ needs a login of its own.
 - apiGroups: [secrets.hashicorp.com]
   resources: [vaultauthglobals]
   verbs: [list, watch]
+{{- end }}
+
+{{/* CSISecrets are told that they are not served. They have no finalizer. */}}
+{{- define "vso.manager.rules.csi" -}}
+- apiGroups: [secrets.hashicorp.com]
+  resources: [csisecrets]
+  verbs: [list, watch]
+- apiGroups: [secrets.hashicorp.com]
+  resources: [csisecrets/status]
+  verbs: [patch]
 {{- end }}
 
 {{/* The hooks release what VSO has left of kinds whose service has ended. */}}

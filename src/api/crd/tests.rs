@@ -58,8 +58,19 @@ fn constraints(schema: &JSONSchemaProps) -> String {
     serde_json::to_string(&bare).unwrap()
 }
 
-/// All there is beyond types, as VSO 1.4.1 has it, plus our one CEL rule.
+/// All there is beyond types, as VSO 1.4.1 has it, plus our one CEL rule. What several kinds share is below.
 const CONSTRAINTS: &str = r#"
+CSISecrets.spec {"required":["accessControl","secrets"]}
+CSISecrets.spec.accessControl {"required":["serviceAccountPattern"]}
+CSISecrets.spec.accessControl.matchPolicy {"default":"all","enum":["any","all"]}
+CSISecrets.spec.secrets.vaultAppRoleSecretIDs[] {"required":["mount","role"]}
+CSISecrets.spec.secrets.vaultAppRoleSecretIDs[].ttl {"pattern":"^([0-9]+(\\.[0-9]+)?(s|m|h))$"}
+CSISecrets.spec.secrets.vaultAppRoleSecretIDs[].wrapTTL {"pattern":"^([0-9]+(\\.[0-9]+)?(s|m|h))$"}
+CSISecrets.spec.secrets.vaultStaticSecrets[] {"required":["mount","path","type"]}
+CSISecrets.spec.secrets.vaultStaticSecrets[].type {"enum":["kv-v1","kv-v2"]}
+CSISecrets.spec.secrets.vaultStaticSecrets[].version {"minimum":0.0}
+CSISecrets.spec.syncConfig {"required":["containerState"]}
+CSISecrets.spec.vaultAuthRef {"required":["name"]}
 SecretTransformation.spec.sourceTemplates[] {"required":["text"]}
 SecretTransformation.spec.templates{} {"required":["text"]}
 SecretTransformation.status {"required":["error","valid"]}
@@ -79,23 +90,68 @@ VaultConnection.spec {"required":["address","skipTLSVerify"]}
 VaultConnection.spec.skipTLSVerify {"default":false}
 VaultConnection.spec.timeout {"pattern":"^([0-9]+(\\.[0-9]+)?(s|m|h))$"}
 VaultConnection.status {"required":["valid"]}
+VaultDynamicSecret.spec {"required":["destination","mount","path"]}
+VaultDynamicSecret.spec.refreshAfter {"pattern":"^([0-9]+(\\.[0-9]+)?(s|m|h))$"}
+VaultDynamicSecret.spec.renewalPercent {"default":67,"maximum":90.0,"minimum":0.0}
+VaultDynamicSecret.spec.requestHTTPMethod {"enum":["GET","POST","PUT"]}
+VaultDynamicSecret.status {"required":["lastGeneration","lastRenewalTime","secretLease"]}
+VaultDynamicSecret.status.lastGeneration {"format":"int64"}
+VaultDynamicSecret.status.lastRenewalTime {"format":"int64"}
+VaultDynamicSecret.status.secretLease {"required":["duration","id","renewable","requestID"]}
+VaultDynamicSecret.status.staticCredsMetaData {"required":["lastVaultRotation","rotationPeriod","ttl"]}
+VaultDynamicSecret.status.staticCredsMetaData.lastVaultRotation {"format":"int64"}
+VaultDynamicSecret.status.staticCredsMetaData.rotationPeriod {"format":"int64"}
+VaultDynamicSecret.status.staticCredsMetaData.ttl {"format":"int64"}
+VaultPKISecret.spec {"required":["destination","mount","role"]}
+VaultPKISecret.spec.expiryOffset {"pattern":"^([0-9]+(\\.[0-9]+)?(s|m|h))$"}
+VaultPKISecret.spec.ttl {"pattern":"^([0-9]+(\\.[0-9]+)?(s|m|h|d))$"}
+VaultPKISecret.status {"required":["error","lastGeneration","lastRotation","valid"]}
+VaultPKISecret.status.expiration {"format":"int64"}
+VaultPKISecret.status.lastGeneration {"format":"int64"}
+VaultPKISecret.status.lastRotation {"format":"int64"}
 VaultStaticSecret.spec {"required":["destination","mount","path","type"]}
-VaultStaticSecret.spec.destination {"required":["name"]}
-VaultStaticSecret.spec.destination.create {"default":false}
-VaultStaticSecret.spec.destination.overwrite {"default":false}
-VaultStaticSecret.spec.destination.transformation.templates{} {"required":["text"]}
-VaultStaticSecret.spec.destination.transformation.transformationRefs[] {"required":["name"]}
-VaultStaticSecret.spec.destination.transformation.transformationRefs[].templateRefs[] {"required":["name"]}
-VaultStaticSecret.spec.destination.type {"x-kubernetes-validations":[{"message":"type kubernetes.io/service-account-token is not allowed: Kubernetes puts a credential of its own into such a Secret","rule":"self != 'kubernetes.io/service-account-token'"}]}
 VaultStaticSecret.spec.hmacSecretData {"default":true}
 VaultStaticSecret.spec.refreshAfter {"pattern":"^([0-9]+(\\.[0-9]+)?(s|m|h))$"}
-VaultStaticSecret.spec.rolloutRestartTargets[] {"required":["kind","name"]}
-VaultStaticSecret.spec.rolloutRestartTargets[].kind {"enum":["Deployment","DaemonSet","StatefulSet","argo.Rollout"]}
 VaultStaticSecret.spec.type {"enum":["kv-v1","kv-v2"]}
 VaultStaticSecret.spec.version {"minimum":0.0}
 VaultStaticSecret.status {"required":["lastGeneration"]}
 VaultStaticSecret.status.lastGeneration {"format":"int64"}
 "#;
+
+/// The kinds that fill a Secret, and what their specs share.
+const FILLING: [&str; 3] = ["VaultDynamicSecret", "VaultPKISecret", "VaultStaticSecret"];
+const FILLING_CONSTRAINTS: &str = r#"
+.destination {"required":["name"]}
+.destination.create {"default":false}
+.destination.overwrite {"default":false}
+.destination.type {"x-kubernetes-validations":[{"message":"type kubernetes.io/service-account-token is not allowed: Kubernetes puts a credential of its own into such a Secret","rule":"self != 'kubernetes.io/service-account-token'"}]}
+.rolloutRestartTargets[] {"required":["kind","name"]}
+.rolloutRestartTargets[].kind {"enum":["Deployment","DaemonSet","StatefulSet","argo.Rollout"]}
+"#;
+
+/// Where else than in a destination a transformation is.
+const TRANSFORMED: [&str; 3] = ["", ".vaultAppRoleSecretIDs[]", ".vaultStaticSecrets[]"];
+const TRANSFORMATION_CONSTRAINTS: &str = r#"
+.templates{} {"required":["text"]}
+.transformationRefs[] {"required":["name"]}
+.transformationRefs[].templateRefs[] {"required":["name"]}
+"#;
+
+/// Lines that are shared, with the path before each.
+fn shared(filling: &str, transformation: &str) -> Vec<String> {
+    let of = |path: String, lines: &str| -> Vec<String> {
+        lines.trim().lines().map(|line| format!("{path}{line}")).collect()
+    };
+    let mut all = Vec::new();
+    for kind in FILLING {
+        all.extend(of(format!("{kind}.spec"), filling));
+        all.extend(of(format!("{kind}.spec.destination.transformation"), transformation));
+    }
+    for place in TRANSFORMED {
+        all.extend(of(format!("CSISecrets.spec.secrets{place}.transformation"), transformation));
+    }
+    all
+}
 
 /// The same for an item of `status.conditions`, wherever there is one.
 const CONDITION: &str = r#"
@@ -111,7 +167,8 @@ const CONDITION: &str = r#"
 #[test]
 fn constraints_are_those_of_upstream() {
     let mut expected: Vec<String> = CONSTRAINTS.trim().lines().map(str::to_owned).collect();
-    for kind in ["SecretTransformation", "VaultAuth", "VaultConnection", "VaultStaticSecret"] {
+    expected.extend(shared(FILLING_CONSTRAINTS, TRANSFORMATION_CONSTRAINTS));
+    for kind in ["CSISecrets", "SecretTransformation", "VaultAuth", "VaultConnection"].into_iter().chain(FILLING) {
         let lines = CONDITION.trim_matches('\n').lines();
         expected.extend(lines.map(|line| format!("{kind}.status.conditions[]{line}")));
     }
@@ -125,8 +182,18 @@ fn constraints_are_those_of_upstream() {
     assert_eq!(found, expected);
 }
 
-/// The members of every object, as VSO 1.4.1 has them, plus `allowedNamespaces` of VaultConnection.
+/// The members of every object, as VSO 1.4.1 has them, plus `allowedNamespaces` of VaultConnection, and
+/// `syncConfig` of VaultDynamicSecret, which came with 1.6.0. What several kinds share is below.
 const MEMBERS: &str = "
+CSISecrets.spec: accessControl namespace secrets syncConfig vaultAuthRef
+CSISecrets.spec.accessControl: matchPolicy namespacePatterns podLabels podNamePatterns serviceAccountPattern
+CSISecrets.spec.secrets: transformation vaultAppRoleSecretIDs vaultStaticSecrets
+CSISecrets.spec.secrets.vaultAppRoleSecretIDs[]: cidrList metadata mount numUses role syncRoleID tokenBoundCIDRs transformation ttl wrapTTL
+CSISecrets.spec.secrets.vaultStaticSecrets[]: mount path transformation type version
+CSISecrets.spec.syncConfig: containerState
+CSISecrets.spec.syncConfig.containerState: imagePattern namePattern
+CSISecrets.spec.vaultAuthRef: name namespace trustNamespace
+CSISecrets.status: conditions
 SecretTransformation.spec: excludes includes sourceTemplates templates
 SecretTransformation.spec.sourceTemplates[]: name text
 SecretTransformation.spec.templates{}: name text
@@ -150,16 +217,29 @@ VaultAuthGlobal.spec.kubernetes: audiences headers mount namespace params role s
 VaultAuthGlobal.status: error valid
 VaultConnection.spec: address allowedNamespaces caCertPath caCertSecretRef headers skipTLSVerify timeout tlsServerName
 VaultConnection.status: conditions valid
+VaultDynamicSecret.spec: allowStaticCreds destination mount namespace params path refreshAfter renewalPercent requestHTTPMethod revoke rolloutRestartTargets syncConfig vaultAuthRef
+VaultDynamicSecret.spec.syncConfig: instantUpdates
+VaultDynamicSecret.status: conditions lastGeneration lastRenewalTime lastRuntimePodUID secretLease secretMAC staticCredsMetaData vaultClientMeta
+VaultDynamicSecret.status.secretLease: duration id renewable requestID
+VaultDynamicSecret.status.staticCredsMetaData: lastVaultRotation rotationPeriod rotationSchedule ttl
+VaultDynamicSecret.status.vaultClientMeta: cacheKey id
+VaultPKISecret.spec: altNames clear commonName destination excludeCNFromSans expiryOffset format ipSans issuerRef mount namespace notAfter otherSans privateKeyFormat revoke role rolloutRestartTargets ttl uriSans userIDs vaultAuthRef
+VaultPKISecret.status: conditions error expiration lastGeneration lastRotation secretMAC serialNumber valid
 VaultStaticSecret.spec: destination hmacSecretData mount namespace path refreshAfter rolloutRestartTargets syncConfig type vaultAuthRef version
-VaultStaticSecret.spec.destination: annotations create labels name overwrite transformation type
-VaultStaticSecret.spec.destination.transformation: excludeRaw excludes includes templates transformationRefs
-VaultStaticSecret.spec.destination.transformation.templates{}: name text
-VaultStaticSecret.spec.destination.transformation.transformationRefs[]: ignoreExcludes ignoreIncludes name namespace templateRefs
-VaultStaticSecret.spec.destination.transformation.transformationRefs[].templateRefs[]: keyOverride name
-VaultStaticSecret.spec.rolloutRestartTargets[]: kind name
 VaultStaticSecret.spec.syncConfig: instantUpdates
 VaultStaticSecret.status: conditions lastGeneration secretMAC vaultClientMeta
 VaultStaticSecret.status.vaultClientMeta: cacheKey id
+";
+
+const FILLING_MEMBERS: &str = "
+.destination: annotations create labels name overwrite transformation type
+.rolloutRestartTargets[]: kind name
+";
+const TRANSFORMATION_MEMBERS: &str = "
+: excludeRaw excludes includes templates transformationRefs
+.templates{}: name text
+.transformationRefs[]: ignoreExcludes ignoreIncludes name namespace templateRefs
+.transformationRefs[].templateRefs[]: keyOverride name
 ";
 
 #[test]
@@ -174,8 +254,9 @@ fn members_are_those_of_upstream() {
         }
     }
     found.sort();
-    let mut expected: Vec<&str> = MEMBERS.trim().lines().collect();
-    expected.sort_unstable();
+    let mut expected: Vec<String> = MEMBERS.trim().lines().map(str::to_owned).collect();
+    expected.extend(shared(FILLING_MEMBERS, TRANSFORMATION_MEMBERS));
+    expected.sort();
     assert_eq!(found, expected);
 }
 
@@ -184,7 +265,9 @@ fn names_columns_and_subresources() {
     for crd in all() {
         let kind = &crd.spec.names.kind;
         assert_eq!(crd.metadata.name, Some(format!("{}.secrets.hashicorp.com", crd.spec.names.plural)));
-        assert_eq!(crd.spec.names.plural, format!("{}s", kind.to_lowercase()));
+        // CSISecrets is a plural already.
+        assert_eq!(crd.spec.names.plural, format!("{}s", kind.to_lowercase().trim_end_matches('s')));
+        assert_eq!(crd.spec.names.categories, None);
         assert_eq!(crd.spec.names.list_kind, Some(format!("{kind}List")));
         assert_eq!(crd.spec.names.short_names, None);
         assert_eq!(crd.spec.scope, "Namespaced");
@@ -193,8 +276,8 @@ fn names_columns_and_subresources() {
         assert!(version.subresources.as_ref().unwrap().status.is_some());
         let columns: Vec<_> = version.additional_printer_columns.iter().flatten().map(|c| c.name.as_str()).collect();
         let expected: &[&str] = match kind.as_str() {
-            "VaultStaticSecret" => &["Synced", "Healthy", "Ready", "Age"],
-            "VaultAuthGlobal" => &[],
+            kind if FILLING.contains(&kind) => &["Synced", "Healthy", "Ready", "Age"],
+            "VaultAuthGlobal" | "CSISecrets" => &[],
             _ => &["Healthy", "Ready", "Age"],
         };
         assert_eq!(columns, expected, "{kind}");

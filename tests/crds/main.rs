@@ -3,7 +3,22 @@
 
 use serde_json::{Value, json};
 use testenv::{Cluster, Options};
-use vso::api::{SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection, VaultStaticSecret, crd};
+use vso::api::crd;
+
+mod any_input;
+mod every_member;
+
+/// All kinds.
+const KINDS: [&str; 8] = [
+    "VaultStaticSecret",
+    "VaultDynamicSecret",
+    "VaultPKISecret",
+    "CSISecrets",
+    "VaultConnection",
+    "VaultAuth",
+    "VaultAuthGlobal",
+    "SecretTransformation",
+];
 
 fn object(kind: &str, name: &str, spec: Value) -> Value {
     json!({
@@ -12,12 +27,31 @@ fn object(kind: &str, name: &str, spec: Value) -> Value {
     })
 }
 
-fn secret(changes: Value) -> Value {
-    let mut spec = json!({ "mount": "kv", "path": "p", "type": "kv-v2", "destination": { "name": "d" } });
+/// A spec with these members in place of its own; `null` removes one.
+fn with(mut spec: Value, changes: Value) -> Value {
     for (name, value) in changes.as_object().unwrap() {
-        spec[name] = value.clone();
+        match value {
+            Value::Null => drop(spec.as_object_mut().unwrap().remove(name)),
+            value => spec[name] = value.clone(),
+        }
     }
     spec
+}
+
+fn secret(changes: Value) -> Value {
+    with(json!({ "mount": "kv", "path": "p", "type": "kv-v2", "destination": { "name": "d" } }), changes)
+}
+
+fn dynamic(changes: Value) -> Value {
+    with(json!({ "mount": "db", "path": "creds/p", "destination": { "name": "d" } }), changes)
+}
+
+fn pki(changes: Value) -> Value {
+    with(json!({ "mount": "pki", "role": "r", "destination": { "name": "d" } }), changes)
+}
+
+fn csi(changes: Value) -> Value {
+    with(json!({ "secrets": {}, "accessControl": { "serviceAccountPattern": "s" } }), changes)
 }
 
 /// The object as the API server stored it.
@@ -46,7 +80,7 @@ fn cluster() -> Cluster {
 fn an_api_server_agrees_with_the_definitions() {
     let cluster = &cluster();
     fills_in_defaults(cluster);
-    stores_every_member(cluster);
+    every_member::keeps_every_member(cluster);
     refuses_what_is_wrong(cluster);
     holds_the_status_to_its_schema(cluster);
     shows_columns(cluster);
@@ -64,6 +98,16 @@ fn fills_in_defaults(cluster: &Cluster) {
             "destination": { "name": "d", "create": false, "overwrite": false },
         })
     );
+    let destination = json!({ "name": "d", "create": false, "overwrite": false });
+    assert_eq!(
+        apply("VaultDynamicSecret", dynamic(json!({}))),
+        dynamic(json!({ "renewalPercent": 67, "destination": destination }))
+    );
+    assert_eq!(apply("VaultPKISecret", pki(json!({}))), pki(json!({ "destination": destination })));
+    assert_eq!(
+        apply("CSISecrets", csi(json!({}))),
+        csi(json!({ "accessControl": { "serviceAccountPattern": "s", "matchPolicy": "all" } }))
+    );
     assert_eq!(
         apply("VaultConnection", json!({ "address": "http://v" })),
         json!({ "address": "http://v", "skipTLSVerify": false })
@@ -78,7 +122,7 @@ fn fills_in_defaults(cluster: &Cluster) {
         json!({ "kubernetes": block, "jwt": block })
     );
     assert_eq!(apply("SecretTransformation", json!({})), json!({}));
-    for kind in ["VaultStaticSecret", "VaultConnection", "VaultAuth", "VaultAuthGlobal", "SecretTransformation"] {
+    for kind in KINDS {
         let mut bare = object(kind, "bare", json!(null));
         bare.as_object_mut().unwrap().remove("spec");
         cluster.kubectl_apply(&bare.to_string()).unwrap();
@@ -86,103 +130,18 @@ fn fills_in_defaults(cluster: &Cluster) {
     }
 }
 
-/// Server-side apply refuses a member that the schema does not have, so what gets through is all there.
-fn stores_every_member(cluster: &Cluster) {
-    let kubernetes = json!({ "role": "r", "serviceAccount": "s", "audiences": ["a"], "tokenExpirationSeconds": 601 });
-    let app_role = json!({ "roleId": "r", "secretRef": "s", "secretIDPath": "/p" });
-    let objects = [
-        object(
-            "VaultConnection",
-            "full",
-            json!({
-                "address": "https://v", "headers": { "h": "1" }, "tlsServerName": "s", "caCertSecretRef": "c",
-                "caCertPath": "/p", "skipTLSVerify": true, "timeout": "1.5m", "allowedNamespaces": ["n"],
-            }),
-        ),
-        object(
-            "VaultAuth",
-            "full",
-            json!({
-                "vaultConnectionRef": "a/b", "namespace": "v", "allowedNamespaces": ["*"], "method": "appRole",
-                "mount": "m", "params": { "p": "1" }, "headers": { "h": "2" },
-                "vaultAuthGlobalRef": {
-                    "name": "a.b", "namespace": "c-d", "allowDefault": true,
-                    "mergeStrategy": { "headers": "union", "params": "replace" },
-                },
-                "kubernetes": kubernetes, "appRole": app_role,
-                "jwt": { "role": "r", "secretRef": "s", "serviceAccount": "s", "audiences": ["a"], "tokenExpirationSeconds": 700 },
-                "aws": {
-                    "role": "r", "region": "g", "headerValue": "h", "sessionName": "s", "stsEndpoint": "s",
-                    "iamEndpoint": "i", "secretRef": "s", "irsaServiceAccount": "s",
-                },
-                "gcp": {
-                    "role": "r", "workloadIdentityServiceAccount": "s", "region": "g", "clusterName": "c", "projectID": "p",
-                },
-                "storageEncryption": { "mount": "m", "keyName": "k" },
-            }),
-        ),
-        object(
-            "VaultAuthGlobal",
-            "full",
-            json!({
-                "allowedNamespaces": ["a"], "vaultConnectionRef": "c", "defaultVaultNamespace": "v",
-                "defaultAuthMethod": "gcp", "defaultMount": "m", "params": { "p": "1" }, "headers": { "h": "2" },
-                "appRole": {
-                    "roleId": "r", "secretRef": "s", "secretIDPath": "/p",
-                    "namespace": "v", "mount": "m", "params": { "p": "1" }, "headers": { "h": "2" },
-                },
-            }),
-        ),
-        object(
-            "VaultStaticSecret",
-            "full",
-            secret(json!({
-                "vaultAuthRef": "a/b", "namespace": "v", "type": "kv-v1", "version": 3, "refreshAfter": "10s",
-                "hmacSecretData": false, "syncConfig": { "instantUpdates": true },
-                "rolloutRestartTargets": [{ "kind": "argo.Rollout", "name": "r" }, { "kind": "DaemonSet", "name": "d" }],
-                "destination": {
-                    "name": "d", "create": true, "overwrite": true, "type": "kubernetes.io/tls",
-                    "labels": { "l": "1" }, "annotations": { "a": "2" },
-                    "transformation": {
-                        "templates": { "k": { "name": "n", "text": "t" } }, "includes": ["i"], "excludes": ["e"],
-                        "excludeRaw": true,
-                        "transformationRefs": [{
-                            "name": "s", "namespace": "ns", "ignoreIncludes": true, "ignoreExcludes": true,
-                            "templateRefs": [{ "name": "t", "keyOverride": "o" }],
-                        }],
-                    },
-                },
-            })),
-        ),
-        object(
-            "SecretTransformation",
-            "full",
-            json!({
-                "templates": { "k": { "name": "n", "text": "t" } }, "sourceTemplates": [{ "name": "n", "text": "t" }],
-                "includes": ["i"], "excludes": ["e"],
-            }),
-        ),
-    ];
-    for object in &objects {
-        cluster.kubectl_apply(&object.to_string()).unwrap();
-        let kind = object["kind"].as_str().unwrap();
-        let stored = stored(cluster, kind, "full");
-        assert_eq!(stored["spec"], object["spec"], "{kind}");
-        // And our types lose nothing of it.
-        let spec = match kind {
-            "VaultConnection" => json!(serde_json::from_value::<VaultConnection>(stored).unwrap().spec),
-            "VaultAuth" => json!(serde_json::from_value::<VaultAuth>(stored).unwrap().spec),
-            "VaultAuthGlobal" => json!(serde_json::from_value::<VaultAuthGlobal>(stored).unwrap().spec),
-            "VaultStaticSecret" => json!(serde_json::from_value::<VaultStaticSecret>(stored).unwrap().spec),
-            _ => json!(serde_json::from_value::<SecretTransformation>(stored).unwrap().spec),
-        };
-        assert_eq!(spec, object["spec"], "{kind}");
-    }
-}
-
 fn refuses_what_is_wrong(cluster: &Cluster) {
     let target = |kind: &str| secret(json!({ "rolloutRestartTargets": [{ "kind": kind, "name": "n" }] }));
     let global_ref = |r: Value| json!({ "vaultAuthGlobalRef": r });
+    let token = json!({ "name": "d", "type": "kubernetes.io/service-account-token" });
+    let static_item = |changes: Value| {
+        let item = with(json!({ "mount": "m", "path": "p", "type": "kv-v2" }), changes);
+        csi(json!({ "secrets": { "vaultStaticSecrets": [item] } }))
+    };
+    let role_item = |changes: Value| {
+        let item = with(json!({ "mount": "m", "role": "r" }), changes);
+        csi(json!({ "secrets": { "vaultAppRoleSecretIDs": [item] } }))
+    };
     for (kind, spec, expected) in [
         ("VaultStaticSecret", secret(json!({ "type": "kv-v3" })), "spec.type: Unsupported value"),
         (
@@ -224,6 +183,41 @@ fn refuses_what_is_wrong(cluster: &Cluster) {
         ("VaultAuthGlobal", json!({ "defaultAuthMethod": "x" }), "spec.defaultAuthMethod: Unsupported value"),
         ("VaultAuthGlobal", json!({ "jwt": { "tokenExpirationSeconds": 1 } }), "greater than or equal to 600"),
         ("SecretTransformation", json!({ "templates": { "k": {} } }), "spec.templates.k.text: Required"),
+        ("VaultDynamicSecret", dynamic(json!({ "mount": null })), "spec.mount: Required"),
+        ("VaultDynamicSecret", dynamic(json!({ "path": null })), "spec.path: Required"),
+        ("VaultDynamicSecret", dynamic(json!({ "destination": null })), "spec.destination: Required"),
+        ("VaultDynamicSecret", dynamic(json!({ "destination": token })), "spec.destination.type: Invalid value"),
+        (
+            "VaultDynamicSecret",
+            dynamic(json!({ "requestHTTPMethod": "PATCH" })),
+            "spec.requestHTTPMethod: Unsupported value",
+        ),
+        ("VaultDynamicSecret", dynamic(json!({ "renewalPercent": 91 })), "less than or equal to 90"),
+        ("VaultDynamicSecret", dynamic(json!({ "renewalPercent": -1 })), "greater than or equal to 0"),
+        ("VaultDynamicSecret", dynamic(json!({ "refreshAfter": "1d" })), "spec.refreshAfter in body should match"),
+        ("VaultDynamicSecret", dynamic(json!({ "params": { "a": 1 } })), "params"),
+        ("VaultPKISecret", pki(json!({ "mount": null })), "spec.mount: Required"),
+        ("VaultPKISecret", pki(json!({ "role": null })), "spec.role: Required"),
+        ("VaultPKISecret", pki(json!({ "destination": null })), "spec.destination: Required"),
+        ("VaultPKISecret", pki(json!({ "destination": token })), "spec.destination.type: Invalid value"),
+        ("VaultPKISecret", pki(json!({ "ttl": "1w" })), "spec.ttl in body should match"),
+        ("VaultPKISecret", pki(json!({ "expiryOffset": "1d" })), "spec.expiryOffset in body should match"),
+        ("CSISecrets", csi(json!({ "secrets": null })), "spec.secrets: Required"),
+        ("CSISecrets", csi(json!({ "accessControl": null })), "spec.accessControl: Required"),
+        ("CSISecrets", csi(json!({ "accessControl": {} })), "spec.accessControl.serviceAccountPattern: Required"),
+        (
+            "CSISecrets",
+            csi(json!({ "accessControl": { "serviceAccountPattern": "s", "matchPolicy": "none" } })),
+            "spec.accessControl.matchPolicy: Unsupported value",
+        ),
+        ("CSISecrets", csi(json!({ "vaultAuthRef": {} })), "spec.vaultAuthRef.name: Required"),
+        ("CSISecrets", csi(json!({ "syncConfig": {} })), "spec.syncConfig.containerState: Required"),
+        ("CSISecrets", static_item(json!({ "type": "kv-v3" })), "vaultStaticSecrets[0].type: Unsupported value"),
+        ("CSISecrets", static_item(json!({ "path": null })), "vaultStaticSecrets[0].path: Required"),
+        ("CSISecrets", static_item(json!({ "version": -1 })), "greater than or equal to 0"),
+        ("CSISecrets", role_item(json!({ "role": null })), "vaultAppRoleSecretIDs[0].role: Required"),
+        ("CSISecrets", role_item(json!({ "ttl": "1d" })), "vaultAppRoleSecretIDs[0].ttl in body should match"),
+        ("CSISecrets", role_item(json!({ "wrapTTL": "1" })), "vaultAppRoleSecretIDs[0].wrapTTL in body should match"),
     ] {
         let error = cluster.kubectl_apply(&object(kind, "bad", spec).to_string()).unwrap_err().to_string();
         assert!(error.contains(expected), "{kind}: {error}");
@@ -252,6 +246,38 @@ fn holds_the_status_to_its_schema(cluster: &Cluster) {
     }
     patch("SecretTransformation", json!({ "valid": true, "error": "", "conditions": conditions })).unwrap();
     patch("VaultAuthGlobal", json!({ "valid": false, "error": "e" })).unwrap();
+    let lease = json!({ "id": "", "duration": 0, "renewable": false, "requestID": "" });
+    patch(
+        "VaultDynamicSecret",
+        json!({
+            "lastRenewalTime": 0, "lastGeneration": 0, "secretLease": lease, "conditions": conditions,
+        }),
+    )
+    .unwrap();
+    patch(
+        "VaultPKISecret",
+        json!({
+            "lastGeneration": 0, "lastRotation": 0, "valid": false, "error": "", "conditions": conditions,
+        }),
+    )
+    .unwrap();
+    patch("CSISecrets", json!({ "conditions": conditions })).unwrap();
+    for (kind, member) in [
+        ("VaultDynamicSecret", "lastRenewalTime"),
+        ("VaultDynamicSecret", "lastGeneration"),
+        ("VaultDynamicSecret", "secretLease"),
+        ("VaultPKISecret", "lastGeneration"),
+        ("VaultPKISecret", "lastRotation"),
+        ("VaultPKISecret", "valid"),
+        ("VaultPKISecret", "error"),
+    ] {
+        let error = patch(kind, json!({ member: null })).unwrap_err().to_string();
+        assert!(error.contains(&format!("status.{member}: Required")), "{kind}: {error}");
+    }
+    for member in ["id", "duration", "renewable", "requestID"] {
+        let error = patch("VaultDynamicSecret", json!({ "secretLease": { member: null } })).unwrap_err().to_string();
+        assert!(error.contains(&format!("status.secretLease.{member}: Required")), "{error}");
+    }
 
     let mut bad = condition("no spaces", "Maybe");
     bad["reason"] = json!("no spaces");
@@ -275,13 +301,13 @@ fn shows_columns(cluster: &Cluster) {
             text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect();
         (rows[0].clone(), rows[1][..rows[1].len() - 1].to_vec())
     };
-    assert_eq!(
-        table("vaultstaticsecrets"),
-        (
+    for kind in ["vaultstaticsecrets", "vaultdynamicsecrets", "vaultpkisecrets"] {
+        let expected = (
             ["NAME", "SYNCED", "HEALTHY", "READY", "AGE"].map(str::to_owned).to_vec(),
             ["small", "False", "Unknown", "True"].map(str::to_owned).to_vec(),
-        )
-    );
+        );
+        assert_eq!(table(kind), expected, "{kind}");
+    }
     for kind in ["vaultconnections", "vaultauths", "secrettransformations"] {
         let expected = (
             ["NAME", "HEALTHY", "READY", "AGE"].map(str::to_owned).to_vec(),
@@ -289,5 +315,7 @@ fn shows_columns(cluster: &Cluster) {
         );
         assert_eq!(table(kind), expected, "{kind}");
     }
-    assert_eq!(table("vaultauthglobals").0, ["NAME", "AGE"]);
+    for kind in ["vaultauthglobals", "csisecrets"] {
+        assert_eq!(table(kind).0, ["NAME", "AGE"], "{kind}");
+    }
 }

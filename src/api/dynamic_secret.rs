@@ -1,0 +1,155 @@
+//! VaultDynamicSecret: credentials that Vault makes for one user, with a lease.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::common::{
+    DURATION_PATTERN, Destination, RolloutRestartTarget, SyncConfig, VaultClientMeta, conditions, conditions_schema,
+    int_schema, is_default, non_empty,
+};
+
+/// What to ask Vault for, the destination in Kubernetes, and when to renew.
+#[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[kube(
+    group = "secrets.hashicorp.com",
+    version = "v1beta1",
+    kind = "VaultDynamicSecret",
+    doc = "Keeps a Secret filled with credentials that Vault makes.",
+    namespaced,
+    status = "VaultDynamicSecretStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    attr = "cfg_attr(true, serde(default))"
+)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(!default)]
+pub struct VaultDynamicSecretSpec {
+    /// VaultAuth to log in with, as `name` (in the namespace of this object) or `namespace/name`. The one named
+    /// `default` in the operator's namespace when unset.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub vault_auth_ref: Option<String>,
+    /// Vault namespace of the secrets engine, that of the login when unset.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Path of the mount of the secrets engine.
+    pub mount: String,
+    /// Path in the mount that gives the credentials, such as `creds/app`.
+    pub path: String,
+    /// How to ask: GET when unset. Not looked at when there are `params`, which are always sent with PUT.
+    #[serde(rename = "requestHTTPMethod", skip_serializing_if = "Option::is_none")]
+    pub request_http_method: Option<RequestHttpMethod>,
+    /// Parameters of the request.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
+    /// Part of the lease, in percent, after which it is renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "percent_schema")]
+    pub renewal_percent: Option<i64>,
+    /// Revoke the lease when this object is deleted.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub revoke: bool,
+    /// The path gives static credentials, which Vault rotates by itself and which have no lease.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub allow_static_creds: bool,
+    /// How often to ask again when the answer carries no lease, such as `30s`.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = DURATION_PATTERN))]
+    pub refresh_after: Option<String>,
+    /// Workloads in the namespace of this object to restart when the data of the Secret changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rollout_restart_targets: Vec<RolloutRestartTarget>,
+    /// How changes arrive before they are due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync_config: Option<SyncConfig>,
+    /// The Secret to fill.
+    pub destination: Destination,
+}
+
+fn percent_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "integer", "default": 67, "minimum": 0, "maximum": 90 })
+}
+
+/// The methods of a request for credentials.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[schemars(description = "")] // else it replaces that of an optional member
+pub enum RequestHttpMethod {
+    /// A read.
+    #[serde(rename = "GET")]
+    Get,
+    /// A write, sent as PUT.
+    #[serde(rename = "POST")]
+    Post,
+    /// A write.
+    #[serde(rename = "PUT")]
+    Put,
+    /// Anything else, as it was written.
+    #[serde(untagged)]
+    #[schemars(skip)]
+    Unknown(String),
+}
+
+/// The credentials that are in the Secret.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(!default)]
+pub struct VaultDynamicSecretStatus {
+    /// When the lease was last renewed or replaced, in seconds since 1970.
+    pub last_renewal_time: i64,
+    /// The metadata.generation that was last synced.
+    pub last_generation: i64,
+    /// Lease of the credentials.
+    pub secret_lease: SecretLease,
+    /// Rotation of static credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub static_creds_meta_data: Option<StaticCredsMetaData>,
+    /// UID of the operator's pod that last synced this object.
+    #[serde(rename = "lastRuntimePodUID", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub last_runtime_pod_uid: Option<String>,
+    /// Keyed digest (HMAC-SHA256, base64) of the data that was last written, for static credentials.
+    #[serde(rename = "secretMAC", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub secret_mac: Option<String>,
+    /// The Vault client that was used.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub vault_client_meta: VaultClientMeta,
+    /// Conditions of the sync.
+    #[serde(default, deserialize_with = "conditions", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions_schema")]
+    pub conditions: Vec<Condition>,
+}
+
+/// A lease, as Vault gave it.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(!default)]
+pub struct SecretLease {
+    /// ID of the lease.
+    pub id: String,
+    /// How long it lasts, in seconds.
+    #[schemars(schema_with = "int_schema")]
+    pub duration: i64,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+    /// ID of the request that gave it, as in Vault's audit log.
+    #[serde(rename = "requestID")]
+    pub request_id: String,
+}
+
+/// When Vault rotates static credentials.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(!default)]
+pub struct StaticCredsMetaData {
+    /// When they were last rotated, in seconds since 1970.
+    pub last_vault_rotation: i64,
+    /// Time between two rotations, in seconds.
+    pub rotation_period: i64,
+    /// When they are rotated, as a cron schedule.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub rotation_schedule: Option<String>,
+    /// Time until the next rotation, in seconds.
+    pub ttl: i64,
+}
