@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{CHART, Result, is_missing, path, template};
+use crate::support::{CHART, Result, path, template};
 
 /// Values without an effect, and all below them.
 const IGNORED: &[(&str, &str, &str)] = &[
@@ -23,22 +23,15 @@ struct Leaf {
     with: Vec<&'static str>,
     /// What appears in the rendered chart with it; after a `!`, what disappears.
     effect: &'static str,
-    /// A feature of the binary without which it has no effect yet.
-    feature: &'static str,
 }
 
 fn leaf(name: &str, value: &'static str, effect: &'static str) -> Leaf {
-    Leaf { name: name.to_owned(), value, with: Vec::new(), effect, feature: "" }
+    Leaf { name: name.to_owned(), value, with: Vec::new(), effect }
 }
 
 impl Leaf {
     fn with(mut self, other: &[&'static str]) -> Self {
         self.with.extend(other);
-        self
-    }
-
-    fn needs(mut self, feature: &'static str) -> Self {
-        self.feature = feature;
         self
     }
 }
@@ -66,7 +59,7 @@ const METHODS: [(&str, &str, &[&str]); 5] = [
 ];
 
 /// Those of a login, below `base`. `with` makes the chart render it.
-fn login(base: &str, with: &[&'static str], feature: &'static str) -> Vec<Leaf> {
+fn login(base: &str, with: &[&'static str]) -> Vec<Leaf> {
     let mut leaves = vec![
         leaf("namespace", r#""admin/team""#, "namespace: \"admin/team\""),
         leaf("method", r#""jwt""#, "method: jwt"),
@@ -85,7 +78,6 @@ fn login(base: &str, with: &[&'static str], feature: &'static str) -> Vec<Leaf> 
     for leaf in &mut leaves {
         leaf.name = format!("{base}.{}", leaf.name);
         leaf.with.extend(with);
-        leaf.feature = feature;
     }
     leaves
 }
@@ -111,8 +103,8 @@ fn leaves() -> Vec<Leaf> {
     let mut all = controller();
     all.extend(manager());
     all.extend(others());
-    all.extend(login("defaultAuthMethod", AUTH, ""));
-    all.extend(login("controller.manager.clientCache.storageEncryption", ENCRYPTED, "persistence"));
+    all.extend(login("defaultAuthMethod", AUTH));
+    all.extend(login("controller.manager.clientCache.storageEncryption", ENCRYPTED));
     all
 }
 
@@ -165,7 +157,7 @@ fn controller() -> Vec<Leaf> {
 fn manager() -> Vec<Leaf> {
     let below = |name: &str, value, effect| leaf(&format!("controller.manager.{name}"), value, effect);
     let encryption = |name: &str, value, effect| {
-        below(&format!("clientCache.storageEncryption.{name}"), value, effect).with(ENCRYPTED).needs("persistence")
+        below(&format!("clientCache.storageEncryption.{name}"), value, effect).with(ENCRYPTED)
     };
     vec![
         below("image.pullPolicy", r#""Always""#, "imagePullPolicy: Always"),
@@ -184,8 +176,7 @@ fn manager() -> Vec<Leaf> {
         below("backoffOnSecretSourceError.maxElapsedTime", r#""7s""#, "--backoff-max-elapsed-time=7s"),
         below("backoffOnSecretSourceError.randomizationFactor", "0.7", "--backoff-randomization-factor=0.70"),
         below("backoffOnSecretSourceError.multiplier", "7", "--backoff-multiplier=7.00"),
-        below("clientCache.persistenceModel", r#""direct-unencrypted""#, "persistence-model=direct-unencrypted")
-            .needs("persistence"),
+        below("clientCache.persistenceModel", r#""direct-unencrypted""#, "persistence-model=direct-unencrypted"),
         below("clientCache.cacheSize", "1000000", "--client-cache-size=1000000\n"),
         below("clientCache.numLocks", "0", "--client-cache-num-locks=0"),
         encryption("vaultConnectionRef", r#""marked""#, "vaultConnectionRef: \"marked\""),
@@ -261,10 +252,7 @@ fn render(values: &[String]) -> Result<String> {
 
 #[test]
 fn every_value_has_its_effect() -> Result {
-    for Leaf { name, value, with, effect, feature } in leaves() {
-        if !feature.is_empty() && is_missing(feature)? {
-            continue;
-        }
+    for Leaf { name, value, with, effect } in leaves() {
         let mut values: Vec<String> = with.iter().map(|other| of_the_same_login(&name, other)).collect();
         let without = render(&values).map_err(|e| format!("without {name}: {e}"))?;
         values.push(format!("{name}={value}"));

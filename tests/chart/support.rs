@@ -87,9 +87,3 @@ pub fn object<'a>(documents: &'a [Value], kind: &str, name: &str) -> Result<&'a 
 pub fn tail<'a>(text: &'a str, from: &str) -> &'a str {
     text.find(from).map_or("", |at| &text[at..])
 }
-
-/// Whether the binary lacks a feature, and the chart leaves out what needs it.
-pub fn is_missing(feature: &str) -> Result<bool> {
-    let file = fs::read_to_string(path(CHART).join("templates/_features.tpl")).unwrap_or_default();
-    Ok(file.contains(&format!("\"vso.missing.{feature}\" -}}}}true")))
-}

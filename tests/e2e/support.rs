@@ -101,6 +101,9 @@ impl<'a> Tenant<'a> {
                 "--set",
                 "controller.rbac.scope=namespaces",
                 "--set",
+                // For its rights: operators choose their model by a flag.
+                "controller.manager.clientCache.persistenceModel=direct-unencrypted",
+                "--set",
                 &format!("controller.manager.watchNamespaces={{{namespace}}}"),
                 "--set",
                 "controller.replicas=0",

@@ -8,9 +8,8 @@ The arguments of the operator. Their order is fixed: people patch them by positi
 - --metrics-bind-address=:{{ include "vso.metrics.port" . }}
 - --leader-elect
 {{- with $manager.clientCache }}
-{{- /* The operator refuses to start with a model that it does not have yet; NOTES.txt says so. */}}
-{{- if and .persistenceModel (or (eq .persistenceModel "none") (not (include "vso.missing.persistence" $))) }}
-- --client-cache-persistence-model={{ .persistenceModel }}
+{{- with .persistenceModel }}
+- --client-cache-persistence-model={{ . }}
 {{- end }}
 {{- if not (kindIs "invalid" .cacheSize) }}
 - --client-cache-size={{ int64 .cacheSize }}

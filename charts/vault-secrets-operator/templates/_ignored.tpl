@@ -28,9 +28,6 @@ Values that were set and have no effect, or not the one they have with VSO: one 
 {{- end }}
 {{- end }}
 {{- $cache := .Values.controller.manager.clientCache | default dict }}
-{{- if and (include "vso.missing.persistence" .) (not (has $cache.persistenceModel (list nil "" "none"))) }}
-  - controller.manager.clientCache.persistenceModel: sessions are kept in memory only, after a restart there is a new login
-{{- end }}
 {{- if and ($cache.storageEncryption).enabled (ne ($cache.persistenceModel | default "") "direct-encrypted") }}
   - controller.manager.clientCache.storageEncryption: used only with persistenceModel direct-encrypted
 {{- end }}

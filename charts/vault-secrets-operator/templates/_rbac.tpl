@@ -27,14 +27,17 @@ API groups that are not served yet.
 
 {{/*
 What it does in its own namespace when that is not one of the served: read the default VaultAuth, VaultAuthGlobal and
-VaultConnection, the certificate authority they name and SecretTransformations for all, keep the key of the content MACs,
-and keep Vault tokens over a restart, with a login for their encryption.
+VaultConnection, the certificate authority they name and SecretTransformations for all, keep the key of the content MACs
+and Vault tokens; without controller.manager.clientCache.persistenceModel it deletes those that are left. Their encryption
+needs a login of its own.
 */}}
 {{- define "vso.manager.rules.home" -}}
 {{ include "vso.manager.rules.secrets" (list "create" "delete" "get" "list") }}
+{{- if not (has (.Values.controller.manager.clientCache).persistenceModel (list nil "" "none")) }}
 - apiGroups: [""]
   resources: [serviceaccounts/token]
   verbs: [create]
+{{- end }}
 {{ include "vso.manager.rules.root" . }}
 {{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections") }}
 {{ include "vso.manager.rules.globals" . }}
