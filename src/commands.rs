@@ -11,9 +11,9 @@ use crate::telemetry::Metrics;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Kinds, and their plurals, whose service HashiCorp has ended. No VSO since 1.6 takes their finalizers off, so that they,
-/// and their namespaces, can never be deleted.
-const ENDED: [(&str, &str); 2] = [("HCPAuth", "hcpauths"), ("HCPVaultSecretsApp", "hcpvaultsecretsapps")];
+/// Kind, and its plural, whose service HashiCorp has ended. No VSO since 1.6 takes the finalizers off, so that the objects,
+/// and their namespaces, can never be deleted. HCPAuth, which ended with it, never had any.
+const ENDED: (&str, &str) = ("HCPVaultSecretsApp", "hcpvaultsecretsapps");
 
 /// A conflict is tried again after this: somebody else is writing to the objects.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -29,14 +29,8 @@ pub async fn upgrade_crds(settings: &Settings, timeout: Duration) -> Result<(), 
         .await
         .map_err(|error| format!("failed to upgrade CRDs, err={error}"))?;
     // The definitions stay, and the objects with them: whoever wants them gone can now delete them.
-    for kind in ENDED {
-        match release(&client, kind, &[Scope::All], end).await {
-            Ok(_) => {}
-            Err(error) if error.kind == ErrorKind::Forbidden => {
-                say(format!("{} objects, if there are any, keep their finalizers: {error}", kind.0))
-            }
-            Err(error) => say(format!("{} objects may keep their finalizers: {error}", kind.0)),
-        }
+    if let Err(error) = release(&client, ENDED, &[Scope::All], end).await {
+        say(format!("{} objects, if there are any, keep their finalizers: {error}", ENDED.0));
     }
     Ok(())
 }
@@ -52,12 +46,12 @@ pub async fn uninstall(settings: &Settings, timeout: Duration) -> Result<(), Err
     let definitions = crd::all();
     let served = definitions.iter().map(|d| (d.spec.names.kind.as_str(), d.spec.names.plural.as_str()));
     let mut failed = Vec::new();
-    for kind in served.chain(ENDED) {
+    for kind in served.chain([ENDED]) {
         match release(&client, kind, &scopes, end).await {
             Ok(0) => {}
             Ok(left) => failed.push(format!("{left} {}", kind.1)),
-            // Older roles have no rights on kinds that ended; without rights there is nothing to be done.
-            Err(error) if ENDED.contains(&kind) && error.kind == ErrorKind::Forbidden => {}
+            // Roles that came from elsewhere may have no right to it. Then there is nothing to be done here.
+            Err(error) if kind == ENDED && error.kind == ErrorKind::Forbidden => {}
             Err(error) => failed.push(format!("{}: {error}", kind.1)),
         }
     }

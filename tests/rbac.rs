@@ -17,6 +17,14 @@ mod support;
 /// Verb, group, resource with subresource.
 type Right = (String, String, String);
 
+/// What is needed, but shows in no audit log of these tests.
+const UNSEEN: [(&str, &str, &str, &str); 2] = [
+    // Repeated events are counted up at most every ten minutes.
+    ("controller-manager", "patch", "", "events"),
+    // A server-side apply that makes an object is authorized as create too, but logged as patch.
+    ("upgrade-crds", "create", "apiextensions.k8s.io", "customresourcedefinitions"),
+];
+
 /// What the end of a name of a ServiceAccount may do.
 fn granted() -> Result<BTreeMap<String, BTreeSet<Right>>> {
     let rendered = documents(&support::template(&[])?)?;
@@ -91,7 +99,15 @@ fn every_right_is_used_and_none_is_missing() -> Result {
     }
     for (account, rights) in &granted {
         let used = used.remove(account).unwrap_or_default();
-        wrong.extend(rights.difference(&used).map(|right| format!("{account} never used its right to {right:?}")));
+        let unseen = |(verb, group, resource): &&Right| {
+            UNSEEN.contains(&(account.as_str(), verb.as_str(), group.as_str(), resource.as_str()))
+        };
+        wrong.extend(
+            rights
+                .difference(&used)
+                .filter(|right| !unseen(right))
+                .map(|right| format!("{account} never used its right to {right:?}")),
+        );
     }
     wrong.sort();
     wrong.dedup();

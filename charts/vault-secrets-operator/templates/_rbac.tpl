@@ -19,8 +19,8 @@ API groups that are not served yet.
 - apiGroups: [argoproj.io]
   resources: [rollouts]
   verbs: [get, patch]
-{{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections" "vaultdynamicsecrets" "vaultpkisecrets" "vaultstaticsecrets") }}
-{{ include "vso.manager.rules.globals" . }}
+{{ include "vso.manager.rules.kinds" (list "vaultauths" "vaultconnections" "vaultdynamicsecrets" "vaultpkisecrets" "vaultstaticsecrets") }}
+{{ include "vso.manager.rules.shared" . }}
 {{ include "vso.manager.rules.csi" . }}
 {{ include "vso.manager.rules.ended" . }}
 {{- end }}
@@ -39,8 +39,8 @@ needs a login of its own.
   verbs: [create]
 {{- end }}
 {{ include "vso.manager.rules.root" . }}
-{{ include "vso.manager.rules.kinds" (list "secrettransformations" "vaultauths" "vaultconnections") }}
-{{ include "vso.manager.rules.globals" . }}
+{{ include "vso.manager.rules.kinds" (list "vaultauths" "vaultconnections") }}
+{{ include "vso.manager.rules.shared" . }}
 {{- /* The hook of an uninstall takes finalizers off here as well. */}}
 - apiGroups: [secrets.hashicorp.com]
   resources: [vaultdynamicsecrets, vaultpkisecrets, vaultstaticsecrets]
@@ -85,11 +85,14 @@ needs a login of its own.
   verbs: [patch]
 {{- end }}
 
-{{/* VaultAuthGlobals are read; nothing is written to them. */}}
-{{- define "vso.manager.rules.globals" -}}
+{{/* What others refer to, and has no finalizer. Nothing is written to VaultAuthGlobals. */}}
+{{- define "vso.manager.rules.shared" -}}
 - apiGroups: [secrets.hashicorp.com]
-  resources: [vaultauthglobals]
+  resources: [secrettransformations, vaultauthglobals]
   verbs: [list, watch]
+- apiGroups: [secrets.hashicorp.com]
+  resources: [secrettransformations/status]
+  verbs: [patch]
 {{- end }}
 
 {{/* CSISecrets are told that they are not served. They have no finalizer. */}}
@@ -102,10 +105,10 @@ needs a login of its own.
   verbs: [patch]
 {{- end }}
 
-{{/* The hooks release what VSO has left of kinds whose service has ended. */}}
+{{/* The hooks release what VSO has left of the kind whose service has ended. */}}
 {{- define "vso.manager.rules.ended" -}}
 - apiGroups: [secrets.hashicorp.com]
-  resources: [hcpauths, hcpvaultsecretsapps]
+  resources: [hcpvaultsecretsapps]
   verbs: [list, patch]
 {{- end }}
 
