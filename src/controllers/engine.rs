@@ -1,9 +1,11 @@
 //! Takes what is due from the queue and runs its controller, each run in a task of its own.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -86,24 +88,20 @@ async fn run_one(context: Arc<Context>, job: Job<Key>, mut leads: Leadership) {
     let (key, due, class) = (job.key.clone(), job.due, job.class);
     let started = Instant::now();
     context.metrics.controllers.started(key.kind.as_str(), started.saturating_duration_since(due));
-    let inner = context.clone();
-    // A task of its own: a panic in one object is that object's failure and nobody else's.
-    let mut run = tokio::spawn(async move {
-        let reconcile = async {
-            match job.key.kind {
-                Kind::StaticSecret => static_secret::reconcile(&inner, &job).await,
-                Kind::Transformation => secret_transformation::reconcile(&inner, &job.key.id).await,
-                Kind::Auth => vault_auth::reconcile(&inner, &job.key.id).await,
-                Kind::Connection => vault_connection::reconcile(&inner, &job.key.id).await,
-                Kind::DynamicSecret | Kind::PkiSecret | Kind::CsiSecrets => {
-                    not_served::reconcile(&inner, &job.key).await
-                }
-            }
-        };
-        tokio::time::timeout(LONGEST_RUN, reconcile).await
-    });
+    let reconcile = async {
+        match key.kind {
+            Kind::StaticSecret => static_secret::reconcile(&context, &job).await,
+            Kind::Transformation => secret_transformation::reconcile(&context, &key.id).await,
+            Kind::Auth => vault_auth::reconcile(&context, &key.id).await,
+            Kind::Connection => vault_connection::reconcile(&context, &key.id).await,
+            Kind::DynamicSecret | Kind::PkiSecret | Kind::CsiSecrets => not_served::reconcile(&context, &key).await,
+        }
+    };
+    // A panic in one object is that object's failure and nobody else's. What it leaves behind is only what is remembered
+    // of that object, which the next run does without.
+    let run = AssertUnwindSafe(tokio::time::timeout(LONGEST_RUN, reconcile)).catch_unwind();
     let verdict = tokio::select! {
-        ended = &mut run => match ended {
+        ended = run => match ended {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(_)) | Err(_) => {
                 tracing::error!(object = %key, "the run panicked or hung; trying again in a minute");
@@ -111,10 +109,7 @@ async fn run_one(context: Arc<Context>, job: Job<Key>, mut leads: Leadership) {
             }
         },
         // Another process may lead from now on. A run can be cut short anywhere: what it did not do, the next one finds.
-        _ = leads.wait_for(|leads| !leads) => {
-            run.abort();
-            Verdict::new(Next::At(due, class), None, "requeue")
-        }
+        _ = leads.wait_for(|leads| !leads) => Verdict::new(Next::At(due, class), None, "requeue"),
     };
     let result = match (verdict.result, verdict.next) {
         ("success", Next::At(..)) => RunResult::RequeueAfter,

@@ -130,16 +130,17 @@ pub async fn sync(
     let spec = &wanted.object.spec.destination;
     let namespace = wanted.object.metadata.namespace.as_deref().unwrap_or("");
     let id = ObjectRef::new(namespace, spec.name.as_str());
-    let dress = spec.create.then(|| dress(wanted));
 
     // A Secret that is not ours to create carries no labels, so no watch tells of it: it is always read.
+    let seen = if spec.create { index.get(&id) } else { None };
+    let known = applied.filter(|applied| seen.as_ref() == Some(&applied.seen) && !wanted.respecified);
+    if let Some(applied) = known.filter(|applied| applied.mac == wanted.mac) {
+        return Ok(Synced::unchanged(applied.clone()));
+    }
+    let dress = spec.create.then(|| dress(wanted));
     if spec.create {
-        let seen = index.get(&id);
-        match (&seen, applied) {
-            (Some(seen), Some(applied)) if applied.seen == *seen && !wanted.respecified => {
-                if applied.mac == wanted.mac {
-                    return Ok(Synced::unchanged(applied.clone()));
-                }
+        match (&seen, known) {
+            (Some(seen), Some(applied)) => {
                 if applied.annotation.as_ref() == Some(&applied.mac) {
                     settled(wanted, &applied.mac)?;
                 }
