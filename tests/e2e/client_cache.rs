@@ -1,17 +1,19 @@
 //! Vault tokens that outlive the operator: what is stored, what is taken up again, and what is not trusted.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::api::{Api, decoded, encoded};
+use crate::api::{decoded, encoded};
 use crate::counting::{Count, told};
-use crate::support::{Operator, Tenant, eventually};
+use crate::support::{Tenant, eventually};
+
+use cache::{Cache, key_of, names, wait_reads};
+
+mod cache;
 
 /// A refresh that does not come in the time of a test.
 const NEVER: &str = "12h";
@@ -20,140 +22,6 @@ const UNENCRYPTED: &str = "--client-cache-persistence-model=direct-unencrypted";
 /// The VaultAuth that encrypts, and its service account.
 const ENCRYPTION: &str = "client-cache";
 const ENCRYPTION_ACCOUNT: &str = "vso-client-cache";
-
-struct Cache<'a> {
-    tenant: &'a Tenant<'a>,
-    api: Api,
-}
-
-impl<'a> Cache<'a> {
-    fn of(tenant: &'a Tenant<'a>) -> Self {
-        Self { tenant, api: Api::of(tenant.cluster) }
-    }
-
-    fn start(&self, model: &str, more: &[&str]) -> Operator {
-        self.tenant.operator(&[&["--leader-elect=false", model], more].concat())
-    }
-
-    /// A Transit key, and the VaultAuth of config/samples/client-cache.yaml, which may use it.
-    fn encryption(&self) {
-        let (cluster, home) = (self.tenant.cluster, &self.tenant.operator_namespace);
-        let mount = format!("{home}-transit");
-        cluster.vault("POST", &format!("sys/mounts/{mount}"), Some(json!({ "type": "transit" }))).expect("a mount");
-        cluster.vault("POST", &format!("{mount}/keys/vso-client-cache"), Some(json!({}))).expect("a key");
-        let rule =
-            |verb| format!("path \"{mount}/{verb}/vso-client-cache\" {{ capabilities = [\"create\", \"update\"] }}\n");
-        cluster.vault_policy(&mount, &(rule("encrypt") + &rule("decrypt"))).expect("a policy");
-        cluster.vault_kubernetes_role(&mount, &["vso-client-cache"], &[home], &[&mount], "1h").expect("a role");
-        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/config/samples/client-cache.yaml");
-        let mut sample = std::fs::read_to_string(sample).expect("the sample");
-        for (from, to) in [
-            ("namespace: vault-secrets-operator-system", format!("namespace: {home}")),
-            ("https://vault.example.com:8200", cluster.vault_addr().to_owned()),
-            ("role: vso-client-cache", format!("role: {mount}")),
-            ("mount: transit", format!("mount: {mount}")),
-        ] {
-            assert!(sample.contains(from), "{from}");
-            sample = sample.replace(from, &to);
-        }
-        cluster.kubectl_apply(&sample).expect("the sample is accepted");
-    }
-
-    /// VaultAuths that are an identity each, and an object for each of them that reads `secret/<namespace>/shared`.
-    fn identities(&self, names: &[String], refresh: &str) {
-        self.tenant.put("shared", json!({ "password": "one" }));
-        let auths = names.iter().enumerate().map(|(i, name)| {
-            let mut spec = self.tenant.auth_spec();
-            spec["kubernetes"]["tokenExpirationSeconds"] = json!(700 + i);
-            self.tenant.object("VaultAuth", name, spec)
-        });
-        self.api.create_all(auths.collect());
-        let path = self.tenant.path("shared");
-        let objects = names.iter().map(|name| {
-            let spec = json!({ "vaultAuthRef": name, "refreshAfter": refresh, "path": path });
-            self.tenant.static_secret(name, spec)
-        });
-        self.api.create_all(objects.collect());
-    }
-
-    /// Stored clients by the name of their VaultAuth.
-    fn stored(&self) -> BTreeMap<String, Value> {
-        let auths = self.tenant.list("vaultauths");
-        let name = |secret: &Value| {
-            let uid = &secret["metadata"]["labels"]["auth/UID"];
-            let auth = auths.iter().find(|auth| auth["metadata"]["uid"] == *uid);
-            auth.map_or("?", |auth| auth["metadata"]["name"].as_str().expect("a name")).to_owned()
-        };
-        let all = self.api.list("secret", &self.tenant.operator_namespace).expect("Secrets").into_iter();
-        all.filter(|s| s["metadata"]["labels"]["app.kubernetes.io/component"] == "client-cache-storage")
-            .map(|secret| (name(&secret), secret))
-            .collect()
-    }
-
-    #[track_caller]
-    fn wait_stored(&self, names: &[String]) -> BTreeMap<String, Value> {
-        eventually(&format!("{} stored clients", names.len()), || {
-            let stored = self.stored();
-            let found: Vec<String> = stored.keys().cloned().collect();
-            let mut wanted = names.to_vec();
-            wanted.sort();
-            if found == wanted { Ok(stored) } else { Err(format!("{found:?}")) }
-        })
-    }
-
-    #[track_caller]
-    fn wait_all_synced(&self, names: &[String]) {
-        eventually("all synced", || {
-            let objects = self.tenant.list("vaultstaticsecrets");
-            let synced = |o: &&Value| {
-                let conditions = o["status"]["conditions"].as_array().into_iter().flatten();
-                conditions.into_iter().any(|c| c["type"] == "SecretSynced" && c["status"] == "True")
-            };
-            let n = objects.iter().filter(synced).count();
-            if n == names.len() { Ok(()) } else { Err(format!("{n} of {}", names.len())) }
-        });
-    }
-
-    fn mac_key(&self) -> Vec<u8> {
-        let secret = self.api.get("secret", &self.tenant.operator_namespace, "vso-cc-storage-hmac-key").expect("it");
-        STANDARD.decode(secret["data"]["key"].as_str().expect("a key")).expect("base64")
-    }
-
-    /// `messageMAC` as upstream computes it.
-    fn mac(&self, cache_key: &str, data: &str) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.mac_key()).expect("any length");
-        mac.update(format!("vso-cc-{cache_key}{cache_key}{data}").as_bytes());
-        STANDARD.encode(mac.finalize().into_bytes())
-    }
-
-    /// Puts a Secret in the place of one that is immutable.
-    fn replace(&self, secret: &Value) {
-        let name = secret["metadata"]["name"].as_str().expect("a name");
-        let _ = self.api.delete("secret", &self.tenant.operator_namespace, name);
-        let mut secret = secret.clone();
-        for own in ["uid", "resourceVersion", "creationTimestamp", "managedFields"] {
-            secret["metadata"].as_object_mut().expect("metadata").remove(own);
-        }
-        secret["apiVersion"] = json!("v1");
-        secret["kind"] = json!("Secret");
-        self.api.create(&secret).expect("a Secret");
-    }
-}
-
-fn names(n: usize) -> Vec<String> {
-    (0..n).map(|i| format!("id-{i:03}")).collect()
-}
-
-fn key_of(stored: &Value) -> &str {
-    stored["metadata"]["labels"]["cacheKey"].as_str().expect("a key")
-}
-
-fn wait_reads(count: &Count, n: usize) {
-    eventually(&format!("{n} reads"), || match count.reads().values().map(Vec::len).sum::<usize>() {
-        found if found >= n => Ok(()),
-        found => Err(format!("{found}")),
-    });
-}
 
 #[test]
 fn a_restart_with_encrypted_tokens_of_200_identities_logs_in_nowhere_and_writes_nothing() {
