@@ -48,6 +48,14 @@ pub enum StorageOperation {
 }
 
 impl StorageOperation {
+    const ALL: [StorageOperation; 5] = [
+        StorageOperation::Store,
+        StorageOperation::Restore,
+        StorageOperation::Prune,
+        StorageOperation::Delete,
+        StorageOperation::Purge,
+    ];
+
     fn as_str(self) -> &'static str {
         match self {
             StorageOperation::Store => "store",
@@ -167,6 +175,14 @@ impl ClientMetrics {
         register.counter("vso_client_clone_cache_hits", help)?;
         register.counter("vso_client_clone_cache_misses", help)?;
         register.gauge("vso_client_clone_cache_evictions", help)?;
+        // So that a rate over errors is zero and not missing before the first.
+        for operation in ["get", "store", "restore"] {
+            metrics.factory_errors.with_label_values(&[operation]);
+        }
+        for operation in StorageOperation::ALL {
+            metrics.storage_request_errors.with_label_values(&[operation.as_str()]);
+            metrics.storage_operation_errors.with_label_values(&[operation.as_str()]);
+        }
         Ok(metrics)
     }
 
