@@ -31,6 +31,10 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let limit = RequestLimit { qps: settings.kube.qps, burst: settings.kube.burst };
     // Nothing is sent yet.
     let client = cluster::connect(settings.kube.kubeconfig.as_deref(), limit, metrics.clone()).await?;
+    // On a connection of its own, the Lease never waits behind the requests of objects: an admission webhook that is slow
+    // must not cost the leadership.
+    let for_lease =
+        cluster::connect(settings.kube.kubeconfig.as_deref(), RequestLimit::default(), metrics.clone()).await?;
     telemetry::serve(endpoints(&settings, &metrics, &client, &state), end.clone())?;
 
     let namespace = settings.operator_namespace.clone();
@@ -47,7 +51,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         false => settings.watch_namespaces.iter().cloned().map(Scope::Namespace).collect(),
     };
     let leader_elect = settings.leader_elect;
-    let parts = Parts { settings, client: client.clone(), mac_key, metrics, host: host.clone(), scopes };
+    let parts = Parts { settings, client, mac_key, metrics, host: host.clone(), scopes };
     let (context, servers) = Context::new(parts);
     let watches = controllers::spawn_watches(&context, &end);
     *state.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -57,7 +61,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         let mut always = None;
         if leader_elect {
             let identity = format!("{host}_{:016x}", rand::random::<u64>());
-            let lease = Lease::new(client, &namespace, identity);
+            let lease = Lease::new(for_lease, &namespace, identity);
             lease_task = Some(tokio::spawn(lease.run(leads, lease_stop.clone())));
         } else {
             // Kept until the end: a closed channel would look like lost leadership.
