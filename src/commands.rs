@@ -1,6 +1,5 @@
 //! The commands that do one thing and end: the hooks of the chart.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,7 +41,7 @@ pub async fn upgrade_crds(settings: &Settings, timeout: Duration) -> Result<(), 
 pub async fn uninstall(settings: &Settings, timeout: Duration) -> Result<(), Error> {
     let client = client(settings).await?;
     let end = Instant::now() + timeout;
-    let scopes = scopes(&settings.watch_namespaces, &settings.operator_namespace);
+    let scopes = Scope::and(Scope::watched(&settings.watch_namespaces), &settings.operator_namespace);
     let definitions = crd::all();
     let served = definitions.iter().map(|d| (d.spec.names.kind.as_str(), d.spec.names.plural.as_str()));
     let mut failed = Vec::new();
@@ -84,15 +83,6 @@ async fn release(
         }
         tokio::time::sleep(AGAIN).await;
     }
-}
-
-fn scopes(watched: &BTreeSet<String>, operator_namespace: &str) -> Vec<Scope> {
-    if watched.is_empty() {
-        return vec![Scope::All];
-    }
-    let own = std::iter::once(operator_namespace);
-    let all: BTreeSet<&str> = watched.iter().map(String::as_str).chain(own).collect();
-    all.into_iter().map(|namespace| Scope::Namespace(namespace.to_owned())).collect()
 }
 
 async fn client(settings: &Settings) -> Result<kube::Client, Error> {

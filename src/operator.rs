@@ -46,10 +46,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let mut lease_task = None;
 
     let Some(mac_key) = mac_key(&client, &namespace, &stop).await? else { return Ok(()) };
-    let scopes = match settings.watch_namespaces.is_empty() {
-        true => vec![Scope::All],
-        false => settings.watch_namespaces.iter().cloned().map(Scope::Namespace).collect(),
-    };
+    let scopes = Scope::watched(&settings.watch_namespaces);
     let leader_elect = settings.leader_elect;
     let parts = Parts { settings, client, mac_key, metrics, host: host.clone(), scopes };
     let (context, servers) = Context::new(parts);

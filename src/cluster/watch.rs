@@ -1,7 +1,7 @@
 //! One watch: a task and a back-off of its own, so that one that fails holds up no other.
 
 use std::any::Any;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +28,23 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// What `--watch-namespaces` names: the whole cluster if that is empty.
+    pub fn watched(namespaces: &BTreeSet<String>) -> Vec<Scope> {
+        match namespaces.is_empty() {
+            true => vec![Scope::All],
+            false => namespaces.iter().cloned().map(Scope::Namespace).collect(),
+        }
+    }
+
+    /// These and this namespace, if it is not among them.
+    pub fn and(mut scopes: Vec<Scope>, namespace: &str) -> Vec<Scope> {
+        let one = Scope::Namespace(namespace.to_owned());
+        if !scopes.contains(&Scope::All) && !scopes.contains(&one) {
+            scopes.push(one);
+        }
+        scopes
+    }
+
     fn namespace(&self) -> Option<&str> {
         match self {
             Scope::All => None,

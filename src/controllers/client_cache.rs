@@ -89,7 +89,7 @@ impl Context {
     /// Covers everything that decides as whom a login is but for the server, of which the cache key has the generation:
     /// a VaultAuthGlobal is in no generation.
     fn login_mac(&self, plan: &AuthPlan) -> String {
-        let identity: String = plan.identity(0).iter().map(|b| format!("{b:02x}")).collect();
+        let identity = hex::encode(plan.identity(0));
         self.mac_key.key.mac_of_texts(["login", &identity].into_iter())
     }
 }

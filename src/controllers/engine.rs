@@ -25,13 +25,30 @@ pub(super) struct Verdict {
     pub next: Next,
     /// The Vault server that the object depends on.
     pub lane: Option<ServerId>,
-    /// For metrics: `success`, `error`, or `requeue` for a denial that waits for a change.
-    pub result: &'static str,
+    /// For metrics.
+    pub result: RunResult,
 }
 
 impl Verdict {
-    pub fn new(next: Next, lane: Option<ServerId>, result: &'static str) -> Self {
+    /// All is as it should be.
+    pub fn done(next: Next, lane: Option<ServerId>) -> Self {
+        let result = if let Next::At(..) = next { RunResult::RequeueAfter } else { RunResult::Success };
         Self { next, lane, result }
+    }
+
+    /// Nothing that is watched is the matter: it is tried again.
+    pub fn failed(next: Next, lane: Option<ServerId>) -> Self {
+        Self { next, lane, result: RunResult::Error }
+    }
+
+    /// Something that is watched has to change first.
+    pub fn denied(next: Next, lane: Option<ServerId>) -> Self {
+        Self { next, lane, result: RunResult::Requeue }
+    }
+
+    /// The object is gone, or there is nothing to do until it changes.
+    pub fn settled() -> Self {
+        Self::done(Next::WhenChanged, None)
     }
 }
 
@@ -105,20 +122,13 @@ async fn run_one(context: Arc<Context>, job: Job<Key>, mut leads: Leadership) {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(_)) | Err(_) => {
                 tracing::error!(object = %key, "the run panicked or hung; trying again in a minute");
-                Verdict::new(Next::At(Instant::now() + AFTER_PANIC, Class::Retry), None, "panic")
+                Verdict { next: Next::At(Instant::now() + AFTER_PANIC, Class::Retry), lane: None, result: RunResult::Panic }
             }
         },
         // Another process may lead from now on. A run can be cut short anywhere: what it did not do, the next one finds.
-        _ = leads.wait_for(|leads| !leads) => Verdict::new(Next::At(due, class), None, "requeue"),
+        _ = leads.wait_for(|leads| !leads) => Verdict::denied(Next::At(due, class), None),
     };
-    let result = match (verdict.result, verdict.next) {
-        ("success", Next::At(..)) => RunResult::RequeueAfter,
-        ("success", Next::WhenChanged) => RunResult::Success,
-        ("requeue", _) => RunResult::Requeue,
-        ("panic", _) => RunResult::Panic,
-        _ => RunResult::Error,
-    };
-    context.metrics.controllers.ended(key.kind.as_str(), result, started.elapsed());
+    context.metrics.controllers.ended(key.kind.as_str(), verdict.result, started.elapsed());
     context.lock_queue().finish(&key, verdict.next, verdict.lane, Instant::now());
     context.wake.notify_one();
 }

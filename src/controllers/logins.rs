@@ -39,6 +39,10 @@ struct Claim {
 
 #[async_trait::async_trait]
 impl LoginSource for PlannedLogin {
+    fn path(&self) -> String {
+        format!("auth/{}/login", self.plan.mount.trim_matches('/'))
+    }
+
     async fn login(&self) -> Result<Login, String> {
         let plan = &self.plan;
         let claim = self.claim().await?;
@@ -47,7 +51,6 @@ impl LoginSource for PlannedLogin {
             plan.params.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
         body.extend(claim.members.into_iter().map(|(name, value)| (name.to_owned(), value)));
         Ok(Login {
-            mount: plan.mount.clone(),
             namespace: plan.vault_namespace.clone(),
             headers: plan.headers.clone(),
             body,

@@ -35,7 +35,7 @@ struct Unserved<'a> {
 
 /// One run.
 pub(super) async fn reconcile(context: &Context, key: &Key) -> Verdict {
-    let done = Verdict::new(Next::WhenChanged, None, "success");
+    let done = Verdict::settled();
     match key.kind {
         Kind::DynamicSecret => {
             let Some(object) = context.dynamics.get(&key.id) else { return done };
@@ -96,11 +96,11 @@ where
                 tracing::warn!(object = object.name_any(), %error, "status could not be written");
                 // A status that the schema refuses is refused each time.
                 return match error.kind {
-                    ErrorKind::Invalid => Verdict::new(Next::WhenChanged, None, "requeue"),
-                    _ => Verdict::new(Next::At(Instant::now() + RETRY, Class::Retry), None, "error"),
+                    ErrorKind::Invalid => Verdict::denied(Next::WhenChanged, None),
+                    _ => Verdict::failed(Next::At(Instant::now() + RETRY, Class::Retry), None),
                 };
             }
         }
     }
-    Verdict::new(Next::WhenChanged, None, "requeue")
+    Verdict::denied(Next::WhenChanged, None)
 }

@@ -25,10 +25,10 @@ where
 {
     let api = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
     match remove_finalizer(&api, object, finalizer).await {
-        Ok(()) => Verdict::new(Next::WhenChanged, None, "success"),
+        Ok(()) => Verdict::settled(),
         Err(error) => {
             tracing::warn!(kind = %K::kind(&()), object = object.name_any(), %error, "finalizer could not be removed");
-            Verdict::new(Next::At(Instant::now() + RETRY, Class::Retry), None, "error")
+            Verdict::failed(Next::At(Instant::now() + RETRY, Class::Retry), None)
         }
     }
 }

@@ -20,10 +20,10 @@ const RETRY: Duration = Duration::from_secs(5);
 /// One run.
 pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
     let Some(object) = context.transformations.get(id) else {
-        return Verdict::new(Next::WhenChanged, None, "success");
+        return Verdict::settled();
     };
     if object.metadata.deletion_timestamp.is_some() {
-        return Verdict::new(Next::WhenChanged, None, "success");
+        return Verdict::settled();
     }
     let error = check(context, &object).err().unwrap_or_default();
     let valid = error.is_empty();
@@ -50,7 +50,7 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
             }
             Err(error) => {
                 tracing::warn!(object = %id, %error, "status could not be written");
-                return Verdict::new(Next::At(Instant::now() + RETRY, Class::Retry), None, "error");
+                return Verdict::failed(Next::At(Instant::now() + RETRY, Class::Retry), None);
             }
         }
         // The conditions carry the generation, so this is reached for each content, valid or not.
@@ -59,7 +59,7 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
             context.event(&*object, EventType::Warning, "InvalidConfiguration", &message).await;
         }
     }
-    Verdict::new(Next::WhenChanged, None, if valid { "success" } else { "requeue" })
+    if valid { Verdict::settled() } else { Verdict::denied(Next::WhenChanged, None) }
 }
 
 /// As upstream: every template parses; none is run, and regular expressions are left to those that use them.

@@ -130,7 +130,7 @@ pub(super) async fn reconcile(context: &Context, job: &Job<Key>) -> Verdict {
     let id = &job.key.id;
     let runtime = context.runtimes.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     let Some(object) = context.statics.get(id) else {
-        return Verdict::new(Next::WhenChanged, None, "success");
+        return Verdict::settled();
     };
     if object.metadata.deletion_timestamp.is_some() {
         return release(context, &*object, FINALIZER).await;
@@ -167,16 +167,16 @@ async fn run(context: &Context, job: &Job<Key>, object: &Arc<VaultStaticSecret>,
         // The trigger was an echo of our own write, or of a change that means nothing here.
         if let Err(error) = report::instant_updates(context, object, runtime).await {
             tracing::warn!(object = %job.key, %error, "status could not be written");
-            return report::retry(context, runtime, lane(runtime), "error");
+            return report::retry(context, runtime, lane(runtime));
         }
-        return Verdict::new(Next::At(runtime.due, Class::Refresh), lane(runtime), "success");
+        return Verdict::done(Next::At(runtime.due, Class::Refresh), lane(runtime));
     }
     match attempt(context, job, object, &plan, fingerprint, runtime).await {
         Ok(success) => {
             runtime.fingerprint = fingerprint;
             report::succeed(context, object, &plan, runtime, success).await
         }
-        Err(Failure { retry: Retry::Again(lane), .. }) => Verdict::new(Next::At(job.due, job.class), lane, "requeue"),
+        Err(Failure { retry: Retry::Again(lane), .. }) => Verdict::denied(Next::At(job.due, job.class), lane),
         Err(failure) => {
             runtime.fingerprint = 0;
             let lane = lane(runtime);

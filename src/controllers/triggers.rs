@@ -57,7 +57,9 @@ pub fn spawn_watches(context: &Arc<Context>, stop: &CancellationToken) -> Vec<Ar
         watch_unserved::<VaultPKISecret>(context, Kind::PkiSecret, &context.pkis, scope, &stop);
         watch_unserved::<CSISecrets>(context, Kind::CsiSecrets, &context.csis, scope, &stop);
     }
-    for scope in with_operator_namespace(context) {
+    // The operator's own namespace is watched for logins and connections named `default`, and for what all tenants share,
+    // whatever else is watched.
+    for scope in Scope::and(context.scopes.clone(), &context.settings.operator_namespace) {
         let own = context.clone();
         let changed = move |change| auth_changed(&own, &change);
         let sink = StoreSink { store: context.auths.clone(), changed };
@@ -92,17 +94,6 @@ where
     let changed = move |change: Change<K>| drop(relevant(&own, kind, &change));
     let sink = StoreSink { store: store.clone(), changed };
     spawn_watch(scope.api::<K>(&context.client), None, scope, sink, stop.clone());
-}
-
-/// The operator's own namespace is watched for logins and connections named `default`, and for what all tenants share,
-/// whatever else is watched.
-fn with_operator_namespace(context: &Context) -> Vec<Scope> {
-    let mut scopes = context.scopes.clone();
-    let own = Scope::Namespace(context.settings.operator_namespace.clone());
-    if !scopes.contains(&Scope::All) && !scopes.contains(&own) {
-        scopes.push(own);
-    }
-    scopes
 }
 
 fn static_secret_changed(context: &Context, change: Change<VaultStaticSecret>) {

@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// One run.
 pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
     let Some(object) = context.auths.get(id) else {
-        return Verdict::new(Next::WhenChanged, None, "success");
+        return Verdict::settled();
     };
     let api = kube::Api::namespaced(context.client.clone(), &id.namespace);
     let again = || Next::At(Instant::now() + RETRY, Class::Retry);
@@ -68,7 +68,7 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
     conditions.retain(|c| available.is_some() || c.type_ != AVAILABLE);
     let spec = merged.as_ref().map_or(&object.spec, |merged| &merged.spec);
     let spec = serde_json::to_vec(spec).unwrap_or_default();
-    let hash: String = Blake2b::<U32>::digest(&spec).iter().map(|b| format!("{b:02x}")).collect();
+    let hash = hex::encode(Blake2b::<U32>::digest(&spec));
     let valid = error.is_none();
     if conditions != old.conditions
         || old.valid != Some(valid)
@@ -87,7 +87,7 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
             }
             Err(failure) => {
                 tracing::warn!(object = %id, error = %failure, "status could not be written");
-                return Verdict::new(again(), None, "error");
+                return Verdict::failed(again(), None);
             }
         }
         match &error {
@@ -102,5 +102,5 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
         }
     }
     // What would change the result is watched, and makes this object due.
-    Verdict::new(Next::WhenChanged, None, if valid { "success" } else { "requeue" })
+    if valid { Verdict::settled() } else { Verdict::denied(Next::WhenChanged, None) }
 }

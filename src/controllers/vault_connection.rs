@@ -40,7 +40,7 @@ enum Found {
 pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
     let Some(object) = context.connections.get(id) else {
         context.servers.forget(id);
-        return Verdict::new(Next::WhenChanged, None, "success");
+        return Verdict::settled();
     };
     let api = kube::Api::namespaced(context.client.clone(), &id.namespace);
     let again = || Next::At(Instant::now() + PROBE_DOWN_EVERY, Class::Retry);
@@ -101,7 +101,7 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
             }
             Err(error) => {
                 tracing::warn!(object = %id, %error, "status could not be written");
-                return Verdict::new(again(), None, "error");
+                return Verdict::failed(again(), None);
             }
         }
         match &found {
@@ -120,9 +120,9 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
                 triggers::connection_works_again(context, id);
             }
             let due = Instant::now() + horizon(PROBE_EVERY, &mut rand::rng());
-            Verdict::new(Next::At(due, Class::Refresh), None, "success")
+            Verdict::done(Next::At(due, Class::Refresh), None)
         }
-        false => Verdict::new(again(), None, "error"),
+        false => Verdict::failed(again(), None),
     }
 }
 

@@ -63,8 +63,8 @@ impl AuthPlan {
         }
         let input = format!("{}-{}.{}-{}.{}", self.uid, self.generation, c.uid, c.generation, credential_uid);
         let digest = Sha256::digest(input.as_bytes());
-        let hex: String = digest[..7].iter().chain(&digest[28..]).map(|b| format!("{b:02x}")).collect();
-        Some(format!("{}-{hex}", self.method.name().to_lowercase()))
+        let method = self.method.name().to_lowercase();
+        Some(format!("{method}-{}{}", hex::encode(&digest[..7]), hex::encode(&digest[28..])))
     }
 }
 

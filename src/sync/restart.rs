@@ -119,7 +119,7 @@ fn digest_key(object: &str) -> String {
     if object.len() <= 63 {
         return format!("{DIGEST_PREFIX}{object}");
     }
-    let hash: String = Sha256::digest(object.as_bytes())[..6].iter().map(|b| format!("{b:02x}")).collect();
+    let hash = hex::encode(&Sha256::digest(object.as_bytes())[..6]);
     let start: String = object.chars().take(48).collect();
     format!("{DIGEST_PREFIX}{start}-{hash}")
 }

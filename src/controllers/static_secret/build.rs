@@ -55,7 +55,7 @@ pub(super) async fn build(
     let mut digest = None;
     if recipe.is_volatile() {
         let fingerprint = input(object, &envelope, exclude_raw).fingerprint();
-        let recipe: String = recipe.id().iter().map(|b| format!("{b:02x}")).collect();
+        let recipe = hex::encode(recipe.id());
         let texts = fingerprint.iter().chain([&recipe]).map(String::as_str);
         let inputs = context.mac_key.key.mac_of_texts(texts);
         if let Some(made) = kept(context, object, &inputs, runtime).await? {

@@ -73,7 +73,7 @@ pub(super) async fn succeed(
             // Nothing is lost: the Secret is written, and the next run finds all as after a start.
             runtime.applied = None;
             tracing::warn!(object = %id_of(object), %error, "status could not be written");
-            return retry(context, runtime, None, "error");
+            return retry(context, runtime, None);
         }
     }
     if changed {
@@ -103,7 +103,6 @@ pub(super) async fn succeed(
         (Some(interval), Some(read)) => Some(read.next_due(interval, now, horizon(interval, &mut rand::rng()))),
         _ => None,
     };
-    let result = if again.is_some() { "error" } else { "success" };
     let next = match (again, refresh) {
         (Some(again), refresh) if refresh.is_none_or(|refresh| again <= refresh) => Next::At(again, Class::Retry),
         (_, Some(refresh)) => Next::At(refresh, Class::Refresh),
@@ -112,7 +111,8 @@ pub(super) async fn succeed(
     if let Next::At(due, _) = next {
         runtime.due = due;
     }
-    Verdict::new(next, lane(runtime), result)
+    let end = if again.is_some() { Verdict::failed } else { Verdict::done };
+    end(next, lane(runtime))
 }
 
 pub(super) async fn fail(
@@ -139,20 +139,20 @@ pub(super) async fn fail(
         if let Err(error) = write_status(context, object, status).await {
             tracing::warn!(object = %id_of(object), %error, "status could not be written");
             // Nobody knows yet what to change.
-            return retry(context, runtime, lane, "error");
+            return retry(context, runtime, lane);
         }
         instant_updates::tell(context, object, &old.conditions, &conditions).await;
         context.event(object, EventType::Warning, reason, message).await;
     }
     match how {
-        Retry::Backoff | Retry::Again(_) => retry(context, runtime, lane, "error"),
+        Retry::Backoff | Retry::Again(_) => retry(context, runtime, lane),
         Retry::At(at) => {
             runtime.due = *at + spread(DEPENDENTS_SPREAD, &mut rand::rng());
-            Verdict::new(Next::At(runtime.due, Class::Retry), lane, "error")
+            Verdict::failed(Next::At(runtime.due, Class::Retry), lane)
         }
         Retry::WhenChanged => {
             runtime.due = Instant::now() + RECHECK_DENIAL;
-            Verdict::new(Next::At(runtime.due, Class::Refresh), lane, "requeue")
+            Verdict::denied(Next::At(runtime.due, Class::Refresh), lane)
         }
     }
 }
@@ -172,10 +172,10 @@ pub(super) async fn instant_updates(
     Ok(())
 }
 
-pub(super) fn retry(context: &Context, runtime: &mut Runtime, lane: Option<u64>, result: &'static str) -> Verdict {
+pub(super) fn retry(context: &Context, runtime: &mut Runtime, lane: Option<u64>) -> Verdict {
     let now = Instant::now();
     runtime.due = now + pause(context, runtime, now);
-    Verdict::new(Next::At(runtime.due, Class::Retry), lane, result)
+    Verdict::failed(Next::At(runtime.due, Class::Retry), lane)
 }
 
 /// How long to wait after one more failure. A limit on the time of retrying makes retries rare, but never ends them:

@@ -22,11 +22,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
 
 fn digest<D: sha2::Digest>(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
     ctx.step(bytes(args, 0).len() as u64 / 64)?;
-    let mut out = String::new();
-    for byte in D::digest(bytes(args, 0)) {
-        out += &format!("{byte:02x}");
-    }
-    Ok(string(out))
+    Ok(string(hex::encode(D::digest(bytes(args, 0)))))
 }
 
 fn adler32(bytes: &[u8]) -> u32 {

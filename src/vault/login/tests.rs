@@ -41,7 +41,7 @@ fn sign_case(dir: &Path) -> (String, String) {
     let mut headers: Vec<(&str, &str)> = lines.map(|line| line.split_once(':').unwrap()).collect();
     let host = headers.iter().position(|(name, _)| *name == "Host").unwrap();
     let url = format!("https://{}{path}", headers.remove(host).1);
-    let digest: String = Sha256::digest(body).iter().map(|b| format!("{b:02x}")).collect();
+    let digest = hex::encode(Sha256::digest(body));
     if context["sign_body"] == true {
         headers.push(("x-amz-content-sha256", &digest));
     }

@@ -36,8 +36,6 @@ pub struct Identity(pub [u8; 32]);
 
 /// A login request, made anew for every login since it carries a short-lived credential.
 pub struct Login {
-    /// Auth mount without `auth/`.
-    pub mount: String,
     /// Vault namespace of the auth mount.
     pub namespace: String,
     /// Sent with this request only.
@@ -73,6 +71,9 @@ impl std::error::Error for SessionError {}
 /// Where a login request comes from: only the cluster can make one.
 #[async_trait::async_trait]
 pub trait LoginSource: Send + Sync {
+    /// Where the login is asked for, with `auth/` and the mount.
+    fn path(&self) -> String;
+
     /// Obtains a fresh credential and builds the request.
     async fn login(&self) -> Result<Login, String>;
 }
@@ -282,8 +283,11 @@ impl Session {
     async fn obtain(&self, kept: &mut Kept) -> Result<Granted, SessionError> {
         if self.server.down().is_some() {
             // No credential is asked for while it could not be used.
-            self.server.admit("login").map_err(SessionError::Login)?;
-            self.server.probe().await.map_err(SessionError::Login)?;
+            // Whichever of the two fails, its text is the same for all who wait: a condition that says it stays as it is.
+            let path = self.origin.login.path();
+            self.server.admit(&path).map_err(SessionError::Login)?;
+            let probed = self.server.probe().await;
+            probed.map_err(|error| SessionError::Login(VaultError { path, ..error }))?;
         }
         if let Some(store) = &self.origin.store {
             let restored = match kept {
@@ -309,7 +313,7 @@ impl Session {
 
     async fn login(&self) -> Result<Granted, SessionError> {
         let login = self.origin.login.login().await.map_err(SessionError::Credential)?;
-        let path = format!("auth/{}/login", login.mount.trim_matches('/'));
+        let path = self.origin.login.path();
         let call = Call { token: None, namespace: Some(&login.namespace), headers: &login.headers };
         let request = Any::put(&path, Value::Object(login.body));
         let (answer, body) = self.server.send_for_body(request, &call).await.map_err(SessionError::Login)?;

@@ -51,7 +51,7 @@ impl Token {
         let Granted { auth, namespace, credential_uid, answer, kept_as } = granted;
         let client_id = match auth.accessor.as_str() {
             "" => String::new(),
-            accessor => hex(&Blake2b::<U32>::digest(accessor.as_bytes())),
+            accessor => hex::encode(Blake2b::<U32>::digest(accessor.as_bytes())),
         };
         Self {
             secret: auth.client_token,
@@ -81,18 +81,13 @@ impl Token {
     }
 }
 
-/// Lower-case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn client_id_is_upstreams() {
-        let digest = hex(&Blake2b::<U32>::digest(b"hmac-sha256-accessor"));
+        let digest = hex::encode(Blake2b::<U32>::digest(b"hmac-sha256-accessor"));
         assert_eq!(digest, "37d25e07a251bd7cddbbadc56fe8ae18db468560bcf84051169a2390f4ccac78");
     }
 }
