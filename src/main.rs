@@ -43,10 +43,11 @@ fn start(invocation: Invocation) -> Result<(), Error> {
             telemetry::init_log(settings.log)?;
             let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4));
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-            let result = runtime.block_on(operator::run(*settings));
+            // On a worker: woken from there, it does not cost a switch of threads.
+            let result = runtime.block_on(runtime.spawn(operator::run(*settings)));
             // Nobody waits for a name that is still being resolved.
             runtime.shutdown_background();
-            result?;
+            result??;
         }
     }
     Ok(())

@@ -46,14 +46,22 @@ impl std::error::Error for ClusterError {}
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Runs a request within the time limit and classifies its failure. `what` says what was tried, as in `get Secret a/b`.
-pub(super) async fn bounded<T>(what: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, ClusterError> {
-    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(classify(what, &error)),
-        Err(_) => Err(ClusterError::new(
-            ErrorKind::Unavailable,
-            format!("{what}: the API server did not answer within {} s", REQUEST_TIMEOUT.as_secs()),
-        )),
+///
+/// The request has its 4 KiB of state on the heap, from here on: most runs of an object send none, and would carry it along.
+pub(super) fn bounded<T>(
+    what: &str,
+    request: impl Future<Output = kube::Result<T>>,
+) -> impl Future<Output = Result<T, ClusterError>> {
+    let request = Box::pin(request);
+    async move {
+        match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(classify(what, &error)),
+            Err(_) => Err(ClusterError::new(
+                ErrorKind::Unavailable,
+                format!("{what}: the API server did not answer within {} s", REQUEST_TIMEOUT.as_secs()),
+            )),
+        }
     }
 }
 

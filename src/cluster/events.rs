@@ -73,7 +73,8 @@ impl Events {
         reason: &str,
         message: &str,
     ) {
-        if let Err(error) = self.try_publish(about, component, type_, reason, message).await {
+        // On the heap: few runs have anything to report, and all would carry its 2 KiB along.
+        if let Err(error) = Box::pin(self.try_publish(about, component, type_, reason, message)).await {
             tracing::warn!(object = about.name, reason, %error, "event could not be written");
         }
     }

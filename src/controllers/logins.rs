@@ -29,12 +29,16 @@ struct Credential {
     secret: SecretString,
     /// UID of the service account or Secret.
     uid: String,
+    /// Changes with the Secret; empty for the token of a service account, which is new each time.
+    version: String,
 }
 
 /// What a method adds to the body of the login.
 struct Claim {
     members: Vec<(&'static str, Value)>,
     credential_uid: String,
+    /// See [`Login::lockable`].
+    lockable: Option<String>,
 }
 
 #[async_trait::async_trait]
@@ -55,6 +59,7 @@ impl LoginSource for PlannedLogin {
             headers: plan.headers.clone(),
             body,
             credential_uid: claim.credential_uid,
+            lockable: claim.lockable,
         })
     }
 }
@@ -81,7 +86,8 @@ impl PlannedLogin {
             }
             Method::AppRole(AppRoleLogin { role_id, secret }) => {
                 let secret_id = secret::value(client, namespace, secret, "id").await?;
-                Ok(claim(("role_id", role_id), "secret_id", secret_id))
+                let lockable = Some(format!("{} {}", secret_id.uid, secret_id.version));
+                Ok(Claim { lockable, ..claim(("role_id", role_id), "secret_id", secret_id) })
             }
             Method::Aws(settings) => aws::claim(self, settings).await,
             Method::Gcp(settings) => gcp::claim(self, settings).await,
@@ -98,7 +104,8 @@ impl PlannedLogin {
 
 fn claim((name, value): (&'static str, &str), proof: &'static str, credential: Credential) -> Claim {
     let secret = Value::from(credential.secret.expose_secret());
-    Claim { members: vec![(name, Value::from(value)), (proof, secret)], credential_uid: credential.uid }
+    let members = vec![(name, Value::from(value)), (proof, secret)];
+    Claim { members, credential_uid: credential.uid, lockable: None }
 }
 
 /// An annotation that says something.

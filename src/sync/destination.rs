@@ -137,21 +137,34 @@ pub async fn sync(
     if let Some(applied) = known.filter(|applied| applied.mac == wanted.mac) {
         return Ok(Synced::unchanged(applied.clone()));
     }
+    // On the heap, since almost every run has ended by now.
+    Box::pin(change(writer, index, wanted, (&id, seen.as_ref(), known))).await
+}
+
+/// The rest of [`sync`]: the Secret `id` is not known to be what it has to be. `seen` is its version, if a watch tells of
+/// it, and `known` what that version holds.
+async fn change(
+    writer: &SecretWriter,
+    index: &SecretIndex,
+    wanted: &Wanted<'_>,
+    (id, seen, known): (&ObjectRef, Option<&Seen>, Option<&Applied>),
+) -> Result<Synced, DestinationError> {
+    let spec = &wanted.object.spec.destination;
     let dress = spec.create.then(|| dress(wanted));
     if spec.create {
-        match (&seen, known) {
+        match (seen, known) {
             (Some(seen), Some(applied)) => {
                 if applied.annotation.as_ref() == Some(&applied.mac) {
                     settled(wanted, &applied.mac)?;
                 }
                 match writer.replace(&spec.name, seen, dress.as_ref(), wanted.data.as_map()).await {
-                    Ok(new) => return Ok(written(index, &id, new, wanted, Before::Other)),
+                    Ok(new) => return Ok(written(index, id, new, wanted, Before::Other)),
                     Err(error) if matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound) => {}
                     Err(error) => return Err(error.into()),
                 }
             }
             (None, _) => match create(writer, spec, wanted, dress.as_ref()).await {
-                Ok(new) => return Ok(written(index, &id, new, wanted, Before::Other)),
+                Ok(new) => return Ok(written(index, id, new, wanted, Before::Other)),
                 Err(error) if error.kind == ErrorKind::Conflict => {}
                 Err(error) => return Err(error.into()),
             },
@@ -166,7 +179,7 @@ pub async fn sync(
                 return Err(DestinationError::Missing(text));
             }
             match create(writer, spec, wanted, dress.as_ref()).await {
-                Ok(new) => return Ok(written(index, &id, new, wanted, Before::Other)),
+                Ok(new) => return Ok(written(index, id, new, wanted, Before::Other)),
                 Err(error) if error.kind == ErrorKind::Conflict => continue,
                 Err(error) => return Err(error.into()),
             }
@@ -183,13 +196,13 @@ pub async fn sync(
             ours = owned(&current, dress);
             let labelled = OWNER_LABELS.iter().all(|(key, value)| label(&current, key) == Some(value));
             if !ours && (!spec.overwrite || labelled) {
-                return Err(DestinationError::Refused(refusal(&current, dress, &id)));
+                return Err(DestinationError::Refused(refusal(&current, dress, id)));
             }
             if current.type_.as_deref().unwrap_or("Opaque") != type_of(spec) {
                 // The type of a Secret cannot be changed, only another Secret be put in its place.
                 writer.delete(&spec.name, &seen).await?;
                 let new = create(writer, spec, wanted, Some(dress)).await?;
-                return Ok(written(index, &id, new, wanted, before));
+                return Ok(written(index, id, new, wanted, before));
             }
         }
         if ours
@@ -209,12 +222,12 @@ pub async fn sync(
         if same_data && same_dress {
             let applied = Applied { seen: seen.clone(), mac: wanted.mac.to_owned(), annotation };
             if spec.create {
-                index.note(&id, &seen, name(wanted));
+                index.note(id, &seen, name(wanted));
             }
             return Ok(Synced { applied, wrote: false, before });
         }
         match writer.replace(&spec.name, &seen, dress.as_ref(), wanted.data.as_map()).await {
-            Ok(new) => return Ok(written(index, &id, new, wanted, before)),
+            Ok(new) => return Ok(written(index, id, new, wanted, before)),
             Err(error) if matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound) => {}
             Err(error) => return Err(error.into()),
         }

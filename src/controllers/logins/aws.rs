@@ -30,7 +30,7 @@ pub(super) async fn claim(login: &PlannedLogin, aws: &AwsLogin) -> Result<Claim,
     let proof = proof.map_err(|e| e.to_string())?;
     let mut members = vec![("role", Value::from(aws.role.as_str()))];
     members.extend(proof.into_iter().map(|(name, value)| (name, Value::from(value))));
-    Ok(Claim { members, credential_uid })
+    Ok(Claim { members, credential_uid, lockable: None })
 }
 
 /// The keys in a Secret.

@@ -31,5 +31,5 @@ pub(super) async fn claim(login: &PlannedLogin, gcp: &GcpLogin) -> Result<Claim,
     let identity = login.cloud.gcp_identity(&cluster, &token.secret, google, &gcp.role).await;
     let identity = identity.map_err(|e| e.to_string())?;
     let members = vec![("role", Value::from(gcp.role.as_str())), ("jwt", Value::from(identity.expose_secret()))];
-    Ok(Claim { members, credential_uid: token.uid })
+    Ok(Claim { members, credential_uid: token.uid, lockable: None })
 }

@@ -10,7 +10,8 @@ use crate::cluster::SecretWriter;
 pub(super) async fn value(client: &kube::Client, namespace: &str, name: &str, key: &str) -> Result<Credential, String> {
     let secret = fetch(client, namespace, name).await?;
     let value = text(&secret, key)?;
-    Ok(Credential { secret: value, uid: secret.metadata.uid.unwrap_or_default() })
+    let uid = secret.metadata.uid.unwrap_or_default();
+    Ok(Credential { secret: value, uid, version: secret.metadata.resource_version.unwrap_or_default() })
 }
 
 /// The whole Secret.

@@ -9,5 +9,5 @@ pub(super) async fn token(client: &kube::Client, namespace: &str, account: &Toke
     let TokenOf { service_account, audiences, expiration_seconds } = account;
     let token = service_account_token(client, namespace, service_account, audiences, *expiration_seconds).await;
     let token = token.map_err(|e| e.to_string())?;
-    Ok(Credential { secret: token.token, uid: token.service_account_uid })
+    Ok(Credential { secret: token.token, uid: token.service_account_uid, version: String::new() })
 }

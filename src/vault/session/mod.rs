@@ -5,6 +5,7 @@
 
 mod keep_alive;
 mod kept;
+mod refused;
 mod token;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use super::transport::Call;
 use super::{Fault, VaultError};
 use crate::schedule::{Backoff, Policy};
 use keep_alive::keep_alive;
+use refused::Refused;
 use token::Granted;
 
 pub use kept::{KeptLogin, TokenStore};
@@ -44,6 +46,9 @@ pub struct Login {
     pub body: Map<String, Value>,
     /// UID of the object that the credential belongs to, part of upstream's cache key.
     pub credential_uid: String,
+    /// What tells this credential from others, without being it, if Vault locks the role for everybody after some wrong
+    /// ones: see `refused.rs`.
+    pub lockable: Option<String>,
 }
 
 /// Why a request was not answered.
@@ -99,6 +104,7 @@ struct Inner {
     state: State,
     kept: Kept,
     login_backoff: Backoff,
+    refused: Option<Refused>,
     /// Paces fresh logins after denials, so that a policy that stays wrong does not cause a login per read.
     denial_backoff: Backoff,
     relogin_from: Instant,
@@ -132,7 +138,7 @@ pub struct Origin {
 const BEHIND: [Duration; 4] =
     [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
 
-/// Looks for a credential that Kubernetes did not have. Nothing tells of a Secret that is made or a right that is granted,
+/// Looks for a credential that Kubernetes did not have, or for another than the one that was refused. Nothing tells of a Secret that is made or a right that is granted,
 /// and a look costs one request.
 const CREDENTIAL: Policy = Policy {
     initial: Duration::from_secs(2),
@@ -162,6 +168,7 @@ impl Session {
             state: State::None,
             kept: Kept::Perhaps,
             login_backoff: Backoff::default(),
+            refused: None,
             denial_backoff: Backoff::default(),
             relogin_from: Instant::now(),
         };
@@ -238,9 +245,11 @@ impl Session {
         }
         self.count(false);
         // The lock is held over the login: whoever needs the token meanwhile waits here and then finds it.
-        match self.obtain(&mut inner.kept).await {
+        // On the heap, since almost no request needs a login.
+        match Box::pin(self.obtain(&mut inner)).await {
             Ok(granted) => {
                 inner.login_backoff.reset();
+                inner.refused = None;
                 let token = Arc::new(Token::new(granted));
                 inner.state = State::Live(token.clone());
                 self.set_live(true);
@@ -258,8 +267,8 @@ impl Session {
                     // The server paces these by itself.
                     SessionError::Login(e) if e.fault.concerns_server() => Duration::from_millis(500),
                     _ => {
-                        let credential = matches!(error, SessionError::Credential(_));
-                        let policy = if credential { CREDENTIAL } else { self.login_policy };
+                        let look = matches!(error, SessionError::Credential(_)) || inner.refused.is_some();
+                        let policy = if look { CREDENTIAL } else { self.login_policy };
                         inner.login_backoff.next(&policy, now, &mut rand::rng()).unwrap_or(Duration::from_secs(60))
                     }
                 };
@@ -280,7 +289,7 @@ impl Session {
     }
 
     /// A token that was kept, or that of a fresh login.
-    async fn obtain(&self, kept: &mut Kept) -> Result<Granted, SessionError> {
+    async fn obtain(&self, inner: &mut Inner) -> Result<Granted, SessionError> {
         if self.server.down().is_some() {
             // No credential is asked for while it could not be used.
             // Whichever of the two fails, its text is the same for all who wait: a condition that says it stays as it is.
@@ -290,7 +299,7 @@ impl Session {
             probed.map_err(|error| SessionError::Login(VaultError { path, ..error }))?;
         }
         if let Some(store) = &self.origin.store {
-            let restored = match kept {
+            let restored = match inner.kept {
                 Kept::Perhaps => self.restore(&**store).await?,
                 Kept::Spent => {
                     store.forget(None).await;
@@ -298,25 +307,28 @@ impl Session {
                 }
                 Kept::Nothing => None,
             };
-            *kept = Kept::Nothing;
+            inner.kept = Kept::Nothing;
             if let Some(granted) = restored {
                 return Ok(granted);
             }
         }
         let started = Instant::now();
-        let result = self.login().await;
+        let result = self.login(&mut inner.refused).await;
         if let Some(shared) = &self.shared {
             shared.metrics.client.factory("get", result.is_ok(), started.elapsed());
         }
         result
     }
 
-    async fn login(&self) -> Result<Granted, SessionError> {
+    async fn login(&self, refused: &mut Option<Refused>) -> Result<Granted, SessionError> {
         let login = self.origin.login.login().await.map_err(SessionError::Credential)?;
+        Refused::hold_back(refused, login.lockable.as_deref(), Instant::now()).map_err(SessionError::Login)?;
         let path = self.origin.login.path();
         let call = Call { token: None, namespace: Some(&login.namespace), headers: &login.headers };
         let request = Any::put(&path, Value::Object(login.body));
-        let (answer, body) = self.server.send_for_body(request, &call).await.map_err(SessionError::Login)?;
+        let sent = self.server.send_for_body(request, &call).await;
+        let sent = sent.map_err(|error| Refused::note(refused, login.lockable.clone(), error, Instant::now()));
+        let (answer, body) = sent.map_err(SessionError::Login)?;
         let auth = answer.auth.ok_or_else(|| {
             SessionError::Login(VaultError::new(Fault::Protocol, &path, "the answer to the login has no token"))
         })?;
