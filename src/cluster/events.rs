@@ -1,18 +1,22 @@
 //! Kubernetes Events, `core/v1` as upstream's role grants them: repeated ones are counted and not written again, and one
-//! object cannot flood its namespace.
+//! object cannot flood its namespace. They are written beside the runs that report them, few at a time: what tells of a
+//! thousand syncs does not hold up the next.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use k8s_openapi::api::core::v1::{Event, ObjectReference};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use super::error::bounded;
-use super::{ClusterError, FIELD_MANAGER};
+use super::{ClusterError, ErrorKind, FIELD_MANAGER};
 
 /// Normal or Warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,10 @@ const BURST: f64 = 25.0;
 const REFILL: Duration = Duration::from_secs(60);
 /// More than this is not remembered.
 const REMEMBERED: usize = 2048;
+/// So many requests for events are under way at a time.
+const TURNS: usize = 2;
+/// So many events wait for their turn. Who reports one more writes it himself, as long as that takes.
+const WAITING: usize = 1024;
 /// Longest text of an event that the API server takes, in bytes.
 const LONGEST: usize = 1024;
 
@@ -49,100 +57,136 @@ pub struct Events {
     seen: Mutex<HashMap<u64, Series>>,
     /// By hash of the UID.
     budgets: Mutex<HashMap<u64, (f64, Instant)>>,
+    turns: Semaphore,
+    places: Arc<Semaphore>,
+    writes: TaskTracker,
 }
 
+/// Equal events about one object.
 struct Series {
     name: String,
     count: i32,
     written: Instant,
 }
 
+/// One event to be written.
+struct Report {
+    about: ObjectReference,
+    type_: EventType,
+    reason: String,
+    message: String,
+    time: DateTime<Utc>,
+    /// Of the Event.
+    name: String,
+    /// How often it was seen. More than once: there is an Event with this name.
+    count: i32,
+    /// What it is remembered by.
+    key: u64,
+}
+
 impl Events {
     /// `host` is the name of the pod that reports.
-    pub fn new(client: kube::Client, host: String) -> Self {
-        Self { client, host, seen: Mutex::default(), budgets: Mutex::default() }
+    pub fn new(client: kube::Client, host: String) -> Arc<Self> {
+        Arc::new(Self {
+            client,
+            host,
+            seen: Mutex::default(),
+            budgets: Mutex::default(),
+            turns: Semaphore::new(TURNS),
+            places: Arc::new(Semaphore::new(WAITING)),
+            writes: TaskTracker::new(),
+        })
     }
 
-    /// Writes an event about an object, unless an equal one was written shortly before. A failure is logged: no sync
+    /// Has an event about an object written, unless an equal one was written shortly before. A failure is logged: no sync
     /// fails because an event cannot be written.
-    pub async fn publish(
-        &self,
-        about: &ObjectReference,
-        component: &str,
-        type_: EventType,
-        reason: &str,
-        message: &str,
-    ) {
-        // On the heap: few runs have anything to report, and all would carry its 2 KiB along.
-        if let Err(error) = Box::pin(self.try_publish(about, component, type_, reason, message)).await {
-            tracing::warn!(object = about.name, reason, %error, "event could not be written");
+    pub async fn publish(self: &Arc<Self>, about: ObjectReference, type_: EventType, reason: &str, message: &str) {
+        let place = self.places.clone().try_acquire_owned();
+        let Some(report) = self.report(about, type_, reason, cut(message)) else { return };
+        let this = self.clone();
+        match place {
+            Ok(place) => drop(self.writes.spawn(async move {
+                let _place = place;
+                let _turn = this.turns.acquire().await;
+                this.write(report).await;
+            })),
+            Err(_) => this.write(report).await,
         }
     }
 
-    async fn try_publish(
-        &self,
-        about: &ObjectReference,
-        component: &str,
-        type_: EventType,
-        reason: &str,
-        message: &str,
-    ) -> Result<(), ClusterError> {
-        let namespace = about.namespace.as_deref().unwrap_or("default");
-        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        let message = cut(message);
-        let key = hash(&(&about.uid, about.kind.as_deref(), reason, message));
-        let now = Instant::now();
-        let time = chrono::Utc::now();
-        let stamp = time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    /// Waits until all that was reported is written, but no longer than `limit`.
+    pub async fn finish(&self, limit: Duration) {
+        self.writes.close();
+        if tokio::time::timeout(limit, self.writes.wait()).await.is_err() {
+            tracing::warn!(events = self.writes.len(), "some events were not written in time");
+        }
+    }
 
-        let repeat = {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            make_room(&mut seen, |s| now.duration_since(s.written) < REPEAT_AFTER);
-            match seen.get_mut(&key) {
-                Some(series) => {
-                    series.count += 1;
-                    if now.duration_since(series.written) < REPEAT_AFTER {
-                        return Ok(());
-                    }
-                    series.written = now;
-                    Some((series.name.clone(), series.count))
+    /// What is to be written, if anything.
+    fn report(&self, about: ObjectReference, type_: EventType, reason: &str, message: &str) -> Option<Report> {
+        let key = hash(&(&about.uid, about.kind.as_deref(), reason, message));
+        let (now, time) = (Instant::now(), Utc::now());
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut seen, |s| now.duration_since(s.written) < REPEAT_AFTER);
+        let (name, count) = match seen.get_mut(&key) {
+            Some(series) => {
+                series.count += 1;
+                if now.duration_since(series.written) < REPEAT_AFTER {
+                    return None;
                 }
-                None => None,
+                series.written = now;
+                (series.name.clone(), series.count)
+            }
+            None if !self.within_budget(hash(&about.uid), now) => return None,
+            None => {
+                let object = about.name.as_deref().unwrap_or("");
+                let nanos = time.timestamp_nanos_opt().unwrap_or_default();
+                let name = format!("{object}.{nanos:x}{:04x}", rand::random::<u16>());
+                seen.insert(key, Series { name: name.clone(), count: 1, written: now });
+                (name, 1)
             }
         };
-        if let Some((name, count)) = repeat {
+        let (reason, message) = (reason.to_owned(), message.to_owned());
+        Some(Report { about, type_, reason, message, time, name, count, key })
+    }
+
+    async fn write(&self, report: Report) {
+        // On the heap: few runs have anything to report, and all would carry its 2 KiB along.
+        if let Err(error) = Box::pin(self.try_write(&report)).await {
+            tracing::warn!(object = report.about.name, reason = report.reason, %error, "event could not be written");
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(&report.key);
+        }
+    }
+
+    async fn try_write(&self, report: &Report) -> Result<(), ClusterError> {
+        let Report { about, type_, reason, message, time, name, count, .. } = report;
+        let namespace = about.namespace.as_deref().unwrap_or("default");
+        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+        let stamp = time.to_rfc3339_opts(SecondsFormat::Secs, true);
+        if *count > 1 {
             let patch = json!({ "count": count, "lastTimestamp": stamp });
             let params = PatchParams::apply(FIELD_MANAGER);
-            match bounded("patch Event", api.patch(&name, &params, &Patch::Merge(patch))).await {
-                Err(error) if error.kind == super::ErrorKind::NotFound => {} // it has expired: write a new one
+            match bounded("patch Event", api.patch(name, &params, &Patch::Merge(patch))).await {
+                Err(error) if error.kind == ErrorKind::NotFound => {} // it has expired: write it anew
                 other => return other.map(drop),
             }
         }
-        if !self.within_budget(hash(&about.uid), now) {
-            return Ok(());
-        }
-        let object = about.name.as_deref().unwrap_or("");
-        let name =
-            format!("{object}.{:x}{:04x}", time.timestamp_nanos_opt().unwrap_or_default(), rand::random::<u16>());
         let event: Event = serde_json::from_value(json!({
             "metadata": { "name": name, "namespace": namespace },
             "involvedObject": about,
             "reason": reason,
             "message": message,
             "type": type_.as_str(),
-            "source": { "component": component, "host": self.host },
-            "reportingComponent": component,
+            "source": { "component": about.kind, "host": self.host },
+            "reportingComponent": about.kind,
             "reportingInstance": self.host,
             "firstTimestamp": stamp,
             "lastTimestamp": stamp,
-            "count": 1,
+            "count": count,
         }))
-        .map_err(|e| ClusterError::new(super::ErrorKind::Invalid, e.to_string()))?;
+        .map_err(|e| ClusterError::new(ErrorKind::Invalid, e.to_string()))?;
         let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-        bounded("create Event", api.create(&params, &event)).await?;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(key, Series { name, count: 1, written: now });
-        Ok(())
+        bounded("create Event", api.create(&params, &event)).await.map(drop)
     }
 
     fn within_budget(&self, uid: u64, now: Instant) -> bool {

@@ -49,7 +49,7 @@ pub struct Context {
     pub(super) mac_key: KnownKey,
     pub(super) metrics: Arc<Metrics>,
     pub(super) scopes: Vec<Scope>,
-    pub(super) events: Events,
+    pub(super) events: Arc<Events>,
     pub(super) statics: Arc<Store<VaultStaticSecret>>,
     pub(super) auths: Arc<Store<VaultAuth>>,
     pub(super) globals: Arc<Store<VaultAuthGlobal>>,
@@ -152,7 +152,7 @@ impl Context {
             uid: Some(plan.uid.clone()),
             ..ObjectReference::default()
         };
-        self.events.publish(&about, &kind, type_, reason, message).await;
+        self.events.publish(about, type_, reason, message).await;
     }
 
     /// Writes an event about an object.
@@ -171,7 +171,7 @@ impl Context {
             resource_version: meta.resource_version.clone(),
             ..ObjectReference::default()
         };
-        self.events.publish(&about, &kind, type_, reason, message).await;
+        self.events.publish(about, type_, reason, message).await;
     }
 }
 

@@ -305,7 +305,9 @@ fn what_was_written_during_an_interruption_arrives() {
     names.iter().for_each(|name| tenant.wait_value(name, "password", "in the gap"));
     let reads = count.reads();
     let reads: Vec<_> = reads.values().map(Vec::len).collect();
-    assert!(reads == [1] || reads == [2], "one read for all, and one of an object that was tried meanwhile: {reads:?}");
+    // One for all when the stream is back. Before that each may be tried by itself, since its Vault answers again: two
+    // objects or more within two seconds, so that some share a read and some do not.
+    assert!(matches!(*reads, [1..=3]), "{reads:?}");
 
     cluster.kill(Process::Vault).expect("Vault is killed");
     cluster.start_again(Process::Vault).expect("Vault starts");

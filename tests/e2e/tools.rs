@@ -56,10 +56,9 @@ fn runs_all_tests() -> bool {
     true
 }
 
-/// A port on which nobody listens now.
+/// A port on which nobody listens now, nor calls out from.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+    testenv::free_ports(1).expect("a free port")[0]
 }
 
 /// The body of an answer of 200, or the whole answer.

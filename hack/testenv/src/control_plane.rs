@@ -41,7 +41,7 @@ impl Ports {
     }
 
     pub(crate) fn free() -> Result<Self> {
-        let ports: [u16; 6] = crate::ports::free(6)?.try_into().ok().context("six ports")?;
+        let ports: [u16; 6] = crate::free_ports(6)?.try_into().ok().context("six ports")?;
         let [etcd, etcd_peer, api_server, vault, vault_cluster, toxiproxy] = ports;
         Ok(Self { etcd, etcd_peer, api_server, vault, vault_cluster, toxiproxy })
     }

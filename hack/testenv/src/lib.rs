@@ -28,6 +28,7 @@ pub use audit::{AuditEvent, Marker, VaultAuditEntry, kept_kube_audit};
 pub use cluster::{Cluster, Options, Process};
 pub use environment::{Environment, down, list};
 pub use node::Skip;
+pub use ports::free_ports;
 pub use proxy::{Proxy, Stream};
 pub use tools::{Tool, Tools};
 pub use vault::VaultStorage;

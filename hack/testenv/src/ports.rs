@@ -8,7 +8,10 @@ use anyhow::{Result, bail};
 
 /// Picks `count` free ports below the range from which the kernel takes ports for outgoing connections, so that a
 /// stopped process finds its port free when it is started again.
-pub(crate) fn free(count: usize) -> Result<Vec<u16>> {
+///
+/// # Errors
+/// If there are not so many.
+pub fn free_ports(count: usize) -> Result<Vec<u16>> {
     let (low, high) = (15_000_u64, ephemeral_start().clamp(20_000, 32_768));
     let random = RandomState::new();
     // Held until all are chosen, or one port could be chosen twice.
@@ -40,7 +43,7 @@ fn ephemeral_start() -> u64 {
 mod tests {
     #[test]
     fn ports_are_distinct_and_below_the_ephemeral_range() {
-        let ports = super::free(20).unwrap();
+        let ports = super::free_ports(20).unwrap();
         assert_eq!(ports.len(), 20);
         assert!(ports.iter().all(|port| *port < 32_768));
     }

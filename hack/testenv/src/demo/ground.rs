@@ -14,7 +14,7 @@ use crate::node::{self, Skip};
 use crate::process::Service;
 use crate::tools::{Tool, Tools};
 use crate::vault::request;
-use crate::{image, ports};
+use crate::{free_ports, image};
 
 /// How real it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +157,7 @@ impl Ground {
         let environment = &self.environment;
         let account = format!("{RELEASE}-controller-manager");
         let kubeconfig = environment.service_account_kubeconfig(OPERATOR_NAMESPACE, &account)?;
-        let [metrics, health]: [u16; 2] = ports::free(2)?.try_into().ok().context("two ports")?;
+        let [metrics, health]: [u16; 2] = free_ports(2)?.try_into().ok().context("two ports")?;
         let arguments = vec![
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--metrics-bind-address=127.0.0.1:{metrics}"),
