@@ -248,32 +248,6 @@ impl<'a> Tenant<'a> {
             .ok_or_else(|| anyhow::anyhow!("no condition {type_}: {}", object["status"]))
     }
 
-    /// Waits until a condition has this status and a message with this text in it. Gives the condition.
-    #[track_caller]
-    pub fn wait_condition(&self, kind: &str, name: &str, type_: &str, status: &str, text: &str) -> Value {
-        self.wait_condition_of(kind, name, (type_, status, None), &[text])
-    }
-
-    /// The same, with each of these texts, and with this reason if there is one. What shows an outage first need not be
-    /// what shows it best: a connection that breaks is followed by one that is refused.
-    #[track_caller]
-    pub fn wait_condition_of(
-        &self,
-        kind: &str,
-        name: &str,
-        (type_, status, reason): (&str, &str, Option<&str>),
-        texts: &[&str],
-    ) -> Value {
-        eventually(&format!("{type_}={status} {} of {kind} {name} with {texts:?}", reason.unwrap_or_default()), || {
-            let found = self.condition(kind, name, type_).map_err(|e| e.to_string())?;
-            let message = found["message"].as_str().unwrap_or_default();
-            let fits = found["status"] == status
-                && reason.is_none_or(|reason| found["reason"] == reason)
-                && texts.iter().all(|text| message.contains(text));
-            if fits { Ok(found) } else { Err(found.to_string()) }
-        })
-    }
-
     /// Waits for an event about an object, with this reason and this text in its message.
     #[track_caller]
     pub fn wait_event(&self, object: &str, reason: &str, text: &str) {
