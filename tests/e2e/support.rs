@@ -15,7 +15,7 @@ use crate::api::Api;
 use crate::tools::{free_port, http_get, kept_audit_log, merge};
 
 /// What takes longer than this will not happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The control plane and Vault that most tests share.
 pub fn shared() -> &'static Cluster {
