@@ -64,7 +64,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
             // Kept until the end: a closed channel would look like lost leadership.
             always = Some(leads);
         }
-        controllers::run(context, servers, leadership, stop).await;
+        controllers::run(context.clone(), servers, leadership, stop).await;
         drop(always);
     }
     tracing::info!("stopping");
@@ -72,6 +72,8 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     if let Some(task) = lease_task {
         let _ = tokio::time::timeout(Duration::from_secs(5), task).await;
     }
+    // Now that another replica can lead.
+    context.finish_events().await;
     end.cancel();
     Ok(())
 }

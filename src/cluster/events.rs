@@ -114,8 +114,9 @@ impl Events {
         }
     }
 
-    /// Waits until all that was reported is written, but no longer than `limit`.
+    /// Waits until all that was reported is written, but no longer than `limit`. Nobody else needs the API server any more.
     pub async fn finish(&self, limit: Duration) {
+        self.turns.add_permits(WAITING);
         self.writes.close();
         if tokio::time::timeout(limit, self.writes.wait()).await.is_err() {
             tracing::warn!(events = self.writes.len(), "some events were not written in time");

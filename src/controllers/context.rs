@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
@@ -86,6 +86,9 @@ pub struct News {
     pub(super) writes: mpsc::Receiver<Signal>,
 }
 
+/// At the end, events have this long to be written.
+const EVENTS: Duration = Duration::from_secs(3);
+
 /// One Vault server gets this share of the workers at most, so that one that hangs leaves the others theirs.
 fn per_lane(total: usize) -> usize {
     (total / 3).clamp(1, 32)
@@ -139,6 +142,11 @@ impl Context {
 
     pub(super) fn lock_queue(&self) -> std::sync::MutexGuard<'_, Queue<Key>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until what was reported is written, within limits.
+    pub async fn finish_events(&self) {
+        self.events.finish(EVENTS).await;
     }
 
     /// Writes an event about the VaultAuth of a login.

@@ -57,8 +57,6 @@ const LONGEST_RUN: Duration = Duration::from_secs(180);
 /// Runs under way at the end get this long to finish. One that is cut off loses nothing, and another replica waits for the
 /// Lease meanwhile.
 const DRAIN: Duration = Duration::from_secs(5);
-/// And what they have reported this long to be written.
-const DRAIN_EVENTS: Duration = Duration::from_secs(2);
 /// What becomes due by the time alone is begun up to this much later, together with what else is due by then: runs in one
 /// go share what waking up costs. Changes do not wait.
 const SLACK: Duration = Duration::from_millis(50);
@@ -104,7 +102,6 @@ pub async fn run(context: Arc<Context>, mut news: News, mut leads: Leadership, s
     if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
         tracing::warn!(runs = tasks.len(), "some runs did not end in time");
     }
-    context.events.finish(DRAIN_EVENTS).await;
 }
 
 async fn run_one(context: Arc<Context>, job: Job<Key>, mut leads: Leadership) {

@@ -49,3 +49,23 @@ fn a_secret_appears_follows_vault_and_restarts_its_users_once_per_change() {
         assert_eq!(tenant.generation(kind, "app"), 2, "one change is one restart of {kind}");
     }
 }
+
+#[test]
+fn what_was_reported_is_written_before_the_end() {
+    const OBJECTS: usize = 40;
+    let tenant = Tenant::new("ending");
+    tenant.put("db", json!({ "password": "one" }));
+    let path = tenant.path("db");
+    let objects = (0..OBJECTS).map(|i| tenant.static_secret(&format!("s{i}"), json!({ "path": path })));
+    tenant.apply_all(&objects.collect::<Vec<_>>());
+    let mut operator = tenant.operator(&[]);
+    let labelled = |secret: &serde_json::Value| !secret["metadata"]["labels"]["app.kubernetes.io/managed-by"].is_null();
+    eventually("all Secrets", || match tenant.list("secrets").iter().filter(|s| labelled(s)).count() {
+        OBJECTS => Ok(()),
+        some => Err(some),
+    });
+    operator.terminate();
+    let events = tenant.list("events");
+    let told = events.iter().filter(|e| e["reason"] == "SecretSynced").count();
+    assert_eq!(told, OBJECTS, "{}", operator.log());
+}
