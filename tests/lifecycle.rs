@@ -4,7 +4,7 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testenv::{Cluster, Options, image, node};
@@ -113,17 +113,16 @@ impl Release<'_> {
         let subject = format!("--serviceaccount={NAMESPACE}:scraper");
         let role = format!("--clusterrole={reader}");
         self.cluster.kubectl(&["create", "clusterrolebinding", "scraper", &role, &subject])?;
-        let pod = "control-plane=controller-manager";
-        let addresses = self.cluster.kubectl(&[
-            "get",
-            "pods",
-            "-n",
-            NAMESPACE,
-            "-l",
-            pod,
-            "-o=jsonpath={.items[*].status.podIP}",
-        ])?;
-        let address = addresses.split_whitespace().next().ok_or("no pod has an address")?;
+        // The authorizer learns of the binding by a watch, and the operator remembers what it was told for a minute.
+        let scraper = format!("--as=system:serviceaccount:{NAMESPACE}:scraper");
+        until("the scraper may read metrics", || {
+            Ok(self
+                .cluster
+                .kubectl(&["auth", "can-i", "get", "/metrics", &scraper])
+                .ok()
+                .filter(|said| said.trim() == "yes"))
+        })?;
+        let address = until("one pod", || self.address())?;
         for (account, expected) in [("scraper", "200"), ("nobody", "403")] {
             let token = self.cluster.service_account_token(NAMESPACE, account, &[])?;
             let mut curl = self.cluster.command("curl");
@@ -136,6 +135,30 @@ impl Release<'_> {
         }
         Ok(())
     }
+
+    /// Of the operator's pod, when the one before the upgrade is gone: it may end a little later than helm waits.
+    fn address(&self) -> Result<Option<String>> {
+        let of_operator = ["get", "pods", "-n", NAMESPACE, "-l", "control-plane=controller-manager", "-o=json"];
+        let list: Value = serde_json::from_str(&self.cluster.kubectl(&of_operator)?)?;
+        Ok(match list["items"].as_array().map(Vec::as_slice) {
+            Some([pod]) if pod["metadata"]["deletionTimestamp"].is_null() => {
+                pod["status"]["podIP"].as_str().map(str::to_owned)
+            }
+            _ => None,
+        })
+    }
+}
+
+/// Looks again and again, for a minute at the longest.
+fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(60) {
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Err(format!("{what}: not within a minute").into())
 }
 
 /// One object of each kind, with the finalizer that VSO puts on it.
