@@ -305,8 +305,8 @@ fn what_was_written_during_an_interruption_arrives() {
     names.iter().for_each(|name| tenant.wait_value(name, "password", "in the gap"));
     let reads = count.reads();
     let reads: Vec<_> = reads.values().map(Vec::len).collect();
-    // One for all when the stream is back. Before that each may be tried by itself, since its Vault answers again: two
-    // objects or more within two seconds, so that some share a read and some do not.
+    // One for all when the stream is back. Before that each object is tried, at a time of its own within two seconds, since
+    // its Vault answers again: those less than a quarter of a second apart share a read.
     assert!(matches!(*reads, [1..=3]), "{reads:?}");
 
     cluster.kill(Process::Vault).expect("Vault is killed");

@@ -106,8 +106,8 @@ pub struct Session {
 const BEHIND: [Duration; 4] =
     [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
 
-/// Looks for a credential that Kubernetes did not have, or for another than the one that was refused. Nothing tells of a Secret that is made or a right that is granted,
-/// and a look costs one request.
+/// Looks for a credential that Kubernetes did not have, or for another than the one that was refused. Nothing tells of a
+/// Secret that is made or changed, or of a right that is granted, and a look costs one request.
 const CREDENTIAL: Policy = Policy {
     initial: Duration::from_secs(2),
     max: Duration::from_secs(15),
@@ -212,8 +212,8 @@ impl Session {
             _ => {}
         }
         self.count(false);
-        // The lock is held over the login: whoever needs the token meanwhile waits here and then finds it.
-        // On the heap, since almost no request needs a login.
+        // The lock is held over the login: whoever needs the token meanwhile waits here and then finds it. On the heap,
+        // since almost no request needs a login.
         match Box::pin(self.obtain(&mut inner)).await {
             Ok(granted) => {
                 inner.login_backoff.reset();
