@@ -12,7 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("version", &[]),
     ("settings", &["api", "schedule"]),
     ("cli", &["api", "schedule", "settings", "version"]),
-    ("vault", &["schedule", "settings", "telemetry"]),
+    ("vault", &["render", "schedule", "settings", "telemetry"]),
     ("cluster", &["api", "render", "resolve", "schedule", "settings", "telemetry"]),
     ("telemetry", &["api", "settings", "version"]),
     ("sync", &["api", "cluster", "render", "resolve"]),

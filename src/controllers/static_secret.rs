@@ -207,9 +207,9 @@ async fn attempt(
         false => runtime.watch = None,
     }
     let (envelope, token) = read(context, job, plan, &session, version, runtime).await?;
-    vault::kv_data(&envelope, &plan.path, version).map_err(read_failure)?;
+    let source = vault::kv::parse(&envelope, &plan.path, version).map_err(read_failure)?;
 
-    let made = build::build(context, object, recipe, envelope, runtime).await?;
+    let made = build::build(context, object, recipe, source, runtime).await?;
 
     let namespace = object.metadata.namespace.as_deref().unwrap_or("");
     let writer = SecretWriter::new(&context.client, namespace);

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Input, Recipe, gojson};
-use crate::api::SecretEngine;
 
 /// The key that holds the whole answer.
 const RAW_KEY: &str = "_raw";
@@ -71,9 +70,6 @@ pub enum RenderError {
     /// The source, or a template, has a key of the name that is ours. The text is upstream's.
     #[error("key '_raw' not permitted in Secret data")]
     RawKey,
-    /// `spec.type` is none of the engines.
-    #[error("unsupported secret type {0:?}: neither \"kv-v1\" nor \"kv-v2\"")]
-    Engine(String),
     /// Kubernetes does not allow the key.
     #[error("key {} cannot be a key of a Secret: {rule}", Shortened(.key))]
     Key {
@@ -122,20 +118,19 @@ pub struct Built {
 
 /// Makes the data of the Secret.
 ///
-/// The keys of `response_data`, for KV v2 those of the `data` inside it, become the keys of the Secret as far as the
-/// filter lets them: text as it is, anything else as JSON. `_raw` holds `response_data` whole, the metadata of KV v2
-/// included, unless `exclude_raw`. What the templates print wins over keys of the source, and the filter is not for it.
+/// The keys of the source become the keys of the Secret as far as the filter lets them: text as it is, anything else as
+/// JSON. `_raw` holds the whole answer, the metadata of KV v2 included, unless `exclude_raw`. What the templates print wins over keys of the source, and the filter is not for it.
 ///
 /// # Errors
 /// See [`RenderError`]; the rules of Kubernetes are checked as well.
 pub fn build(input: &Input<'_>, recipe: &Recipe) -> Result<Built, RenderError> {
-    let Input { engine, response_data, exclude_raw, .. } = *input;
+    let Input { source, exclude_raw, .. } = *input;
     let rendered = recipe.render(input)?;
     if rendered.contains_key(RAW_KEY) && !exclude_raw {
         return Err(RenderError::RawKey);
     }
     let mut data = SecretData::default();
-    for (key, value) in source(engine, response_data)?.into_iter().flatten() {
+    for (key, value) in source.data() {
         if !recipe.filter().keeps(key) {
             continue;
         }
@@ -145,27 +140,12 @@ pub fn build(input: &Input<'_>, recipe: &Recipe) -> Result<Built, RenderError> {
         data.insert(key.clone(), bytes_of(value));
     }
     if !exclude_raw {
-        data.insert(RAW_KEY.to_owned(), gojson::to_string(response_data).into_bytes());
+        data.insert(RAW_KEY.to_owned(), gojson::to_string(source.raw()).into_bytes());
     }
     let nil = rendered.iter().filter(|(_, value)| value.is_empty()).map(|(key, _)| key.clone()).collect();
     rendered.into_iter().for_each(|(key, value)| data.insert(key, value));
     data.check()?;
     Ok(Built { data, nil })
-}
-
-/// The keys that the user put into Vault. `None` if the answer has none, as that for a deleted version of KV v2.
-///
-/// # Errors
-/// If there is no such engine.
-pub fn source<'a>(
-    engine: &SecretEngine,
-    response_data: &'a Value,
-) -> Result<Option<&'a Map<String, Value>>, RenderError> {
-    match engine {
-        SecretEngine::KvV1 => Ok(response_data.as_object()),
-        SecretEngine::KvV2 => Ok(response_data.get("data").and_then(Value::as_object)),
-        SecretEngine::Unknown(engine) => Err(RenderError::Engine(engine.clone())),
-    }
 }
 
 fn bytes_of(value: &Value) -> Vec<u8> {

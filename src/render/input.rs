@@ -5,19 +5,15 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::RenderError;
-use super::data::source;
-use super::gojson;
 use super::template::{Map, Record, Value};
-use crate::api::{LAST_APPLIED, SecretEngine};
+use super::{SourceData, gojson};
+use crate::api::LAST_APPLIED;
 
 /// What the data of a Secret is made of.
 #[derive(Clone, Copy)]
 pub struct Input<'a> {
-    /// The engine that the answer came from.
-    pub engine: &'a SecretEngine,
-    /// The member `data` of Vault's answer.
-    pub response_data: &'a Json,
+    /// What was read.
+    pub source: &'a SourceData,
     /// Leave out `_raw`.
     pub exclude_raw: bool,
     /// Labels of the object that is synced.
@@ -28,12 +24,10 @@ pub struct Input<'a> {
 
 impl Input<'_> {
     /// The dot of the templates.
-    pub(super) fn root(&self) -> Result<Value, RenderError> {
-        let secrets = source(self.engine, self.response_data)?;
-        let metadata = self.response_data.get("metadata").and_then(Json::as_object);
-        let map = |members: Option<&serde_json::Map<String, Json>>| {
+    pub(super) fn root(&self) -> Value {
+        let json = |members: &mut dyn Iterator<Item = (&String, &Json)>| {
             let map = Map::any();
-            members.into_iter().flatten().for_each(|(key, value)| map.insert(key.as_str(), Value::from_json(value)));
+            members.for_each(|(key, value)| map.insert(key.as_str(), Value::from_json(value)));
             Value::Map(map)
         };
         let text = |entries: Option<&BTreeMap<String, String>>| {
@@ -44,13 +38,13 @@ impl Input<'_> {
         // Only a wrapped answer has any, and those of KV are not wrapped.
         let wrap = ["Token", "Accessor", "TTL", "CreationTime", "CreationPath", "WrappedAccessor"];
         let fields = vec![
-            ("Secrets", map(secrets)),
-            ("Metadata", map(metadata)),
+            ("Secrets", json(&mut self.source.data())),
+            ("Metadata", json(&mut self.source.metadata())),
             ("Annotations", text(self.annotations)),
             ("Labels", text(self.labels)),
             ("WrapData", Value::Object(Arc::new(Record::nil("*api.SecretWrapInfo", &wrap)))),
         ];
-        Ok(Value::Object(Arc::new(Record::new("*helpers.SecretInput", fields))))
+        Value::Object(Arc::new(Record::new("*helpers.SecretInput", fields)))
     }
 
     /// All of it as text, for a digest: equal texts are equal inputs. But for kubectl's copy of the manifest, in which
@@ -62,9 +56,9 @@ impl Input<'_> {
             gojson::to_string(&Json::Object(members.collect()))
         };
         vec![
-            self.engine.to_string(),
+            self.source.kind().to_owned(),
             self.exclude_raw.to_string(),
-            gojson::to_string(self.response_data),
+            gojson::to_string(self.source.raw()),
             text(self.labels),
             text(self.annotations),
         ]
@@ -81,15 +75,8 @@ mod tests {
     fn what_is_no_input_of_a_salt() {
         let of = |data: &Json, entries: &[(&str, &str)]| {
             let map: BTreeMap<String, String> = entries.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-            let engine = SecretEngine::KvV1;
-            let input = Input {
-                engine: &engine,
-                response_data: data,
-                exclude_raw: false,
-                labels: None,
-                annotations: Some(&map),
-            };
-            input.fingerprint()
+            let source = SourceData::flat("kv-v1", Arc::new(data.clone()));
+            Input { source: &source, exclude_raw: false, labels: None, annotations: Some(&map) }.fingerprint()
         };
         let data = json!({ "a": 1 });
         assert_eq!(of(&data, &[("a", "b"), (LAST_APPLIED, "{}")]), of(&data, &[("a", "b")]));
@@ -100,15 +87,9 @@ mod tests {
     #[test]
     fn templates_see_the_source_and_the_object() {
         let labels = BTreeMap::from([("app".to_owned(), "x".to_owned())]);
-        let fields = |engine: SecretEngine, data: Json| {
-            let input = Input {
-                engine: &engine,
-                response_data: &data,
-                exclude_raw: true,
-                labels: Some(&labels),
-                annotations: None,
-            };
-            let Value::Object(root) = input.root().unwrap() else { panic!("no object") };
+        let fields = |source: SourceData| {
+            let input = Input { source: &source, exclude_raw: true, labels: Some(&labels), annotations: None };
+            let Value::Object(root) = input.root() else { panic!("no object") };
             let keys = root.fields().into_iter().map(|(name, open, value)| {
                 assert!(open);
                 let Value::Map(map) = value else { return format!("{name}: {value:?}") };
@@ -119,8 +100,22 @@ mod tests {
         };
         let data = json!({ "data": { "b": 1, "a": "x" }, "metadata": { "version": 1 } });
         let rest = ["Annotations: ", "Labels: app", "WrapData: Value(*api.SecretWrapInfo)"];
-        assert_eq!(fields(SecretEngine::KvV2, data)[..], [&["Secrets: a b", "Metadata: version"], &rest[..]].concat());
-        let data = json!({ "a": 1, "metadata": "mine" });
-        assert_eq!(fields(SecretEngine::KvV1, data)[..], [&["Secrets: a metadata", "Metadata: "], &rest[..]].concat());
+        let source = SourceData::nested("kv-v2", Arc::new(data));
+        assert_eq!(fields(source)[..], [&["Secrets: a b", "Metadata: version"], &rest[..]].concat());
+        let source = SourceData::flat("kv-v1", Arc::new(json!({ "a": 1, "metadata": "mine" })));
+        assert_eq!(fields(source)[..], [&["Secrets: a metadata", "Metadata: "], &rest[..]].concat());
+    }
+
+    /// The digest over these texts stands on Secrets: another text, and each salt is drawn anew after an upgrade.
+    #[test]
+    fn the_texts_of_the_digest_stay() {
+        let labels = BTreeMap::from([("app".to_owned(), "<x>".to_owned())]);
+        let texts = |source: &SourceData| {
+            Input { source, exclude_raw: false, labels: Some(&labels), annotations: None }.fingerprint()
+        };
+        let flat = SourceData::flat("kv-v1", Arc::new(json!({ "b": 1, "a": "<" })));
+        assert_eq!(texts(&flat), ["kv-v1", "false", r#"{"a":"\u003c","b":1}"#, r#"{"app":"\u003cx\u003e"}"#, "{}"]);
+        let nested = SourceData::nested("kv-v2", Arc::new(json!({ "metadata": { "version": 1 }, "data": { "a": 1 } })));
+        assert_eq!(texts(&nested)[..3], ["kv-v2", "false", r#"{"data":{"a":1},"metadata":{"version":1}}"#]);
     }
 }

@@ -9,6 +9,7 @@ pub mod input;
 pub mod mac;
 pub mod recipe;
 mod regex_syntax;
+pub mod source;
 pub mod sprig;
 pub mod template;
 
@@ -17,6 +18,7 @@ pub use filter::{Filter, Patterns};
 pub use input::Input;
 pub use mac::{MacKey, MacKeyError};
 pub use recipe::{Recipe, Recipes, TemplateText};
+pub use source::SourceData;
 
 #[cfg(test)]
 mod tests;

@@ -64,7 +64,7 @@ impl Recipe {
         let mut rendered = BTreeMap::new();
         if let Some(templates) = &self.templates {
             // One for all, as upstream: what a template sets in its maps, the next one sees.
-            let root = input.root()?;
+            let root = input.root();
             for (key, name) in &self.outputs {
                 rendered.insert(key.clone(), engine::execute(templates, name, &root)?);
             }

@@ -1,11 +1,11 @@
 //! From an answer of Vault and gathered templates to the data of a Secret.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::SecretEngine;
 
 fn text<'a>(key: &'a str, text: &'a str) -> TemplateText<'a> {
     TemplateText { key: Some(key).filter(|k| !k.is_empty()), name: if key.is_empty() { "source" } else { key }, text }
@@ -15,13 +15,9 @@ fn text<'a>(key: &'a str, text: &'a str) -> TemplateText<'a> {
 fn render(templates: &[TemplateText<'_>], data: Value) -> Result<(BTreeMap<String, String>, Vec<String>), String> {
     let recipe = Recipes::default().get(templates, &[], &[".*".into()]).map_err(|e| e.to_string())?;
     let labels = BTreeMap::from([("app".to_owned(), "shop".to_owned())]);
-    let input = Input {
-        engine: &SecretEngine::KvV2,
-        response_data: &json!({ "data": data, "metadata": { "version": 3, "custom_metadata": null } }),
-        exclude_raw: true,
-        labels: Some(&labels),
-        annotations: None,
-    };
+    let answer = json!({ "data": data, "metadata": { "version": 3, "custom_metadata": null } });
+    let source = SourceData::nested("kv-v2", Arc::new(answer));
+    let input = Input { source: &source, exclude_raw: true, labels: Some(&labels), annotations: None };
     let built = build(&input, &recipe).map_err(|e| e.to_string())?;
     let entries = built.data.as_map().iter();
     Ok((entries.map(|(k, v)| (k.clone(), String::from_utf8(v.clone()).unwrap())).collect(), built.nil))
@@ -71,9 +67,8 @@ fn a_template_that_prints_nothing_is_the_empty_string() {
 #[test]
 fn templates_win_over_keys_of_the_source_and_are_not_filtered() {
     let recipe = Recipes::default().get(&[text("user", "t"), text("_raw", "r")], &["^user$".into()], &[]).unwrap();
-    let data = json!({ "user": "u", "other": "o" });
-    let mut input =
-        Input { engine: &SecretEngine::KvV1, response_data: &data, exclude_raw: true, labels: None, annotations: None };
+    let source = SourceData::flat("kv-v1", Arc::new(json!({ "user": "u", "other": "o" })));
+    let mut input = Input { source: &source, exclude_raw: true, labels: None, annotations: None };
     let built = build(&input, &recipe).unwrap().data;
     assert_eq!(built.get("user"), Some(&b"t"[..]));
     assert_eq!(built.get("_raw"), Some(&b"r"[..]));

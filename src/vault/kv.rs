@@ -4,9 +4,13 @@ use serde_json::Value;
 
 use super::request::Envelope;
 use super::{Fault, VaultError};
+use crate::render::SourceData;
 
-/// The part of an answer that data is made of, or which of the ways to have none it is. `version` is given for KV v2.
-pub fn kv_data<'a>(envelope: &'a Envelope, path: &str, version: Option<i64>) -> Result<&'a Value, VaultError> {
+/// What an answer has for a Secret. `version` is given for KV v2.
+///
+/// # Errors
+/// Which of the ways to have no data the answer is.
+pub fn parse(envelope: &Envelope, path: &str, version: Option<i64>) -> Result<SourceData, VaultError> {
     let warnings = envelope.warnings.iter().flatten().cloned().collect::<Vec<_>>().join("; ");
     let data = &envelope.data;
     let nothing = |hint: &str| {
@@ -19,7 +23,7 @@ pub fn kv_data<'a>(envelope: &'a Envelope, path: &str, version: Option<i64>) -> 
     if version.is_none() {
         return match fields.is_empty() {
             true => Err(VaultError::new(Fault::Empty, path, "")),
-            false => Ok(data),
+            false => Ok(SourceData::flat("kv-v1", data.clone())),
         };
     }
     let metadata = fields.get("metadata").and_then(Value::as_object);
@@ -28,7 +32,7 @@ pub fn kv_data<'a>(envelope: &'a Envelope, path: &str, version: Option<i64>) -> 
     };
     match fields.get("data") {
         Some(Value::Object(keys)) if keys.is_empty() => Err(VaultError::new(Fault::Empty, path, "")),
-        Some(Value::Object(_)) => Ok(data),
+        Some(Value::Object(_)) => Ok(SourceData::nested("kv-v2", data.clone())),
         _ => {
             let number = metadata.get("version").map(|v| format!(" (version {v})")).unwrap_or_default();
             let destroyed = metadata.get("destroyed").and_then(Value::as_bool).unwrap_or(false);
@@ -43,7 +47,7 @@ pub fn kv_data<'a>(envelope: &'a Envelope, path: &str, version: Option<i64>) -> 
     }
 }
 
-/// Adds what to look at to the error of a read that found nothing. `version` as in [`kv_data`].
+/// Adds what to look at to the error of a read that found nothing. `version` as in [`parse`].
 pub fn kv_hint(mut error: VaultError, version: Option<i64>) -> VaultError {
     if error.fault == Fault::NotFound {
         let hint = match version {
@@ -63,7 +67,7 @@ mod tests {
     use super::*;
 
     fn fault(data: Value, version: Option<i64>) -> Option<Fault> {
-        kv_data(&Envelope { data, ..Envelope::default() }, "p", version).err().map(|e| e.fault)
+        parse(&Envelope { data: data.into(), ..Envelope::default() }, "p", version).err().map(|e| e.fault)
     }
 
     #[test]
@@ -81,6 +85,24 @@ mod tests {
     }
 
     #[test]
+    fn keys_and_metadata_are_found_where_each_engine_has_them() {
+        let parsed = |data: Value, version| {
+            let envelope = Envelope { data: data.into(), ..Envelope::default() };
+            let source = parse(&envelope, "p", version).ok().unwrap();
+            assert!(std::ptr::eq(source.raw(), &*envelope.data), "the answer is shared");
+            let keys = |members: &mut dyn Iterator<Item = (&String, &Value)>| {
+                members.map(|(key, _)| key.clone()).collect::<Vec<_>>().join(" ")
+            };
+            (source.kind(), keys(&mut source.data()), keys(&mut source.metadata()))
+        };
+        let own = |(kind, data, metadata): (_, &str, &str)| (kind, data.to_owned(), metadata.to_owned());
+        let data = json!({ "data": { "a": 1, "b": 2 }, "metadata": { "version": 3 } });
+        assert_eq!(parsed(data.clone(), Some(0)), own(("kv-v2", "a b", "version")));
+        assert_eq!(parsed(data, None), own(("kv-v1", "data metadata", "version")));
+        assert_eq!(parsed(json!({ "a": 1, "metadata": "mine" }), None), own(("kv-v1", "a metadata", "")));
+    }
+
+    #[test]
     fn nothing_found_says_what_to_look_at() {
         let hint = |version| kv_hint(VaultError::new(Fault::NotFound, "kv/data/a", ""), version).to_string();
         assert!(hint(Some(0)).contains("spec.type"));
@@ -93,7 +115,7 @@ mod tests {
     #[test]
     fn vaults_own_hint_is_passed_on() {
         let warnings = Some(vec!["Invalid path for a versioned K/V secrets engine".to_owned()]);
-        let error = kv_data(&Envelope { warnings, ..Envelope::default() }, "p", None).err().unwrap();
+        let error = parse(&Envelope { warnings, ..Envelope::default() }, "p", None).err().unwrap();
         assert!(error.to_string().contains("versioned K/V"), "{error}");
     }
 }

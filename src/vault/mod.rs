@@ -6,7 +6,7 @@
 
 mod error;
 mod events;
-mod kv;
+pub mod kv;
 mod login;
 mod numbers;
 mod pool;
@@ -19,7 +19,7 @@ mod transport;
 
 pub use error::{Fault, VaultError};
 pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState};
-pub use kv::{kv_data, kv_hint};
+pub use kv::kv_hint;
 pub use login::{AwsCredentials, Cloud, GkeCluster, GkeSettings, Sts, aws_proof};
 pub use pool::SessionPool;
 pub use reads::{ReadTable, SharedRead};

@@ -1,5 +1,7 @@
 //! The request that reaches any path of Vault, and the envelope of every answer.
 
+use std::sync::Arc;
+
 use rustify::endpoint::Endpoint;
 use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use rustify::errors::ClientError;
@@ -73,9 +75,9 @@ impl Endpoint for Any {
 /// What every answer of Vault's API is wrapped in. All members are optional, since Vault leaves out or nulls most.
 #[derive(Default, Deserialize)]
 pub struct Envelope {
-    /// The content, `null` where there is none. Numbers are as they were sent.
+    /// The content, `null` where there is none. Numbers are as they were sent. Objects share it.
     #[serde(default, deserialize_with = "content")]
-    pub data: Value,
+    pub data: Arc<Value>,
     /// Remarks, such as that a path exists only below a KV v2 prefix.
     #[serde(default)]
     pub warnings: Option<Vec<String>>,
@@ -86,9 +88,9 @@ pub struct Envelope {
     pub(super) errors: Option<Vec<String>>,
 }
 
-fn content<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+fn content<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Value>, D::Error> {
     let raw = <&RawValue>::deserialize(deserializer)?;
-    numbers::parse(raw.get()).map_err(serde::de::Error::custom)
+    numbers::parse(raw.get()).map(Arc::new).map_err(serde::de::Error::custom)
 }
 
 /// The token that a login gave.

@@ -28,7 +28,7 @@ impl TransitKey {
         let path = self.path("encrypt");
         let (answer, _) = session.write(&self.namespace, &path, &body).await?;
         match answer.data["ciphertext"].is_string() {
-            true => Ok(answer.data),
+            true => Ok(Arc::unwrap_or_clone(answer.data)),
             false => Err(not_understood(&path)),
         }
     }

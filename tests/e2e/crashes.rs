@@ -234,13 +234,8 @@ fn objects_of_upstream_are_taken_over_without_a_restart_or_a_new_secret() {
     tenant.put("db", json!({ "password": "one", "port": 5432, "text": "<&>" }));
     let answer =
         tenant.cluster.vault("GET", &format!("secret/data/{}", tenant.path("db")), None).expect("Vault answers");
-    let input = vso::render::Input {
-        engine: &vso::api::SecretEngine::KvV2,
-        response_data: &answer["data"],
-        exclude_raw: false,
-        labels: None,
-        annotations: None,
-    };
+    let source = vso::render::SourceData::nested("kv-v2", answer["data"].clone().into());
+    let input = vso::render::Input { source: &source, exclude_raw: false, labels: None, annotations: None };
     let recipe = vso::render::Recipes::default().get(&[], &[], &[]).expect("an empty recipe");
     let data = vso::render::build(&input, &recipe).expect("data").data;
 

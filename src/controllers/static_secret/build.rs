@@ -6,10 +6,9 @@ use super::{Failure, Retry, Runtime, untouched};
 use crate::api::VaultStaticSecret;
 use crate::cluster::SecretWriter;
 use crate::controllers::Context;
-use crate::render::{self, Input, Recipe, RenderError, SecretData, TemplateText};
+use crate::render::{self, Input, Recipe, RenderError, SecretData, SourceData, TemplateText};
 use crate::resolve::Plan;
 use crate::sync;
-use crate::vault::Envelope;
 
 /// The data that was made.
 pub(super) struct Data {
@@ -47,14 +46,14 @@ pub(super) async fn build(
     context: &Context,
     object: &Arc<VaultStaticSecret>,
     recipe: Arc<Recipe>,
-    envelope: Arc<Envelope>,
+    source: SourceData,
     runtime: &mut Runtime,
 ) -> Result<Made, Failure> {
     let spec = &object.spec;
     let exclude_raw = spec.destination.transformation.exclude_raw || context.settings.global.exclude_raw;
     let mut digest = None;
     if recipe.is_volatile() {
-        let fingerprint = input(object, &envelope, exclude_raw).fingerprint();
+        let fingerprint = input(object, &source, exclude_raw).fingerprint();
         let recipe = hex::encode(recipe.id());
         let texts = fingerprint.iter().chain([&recipe]).map(String::as_str);
         let inputs = context.mac_key.key.mac_of_texts(texts);
@@ -67,13 +66,13 @@ pub(super) async fn build(
         // A template may take as long as its limits let it: not on a thread that others wait for.
         let (object, recipe) = (object.clone(), recipe.clone());
         let _permit = context.renders.acquire().await;
-        let work = move || render::build(&input(&object, &envelope, exclude_raw), &recipe);
+        let work = move || render::build(&input(&object, &source, exclude_raw), &recipe);
         match tokio::task::spawn_blocking(work).await {
             Ok(built) => built,
             Err(_) => Err(RenderError::Template("a template could not be run to its end".into())),
         }
     } else {
-        render::build(&input(object, &envelope, exclude_raw), &recipe)
+        render::build(&input(object, &source, exclude_raw), &recipe)
     };
     let built = built.map_err(failure)?;
     let mac = context.mac_key.key.mac(&built.data);
@@ -81,10 +80,9 @@ pub(super) async fn build(
     Ok(Made::Data(Data { data: built.data, mac, upstream_mac, inputs: digest }))
 }
 
-fn input<'a>(object: &'a VaultStaticSecret, envelope: &'a Envelope, exclude_raw: bool) -> Input<'a> {
+fn input<'a>(object: &'a VaultStaticSecret, source: &'a SourceData, exclude_raw: bool) -> Input<'a> {
     Input {
-        engine: &object.spec.kind,
-        response_data: &envelope.data,
+        source,
         exclude_raw,
         labels: object.metadata.labels.as_ref(),
         annotations: object.metadata.annotations.as_ref(),
