@@ -15,8 +15,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("vault", &["render", "schedule", "settings", "telemetry"]),
     ("cluster", &["api", "render", "resolve", "schedule", "settings", "telemetry"]),
     ("telemetry", &["api", "settings", "version"]),
+    ("credentials", &["api", "cluster", "resolve", "vault"]),
     ("sync", &["api", "cluster", "render", "resolve"]),
-    ("controllers", &["api", "cluster", "render", "resolve", "schedule", "settings", "sync", "telemetry", "vault"]),
+    (
+        "controllers",
+        &["api", "cluster", "credentials", "render", "resolve", "schedule", "settings", "sync", "telemetry", "vault"],
+    ),
     ("commands", &["api", "cluster", "settings", "telemetry"]),
     ("operator", &["cluster", "controllers", "render", "settings", "telemetry"]),
 ];
@@ -25,14 +29,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const CONFINED: &[(&str, &[&str])] = &[
     ("vaultrs::", &["vault"]),
     ("rustify::", &["vault"]),
-    ("reqwest::", &["vault"]),
-    ("aws_sigv4::", &["vault"]),
-    ("aws_credential_types::", &["vault"]),
-    ("roxmltree::", &["vault"]),
+    ("reqwest::", &["credentials", "vault"]),
+    ("aws_sigv4::", &["credentials"]),
+    ("aws_credential_types::", &["credentials"]),
+    ("roxmltree::", &["credentials"]),
     ("tokio_tungstenite::", &["vault"]),
     ("prometheus::", &["telemetry"]),
     ("clap::", &["cli"]),
-    ("kube::Client", &["cluster", "sync", "controllers", "operator", "commands"]),
+    ("kube::Client", &["cluster", "credentials", "sync", "controllers", "operator", "commands"]),
     ("kube::runtime", &["cluster"]),
 ];
 

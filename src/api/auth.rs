@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth_methods::{
-    VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt, VaultAuthConfigKubernetes,
+    AuthMethod, VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt,
+    VaultAuthConfigKubernetes,
 };
 use super::common::{conditions, conditions_schema, non_empty};
 
@@ -73,51 +74,6 @@ pub struct VaultAuthSpec {
     /// uses for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_encryption: Option<StorageEncryption>,
-}
-
-/// The login methods.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[schemars(description = "")] // else it replaces that of an optional member
-pub enum AuthMethod {
-    /// A token of a Kubernetes service account, checked by Vault against the API server.
-    #[serde(rename = "kubernetes")]
-    Kubernetes,
-    /// A JSON web token, of a service account or from a Secret.
-    #[serde(rename = "jwt")]
-    Jwt,
-    /// Role ID and secret ID.
-    #[serde(rename = "appRole")]
-    AppRole,
-    /// An AWS identity.
-    #[serde(rename = "aws")]
-    Aws,
-    /// A GCP identity.
-    #[serde(rename = "gcp")]
-    Gcp,
-    /// Anything else, as it was written.
-    #[serde(untagged)]
-    #[schemars(skip)]
-    Unknown(String),
-}
-
-impl AuthMethod {
-    /// The value as it stands in a manifest.
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Kubernetes => "kubernetes",
-            Self::Jwt => "jwt",
-            Self::AppRole => "appRole",
-            Self::Aws => "aws",
-            Self::Gcp => "gcp",
-            Self::Unknown(other) => other,
-        }
-    }
-}
-
-impl std::fmt::Display for AuthMethod {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// A reference to a VaultAuthGlobal, and how to combine it with the VaultAuth.

@@ -6,9 +6,9 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::auth::AuthMethod;
 use super::auth_methods::{
-    VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt, VaultAuthConfigKubernetes,
+    AuthMethod, VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt,
+    VaultAuthConfigKubernetes,
 };
 use super::common::non_empty;
 

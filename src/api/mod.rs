@@ -20,17 +20,15 @@ pub mod csi_secrets;
 pub mod duration;
 pub mod dynamic_secret;
 pub mod pki_secret;
+pub(crate) mod reference;
 pub mod static_secret;
 pub mod transformation;
 
 pub use auth::{
-    AuthMethod, MergeRule, MergeStrategy, StorageEncryption, VaultAuth, VaultAuthGlobalRef, VaultAuthSpec,
-    VaultAuthStatus,
+    MergeRule, MergeStrategy, StorageEncryption, VaultAuth, VaultAuthGlobalRef, VaultAuthSpec, VaultAuthStatus,
 };
 pub use auth_global::{MethodDefaults, VaultAuthGlobal, VaultAuthGlobalSpec, VaultAuthGlobalStatus};
-pub use auth_methods::{
-    VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt, VaultAuthConfigKubernetes,
-};
+pub use auth_methods::AuthMethod;
 pub use common::{
     Destination, GROUP, LAST_APPLIED, RestartKind, RolloutRestartTarget, SourceTemplate, SyncConfig, Template,
     TemplateRef, Transformation, TransformationRef, VERSION, VaultClientMeta,

@@ -189,7 +189,7 @@ fn message<'a>(name: &'a str, key: &'a str, data: &'a [u8]) -> [&'a [u8]; 3] {
 }
 
 fn labels(new: &NewClient<'_>) -> BTreeMap<&'static str, String> {
-    let (auth, connection) = (new.plan, &new.plan.connection);
+    let (auth, connection) = (&new.plan.owner, &new.plan.login.connection);
     let mut labels = BTreeMap::from([
         ("app.kubernetes.io/name", "vault-secrets-operator".to_owned()),
         ("app.kubernetes.io/managed-by", "vso".to_owned()),
@@ -201,7 +201,7 @@ fn labels(new: &NewClient<'_>) -> BTreeMap<&'static str, String> {
         ("connection/namespace", connection.id.namespace.to_string()),
         ("connection/UID", connection.uid.clone()),
         ("connection/generation", connection.generation.to_string()),
-        ("provider/namespace", auth.credential_namespace.clone()),
+        ("provider/namespace", new.plan.login.credential_namespace.clone()),
         ("provider/UID", new.credential_uid.to_owned()),
     ]);
     if let Some(auth) = new.transit_ref {

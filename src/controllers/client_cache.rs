@@ -16,11 +16,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore};
 
 use super::Context;
-use super::logins::PlannedLogin;
 use crate::cluster::ClientStorage;
-use crate::resolve::AuthPlan;
+use crate::credentials::AuthMethodLogin;
+use crate::resolve::{AuthPlan, LoginPlan};
 use crate::settings::Persistence;
-use crate::vault::{Identity, Origin, Server, Session};
+use crate::vault::{Identity, Server, Session, TokenSource};
 
 use encryption::EncryptionSlot;
 pub(super) use keep::keep;
@@ -75,11 +75,17 @@ impl ClientCache {
 impl Context {
     /// The session of a login, shared by all whose login is the same.
     pub(super) fn session(&self, plan: &AuthPlan, server: &Arc<Server>) -> Arc<Session> {
-        self.sessions.session(Identity(plan.identity(server.id)), server, || Origin {
-            login: Box::new(PlannedLogin::new(self, plan.clone())),
+        self.sessions.session(Identity(plan.login.identity(server.id)), server, || TokenSource {
+            provider: Box::new(self.credentials(plan.login.clone())),
             store: (self.settings.persistence != Persistence::None)
                 .then(|| Box::new(PlanStore { context: self.this.clone(), plan: plan.clone() }) as _),
         })
+    }
+
+    /// What proves the identity of a login.
+    fn credentials(&self, plan: LoginPlan) -> AuthMethodLogin {
+        let namespace = &self.settings.operator_namespace;
+        AuthMethodLogin::new(self.client.clone(), self.cloud.clone(), namespace, plan)
     }
 
     fn storage(&self) -> ClientStorage {
@@ -88,7 +94,7 @@ impl Context {
 
     /// Covers everything that decides as whom a login is but for the server, of which the cache key has the generation:
     /// a VaultAuthGlobal is in no generation.
-    fn login_mac(&self, plan: &AuthPlan) -> String {
+    fn login_mac(&self, plan: &LoginPlan) -> String {
         let identity = hex::encode(plan.identity(0));
         self.mac_key.key.mac_of_texts(["login", &identity].into_iter())
     }

@@ -19,12 +19,13 @@ use crate::api::{
     VaultPKISecret, VaultStaticSecret,
 };
 use crate::cluster::{EventType, Events, KnownKey, Scope, SecretIndex, Store};
+use crate::credentials::Cloud;
 use crate::render::Recipes;
-use crate::resolve::{AuthPlan, Lookup, ObjectRef};
+use crate::resolve::{LoginOwner, Lookup, ObjectRef};
 use crate::schedule::{Class, Limits, Queue};
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
-use crate::vault::{Cloud, ReadTable, ServerId, SessionPool, Signal};
+use crate::vault::{ReadTable, ServerId, SessionPool, Signal};
 
 /// What the context is made of.
 pub struct Parts {
@@ -150,14 +151,14 @@ impl Context {
     }
 
     /// Writes an event about the VaultAuth of a login.
-    pub(super) async fn event_about_login(&self, plan: &AuthPlan, type_: EventType, reason: &str, message: &str) {
+    pub(super) async fn event_about_login(&self, owner: &LoginOwner, type_: EventType, reason: &str, message: &str) {
         let kind = VaultAuth::kind(&());
         let about = ObjectReference {
             api_version: Some(format!("{GROUP}/{VERSION}")),
             kind: Some(kind.to_string()),
-            name: Some(plan.id.name.to_string()),
-            namespace: Some(plan.id.namespace.to_string()),
-            uid: Some(plan.uid.clone()),
+            name: Some(owner.id.name.to_string()),
+            namespace: Some(owner.id.namespace.to_string()),
+            uid: Some(owner.uid.clone()),
             ..ObjectReference::default()
         };
         self.events.publish(about, type_, reason, message).await;

@@ -5,7 +5,6 @@ mod conditions;
 mod context;
 mod engine;
 mod instant_updates;
-mod logins;
 mod not_served;
 mod release;
 mod secret_transformation;

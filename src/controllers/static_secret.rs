@@ -327,9 +327,10 @@ fn fingerprint(object: &VaultStaticSecret, plan: &Plan) -> u64 {
     let mut hash = DefaultHasher::new();
     let meta = &object.metadata;
     (&meta.uid, meta.generation, &meta.labels, &meta.annotations).hash(&mut hash);
-    (&plan.auth.uid, plan.auth.generation, &plan.auth.connection.uid, plan.auth.connection.generation).hash(&mut hash);
+    let (owner, connection) = (&plan.auth.owner, &plan.auth.login.connection);
+    (&owner.uid, owner.generation, &connection.uid, connection.generation).hash(&mut hash);
     // What a VaultAuthGlobal supplies is in no generation.
-    plan.auth.identity(0).hash(&mut hash);
+    plan.auth.login.identity(0).hash(&mut hash);
     plan.transformation.hash(&mut hash);
     hash.finish()
 }

@@ -1,72 +1,10 @@
 //! From a VaultAuth to the login that it stands for.
 
-use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 
-use super::method::method;
-use super::{ConnectionPlan, Denied, Lookup, Method, ObjectRef, allows, connection, merged};
-use crate::api::VaultAuth;
-
-/// How a token is obtained: a checked VaultAuth with its connection, for one namespace that uses it.
-#[derive(Clone, Debug)]
-pub struct AuthPlan {
-    /// The VaultAuth.
-    pub id: ObjectRef,
-    /// Its UID.
-    pub uid: String,
-    /// Its generation.
-    pub generation: i64,
-    /// Where to log in.
-    pub connection: ConnectionPlan,
-    /// Vault namespace of the login, and of the reads of objects that name no other; empty for the root.
-    pub vault_namespace: String,
-    /// Auth mount without `auth/`.
-    pub mount: String,
-    /// Further parameters of the login.
-    pub params: Vec<(String, String)>,
-    /// Headers of the login request.
-    pub headers: Vec<(String, String)>,
-    /// The method.
-    pub method: Method,
-    /// Namespace of the object that uses the login; its Secrets and service accounts are here.
-    pub credential_namespace: String,
-}
-
-impl AuthPlan {
-    /// A digest over everything that decides which token a login gives. Logins with equal digests on the same server
-    /// are the same login.
-    pub fn identity(&self, server: u64) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        let mut add = |text: &str| {
-            hash.update((text.len() as u64).to_be_bytes());
-            hash.update(text.as_bytes());
-        };
-        let server = server.to_string();
-        for text in [&server, &self.vault_namespace, &self.mount, &self.credential_namespace] {
-            add(text);
-        }
-        self.method.settings(&mut add);
-        for (name, value) in self.params.iter().chain(&self.headers) {
-            add(name);
-            add(value);
-        }
-        add(&self.params.len().to_string());
-        hash.finalize().into()
-    }
-
-    /// Upstream's key of the client in `status.vaultClientMeta`: readers of the status, and upstream itself after a way
-    /// back, find the objects of a client by it. `credential_uid` is the UID of the service account or Secret.
-    pub fn cache_key(&self, credential_uid: &str) -> Option<String> {
-        let c = &self.connection;
-        let uids = [self.uid.as_str(), c.uid.as_str(), credential_uid];
-        if uids.iter().any(|u| u.len() != 36) {
-            return None;
-        }
-        let input = format!("{}-{}.{}-{}.{}", self.uid, self.generation, c.uid, c.generation, credential_uid);
-        let digest = Sha256::digest(input.as_bytes());
-        let method = self.method.name().to_lowercase();
-        Some(format!("{method}-{}{}", hex::encode(&digest[..7]), hex::encode(&digest[28..])))
-    }
-}
+use super::{AuthPlan, Denied, LoginOwner, LoginPlan, Lookup, ObjectRef, allows, connection, merged};
+use crate::api::auth_methods::{Method, MethodError};
+use crate::api::{VaultAuth, VaultAuthSpec};
 
 /// Resolves a VaultAuth for use by an object of `target` namespace.
 pub fn auth(object: &VaultAuth, target: &str, lookup: &impl Lookup) -> Result<AuthPlan, Denied> {
@@ -74,7 +12,7 @@ pub fn auth(object: &VaultAuth, target: &str, lookup: &impl Lookup) -> Result<Au
     let id = ObjectRef::of(meta);
     let operator_namespace = lookup.operator_namespace();
 
-    // The default VaultAuth is there for everybody, unless its owner says for whom.
+    // The default VaultAuth is open to all namespaces, unless its owner lists some.
     let is_default = &*id.name == "default" && &*id.namespace == operator_namespace;
     let allowed = &object.spec.allowed_namespaces;
     let open = is_default && allowed.is_empty();
@@ -103,19 +41,35 @@ pub fn auth(object: &VaultAuth, target: &str, lookup: &impl Lookup) -> Result<Au
             &*id.namespace,
         )));
     }
-    let pairs =
-        |map: &std::collections::BTreeMap<String, String>| map.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+    let pairs = |map: &BTreeMap<String, String>| map.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
     Ok(AuthPlan {
-        uid: meta.uid.clone().unwrap_or_default(),
-        generation: meta.generation.unwrap_or_default(),
-        connection: connection(&found)?,
-        vault_namespace: spec.namespace.clone().unwrap_or_default().trim_matches('/').to_owned(),
-        mount,
-        params: pairs(&spec.params),
-        headers: pairs(&spec.headers),
-        method,
-        credential_namespace: target.to_owned(),
-        id,
+        owner: LoginOwner {
+            id,
+            uid: meta.uid.clone().unwrap_or_default(),
+            generation: meta.generation.unwrap_or_default(),
+        },
+        login: LoginPlan {
+            connection: connection(&found)?,
+            vault_namespace: spec.namespace.clone().unwrap_or_default().trim_matches('/').to_owned(),
+            mount,
+            params: pairs(&spec.params),
+            headers: pairs(&spec.headers),
+            method,
+            credential_namespace: target.to_owned(),
+        },
+    })
+}
+
+/// The method of a VaultAuth, after it was completed by a VaultAuthGlobal.
+fn method(spec: &VaultAuthSpec, id: &ObjectRef) -> Result<Method, Denied> {
+    let Some(method) = &spec.method else {
+        return Err(Denied::Invalid(format!("VaultAuth {id} has no spec.method")));
+    };
+    spec.login(method).map_err(|error| {
+        Denied::Invalid(match &error {
+            MethodError::NotConfigured(method) => format!("{error}: VaultAuth {id} has no spec.{method}"),
+            MethodError::Invalid { .. } | MethodError::Unknown(_) => format!("{error} (VaultAuth {id})"),
+        })
     })
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::reference::is_object_name;
 use super::{Denied, ObjectRef};
 use crate::api::VaultConnection;
 use crate::api::duration::GoDuration;
+use crate::api::reference::is_object_name;
 
 /// Where the authorities for the server's certificate come from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 
 use super::auth::find;
 use super::{Denied, Lookup, ObjectRef, allows};
-use crate::api::{
-    AuthMethod, MergeRule, MethodDefaults, VaultAuth, VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp,
-    VaultAuthConfigJwt, VaultAuthConfigKubernetes, VaultAuthGlobal, VaultAuthGlobalSpec, VaultAuthSpec,
-};
+use crate::api::{MergeRule, VaultAuth, VaultAuthGlobal, VaultAuthGlobalSpec, VaultAuthSpec};
 
 /// Name of the VaultAuthGlobal, VaultAuth and VaultConnection that are used by those that name none.
 const DEFAULT: &str = "default";
@@ -42,7 +39,7 @@ pub fn merged<'a>(object: &'a VaultAuth, lookup: &impl Lookup) -> Result<Merged<
     let (id, global) = global_of(object, &auth_id, lookup)?;
     let allowed = &global.spec.allowed_namespaces;
     let is_default = &*id.name == DEFAULT && &*id.namespace == lookup.operator_namespace();
-    // The default is there for everybody, unless its owner says for whom.
+    // The default is open to all namespaces, unless its owner lists some.
     let open = is_default && allowed.is_empty();
     if !open && !allows(&id.namespace, allowed, &auth_id.namespace) {
         return Err(Denied::NotAllowed(format!(
@@ -52,7 +49,7 @@ pub fn merged<'a>(object: &'a VaultAuth, lookup: &impl Lookup) -> Result<Merged<
     }
     let mut spec = merge(&object.spec, &global.spec, &auth_id, &id)?;
     if &*auth_id.name == DEFAULT && &*auth_id.namespace == lookup.operator_namespace() {
-        // As upstream: the default VaultAuth uses the default VaultConnection unless it names one by itself.
+        // As in VSO: the default VaultAuth uses the default VaultConnection unless it names one by itself.
         spec.vault_connection_ref.clone_from(&object.spec.vault_connection_ref);
     }
     let meta = &global.metadata;
@@ -120,47 +117,16 @@ fn merge(
         ))
     })?;
     let mut merged = own.clone();
-    let of_method = match &method {
-        AuthMethod::Kubernetes => {
-            merged.kubernetes = block(&own.kubernetes, &global.kubernetes, kubernetes);
-            extras(&global.kubernetes)
-        }
-        AuthMethod::Jwt => {
-            merged.jwt = block(&own.jwt, &global.jwt, jwt);
-            extras(&global.jwt)
-        }
-        AuthMethod::AppRole => {
-            merged.app_role = block(&own.app_role, &global.app_role, app_role);
-            extras(&global.app_role)
-        }
-        AuthMethod::Aws => {
-            merged.aws = block(&own.aws, &global.aws, aws);
-            extras(&global.aws)
-        }
-        AuthMethod::Gcp => {
-            merged.gcp = block(&own.gcp, &global.gcp, gcp);
-            extras(&global.gcp)
-        }
-        AuthMethod::Unknown(_) => Extras::default(),
-    };
-    let configured = match &method {
-        AuthMethod::Kubernetes => merged.kubernetes.is_some(),
-        AuthMethod::Jwt => merged.jwt.is_some(),
-        AuthMethod::AppRole => merged.app_role.is_some(),
-        AuthMethod::Aws => merged.aws.is_some(),
-        AuthMethod::Gcp => merged.gcp.is_some(),
-        AuthMethod::Unknown(_) => true, // refused as such later
-    };
-    if !configured {
+    let Some(of_method) = merged.merge_method(global, &method) else {
         let text = format!("global auth method {method} is not configured in VaultAuthGlobal {global_id}");
         return Err(invalid(format!("{text}, nor in VaultAuth {auth_id}")));
-    }
-    merged.method = Some(method);
+    };
     merged.mount = first(&first(&own.mount, &of_method.mount), &global.default_mount);
     if merged.mount.is_none() {
         let text = format!("mount is not set in VaultAuth {auth_id} after merge with VaultAuthGlobal {global_id}");
         return Err(invalid(text));
     }
+    merged.method = Some(method);
     merged.namespace = first(&first(&own.namespace, &of_method.namespace), &global.default_vault_namespace);
     merged.vault_connection_ref = first(&own.vault_connection_ref, &global.vault_connection_ref);
     let strategy = own.vault_auth_global_ref.as_ref().and_then(|r| r.merge_strategy.clone()).unwrap_or_default();
@@ -170,24 +136,6 @@ fn merge(
     merged.headers = map(strategy.headers.as_ref(), [&global.headers, &of_method.headers, &own.headers])
         .map_err(|rule| unknown("headers", rule))?;
     Ok(merged)
-}
-
-/// What a VaultAuthGlobal has for one method beside the method's own settings.
-#[derive(Default)]
-struct Extras {
-    namespace: Option<String>,
-    mount: Option<String>,
-    params: BTreeMap<String, String>,
-    headers: BTreeMap<String, String>,
-}
-
-fn extras<C: Default>(defaults: &Option<MethodDefaults<C>>) -> Extras {
-    defaults.as_ref().map_or_else(Extras::default, |d| Extras {
-        namespace: d.namespace.clone(),
-        mount: d.mount.clone(),
-        params: d.params.clone(),
-        headers: d.headers.clone(),
-    })
 }
 
 /// Combines maps, the strongest last. `Err` is a rule that does not exist.
@@ -207,74 +155,7 @@ fn map<'r>(
     }
 }
 
-/// The settings of one method: those of the VaultAuth where it has some.
-fn block<C: Clone + Default>(own: &Option<C>, global: &Option<MethodDefaults<C>>, both: fn(&C, &C) -> C) -> Option<C> {
-    match (own, global) {
-        (Some(own), Some(global)) => Some(both(own, &global.config)),
-        (Some(own), None) => Some(own.clone()),
-        (None, global) => global.as_ref().map(|g| g.config.clone()),
-    }
-}
-
-fn kubernetes(own: &VaultAuthConfigKubernetes, global: &VaultAuthConfigKubernetes) -> VaultAuthConfigKubernetes {
-    VaultAuthConfigKubernetes {
-        role: first(&own.role, &global.role),
-        service_account: first(&own.service_account, &global.service_account),
-        audiences: first_list(&own.audiences, &global.audiences),
-        token_expiration_seconds: first(&own.token_expiration_seconds, &global.token_expiration_seconds),
-    }
-}
-
-fn jwt(own: &VaultAuthConfigJwt, global: &VaultAuthConfigJwt) -> VaultAuthConfigJwt {
-    VaultAuthConfigJwt {
-        role: first(&own.role, &global.role),
-        secret_ref: first(&own.secret_ref, &global.secret_ref),
-        service_account: first(&own.service_account, &global.service_account),
-        audiences: first_list(&own.audiences, &global.audiences),
-        token_expiration_seconds: first(&own.token_expiration_seconds, &global.token_expiration_seconds),
-    }
-}
-
-fn app_role(own: &VaultAuthConfigAppRole, global: &VaultAuthConfigAppRole) -> VaultAuthConfigAppRole {
-    VaultAuthConfigAppRole {
-        role_id: first(&own.role_id, &global.role_id),
-        secret_ref: first(&own.secret_ref, &global.secret_ref),
-        secret_id_path: first(&own.secret_id_path, &global.secret_id_path),
-    }
-}
-
-fn aws(own: &VaultAuthConfigAws, global: &VaultAuthConfigAws) -> VaultAuthConfigAws {
-    VaultAuthConfigAws {
-        role: first(&own.role, &global.role),
-        region: first(&own.region, &global.region),
-        header_value: first(&own.header_value, &global.header_value),
-        session_name: first(&own.session_name, &global.session_name),
-        sts_endpoint: first(&own.sts_endpoint, &global.sts_endpoint),
-        iam_endpoint: first(&own.iam_endpoint, &global.iam_endpoint),
-        secret_ref: first(&own.secret_ref, &global.secret_ref),
-        irsa_service_account: first(&own.irsa_service_account, &global.irsa_service_account),
-    }
-}
-
-fn gcp(own: &VaultAuthConfigGcp, global: &VaultAuthConfigGcp) -> VaultAuthConfigGcp {
-    VaultAuthConfigGcp {
-        role: first(&own.role, &global.role),
-        workload_identity_service_account: first(
-            &own.workload_identity_service_account,
-            &global.workload_identity_service_account,
-        ),
-        region: first(&own.region, &global.region),
-        cluster_name: first(&own.cluster_name, &global.cluster_name),
-        project_id: first(&own.project_id, &global.project_id),
-    }
-}
-
 /// The first that is set.
 fn first<T: Clone>(own: &Option<T>, other: &Option<T>) -> Option<T> {
     own.as_ref().or(other.as_ref()).cloned()
-}
-
-/// The first that is not empty.
-fn first_list(own: &[String], other: &[String]) -> Vec<String> {
-    if own.is_empty() { other.to_vec() } else { own.to_vec() }
 }

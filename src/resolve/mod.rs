@@ -6,18 +6,15 @@
 mod auth;
 mod connection;
 mod global;
-mod method;
+mod login;
 mod plan;
 mod reference;
 mod transformation;
 
-pub use auth::{AuthPlan, auth};
+pub use auth::auth;
 pub use connection::{CaSource, ConnectionPlan, connection};
 pub use global::{GlobalVersion, Merged, global_candidates, merged};
-pub use method::{
-    AppRoleLogin, AwsLogin, AwsSource, CredentialObject, GcpLogin, JwtLogin, JwtSource, KubernetesLogin, Method,
-    TokenOf,
-};
+pub use login::{AuthPlan, LoginOwner, LoginPlan};
 pub use plan::{Plan, static_secret};
 pub use reference::{ObjectRef, ObjectRefError};
 pub use transformation::{Gathered, GatheredTemplate, templates_of, transformation, transformation_refs};

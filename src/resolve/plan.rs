@@ -75,6 +75,6 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
     let auth = auth(&found, namespace, lookup)?;
     let transformation = transformation(&spec.destination.transformation, &ObjectRef::new(namespace, name), lookup)?;
     let own = spec.namespace.as_deref().unwrap_or("").trim_matches('/');
-    let vault_namespace = if own.is_empty() { auth.vault_namespace.clone() } else { own.to_owned() };
+    let vault_namespace = if own.is_empty() { auth.login.vault_namespace.clone() } else { own.to_owned() };
     Ok(Plan { auth, vault_namespace, path, version, refresh, transformation })
 }

@@ -49,12 +49,3 @@ impl fmt::Display for ObjectRef {
         write!(f, "{}/{}", self.namespace, self.name)
     }
 }
-
-/// Whether a text can be the name of a Secret or service account (RFC 1123 subdomain).
-pub(super) fn is_object_name(name: &str) -> bool {
-    let label = |label: &str| {
-        let fits = label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        fits && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
-    };
-    name.len() <= 253 && name.split('.').all(label)
-}

@@ -129,7 +129,7 @@ fn vault_namespace_is_the_objects_or_the_logins() {
         World::default().auth("op", "default", json!({"namespace": "team/"})).connection("op", "default", json!({}));
     assert_eq!(static_secret(&secret(json!({})), &world).unwrap().vault_namespace, "team");
     let plan = static_secret(&secret(json!({"namespace": "/other"})), &world).unwrap();
-    assert_eq!((plan.vault_namespace.as_str(), plan.auth.vault_namespace.as_str()), ("other", "team"));
+    assert_eq!((plan.vault_namespace.as_str(), plan.auth.login.vault_namespace.as_str()), ("other", "team"));
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn what_is_missing_or_wrong_is_named() {
 fn identity_is_the_content_and_not_the_object() {
     let identity = |auth: serde_json::Value, namespace: &str| {
         let world = World::default().auth(namespace, "a", auth).connection("op", "default", json!({}));
-        super::auth(&world.auths[&ObjectRef::new(namespace, "a")], namespace, &world).unwrap().identity(7)
+        super::auth(&world.auths[&ObjectRef::new(namespace, "a")], namespace, &world).unwrap().login.identity(7)
     };
     assert_eq!(identity(json!({}), "app"), identity(json!({}), "app"));
     assert_ne!(identity(json!({}), "app"), identity(json!({}), "other"), "another service account");
@@ -217,11 +217,11 @@ fn identity_is_the_content_and_not_the_object() {
 }
 
 #[test]
-fn cache_key_is_upstreams() {
+fn cache_key_is_that_of_vso() {
     let uid = |n: char| format!("c4fad6b9-e7bb-4ed8-bc38-67fd6dc85a3{n}");
     let mut plan = static_secret(&secret(json!({})), &world()).unwrap().auth;
-    (plan.uid, plan.generation) = (uid('5'), 0);
-    (plan.connection.uid, plan.connection.generation) = (uid('6'), 0);
+    (plan.owner.uid, plan.owner.generation) = (uid('5'), 0);
+    (plan.login.connection.uid, plan.login.connection.generation) = (uid('6'), 0);
     assert_eq!(plan.cache_key(&uid('7')).as_deref(), Some("kubernetes-2a8108711ae49ac0faa724"));
     assert_eq!(plan.cache_key("short"), None);
 }

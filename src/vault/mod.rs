@@ -7,7 +7,6 @@
 mod error;
 mod events;
 pub mod kv;
-mod login;
 mod numbers;
 mod pool;
 mod reads;
@@ -20,11 +19,14 @@ mod transport;
 pub use error::{Fault, VaultError};
 pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState};
 pub use kv::kv_hint;
-pub use login::{AwsCredentials, Cloud, GkeCluster, GkeSettings, Sts, aws_proof};
 pub use pool::SessionPool;
 pub use reads::{ReadTable, SharedRead};
 pub use request::{Envelope, Read};
 pub use server::{Server, ServerId};
-pub use session::{Identity, KeptLogin, Login, LoginSource, Origin, Session, SessionError, TokenInfo, TokenStore};
+pub use session::{
+    CredentialError, CredentialProvider, Identity, LoginRequest, Proof, ProvidedToken, Session, SessionError,
+    StoredLogin, TokenInfo, TokenSource, TokenStore,
+};
 pub use transit::TransitKey;
+pub(crate) use transport::root_cause;
 pub use transport::{ServerConfig, Trust};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::server::Server;
-use super::session::{Identity, Origin, Session};
+use super::session::{Identity, Session, TokenSource};
 use crate::schedule::Policy;
 use crate::telemetry::Metrics;
 
@@ -33,15 +33,20 @@ impl SessionPool {
         Self { shared: Arc::new(shared), login_backoff }
     }
 
-    /// The session of `identity`, a new one without a token if nobody uses it yet.
-    pub fn session(&self, identity: Identity, server: &Arc<Server>, origin: impl FnOnce() -> Origin) -> Arc<Session> {
+    /// The session of `identity`, a new one without a token if no object uses it yet.
+    pub fn session(
+        &self,
+        identity: Identity,
+        server: &Arc<Server>,
+        source: impl FnOnce() -> TokenSource,
+    ) -> Arc<Session> {
         let mut sessions = self.shared.lock();
         if let Some(session) = sessions.get(&identity).and_then(Weak::upgrade) {
             return session;
         }
         sessions.retain(|_, session| session.strong_count() > 0);
         let shared = Some(self.shared.clone());
-        let session = Arc::new(Session::shared(identity, server.clone(), origin(), self.login_backoff, shared));
+        let session = Arc::new(Session::shared(identity, server.clone(), source(), self.login_backoff, shared));
         sessions.insert(identity, Arc::downgrade(&session));
         session
     }
@@ -77,7 +82,7 @@ impl Shared {
         }
         live.sort_by_key(|session| session.used.load(Ordering::Relaxed));
         for session in live.iter().filter(|s| !Arc::ptr_eq(s, newcomer)) {
-            if too_many > 0 && session.give_up() {
+            if too_many > 0 && session.evict() {
                 too_many -= 1;
                 self.metrics.client.cache_evictions.inc();
             }

@@ -150,7 +150,7 @@ impl Transport {
             // A proxy would be chosen by that name, and would look for it.
             builder = builder.no_proxy().dns_resolver(std::sync::Arc::new(FixedHost { host, port }));
         }
-        let http = builder.build().map_err(|e| invalid(deepest(&e)))?;
+        let http = builder.build().map_err(|e| invalid(root_cause(&e)))?;
         let mut root = base.origin().ascii_serialization();
         for segment in base.path().split('/').filter(|s| !s.is_empty()) {
             let _ = write!(root, "/{segment}");
@@ -208,7 +208,7 @@ impl Transport {
     /// Sends a typed request with the token and in the Vault namespace given. Any HTTP status is an answer.
     pub(super) async fn ask<E: Endpoint>(&self, endpoint: E, call: &Call<'_>) -> Result<Response<Vec<u8>>, VaultError> {
         let path = endpoint.path().trim_matches(['\t', '/']).to_owned();
-        let query = endpoint.query().map_err(|e| VaultError::new(Fault::Invalid, &path, deepest(&e)))?;
+        let query = endpoint.query().map_err(|e| VaultError::new(Fault::Invalid, &path, root_cause(&e)))?;
         let decorate = Decorate { uri: self.url(&path, query.as_deref())?, headers: call.headers(&path)? };
         match endpoint.with_middleware(&decorate).exec(self).await {
             Ok(result) => Ok(result.response),
@@ -307,7 +307,7 @@ impl Resolve for FixedHost {
 /// Tells a failed handshake from a server that does not answer.
 fn network_error(path: &str, error: &(dyn std::error::Error + 'static)) -> VaultError {
     let fault = if is_tls(error) { Fault::Tls } else { Fault::Unreachable };
-    VaultError::new(fault, path, deepest(error))
+    VaultError::new(fault, path, root_cause(error))
 }
 
 /// Whether TLS is among the causes. An [`std::io::Error`] hides what it wraps: its source is the source of that.
@@ -320,12 +320,12 @@ fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// The innermost cause of an error: the outer ones of the HTTP stack only say that sending failed.
-pub(super) fn deepest(error: &dyn std::error::Error) -> String {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
+pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
     }
-    deepest.to_string()
+    cause.to_string()
 }
 
 /// Percent-encodes one path segment (RFC 3986 `pchar` stays).

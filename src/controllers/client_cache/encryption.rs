@@ -8,10 +8,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::super::Context;
-use super::super::logins::PlannedLogin;
 use crate::api::VaultAuth;
 use crate::resolve;
-use crate::vault::{Fault, Identity, Origin, Session, SessionError, TransitKey};
+use crate::vault::{Fault, Identity, Session, SessionError, TokenSource, TransitKey};
 
 /// Marks the VaultAuth.
 const LABEL: &str = "cacheStorageEncryption";
@@ -31,7 +30,7 @@ pub(super) struct Encryption {
 
 /// Why there is no plaintext.
 pub(super) enum Undecryptable {
-    /// It cannot be told now; nothing is said of the ciphertext.
+    /// It cannot be describe now; nothing is said of the ciphertext.
     Now(String),
     /// It is not what the key has encrypted.
     Never(String),
@@ -63,18 +62,19 @@ impl Encryption {
         let failed = |error: String| format!("failed to setup encryption client: {error}");
         let plan = resolve::auth(&auth, &context.settings.operator_namespace, context);
         let plan = plan.map_err(|denied| failed(denied.to_string()))?;
-        let server = context.servers.of(&context.client, &plan.connection).await.map_err(failed)?;
+        let server = context.servers.of(&context.client, &plan.login.connection).await.map_err(failed)?;
         let Some(transit) = auth.spec.storage_encryption.clone() else { return Err(failed("no Transit key".into())) };
-        let key = TransitKey { namespace: plan.vault_namespace.clone(), mount: transit.mount, name: transit.key_name };
-        let identity = Identity(plan.identity(server.id));
+        let key =
+            TransitKey { namespace: plan.login.vault_namespace.clone(), mount: transit.mount, name: transit.key_name };
+        let identity = Identity(plan.login.identity(server.id));
         let mut slot = context.client_cache.encryption.lock().await;
         let session = match slot.take() {
             Some(session) if session.identity == identity => session,
             _ => {
                 // Of its own: it does not give way to the sessions that it keeps tokens for.
-                let login = Box::new(PlannedLogin::new(context, plan));
-                let origin = Origin { login, store: None };
-                Arc::new(Session::new(identity, server, origin, context.settings.backoff))
+                let provider = Box::new(context.credentials(plan.login));
+                let source = TokenSource { provider, store: None };
+                Arc::new(Session::new(identity, server, source, context.settings.backoff))
             }
         };
         *slot = Some(session.clone());
@@ -84,7 +84,7 @@ impl Encryption {
     /// The data of Transit's answer, as upstream stores it.
     pub async fn encrypt(&self, plaintext: &SecretString) -> Result<Vec<u8>, String> {
         let encrypt = self.key.encrypt(&self.session, plaintext.expose_secret().as_bytes());
-        let data = tokio::time::timeout(LIMIT, encrypt).await.map_err(|_| timed_out())?.map_err(told)?;
+        let data = tokio::time::timeout(LIMIT, encrypt).await.map_err(|_| timed_out())?.map_err(describe)?;
         Ok(data.to_string().into_bytes())
     }
 
@@ -100,12 +100,12 @@ impl Encryption {
             SessionError::Request(e) if matches!(e.fault, Fault::Invalid | Fault::Protocol) => {
                 Undecryptable::Never(format!("it cannot be decrypted: {error}"))
             }
-            _ => Undecryptable::Now(told(error)),
+            _ => Undecryptable::Now(describe(error)),
         })
     }
 }
 
-fn told(error: SessionError) -> String {
+fn describe(error: SessionError) -> String {
     match error {
         SessionError::Request(error) => error.to_string(),
         error => format!("failed to setup encryption client: {error}"),

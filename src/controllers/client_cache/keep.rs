@@ -34,18 +34,18 @@ pub(in super::super) async fn keep(context: &Context, session: &Arc<Session>, pl
     if context.settings.persistence == Persistence::None {
         return;
     }
-    let Some(token) = session.info().await.filter(|token| token.lasting) else { return };
+    let Some(token) = session.token_info().await.filter(|token| token.renewable) else { return };
     let Some(key) = plan.cache_key(&token.credential_uid) else { return };
     let former = {
         let mut kept = context.client_cache.lock();
-        let owner = (plan.uid.clone(), plan.credential_namespace.clone());
+        let owner = (plan.owner.uid.clone(), plan.login.credential_namespace.clone());
         if kept.get(&owner).is_some_and(|known| known.serial == token.serial && known.key == key) {
             return;
         }
         let former = kept.insert(owner, Known { key: key.clone(), serial: token.serial });
         former.map(|known| known.key).filter(|former| *former != key)
     };
-    if former.is_none() && token.kept_as.as_deref() == Some(&key) {
+    if former.is_none() && token.stored_under.as_deref() == Some(&key) {
         return;
     }
     let waiting = Waiting { session: Arc::downgrade(session), plan: plan.clone(), key, token, former };
@@ -57,10 +57,10 @@ async fn store_until_done(context: Weak<Context>, waiting: Waiting) {
     loop {
         {
             let (Some(context), Some(session)) = (context.upgrade(), waiting.session.upgrade()) else { return };
-            let Some(answer) = session.answer(waiting.token.serial).await else { return };
+            let Some(answer) = session.login_response(waiting.token.serial).await else { return };
             if !context.client_cache.leads() {
                 // Another process stores its own. Should this one lead again, the next use of the session looks anew.
-                let owner = (waiting.plan.uid.clone(), waiting.plan.credential_namespace.clone());
+                let owner = (waiting.plan.owner.uid.clone(), waiting.plan.login.credential_namespace.clone());
                 context.client_cache.lock().remove(&owner);
                 return;
             }
@@ -81,21 +81,21 @@ async fn store(context: &Context, waiting: &Waiting, answer: &SecretString) -> b
     context.metrics.client.storage(StorageOperation::Store, result.is_ok(), 1);
     match result {
         Ok(()) => {
-            tracing::debug!(auth = %waiting.plan.id, key = waiting.key, "stored a Vault client");
+            tracing::debug!(auth = %waiting.plan.owner.id, key = waiting.key, "stored a Vault client");
             // What was stored for the same login before is swept up.
             context.client_cache.changed();
             true
         }
         Err((error, of_encryption)) => {
-            tracing::warn!(auth = %waiting.plan.id, error, "failed to store the client");
+            tracing::warn!(auth = %waiting.plan.owner.id, error, "failed to store the client");
             let text = format!("Vault clients cannot be stored: {error}");
             match labelled(context) {
                 Ok(auth) if of_encryption => {
                     context.event(&*auth, EventType::Warning, "ClientCacheStorageError", &text).await;
                 }
                 _ => {
-                    let (plan, reason) = (&waiting.plan, "ClientCacheStorageError");
-                    context.event_about_login(plan, EventType::Warning, reason, &text).await;
+                    let (owner, reason) = (&waiting.plan.owner, "ClientCacheStorageError");
+                    context.event_about_login(owner, EventType::Warning, reason, &text).await;
                 }
             }
             false
@@ -119,7 +119,7 @@ async fn try_store(context: &Context, waiting: &Waiting, answer: &SecretString) 
         plan: &waiting.plan,
         credential_uid: &waiting.token.credential_uid,
         transit_ref: encryption.as_ref().map(|e| e.name.as_str()),
-        login: &context.login_mac(&waiting.plan),
+        login: &context.login_mac(&waiting.plan.login),
         data: &data,
     };
     let put = storage.put(&new, &context.mac_key.key).await;

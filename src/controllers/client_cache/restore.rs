@@ -8,11 +8,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::super::Context;
 use super::encryption::{Encryption, Undecryptable};
+use crate::api::auth_methods::CredentialObject;
 use crate::cluster::{self, EventType, StoredClient};
-use crate::resolve::{AuthPlan, CredentialObject};
+use crate::resolve::AuthPlan;
 use crate::settings::Persistence;
 use crate::telemetry::StorageOperation;
-use crate::vault::{KeptLogin, TokenStore};
+use crate::vault::{StoredLogin, TokenStore};
 
 /// Keeps the token of a login as one VaultAuth needs it.
 pub(super) struct PlanStore {
@@ -32,7 +33,7 @@ enum Refusal {
 
 #[async_trait::async_trait]
 impl TokenStore for PlanStore {
-    async fn load(&self) -> Option<KeptLogin> {
+    async fn load(&self) -> Option<StoredLogin> {
         let context = self.context.upgrade()?;
         let started = Instant::now();
         let found = load(&context, &self.plan).await;
@@ -42,12 +43,12 @@ impl TokenStore for PlanStore {
         found.ok().flatten()
     }
 
-    async fn forget(&self, why: Option<&str>) {
+    async fn delete(&self, why: Option<&str>) {
         let Some(context) = self.context.upgrade() else { return };
         let (plan, storage) = (&self.plan, context.storage());
         let known = {
             let mut kept = context.client_cache.lock();
-            kept.remove(&(plan.uid.clone(), plan.credential_namespace.clone())).map(|known| known.key)
+            kept.remove(&(plan.owner.uid.clone(), plan.login.credential_namespace.clone())).map(|known| known.key)
         };
         let key = match known {
             Some(key) => key,
@@ -70,7 +71,7 @@ impl TokenStore for PlanStore {
 /// It has told of its failure.
 struct Failed;
 
-async fn load(context: &Context, plan: &AuthPlan) -> Result<Option<KeptLogin>, Failed> {
+async fn load(context: &Context, plan: &AuthPlan) -> Result<Option<StoredLogin>, Failed> {
     let Some((key, credential_uid)) = key_of(context, plan).await else { return Ok(None) };
     let storage = context.storage();
     let stored = match storage.get(&key).await {
@@ -85,19 +86,24 @@ async fn load(context: &Context, plan: &AuthPlan) -> Result<Option<KeptLogin>, F
     let opened = open(context, plan, &stored).await;
     context.metrics.client.storage(StorageOperation::Restore, opened.is_ok(), 1);
     let refusal = match opened {
-        Ok(answer) => {
-            return Ok(Some(KeptLogin { key, answer, namespace: plan.vault_namespace.clone(), credential_uid }));
+        Ok(login_response) => {
+            return Ok(Some(StoredLogin {
+                key,
+                login_response,
+                namespace: plan.login.vault_namespace.clone(),
+                credential_uid,
+            }));
         }
         Err(refusal) => refusal,
     };
     match refusal {
         Refusal::NotNow(why) => {
             let text = format!("The stored Vault client vso-cc-{key} cannot be read now, logging in: {why}");
-            context.event_about_login(plan, EventType::Warning, "ClientCacheStorageError", &text).await;
+            context.event_about_login(&plan.owner, EventType::Warning, "ClientCacheStorageError", &text).await;
             return Err(Failed);
         }
         Refusal::Bad(why) => drop_client(context, plan, &key, &why).await,
-        Refusal::Other => tracing::info!(auth = %plan.id, "the login has changed since its token was stored"),
+        Refusal::Other => tracing::info!(auth = %plan.owner.id, "the login has changed since its token was stored"),
     }
     let deleted = storage.delete_seen(&key, &stored.seen).await;
     context.metrics.client.storage(StorageOperation::Delete, deleted.is_ok(), 1);
@@ -109,8 +115,8 @@ async fn load(context: &Context, plan: &AuthPlan) -> Result<Option<KeptLogin>, F
 
 /// The key of a login, and the UID of the object that its credential belongs to, as it is now.
 async fn key_of(context: &Context, plan: &AuthPlan) -> Option<(String, String)> {
-    let (client, namespace) = (&context.client, plan.credential_namespace.as_str());
-    let uid = match plan.method.credential() {
+    let (client, namespace) = (&context.client, plan.login.credential_namespace.as_str());
+    let uid = match plan.login.method.settings().credential() {
         CredentialObject::ServiceAccount(name) => cluster::object_uid::<ServiceAccount>(client, namespace, name).await,
         CredentialObject::Secret(name) => cluster::object_uid::<Secret>(client, namespace, name).await,
         CredentialObject::Operator => {
@@ -133,7 +139,7 @@ async fn open(context: &Context, plan: &AuthPlan, stored: &StoredClient) -> Resu
     if !stored.is_authentic(&context.mac_key.key) {
         return bad("its MAC is wrong; it was changed, or stored with another HMAC key");
     }
-    if stored.login.as_ref().is_some_and(|login| *login != context.login_mac(plan)) {
+    if stored.login.as_ref().is_some_and(|login| *login != context.login_mac(&plan.login)) {
         return Err(Refusal::Other);
     }
     let data = stored.data.expose_secret();
@@ -163,6 +169,6 @@ async fn open(context: &Context, plan: &AuthPlan, stored: &StoredClient) -> Resu
 /// Says that a stored client is not trusted.
 async fn drop_client(context: &Context, plan: &AuthPlan, key: &str, why: &str) {
     let text = format!("Dropped the stored Vault client vso-cc-{key}, logging in instead: {why}");
-    tracing::warn!(auth = %plan.id, key, why, "dropped a stored Vault client");
-    context.event_about_login(plan, EventType::Warning, "ClientCacheEntryDropped", &text).await;
+    tracing::warn!(auth = %plan.owner.id, key, why, "dropped a stored Vault client");
+    context.event_about_login(&plan.owner, EventType::Warning, "ClientCacheEntryDropped", &text).await;
 }

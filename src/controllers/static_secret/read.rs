@@ -24,11 +24,11 @@ pub(super) async fn session(
     plan: &Plan,
     runtime: &mut Runtime,
 ) -> Result<Arc<Session>, Failure> {
-    let server = context.servers.of(&context.client, &plan.auth.connection).await.map_err(config_error)?;
+    let server = context.servers.of(&context.client, &plan.auth.login.connection).await.map_err(config_error)?;
     if !context.lock_queue().enter(&job.key, server.id) {
         return Err(Failure::again(Some(server.id)));
     }
-    let identity = Identity(plan.auth.identity(server.id));
+    let identity = Identity(plan.auth.login.identity(server.id));
     let session = match runtime.session.take() {
         Some(session) if session.identity == identity => session,
         _ => {
@@ -79,7 +79,7 @@ pub(super) async fn read(
     let server = session.server.id;
     if let Err(SessionError::Login(error) | SessionError::Request(error)) = &answer
         && error.fault == Fault::Tls
-        && triggers::distrusted(context, &plan.auth.connection, server).await
+        && triggers::distrusted(context, &plan.auth.login.connection, server).await
     {
         // The certificate and its authority were replaced. Nothing is wrong with that.
         return Err(Failure::again(Some(server)));

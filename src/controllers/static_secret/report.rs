@@ -55,7 +55,11 @@ pub(super) async fn succeed(
         (true, Some(_)) => old.secret_mac.clone(),
     };
     let cache_key = plan.auth.cache_key(&success.token.credential_uid).map(|key| {
-        if plan.vault_namespace == plan.auth.vault_namespace { key } else { format!("{key}-{}", plan.vault_namespace) }
+        if plan.vault_namespace == plan.auth.login.vault_namespace {
+            key
+        } else {
+            format!("{key}-{}", plan.vault_namespace)
+        }
     });
     // The client ID changes with each login; that alone is not worth a write for every object.
     let changed = conditions != old.conditions

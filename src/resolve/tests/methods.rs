@@ -5,6 +5,9 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::auth_methods::{
+    AppRoleLogin, AwsLogin, AwsSource, GcpLogin, JwtLogin, JwtSource, KubernetesLogin, Method, TokenRequestSpec,
+};
 
 /// The plan of a VaultAuth with this method and this block.
 fn plan(method: &str, block: Value) -> Result<AuthPlan, Denied> {
@@ -14,7 +17,7 @@ fn plan(method: &str, block: Value) -> Result<AuthPlan, Denied> {
 }
 
 fn method(method: &str, block: Value) -> Result<Method, String> {
-    plan(method, block).map(|plan| plan.method).map_err(|denied| denied.to_string())
+    plan(method, block).map(|plan| plan.login.method).map_err(|denied| denied.to_string())
 }
 
 /// Settings that work, for each method.
@@ -39,7 +42,7 @@ const METHODS: [&str; 5] = ["kubernetes", "jwt", "appRole", "aws", "gcp"];
 
 #[test]
 fn every_setting_is_taken_over() {
-    let account = |audiences: &[&str], seconds| TokenOf {
+    let account = |audiences: &[&str], seconds| TokenRequestSpec {
         service_account: "s".into(),
         audiences: audiences.iter().map(|a| (*a).to_owned()).collect(),
         expiration_seconds: seconds,
@@ -74,7 +77,7 @@ fn every_setting_is_taken_over() {
         other => panic!("{other:?}"),
     };
     assert_eq!(source(json!({ "role": "r", "irsaServiceAccount": "i" })), AwsSource::ServiceAccount("i".into()));
-    assert_eq!(source(json!({ "role": "r" })), AwsSource::Ambient);
+    assert_eq!(source(json!({ "role": "r" })), AwsSource::Default);
     let jwt = method("jwt", json!({ "role": "r", "secretRef": "t" }));
     assert_eq!(jwt, Ok(Method::Jwt(JwtLogin { role: role(), source: JwtSource::Secret("t".into()) })));
 }
@@ -146,7 +149,7 @@ fn every_setting_is_part_of_the_identity() {
             }
         }
         settings += variants.len();
-        seen.extend(variants.into_iter().map(|block| plan(name, block).expect("a plan").identity(7)));
+        seen.extend(variants.into_iter().map(|block| plan(name, block).expect("a plan").login.identity(7)));
     }
     for (name, block) in [
         ("jwt", json!({ "role": "r", "secretRef": "s" })),
@@ -155,7 +158,7 @@ fn every_setting_is_part_of_the_identity() {
         ("aws", json!({ "role": "r" })),
     ] {
         settings += 1;
-        seen.insert(plan(name, block).expect("a plan").identity(7));
+        seen.insert(plan(name, block).expect("a plan").login.identity(7));
     }
     assert_eq!(seen.len(), settings, "two of them are taken for the same login");
 }
@@ -165,9 +168,40 @@ fn cache_keys_begin_with_the_method_in_lower_case() {
     let uid = |n: char| format!("c4fad6b9-e7bb-4ed8-bc38-67fd6dc85a3{n}");
     for name in METHODS {
         let mut plan = plan(name, full(name)).expect("a plan");
-        (plan.uid, plan.generation) = (uid('5'), 0);
-        (plan.connection.uid, plan.connection.generation) = (uid('6'), 0);
+        (plan.owner.uid, plan.owner.generation) = (uid('5'), 0);
+        let connection = &mut plan.login.connection;
+        (connection.uid, connection.generation) = (uid('6'), 0);
         let expected = format!("{}-2a8108711ae49ac0faa724", name.to_lowercase());
         assert_eq!(plan.cache_key(&uid('7')), Some(expected));
     }
+}
+
+/// Tokens are stored with a MAC over this digest: another one for the same settings would make each operator log in anew
+/// after an upgrade.
+#[test]
+fn the_digest_of_a_login_stays_what_it_is() {
+    let short = |plan: AuthPlan| hex::encode(&plan.login.identity(7)[..8]);
+    let of = |method: &str, block: Value| short(plan(method, block).expect("a plan"));
+    let mut found: Vec<_> = METHODS.iter().map(|name| of(name, full(name))).collect();
+    found.push(of("jwt", json!({ "role": "r", "secretRef": "t" })));
+    found.push(of("aws", json!({ "role": "r", "irsaServiceAccount": "i" })));
+    found.push(of("aws", json!({ "role": "r" })));
+    let spec = json!({
+        "method": "appRole", "mount": "m", "namespace": "team", "kubernetes": null, "params": { "p": "1" },
+        "headers": { "h": "2" }, "appRole": full("appRole"),
+    });
+    let world = World::default().auth("app", "a", spec).connection("op", "default", json!({}));
+    found.push(short(auth(&world.auths[&ObjectRef::new("app", "a")], "app", &world).expect("a plan")));
+    let expected = [
+        "8edc4ab1925bf28d",
+        "17379488936f0a19",
+        "71af45392cad634b",
+        "d3c9a4b1a503b462",
+        "82f6f30382689a51",
+        "615690f9142e036c",
+        "34dcdd729a05c57c",
+        "16383a307a4daefe",
+        "ae1e48a59107d309",
+    ];
+    assert_eq!(found, expected);
 }

@@ -8,7 +8,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval_at};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::message::{self, Write};
-use crate::vault::session::{Session, SessionError, Token};
+use crate::vault::session::{AfterDenial, Session, SessionError, Token};
 use crate::vault::transport::{Call, Socket};
 use crate::vault::{Fault, VaultError};
 
@@ -50,7 +50,7 @@ impl Connection {
                 }
                 Err(error) if error.fault == Fault::Denied && !retried => {
                     retried = true;
-                    if !session.doubt(&token).await {
+                    if session.on_permission_denied(&token).await == AfterDenial::Stands {
                         return Err(SessionError::Request(error));
                     }
                     token = session.token().await?;
@@ -80,7 +80,7 @@ impl Connection {
                 }
             }
             _ = self.pings.tick() => {
-                if !session.holds(&self.token).await {
+                if !session.is_current(&self.token).await {
                     return Err(End::Token);
                 }
                 if self.heard.elapsed() > DEAD_AFTER {

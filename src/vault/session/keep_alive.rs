@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use vaultrs::api::token::requests::{LookupTokenSelfRequest, RenewTokenSelfRequest};
 
 use super::token::Token;
-use super::{MARGIN, Session, State, refuses};
+use super::{CredentialError, Inner, MARGIN, Proof, Session, State, refuses};
 use crate::schedule::Policy;
 use crate::vault::transport::Call;
 use crate::vault::{Fault, VaultError};
@@ -20,42 +20,69 @@ const DENIAL: Policy = Policy {
     max_elapsed: Duration::ZERO,
 };
 
-/// A denial is looked into again this soon at the earliest; a token younger than this is not doubted.
+/// A denial is looked into again this soon at the earliest; a token younger than this is taken for good.
 const TRUST_TOKEN_FOR: Duration = Duration::from_secs(5);
 
+/// What follows from a denial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::vault) enum AfterDenial {
+    /// The session has another token, or gets one: the request is worth one more try.
+    Retry,
+    /// The token is good, and its policies do not allow the request.
+    Stands,
+}
+
 impl Session {
-    /// Decides what a denial means. True: the token was given up, another login may help.
-    pub(in crate::vault) async fn doubt(self: &Arc<Self>, denied: &Arc<Token>) -> bool {
+    /// Decides what a denial means.
+    pub(in crate::vault) async fn on_permission_denied(self: &Arc<Self>, denied: &Arc<Token>) -> AfterDenial {
         let mut inner = self.inner.lock().await;
         let now = Instant::now();
         let current = match &inner.state {
             State::Live(current) => current.clone(),
-            _ => return true,
+            _ => return AfterDenial::Retry,
         };
         if current.info.serial != denied.info.serial {
-            return true;
+            return AfterDenial::Retry;
         }
         if now < current.verified + TRUST_TOKEN_FOR {
-            return false;
+            return AfterDenial::Stands;
+        }
+        if current.is_provided() {
+            self.read_again(&mut inner, &current).await;
+            let same = matches!(&inner.state, State::Live(token) if token.info.serial == current.info.serial);
+            return if same { AfterDenial::Stands } else { AfterDenial::Retry };
         }
         if now >= inner.relogin_from {
             // Policies are bound to a token at login; only a new login sees a role that was changed.
             let pause = inner.denial_backoff.next(&DENIAL, now, &mut rand::rng()).unwrap_or(DENIAL.max);
             inner.relogin_from = now + pause;
-            self.lose(&mut inner);
-            return true;
+            self.invalidate(&mut inner);
+            return AfterDenial::Retry;
         }
         let call = Call { token: Some(&current.secret), namespace: Some(&current.namespace), headers: &[] };
         match self.server.send(LookupTokenSelfRequest {}, &call).await {
             Err(error) if error.fault == Fault::Denied => {
-                self.lose(&mut inner);
-                true
+                self.invalidate(&mut inner);
+                AfterDenial::Retry
             }
             _ => {
-                inner.state = State::Live(Arc::new(Token { verified: now, ..current.copy() }));
-                false
+                inner.state = State::Live(Arc::new(Token { verified: now, ..(*current).clone() }));
+                AfterDenial::Stands
             }
         }
+    }
+
+    /// Reads a token that no login gave once more. Another one takes its place with the next request, as does the error
+    /// that there is none. While it cannot be read, it stays.
+    pub(super) async fn read_again(&self, inner: &mut Inner, current: &Arc<Token>) {
+        match self.source.provider.proof().await {
+            Ok(Proof::Token(found)) if current.is(&found) => {}
+            Err(CredentialError::Unavailable(error)) => {
+                tracing::warn!(error, "a Vault token could not be read again where it is provided; it stays in use");
+            }
+            Ok(_) | Err(CredentialError::Unusable(_)) => return self.invalidate(inner),
+        }
+        inner.state = State::Live(Arc::new(Token { verified: Instant::now(), ..(**current).clone() }));
     }
 
     /// Extends the token. `None`: this session has no token to extend any more.
@@ -74,12 +101,12 @@ impl Session {
             Ok(answer) => {
                 let lease = Duration::from_secs(answer.auth.as_ref().map_or(0, |a| a.lease_duration));
                 let expires = Some(Instant::now() + lease);
-                inner.state = State::Live(Arc::new(Token { expires, ..current.copy() }));
+                inner.state = State::Live(Arc::new(Token { expires, ..(*current).clone() }));
                 Some(Ok(lease))
             }
             Err(error) => {
                 if refuses(&error) {
-                    self.lose(&mut inner);
+                    self.invalidate(&mut inner);
                 }
                 Some(Err(error))
             }
@@ -87,7 +114,7 @@ impl Session {
     }
 
     /// Whether a token is still the one to use.
-    pub(in crate::vault) async fn holds(&self, token: &Token) -> bool {
+    pub(in crate::vault) async fn is_current(&self, token: &Token) -> bool {
         let now = Instant::now();
         match &self.inner.lock().await.state {
             State::Live(live) => live.info.serial == token.info.serial && live.expires.is_none_or(|e| now + MARGIN < e),
@@ -104,7 +131,7 @@ impl Session {
     }
 }
 
-/// Renews the token at two thirds of its time, until it cannot be renewed, is replaced, or nobody needs the session.
+/// Renews the token at two thirds of its time, until it cannot be renewed, is replaced, or no object needs the session.
 pub(super) async fn keep_alive(session: Weak<Session>) {
     // The login that spawned this task stores its token a moment later, under the lock that `remaining` takes.
     let Some((serial, mut left)) = (match session.upgrade() {

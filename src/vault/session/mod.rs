@@ -3,13 +3,13 @@
 //! At most one login per session is under way at any time; those that need the token meanwhile wait for it. A login that
 //! failed is remembered for a while, so that a thousand objects with a wrong role cost one attempt per back-off step.
 
+mod credential;
 mod keep_alive;
-mod kept;
 mod login;
 mod refused;
+mod stored;
 mod token;
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -27,8 +27,9 @@ use crate::schedule::{Backoff, Policy};
 use keep_alive::keep_alive;
 use refused::Refused;
 
-pub use kept::{KeptLogin, TokenStore};
-pub use login::{Login, LoginSource, Origin};
+pub use credential::{CredentialError, CredentialProvider, LoginRequest, Proof, ProvidedToken, TokenSource};
+pub(super) use keep_alive::AfterDenial;
+pub use stored::{StoredLogin, TokenStore};
 pub(super) use token::Token;
 pub use token::TokenInfo;
 
@@ -38,26 +39,18 @@ pub use token::TokenInfo;
 pub struct Identity(pub [u8; 32]);
 
 /// Why a request was not answered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The credential for the login could not be had from Kubernetes.
-    Credential(String),
+    /// There is no credential for the login.
+    #[error("{0}")]
+    Credential(CredentialError),
     /// Vault refused the login, or did not answer it.
+    #[error("{0}")]
     Login(VaultError),
     /// Vault refused the request, or did not answer it.
+    #[error("{0}")]
     Request(VaultError),
 }
-
-impl fmt::Display for SessionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SessionError::Credential(error) => f.write_str(error),
-            SessionError::Login(error) | SessionError::Request(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SessionError {}
 
 enum State {
     None,
@@ -65,20 +58,20 @@ enum State {
     Failed { error: SessionError, until: Instant },
 }
 
-/// What is known of the token that is kept over a restart.
+/// What is known of the token that is stored over a restart.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kept {
+enum StoredToken {
     /// There may be one that is good.
-    Perhaps,
+    Unknown,
     /// It is not good any more.
-    Spent,
+    Invalid,
     /// There is none.
-    Nothing,
+    Absent,
 }
 
 struct Inner {
     state: State,
-    kept: Kept,
+    stored: StoredToken,
     login_backoff: Backoff,
     refused: Option<Refused>,
     /// Paces fresh logins after denials, so that a policy that stays wrong does not cause a login per read.
@@ -92,7 +85,7 @@ pub struct Session {
     pub identity: Identity,
     /// Where it is valid.
     pub server: Arc<Server>,
-    origin: Origin,
+    source: TokenSource,
     login_policy: Policy,
     inner: Mutex<Inner>,
     /// The sessions that it shares a limit with.
@@ -106,8 +99,8 @@ pub struct Session {
 const BEHIND: [Duration; 4] =
     [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
 
-/// Looks for a credential that Kubernetes did not have, or for another than the one that was refused. Nothing tells of a
-/// Secret that is made or changed, or of a right that is granted, and a look costs one request.
+/// Paces looks for a credential that Kubernetes did not have, or for another than the one that was refused. No watch tells of
+/// a Secret that is made or changed, or of a right that is granted, and a look costs one request.
 const CREDENTIAL: Policy = Policy {
     initial: Duration::from_secs(2),
     max: Duration::from_secs(15),
@@ -121,20 +114,20 @@ const MARGIN: Duration = Duration::from_secs(2);
 
 impl Session {
     /// A session of its own, without a token; the first request logs in. `login_policy` paces failed logins.
-    pub fn new(identity: Identity, server: Arc<Server>, origin: Origin, login_policy: Policy) -> Self {
-        Self::shared(identity, server, origin, login_policy, None)
+    pub fn new(identity: Identity, server: Arc<Server>, source: TokenSource, login_policy: Policy) -> Self {
+        Self::shared(identity, server, source, login_policy, None)
     }
 
     pub(super) fn shared(
         identity: Identity,
         server: Arc<Server>,
-        origin: Origin,
+        source: TokenSource,
         login_policy: Policy,
         shared: Option<Arc<Shared>>,
     ) -> Self {
         let inner = Inner {
             state: State::None,
-            kept: Kept::Perhaps,
+            stored: StoredToken::Unknown,
             login_backoff: Backoff::default(),
             refused: None,
             denial_backoff: Backoff::default(),
@@ -142,7 +135,7 @@ impl Session {
         };
         let inner = Mutex::new(inner);
         let (used, live) = Default::default();
-        Self { identity, server, origin, login_policy, inner, shared, used, live }
+        Self { identity, server, source, login_policy, inner, shared, used, live }
     }
 
     /// Reads a path. A denial that a fresh login may cure is answered with one, and the read is tried once more. `index` is
@@ -183,11 +176,11 @@ impl Session {
                     Some(pause) => tokio::time::sleep(*pause).await,
                     None => return Err(SessionError::Request(error)),
                 },
-                Err(error) if error.fault == Fault::Denied && !retried => {
-                    retried = true;
-                    if !self.doubt(&token).await {
-                        return Err(SessionError::Request(error));
+                Err(error) if error.fault == Fault::Denied => {
+                    if retried || self.on_permission_denied(&token).await == AfterDenial::Stands {
+                        return Err(SessionError::Request(token.explain(error)));
                     }
+                    retried = true;
                     token = self.token().await?;
                 }
                 Err(error) => return Err(SessionError::Request(error)),
@@ -202,13 +195,19 @@ impl Session {
         if let Some(shared) = &self.shared {
             self.used.store(shared.now(), Ordering::Relaxed);
         }
+        if let State::Live(token) = &inner.state
+            && token.is_due(now)
+        {
+            let token = token.clone();
+            self.read_again(&mut inner, &token).await;
+        }
         match &inner.state {
             State::Live(token) if token.expires.is_none_or(|e| now + MARGIN < e) => {
                 self.count(true);
                 return Ok(token.clone());
             }
             State::Failed { error, until } if now < *until => return Err(error.clone()),
-            State::Live(_) => self.lose(&mut inner),
+            State::Live(_) => self.invalidate(&mut inner),
             _ => {}
         }
         self.count(false);
@@ -222,7 +221,7 @@ impl Session {
                 inner.state = State::Live(token.clone());
                 self.set_live(true);
                 drop(inner);
-                if token.info.lasting {
+                if token.info.renewable {
                     tokio::spawn(keep_alive(Arc::downgrade(self)));
                 }
                 if let Some(shared) = &self.shared {
@@ -257,27 +256,27 @@ impl Session {
     }
 
     /// What is known of the token, if there is one.
-    pub async fn info(&self) -> Option<TokenInfo> {
+    pub async fn token_info(&self) -> Option<TokenInfo> {
         match &self.inner.lock().await.state {
             State::Live(token) => Some(token.info.clone()),
             _ => None,
         }
     }
 
-    /// Vault's answer to the login that gave this token, to be kept. `None`: the session has another one by now.
-    pub async fn answer(&self, serial: u64) -> Option<SecretString> {
+    /// Vault's answer to the login that gave this token, to be stored. `None`: the session has another token by now.
+    pub async fn login_response(&self, serial: u64) -> Option<SecretString> {
         match &self.inner.lock().await.state {
-            State::Live(token) if token.info.serial == serial => token.answer.clone(),
+            State::Live(token) if token.info.serial == serial => token.login_response.clone(),
             _ => None,
         }
     }
 
-    /// Gives the token up for another session's. The next request takes it up again from where it is kept, or logs in.
-    /// False if it is in use right now.
-    pub(super) fn give_up(&self) -> bool {
+    /// Gives the token up for that of another session. The next request takes it up again from where it is stored, or logs
+    /// in. False if the session is in use right now.
+    pub(super) fn evict(&self) -> bool {
         let Ok(mut inner) = self.inner.try_lock() else { return false };
-        self.lose(&mut inner);
-        inner.kept = Kept::Perhaps;
+        self.invalidate(&mut inner);
+        inner.stored = StoredToken::Unknown;
         true
     }
 
@@ -287,8 +286,8 @@ impl Session {
     }
 
     /// The token is no good any more.
-    fn lose(&self, inner: &mut Inner) {
-        (inner.state, inner.kept) = (State::None, Kept::Spent);
+    fn invalidate(&self, inner: &mut Inner) {
+        (inner.state, inner.stored) = (State::None, StoredToken::Invalid);
         self.set_live(false);
     }
 

@@ -1,39 +1,48 @@
 //! A token and what is known of it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use blake2::{Blake2b, Digest as _, digest::consts::U32};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
+use super::ProvidedToken;
+use crate::vault::VaultError;
 use crate::vault::request::Auth;
+
+/// A token that no login gave is read again this long after the last time: a replaced one may go on being good.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// What the status of an object says of the token that was used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenInfo {
-    /// Hex BLAKE2b-256 of the token's accessor, empty for batch tokens; upstream's client ID.
+    /// Hex BLAKE2b-256 of the token's accessor, VSO's client ID; empty for tokens without a known accessor.
     pub client_id: String,
     /// UID of the service account or Secret behind the login.
     pub credential_uid: String,
     /// Tells this token from every other.
     pub serial: u64,
-    /// Whether it is worth keeping over a restart: it can be renewed.
-    pub lasting: bool,
-    /// What it was kept as, if it comes from an earlier process.
-    pub kept_as: Option<std::sync::Arc<str>>,
+    /// Whether Vault extends its life, so that it is worth storing over a restart.
+    pub renewable: bool,
+    /// Key that it was stored under, if it comes from an earlier process.
+    pub stored_under: Option<Arc<str>>,
 }
 
 /// A token and what is known of it.
+#[derive(Clone)]
 pub(in crate::vault) struct Token {
     pub secret: SecretString,
     pub info: TokenInfo,
     /// Vault namespace of the login, in which the token is renewed and looked up.
     pub namespace: String,
-    /// Vault's answer to the login, where that can be kept.
-    pub answer: Option<SecretString>,
+    /// Vault's answer to the login, where that can be stored.
+    pub login_response: Option<SecretString>,
     /// `None`: does not expire.
     pub expires: Option<Instant>,
-    /// When lookup-self last showed the token to be good.
+    /// When lookup-self last showed the token to be good, or when it was last read where no login gave it.
     pub verified: Instant,
+    /// Where it stands, if no login gave it.
+    pub(super) location: Option<Arc<str>>,
 }
 
 /// What a login gave.
@@ -41,14 +50,31 @@ pub(super) struct Granted {
     pub auth: Auth,
     pub namespace: String,
     pub credential_uid: String,
-    pub answer: Option<SecretString>,
-    pub kept_as: Option<String>,
+    pub login_response: Option<SecretString>,
+    pub stored_under: Option<String>,
+    /// See [`ProvidedToken::location`].
+    pub location: Option<String>,
+}
+
+impl From<ProvidedToken> for Granted {
+    /// Nothing is asked of Vault: a server that knows no more than KV cannot tell how long the token lives.
+    fn from(token: ProvidedToken) -> Self {
+        let ProvidedToken { secret, credential_uid, location } = token;
+        Self {
+            auth: Auth { client_token: secret, accessor: String::new(), lease_duration: 0, renewable: false },
+            namespace: String::new(),
+            credential_uid,
+            login_response: None,
+            stored_under: None,
+            location: Some(location),
+        }
+    }
 }
 
 impl Token {
     pub(super) fn new(granted: Granted) -> Self {
         let now = Instant::now();
-        let Granted { auth, namespace, credential_uid, answer, kept_as } = granted;
+        let Granted { auth, namespace, credential_uid, login_response, stored_under, location } = granted;
         let client_id = match auth.accessor.as_str() {
             "" => String::new(),
             accessor => hex::encode(Blake2b::<U32>::digest(accessor.as_bytes())),
@@ -59,25 +85,38 @@ impl Token {
                 client_id,
                 credential_uid,
                 serial: rand::random(),
-                lasting: auth.renewable && auth.lease_duration > 0,
-                kept_as: kept_as.map(Into::into),
+                renewable: auth.renewable && auth.lease_duration > 0,
+                stored_under: stored_under.map(Into::into),
             },
             namespace,
-            answer,
+            login_response,
             expires: (auth.lease_duration > 0).then(|| now + Duration::from_secs(auth.lease_duration)),
             verified: now,
+            location: location.map(Into::into),
         }
     }
 
-    pub fn copy(&self) -> Self {
-        Self {
-            secret: self.secret.clone(),
-            info: self.info.clone(),
-            namespace: self.namespace.clone(),
-            answer: self.answer.clone(),
-            expires: self.expires,
-            verified: self.verified,
-        }
+    /// Whether no login gave it.
+    pub(super) fn is_provided(&self) -> bool {
+        self.location.is_some()
+    }
+
+    /// Whether it may have been replaced where it stands.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.is_provided() && now >= self.verified + READ_AGAIN_AFTER
+    }
+
+    /// Whether a token that was read now is this one.
+    pub(super) fn is(&self, provided: &ProvidedToken) -> bool {
+        self.secret.expose_secret() == provided.secret.expose_secret()
+            && self.info.credential_uid == provided.credential_uid
+    }
+
+    /// A denial that stands, with the place where the token can be replaced.
+    pub(in crate::vault) fn explain(&self, denied: VaultError) -> VaultError {
+        let Some(location) = &self.location else { return denied };
+        let message = format!("{}; the token is that in {location}", denied.message);
+        VaultError { message, ..denied }
     }
 }
 
@@ -86,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn client_id_is_upstreams() {
+    fn client_id_is_that_of_vso() {
         let digest = hex::encode(Blake2b::<U32>::digest(b"hmac-sha256-accessor"));
         assert_eq!(digest, "37d25e07a251bd7cddbbadc56fe8ae18db468560bcf84051169a2390f4ccac78");
     }

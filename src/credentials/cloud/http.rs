@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::{RequestBuilder, StatusCode};
 
-use crate::vault::transport::deepest;
+use crate::vault::root_cause;
 
 /// Answers are a few KiB.
 const LONGEST_ANSWER: usize = 1024 * 1024;
@@ -13,33 +13,26 @@ const LONGEST_ANSWER: usize = 1024 * 1024;
 const LONGEST_MESSAGE: usize = 300;
 
 /// Why there is no credential. Says at which step, and holds no key or token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure(String);
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CloudError(String);
 
-impl Failure {
+impl CloudError {
     /// `step`, then what went wrong.
     pub(super) fn new(step: &str, what: impl fmt::Display) -> Self {
         Self(format!("{step}: {what}"))
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Failure {}
-
 /// Which servers a client is for.
 pub(super) enum Reach {
     /// Anywhere, through the proxy that the environment names.
-    Web,
+    Internet,
     /// The metadata server of the node: at once, or not at all.
-    Link,
+    LinkLocal,
 }
 
-pub(super) fn client(reach: Reach) -> Result<reqwest::Client, Failure> {
+pub(super) fn client(reach: Reach) -> Result<reqwest::Client, CloudError> {
     let builder = reqwest::Client::builder()
         .user_agent(concat!("vso/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -47,24 +40,24 @@ pub(super) fn client(reach: Reach) -> Result<reqwest::Client, Failure> {
         .http1_only();
     let seconds = Duration::from_secs;
     let builder = match reach {
-        Reach::Web => builder.connect_timeout(seconds(5)).timeout(seconds(15)),
-        Reach::Link => builder.connect_timeout(seconds(1)).timeout(seconds(5)).no_proxy(),
+        Reach::Internet => builder.connect_timeout(seconds(5)).timeout(seconds(15)),
+        Reach::LinkLocal => builder.connect_timeout(seconds(1)).timeout(seconds(5)).no_proxy(),
     };
-    builder.build().map_err(|e| Failure::new("HTTP client", deepest(&e)))
+    builder.build().map_err(|e| CloudError::new("HTTP client", root_cause(&e)))
 }
 
 /// Sends a request and reads the whole answer, whatever its status.
-pub(super) async fn ask(step: &str, request: RequestBuilder) -> Result<(StatusCode, String), Failure> {
-    let failed = |e: reqwest::Error| Failure::new(step, deepest(&e.without_url()));
+pub(super) async fn ask(step: &str, request: RequestBuilder) -> Result<(StatusCode, String), CloudError> {
+    let failed = |e: reqwest::Error| CloudError::new(step, root_cause(&e.without_url()));
     let mut answer = request.send().await.map_err(failed)?;
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(failed)? {
         if body.len() + chunk.len() > LONGEST_ANSWER {
-            return Err(Failure::new(step, "the answer is longer than 1 MiB"));
+            return Err(CloudError::new(step, "the answer is longer than 1 MiB"));
         }
         body.extend_from_slice(&chunk);
     }
-    let text = String::from_utf8(body).map_err(|_| Failure::new(step, "the answer is not text"))?;
+    let text = String::from_utf8(body).map_err(|_| CloudError::new(step, "the answer is not text"))?;
     Ok((answer.status(), text))
 }
 

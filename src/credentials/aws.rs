@@ -1,16 +1,18 @@
-//! Method `aws`: a signed request that tells Vault, by way of AWS, who the caller is.
+//! Method `aws`: a signed request that tells Vault, by way of AWS, which AWS identity sent it.
 
 use std::time::SystemTime;
 
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
-use super::{Claim, PlannedLogin, annotation, secret, service_account};
+use super::cloud::{AwsCredentials, Sts, aws_proof};
+use super::service_account::{annotation, required_annotation};
+use super::{AuthMethodLogin, LoginParams, secret, service_account};
+use crate::api::auth_methods::{AwsLogin, AwsSource, TokenRequestSpec};
 use crate::cluster;
-use crate::resolve::{AwsLogin, AwsSource, TokenOf};
-use crate::vault::{AwsCredentials, Sts, aws_proof};
+use crate::vault::CredentialError;
 
-/// In every namespace; that of the operator's stands for what the operator is at AWS, as upstream.
+/// In every namespace; that of the operator's stands for what the operator is at AWS, as in VSO.
 const ROOT_CERTIFICATE: &str = "kube-root-ca.crt";
 const SESSION_NAME: &str = "vault-secrets-operator";
 /// Annotations of IRSA, as EKS defines them.
@@ -19,23 +21,22 @@ const AUDIENCE: &str = "eks.amazonaws.com/audience";
 const EXPIRATION: &str = "eks.amazonaws.com/token-expiration";
 
 /// Role and proof. Keys and tokens are obtained anew for each login, but for the operator's own credentials.
-pub(super) async fn claim(login: &PlannedLogin, aws: &AwsLogin) -> Result<Claim, String> {
-    let sts = Sts::new(&login.cloud, aws.region.as_deref(), aws.sts_endpoint.as_deref()).map_err(|e| e.to_string())?;
+pub(super) async fn params(login: &AuthMethodLogin, aws: &AwsLogin) -> Result<LoginParams, CredentialError> {
+    let sts = Sts::new(&login.cloud, aws.region.as_deref(), aws.sts_endpoint.as_deref())?;
     let (credentials, credential_uid) = match &aws.source {
         AwsSource::Secret(name) => keys(login, name).await?,
         AwsSource::ServiceAccount(name) => role(login, aws, &sts, name).await?,
-        AwsSource::Ambient => (login.cloud.ambient().await.map_err(|e| e.to_string())?, own_uid(login).await),
+        AwsSource::Default => (login.cloud.default_credentials().await?, own_uid(login).await),
     };
-    let proof = aws_proof(&sts, aws.header_value.as_deref(), &credentials, SystemTime::now());
-    let proof = proof.map_err(|e| e.to_string())?;
+    let proof = aws_proof(&sts, aws.header_value.as_deref(), &credentials, SystemTime::now())?;
     let mut members = vec![("role", Value::from(aws.role.as_str()))];
     members.extend(proof.into_iter().map(|(name, value)| (name, Value::from(value))));
-    Ok(Claim { members, credential_uid, lockable: None })
+    Ok(LoginParams { members, credential_uid, lockout_key: None })
 }
 
 /// The keys in a Secret.
-async fn keys(login: &PlannedLogin, name: &str) -> Result<(AwsCredentials, String), String> {
-    let secret = secret::fetch(&login.client, &login.plan.credential_namespace, name).await?;
+async fn keys(login: &AuthMethodLogin, name: &str) -> Result<(AwsCredentials, String), CredentialError> {
+    let secret = secret::fetch(login, name).await?;
     let value = |key: &str| secret::text(&secret, key);
     let (id, key) = (value("access_key_id")?, value("secret_access_key")?);
     let token = match secret.data.as_ref().and_then(|data| data.get("session_token")) {
@@ -47,28 +48,32 @@ async fn keys(login: &PlannedLogin, name: &str) -> Result<(AwsCredentials, Strin
 }
 
 /// The role that a service account is annotated with (IRSA).
-async fn role(login: &PlannedLogin, aws: &AwsLogin, sts: &Sts, name: &str) -> Result<(AwsCredentials, String), String> {
-    let account = login.account(name).await?;
-    let arn = annotation(&account, ROLE_ARN).ok_or_else(|| {
-        format!("missing {ROLE_ARN:?} annotation on ServiceAccount {}/{name}", login.plan.credential_namespace)
-    })?;
+async fn role(
+    login: &AuthMethodLogin,
+    aws: &AwsLogin,
+    sts: &Sts,
+    name: &str,
+) -> Result<(AwsCredentials, String), CredentialError> {
+    let account = service_account::metadata(login, name).await?;
+    let arn = required_annotation(login, &account, ROLE_ARN)?;
     let expiration = annotation(&account, EXPIRATION).unwrap_or("86400");
     let expiration_seconds = expiration.parse().map_err(|_| {
-        format!("annotation {EXPIRATION:?} of ServiceAccount {name}: {expiration:?} is not a number of seconds")
+        let text =
+            format!("annotation {EXPIRATION:?} of ServiceAccount {name}: {expiration:?} is not a number of seconds");
+        CredentialError::Unusable(text)
     })?;
-    let wish = TokenOf {
+    let spec = TokenRequestSpec {
         service_account: name.to_owned(),
         audiences: vec![annotation(&account, AUDIENCE).unwrap_or("sts.amazonaws.com").to_owned()],
         expiration_seconds,
     };
-    let token = service_account::token(&login.client, &login.plan.credential_namespace, &wish).await?;
+    let token = service_account::token(login, &spec).await?;
     let session = aws.session_name.as_deref().unwrap_or(SESSION_NAME);
-    let credentials = login.cloud.assume_role(sts, arn, session, &token.secret).await.map_err(|e| e.to_string())?;
-    Ok((credentials, token.uid))
+    Ok((login.cloud.assume_role(sts, arn, session, &token.secret).await?, token.uid))
 }
 
-/// Part of upstream's cache key only: without it there is no such key, and the login goes on.
-async fn own_uid(login: &PlannedLogin) -> String {
+/// Part of VSO's cache key only: without it there is no such key, and the login goes on.
+async fn own_uid(login: &AuthMethodLogin) -> String {
     match cluster::config_map(&login.client, &login.operator_namespace, ROOT_CERTIFICATE).await {
         Ok(found) => found.and_then(|metadata| metadata.uid).unwrap_or_default(),
         Err(error) => {

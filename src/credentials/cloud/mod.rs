@@ -3,10 +3,10 @@
 //! Nothing here is sent to Vault; what is made here goes into the body of a login. The texts of errors name the step, the
 //! host and the status, and never a key or a token.
 
-mod ambient;
-mod aws;
-mod gcp;
+mod default_chain;
+mod gke;
 mod http;
+mod sigv4;
 mod sts;
 #[cfg(test)]
 mod tests;
@@ -17,9 +17,9 @@ use tokio::sync::{Mutex, OnceCell};
 
 pub use aws_credential_types::Credentials as AwsCredentials;
 
-pub use self::aws::aws_proof;
-pub use self::gcp::{GkeCluster, GkeSettings};
-pub use self::http::Failure;
+pub use self::gke::GkeSettings;
+pub use self::http::CloudError;
+pub use self::sigv4::aws_proof;
 pub use self::sts::Sts;
 
 /// The way to the clouds: HTTP clients, made when they are first needed, the variables of the process that say where it
@@ -27,10 +27,10 @@ pub use self::sts::Sts;
 pub struct Cloud {
     variables: HashMap<String, String>,
     /// For services on the Internet, through the proxy of the environment.
-    web: OnceCell<reqwest::Client>,
+    internet: OnceCell<reqwest::Client>,
     /// For metadata servers on the link, never through a proxy.
-    link: OnceCell<reqwest::Client>,
-    ambient: Mutex<Option<ambient::Known>>,
+    link_local: OnceCell<reqwest::Client>,
+    default_credentials: Mutex<Option<default_chain::Known>>,
 }
 
 impl Cloud {
@@ -44,9 +44,9 @@ impl Cloud {
         let ours = |name: &str| name.starts_with("AWS_") || name == "GCE_METADATA_HOST";
         Self {
             variables: variables.filter(|(name, value)| ours(name) && !value.is_empty()).collect(),
-            web: OnceCell::new(),
-            link: OnceCell::new(),
-            ambient: Mutex::new(None),
+            internet: OnceCell::new(),
+            link_local: OnceCell::new(),
+            default_credentials: Mutex::new(None),
         }
     }
 
@@ -54,11 +54,11 @@ impl Cloud {
         self.variables.get(name).map(String::as_str)
     }
 
-    async fn web(&self) -> Result<&reqwest::Client, Failure> {
-        self.web.get_or_try_init(|| async { http::client(http::Reach::Web) }).await
+    async fn internet(&self) -> Result<&reqwest::Client, CloudError> {
+        self.internet.get_or_try_init(|| async { http::client(http::Reach::Internet) }).await
     }
 
-    async fn link(&self) -> Result<&reqwest::Client, Failure> {
-        self.link.get_or_try_init(|| async { http::client(http::Reach::Link) }).await
+    async fn link_local(&self) -> Result<&reqwest::Client, CloudError> {
+        self.link_local.get_or_try_init(|| async { http::client(http::Reach::LinkLocal) }).await
     }
 }

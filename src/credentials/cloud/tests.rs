@@ -9,8 +9,8 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::aws::{Scope, Unsigned, signature};
-use super::{AwsCredentials, Cloud, Sts, ambient, aws_proof, gcp, http, sts};
+use super::sigv4::{Scope, Unsigned, signature};
+use super::{AwsCredentials, Cloud, Sts, aws_proof, default_chain, gke, http, sts};
 
 fn cloud(variables: &[(&str, &str)]) -> Cloud {
     Cloud::new(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
@@ -175,10 +175,10 @@ fn answers_without_credentials_are_told_apart() {
     assert!(sts::credentials(&entity).is_none());
     let error = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>";
     assert_eq!(sts::refusal(error).unwrap(), "AccessDenied: no");
-    assert_eq!(gcp::refusal(r#"{"error":"invalid_grant","error_description":"no"}"#).unwrap(), "invalid_grant: no");
+    assert_eq!(gke::refusal(r#"{"error":"invalid_grant","error_description":"no"}"#).unwrap(), "invalid_grant: no");
     let api = r#"{"error":{"code":403,"message":"no","status":"PERMISSION_DENIED"}}"#;
-    assert_eq!(gcp::refusal(api).unwrap(), "PERMISSION_DENIED: no");
-    let imds = |json: &str| ambient::temporary("step", json).map(|_| ()).map_err(|e| e.to_string());
+    assert_eq!(gke::refusal(api).unwrap(), "PERMISSION_DENIED: no");
+    let imds = |json: &str| default_chain::temporary("step", json).map(|_| ()).map_err(|e| e.to_string());
     assert_eq!(imds(r#"{"Code":"AssumeRoleUnauthorizedAccess"}"#), Err("step: AssumeRoleUnauthorizedAccess".into()));
     let wrong = r#"{"Code":"Success","AccessKeyId":"a","SecretAccessKey":["hunter2"]}"#;
     assert_eq!(imds(wrong), Err("step: the answer is not understood".into()));
@@ -187,22 +187,22 @@ fn answers_without_credentials_are_told_apart() {
 #[tokio::test]
 async fn the_environment_comes_first_and_what_fails_is_named() {
     let keys = [("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "KEY"), ("AWS_SESSION_TOKEN", "TOKEN")];
-    let found = cloud(&keys).ambient().await.unwrap();
+    let found = cloud(&keys).default_credentials().await.unwrap();
     assert_eq!((found.access_key_id(), found.session_token()), ("AKID", Some("TOKEN")));
-    let error = cloud(&[("AWS_EC2_METADATA_DISABLED", "true")]).ambient().await.unwrap_err().to_string();
+    let error = cloud(&[("AWS_EC2_METADATA_DISABLED", "true")]).default_credentials().await.unwrap_err().to_string();
     assert!(error.contains("AWS_EC2_METADATA_DISABLED"), "{error}");
     let identity = [("AWS_WEB_IDENTITY_TOKEN_FILE", "/does/not/exist"), ("AWS_ROLE_ARN", "arn")];
-    let error = cloud(&identity).ambient().await.unwrap_err().to_string();
+    let error = cloud(&identity).default_credentials().await.unwrap_err().to_string();
     assert!(error.contains("/does/not/exist"), "{error}");
 }
 
 #[test]
 fn credentials_are_kept_until_shortly_before_they_expire() {
     let now = SystemTime::now();
-    let usable = |left: u64| ambient::usable(Some(now + Duration::from_secs(left)), now).as_secs();
+    let usable = |left: u64| default_chain::usable(Some(now + Duration::from_secs(left)), now).as_secs();
     assert_eq!([usable(3600), usable(301), usable(300), usable(59), usable(0)], [3300, 60, 60, 59, 0]);
-    assert_eq!(ambient::usable(Some(now - Duration::from_secs(9)), now), Duration::ZERO);
-    assert_eq!(ambient::usable(None, now), Duration::from_secs(60));
+    assert_eq!(default_chain::usable(Some(now - Duration::from_secs(9)), now), Duration::ZERO);
+    assert_eq!(default_chain::usable(None, now), Duration::from_secs(60));
 }
 
 proptest! {
@@ -211,8 +211,8 @@ proptest! {
         let whole = answer("AKID", "KEY", "TOKEN");
         let document: String = whole.chars().take(cut).chain(text.chars()).collect();
         for text in [&text, &document] {
-            let _ = (sts::credentials(text), sts::refusal(text), gcp::refusal(text), gcp::member_of(text, "token"));
-            let _ = ambient::temporary("step", text);
+            let _ = (sts::credentials(text), sts::refusal(text), gke::refusal(text), gke::member_of(text, "token"));
+            let _ = default_chain::temporary("step", text);
         }
     }
 
@@ -223,10 +223,10 @@ proptest! {
         prop_assert_eq!(found.session_token(), Some(token.as_str()));
         prop_assert_eq!(found.expiry().unwrap(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045));
         let json = serde_json::json!({ "AccessKeyId": id, "SecretAccessKey": key, "Token": token, "Expiration": "2026-01-02T03:04:05Z" });
-        let found = ambient::temporary("step", &json.to_string()).unwrap();
+        let found = default_chain::temporary("step", &json.to_string()).unwrap();
         prop_assert_eq!((found.secret_access_key(), found.session_token()), (key.as_str(), Some(token.as_str())));
         let json = serde_json::json!({ "token": token }).to_string();
-        let found_token = gcp::member_of(&json, "token").unwrap();
+        let found_token = gke::member_of(&json, "token").unwrap();
         prop_assert_eq!(found_token.expose_secret(), token.as_str());
         let shown = format!("{found:?}");
         prop_assert!(key.len() < 20 || !shown.contains(&key));

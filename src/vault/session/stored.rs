@@ -1,4 +1,4 @@
-//! Tokens that outlive the process: what is kept of a login, and how it is taken up again.
+//! Tokens that outlive the process: what is stored of a login, and how it is taken up again.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -10,28 +10,28 @@ use super::{Session, SessionError, refuses};
 use crate::vault::request::Auth;
 use crate::vault::transport::Call;
 
-/// Where a session's token is kept over a restart. Only the cluster can keep one.
+/// Where the token of a session is stored over a restart. Only the cluster can store one.
 #[async_trait::async_trait]
 pub trait TokenStore: Send + Sync {
     /// What an earlier process has left for this login. `None` where there is nothing that can be trusted.
-    async fn load(&self) -> Option<KeptLogin>;
-    /// Deletes what is kept. `why`: Vault does not take the token that was there any more, or there was none in it.
-    async fn forget(&self, why: Option<&str>);
+    async fn load(&self) -> Option<StoredLogin>;
+    /// Deletes what is stored. `why`: Vault does not take the token that was there any more, or there was none in it.
+    async fn delete(&self, why: Option<&str>);
 }
 
-/// A login that was kept.
-pub struct KeptLogin {
-    /// What it is kept as; upstream's cache key.
+/// A login that was stored.
+pub struct StoredLogin {
+    /// VSO's cache key, under which it is stored.
     pub key: String,
     /// Vault's answer to the login, in the form of [`go_json`].
-    pub answer: SecretString,
+    pub login_response: SecretString,
     /// Vault namespace of the login.
     pub namespace: String,
     /// UID of the object that the credential belongs to.
     pub credential_uid: String,
 }
 
-/// Vault's answer as upstream keeps it: the members and their order are those of `Secret` in Vault's Go API
+/// Vault's answer as VSO stores it: the members and their order are those of `Secret` in Vault's Go API
 /// (`github.com/hashicorp/vault/api`, `secret.go`).
 #[derive(Serialize, Deserialize)]
 struct Answer {
@@ -52,7 +52,7 @@ struct Answer {
     mount_type: String,
 }
 
-/// `SecretAuth` there.
+/// `SecretAuth` in `secret.go`.
 #[derive(Serialize, Deserialize)]
 struct TokenAnswer {
     client_token: String,
@@ -88,7 +88,7 @@ pub(super) fn go_json(body: &[u8]) -> Option<SecretString> {
     Some(escapes.into_iter().fold(json, |json, (from, to)| json.replace(from, to)).into())
 }
 
-/// The token in a kept answer. `None` if there is none.
+/// The token in a stored answer. `None` if there is none.
 fn token_in(answer: &SecretString) -> Option<Auth> {
     let answer: Answer = serde_json::from_str(answer.expose_secret()).ok()?;
     let TokenAnswer { client_token, accessor, lease_duration, renewable, .. } = answer.auth;
@@ -99,9 +99,11 @@ impl Session {
     /// Takes up the token of an earlier process. It is renewed at once, which shows that Vault still takes it, so there
     /// is nothing left for a lookup to tell.
     pub(super) async fn restore(&self, store: &dyn TokenStore) -> Result<Option<Granted>, SessionError> {
-        let Some(KeptLogin { key, answer, namespace, credential_uid }) = store.load().await else { return Ok(None) };
-        let Some(mut auth) = token_in(&answer) else {
-            store.forget(Some("there is no token in it")).await;
+        let Some(StoredLogin { key, login_response: response, namespace, credential_uid }) = store.load().await else {
+            return Ok(None);
+        };
+        let Some(mut auth) = token_in(&response) else {
+            store.delete(Some("there is no token in it")).await;
             return Ok(None);
         };
         let call = Call { token: Some(&auth.client_token), namespace: Some(&namespace), headers: &[] };
@@ -109,11 +111,18 @@ impl Session {
             Ok(renewed) => {
                 let renewed = renewed.auth.map_or((0, false), |a| (a.lease_duration, a.renewable));
                 (auth.lease_duration, auth.renewable) = renewed;
-                tracing::info!(kept_as = key, ttl_s = auth.lease_duration, "took up a stored Vault token");
-                Ok(Some(Granted { auth, namespace, credential_uid, answer: Some(answer), kept_as: Some(key) }))
+                tracing::info!(stored_under = key, ttl_s = auth.lease_duration, "took up a stored Vault token");
+                Ok(Some(Granted {
+                    auth,
+                    namespace,
+                    credential_uid,
+                    login_response: Some(response),
+                    stored_under: Some(key),
+                    location: None,
+                }))
             }
             Err(error) if refuses(&error) => {
-                store.forget(Some(&format!("Vault does not renew its token: {error}"))).await;
+                store.delete(Some(&format!("Vault does not renew its token: {error}"))).await;
                 Ok(None)
             }
             // Nothing is said of the token.
@@ -130,12 +139,12 @@ mod tests {
     const GO: &str = r#"{"request_id":"r","lease_id":"","lease_duration":0,"renewable":false,"data":null,"warnings":null,"auth":{"client_token":"hvs.x","accessor":"a","policies":["default","p"],"token_policies":["default","p"],"identity_policies":null,"metadata":{"role":"a\u003cb\u0026c"},"orphan":true,"entity_id":"e","lease_duration":3600,"renewable":true,"mfa_requirement":null},"mount_type":"token"}"#;
 
     #[test]
-    fn kept_as_go_writes_it() {
+    fn stored_as_go_writes_it() {
         let body = r#"{"auth":{"accessor":"a","client_token":"hvs.x","entity_id":"e","lease_duration":3600,"metadata":{"role":"a<b&c"},
             "mfa_requirement":null,"num_uses":0,"orphan":true,"policies":["default","p"],"renewable":true,"token_policies":["default","p"],"token_type":"service"},
             "data":null,"lease_duration":0,"lease_id":"","mount_type":"token","renewable":false,"request_id":"r","warnings":null,"wrap_info":null}"#;
         assert_eq!(go_json(body.as_bytes()).unwrap().expose_secret(), GO);
-        // And once more, from what was kept.
+        // And once more, from what was stored.
         assert_eq!(go_json(GO.as_bytes()).unwrap().expose_secret(), GO);
     }
 

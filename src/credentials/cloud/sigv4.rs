@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::http::Failure;
+use super::http::CloudError;
 use super::{AwsCredentials, Sts};
 
 const STEP: &str = "signing the request to AWS STS";
@@ -24,9 +24,9 @@ pub fn aws_proof(
     server_id: Option<&str>,
     credentials: &AwsCredentials,
     time: SystemTime,
-) -> Result<[(&'static str, String); 4], Failure> {
+) -> Result<[(&'static str, String); 4], CloudError> {
     if server_id.is_some_and(|id| id.bytes().any(|b| !(b' '..=b'~').contains(&b))) {
-        return Err(Failure::new(STEP, "headerValue has characters that a header cannot carry"));
+        return Err(CloudError::new(STEP, "headerValue has characters that a header cannot carry"));
     }
     let mut headers = vec![CONTENT_TYPE];
     headers.extend(server_id.map(|id| (SERVER_ID, id)));
@@ -68,8 +68,8 @@ pub(super) fn signature(
     scope: &Scope<'_>,
     credentials: &AwsCredentials,
     time: SystemTime,
-) -> Result<Vec<(String, String)>, Failure> {
-    let failed = |e: &dyn std::error::Error| Failure::new(STEP, e);
+) -> Result<Vec<(String, String)>, CloudError> {
+    let failed = |e: &dyn std::error::Error| CloudError::new(STEP, e);
     let identity = credentials.clone().into();
     let parameters = v4::SigningParams::builder()
         .identity(&identity)

@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::http::{Failure, ask, message};
+use super::http::{CloudError, ask, message};
 use super::{AwsCredentials, Cloud, Sts};
 
 /// Temporary credentials with less than this left are replaced; new ones are there by then.
@@ -20,15 +20,15 @@ const REMEMBER_FAILURE: Duration = Duration::from_secs(5);
 
 /// What the last search found.
 pub(super) struct Known {
-    result: Result<AwsCredentials, Failure>,
+    result: Result<AwsCredentials, CloudError>,
     until: Instant,
 }
 
 impl Cloud {
     /// The credentials of the node, instance or pod that the operator runs on. One search at a time; what it finds is
     /// kept until shortly before it expires.
-    pub async fn ambient(&self) -> Result<AwsCredentials, Failure> {
-        let mut known = self.ambient.lock().await;
+    pub async fn default_credentials(&self) -> Result<AwsCredentials, CloudError> {
+        let mut known = self.default_credentials.lock().await;
         if let Some(known) = known.as_ref().filter(|known| Instant::now() < known.until) {
             return known.result.clone();
         }
@@ -41,7 +41,7 @@ impl Cloud {
         result
     }
 
-    async fn search(&self) -> Result<AwsCredentials, Failure> {
+    async fn search(&self) -> Result<AwsCredentials, CloudError> {
         let variable = |name| self.variable(name);
         if let (Some(id), Some(key)) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
             let token = variable("AWS_SESSION_TOKEN").map(str::to_owned);
@@ -64,9 +64,9 @@ impl Cloud {
     }
 
     /// EKS Pod Identity and ECS.
-    async fn container(&self, url: &str) -> Result<AwsCredentials, Failure> {
+    async fn container(&self, url: &str) -> Result<AwsCredentials, CloudError> {
         const STEP: &str = "credentials of the container agent";
-        let mut request = self.link().await?.get(url);
+        let mut request = self.link_local().await?.get(url);
         let token = match self.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
             Some(file) => Some(read(file).await?),
             None => self.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN").map(str::to_owned),
@@ -76,42 +76,43 @@ impl Cloud {
         }
         let (status, text) = ask(STEP, request).await?;
         if status != StatusCode::OK {
-            return Err(Failure::new(STEP, status));
+            return Err(CloudError::new(STEP, status));
         }
         temporary(STEP, &text)
     }
 
     /// IMDSv2.
-    async fn instance(&self) -> Result<AwsCredentials, Failure> {
+    async fn instance(&self) -> Result<AwsCredentials, CloudError> {
         const STEP: &str = "credentials of the instance (IMDSv2)";
         if self.variable("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             let what = "AWS_EC2_METADATA_DISABLED is set, and the environment offers no other AWS credentials";
-            return Err(Failure::new(STEP, what));
+            return Err(CloudError::new(STEP, what));
         }
         let ipv6 = self
             .variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE")
             .is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6"));
         let default = if ipv6 { "http://[fd00:ec2::254]" } else { "http://169.254.169.254" };
         let root = self.variable("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or(default).trim_end_matches('/');
-        let http = self.link().await?;
+        let http = self.link_local().await?;
         let request =
             http.put(format!("{root}/latest/api/token")).header("x-aws-ec2-metadata-token-ttl-seconds", "300");
         let (status, token) = ask(&format!("{STEP}: token"), request).await?;
         if status != StatusCode::OK {
-            return Err(Failure::new(STEP, format!("token: {status}")));
+            return Err(CloudError::new(STEP, format!("token: {status}")));
         }
         let get = async |path: &str| {
             let step = format!("{STEP}: {path}");
             let request = http.get(format!("{root}/latest/meta-data/{path}"));
             let (status, text) = ask(&step, request.header("x-aws-ec2-metadata-token", token.trim())).await?;
-            if status == StatusCode::OK { Ok(text) } else { Err(Failure::new(&step, status)) }
+            if status == StatusCode::OK { Ok(text) } else { Err(CloudError::new(&step, status)) }
         };
         let list = "iam/security-credentials/";
-        let roles = get(list).await.map_err(|e| Failure::new(&e.to_string(), "does the instance have a profile?"))?;
+        let roles =
+            get(list).await.map_err(|e| CloudError::new(&e.to_string(), "does the instance have a profile?"))?;
         let role = roles.lines().next().unwrap_or_default().trim();
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b);
         if role.is_empty() || !role.bytes().all(plain) {
-            return Err(Failure::new(STEP, "the instance profile has no role"));
+            return Err(CloudError::new(STEP, "the instance profile has no role"));
         }
         temporary(STEP, &get(&format!("{list}{role}")).await?)
     }
@@ -124,8 +125,8 @@ pub(super) fn usable(expiry: Option<SystemTime>, now: SystemTime) -> Duration {
     left.saturating_sub(REPLACE_BEFORE).max(TRUST_FOR.min(left))
 }
 
-async fn read(file: &str) -> Result<String, Failure> {
-    let text = tokio::fs::read_to_string(file).await.map_err(|e| Failure::new(file, e))?;
+async fn read(file: &str) -> Result<String, CloudError> {
+    let text = tokio::fs::read_to_string(file).await.map_err(|e| CloudError::new(file, e))?;
     Ok(text.trim().to_owned())
 }
 
@@ -141,21 +142,21 @@ struct Temporary {
     expiration: Option<String>,
 }
 
-pub(super) fn temporary(step: &str, json: &str) -> Result<AwsCredentials, Failure> {
+pub(super) fn temporary(step: &str, json: &str) -> Result<AwsCredentials, CloudError> {
     // The text of serde's error can quote a value.
     let answer: Temporary =
-        serde_json::from_str(json).map_err(|_| Failure::new(step, "the answer is not understood"))?;
+        serde_json::from_str(json).map_err(|_| CloudError::new(step, "the answer is not understood"))?;
     if let Some(code) = answer.code.as_deref().filter(|code| *code != "Success") {
-        return Err(Failure::new(step, message(code, &[])));
+        return Err(CloudError::new(step, message(code, &[])));
     }
     let (Some(id), Some(key)) = (answer.access_key_id, answer.secret_access_key) else {
-        return Err(Failure::new(step, "the answer has no key"));
+        return Err(CloudError::new(step, "the answer has no key"));
     };
     let expires = match answer.expiration {
         None => None,
         Some(text) => Some(
             DateTime::parse_from_rfc3339(&text)
-                .map_err(|_| Failure::new(step, "the answer has an Expiration that is no time"))?
+                .map_err(|_| CloudError::new(step, "the answer has an Expiration that is no time"))?
                 .into(),
         ),
     };

@@ -6,7 +6,7 @@ use chrono::DateTime;
 use reqwest::{StatusCode, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::http::{Failure, ask, message};
+use super::http::{CloudError, ask, message};
 use super::{AwsCredentials, Cloud};
 
 /// An STS and the region that requests to it are signed for.
@@ -18,7 +18,7 @@ pub struct Sts {
 
 const DEFAULT_REGION: &str = "us-east-1";
 
-/// For these regions AWS's SDK for Go 1, with which upstream and Vault's own CLI make logins, names the global endpoint in
+/// For these regions AWS's SDK for Go 1, with which VSO and Vault's own CLI make logins, names the global endpoint in
 /// the request, and signs for the region all the same. Vault replaces the endpoint by its own, and keeps the `Host`.
 const GLOBAL: [&str; 16] = [
     "ap-northeast-1",
@@ -51,13 +51,13 @@ const PARTITIONS: [(&str, &str); 6] = [
 
 impl Sts {
     /// The STS of a region, or the one at `endpoint`. Without a region, the one of the environment, else us-east-1.
-    pub fn new(cloud: &Cloud, region: Option<&str>, endpoint: Option<&str>) -> Result<Self, Failure> {
+    pub fn new(cloud: &Cloud, region: Option<&str>, endpoint: Option<&str>) -> Result<Self, CloudError> {
         let region = region
             .or_else(|| cloud.variable("AWS_REGION"))
             .or_else(|| cloud.variable("AWS_DEFAULT_REGION"))
             .unwrap_or(DEFAULT_REGION);
         if !region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            return Err(Failure::new("AWS region", format!("{region:?} is not one")));
+            return Err(CloudError::new("AWS region", format!("{region:?} is not one")));
         }
         let address = match endpoint {
             Some(endpoint) if endpoint.contains("://") => endpoint.to_owned(),
@@ -71,7 +71,7 @@ impl Sts {
         let url = Url::parse(&address)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some())
-            .ok_or_else(|| Failure::new("endpoint of AWS STS", format!("{address:?} is not a URL")))?;
+            .ok_or_else(|| CloudError::new("endpoint of AWS STS", format!("{address:?} is not a URL")))?;
         Ok(Self { url, region: region.to_owned() })
     }
 }
@@ -84,10 +84,10 @@ impl Cloud {
         role_arn: &str,
         session_name: &str,
         token: &SecretString,
-    ) -> Result<AwsCredentials, Failure> {
+    ) -> Result<AwsCredentials, CloudError> {
         let host = sts.url.host_str().unwrap_or_default();
         let step = format!("AssumeRoleWithWebIdentity of {role_arn} at {host}");
-        let mut form = Url::parse("form:").map_err(|e| Failure::new(&step, e))?;
+        let mut form = Url::parse("form:").map_err(|e| CloudError::new(&step, e))?;
         form.query_pairs_mut()
             .append_pair("Action", "AssumeRoleWithWebIdentity")
             .append_pair("Version", "2011-06-15")
@@ -95,17 +95,17 @@ impl Cloud {
             .append_pair("RoleSessionName", session_name)
             .append_pair("WebIdentityToken", token.expose_secret());
         let request = self
-            .web()
+            .internet()
             .await?
             .post(sts.url.clone())
             .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
             .body(form.query().unwrap_or_default().to_owned());
         let (status, text) = ask(&step, request).await?;
         if status == StatusCode::OK {
-            return credentials(&text).ok_or_else(|| Failure::new(&step, "the answer has no credentials"));
+            return credentials(&text).ok_or_else(|| CloudError::new(&step, "the answer has no credentials"));
         }
         let told = refusal(&text).unwrap_or_default();
-        Err(Failure::new(&step, format!("{status} {}", message(&told, &[token.expose_secret()]))))
+        Err(CloudError::new(&step, format!("{status} {}", message(&told, &[token.expose_secret()]))))
     }
 }
 

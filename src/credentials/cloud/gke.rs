@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::Cloud;
-use super::http::{Failure, ask, message};
+use super::http::{CloudError, ask, message};
 
 const STS: &str = "https://sts.googleapis.com/v1/token";
 const IAM: &str = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts";
@@ -45,7 +45,7 @@ impl GkeCluster {
 
 impl Cloud {
     /// Completes what is known of the cluster.
-    pub async fn gke_cluster(&self, settings: &GkeSettings<'_>) -> Result<GkeCluster, Failure> {
+    pub async fn gke_cluster(&self, settings: &GkeSettings<'_>) -> Result<GkeCluster, CloudError> {
         let known = async |setting: Option<&str>, path: &str| match setting {
             Some(value) => Ok(value.to_owned()),
             None => self.gce_metadata(path).await,
@@ -57,15 +57,15 @@ impl Cloud {
         })
     }
 
-    async fn gce_metadata(&self, path: &str) -> Result<String, Failure> {
+    async fn gce_metadata(&self, path: &str) -> Result<String, CloudError> {
         let host = self.variable("GCE_METADATA_HOST").unwrap_or("169.254.169.254");
         let step = format!("{path} at the GCE metadata server {host}");
-        let request = self.link().await?.get(format!("http://{host}/computeMetadata/v1/{path}"));
+        let request = self.link_local().await?.get(format!("http://{host}/computeMetadata/v1/{path}"));
         let (status, text) = ask(&step, request.header("metadata-flavor", "Google")).await?;
         let text = text.trim();
         match status {
             StatusCode::OK if !text.is_empty() => Ok(text.to_owned()),
-            status => Err(Failure::new(&step, status)),
+            status => Err(CloudError::new(&step, status)),
         }
     }
 
@@ -77,10 +77,10 @@ impl Cloud {
         token: &SecretString,
         account: &str,
         role: &str,
-    ) -> Result<SecretString, Failure> {
+    ) -> Result<SecretString, CloudError> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"@._:-".contains(&b);
         if !account.contains('@') || !account.bytes().all(plain) {
-            return Err(Failure::new("Google service account", format!("{account:?} is not an address of one")));
+            return Err(CloudError::new("Google service account", format!("{account:?} is not an address of one")));
         }
         let exchange = json!({
             "grantType": "urn:ietf:params:oauth:grant-type:token-exchange",
@@ -107,17 +107,18 @@ impl Cloud {
         body: &Value,
         member: &str,
         secret: &SecretString,
-    ) -> Result<SecretString, Failure> {
-        let mut request = self.web().await?.post(url).header("content-type", "application/json").body(body.to_string());
+    ) -> Result<SecretString, CloudError> {
+        let mut request =
+            self.internet().await?.post(url).header("content-type", "application/json").body(body.to_string());
         if let Some(bearer) = bearer {
             request = request.bearer_auth(bearer.expose_secret());
         }
         let (status, text) = ask(step, request).await?;
         if status != StatusCode::OK {
             let told = refusal(&text).unwrap_or_default();
-            return Err(Failure::new(step, format!("{status} {}", message(&told, &[secret.expose_secret()]))));
+            return Err(CloudError::new(step, format!("{status} {}", message(&told, &[secret.expose_secret()]))));
         }
-        member_of(&text, member).ok_or_else(|| Failure::new(step, format!("the answer has no {member}")))
+        member_of(&text, member).ok_or_else(|| CloudError::new(step, format!("the answer has no {member}")))
     }
 }
 

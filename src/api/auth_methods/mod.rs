@@ -1,0 +1,245 @@
+//! The login methods, one file each: the block of the method in VaultAuth and VaultAuthGlobal, how two blocks combine,
+//! what a complete block must have, and what identifies a login. How the credential is obtained stands in the file of the
+//! same name in `credentials`.
+//!
+//! No member of a block is required, as in VSO: a VaultAuth may leave any of them to a VaultAuthGlobal. The check comes
+//! after the two are combined.
+
+mod app_role;
+mod aws;
+mod gcp;
+mod jwt;
+mod kubernetes;
+mod token_request;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::auth::VaultAuthSpec;
+use super::auth_global::{MethodDefaults, VaultAuthGlobalSpec};
+use super::reference::is_object_name;
+
+pub use app_role::{AppRoleLogin, VaultAuthConfigAppRole};
+pub use aws::{AwsLogin, AwsSource, VaultAuthConfigAws};
+pub use gcp::{GcpLogin, VaultAuthConfigGcp};
+pub use jwt::{JwtLogin, JwtSource, VaultAuthConfigJwt};
+pub use kubernetes::{KubernetesLogin, VaultAuthConfigKubernetes};
+pub use token_request::TokenRequestSpec;
+
+/// The login methods.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[schemars(description = "")] // else it replaces that of an optional member
+pub enum AuthMethod {
+    /// A token of a Kubernetes service account, checked by Vault against the API server.
+    #[serde(rename = "kubernetes")]
+    Kubernetes,
+    /// A JSON web token, of a service account or from a Secret.
+    #[serde(rename = "jwt")]
+    Jwt,
+    /// Role ID and secret ID.
+    #[serde(rename = "appRole")]
+    AppRole,
+    /// An AWS identity.
+    #[serde(rename = "aws")]
+    Aws,
+    /// A GCP identity.
+    #[serde(rename = "gcp")]
+    Gcp,
+    /// Anything else, as it was written.
+    #[serde(untagged)]
+    #[schemars(skip)]
+    Unknown(String),
+}
+
+impl AuthMethod {
+    /// The value as it stands in a manifest.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Kubernetes => "kubernetes",
+            Self::Jwt => "jwt",
+            Self::AppRole => "appRole",
+            Self::Aws => "aws",
+            Self::Gcp => "gcp",
+            Self::Unknown(other) => other,
+        }
+    }
+}
+
+impl std::fmt::Display for AuthMethod {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The checked settings of a login. Secrets and service accounts are in the namespace of the object that needs the login,
+/// never in that of the VaultAuth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// A service account's token that Vault has the API server review.
+    Kubernetes(KubernetesLogin),
+    /// A JSON web token that Vault checks by itself.
+    Jwt(JwtLogin),
+    /// Role ID and secret ID.
+    AppRole(AppRoleLogin),
+    /// An AWS identity.
+    Aws(AwsLogin),
+    /// A GCP identity.
+    Gcp(GcpLogin),
+}
+
+impl Method {
+    /// What the methods have in common.
+    pub fn settings(&self) -> &dyn LoginSettings {
+        match self {
+            Method::Kubernetes(login) => login,
+            Method::Jwt(login) => login,
+            Method::AppRole(login) => login,
+            Method::Aws(login) => login,
+            Method::Gcp(login) => login,
+        }
+    }
+}
+
+/// What is known of the checked settings of any method.
+pub trait LoginSettings {
+    /// The method.
+    fn method(&self) -> AuthMethod;
+
+    /// The object whose UID stands for the credential in VSO's cache key.
+    fn credential(&self) -> CredentialObject<'_>;
+
+    /// Gives every setting to `add`, in an order from which no two logins of a method can be taken for one. Implementations
+    /// destructure the settings without `..`, so that a setting that is added is not forgotten.
+    fn digest(&self, add: &mut dyn FnMut(&str));
+}
+
+/// An object that a credential is taken from, by its name in the namespace of the object that needs the login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialObject<'a> {
+    /// A service account.
+    ServiceAccount(&'a str),
+    /// A Secret.
+    Secret(&'a str),
+    /// What the operator's own pod has. VSO takes the UID of the ConfigMap `kube-root-ca.crt` beside it.
+    Operator,
+}
+
+/// The block of a method.
+trait MethodConfig: Clone + Default {
+    /// How error messages spell the method.
+    const LABEL: &'static str;
+
+    /// These settings, and those of `other` where there are none.
+    fn or(&self, other: &Self) -> Self;
+
+    /// The login that the settings stand for.
+    fn check(&self) -> Result<Method, InvalidSetting>;
+}
+
+/// A setting is missing or cannot work.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct InvalidSetting(String);
+
+/// Why a VaultAuth stands for no login.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MethodError {
+    /// The method has no block.
+    #[error("{0} auth method not configured")]
+    NotConfigured(AuthMethod),
+    /// A setting of the method is missing or cannot work.
+    #[error("invalid {method} auth configuration: {problem}")]
+    Invalid {
+        /// How the method is spelled in messages.
+        method: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// There is no such method.
+    #[error("unsupported authentication method {0}")]
+    Unknown(String),
+}
+
+impl VaultAuthSpec {
+    /// The login of a method, from the block of the method.
+    pub fn login(&self, method: &AuthMethod) -> Result<Method, MethodError> {
+        match method {
+            AuthMethod::Kubernetes => check(method, &self.kubernetes),
+            AuthMethod::Jwt => check(method, &self.jwt),
+            AuthMethod::AppRole => check(method, &self.app_role),
+            AuthMethod::Aws => check(method, &self.aws),
+            AuthMethod::Gcp => check(method, &self.gcp),
+            AuthMethod::Unknown(other) => Err(MethodError::Unknown(other.clone())),
+        }
+    }
+
+    /// Completes the block of a method with that of a VaultAuthGlobal. Gives what else the VaultAuthGlobal has for the
+    /// method, `None` if the method has no block in either object.
+    pub fn merge_method(&mut self, global: &VaultAuthGlobalSpec, method: &AuthMethod) -> Option<MethodExtras> {
+        match method {
+            AuthMethod::Kubernetes => merge(&mut self.kubernetes, &global.kubernetes),
+            AuthMethod::Jwt => merge(&mut self.jwt, &global.jwt),
+            AuthMethod::AppRole => merge(&mut self.app_role, &global.app_role),
+            AuthMethod::Aws => merge(&mut self.aws, &global.aws),
+            AuthMethod::Gcp => merge(&mut self.gcp, &global.gcp),
+            // The check refuses it.
+            AuthMethod::Unknown(_) => Some(MethodExtras::default()),
+        }
+    }
+}
+
+/// What a VaultAuthGlobal has for one method beside the block of the method.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MethodExtras {
+    /// Vault namespace.
+    pub namespace: Option<String>,
+    /// Auth mount.
+    pub mount: Option<String>,
+    /// Parameters of the login.
+    pub params: BTreeMap<String, String>,
+    /// Headers of the login.
+    pub headers: BTreeMap<String, String>,
+}
+
+fn check<C: MethodConfig>(method: &AuthMethod, block: &Option<C>) -> Result<Method, MethodError> {
+    let block = block.as_ref().ok_or_else(|| MethodError::NotConfigured(method.clone()))?;
+    block.check().map_err(|InvalidSetting(problem)| MethodError::Invalid { method: C::LABEL, problem })
+}
+
+fn merge<C: MethodConfig>(own: &mut Option<C>, global: &Option<MethodDefaults<C>>) -> Option<MethodExtras> {
+    let Some(MethodDefaults { config, namespace, mount, params, headers }) = global else {
+        return own.as_ref().map(|_| MethodExtras::default());
+    };
+    *own = Some(own.as_ref().map_or_else(|| config.clone(), |own| own.or(config)));
+    Some(MethodExtras {
+        namespace: namespace.clone(),
+        mount: mount.clone(),
+        params: params.clone(),
+        headers: headers.clone(),
+    })
+}
+
+/// The first that is set.
+fn first<T: Clone>(own: &Option<T>, other: &Option<T>) -> Option<T> {
+    own.as_ref().or(other.as_ref()).cloned()
+}
+
+/// The first that is not empty.
+fn first_list(own: &[String], other: &[String]) -> Vec<String> {
+    if own.is_empty() { other.to_vec() } else { own.to_vec() }
+}
+
+/// The value of a member that must be there.
+fn required(value: &Option<String>, member: &str) -> Result<String, InvalidSetting> {
+    value.clone().ok_or_else(|| InvalidSetting(format!("empty {member}")))
+}
+
+/// The name of an object, which becomes part of a URL of the API server.
+fn object_name(name: &str, member: &str) -> Result<String, InvalidSetting> {
+    if is_object_name(name) {
+        return Ok(name.to_owned());
+    }
+    Err(InvalidSetting(format!("{member} {name:?} is not the name of an object")))
+}
