@@ -41,7 +41,7 @@ pub async fn upgrade_crds(settings: &Settings, timeout: Duration) -> Result<(), 
 pub async fn uninstall(settings: &Settings, timeout: Duration) -> Result<(), Error> {
     let client = client(settings).await?;
     let end = Instant::now() + timeout;
-    let scopes = Scope::and(Scope::watched(&settings.watch_namespaces), &settings.operator_namespace);
+    let scopes = Scope::including(Scope::watched(&settings.watch_namespaces), &settings.operator_namespace);
     let definitions = crd::all();
     let served = definitions.iter().map(|d| (d.spec.names.kind.as_str(), d.spec.names.plural.as_str()));
     let mut failed = Vec::new();

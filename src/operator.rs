@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{self, AccessReviewer, ErrorKind, KnownKey, Lease, RequestLimit, Scope, WatchHealth};
-use crate::controllers::{self, Context, Parts};
+use crate::controllers::{Controllers, Dependencies};
 use crate::settings::Settings;
 use crate::telemetry::{self, Endpoints, Metrics, Secure};
 
@@ -17,7 +17,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 /// What the probes and the scrapes look at while the parts come up.
 #[derive(Default)]
 struct State {
-    context: Option<Arc<Context>>,
+    controllers: Option<Arc<Controllers>>,
     watches: Vec<Arc<WatchHealth>>,
     leads: Option<watch::Receiver<bool>>,
 }
@@ -48,11 +48,12 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let Some(mac_key) = mac_key(&client, &namespace, &stop).await? else { return Ok(()) };
     let scopes = Scope::watched(&settings.watch_namespaces);
     let leader_elect = settings.leader_elect;
-    let parts = Parts { settings, client, mac_key, metrics, host: host.clone(), scopes };
-    let (context, servers) = Context::new(parts);
-    let watches = controllers::spawn_watches(&context, &end);
+    let dependencies = Dependencies { settings, client, mac_key, metrics, host: host.clone(), scopes };
+    let (controllers, notifications) = Controllers::new(dependencies);
+    let controllers = Arc::new(controllers);
+    let watches = controllers.spawn_watches(&end);
     *state.lock().unwrap_or_else(PoisonError::into_inner) =
-        State { context: Some(context.clone()), watches: watches.clone(), leads: Some(leadership.clone()) };
+        State { controllers: Some(controllers.clone()), watches: watches.clone(), leads: Some(leadership.clone()) };
 
     if wait_for(&watches, &stop).await {
         let mut always = None;
@@ -64,7 +65,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
             // Kept until the end: a closed channel would look like lost leadership.
             always = Some(leads);
         }
-        controllers::run(context.clone(), servers, leadership, stop).await;
+        controllers.run(notifications, leadership, stop).await;
         drop(always);
     }
     tracing::info!("stopping");
@@ -73,7 +74,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
         let _ = tokio::time::timeout(Duration::from_secs(5), task).await;
     }
     // Now that another replica can lead.
-    context.finish_events().await;
+    controllers.finish_events().await;
     end.cancel();
     Ok(())
 }
@@ -138,13 +139,13 @@ fn endpoints(
         health: settings.health.clone(),
         render: Arc::new(move || {
             let state = for_metrics.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut snapshot = state.context.as_ref().map(|c| c.snapshot()).unwrap_or_default();
+            let mut snapshot = state.controllers.as_ref().map(|c| c.snapshot()).unwrap_or_default();
             snapshot.leads = state.leads.as_ref().is_some_and(|l| *l.borrow());
             metrics.render(&snapshot)
         }),
         ready: Arc::new(move || {
             let state = for_ready.lock().unwrap_or_else(PoisonError::into_inner);
-            match &state.context {
+            match &state.controllers {
                 None => vec!["the API server and the Secret with the HMAC key".to_owned()],
                 Some(_) => missing(&state.watches),
             }

@@ -12,6 +12,7 @@ use super::auth_methods::{
     VaultAuthConfigKubernetes,
 };
 use super::common::{conditions, conditions_schema, non_empty};
+use super::kind::{CustomObject, Kind, KindNames};
 
 /// A login method, its settings, and who may use them.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
@@ -159,4 +160,12 @@ pub struct VaultAuthStatus {
     #[serde(default, deserialize_with = "conditions", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
+}
+
+impl CustomObject for VaultAuth {
+    const KIND: Kind = Kind::new(&KindNames { kind: "VaultAuth", controller: "vaultauth" });
+
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
 }

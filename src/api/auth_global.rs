@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use super::auth_methods::{
     VaultAuthConfigKubernetes,
 };
 use super::common::non_empty;
+use super::kind::{CustomObject, Kind, KindNames};
 
 /// Defaults for the VaultAuths that refer to this object.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
@@ -99,4 +101,12 @@ pub struct VaultAuthGlobalStatus {
     pub valid: bool,
     /// What is wrong with them.
     pub error: String,
+}
+
+impl CustomObject for VaultAuthGlobal {
+    const KIND: Kind = Kind::new(&KindNames { kind: "VaultAuthGlobal", controller: "vaultauthglobal" });
+
+    fn conditions(&self) -> &[Condition] {
+        &[]
+    }
 }

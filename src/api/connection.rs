@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{DURATION_PATTERN, conditions, conditions_schema, non_empty};
+use super::kind::{CustomObject, Kind, KindNames};
 
 /// Address of a Vault server and the settings of the transport to it.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
@@ -65,4 +66,12 @@ pub struct VaultConnectionStatus {
     #[serde(default, deserialize_with = "conditions", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
+}
+
+impl CustomObject for VaultConnection {
+    const KIND: Kind = Kind::new(&KindNames { kind: "VaultConnection", controller: "vaultconnection" });
+
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
 }

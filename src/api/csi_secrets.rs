@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::common::{
     DURATION_PATTERN, Transformation, conditions, conditions_schema, int_schema, is_default, non_empty, version_schema,
 };
+use super::kind::{CustomObject, Kind, KindNames, drop_last_applied, drop_managed_fields};
 use super::static_secret::SecretEngine;
 
 /// What to mount, and into which pods.
@@ -206,4 +207,19 @@ pub struct CSISecretsStatus {
     #[serde(default, deserialize_with = "conditions", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
+}
+
+impl CustomObject for CSISecrets {
+    const KIND: Kind = Kind::new(&KindNames { kind: "CSISecrets", controller: "csisecrets" });
+
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
+
+    fn prune(&mut self) {
+        drop_managed_fields(self);
+        drop_last_applied(self);
+        // The operator only shows that it does not serve the kind.
+        self.spec = Default::default();
+    }
 }

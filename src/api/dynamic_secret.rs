@@ -11,6 +11,7 @@ use super::common::{
     DURATION_PATTERN, Destination, RolloutRestartTarget, SyncConfig, VaultClientMeta, conditions, conditions_schema,
     int_schema, is_default, non_empty,
 };
+use super::kind::{CustomObject, Kind, KindNames, drop_last_applied, drop_managed_fields};
 
 /// What to ask Vault for, the destination in Kubernetes, and when to renew.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
@@ -152,4 +153,19 @@ pub struct StaticCredsMetaData {
     pub rotation_schedule: Option<String>,
     /// Time until the next rotation, in seconds.
     pub ttl: i64,
+}
+
+impl CustomObject for VaultDynamicSecret {
+    const KIND: Kind = Kind::new(&KindNames { kind: "VaultDynamicSecret", controller: "vaultdynamicsecret" });
+
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
+
+    fn prune(&mut self) {
+        drop_managed_fields(self);
+        drop_last_applied(self);
+        // The operator only shows that it does not serve the kind.
+        self.spec = Default::default();
+    }
 }

@@ -14,13 +14,16 @@ pub mod auth;
 pub mod auth_global;
 pub mod auth_methods;
 pub mod common;
+pub mod condition;
 pub mod connection;
 pub mod crd;
 pub mod csi_secrets;
 pub mod duration;
 pub mod dynamic_secret;
+pub mod kind;
+pub mod owner;
 pub mod pki_secret;
-pub(crate) mod reference;
+pub mod reference;
 pub mod static_secret;
 pub mod transformation;
 
@@ -33,11 +36,15 @@ pub use common::{
     Destination, GROUP, LAST_APPLIED, RestartKind, RolloutRestartTarget, SourceTemplate, SyncConfig, Template,
     TemplateRef, Transformation, TransformationRef, VERSION, VaultClientMeta,
 };
+pub use condition::{ConditionType, ConditionUpdate, Reason};
 pub use connection::{VaultConnection, VaultConnectionSpec, VaultConnectionStatus};
 pub use csi_secrets::{CSISecrets, CSISecretsSpec, CSISecretsStatus};
 pub use duration::GoDuration;
 pub use dynamic_secret::{VaultDynamicSecret, VaultDynamicSecretSpec, VaultDynamicSecretStatus};
+pub use kind::{CustomObject, Key, Kind, KindNames};
+pub use owner::SecretOwner;
 pub use pki_secret::{VaultPKISecret, VaultPKISecretSpec, VaultPKISecretStatus};
+pub use reference::{ObjectRef, ObjectRefError};
 pub use static_secret::{SecretEngine, VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus};
 pub use transformation::{SecretTransformation, SecretTransformationSpec, SecretTransformationStatus};
 

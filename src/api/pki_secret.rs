@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::common::{
     DURATION_PATTERN, Destination, RolloutRestartTarget, conditions, conditions_schema, is_default, non_empty,
 };
+use super::kind::{CustomObject, Kind, KindNames, drop_last_applied, drop_managed_fields};
 
 /// As [`DURATION_PATTERN`], with days, which only Vault reads.
 const TTL_PATTERN: &str = r"^([0-9]+(\.[0-9]+)?(s|m|h|d))$";
@@ -119,4 +120,19 @@ pub struct VaultPKISecretStatus {
     #[serde(default, deserialize_with = "conditions", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
+}
+
+impl CustomObject for VaultPKISecret {
+    const KIND: Kind = Kind::new(&KindNames { kind: "VaultPKISecret", controller: "vaultpkisecret" });
+
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
+
+    fn prune(&mut self) {
+        drop_managed_fields(self);
+        drop_last_applied(self);
+        // The operator only shows that it does not serve the kind.
+        self.spec = Default::default();
+    }
 }

@@ -1,6 +1,6 @@
 //! VaultStaticSecret: a Secret that follows a path of a KV engine.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,8 @@ use super::common::{
     DURATION_PATTERN, Destination, RolloutRestartTarget, SyncConfig, VaultClientMeta, conditions, conditions_schema,
     is_default, non_empty, version_schema,
 };
+use super::kind::{CustomObject, Kind, KindNames, drop_last_applied, drop_managed_fields};
+use super::owner::{OwnerStatus, SecretOwner};
 
 /// The source in Vault, the destination in Kubernetes, and how often to compare them.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
@@ -119,4 +121,85 @@ pub struct VaultStaticSecretStatus {
     #[serde(default, deserialize_with = "conditions", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
+}
+
+impl CustomObject for VaultStaticSecret {
+    const KIND: Kind = Kind::new(&KindNames { kind: "VaultStaticSecret", controller: "vaultstaticsecret" });
+
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
+
+    fn prune(&mut self) {
+        drop_managed_fields(self);
+        let transformation = &self.spec.destination.transformation;
+        // Templates may print any annotation of the object.
+        if transformation.templates.is_empty() && transformation.transformation_refs.is_empty() {
+            drop_last_applied(self);
+        }
+    }
+}
+
+impl SecretOwner for VaultStaticSecret {
+    fn kind(&self) -> Kind {
+        Self::KIND
+    }
+
+    fn metadata(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn vault_auth_ref(&self) -> Option<&str> {
+        self.spec.vault_auth_ref.as_deref()
+    }
+
+    fn destination(&self) -> &Destination {
+        &self.spec.destination
+    }
+
+    fn restart_targets(&self) -> &[RolloutRestartTarget] {
+        &self.spec.rollout_restart_targets
+    }
+
+    fn wants_instant_updates(&self) -> bool {
+        self.spec.sync_config.as_ref().is_some_and(|config| config.instant_updates)
+    }
+
+    fn keeps_digest(&self) -> bool {
+        self.spec.hmac_secret_data.unwrap_or(true)
+    }
+
+    fn recorded_mac(&self) -> Option<&str> {
+        self.status.as_ref()?.secret_mac.as_deref()
+    }
+
+    fn applied_generation(&self) -> i64 {
+        self.status.as_ref().map_or(0, |status| status.last_generation)
+    }
+
+    fn owner_conditions(&self) -> &[Condition] {
+        self.conditions()
+    }
+}
+
+impl OwnerStatus for VaultStaticSecretStatus {
+    fn set_conditions(&mut self, conditions: Vec<Condition>) {
+        self.conditions = conditions;
+    }
+
+    fn set_generation(&mut self, generation: i64) {
+        self.last_generation = generation;
+    }
+
+    fn set_recorded_mac(&mut self, mac: Option<String>) {
+        self.secret_mac = mac;
+    }
+
+    fn set_cache_key(&mut self, cache_key: Option<String>) {
+        self.vault_client_meta.cache_key = cache_key;
+    }
+
+    fn set_client_id(&mut self, id: String) {
+        self.vault_client_meta.id = Some(id).filter(|id| !id.is_empty());
+    }
 }

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{SourceTemplate, Template, conditions, conditions_schema};
+use super::kind::{CustomObject, Kind, KindNames};
 
 /// Templates and filters for the destinations that refer to this object.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
@@ -52,4 +53,12 @@ pub struct SecretTransformationStatus {
     #[serde(default, deserialize_with = "conditions", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
+}
+
+impl CustomObject for SecretTransformation {
+    const KIND: Kind = Kind::new(&KindNames { kind: "SecretTransformation", controller: "secrettransformation" });
+
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
 }

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretSlice};
 use serde_json::json;
 
 use super::error::bounded;
-use super::{ClusterError, ErrorKind, FIELD_MANAGER, SecretWriter, Seen};
+use super::{ClusterError, ErrorKind, FIELD_MANAGER, Revision, SecretWriter};
 use crate::render::MacKey;
 use crate::resolve::AuthPlan;
 
@@ -29,7 +29,7 @@ const ATTEMPTS: usize = 5;
 /// A stored client as it was found; nothing of it is to be trusted before [`StoredClient::is_authentic`].
 pub struct StoredClient {
     /// Which version of which Secret.
-    pub seen: Seen,
+    pub revision: Revision,
     /// The VaultAuth whose Transit key it is encrypted with; `None`: it is not encrypted.
     pub transit_ref: Option<String>,
     /// MAC of the login that it is for; upstream writes none.
@@ -114,7 +114,7 @@ impl ClientStorage {
         // One that says that it is encrypted, but not by whom, is nobody's.
         let encrypted = labels.get("encrypted").is_some_and(|v| v == "true") || labels.contains_key(TRANSIT_REF);
         Ok(Some(StoredClient {
-            seen: Seen::of(&secret.metadata),
+            revision: Revision::of(&secret.metadata),
             transit_ref: encrypted.then(|| labels.get(TRANSIT_REF).cloned().unwrap_or_default()),
             login: annotations.get(LOGIN).cloned(),
             data: take(DATA).into(),
@@ -160,8 +160,8 @@ impl ClientStorage {
     }
 
     /// Deletes this version of what is stored under a key.
-    pub async fn delete_seen(&self, key: &str, seen: &Seen) -> Result<(), ClusterError> {
-        self.secrets.delete(&name(key), seen).await
+    pub async fn delete_revision(&self, key: &str, revision: &Revision) -> Result<(), ClusterError> {
+        self.secrets.delete(&name(key), revision).await
     }
 
     /// How many clients are stored, and deletes those that `keep` does not want. Gives how many are left and how many
@@ -172,7 +172,7 @@ impl ClientStorage {
         let unwanted = all.into_iter().filter(|meta| !StoredFor::read(meta).is_some_and(|stored| keep(&stored)));
         let mut deleted = 0;
         for meta in unwanted {
-            self.secrets.delete(meta.name.as_deref().unwrap_or(""), &Seen::of(&meta)).await?;
+            self.secrets.delete(meta.name.as_deref().unwrap_or(""), &Revision::of(&meta)).await?;
             deleted += 1;
         }
         Ok((total - deleted, deleted))

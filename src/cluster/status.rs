@@ -8,7 +8,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::error::bounded;
-use super::watch::prune;
 use super::{ClusterError, ErrorKind, FIELD_MANAGER};
 
 /// Replaces members of the status. `null` removes one; the object must still be the one with this UID.
@@ -20,10 +19,7 @@ where
     let name = meta.name.as_deref().unwrap_or("");
     let what = format!("patch the status of {} {}/{name}", K::kind(&()), meta.namespace.as_deref().unwrap_or(""));
     let patch = json!({ "metadata": { "uid": meta.uid }, "status": status });
-    let mut patched =
-        bounded(&what, api.patch_status(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch))).await?;
-    prune(&mut patched);
-    Ok(patched)
+    bounded(&what, api.patch_status(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch))).await
 }
 
 /// Removes one finalizer, if the object has it.

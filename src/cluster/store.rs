@@ -1,11 +1,12 @@
-//! What is known of the objects of one kind: kept current by watches, read without I/O.
+//! What is known of the objects of one kind: kept current by watches and by the answers of the operator's own writes, read
+//! without I/O.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use kube::Resource;
+use kube::api::ObjectMeta;
 
-use crate::resolve::ObjectRef;
+use crate::api::{CustomObject, ObjectRef};
 
 /// How an object changed.
 pub enum Change<K> {
@@ -20,50 +21,32 @@ pub enum Change<K> {
     Deleted(Arc<K>),
 }
 
-/// The objects of one kind.
-pub struct Store<K> {
-    objects: RwLock<HashMap<ObjectRef, Arc<K>>>,
-}
-
 /// Where a watch puts what it sees.
 pub trait Sink<K>: Send + Sync {
     /// An object is there, in this version.
     fn apply(&self, object: K);
-    /// An object is gone.
-    fn delete(&self, id: &ObjectRef);
+    /// An object is gone. This is the last that was seen of it.
+    fn delete(&self, object: K);
     /// A list of the namespace, or of the whole cluster, had these objects and no others.
     fn retain(&self, namespace: Option<&str>, listed: &HashSet<ObjectRef>);
 }
 
-/// A [`Sink`] that keeps a [`Store`] current and tells of every change.
-pub struct StoreSink<K, F> {
-    /// The store.
-    pub store: Arc<Store<K>>,
-    /// Told of every change.
-    pub changed: F,
-}
+/// Told of every change, wherever it was learnt.
+type Listener<K> = Box<dyn Fn(Change<K>) + Send + Sync>;
 
-impl<K: Resource + Send + Sync, F: Fn(Change<K>) + Send + Sync> Sink<K> for StoreSink<K, F> {
-    fn apply(&self, object: K) {
-        self.store.apply(object).into_iter().for_each(&self.changed);
-    }
-
-    fn delete(&self, id: &ObjectRef) {
-        self.store.delete(id).into_iter().for_each(&self.changed);
-    }
-
-    fn retain(&self, namespace: Option<&str>, listed: &HashSet<ObjectRef>) {
-        self.store.retain(namespace, listed).into_iter().for_each(&self.changed);
-    }
+/// The objects of one kind.
+pub struct Store<K> {
+    objects: RwLock<HashMap<ObjectRef, Arc<K>>>,
+    listener: OnceLock<Listener<K>>,
 }
 
 impl<K> Default for Store<K> {
     fn default() -> Self {
-        Self { objects: RwLock::default() }
+        Self { objects: RwLock::default(), listener: OnceLock::new() }
     }
 }
 
-impl<K: Resource> Store<K> {
+impl<K> Store<K> {
     /// The object of that name.
     pub fn get(&self, id: &ObjectRef) -> Option<Arc<K>> {
         self.objects.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
@@ -84,47 +67,137 @@ impl<K: Resource> Store<K> {
         self.len() == 0
     }
 
-    /// Takes in a version of an object. One that is older than what is known is ignored: the answer of an own write
-    /// arrives before the watch tells of it.
-    pub fn apply(&self, object: K) -> Option<Change<K>> {
-        let id = object_ref(object.meta());
+    /// Has `listener` told of every change from now on. Only the first listener counts.
+    pub fn listen(&self, listener: impl Fn(Change<K>) + Send + Sync + 'static) {
+        let _ = self.listener.set(Box::new(listener));
+    }
+
+    fn tell(&self, change: Change<K>) {
+        if let Some(listener) = self.listener.get() {
+            listener(change);
+        }
+    }
+}
+
+impl<K: CustomObject> Store<K> {
+    /// Takes in the answer of an own write. It is the newest version of the object, so it may show a change that no watch
+    /// has told of yet: the listener is told as by a watch. An object that is not known with this UID was deleted, and stays
+    /// so: only a watch brings new ones.
+    pub fn apply_answer(&self, mut object: K) {
+        object.prune();
+        let id = ObjectRef::of(object.meta());
+        let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = objects.get_mut(&id) else { return };
+        if known.meta().uid != object.meta().uid || !is_newer(object.meta(), known.meta()) {
+            return;
+        }
+        let new = Arc::new(object);
+        let old = Some(std::mem::replace(known, new.clone()));
+        drop(objects);
+        self.tell(Change::Applied { old, new });
+    }
+}
+
+impl<K: CustomObject> Sink<K> for Store<K> {
+    /// A version that is older than what is known is ignored: the answer of an own write arrives before the watch tells of it.
+    fn apply(&self, mut object: K) {
+        object.prune();
+        let id = ObjectRef::of(object.meta());
         let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
         if objects
             .get(&id)
             .is_some_and(|known| known.meta().uid == object.meta().uid && is_newer(known.meta(), object.meta()))
         {
-            return None;
+            return;
         }
         let new = Arc::new(object);
         let old = objects.insert(id, new.clone());
-        Some(Change::Applied { old, new })
+        drop(objects);
+        self.tell(Change::Applied { old, new });
     }
 
-    /// Forgets an object.
-    fn delete(&self, id: &ObjectRef) -> Option<Change<K>> {
-        self.objects.write().unwrap_or_else(PoisonError::into_inner).remove(id).map(Change::Deleted)
+    fn delete(&self, object: K) {
+        let id = ObjectRef::of(object.meta());
+        let gone = self.objects.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        if let Some(gone) = gone {
+            self.tell(Change::Deleted(gone));
+        }
     }
 
-    /// After a list: forgets the objects of the scope that the list did not have.
-    fn retain(&self, namespace: Option<&str>, listed: &HashSet<ObjectRef>) -> Vec<Change<K>> {
+    fn retain(&self, namespace: Option<&str>, listed: &HashSet<ObjectRef>) {
         let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
         let gone: Vec<_> = objects
             .keys()
             .filter(|id| namespace.is_none_or(|n| n == &*id.namespace) && !listed.contains(*id))
             .cloned()
             .collect();
-        gone.iter().filter_map(|id| objects.remove(id)).map(Change::Deleted).collect()
+        let gone: Vec<_> = gone.iter().filter_map(|id| objects.remove(id)).collect();
+        drop(objects);
+        gone.into_iter().for_each(|gone| self.tell(Change::Deleted(gone)));
     }
 }
 
-/// Namespace and name of an object.
-pub(super) fn object_ref(meta: &kube::api::ObjectMeta) -> ObjectRef {
-    ObjectRef::new(meta.namespace.as_deref().unwrap_or(""), meta.name.as_deref().unwrap_or(""))
+/// Whether one version of an object is later than another. Resource versions are compared as the integers they are on every
+/// API server (KEP-5504 makes it a promise); anything else counts as not newer.
+fn is_newer(one: &ObjectMeta, other: &ObjectMeta) -> bool {
+    let version = |meta: &ObjectMeta| meta.resource_version.as_deref().and_then(|v| v.parse::<u64>().ok());
+    matches!((version(one), version(other)), (Some(one), Some(other)) if one > other)
 }
 
-/// Whether `known` is a later version than `other`. Resource versions are compared as the integers they are on every API
-/// server (KEP-5504 makes it a promise); anything else counts as not newer.
-fn is_newer(known: &kube::api::ObjectMeta, other: &kube::api::ObjectMeta) -> bool {
-    let version = |meta: &kube::api::ObjectMeta| meta.resource_version.as_deref().and_then(|v| v.parse::<u64>().ok());
-    matches!((version(known), version(other)), (Some(known), Some(other)) if known > other)
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::api::VaultStaticSecret;
+
+    fn version(uid: &str, generation: i64, resource_version: u32) -> VaultStaticSecret {
+        let mut object = VaultStaticSecret::new("app", Default::default());
+        object.metadata.namespace = Some("ns".into());
+        object.metadata.uid = Some(uid.into());
+        object.metadata.generation = Some(generation);
+        object.metadata.resource_version = Some(resource_version.to_string());
+        object
+    }
+
+    /// Generation before and after a change.
+    type Told = (Option<i64>, Option<i64>);
+
+    /// A store, and what its listener was told.
+    fn store() -> (Arc<Store<VaultStaticSecret>>, Arc<Mutex<Vec<Told>>>) {
+        let (store, told): (Arc<Store<_>>, Arc<Mutex<Vec<_>>>) = Default::default();
+        let of = |object: &VaultStaticSecret| object.metadata.generation;
+        let log = told.clone();
+        store.listen(move |change| {
+            log.lock().unwrap().push(match change {
+                Change::Applied { old, new } => (old.and_then(|old| of(&old)), of(&new)),
+                Change::Deleted(gone) => (of(&gone), None),
+            });
+        });
+        (store, told)
+    }
+
+    #[test]
+    fn a_change_that_the_answer_of_an_own_write_shows_first_is_told() {
+        let (store, told) = store();
+        store.apply(version("u", 1, 98));
+        store.apply_answer(version("u", 2, 100));
+        store.apply(version("u", 2, 99));
+        store.apply(version("u", 2, 100));
+        assert_eq!(told.lock().unwrap()[..2], [(None, Some(1)), (Some(1), Some(2))]);
+        assert_eq!(store.all()[0].metadata.resource_version.as_deref(), Some("100"));
+    }
+
+    #[test]
+    fn the_answer_of_an_own_write_brings_nothing_back() {
+        let (store, told) = store();
+        store.apply(version("u", 1, 1));
+        store.delete(version("u", 1, 2));
+        store.apply_answer(version("u", 1, 3));
+        assert!(store.is_empty(), "the object is gone");
+        store.apply(version("successor", 1, 5));
+        store.apply_answer(version("u", 1, 4));
+        assert_eq!(store.all()[0].metadata.uid.as_deref(), Some("successor"));
+        assert_eq!(told.lock().unwrap().len(), 3);
+    }
 }

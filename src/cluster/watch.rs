@@ -1,6 +1,5 @@
 //! One watch: a task and a back-off of its own, so that one that fails holds up no other.
 
-use std::any::Any;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -14,8 +13,8 @@ use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use super::store::{Sink, object_ref};
-use crate::api::{CSISecrets, LAST_APPLIED, VaultDynamicSecret, VaultPKISecret, VaultStaticSecret};
+use super::store::Sink;
+use crate::api::ObjectRef;
 use crate::schedule::{Backoff, Policy};
 
 /// What part of the cluster a watch covers.
@@ -36,8 +35,8 @@ impl Scope {
         }
     }
 
-    /// These and this namespace, if it is not among them.
-    pub fn and(mut scopes: Vec<Scope>, namespace: &str) -> Vec<Scope> {
+    /// These scopes and a namespace, if they do not cover it.
+    pub fn including(mut scopes: Vec<Scope>, namespace: &str) -> Vec<Scope> {
         let one = Scope::Namespace(namespace.to_owned());
         if !scopes.contains(&Scope::All) && !scopes.contains(&one) {
             scopes.push(one);
@@ -116,7 +115,7 @@ pub fn spawn_watch<K>(
     api: Api<K>,
     labels: Option<&str>,
     scope: &Scope,
-    sink: impl Sink<K> + 'static,
+    sink: Arc<dyn Sink<K>>,
     stop: CancellationToken,
 ) -> Arc<WatchHealth>
 where
@@ -153,9 +152,8 @@ where
                     listed.clear();
                     continue;
                 }
-                Some(Ok(Event::InitApply(mut object))) => {
-                    prune(&mut object);
-                    listed.insert(object_ref(object.meta()));
+                Some(Ok(Event::InitApply(object))) => {
+                    listed.insert(ObjectRef::of(object.meta()));
                     sink.apply(object);
                 }
                 Some(Ok(Event::InitDone)) => {
@@ -166,11 +164,8 @@ where
                         tracing::debug!(watch = own.name, objects, "watch is synced");
                     }
                 }
-                Some(Ok(Event::Apply(mut object))) => {
-                    prune(&mut object);
-                    sink.apply(object);
-                }
-                Some(Ok(Event::Delete(object))) => sink.delete(&object_ref(object.meta())),
+                Some(Ok(Event::Apply(object))) => sink.apply(object),
+                Some(Ok(Event::Delete(object))) => sink.delete(object),
             }
             if std::mem::take(&mut failing) {
                 tracing::info!(watch = own.name, "watch works again");
@@ -178,34 +173,4 @@ where
         }
     });
     health
-}
-
-/// Drops what nobody here reads: it is three quarters of a typical object.
-pub(super) fn prune<K: Resource + 'static>(object: &mut K) {
-    let read_by_templates = shows_annotations(object);
-    let meta = object.meta_mut();
-    meta.managed_fields = None;
-    if !read_by_templates && let Some(annotations) = &mut meta.annotations {
-        annotations.remove(LAST_APPLIED);
-    }
-    drop_spec(object);
-}
-
-/// Drops the spec of a kind that is not served.
-fn drop_spec(object: &mut dyn Any) {
-    if let Some(object) = object.downcast_mut::<VaultDynamicSecret>() {
-        object.spec = Default::default();
-    } else if let Some(object) = object.downcast_mut::<VaultPKISecret>() {
-        object.spec = Default::default();
-    } else if let Some(object) = object.downcast_mut::<CSISecrets>() {
-        object.spec = Default::default();
-    }
-}
-
-/// Whether the object has templates, which may print any of its annotations.
-fn shows_annotations(object: &dyn Any) -> bool {
-    object.downcast_ref::<VaultStaticSecret>().is_some_and(|object| {
-        let transformation = &object.spec.destination.transformation;
-        !transformation.templates.is_empty() || !transformation.transformation_refs.is_empty()
-    })
 }

@@ -1,39 +1,54 @@
-//! The client cache: Vault tokens that outlive the process, so that a restart of the operator logs in nowhere.
+//! The logins in use, and the client cache: Vault tokens that outlive the process, so that a restart of the operator logs in
+//! nowhere.
 //!
-//! Upstream keeps one client per cache key: VaultAuth and VaultConnection with their generations, and the credential. A
-//! session here may serve several of them. Its token is kept under the key of each VaultAuth that uses it, so that upstream
-//! finds all of its clients, and a session that is made again finds its token by whichever VaultAuth asks first.
+//! VSO stores one client per cache key: VaultAuth and VaultConnection with their generations, and the credential. A session
+//! here may serve several of them. Its token is stored under the key of each VaultAuth that uses it, so that VSO finds all of
+//! its clients, and a session that is made again finds its token by whichever VaultAuth asks first.
 
 mod encryption;
-mod keep;
 mod restore;
+mod store;
 mod sweep;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use kube::api::ObjectMeta;
 use tokio::sync::{Notify, Semaphore};
 
-use super::Context;
-use crate::cluster::ClientStorage;
-use crate::credentials::AuthMethodLogin;
-use crate::resolve::{AuthPlan, LoginPlan};
-use crate::settings::Persistence;
-use crate::vault::{Identity, Server, Session, TokenSource};
+use super::outputs::{EventText, Outputs};
+use super::servers::Servers;
+use super::stores::Stores;
+use crate::api::{CustomObject as _, VaultAuth};
+use crate::cluster::{ClientStorage, KnownKey};
+use crate::credentials::{AuthMethodLogin, Cloud};
+use crate::resolve::{AuthPlan, LoginOwner, LoginPlan};
+use crate::schedule::Policy;
+use crate::settings::{Persistence, Settings};
+use crate::vault::{Identity, Server, Session, SessionPool, TokenSource};
 
 use encryption::EncryptionSlot;
-pub(super) use keep::keep;
 use restore::PlanStore;
 pub(super) use sweep::maintain;
 
 /// So many tokens are stored at the same time.
 const CONCURRENT_WRITES: usize = 8;
 
-/// What the process knows of the stored clients.
-pub(super) struct ClientCache {
+/// The logins in use, and what the process knows of the stored clients.
+pub(crate) struct ClientCache {
+    sessions: SessionPool,
+    /// For logins as an identity of AWS or Google.
+    cloud: Arc<Cloud>,
+    stores: Arc<Stores>,
+    servers: Arc<Servers>,
+    outputs: Outputs,
+    mac_key: Arc<KnownKey>,
+    persistence: Persistence,
+    /// Pauses after failed logins.
+    backoff: Policy,
     /// By UID of the VaultAuth and namespace of the credential: what is stored, or being stored.
-    kept: Mutex<HashMap<Owner, Known>>,
+    stored: Mutex<HashMap<Owner, Known>>,
     encryption: EncryptionSlot,
     writes: Semaphore,
     changed: Notify,
@@ -49,18 +64,83 @@ struct Known {
     serial: u64,
 }
 
-impl Default for ClientCache {
-    fn default() -> Self {
-        let writes = Semaphore::new(CONCURRENT_WRITES);
-        let (kept, encryption, changed, leads) = Default::default();
-        Self { kept, encryption, writes, changed, leads }
-    }
-}
-
 impl ClientCache {
+    /// Without a login.
+    pub fn new(
+        settings: &Settings,
+        stores: Arc<Stores>,
+        servers: Arc<Servers>,
+        outputs: Outputs,
+        mac_key: Arc<KnownKey>,
+    ) -> Self {
+        Self {
+            sessions: SessionPool::new(settings.backoff, settings.session_limit, outputs.metrics.clone()),
+            cloud: Arc::new(Cloud::from_environment()),
+            stores,
+            servers,
+            outputs,
+            mac_key,
+            persistence: settings.persistence,
+            backoff: settings.backoff,
+            stored: Mutex::default(),
+            encryption: EncryptionSlot::default(),
+            writes: Semaphore::new(CONCURRENT_WRITES),
+            changed: Notify::new(),
+            leads: AtomicBool::new(false),
+        }
+    }
+
+    /// The session of a login, shared by all objects with an equal login.
+    pub fn session(self: &Arc<Self>, plan: &AuthPlan, server: &Arc<Server>) -> Arc<Session> {
+        self.sessions.session(Identity(plan.login.identity(server.id)), server, || TokenSource {
+            provider: Box::new(self.credentials(plan.login.clone())),
+            store: (self.persistence != Persistence::None)
+                .then(|| Box::new(PlanStore { cache: self.clone(), plan: plan.clone() }) as _),
+        })
+    }
+
+    /// After an object has used a session: stores its token for the object's login if it is not stored yet. Waits for
+    /// nothing; a failure is retried as long as the session has this token.
+    pub async fn store(self: &Arc<Self>, session: &Arc<Session>, plan: &AuthPlan) {
+        store::store(self, session, plan).await;
+    }
+
     /// A VaultAuth, a VaultConnection or what uses them has changed: some stored clients may be of no use any more.
-    pub fn changed(&self) {
+    pub fn users_changed(&self) {
         self.changed.notify_one();
+    }
+
+    /// Number of logins in use.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// What proves the identity of a login.
+    fn credentials(&self, plan: LoginPlan) -> AuthMethodLogin {
+        let client = self.outputs.client.clone();
+        AuthMethodLogin::new(client, self.cloud.clone(), &self.stores.operator_namespace, plan)
+    }
+
+    fn storage(&self) -> ClientStorage {
+        ClientStorage::new(&self.outputs.client, &self.stores.operator_namespace)
+    }
+
+    /// A MAC over every setting that determines the login, except the server. It is needed because a change of a
+    /// VaultAuthGlobal changes no generation in the cache key.
+    fn login_mac(&self, plan: &LoginPlan) -> String {
+        let identity = hex::encode(plan.identity(0));
+        self.mac_key.key.mac_of_texts(["login", &identity].into_iter())
+    }
+
+    /// Reports an event about the VaultAuth of a login.
+    async fn event_about_login(&self, owner: &LoginOwner, event: &EventText) {
+        let meta = ObjectMeta {
+            name: Some(owner.id.name.to_string()),
+            namespace: Some(owner.id.namespace.to_string()),
+            uid: Some(owner.uid.clone()),
+            ..ObjectMeta::default()
+        };
+        self.outputs.event(VaultAuth::KIND, &meta, event).await;
     }
 
     fn leads(&self) -> bool {
@@ -68,34 +148,6 @@ impl ClientCache {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Owner, Known>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Context {
-    /// The session of a login, shared by all whose login is the same.
-    pub(super) fn session(&self, plan: &AuthPlan, server: &Arc<Server>) -> Arc<Session> {
-        self.sessions.session(Identity(plan.login.identity(server.id)), server, || TokenSource {
-            provider: Box::new(self.credentials(plan.login.clone())),
-            store: (self.settings.persistence != Persistence::None)
-                .then(|| Box::new(PlanStore { context: self.this.clone(), plan: plan.clone() }) as _),
-        })
-    }
-
-    /// What proves the identity of a login.
-    fn credentials(&self, plan: LoginPlan) -> AuthMethodLogin {
-        let namespace = &self.settings.operator_namespace;
-        AuthMethodLogin::new(self.client.clone(), self.cloud.clone(), namespace, plan)
-    }
-
-    fn storage(&self) -> ClientStorage {
-        ClientStorage::new(&self.client, &self.settings.operator_namespace)
-    }
-
-    /// Covers everything that decides as whom a login is but for the server, of which the cache key has the generation:
-    /// a VaultAuthGlobal is in no generation.
-    fn login_mac(&self, plan: &LoginPlan) -> String {
-        let identity = hex::encode(plan.identity(0));
-        self.mac_key.key.mac_of_texts(["login", &identity].into_iter())
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

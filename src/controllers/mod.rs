@@ -1,84 +1,195 @@
-//! The controllers, one file per kind, and the engine that runs them.
+//! The controllers: what every kind does, and the engine that runs them.
+//!
+//! From the bottom up: `stores`, `work` and `outputs` are what a run reads, waits in and writes to; `servers`,
+//! `client_cache`, `subscriptions` and `vault_access` lead to Vault; `dependents` knows which objects have to look again when
+//! another changes. `controller` is what a kind has to be, `pipeline` the way of all kinds that fill a Secret, and the files
+//! named after a kind are the kinds. `kinds` has a row for each; this file puts the parts together.
 
 mod client_cache;
-mod conditions;
-mod context;
+mod controller;
+mod dependents;
 mod engine;
-mod instant_updates;
-mod not_served;
-mod release;
+mod finalizer;
+mod kinds;
+mod outcome;
+mod outputs;
+mod pipeline;
 mod secret_transformation;
 mod servers;
 mod snapshot;
 mod static_secret;
-mod triggers;
+mod stores;
+mod subscriptions;
+mod unsupported;
+mod vault_access;
 mod vault_auth;
 mod vault_connection;
+mod work;
 
-pub use context::{Context, Parts};
-pub use engine::run;
-pub use triggers::spawn_watches;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use std::fmt;
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::PartialObjectMeta;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use crate::resolve::ObjectRef;
+use crate::api::{CustomObject as _, Key, VaultConnection};
+use crate::cluster::{Events, KnownKey, Leadership, OWNED_SELECTOR, Scope, Sink, WatchHealth};
+use crate::render::Recipes;
+use crate::schedule::Class;
+use crate::settings::Settings;
+use crate::telemetry::Metrics;
+use crate::vault::{ReadTable, ServerId, Signal};
 
-/// The kinds that are reconciled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// VaultConnection.
-    Connection,
-    /// VaultAuth.
-    Auth,
-    /// SecretTransformation.
-    Transformation,
-    /// VaultStaticSecret.
-    StaticSecret,
-    /// VaultDynamicSecret.
-    DynamicSecret,
-    /// VaultPKISecret.
-    PkiSecret,
-    /// CSISecrets.
-    CsiSecrets,
+use client_cache::ClientCache;
+use controller::Watches;
+use dependents::{Dependents, RECOVERY_SPREAD};
+use engine::Engine;
+use kinds::Owners;
+use outputs::Outputs;
+use pipeline::{Renderer, Shared};
+use servers::Servers;
+use stores::Stores;
+use subscriptions::Subscriptions;
+use vault_access::VaultAccess;
+use work::Work;
+
+/// A destination that another client changed is looked at after this: that client may not be done, and our own write comes back
+/// through the watch before its answer has been noted.
+const SETTLE: Duration = Duration::from_secs(1);
+/// At the end, events have this long to be written.
+const EVENT_FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What the controllers are made of.
+pub struct Dependencies {
+    /// Flags and environment.
+    pub settings: Settings,
+    /// Connection to the API server.
+    pub client: kube::Client,
+    /// Key of the MACs in status.
+    pub mac_key: KnownKey,
+    /// Where counts go.
+    pub metrics: Arc<Metrics>,
+    /// Name of the pod or machine, for events.
+    pub host: String,
+    /// The namespaces that are served.
+    pub scopes: Vec<Scope>,
 }
 
-impl Kind {
-    /// All of them.
-    pub const ALL: [Kind; 7] = [
-        Kind::Connection,
-        Kind::Auth,
-        Kind::Transformation,
-        Kind::StaticSecret,
-        Kind::DynamicSecret,
-        Kind::PkiSecret,
-        Kind::CsiSecrets,
-    ];
+/// All controllers, and what they share.
+pub struct Controllers {
+    engine: Arc<Engine>,
+    shared: Arc<Shared>,
+}
 
-    /// The lower-case name that upstream's metrics use for a controller.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::Connection => "vaultconnection",
-            Kind::Auth => "vaultauth",
-            Kind::Transformation => "secrettransformation",
-            Kind::StaticSecret => "vaultstaticsecret",
-            Kind::DynamicSecret => "vaultdynamicsecret",
-            Kind::PkiSecret => "vaultpkisecret",
-            Kind::CsiSecrets => "csisecrets",
-        }
+/// What comes from Vault unasked.
+pub struct VaultNotifications {
+    /// Servers that go down or come back.
+    servers: mpsc::UnboundedReceiver<ServerId>,
+    /// Writes that objects subscribe to.
+    writes: mpsc::Receiver<Signal>,
+}
+
+impl Controllers {
+    /// Puts the parts together. Nothing is sent yet.
+    pub fn new(dependencies: Dependencies) -> (Self, VaultNotifications) {
+        let Dependencies { settings, client, mac_key, metrics, host, scopes } = dependencies;
+        let (server_changed, servers_changed) = mpsc::unbounded_channel();
+        let (subscriptions, writes) = Subscriptions::new(settings.backoff);
+        let mac_key = Arc::new(mac_key);
+        let owners = Owners::default();
+        let stores = Arc::new(Stores::new(&settings, scopes, owners.stores()));
+        let work = Arc::new(Work::new(settings.max_concurrent_reconciles));
+        let outputs =
+            Outputs { events: Events::new(client.clone(), host), client: client.clone(), metrics: metrics.clone() };
+        let dependents = Arc::new(Dependents::new(stores.clone(), work.clone()));
+        let servers = Arc::new(Servers::new(client, server_changed, metrics.clone()));
+        let logins = ClientCache::new(&settings, stores.clone(), servers.clone(), outputs.clone(), mac_key.clone());
+        let vault = VaultAccess {
+            servers,
+            logins: Arc::new(logins),
+            reads: ReadTable::default(),
+            stores: stores.clone(),
+            dependents,
+            work: work.clone(),
+        };
+        let shared = Arc::new(Shared {
+            stores,
+            work: work.clone(),
+            vault: Arc::new(vault),
+            subscriptions: Arc::new(subscriptions),
+            renderer: Renderer::new(Arc::new(Recipes::default()), settings.global.exclude_raw),
+            outputs,
+            mac_key,
+            backoff: settings.backoff,
+        });
+        let engine = Engine { work, controllers: kinds::controllers(&owners, &shared), metrics };
+        (Self { engine: Arc::new(engine), shared }, VaultNotifications { servers: servers_changed, writes })
     }
-}
 
-/// One object, as the queue knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// Its kind.
-    pub kind: Kind,
-    /// Its namespace and name.
-    pub id: ObjectRef,
-}
+    /// Starts all watches. They end with `stop`. Returns those that readiness waits for.
+    pub fn spawn_watches(&self, stop: &CancellationToken) -> Vec<Arc<WatchHealth>> {
+        let Shared { stores, work, outputs, .. } = &*self.shared;
+        let shared_scopes = Scope::including(stores.scopes.clone(), &stores.operator_namespace);
+        let mut watches = Watches {
+            client: &outputs.client,
+            scopes: &stores.scopes,
+            shared_scopes: &shared_scopes,
+            stop,
+            required: vec![],
+        };
+        for controller in &self.engine.controllers {
+            controller.clone().watch(&mut watches);
+        }
+        let (owners, work) = (stores.clone(), work.clone());
+        stores.secrets.listen(move |owner| {
+            if owners.has_owner(&owner) {
+                work.push(owner, Instant::now() + SETTLE, Class::Event);
+            }
+        });
+        let secrets: Arc<dyn Sink<PartialObjectMeta<Secret>>> = stores.secrets.clone();
+        watches.served(secrets, Some(OWNED_SELECTOR));
+        watches.required
+    }
 
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind.as_str(), self.id)
+    /// Runs until `stop`, whenever this process leads; returns when the runs under way have ended.
+    pub async fn run(&self, mut notifications: VaultNotifications, leads: Leadership, stop: CancellationToken) {
+        self.shared.work.set_listed();
+        tokio::spawn(client_cache::maintain(self.shared.vault.logins.clone(), leads.clone(), stop.clone()));
+        let mut engine = std::pin::pin!(self.engine.clone().run(leads.clone(), stop.clone()));
+        let Shared { subscriptions, stores, work, .. } = &*self.shared;
+        let (mut leadership, mut led) = (leads, false);
+        loop {
+            let leading = *leadership.borrow_and_update();
+            if leading != led {
+                led = leading;
+                subscriptions.lead(leading, stores, work);
+            }
+            tokio::select! {
+                () = &mut engine => break,
+                Ok(()) = leadership.changed() => {}
+                Some(server) = notifications.servers.recv() => self.server_changed(server),
+                Some(signal) = notifications.writes.recv() => subscriptions.on_signal(&signal, work),
+            }
+        }
+        subscriptions.lead(false, stores, work);
+    }
+
+    /// Waits until what was reported is written, within limits.
+    pub async fn finish_events(&self) {
+        self.shared.outputs.events.finish(EVENT_FLUSH_TIMEOUT).await;
+    }
+
+    /// A server went down or came back: its connections show it, and what waited for it is tried again.
+    fn server_changed(&self, server: ServerId) {
+        let Shared { work, vault, subscriptions, .. } = &*self.shared;
+        for id in vault.servers.connections_of(server) {
+            work.push_now(Key { kind: VaultConnection::KIND, id }, Class::Event);
+        }
+        if !vault.servers.is_down(server) {
+            subscriptions.server_works(server);
+            work.wake_lane(server, RECOVERY_SPREAD);
+        }
     }
 }

@@ -1,71 +1,109 @@
 //! SecretTransformation: whether its templates can be used.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
-use super::Context;
-use super::conditions::{self, New};
-use super::engine::Verdict;
-use super::triggers::push_users_of_transformation;
-use crate::api::SecretTransformation;
-use crate::cluster::{EventType, patch_status};
-use crate::render::TemplateText;
-use crate::resolve::{self, ObjectRef};
-use crate::schedule::{Class, Next};
+use super::controller::{Controller, Watches};
+use super::dependents::Dependents;
+use super::outcome::Outcome;
+use super::outputs::{EventText, Outputs};
+use super::stores::Stores;
+use crate::api::{
+    ConditionType, ConditionUpdate, CustomObject as _, Key, Kind, Reason, SecretTransformation,
+    SecretTransformationStatus, condition,
+};
+use crate::cluster::Change;
+use crate::render::{Recipes, TemplateText};
+use crate::resolve;
+use crate::schedule::{Class, Job, Next};
+use crate::telemetry::ResourceStatus;
 
 /// After the API server refused a write.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// One run.
-pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
-    let Some(object) = context.transformations.get(id) else {
-        return Verdict::settled();
-    };
-    if object.metadata.deletion_timestamp.is_some() {
-        return Verdict::settled();
-    }
-    let error = check(context, &object).err().unwrap_or_default();
-    let valid = error.is_empty();
-    let old = object.status.clone().unwrap_or_default();
-    let message = format!("Failed to validate configured templates: {error}");
-    // The misspelt prefix is upstream's.
-    let new = match valid {
-        true => [
-            New { type_: "Healthy", status: true, reason: "Healthy", message: "SecretsTransformationHealthy" },
-            New { type_: "Ready", status: true, reason: "Ready", message: "SecretsTransformationReady" },
-        ],
-        false => [
-            New { type_: "Healthy", status: false, reason: "Unhealthy", message: "SecretsTransformationUnhealthy" },
-            New { type_: "Ready", status: false, reason: "InvalidConfiguration", message: &message },
-        ],
-    };
-    let conditions = conditions::merge(&old.conditions, object.metadata.generation.unwrap_or(0), &new);
-    if object.status.is_none() || conditions != old.conditions || old.valid != valid || old.error != error {
-        let status = json!({ "valid": valid, "error": error, "conditions": conditions });
-        let api = kube::Api::namespaced(context.client.clone(), &id.namespace);
-        match patch_status(&api, &*object, status).await {
-            Ok(patched) => {
-                context.transformations.apply(patched);
-            }
-            Err(error) => {
-                tracing::warn!(object = %id, %error, "status could not be written");
-                return Verdict::failed(Next::At(Instant::now() + RETRY, Class::Retry), None);
-            }
-        }
-        // The conditions carry the generation, so this is reached for each content, valid or not.
-        push_users_of_transformation(context, id);
-        if !valid {
-            context.event(&*object, EventType::Warning, "InvalidConfiguration", &message).await;
-        }
-    }
-    if valid { Verdict::settled() } else { Verdict::denied(Next::WhenChanged, None) }
+/// Checks the templates of all transformations.
+pub(super) struct SecretTransformations {
+    pub stores: Arc<Stores>,
+    pub dependents: Arc<Dependents>,
+    pub transformations: Arc<Recipes>,
+    pub outputs: Outputs,
 }
 
-/// As upstream: every template parses; none is run, and regular expressions are left to those that use them.
-fn check(context: &Context, object: &SecretTransformation) -> Result<(), String> {
-    let templates = resolve::templates_of(object);
-    let check = |(name, text): &(String, String)| context.recipes.check(TemplateText { key: None, name, text }).err();
-    let errors: Vec<String> = templates.iter().filter_map(check).map(|error| error.to_string()).collect();
-    if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
+#[async_trait::async_trait]
+impl Controller for SecretTransformations {
+    fn kind(&self) -> Kind {
+        SecretTransformation::KIND
+    }
+
+    fn watch(self: Arc<Self>, watches: &mut Watches<'_>) {
+        let transformations = self.stores.transformations.clone();
+        transformations.listen(move |change| {
+            // The objects that refer to a new content look again when this controller has found whether it is valid.
+            if let (Some(id), Change::Deleted(_)) = (self.dependents.enqueue_if_changed(&change), &change) {
+                self.dependents.of_transformation(&id);
+            }
+        });
+        watches.shared(transformations);
+    }
+
+    async fn reconcile(&self, job: &Job<Key>) -> Outcome {
+        let id = &job.key.id;
+        let Some(object) = self.stores.transformations.get(id) else { return Outcome::await_change() };
+        if object.metadata.deletion_timestamp.is_some() {
+            return Outcome::await_change();
+        }
+        let error = self.check(&object).err().unwrap_or_default();
+        let (status, event) = report(&object, error);
+        let valid = status.valid;
+        let events: Vec<_> = event.into_iter().collect();
+        match self.outputs.publish(&self.stores.transformations, &object, &status, &events).await {
+            // The conditions carry the generation, so the status is written for each content, valid or not.
+            Ok(true) => self.dependents.of_transformation(id),
+            Ok(false) => {}
+            Err(_) => return Outcome::failed(Next::At(Instant::now() + RETRY, Class::Retry), None),
+        }
+        if valid { Outcome::await_change() } else { Outcome::blocked(Next::WhenChanged, None) }
+    }
+
+    fn objects(&self) -> usize {
+        self.stores.transformations.len()
+    }
+
+    fn resources(&self) -> Vec<ResourceStatus> {
+        let all = self.stores.transformations.all();
+        all.iter().filter_map(|object| ResourceStatus::of(&**object, object.status.as_ref().map(|s| s.valid))).collect()
+    }
+}
+
+impl SecretTransformations {
+    /// As VSO: every template parses; none is run, and regular expressions are left to the objects that use them.
+    fn check(&self, object: &SecretTransformation) -> Result<(), String> {
+        let templates = resolve::templates_of(object);
+        let check =
+            |(name, text): &(String, String)| self.transformations.check(TemplateText { key: None, name, text }).err();
+        let errors: Vec<String> = templates.iter().filter_map(check).map(|error| error.to_string()).collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
+    }
+}
+
+/// What there is to tell of a SecretTransformation. `error` is empty if every template parses.
+fn report(object: &SecretTransformation, error: String) -> (SecretTransformationStatus, Option<EventText>) {
+    use ConditionType::{Healthy, Ready};
+    let message = format!("Failed to validate configured templates: {error}");
+    let valid = error.is_empty();
+    // The misspelt prefix is VSO's.
+    let updates = if valid {
+        [
+            ConditionUpdate::holds(Healthy, Reason::Healthy, "SecretsTransformationHealthy"),
+            ConditionUpdate::holds(Ready, Reason::Ready, "SecretsTransformationReady"),
+        ]
+    } else {
+        [
+            ConditionUpdate::fails(Healthy, Reason::Unhealthy, "SecretsTransformationUnhealthy"),
+            ConditionUpdate::fails(Ready, Reason::InvalidConfiguration, message.as_str()),
+        ]
+    };
+    let conditions = condition::merge(object.conditions(), object.metadata.generation.unwrap_or(0), &updates);
+    let event = (!valid).then(|| EventText::warning(Reason::InvalidConfiguration, message));
+    (SecretTransformationStatus { valid, error, conditions }, event)
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use crate::api::ObjectRef;
 use crate::cluster::SecretWriter;
-use crate::resolve::{CaSource, ConnectionPlan, ObjectRef};
+use crate::resolve::{CaSource, ConnectionPlan};
 use crate::telemetry::Metrics;
 use crate::vault::{Server, ServerConfig, ServerId, Trust};
 
@@ -22,50 +23,52 @@ struct Known {
 
 /// What became of the authority that a connection trusts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Authority {
+pub(crate) enum Authority {
     /// It is the same, or was looked at a moment ago.
     Same,
-    /// It is another: [`Servers::of`] gives another server from now on.
+    /// It is another: [`Servers::get_or_connect`] gives another server from now on.
     Replaced,
-    /// It is another, and somebody else has found that out.
-    ReplacedBefore,
+    /// It is another, and another run has found that out.
+    AlreadyReplaced,
 }
 
 /// An authority is not read again sooner.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Builds servers and remembers them.
-pub(super) struct Servers {
+pub(crate) struct Servers {
+    client: kube::Client,
     known: Mutex<HashMap<ObjectRef, Known>>,
     /// Told of each server that goes down or comes back.
     changed: mpsc::UnboundedSender<ServerId>,
     metrics: Arc<Metrics>,
-    /// Held while an authority is read again: who fails for the same reason waits for what is found.
-    looking: tokio::sync::Mutex<()>,
+    /// Held while an authority is read again: runs that fail for the same reason wait for what is found.
+    reloading: tokio::sync::Mutex<()>,
 }
 
 impl Servers {
-    pub fn new(changed: mpsc::UnboundedSender<ServerId>, metrics: Arc<Metrics>) -> Self {
-        Self { known: Mutex::default(), changed, metrics, looking: tokio::sync::Mutex::default() }
+    /// Knows no server. `changed` is told of each that goes down or comes back.
+    pub fn new(client: kube::Client, changed: mpsc::UnboundedSender<ServerId>, metrics: Arc<Metrics>) -> Self {
+        Self { client, known: Mutex::default(), changed, metrics, reloading: tokio::sync::Mutex::default() }
     }
 
     /// The server of a connection, built at first use and again when the object changed. Connections with equal content
     /// share a server: its pool, its health, and the logins on it.
-    pub async fn of(&self, client: &kube::Client, plan: &ConnectionPlan) -> Result<Arc<Server>, String> {
+    pub async fn get_or_connect(&self, plan: &ConnectionPlan) -> Result<Arc<Server>, String> {
         if let Some(known) = self.lock().get(&plan.id)
             && known.uid == plan.uid
             && known.generation == plan.generation
         {
             return Ok(known.server.clone());
         }
-        self.build(client, plan).await
+        self.build(plan).await
     }
 
-    async fn build(&self, client: &kube::Client, plan: &ConnectionPlan) -> Result<Arc<Server>, String> {
+    async fn build(&self, plan: &ConnectionPlan) -> Result<Arc<Server>, String> {
         let read = Instant::now();
         let config = ServerConfig {
             address: plan.address.clone(),
-            trust: trust(client, &plan.ca).await?,
+            trust: trust(&self.client, &plan.ca).await?,
             tls_server_name: plan.tls_server_name.clone(),
             headers: plan.headers.clone(),
             timeout: plan.timeout,
@@ -85,22 +88,17 @@ impl Servers {
 
     /// Reads the authority of a connection again, since `server` was not trusted or some time has passed. If it is the
     /// same, or cannot be read, so stays the server, with the logins on it.
-    pub async fn look_again(
-        &self,
-        client: &kube::Client,
-        plan: &ConnectionPlan,
-        server: ServerId,
-    ) -> Result<Authority, String> {
+    pub async fn reload_authority(&self, plan: &ConnectionPlan, server: ServerId) -> Result<Authority, String> {
         if !matches!(plan.ca, CaSource::Secret(_) | CaSource::File(_)) {
             return Ok(Authority::Same);
         }
-        let _looking = self.looking.lock().await;
+        let _reloading = self.reloading.lock().await;
         match self.lock().get(&plan.id) {
-            Some(known) if known.server.id != server => return Ok(Authority::ReplacedBefore),
-            Some(known) if known.read.elapsed() >= LOOK_AGAIN => {}
+            Some(known) if known.server.id != server => return Ok(Authority::AlreadyReplaced),
+            Some(known) if known.read.elapsed() >= RELOAD_INTERVAL => {}
             _ => return Ok(Authority::Same),
         }
-        match self.build(client, plan).await?.id == server {
+        match self.build(plan).await?.id == server {
             true => Ok(Authority::Same),
             false => Ok(Authority::Replaced),
         }

@@ -3,45 +3,37 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use kube::ResourceExt as _;
-
-use super::{Context, Kind, conditions};
+use super::Controllers;
+use crate::api::{ConditionType, condition};
 use crate::schedule::KeyState;
-use crate::telemetry::{ControllerSnapshot, ResourceStatus, Snapshot};
+use crate::telemetry::{ControllerSnapshot, Snapshot};
 
 /// An object this late is overdue.
 const OVERDUE: Duration = Duration::from_secs(60);
 
-impl Context {
-    /// Everything as it is now, but for who leads.
+impl Controllers {
+    /// Everything as it is now, except whether this process leads.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            controllers: self.controllers(Instant::now()),
-            resources: self.resources(),
+            controllers: self.queues(Instant::now()),
+            resources: self.engine.controllers.iter().flat_map(|controller| controller.resources()).collect(),
             not_synced: self.not_synced(),
-            sessions: self.sessions.len(),
-            event_streams: self.instant_updates.open_streams(),
+            sessions: self.shared.vault.logins.len(),
+            event_streams: self.shared.subscriptions.open_streams(),
             leads: false,
         }
     }
 
-    fn controllers(&self, now: Instant) -> Vec<ControllerSnapshot> {
-        let mut all = Kind::ALL.map(|kind| ControllerSnapshot {
-            controller: kind.as_str(),
-            objects: match kind {
-                Kind::Connection => self.connections.len(),
-                Kind::Auth => self.auths.len(),
-                Kind::Transformation => self.transformations.len(),
-                Kind::StaticSecret => self.statics.len(),
-                Kind::DynamicSecret => self.dynamics.len(),
-                Kind::PkiSecret => self.pkis.len(),
-                Kind::CsiSecrets => self.csis.len(),
-            },
+    fn queues(&self, now: Instant) -> Vec<ControllerSnapshot> {
+        let snapshot = |controller: &std::sync::Arc<dyn super::controller::Controller>| ControllerSnapshot {
+            controller: controller.kind().controller(),
+            objects: controller.objects(),
             ..ControllerSnapshot::default()
-        });
+        };
+        let mut all: Vec<_> = self.engine.controllers.iter().map(snapshot).collect();
         let late = |due: Instant| usize::from(now.saturating_duration_since(due) > OVERDUE);
-        for (key, state) in self.lock_queue().states() {
-            let Some(of) = all.iter_mut().find(|c| c.controller == key.kind.as_str()) else { continue };
+        for (key, state) in self.shared.work.lock().states() {
+            let Some(of) = all.iter_mut().find(|c| c.controller == key.kind.controller()) else { continue };
             match state {
                 KeyState::Waiting { due } => {
                     of.depth += usize::from(due <= now);
@@ -56,38 +48,14 @@ impl Context {
                 }
             }
         }
-        all.into()
-    }
-
-    fn resources(&self) -> Vec<ResourceStatus> {
-        let status = |kind: Kind, namespace: Option<String>, name: String, valid: Option<bool>| {
-            Some(ResourceStatus {
-                controller: kind.as_str(),
-                namespace: namespace.unwrap_or_default(),
-                name,
-                valid: valid?,
-            })
-        };
-        let connections = self.connections.all();
-        let connections = connections
-            .iter()
-            .filter_map(|o| status(Kind::Connection, o.namespace(), o.name_any(), o.status.as_ref().map(|s| s.valid)));
-        let auths = self.auths.all();
-        let auths = auths
-            .iter()
-            .filter_map(|o| status(Kind::Auth, o.namespace(), o.name_any(), o.status.as_ref().and_then(|s| s.valid)));
-        let transformations = self.transformations.all();
-        let transformations = transformations.iter().filter_map(|o| {
-            status(Kind::Transformation, o.namespace(), o.name_any(), o.status.as_ref().map(|s| s.valid))
-        });
-        connections.chain(auths).chain(transformations).collect()
+        all
     }
 
     fn not_synced(&self) -> Vec<(String, usize)> {
         let mut reasons = BTreeMap::<String, usize>::new();
-        for object in self.statics.all() {
-            let known = object.status.as_ref().map_or(&[][..], |s| &s.conditions);
-            if let Some(condition) = conditions::find(known, "SecretSynced").filter(|c| c.status == "False") {
+        for owner in self.shared.stores.all_owners() {
+            let synced = condition::find(owner.owner_conditions(), ConditionType::SecretSynced);
+            if let Some(condition) = synced.filter(|c| c.status == "False") {
                 *reasons.entry(condition.reason.clone()).or_default() += 1;
             }
         }

@@ -1,106 +1,142 @@
-//! VaultAuth: whether its references resolve. As upstream, it does not log in: only the objects that use it know as whom.
+//! VaultAuth: whether its references resolve. As VSO, it does not log in: the identity depends on the object that uses it.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use blake2::{Blake2b, Digest as _, digest::consts::U32};
-use serde_json::{Value, json};
+use kube::{Resource as _, ResourceExt as _};
 
-use super::Context;
-use super::conditions::{self, New};
-use super::engine::Verdict;
-use super::release::release;
-use crate::cluster::{EventType, patch_status};
-use crate::resolve::{self, Denied, GlobalVersion, Merged, ObjectRef};
-use crate::schedule::{Class, Next};
+use super::controller::{Controller, Watches};
+use super::dependents::spec_or_metadata_changed;
+use super::finalizer::remove_finalizer;
+use super::outcome::Outcome;
+use super::outputs::{EventText, Outputs};
+use super::vault_access::VaultAccess;
+use crate::api::{
+    ConditionType, ConditionUpdate, CustomObject as _, Key, Kind, ObjectRef, Reason, VaultAuth, VaultAuthGlobal,
+    VaultAuthStatus, condition,
+};
+use crate::cluster::Change;
+use crate::resolve::{self, Denied, GlobalVersion, Lookup, Merged};
+use crate::schedule::{Class, Job, Next};
+use crate::telemetry::ResourceStatus;
 
 const FINALIZER: &str = "vaultauth.secrets.hashicorp.com/finalizer";
-/// Condition of a VaultAuth that refers to a VaultAuthGlobal.
-const AVAILABLE: &str = "Available";
 /// After the API server refused a write.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// One run.
-pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
-    let Some(object) = context.auths.get(id) else {
-        return Verdict::settled();
-    };
-    let api = kube::Api::namespaced(context.client.clone(), &id.namespace);
-    let again = || Next::At(Instant::now() + RETRY, Class::Retry);
-    if object.metadata.deletion_timestamp.is_some() {
-        return release(context, &*object, FINALIZER).await;
+/// Checks the settings of all logins.
+pub(super) struct VaultAuths {
+    pub vault: Arc<VaultAccess>,
+    pub outputs: Outputs,
+}
+
+#[async_trait::async_trait]
+impl Controller for VaultAuths {
+    fn kind(&self) -> Kind {
+        VaultAuth::KIND
     }
 
-    let merged = resolve::merged(&object, context);
-    let resolved = resolve::auth(&object, &id.namespace, context);
-    let old = object.status.clone().unwrap_or_default();
-    let generation = object.metadata.generation.unwrap_or(0);
-    let error = resolved.as_ref().err().map(Denied::to_string);
-    let reason = match &resolved {
-        Ok(_) => "Accepted",
-        Err(Denied::Reference(_)) => "InvalidResourceRef",
-        Err(Denied::NotAllowed(_)) => "NotAllowed",
-        Err(Denied::Missing(_) | Denied::Invalid(_) | Denied::Transformation(_)) => "InvalidConfiguration",
+    fn watch(self: Arc<Self>, watches: &mut Watches<'_>) {
+        let (auths, globals) = (self.vault.stores.auths.clone(), self.vault.stores.globals.clone());
+        let this = self.clone();
+        auths.listen(move |change| this.changed(&change));
+        watches.shared(auths);
+        globals.listen(move |change| self.global_changed(&change));
+        watches.shared(globals);
+    }
+
+    async fn reconcile(&self, job: &Job<Key>) -> Outcome {
+        let stores = &self.vault.stores;
+        let Some(object) = stores.auths.get(&job.key.id) else { return Outcome::await_change() };
+        if object.metadata.deletion_timestamp.is_some() {
+            return remove_finalizer(&self.outputs.client, &*object, FINALIZER).await;
+        }
+        let (status, event) = report(&object, &**stores);
+        if self.outputs.publish(&stores.auths, &object, &status, &[event]).await.is_err() {
+            return Outcome::failed(Next::At(Instant::now() + RETRY, Class::Retry), None);
+        }
+        // What would change the result is watched, and makes this object due.
+        if status.error.is_none() { Outcome::await_change() } else { Outcome::blocked(Next::WhenChanged, None) }
+    }
+
+    fn objects(&self) -> usize {
+        self.vault.stores.auths.len()
+    }
+
+    fn resources(&self) -> Vec<ResourceStatus> {
+        let all = self.vault.stores.auths.all();
+        all.iter().filter_map(|object| ResourceStatus::of(&**object, object.status.as_ref()?.valid)).collect()
+    }
+}
+
+impl VaultAuths {
+    fn changed(&self, change: &Change<VaultAuth>) {
+        let Some(id) = self.vault.dependents.enqueue_if_changed(change) else { return };
+        self.vault.logins.users_changed();
+        self.vault.dependents.of_auths(&HashSet::from([id]));
+    }
+
+    /// A VaultAuthGlobal is not reconciled itself: it is shown by the VaultAuths that use it, or would use it if it were there.
+    fn global_changed(&self, change: &Change<VaultAuthGlobal>) {
+        let id = match change {
+            Change::Applied { old: Some(old), new } if !spec_or_metadata_changed(old.meta(), new.meta()) => return,
+            Change::Applied { new: object, .. } | Change::Deleted(object) => ObjectRef::of(object.meta()),
+        };
+        let stores = &self.vault.stores;
+        let uses = |auth: &VaultAuth| resolve::global_candidates(auth, &stores.operator_namespace).contains(&id);
+        let auths: HashSet<ObjectRef> =
+            stores.auths.all().iter().filter(|auth| uses(auth)).map(|auth| ObjectRef::of(auth.meta())).collect();
+        for id in &auths {
+            self.vault.work.push_now(Key { kind: VaultAuth::KIND, id: id.clone() }, Class::Event);
+        }
+        self.vault.dependents.of_auths(&auths);
+    }
+}
+
+/// What there is to tell of a VaultAuth, over the objects that it refers to.
+fn report(object: &VaultAuth, lookup: &impl Lookup) -> (VaultAuthStatus, EventText) {
+    use ConditionType::{Available, Healthy, Ready};
+    let namespace = object.namespace().unwrap_or_default();
+    let merged = resolve::merged(object, lookup);
+    let denied = resolve::auth(object, &namespace, lookup).err();
+    let error = denied.as_ref().map(Denied::to_string);
+    let reason = match &denied {
+        None => Reason::Accepted,
+        Some(Denied::Reference(_)) => Reason::InvalidResourceRef,
+        Some(Denied::NotAllowed(_)) => Reason::NotAllowed,
+        Some(Denied::Missing(_) | Denied::Invalid(_) | Denied::Transformation(_)) => Reason::InvalidConfiguration,
     };
     let available = match &merged {
         Ok(Merged { global: None, .. }) => None,
-        Ok(Merged { global: Some(global), .. }) => {
-            let GlobalVersion { id, uid, generation } = global;
-            let text = "VaultAuthGlobal successfully merged";
-            Some((true, format!("{text}, key={id}, uid={uid}, generation={generation}")))
+        Ok(Merged { global: Some(GlobalVersion { id, uid, generation }), .. }) => {
+            let text = format!("VaultAuthGlobal successfully merged, key={id}, uid={uid}, generation={generation}");
+            Some(ConditionUpdate::holds(Available, Reason::VaultAuthGlobalRef, text))
         }
-        Err(denied) => Some((false, denied.to_string())),
+        Err(denied) => Some(ConditionUpdate::fails(Available, Reason::VaultAuthGlobalRef, denied.to_string())),
     };
-    let mut new = vec![];
-    if let Some((status, message)) = &available {
-        new.push(New { type_: AVAILABLE, status: *status, reason: "VaultAuthGlobalRef", message });
-    }
-    new.extend(match &error {
+    let without_global = available.is_none();
+    let mut updates: Vec<_> = available.into_iter().collect();
+    updates.extend(match &error {
         None => [
-            New { type_: "Healthy", status: true, reason: "Healthy", message: "VaultAuthHealthy" },
-            New { type_: "Ready", status: true, reason: "Ready", message: "VaultAuthReady" },
+            ConditionUpdate::holds(Healthy, Reason::Healthy, "VaultAuthHealthy"),
+            ConditionUpdate::holds(Ready, Reason::Ready, "VaultAuthReady"),
         ],
         Some(error) => [
-            New { type_: "Healthy", status: false, reason: "Unhealthy", message: "VaultAuthUnhealthy" },
-            New { type_: "Ready", status: false, reason, message: error },
+            ConditionUpdate::fails(Healthy, Reason::Unhealthy, "VaultAuthUnhealthy"),
+            ConditionUpdate::fails(Ready, reason, error.as_str()),
         ],
     });
-    let mut conditions = conditions::merge(&old.conditions, generation, &new);
-    conditions.retain(|c| available.is_some() || c.type_ != AVAILABLE);
+    let mut conditions = condition::merge(object.conditions(), object.meta().generation.unwrap_or(0), &updates);
+    conditions.retain(|c| !without_global || c.type_ != Available.as_str());
+    let event = match &error {
+        None => EventText::normal(reason, "Successfully handled VaultAuth resource request"),
+        Some(error) => EventText::warning(reason, format!("Failed to handle VaultAuth resource request: err={error}")),
+    };
     let spec = merged.as_ref().map_or(&object.spec, |merged| &merged.spec);
-    let spec = serde_json::to_vec(spec).unwrap_or_default();
-    let hash = hex::encode(Blake2b::<U32>::digest(&spec));
-    let valid = error.is_none();
-    if conditions != old.conditions
-        || old.valid != Some(valid)
-        || old.error != error
-        || old.spec_hash.as_deref() != Some(&hash)
-    {
-        let status = json!({
-            "valid": valid,
-            "error": error.clone().map_or(Value::Null, Value::from),
-            "specHash": hash,
-            "conditions": conditions,
-        });
-        match patch_status(&api, &*object, status).await {
-            Ok(patched) => {
-                context.auths.apply(patched);
-            }
-            Err(failure) => {
-                tracing::warn!(object = %id, error = %failure, "status could not be written");
-                return Verdict::failed(again(), None);
-            }
-        }
-        match &error {
-            None => {
-                let text = "Successfully handled VaultAuth resource request";
-                context.event(&*object, EventType::Normal, "Accepted", text).await;
-            }
-            Some(error) => {
-                let text = format!("Failed to handle VaultAuth resource request: err={error}");
-                context.event(&*object, EventType::Warning, reason, &text).await;
-            }
-        }
-    }
-    // What would change the result is watched, and makes this object due.
-    if valid { Verdict::settled() } else { Verdict::denied(Next::WhenChanged, None) }
+    let digest = Blake2b::<U32>::digest(serde_json::to_vec(spec).unwrap_or_default());
+    let status =
+        VaultAuthStatus { valid: Some(error.is_none()), error, spec_hash: Some(hex::encode(digest)), conditions };
+    (status, event)
 }

@@ -1,19 +1,26 @@
 //! VaultConnection: whether its Vault answers, now and not only when the object was made.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Resource as _;
 
-use super::Context;
-use super::conditions::{self, New};
-use super::engine::Verdict;
-use super::release::release;
+use super::controller::{Controller, Watches};
+use super::dependents::RECOVERY_SPREAD;
+use super::finalizer::remove_finalizer;
+use super::outcome::Outcome;
+use super::outputs::{EventText, Outputs};
 use super::servers::Authority;
-use super::triggers;
-use crate::api::VaultConnection;
-use crate::cluster::{EventType, patch_status};
-use crate::resolve::{self, ObjectRef};
-use crate::schedule::{Class, Next, horizon};
+use super::vault_access::VaultAccess;
+use crate::api::{
+    ConditionType, ConditionUpdate, CustomObject as _, Key, Kind, ObjectRef, Reason, VaultConnection,
+    VaultConnectionStatus, condition,
+};
+use crate::cluster::Change;
+use crate::resolve;
+use crate::schedule::{Class, Job, Next, horizon};
+use crate::telemetry::ResourceStatus;
 
 const FINALIZER: &str = "vaultconnection.secrets.hashicorp.com/finalizer";
 /// A Vault that answers is asked this often whether it still does, and the authority that its certificate has to be from is
@@ -23,7 +30,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(60);
 const PROBE_DOWN_EVERY: Duration = Duration::from_secs(5);
 
 /// What a probe found.
-enum Found {
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Finding {
     /// Unsealed and answering.
     Up,
     /// The connection is right, but this Vault serves nothing now.
@@ -36,123 +44,193 @@ enum Found {
     NoAnswer(String),
 }
 
-/// One run.
-pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
-    let Some(object) = context.connections.get(id) else {
-        context.servers.forget(id);
-        return Verdict::settled();
-    };
-    let api = kube::Api::namespaced(context.client.clone(), &id.namespace);
-    let again = || Next::At(Instant::now() + PROBE_DOWN_EVERY, Class::Retry);
-    if object.metadata.deletion_timestamp.is_some() {
-        return release(context, &*object, FINALIZER).await;
+/// Probes the Vaults of all connections.
+pub(super) struct VaultConnections {
+    pub vault: Arc<VaultAccess>,
+    pub outputs: Outputs,
+}
+
+#[async_trait::async_trait]
+impl Controller for VaultConnections {
+    fn kind(&self) -> Kind {
+        VaultConnection::KIND
     }
 
-    let found = probe(context, id, &object).await;
-    let old = object.status.clone().unwrap_or_default();
-    let generation = object.metadata.generation.unwrap_or(0);
-    let address = &object.spec.address;
-    // Texts without anything that changes from probe to probe: an equal result is no write.
-    let (ping, valid) = match &found {
-        Found::Up => ((true, "Accepted", format!("Vault ping, address={address}")), true),
-        Found::Sealed(e) => {
-            ((false, "VaultSealed", format!("Vault answers but serves nothing, address={address}, errs={e}")), true)
-        }
-        Found::Unavailable(e) => (
-            (false, "VaultUnavailable", format!("Vault answers but serves nothing, address={address}, errs={e}")),
-            true,
-        ),
-        Found::NoClient(e) => (
-            (false, "VaultClientConfigError", format!("Failed to setup Vault client, address={address}, err={e}")),
-            false,
-        ),
-        Found::NoAnswer(e) => {
-            ((false, "InvalidConfiguration", format!("Vault ping failed, address={address}, errs={e}")), false)
-        }
-    };
-    let (up, reason, text) = (ping.0, ping.1, ping.2.as_str());
-    let invalid_text = format!("Failed to validate resource, address={address}, errs={text}");
-    let valid_text = format!("Successfully validated resource, address={address}");
-    let new = [
-        New { type_: "VaultPing", status: up, reason, message: text },
-        match valid {
-            true => New { type_: "ResourceValidation", status: true, reason: "Accepted", message: &valid_text },
-            false => New {
-                type_: "ResourceValidation",
-                status: false,
-                reason: "InvalidConfiguration",
-                message: &invalid_text,
-            },
-        },
-        match up {
-            true => New { type_: "Healthy", status: true, reason: "Healthy", message: "VaultConnectionHealthy" },
-            false => New { type_: "Healthy", status: false, reason: "Unhealthy", message: text },
-        },
-        match up {
-            true => New { type_: "Ready", status: true, reason: "Ready", message: "VaultConnectionReady" },
-            false => New { type_: "Ready", status: false, reason, message: text },
-        },
-    ];
-    let conditions = conditions::merge(&old.conditions, generation, &new);
-    if conditions != old.conditions || old.valid != valid {
-        match patch_status(&api, &*object, json!({ "valid": valid, "conditions": conditions })).await {
-            Ok(patched) => {
-                context.connections.apply(patched);
-            }
-            Err(error) => {
-                tracing::warn!(object = %id, %error, "status could not be written");
-                return Verdict::failed(again(), None);
-            }
-        }
-        match &found {
-            Found::Up => context.event(&*object, EventType::Normal, "Accepted", "VaultConnection accepted").await,
-            Found::NoClient(_) | Found::NoAnswer(_) => {
-                context.event(&*object, EventType::Warning, "VaultClientError", text).await
-            }
-            Found::Sealed(_) | Found::Unavailable(_) => {
-                context.event(&*object, EventType::Warning, reason, text).await;
-            }
-        }
+    fn watch(self: Arc<Self>, watches: &mut Watches<'_>) {
+        let connections = self.vault.stores.connections.clone();
+        connections.listen(move |change| self.changed(&change));
+        watches.shared(connections);
     }
-    match up {
-        true => {
-            if conditions::find(&old.conditions, "Ready").is_some_and(|c| c.status == "False") {
-                triggers::connection_works_again(context, id);
-            }
-            let due = Instant::now() + horizon(PROBE_EVERY, &mut rand::rng());
-            Verdict::done(Next::At(due, Class::Refresh), None)
+
+    async fn reconcile(&self, job: &Job<Key>) -> Outcome {
+        let id = &job.key.id;
+        let connections = &self.vault.stores.connections;
+        let Some(object) = connections.get(id) else {
+            self.vault.servers.forget(id);
+            return Outcome::await_change();
+        };
+        if object.metadata.deletion_timestamp.is_some() {
+            return remove_finalizer(&self.outputs.client, &*object, FINALIZER).await;
         }
-        false => Verdict::failed(again(), None),
+        let finding = self.probe(id, &object).await;
+        let old = object.status.clone().unwrap_or_default();
+        let (status, event) = report(&object, &finding);
+        let retry = Next::At(Instant::now() + PROBE_DOWN_EVERY, Class::Retry);
+        if self.outputs.publish(connections, &object, &status, &[event]).await.is_err() || finding != Finding::Up {
+            return Outcome::failed(retry, None);
+        }
+        if condition::is_false(&old.conditions, ConditionType::Ready) {
+            // The owners of Secrets that use it need not wait for their next try.
+            self.vault.dependents.of_connection(id, RECOVERY_SPREAD);
+        }
+        let due = Instant::now() + horizon(PROBE_EVERY, &mut rand::rng());
+        Outcome::done(Next::At(due, Class::Refresh), None)
+    }
+
+    fn objects(&self) -> usize {
+        self.vault.stores.connections.len()
+    }
+
+    fn resources(&self) -> Vec<ResourceStatus> {
+        let all = self.vault.stores.connections.all();
+        all.iter().filter_map(|object| ResourceStatus::of(&**object, object.status.as_ref().map(|s| s.valid))).collect()
     }
 }
 
-async fn probe(context: &Context, id: &ObjectRef, object: &VaultConnection) -> Found {
-    let plan = match resolve::connection(object) {
-        Ok(plan) => plan,
-        Err(denied) => return Found::NoClient(denied.to_string()),
-    };
-    let server = match context.servers.of(&context.client, &plan).await {
-        Ok(server) => server,
-        Err(error) => return Found::NoClient(error),
-    };
-    // The authority may have been rotated. Nothing tells of it: its Secret is watched no more than any other.
-    let server = match context.servers.look_again(&context.client, &plan, server.id).await {
-        Ok(Authority::Same) => server,
-        Ok(Authority::Replaced | Authority::ReplacedBefore) => {
-            tracing::info!(object = %id, "another certificate authority is trusted from now on");
-            match context.servers.of(&context.client, &plan).await {
-                Ok(server) => server,
-                Err(error) => return Found::NoClient(error),
+impl VaultConnections {
+    fn changed(&self, change: &Change<VaultConnection>) {
+        let dependents = &self.vault.dependents;
+        let Some(id) = dependents.enqueue_if_changed(change) else { return };
+        if let Change::Deleted(_) = change {
+            self.vault.servers.forget(&id);
+        }
+        self.vault.logins.users_changed();
+        for auth in self.vault.stores.auths.all() {
+            if self.vault.stores.connection_of(&auth).as_ref() == Some(&id) {
+                self.vault.work.push_now(auth.key(), Class::Event);
             }
         }
-        // Objects go on with the one that was read last.
-        Err(error) => return Found::NoClient(error),
-    };
-    match server.probe().await {
-        Ok(status) if status.sealed || !status.initialized => {
-            Found::Sealed(if status.initialized { "Vault is sealed" } else { "Vault is not initialized" }.into())
+        dependents.of_connection(&id, super::dependents::DEPENDENTS_SPREAD);
+    }
+
+    async fn probe(&self, id: &ObjectRef, object: &VaultConnection) -> Finding {
+        let servers = &self.vault.servers;
+        let plan = match resolve::connection(object) {
+            Ok(plan) => plan,
+            Err(denied) => return Finding::NoClient(denied.to_string()),
+        };
+        let mut server = match servers.get_or_connect(&plan).await {
+            Ok(server) => server,
+            Err(error) => return Finding::NoClient(error),
+        };
+        // The authority may have been rotated. Nothing tells of it: its Secret is watched no more than any other.
+        match servers.reload_authority(&plan, server.id).await {
+            Ok(Authority::Same) => {}
+            Ok(Authority::Replaced | Authority::AlreadyReplaced) => {
+                tracing::info!(connection = %id, "another certificate authority is trusted from now on");
+                server = match servers.get_or_connect(&plan).await {
+                    Ok(server) => server,
+                    Err(error) => return Finding::NoClient(error),
+                };
+            }
+            // Objects go on with the one that was read last.
+            Err(error) => return Finding::NoClient(error),
         }
-        Ok(_) => server.down().map_or(Found::Up, |error| Found::Unavailable(error.message)),
-        Err(error) => Found::NoAnswer(error.to_string()),
+        match server.probe().await {
+            Ok(status) if !status.initialized => Finding::Sealed("Vault is not initialized".into()),
+            Ok(status) if status.sealed => Finding::Sealed("Vault is sealed".into()),
+            Ok(_) => server.down().map_or(Finding::Up, |error| Finding::Unavailable(error.message)),
+            Err(error) => Finding::NoAnswer(error.to_string()),
+        }
+    }
+}
+
+/// What there is to tell of a finding. The texts have nothing in them that changes from probe to probe: an equal result is no
+/// write.
+fn report(object: &VaultConnection, finding: &Finding) -> (VaultConnectionStatus, EventText) {
+    let address = &object.spec.address;
+    let (reason, text) = match finding {
+        Finding::Up => (Reason::Accepted, format!("Vault ping, address={address}")),
+        Finding::Sealed(e) => {
+            (Reason::VaultSealed, format!("Vault answers but serves nothing, address={address}, errs={e}"))
+        }
+        Finding::Unavailable(e) => {
+            (Reason::VaultUnavailable, format!("Vault answers but serves nothing, address={address}, errs={e}"))
+        }
+        Finding::NoClient(e) => {
+            (Reason::VaultClientConfigError, format!("Failed to setup Vault client, address={address}, err={e}"))
+        }
+        Finding::NoAnswer(e) => {
+            (Reason::InvalidConfiguration, format!("Vault ping failed, address={address}, errs={e}"))
+        }
+    };
+    let up = *finding == Finding::Up;
+    let valid = !matches!(finding, Finding::NoClient(_) | Finding::NoAnswer(_));
+    let status = VaultConnectionStatus { valid, conditions: conditions(object, (up, reason, &text), valid) };
+    let event = match finding {
+        Finding::Up => EventText::normal(Reason::Accepted, "VaultConnection accepted"),
+        Finding::NoClient(_) | Finding::NoAnswer(_) => EventText::warning(Reason::VaultClientError, text),
+        Finding::Sealed(_) | Finding::Unavailable(_) => EventText::warning(reason, text),
+    };
+    (status, event)
+}
+
+fn conditions(object: &VaultConnection, (up, reason, text): (bool, Reason, &str), valid: bool) -> Vec<Condition> {
+    use ConditionType::{Healthy, Ready, ResourceValidation, VaultPing};
+    let address = &object.spec.address;
+    let validation = if valid {
+        let text = format!("Successfully validated resource, address={address}");
+        ConditionUpdate::holds(ResourceValidation, Reason::Accepted, text)
+    } else {
+        let text = format!("Failed to validate resource, address={address}, errs={text}");
+        ConditionUpdate::fails(ResourceValidation, Reason::InvalidConfiguration, text)
+    };
+    let updates = if up {
+        [
+            ConditionUpdate::holds(VaultPing, reason, text),
+            validation,
+            ConditionUpdate::holds(Healthy, Reason::Healthy, "VaultConnectionHealthy"),
+            ConditionUpdate::holds(Ready, Reason::Ready, "VaultConnectionReady"),
+        ]
+    } else {
+        [
+            ConditionUpdate::fails(VaultPing, reason, text),
+            validation,
+            ConditionUpdate::fails(Healthy, Reason::Unhealthy, text),
+            ConditionUpdate::fails(Ready, reason, text),
+        ]
+    };
+    condition::merge(object.conditions(), object.meta().generation.unwrap_or(0), &updates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::condition::find;
+
+    #[test]
+    fn each_finding_has_its_conditions_and_its_event() {
+        let object = VaultConnection::new(
+            "c",
+            crate::api::VaultConnectionSpec { address: "http://v".into(), ..Default::default() },
+        );
+        let text = || "why".to_owned();
+        for (finding, valid, ready, event) in [
+            (Finding::Up, true, Reason::Ready, Reason::Accepted),
+            (Finding::Sealed(text()), true, Reason::VaultSealed, Reason::VaultSealed),
+            (Finding::Unavailable(text()), true, Reason::VaultUnavailable, Reason::VaultUnavailable),
+            (Finding::NoClient(text()), false, Reason::VaultClientConfigError, Reason::VaultClientError),
+            (Finding::NoAnswer(text()), false, Reason::InvalidConfiguration, Reason::VaultClientError),
+        ] {
+            let (status, reported) = report(&object, &finding);
+            let of = |type_| find(&status.conditions, type_).unwrap();
+            assert_eq!((status.valid, reported.reason), (valid, event), "{finding:?}");
+            assert_eq!(of(ConditionType::Ready).reason, ready.as_str(), "{finding:?}");
+            let up = finding == Finding::Up;
+            assert_eq!(of(ConditionType::Ready).status == "True", up, "{finding:?}");
+            assert_eq!(of(ConditionType::VaultPing).status == "True", up, "{finding:?}");
+            assert_eq!(of(ConditionType::ResourceValidation).status == "True", valid, "{finding:?}");
+            assert_eq!(report(&object, &finding).1, reported, "an equal finding is an equal report");
+        }
     }
 }

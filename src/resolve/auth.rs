@@ -81,7 +81,7 @@ pub(super) fn find<T>(
     lookup: &impl Lookup,
     get: impl FnOnce() -> Option<T>,
 ) -> Result<T, Denied> {
-    if !lookup.serves(&id.namespace) {
+    if !lookup.watches_namespace(&id.namespace) {
         return Err(Denied::NotAllowed(format!(
             "{kind} {id}, named by {referrer}, is in a namespace that this operator does not watch"
         )));

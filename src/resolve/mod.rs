@@ -8,15 +8,14 @@ mod connection;
 mod global;
 mod login;
 mod plan;
-mod reference;
 mod transformation;
 
+pub use crate::api::{ObjectRef, ObjectRefError};
 pub use auth::auth;
 pub use connection::{CaSource, ConnectionPlan, connection};
 pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};
-pub use plan::{Plan, static_secret};
-pub use reference::{ObjectRef, ObjectRefError};
+pub use plan::{Plan, StaticRead, static_secret};
 pub use transformation::{Gathered, GatheredTemplate, templates_of, transformation, transformation_refs};
 
 use std::fmt;
@@ -37,7 +36,7 @@ pub trait Lookup {
     /// The SecretTransformation of that name, if it exists.
     fn transformation(&self, id: &ObjectRef) -> Option<Arc<SecretTransformation>>;
     /// Whether the operator watches the namespace at all.
-    fn serves(&self, namespace: &str) -> bool;
+    fn watches_namespace(&self, namespace: &str) -> bool;
     /// The namespace the operator runs in, where the objects named `default` are found.
     fn operator_namespace(&self) -> &str;
 }

@@ -1,4 +1,4 @@
-//! From a VaultStaticSecret to what is read, and how often.
+//! From an object to what is read, and how often.
 
 use std::time::Duration;
 
@@ -7,28 +7,35 @@ use super::{AuthPlan, Denied, Gathered, Lookup, ObjectRef, transformation};
 use crate::api::duration::GoDuration;
 use crate::api::{SecretEngine, VaultStaticSecret};
 
-/// How a VaultStaticSecret gets its data, and how often.
+/// How the owner of a Secret gets its data. `S` is what only its kind has to know.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Plan<S> {
     /// The login.
     pub auth: AuthPlan,
     /// Vault namespace to read in; empty for the root.
     pub vault_namespace: String,
     /// API path without `/v1/`.
     pub path: String,
-    /// KV v2: the version wanted, 0 for the latest.
-    pub version: i64,
-    /// `None`: read once per change of the object, never on a schedule.
-    pub refresh: Option<Duration>,
     /// What becomes of the data.
     pub transformation: Gathered,
+    /// What only the kind has to know.
+    pub source: S,
+}
+
+/// How a VaultStaticSecret is read, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StaticRead {
+    /// KV v2: the version wanted, 0 for the latest. `None` for KV v1.
+    pub version: Option<i64>,
+    /// `None`: read once per change of the object, never on a schedule.
+    pub refresh: Option<Duration>,
 }
 
 /// Upstream's interval where `refreshAfter` is unset and drift is looked for.
 const DEFAULT_REFRESH: Duration = Duration::from_secs(60);
 
 /// Resolves a VaultStaticSecret.
-pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result<Plan, Denied> {
+pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result<Plan<StaticRead>, Denied> {
     let spec = &object.spec;
     let namespace = object.metadata.namespace.as_deref().unwrap_or("");
     let name = object.metadata.name.as_deref().unwrap_or("");
@@ -64,8 +71,8 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
         return Err(Denied::Invalid("spec.mount and spec.path must both be set".into()));
     }
     let (path, version) = match &spec.kind {
-        SecretEngine::KvV1 => (format!("{mount}/{path}"), 0),
-        SecretEngine::KvV2 => (format!("{mount}/data/{path}"), spec.version.unwrap_or(0)),
+        SecretEngine::KvV1 => (format!("{mount}/{path}"), None),
+        SecretEngine::KvV2 => (format!("{mount}/data/{path}"), Some(spec.version.unwrap_or(0))),
         SecretEngine::Unknown(other) => return Err(Denied::Invalid(format!("unsupported secret type {other:?}"))),
     };
 
@@ -76,5 +83,5 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
     let transformation = transformation(&spec.destination.transformation, &ObjectRef::new(namespace, name), lookup)?;
     let own = spec.namespace.as_deref().unwrap_or("").trim_matches('/');
     let vault_namespace = if own.is_empty() { auth.login.vault_namespace.clone() } else { own.to_owned() };
-    Ok(Plan { auth, vault_namespace, path, version, refresh, transformation })
+    Ok(Plan { auth, vault_namespace, path, transformation, source: StaticRead { version, refresh } })
 }

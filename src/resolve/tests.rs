@@ -33,7 +33,7 @@ impl Lookup for World {
     fn allows_default_globals(&self) -> bool {
         !self.no_default_globals
     }
-    fn serves(&self, namespace: &str) -> bool {
+    fn watches_namespace(&self, namespace: &str) -> bool {
         namespace != "elsewhere"
     }
     fn operator_namespace(&self) -> &str {
@@ -111,11 +111,17 @@ fn references() {
 fn paths_and_intervals() {
     let plan = |spec| static_secret(&secret(spec), &world());
     let p = plan(json!({})).unwrap();
-    assert_eq!((p.path.as_str(), p.version, p.refresh), ("secret/data/p", 0, Some(Duration::from_secs(60))));
+    assert_eq!(
+        (p.path.as_str(), p.source.version, p.source.refresh),
+        ("secret/data/p", Some(0), Some(Duration::from_secs(60)))
+    );
     let p = plan(json!({"type": "kv-v1", "path": "/a/b/", "version": 3, "refreshAfter": "10s"})).unwrap();
-    assert_eq!((p.path.as_str(), p.version, p.refresh), ("secret/a/b", 0, Some(Duration::from_secs(10))));
-    assert_eq!(plan(json!({"version": 3})).unwrap().version, 3);
-    assert_eq!(plan(json!({"hmacSecretData": false})).unwrap().refresh, None);
+    assert_eq!(
+        (p.path.as_str(), p.source.version, p.source.refresh),
+        ("secret/a/b", None, Some(Duration::from_secs(10)))
+    );
+    assert_eq!(plan(json!({"version": 3})).unwrap().source.version, Some(3));
+    assert_eq!(plan(json!({"hmacSecretData": false})).unwrap().source.refresh, None);
     assert!(
         matches!(plan(json!({"refreshAfter": "bogus"})), Err(Denied::Invalid(m)) if m.contains(".spec.refreshAfter"))
     );

@@ -51,7 +51,7 @@ pub fn transformation(spec: &Transformation, owner: &ObjectRef, lookup: &impl Lo
             all.errors.push(format!("duplicate SecretTransformation ref {id}"));
             continue;
         }
-        if !lookup.serves(&id.namespace) {
+        if !lookup.watches_namespace(&id.namespace) {
             return Err(Denied::NotAllowed(format!(
                 "SecretTransformation {id}, named by {owner}, is in a namespace that this operator does not watch"
             )));

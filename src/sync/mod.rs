@@ -1,12 +1,15 @@
-//! What follows once the data is there: the destination Secret, and the restarts of those that use it.
+//! What follows once the data is there: the destination Secret, and the restarts of the workloads that use it.
 
+mod decide;
 mod destination;
+mod ownership;
 mod rendered;
 mod restart;
 
-pub use destination::{Applied, Before, DestinationError, Synced, Wanted, delete_orphans, sync};
-pub use rendered::{kept, rendered_mac};
-pub use restart::{Restart, RestartError, restart, restart_owed};
+pub use decide::{DesiredSecret, DestinationError, Previous};
+pub use destination::{LastApplied, SyncResult, delete_orphans, sync};
+pub use rendered::{rendered_mac, reusable_output};
+pub use restart::{Restart, RestartError, restart, restarts_pending};
 
 /// Annotation on a created Secret: the MAC of the data that was written with it. It tells, after a crash between the
 /// write and the restarts, that restarts are still owed for this content.

@@ -1,4 +1,4 @@
-//! Data that would come out otherwise if it were made again, though it is made of the same: it is kept.
+//! Output of templates that draw salts or random numbers: it is reused as long as their inputs do not change.
 
 use k8s_openapi::api::core::v1::Secret;
 
@@ -7,15 +7,15 @@ use crate::api::Destination;
 use crate::cluster::{ClusterError, SecretWriter};
 use crate::render::{MacKey, SecretData};
 
-/// What [`RENDERED_ANNOTATION`] says of data with this MAC that was made of these inputs. Both are in it, so that nobody
-/// without the key can pass off other data, not even some that was right once.
+/// What [`RENDERED_ANNOTATION`] says of data with this MAC that was made of these inputs. Both are in it, so that a writer
+/// without the key cannot pass off other data, not even some that was right once.
 pub fn rendered_mac(key: &MacKey, inputs: &str, mac: &str) -> String {
     key.mac_of_texts(["rendered", inputs, mac].into_iter())
 }
 
 /// The data that the destination has, if it was made of these inputs and is as it was made. `mac` is that of the data
-/// that this process has made of them, which is all there is to know of a Secret that others have created.
-pub async fn kept(
+/// that this process has made of them, which is all there is to know of a Secret that the object has not created.
+pub async fn reusable_output(
     writer: &SecretWriter,
     destination: &Destination,
     key: &MacKey,
@@ -23,10 +23,10 @@ pub async fn kept(
     mac: Option<&str>,
 ) -> Result<Option<SecretData>, ClusterError> {
     let secret = writer.get(&destination.name).await?;
-    Ok(secret.and_then(|secret| data_if_kept(secret, destination.create, key, inputs, mac)))
+    Ok(secret.and_then(|secret| data_if_reusable(secret, destination.create, key, inputs, mac)))
 }
 
-fn data_if_kept(secret: Secret, create: bool, key: &MacKey, inputs: &str, mac: Option<&str>) -> Option<SecretData> {
+fn data_if_reusable(secret: Secret, create: bool, key: &MacKey, inputs: &str, mac: Option<&str>) -> Option<SecretData> {
     let data: SecretData = secret.data.unwrap_or_default().into_iter().map(|(name, value)| (name, value.0)).collect();
     let found = key.mac(&data);
     let made_here = mac == Some(found.as_str());
@@ -57,7 +57,7 @@ mod tests {
         let (good, bad) = ("c2FsdGVk", "b3RoZXI=");
         let right = rendered_mac(&key, "inputs", &mac);
         let kept =
-            |secret, create, inputs, known| data_if_kept(secret, create, &key, inputs, known) == Some(data.clone());
+            |secret, create, inputs, known| data_if_reusable(secret, create, &key, inputs, known) == Some(data.clone());
         assert!(kept(secret(good, &right), true, "inputs", None));
         assert!(!kept(secret(good, &right), true, "others", None), "other inputs");
         assert!(!kept(secret(bad, &right), true, "inputs", None), "other data");

@@ -3,13 +3,11 @@
 //! A target that was restarted for a content carries its digest beside the restart time. A run that comes later, in this
 //! process or the next, finds it there and does nothing.
 
-use std::fmt;
-
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::Before;
+use super::Previous;
 use crate::api::{RestartKind, RolloutRestartTarget};
 use crate::cluster::{ClusterError, ErrorKind, Workload, WorkloadPatch, Workloads};
 
@@ -30,36 +28,29 @@ pub enum Restart {
 }
 
 /// Why a target was not restarted.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum RestartError {
     /// A paused Deployment rolls nothing out.
+    #[error("deployment {0} is paused, cannot restart it; resume it first")]
     Paused(String),
     /// The API server did not do it.
-    Cluster(ClusterError),
-}
-
-impl fmt::Display for RestartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RestartError::Paused(name) => write!(f, "deployment {name} is paused, cannot restart it; resume it first"),
-            RestartError::Cluster(error) => error.fmt(f),
-        }
-    }
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
 }
 
 /// Whether the targets still have to be restarted for the content with this MAC. `recorded` is `status.secretMAC`: the
 /// content whose restarts are all done. `key_made` tells since when the key of the MACs is in use.
-pub fn restart_owed(recorded: Option<&str>, before: &Before, mac: &str, key_made: i64) -> bool {
+pub fn restarts_pending(recorded: Option<&str>, previous: &Previous, mac: &str, key_made: i64) -> bool {
     let Some(recorded) = recorded.filter(|recorded| *recorded != mac) else {
         // A first sync, or nothing new.
         return false;
     };
     // The MAC is another, but the Secret held the data already: either the process that wrote it has not recorded it, or
     // it is the key that is another.
-    match before {
-        Before::Same { annotation: Some(annotation), .. } => annotation != recorded,
-        Before::Same { annotation: None, changed: Some(changed) } => *changed >= key_made,
-        Before::Same { annotation: None, changed: None } | Before::Other => true,
+    match previous {
+        Previous::Equal { annotation: Some(annotation), .. } => annotation != recorded,
+        Previous::Equal { annotation: None, changed: Some(changed) } => *changed >= key_made,
+        Previous::Equal { annotation: None, changed: None } | Previous::Other => true,
     }
 }
 
@@ -75,7 +66,7 @@ pub async fn restart(
     let key = digest_key(object);
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let workload = workloads.get(&target.kind, &target.name).await.map_err(RestartError::Cluster)?;
+        let workload = workloads.get(&target.kind, &target.name).await?;
         if carried(&workload, &target.kind, &key) == Some(digest)
             || content_since.is_some_and(|since| workload.created > since)
         {
@@ -129,23 +120,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn restarts_are_owed_for_changed_content_and_for_nothing_else() {
+    fn restarts_are_pending_for_changed_content_and_for_nothing_else() {
         let same =
-            |annotation: Option<&str>| Before::Same { annotation: annotation.map(str::to_owned), changed: Some(5) };
-        let owed = |recorded, before| restart_owed(recorded, &before, "new", 5);
-        assert!(owed(Some("old"), Before::Other), "a change");
+            |annotation: Option<&str>| Previous::Equal { annotation: annotation.map(str::to_owned), changed: Some(5) };
+        let owed = |recorded, previous| restarts_pending(recorded, &previous, "new", 5);
+        assert!(owed(Some("old"), Previous::Other), "a change");
         assert!(owed(Some("old"), same(Some("new"))), "the process ended after the write");
         assert!(owed(Some("old"), same(None)), "the same, for a Secret that was not created here");
         assert!(owed(Some("old"), same(Some("between"))), "the key changed while restarts were owed");
-        assert!(!owed(None, Before::Other), "first sync");
+        assert!(!owed(None, Previous::Other), "first sync");
         assert!(!owed(None, same(Some("new"))), "first sync that was cut short");
         assert!(!owed(None, same(None)), "a Secret that held the data already");
         assert!(!owed(Some("new"), same(Some("new"))), "nothing changed");
         assert!(!owed(Some("new"), same(None)), "adopted from upstream");
         assert!(!owed(Some("new"), same(Some("other key"))), "after the key changed");
-        assert!(!owed(Some("new"), Before::Other), "drift was repaired, or the Secret had been deleted");
+        assert!(!owed(Some("new"), Previous::Other), "drift was repaired, or the Secret had been deleted");
         assert!(!owed(Some("old"), same(Some("old"))), "only the key of the MACs changed");
-        assert!(!restart_owed(Some("old"), &same(None), "new", 6), "the same, for a Secret that was not created here");
+        assert!(
+            !restarts_pending(Some("old"), &same(None), "new", 6),
+            "the same, for a Secret that was not created here"
+        );
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub fn parse(envelope: &Envelope, path: &str, version: Option<i64>) -> Result<So
 }
 
 /// Adds what to look at to the error of a read that found nothing. `version` as in [`parse`].
-pub fn kv_hint(mut error: VaultError, version: Option<i64>) -> VaultError {
+pub fn with_hint(mut error: VaultError, version: Option<i64>) -> VaultError {
     if error.fault == Fault::NotFound {
         let hint = match version {
             Some(0) => "nothing is stored there; spec.mount or spec.path may be wrong, or the mount is no KV version 2 and spec.type has to be kv-v1".to_owned(),
@@ -104,12 +104,12 @@ mod tests {
 
     #[test]
     fn nothing_found_says_what_to_look_at() {
-        let hint = |version| kv_hint(VaultError::new(Fault::NotFound, "kv/data/a", ""), version).to_string();
+        let hint = |version| with_hint(VaultError::new(Fault::NotFound, "kv/data/a", ""), version).to_string();
         assert!(hint(Some(0)).contains("spec.type"));
         assert!(hint(Some(7)).contains("no version 7"));
         assert!(hint(None).contains("spec.path"));
         let other = VaultError::new(Fault::Denied, "p", "m");
-        assert_eq!(kv_hint(other.clone(), Some(0)), other);
+        assert_eq!(with_hint(other.clone(), Some(0)), other);
     }
 
     #[test]

@@ -18,7 +18,6 @@ mod transport;
 
 pub use error::{Fault, VaultError};
 pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState};
-pub use kv::kv_hint;
 pub use pool::SessionPool;
 pub use reads::{ReadTable, SharedRead};
 pub use request::{Envelope, Read};

@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::super::Context;
+use super::ClientCache;
 use crate::api::VaultAuth;
 use crate::resolve;
 use crate::vault::{Fault, Identity, Session, SessionError, TokenSource, TransitKey};
@@ -30,16 +30,16 @@ pub(super) struct Encryption {
 
 /// Why there is no plaintext.
 pub(super) enum Undecryptable {
-    /// It cannot be describe now; nothing is said of the ciphertext.
+    /// It cannot be told now; nothing is said of the ciphertext.
     Now(String),
     /// It is not what the key has encrypted.
     Never(String),
 }
 
 /// The VaultAuth that is labelled for encryption, if there is exactly one. The text of the error is upstream's.
-pub(super) fn labelled(context: &Context) -> Result<Arc<VaultAuth>, String> {
-    let namespace = context.settings.operator_namespace.as_str();
-    let mut all: Vec<_> = context.auths.all();
+pub(super) fn labelled(cache: &ClientCache) -> Result<Arc<VaultAuth>, String> {
+    let namespace = cache.stores.operator_namespace.as_str();
+    let mut all: Vec<_> = cache.stores.auths.all();
     all.retain(|auth| {
         auth.namespace().as_deref() == Some(namespace)
             && auth.labels().get(LABEL).is_some_and(|v| v == "true")
@@ -57,24 +57,24 @@ pub(super) fn labelled(context: &Context) -> Result<Arc<VaultAuth>, String> {
 
 impl Encryption {
     /// Nothing is sent yet.
-    pub async fn of(context: &Context) -> Result<Self, String> {
-        let auth = labelled(context)?;
+    pub async fn from_labelled_auth(cache: &ClientCache) -> Result<Self, String> {
+        let auth = labelled(cache)?;
         let failed = |error: String| format!("failed to setup encryption client: {error}");
-        let plan = resolve::auth(&auth, &context.settings.operator_namespace, context);
+        let plan = resolve::auth(&auth, &cache.stores.operator_namespace, &*cache.stores);
         let plan = plan.map_err(|denied| failed(denied.to_string()))?;
-        let server = context.servers.of(&context.client, &plan.login.connection).await.map_err(failed)?;
+        let server = cache.servers.get_or_connect(&plan.login.connection).await.map_err(failed)?;
         let Some(transit) = auth.spec.storage_encryption.clone() else { return Err(failed("no Transit key".into())) };
         let key =
             TransitKey { namespace: plan.login.vault_namespace.clone(), mount: transit.mount, name: transit.key_name };
         let identity = Identity(plan.login.identity(server.id));
-        let mut slot = context.client_cache.encryption.lock().await;
+        let mut slot = cache.encryption.lock().await;
         let session = match slot.take() {
             Some(session) if session.identity == identity => session,
             _ => {
                 // Of its own: it does not give way to the sessions that it keeps tokens for.
-                let provider = Box::new(context.credentials(plan.login));
+                let provider = Box::new(cache.credentials(plan.login));
                 let source = TokenSource { provider, store: None };
-                Arc::new(Session::new(identity, server, source, context.settings.backoff))
+                Arc::new(Session::new(identity, server, source, cache.backoff))
             }
         };
         *slot = Some(session.clone());

@@ -1,15 +1,17 @@
-//! Taking up what an earlier process, or upstream, has stored.
+//! Taking up what an earlier process, or VSO, has stored.
 
-use std::sync::Weak;
+use std::sync::Arc;
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::super::Context;
+use super::super::outputs::EventText;
+use super::ClientCache;
 use super::encryption::{Encryption, Undecryptable};
+use crate::api::Reason;
 use crate::api::auth_methods::CredentialObject;
-use crate::cluster::{self, EventType, StoredClient};
+use crate::cluster::{self, StoredClient};
 use crate::resolve::AuthPlan;
 use crate::settings::Persistence;
 use crate::telemetry::StorageOperation;
@@ -17,13 +19,13 @@ use crate::vault::{StoredLogin, TokenStore};
 
 /// Keeps the token of a login as one VaultAuth needs it.
 pub(super) struct PlanStore {
-    pub context: Weak<Context>,
+    pub cache: Arc<ClientCache>,
     pub plan: AuthPlan,
 }
 
 /// Why a stored client is not taken up.
 enum Refusal {
-    /// It is of no use to anybody, and is deleted.
+    /// It is of no use any more, and is deleted.
     Bad(String),
     /// It is for another login.
     Other,
@@ -34,34 +36,34 @@ enum Refusal {
 #[async_trait::async_trait]
 impl TokenStore for PlanStore {
     async fn load(&self) -> Option<StoredLogin> {
-        let context = self.context.upgrade()?;
+        let cache = &*self.cache;
         let started = Instant::now();
-        let found = load(&context, &self.plan).await;
+        let found = load(cache, &self.plan).await;
         if !matches!(found, Ok(None)) {
-            context.metrics.client.factory("restore", found.is_ok(), started.elapsed());
+            cache.outputs.metrics.client.factory("restore", found.is_ok(), started.elapsed());
         }
         found.ok().flatten()
     }
 
     async fn delete(&self, why: Option<&str>) {
-        let Some(context) = self.context.upgrade() else { return };
-        let (plan, storage) = (&self.plan, context.storage());
+        let cache = &*self.cache;
+        let (plan, storage) = (&self.plan, cache.storage());
         let known = {
-            let mut kept = context.client_cache.lock();
+            let mut kept = cache.lock();
             kept.remove(&(plan.owner.uid.clone(), plan.login.credential_namespace.clone())).map(|known| known.key)
         };
         let key = match known {
             Some(key) => key,
-            None => match key_of(&context, plan).await {
+            None => match key_of(cache, plan).await {
                 Some((key, _)) => key,
                 None => return,
             },
         };
         if let Some(why) = why {
-            drop_client(&context, plan, &key, why).await;
+            drop_client(cache, plan, &key, why).await;
         }
         let result = storage.delete(&key).await;
-        context.metrics.client.storage(StorageOperation::Delete, result.is_ok(), 1);
+        cache.outputs.metrics.client.storage(StorageOperation::Delete, result.is_ok(), 1);
         if let Err(error) = result {
             tracing::warn!(%error, "a stored Vault client that is of no use could not be deleted");
         }
@@ -71,20 +73,20 @@ impl TokenStore for PlanStore {
 /// It has told of its failure.
 struct Failed;
 
-async fn load(context: &Context, plan: &AuthPlan) -> Result<Option<StoredLogin>, Failed> {
-    let Some((key, credential_uid)) = key_of(context, plan).await else { return Ok(None) };
-    let storage = context.storage();
+async fn load(cache: &ClientCache, plan: &AuthPlan) -> Result<Option<StoredLogin>, Failed> {
+    let Some((key, credential_uid)) = key_of(cache, plan).await else { return Ok(None) };
+    let storage = cache.storage();
     let stored = match storage.get(&key).await {
         Ok(None) => return Ok(None),
         Ok(Some(stored)) => stored,
         Err(error) => {
-            context.metrics.client.storage(StorageOperation::Restore, false, 1);
+            cache.outputs.metrics.client.storage(StorageOperation::Restore, false, 1);
             tracing::warn!(%error, "a stored Vault client cannot be read");
             return Err(Failed);
         }
     };
-    let opened = open(context, plan, &stored).await;
-    context.metrics.client.storage(StorageOperation::Restore, opened.is_ok(), 1);
+    let opened = open(cache, plan, &stored).await;
+    cache.outputs.metrics.client.storage(StorageOperation::Restore, opened.is_ok(), 1);
     let refusal = match opened {
         Ok(login_response) => {
             return Ok(Some(StoredLogin {
@@ -99,14 +101,14 @@ async fn load(context: &Context, plan: &AuthPlan) -> Result<Option<StoredLogin>,
     match refusal {
         Refusal::NotNow(why) => {
             let text = format!("The stored Vault client vso-cc-{key} cannot be read now, logging in: {why}");
-            context.event_about_login(&plan.owner, EventType::Warning, "ClientCacheStorageError", &text).await;
+            cache.event_about_login(&plan.owner, &EventText::warning(Reason::ClientCacheStorageError, text)).await;
             return Err(Failed);
         }
-        Refusal::Bad(why) => drop_client(context, plan, &key, &why).await,
+        Refusal::Bad(why) => drop_client(cache, plan, &key, &why).await,
         Refusal::Other => tracing::info!(auth = %plan.owner.id, "the login has changed since its token was stored"),
     }
-    let deleted = storage.delete_seen(&key, &stored.seen).await;
-    context.metrics.client.storage(StorageOperation::Delete, deleted.is_ok(), 1);
+    let deleted = storage.delete_revision(&key, &stored.revision).await;
+    cache.outputs.metrics.client.storage(StorageOperation::Delete, deleted.is_ok(), 1);
     if let Err(error) = deleted {
         tracing::warn!(%error, "a stored Vault client that is of no use could not be deleted");
     }
@@ -114,13 +116,13 @@ async fn load(context: &Context, plan: &AuthPlan) -> Result<Option<StoredLogin>,
 }
 
 /// The key of a login, and the UID of the object that its credential belongs to, as it is now.
-async fn key_of(context: &Context, plan: &AuthPlan) -> Option<(String, String)> {
-    let (client, namespace) = (&context.client, plan.login.credential_namespace.as_str());
+async fn key_of(cache: &ClientCache, plan: &AuthPlan) -> Option<(String, String)> {
+    let (client, namespace) = (&cache.outputs.client, plan.login.credential_namespace.as_str());
     let uid = match plan.login.method.settings().credential() {
         CredentialObject::ServiceAccount(name) => cluster::object_uid::<ServiceAccount>(client, namespace, name).await,
         CredentialObject::Secret(name) => cluster::object_uid::<Secret>(client, namespace, name).await,
         CredentialObject::Operator => {
-            let namespace = &context.settings.operator_namespace;
+            let namespace = &cache.stores.operator_namespace;
             cluster::object_uid::<ConfigMap>(client, namespace, "kube-root-ca.crt").await
         }
     };
@@ -134,18 +136,18 @@ async fn key_of(context: &Context, plan: &AuthPlan) -> Option<(String, String)> 
 }
 
 /// The answer of Vault that is stored, if it can be trusted.
-async fn open(context: &Context, plan: &AuthPlan, stored: &StoredClient) -> Result<SecretString, Refusal> {
+async fn open(cache: &ClientCache, plan: &AuthPlan, stored: &StoredClient) -> Result<SecretString, Refusal> {
     let bad = |why: &str| Err(Refusal::Bad(why.to_owned()));
-    if !stored.is_authentic(&context.mac_key.key) {
+    if !stored.is_authentic(&cache.mac_key.key) {
         return bad("its MAC is wrong; it was changed, or stored with another HMAC key");
     }
-    if stored.login.as_ref().is_some_and(|login| *login != context.login_mac(&plan.login)) {
+    if stored.login.as_ref().is_some_and(|login| *login != cache.login_mac(&plan.login)) {
         return Err(Refusal::Other);
     }
     let data = stored.data.expose_secret();
-    match (context.settings.persistence, &stored.transit_ref) {
+    match (cache.persistence, &stored.transit_ref) {
         (Persistence::Encrypted, Some(theirs)) => {
-            let encryption = Encryption::of(context).await.map_err(Refusal::NotNow)?;
+            let encryption = Encryption::from_labelled_auth(cache).await.map_err(Refusal::NotNow)?;
             if *theirs != encryption.name {
                 let ours = &encryption.name;
                 return bad(&format!(
@@ -167,8 +169,8 @@ async fn open(context: &Context, plan: &AuthPlan, stored: &StoredClient) -> Resu
 }
 
 /// Says that a stored client is not trusted.
-async fn drop_client(context: &Context, plan: &AuthPlan, key: &str, why: &str) {
+async fn drop_client(cache: &ClientCache, plan: &AuthPlan, key: &str, why: &str) {
     let text = format!("Dropped the stored Vault client vso-cc-{key}, logging in instead: {why}");
     tracing::warn!(auth = %plan.owner.id, key, why, "dropped a stored Vault client");
-    context.event_about_login(&plan.owner, EventType::Warning, "ClientCacheEntryDropped", &text).await;
+    cache.event_about_login(&plan.owner, &EventText::warning(Reason::ClientCacheEntryDropped, text)).await;
 }

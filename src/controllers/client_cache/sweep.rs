@@ -1,5 +1,5 @@
 //! Deleting stored clients that nothing can use any more: of VaultAuths and VaultConnections that are gone or have another
-//! generation, of credentials that were replaced, and of logins that no object uses. Upstream leaves most of them.
+//! generation, of credentials that were replaced, and of logins that no object uses. VSO leaves most of them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::super::{Context, triggers};
+use super::ClientCache;
 use crate::cluster::{ClusterError, Leadership, StoredFor};
 use crate::settings::Persistence;
 use crate::telemetry::StorageOperation;
@@ -20,10 +20,9 @@ const SETTLE: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(30);
 
 /// Runs until `stop`; does something only while this process leads.
-pub(in super::super) async fn maintain(context: Arc<Context>, mut leads: Leadership, stop: CancellationToken) {
-    let cache = &context.client_cache;
-    let persistent = context.settings.persistence != Persistence::None;
-    context.metrics.client.enforce_encryption(context.settings.persistence == Persistence::Encrypted);
+pub(in super::super) async fn maintain(cache: Arc<ClientCache>, mut leads: Leadership, stop: CancellationToken) {
+    let persistent = cache.persistence != Persistence::None;
+    cache.outputs.metrics.client.enforce_encryption(cache.persistence == Persistence::Encrypted);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -31,7 +30,7 @@ pub(in super::super) async fn maintain(context: Arc<Context>, mut leads: Leaders
         }
         cache.leads.store(true, Ordering::Relaxed);
         loop {
-            let result = if persistent { sweep(&context).await } else { purge(&context).await };
+            let result = if persistent { sweep(&cache).await } else { purge(&cache).await };
             let again = async {
                 match &result {
                     Err(_) => tokio::time::sleep(RETRY).await,
@@ -53,16 +52,16 @@ pub(in super::super) async fn maintain(context: Arc<Context>, mut leads: Leaders
 }
 
 /// Nothing is to be stored: what was is deleted.
-async fn purge(context: &Context) -> Result<(), ClusterError> {
-    retain(context, StorageOperation::Purge, |_| false).await
+async fn purge(cache: &ClientCache) -> Result<(), ClusterError> {
+    retain(cache, StorageOperation::Purge, |_| false).await
 }
 
-async fn sweep(context: &Context) -> Result<(), ClusterError> {
-    let auths: HashMap<_, _> = context.auths.all().iter().map(|a| (a.uid(), a.metadata.generation)).collect();
+async fn sweep(cache: &ClientCache) -> Result<(), ClusterError> {
+    let auths: HashMap<_, _> = cache.stores.auths.all().iter().map(|a| (a.uid(), a.metadata.generation)).collect();
     let connections: HashMap<_, _> =
-        context.connections.all().iter().map(|c| (c.uid(), c.metadata.generation)).collect();
-    let used: HashSet<_> = triggers::logins_in_use(context).collect();
-    retain(context, StorageOperation::Prune, |stored| {
+        cache.stores.connections.all().iter().map(|c| (c.uid(), c.metadata.generation)).collect();
+    let used: HashSet<_> = cache.stores.logins_in_use().collect();
+    retain(cache, StorageOperation::Prune, |stored| {
         let current = |known: &HashMap<Option<String>, Option<i64>>, (uid, generation): &(String, i64)| {
             known.get(&Some(uid.clone())) == Some(&Some(*generation))
         };
@@ -70,27 +69,27 @@ async fn sweep(context: &Context) -> Result<(), ClusterError> {
         current(&auths, &stored.auth)
             && current(&connections, &stored.connection)
             && used.contains(&owner)
-            && context.client_cache.lock().get(&owner).is_none_or(|known| known.key == stored.key)
+            && cache.lock().get(&owner).is_none_or(|known| known.key == stored.key)
     })
     .await
 }
 
 async fn retain(
-    context: &Context,
+    cache: &ClientCache,
     operation: StorageOperation,
     keep: impl Fn(&StoredFor) -> bool,
 ) -> Result<(), ClusterError> {
-    let result = context.storage().retain(keep).await;
+    let result = cache.storage().retain(keep).await;
     match &result {
         Ok((left, deleted)) => {
-            context.metrics.client.storage_length.set(i64::try_from(*left).unwrap_or(i64::MAX));
+            cache.outputs.metrics.client.storage_length.set(i64::try_from(*left).unwrap_or(i64::MAX));
             if *deleted > 0 {
-                context.metrics.client.storage(operation, true, u64::try_from(*deleted).unwrap_or(u64::MAX));
+                cache.outputs.metrics.client.storage(operation, true, u64::try_from(*deleted).unwrap_or(u64::MAX));
                 tracing::info!(deleted, left, "deleted stored Vault clients that are of no use");
             }
         }
         Err(error) => {
-            context.metrics.client.storage(operation, false, 0);
+            cache.outputs.metrics.client.storage(operation, false, 0);
             tracing::warn!(%error, "stored Vault clients that are of no use could not be deleted");
         }
     }

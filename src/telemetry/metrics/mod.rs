@@ -17,6 +17,7 @@ pub use client::{ClientMetrics, ConnectionMetrics, Operation, StorageOperation};
 pub use controller::{ControllerMetrics, RunResult};
 use register::Register;
 
+use crate::api::CustomObject;
 use crate::settings::{LEASE_NAME, Settings};
 
 /// All metrics of the process.
@@ -85,6 +86,19 @@ pub struct ResourceStatus {
     pub name: String,
     /// What its status says.
     pub valid: bool,
+}
+
+impl ResourceStatus {
+    /// Of an object. `None` if its status does not say whether it is valid.
+    pub fn of<K: CustomObject>(object: &K, valid: Option<bool>) -> Option<Self> {
+        let meta = object.meta();
+        Some(Self {
+            controller: K::KIND.controller(),
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            name: meta.name.clone().unwrap_or_default(),
+            valid: valid?,
+        })
+    }
 }
 
 impl Metrics {

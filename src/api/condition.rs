@@ -1,0 +1,249 @@
+//! Conditions: their types and reasons, and how a new value is put over the one before. Equal state in, equal state out.
+
+use std::borrow::Cow;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+
+/// What a condition is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionType {
+    /// A VaultAuthGlobal was found and merged.
+    Available,
+    /// The object does what it is for.
+    Healthy,
+    /// Events of Vault arrive.
+    InstantUpdates,
+    /// The object can be used.
+    Ready,
+    /// The settings of a VaultConnection are right.
+    ResourceValidation,
+    /// The workloads were restarted for the last change of the content.
+    RolloutRestart,
+    /// The Secret holds what Vault holds.
+    SecretSynced,
+    /// Vault answers.
+    VaultPing,
+}
+
+impl ConditionType {
+    /// The type as it stands in the status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ConditionType::Available => "Available",
+            ConditionType::Healthy => "Healthy",
+            ConditionType::InstantUpdates => "InstantUpdates",
+            ConditionType::Ready => "Ready",
+            ConditionType::ResourceValidation => "ResourceValidation",
+            ConditionType::RolloutRestart => "RolloutRestart",
+            ConditionType::SecretSynced => "SecretSynced",
+            ConditionType::VaultPing => "VaultPing",
+        }
+    }
+}
+
+/// The one word for what led to a condition or an event. VSO's, where VSO has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The object was checked and can be used.
+    Accepted,
+    /// A stored Vault client was not trusted.
+    ClientCacheEntryDropped,
+    /// Vault clients cannot be stored.
+    ClientCacheStorageError,
+    /// The token's policy does not allow it.
+    Denied,
+    /// An event stream could not be opened.
+    EventWatcherError,
+    /// An event stream was opened.
+    EventWatcherStarted,
+    /// The object does what it is for.
+    Healthy,
+    /// The destination does not exist and must not be created.
+    InexistentDestination,
+    /// A reference cannot be understood.
+    InvalidResourceRef,
+    /// The settings cannot work.
+    InvalidConfiguration,
+    /// The owner of another object did not allow its use.
+    NotAllowed,
+    /// The server has no event stream.
+    NotAvailable,
+    /// The operator does not serve the kind.
+    NotSupported,
+    /// The object can be used.
+    Ready,
+    /// A workload could not be restarted.
+    RolloutRestartFailed,
+    /// A workload was restarted.
+    RolloutRestartTriggered,
+    /// Condition of workloads of which one could not be restarted.
+    RolloutRestartTriggeredFailed,
+    /// The data of the Secret could not be made.
+    SecretDataBuilderError,
+    /// The Secret could not be written.
+    SecretSyncError,
+    /// The Secret was written.
+    SecretSynced,
+    /// The Secret holds what Vault holds.
+    Synced,
+    /// A transformation cannot be used.
+    TransformationError,
+    /// The object does not do what it is for.
+    Unhealthy,
+    /// A VaultAuth refers to a VaultAuthGlobal.
+    VaultAuthGlobalRef,
+    /// The settings of the connection or the login cannot work.
+    VaultClientConfigError,
+    /// A request to Vault failed.
+    VaultClientError,
+    /// Vault is sealed.
+    VaultSealed,
+    /// The settings of a VaultStaticSecret cannot work.
+    VaultStaticSecretError,
+    /// Vault answers and serves nothing.
+    VaultUnavailable,
+}
+
+impl Reason {
+    /// The reason as it stands in conditions and events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Accepted => "Accepted",
+            Reason::ClientCacheEntryDropped => "ClientCacheEntryDropped",
+            Reason::ClientCacheStorageError => "ClientCacheStorageError",
+            Reason::Denied => "Denied",
+            Reason::EventWatcherError => "EventWatcherError",
+            Reason::EventWatcherStarted => "EventWatcherStarted",
+            Reason::Healthy => "Healthy",
+            Reason::InexistentDestination => "InexistentDestination",
+            Reason::InvalidResourceRef => "InvalidResourceRef",
+            Reason::InvalidConfiguration => "InvalidConfiguration",
+            Reason::NotAllowed => "NotAllowed",
+            Reason::NotAvailable => "NotAvailable",
+            Reason::NotSupported => "NotSupported",
+            Reason::Ready => "Ready",
+            Reason::RolloutRestartFailed => "RolloutRestartFailed",
+            Reason::RolloutRestartTriggered => "RolloutRestartTriggered",
+            Reason::RolloutRestartTriggeredFailed => "RolloutRestartTriggeredFailed",
+            Reason::SecretDataBuilderError => "SecretDataBuilderError",
+            Reason::SecretSyncError => "SecretSyncError",
+            Reason::SecretSynced => "SecretSynced",
+            Reason::Synced => "Synced",
+            Reason::TransformationError => "TransformationError",
+            Reason::Unhealthy => "Unhealthy",
+            Reason::VaultAuthGlobalRef => "VaultAuthGlobalRef",
+            Reason::VaultClientConfigError => "VaultClientConfigError",
+            Reason::VaultClientError => "VaultClientError",
+            Reason::VaultSealed => "VaultSealed",
+            Reason::VaultStaticSecretError => "VaultStaticSecretError",
+            Reason::VaultUnavailable => "VaultUnavailable",
+        }
+    }
+}
+
+/// The new value of a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConditionUpdate<'a> {
+    /// What it is about.
+    pub type_: ConditionType,
+    /// Whether it holds.
+    pub status: bool,
+    /// What led to it.
+    pub reason: Reason,
+    /// Details for a person to read.
+    pub message: Cow<'a, str>,
+}
+
+impl<'a> ConditionUpdate<'a> {
+    /// A condition that holds.
+    pub fn holds(type_: ConditionType, reason: Reason, message: impl Into<Cow<'a, str>>) -> Self {
+        Self { type_, status: true, reason, message: message.into() }
+    }
+
+    /// A condition that does not hold.
+    pub fn fails(type_: ConditionType, reason: Reason, message: impl Into<Cow<'a, str>>) -> Self {
+        Self { type_, status: false, reason, message: message.into() }
+    }
+}
+
+/// Longest message that is written, in bytes. The schema takes more, and no person reads more.
+const LONGEST_MESSAGE: usize = 4096;
+
+/// Puts new values over old conditions. Each condition stays where it is in the list, with an update or without; new types
+/// come last. So a condition that is not part of every run, such as that of restarts, moves nothing when it is left out.
+/// `lastTransitionTime` moves only if the status does.
+pub fn merge(old: &[Condition], generation: i64, updates: &[ConditionUpdate<'_>]) -> Vec<Condition> {
+    let set = |update: &ConditionUpdate<'_>| {
+        let status = if update.status { "True" } else { "False" };
+        let since = find(old, update.type_).filter(|c| c.status == status).map(|c| c.last_transition_time.clone());
+        Condition {
+            type_: update.type_.as_str().to_owned(),
+            status: status.to_owned(),
+            reason: update.reason.as_str().to_owned(),
+            message: shorten(&update.message).to_owned(),
+            observed_generation: Some(generation),
+            last_transition_time: since.unwrap_or_else(now),
+        }
+    };
+    let update_of = |known: &Condition| updates.iter().find(|update| update.type_.as_str() == known.type_);
+    let known = old.iter().map(|known| update_of(known).map_or_else(|| known.clone(), set));
+    let added = updates.iter().filter(|update| find(old, update.type_).is_none()).map(set);
+    known.chain(added).collect()
+}
+
+/// The condition of a type.
+pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
+    conditions.iter().find(|c| c.type_ == type_.as_str())
+}
+
+/// Whether the condition of a type is there and does not hold.
+pub fn is_false(conditions: &[Condition], type_: ConditionType) -> bool {
+    find(conditions, type_).is_some_and(|c| c.status == "False")
+}
+
+/// Now, with the second precision that Kubernetes stores.
+fn now() -> Time {
+    let now = Timestamp::now();
+    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
+}
+
+fn shorten(message: &str) -> &str {
+    &message[..message.floor_char_boundary(LONGEST_MESSAGE)]
+}
+
+#[cfg(test)]
+mod tests {
+    use ConditionType::{Healthy, Ready};
+
+    use super::*;
+
+    fn update(type_: ConditionType, status: bool, message: &str) -> ConditionUpdate<'_> {
+        ConditionUpdate { type_, status, reason: Reason::Accepted, message: message.into() }
+    }
+
+    #[test]
+    fn equal_state_is_an_equal_value_and_others_stay() {
+        let first = merge(&[], 1, &[update(Healthy, true, "m"), update(Ready, true, "m")]);
+        assert_eq!(merge(&first, 1, &[update(Healthy, true, "m"), update(Ready, true, "m")]), first);
+        assert_eq!(merge(&first, 1, &[update(Healthy, true, "m")]), first, "what is not mentioned does not move");
+        let second = merge(&first, 2, &[update(Ready, true, "other")]);
+        assert_eq!(second[0], first[0]);
+        assert_eq!(second[1].last_transition_time, first[1].last_transition_time, "only the message is another");
+    }
+
+    #[test]
+    fn a_transition_moves_the_time() {
+        let mut first = merge(&[], 1, &[update(Ready, true, "m")]);
+        first[0].last_transition_time = Time(Timestamp::from_second(1).unwrap());
+        assert_eq!(merge(&first, 1, &[update(Ready, true, "x")])[0].last_transition_time.0.as_second(), 1);
+        assert!(merge(&first, 1, &[update(Ready, false, "x")])[0].last_transition_time.0.as_second() > 1);
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_two_characters() {
+        let long = "é".repeat(LONGEST_MESSAGE);
+        let message = &merge(&[], 1, &[update(Ready, true, &long)])[0].message;
+        assert_eq!(message.len(), LONGEST_MESSAGE);
+    }
+}

@@ -1,0 +1,98 @@
+//! The kinds of the API, as the rest of the program tells them apart.
+
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Resource;
+use kube::core::NamespaceResourceScope;
+use kube::core::object::HasStatus;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{LAST_APPLIED, ObjectRef};
+
+/// A kind. Two are equal if Kubernetes knows them by the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Kind(&'static KindNames);
+
+/// The names of a kind.
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KindNames {
+    /// `kind` in a manifest.
+    pub kind: &'static str,
+    /// Name of its controller in logs and metrics: VSO's, the kind in lower case.
+    pub controller: &'static str,
+}
+
+impl Kind {
+    /// The kind of these names.
+    pub const fn new(names: &'static KindNames) -> Self {
+        Self(names)
+    }
+
+    /// `kind` in a manifest.
+    pub fn as_str(self) -> &'static str {
+        self.0.kind
+    }
+
+    /// Name of its controller in logs and metrics.
+    pub fn controller(self) -> &'static str {
+        self.0.controller
+    }
+}
+
+/// One object of any kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace and name.
+    pub id: ObjectRef,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.controller(), self.id)
+    }
+}
+
+/// A kind of this operator's API: namespaced, with a status that has conditions.
+pub trait CustomObject:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + HasStatus<Status: Clone + Default + PartialEq + Serialize + Send + Sync>
+    + Clone
+    + fmt::Debug
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    /// The kind.
+    const KIND: Kind;
+
+    /// The conditions of the status.
+    fn conditions(&self) -> &[Condition];
+
+    /// Drops the parts that the operator does not read: they are three quarters of a typical object.
+    fn prune(&mut self) {
+        drop_managed_fields(self);
+        drop_last_applied(self);
+    }
+
+    /// The key of the object.
+    fn key(&self) -> Key {
+        Key { kind: Self::KIND, id: ObjectRef::of(self.meta()) }
+    }
+}
+
+/// Drops `metadata.managedFields`.
+pub fn drop_managed_fields(object: &mut impl Resource) {
+    object.meta_mut().managed_fields = None;
+}
+
+/// Drops kubectl's copy of the manifest.
+pub fn drop_last_applied(object: &mut impl Resource) {
+    if let Some(annotations) = &mut object.meta_mut().annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+}

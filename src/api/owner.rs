@@ -1,0 +1,80 @@
+//! What all kinds have in common that fill a Secret.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use serde_json::{Value, json};
+
+use super::{Destination, GROUP, Kind, ObjectRef, RolloutRestartTarget, VERSION};
+
+/// An object that owns a Secret: it logs in to Vault, fills its destination, and restarts workloads.
+pub trait SecretOwner: Send + Sync + 'static {
+    /// Its kind.
+    fn kind(&self) -> Kind;
+    /// Its metadata.
+    fn metadata(&self) -> &ObjectMeta;
+    /// `spec.vaultAuthRef`: `name`, `namespace/name`, or nothing for the operator's default.
+    fn vault_auth_ref(&self) -> Option<&str>;
+    /// The Secret to fill, and what becomes of the data before that.
+    fn destination(&self) -> &Destination;
+    /// Workloads to restart when the content of the Secret changes.
+    fn restart_targets(&self) -> &[RolloutRestartTarget];
+    /// Whether the object asks to be synced as soon as Vault tells of a change.
+    fn wants_instant_updates(&self) -> bool;
+    /// Whether a digest of the content is kept in the status. Without it no restart is owed to a workload.
+    fn keeps_digest(&self) -> bool;
+    /// `status.secretMAC`: the content whose restarts are all done.
+    fn recorded_mac(&self) -> Option<&str>;
+    /// `status.lastGeneration`: the generation that was last applied, 0 before the first sync.
+    fn applied_generation(&self) -> i64;
+    /// The conditions of the status.
+    fn owner_conditions(&self) -> &[Condition];
+
+    /// Namespace of the object, of its Secret and of its workloads.
+    fn namespace(&self) -> &str {
+        self.metadata().namespace.as_deref().unwrap_or("")
+    }
+
+    /// Name of the object.
+    fn name(&self) -> &str {
+        self.metadata().name.as_deref().unwrap_or("")
+    }
+
+    /// Namespace and name of the object.
+    fn id(&self) -> ObjectRef {
+        ObjectRef::of(self.metadata())
+    }
+
+    /// Namespace and name of the Secret.
+    fn destination_id(&self) -> ObjectRef {
+        ObjectRef::new(self.namespace(), self.destination().name.as_str())
+    }
+
+    /// Generation of the object.
+    fn generation(&self) -> i64 {
+        self.metadata().generation.unwrap_or(0)
+    }
+
+    /// The one owner reference of a Secret that the object has created.
+    fn owner_reference(&self) -> Value {
+        let meta = self.metadata();
+        json!({
+            "apiVersion": format!("{GROUP}/{VERSION}"),
+            "kind": self.kind().as_str(),
+            "name": meta.name,
+            "uid": meta.uid,
+        })
+    }
+}
+
+/// What the status of every owner says of its last sync.
+pub trait OwnerStatus {
+    /// Replaces the conditions.
+    fn set_conditions(&mut self, conditions: Vec<Condition>);
+    /// The generation that was applied.
+    fn set_generation(&mut self, generation: i64);
+    /// The content whose restarts are all done.
+    fn set_recorded_mac(&mut self, mac: Option<String>);
+    /// The key of the Vault client that was used, as VSO names it.
+    fn set_cache_key(&mut self, cache_key: Option<String>);
+    /// The identity of the Vault client. It changes with each login.
+    fn set_client_id(&mut self, id: String);
+}

@@ -1,0 +1,239 @@
+//! Which version of each created Secret is the current one, and which object owns it. No data is kept.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::ObjectMeta;
+use kube::core::PartialObjectMeta;
+
+use super::store::Sink;
+use crate::api::{Key, Kind, ObjectRef};
+
+/// Selects the Secrets that this operator, or VSO, has created.
+pub const OWNED_SELECTOR: &str = "app.kubernetes.io/managed-by=hashicorp-vso,app.kubernetes.io/component=secret-sync";
+
+/// The answer of a write arrives at most this much later than the news of a deletion that followed the write.
+const LATEST_ANSWER: Duration = Duration::from_secs(60);
+
+/// One version of one Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision {
+    /// UID.
+    pub uid: Arc<str>,
+    /// Resource version.
+    pub resource_version: Arc<str>,
+}
+
+impl Revision {
+    /// Of an object that the API server returned.
+    pub fn of(meta: &ObjectMeta) -> Self {
+        Self {
+            uid: meta.uid.as_deref().unwrap_or("").into(),
+            resource_version: meta.resource_version.as_deref().unwrap_or("").into(),
+        }
+    }
+
+    /// Resource versions are integers on every API server (KEP-5504).
+    fn number(&self) -> Option<u64> {
+        self.resource_version.parse().ok()
+    }
+}
+
+/// Told of the owner of a Secret that was changed or deleted by another client.
+type Listener = Box<dyn Fn(Key) + Send + Sync>;
+
+/// The current version of each created Secret: about a hundred bytes for each. Kept current by a watch of metadata and by the
+/// answers of the operator's own writes.
+pub struct SecretIndex {
+    /// The kinds that own Secrets.
+    kinds: Vec<Kind>,
+    entries: RwLock<Entries>,
+    listener: OnceLock<Listener>,
+}
+
+#[derive(Default)]
+struct Entries {
+    by_name: HashMap<ObjectRef, Entry>,
+    /// UIDs of Secrets that were deleted a moment ago, and when that was learnt.
+    deleted: VecDeque<(Instant, Arc<str>)>,
+}
+
+struct Entry {
+    revision: Revision,
+    owner: Option<Owner>,
+}
+
+/// The object in the namespace of the Secret that owns it.
+#[derive(Clone)]
+struct Owner {
+    kind: Kind,
+    name: Arc<str>,
+}
+
+impl SecretIndex {
+    /// An empty index. `kinds` own Secrets.
+    pub fn new(kinds: Vec<Kind>) -> Self {
+        Self { kinds, entries: RwLock::default(), listener: OnceLock::new() }
+    }
+
+    /// The current version, if the Secret exists and carries the owner labels.
+    pub fn get(&self, id: &ObjectRef) -> Option<Revision> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.by_name.get(id).map(|entry| entry.revision.clone())
+    }
+
+    /// Has `listener` told of the owner of each Secret that another client changes or deletes. Only the first listener counts.
+    pub fn listen(&self, listener: impl Fn(Key) + Send + Sync + 'static) {
+        let _ = self.listener.set(Box::new(listener));
+    }
+
+    /// Takes in what a write for the object `owner` has returned, ahead of the watch. A watch that fails now may never tell
+    /// of the Secret: a deletion is noticed all the same, and its owner told. A Secret that the watch has seen deleted
+    /// meanwhile stays deleted.
+    pub fn apply_answer(&self, id: &ObjectRef, revision: &Revision, owner: &Key) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        if !entries.deleted.iter().any(|(_, uid)| *uid == revision.uid) {
+            let owner = Owner { kind: owner.kind, name: owner.id.name.clone() };
+            entries.update(id, revision.clone(), Some(owner));
+        }
+    }
+
+    fn owner_of(&self, meta: &ObjectMeta) -> Option<Owner> {
+        meta.owner_references.iter().flatten().find_map(|reference| {
+            let kind = *self.kinds.iter().find(|kind| kind.as_str() == reference.kind)?;
+            Some(Owner { kind, name: reference.name.as_str().into() })
+        })
+    }
+
+    fn tell(&self, id: &ObjectRef, owner: Option<Owner>) {
+        if let (Some(Owner { kind, name }), Some(listener)) = (owner, self.listener.get()) {
+            listener(Key { kind, id: ObjectRef::new(id.namespace.clone(), name) });
+        }
+    }
+}
+
+impl Entries {
+    /// Takes in a version. True if it was not known before.
+    fn update(&mut self, id: &ObjectRef, revision: Revision, owner: Option<Owner>) -> bool {
+        let Some(known) = self.by_name.get_mut(id) else {
+            self.by_name.insert(id.clone(), Entry { revision, owner });
+            return true;
+        };
+        known.owner = owner.or(known.owner.take());
+        if known.revision.uid == revision.uid && known.revision.number() >= revision.number() {
+            return false;
+        }
+        known.revision = revision;
+        true
+    }
+
+    fn remove(&mut self, id: &ObjectRef, uid: Option<Arc<str>>) -> Option<Owner> {
+        let gone = self.by_name.remove(id);
+        let now = Instant::now();
+        while self.deleted.front().is_some_and(|(at, _)| now.duration_since(*at) > LATEST_ANSWER) {
+            self.deleted.pop_front();
+        }
+        if let Some(uid) = uid.or_else(|| gone.as_ref().map(|entry| entry.revision.uid.clone())) {
+            self.deleted.push_back((now, uid));
+        }
+        gone?.owner
+    }
+}
+
+impl Sink<PartialObjectMeta<Secret>> for SecretIndex {
+    fn apply(&self, object: PartialObjectMeta<Secret>) {
+        let meta = &object.metadata;
+        let id = ObjectRef::of(meta);
+        let owner = self.owner_of(meta);
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = entries.update(&id, Revision::of(meta), owner.clone());
+        drop(entries);
+        if changed {
+            self.tell(&id, owner);
+        }
+    }
+
+    fn delete(&self, object: PartialObjectMeta<Secret>) {
+        let meta = &object.metadata;
+        let id = ObjectRef::of(meta);
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let known = entries.remove(&id, meta.uid.as_deref().map(Into::into));
+        drop(entries);
+        self.tell(&id, known.or_else(|| self.owner_of(meta)));
+    }
+
+    fn retain(&self, namespace: Option<&str>, listed: &HashSet<ObjectRef>) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let covered = |id: &&ObjectRef| namespace.is_none_or(|n| n == &*id.namespace) && !listed.contains(*id);
+        let gone: Vec<ObjectRef> = entries.by_name.keys().filter(covered).cloned().collect();
+        let gone: Vec<_> = gone.into_iter().map(|id| (entries.remove(&id, None), id)).collect();
+        drop(entries);
+        gone.into_iter().for_each(|(owner, id)| self.tell(&id, owner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::{CustomObject as _, VaultDynamicSecret, VaultStaticSecret};
+
+    const KIND: Kind = VaultStaticSecret::KIND;
+
+    fn index() -> (Arc<SecretIndex>, Arc<Mutex<Vec<Key>>>) {
+        let index = Arc::new(SecretIndex::new(vec![KIND, VaultDynamicSecret::KIND]));
+        let told: Arc<Mutex<Vec<Key>>> = Arc::default();
+        let log = told.clone();
+        index.listen(move |key| log.lock().unwrap().push(key));
+        (index, told)
+    }
+
+    fn key(kind: Kind) -> Key {
+        Key { kind, id: ObjectRef::new("ns", "owner") }
+    }
+
+    fn secret(kind: &str, resource_version: &str) -> PartialObjectMeta<Secret> {
+        serde_json::from_value(json!({ "metadata": {
+            "namespace": "ns", "name": "secret", "uid": "u", "resourceVersion": resource_version,
+            "ownerReferences": [{ "apiVersion": "secrets.hashicorp.com/v1beta1", "kind": kind, "name": "owner", "uid": "o" }],
+        } }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_owner_of_a_secret_that_no_watch_has_told_of_learns_of_its_deletion() {
+        let (index, told) = index();
+        let (id, other) = (ObjectRef::new("ns", "secret"), ObjectRef::new("other", "secret"));
+        let revision = Revision { uid: "u".into(), resource_version: "7".into() };
+        index.apply_answer(&id, &revision, &key(KIND));
+        index.apply_answer(&other, &revision, &key(KIND));
+        index.retain(Some("ns"), &HashSet::new());
+        assert_eq!(*told.lock().unwrap(), [key(KIND)]);
+        assert_eq!((index.get(&id), index.get(&other)), (None, Some(revision)));
+    }
+
+    #[test]
+    fn a_secret_that_was_deleted_before_its_write_was_answered_stays_deleted() {
+        let (index, told) = index();
+        index.delete(secret("VaultStaticSecret", "8"));
+        assert_eq!(*told.lock().unwrap(), [key(KIND)], "its owner is told all the same");
+        let id = ObjectRef::new("ns", "secret");
+        index.apply_answer(&id, &Revision { uid: "u".into(), resource_version: "7".into() }, &key(KIND));
+        assert_eq!(index.get(&id), None);
+        index.apply_answer(&id, &Revision { uid: "next".into(), resource_version: "9".into() }, &key(KIND));
+        assert!(index.get(&id).is_some(), "another Secret of the name");
+    }
+
+    #[test]
+    fn owners_are_told_apart_by_their_kind() {
+        let (index, told) = index();
+        index.apply(secret("VaultDynamicSecret", "1"));
+        index.apply(secret("Deployment", "2"));
+        assert_eq!(*told.lock().unwrap(), [key(VaultDynamicSecret::KIND)]);
+    }
+}

@@ -1,0 +1,103 @@
+//! What the engine and the metrics know of a controller. A kind is one implementation, and one row in `kinds.rs`.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{Key, Kind};
+use crate::cluster::{Scope, WatchHealth, spawn_watch};
+use crate::schedule::Job;
+use crate::telemetry::ResourceStatus;
+
+use super::outcome::Outcome;
+
+/// Reconciles the objects of one kind.
+#[async_trait::async_trait]
+pub(crate) trait Controller: Send + Sync + 'static {
+    /// The kind.
+    fn kind(&self) -> Kind;
+
+    /// Starts the watch of the kind, and of what only this controller reads. Each change makes those objects due that it
+    /// concerns.
+    fn watch(self: Arc<Self>, watches: &mut Watches<'_>);
+
+    /// One run.
+    async fn reconcile(&self, job: &Job<Key>) -> Outcome;
+
+    /// How many objects are known.
+    fn objects(&self) -> usize;
+
+    /// Which objects are valid, as their status says. Empty for a kind whose status does not say it.
+    fn resources(&self) -> Vec<ResourceStatus> {
+        vec![]
+    }
+}
+
+/// Starts watches.
+pub(crate) struct Watches<'a> {
+    /// Connection to the API server.
+    pub client: &'a kube::Client,
+    /// The namespaces that are served.
+    pub scopes: &'a [Scope],
+    /// The namespaces that are served, and the operator's own: it has the logins and connections named `default`, and what
+    /// all tenants share.
+    pub shared_scopes: &'a [Scope],
+    /// Ends all watches.
+    pub stop: &'a CancellationToken,
+    /// The watches that readiness waits for.
+    pub required: Vec<Arc<WatchHealth>>,
+}
+
+impl Watches<'_> {
+    /// Watches the objects of a kind in the served namespaces.
+    pub fn served<K: Watched>(&mut self, sink: Arc<dyn crate::cluster::Sink<K>>, labels: Option<&str>) {
+        let started = self.start(self.scopes, sink, labels);
+        self.required.extend(started);
+    }
+
+    /// Watches the objects of a kind in the served namespaces and in the operator's own.
+    pub fn shared<K: Watched>(&mut self, sink: Arc<dyn crate::cluster::Sink<K>>) {
+        let started = self.start(self.shared_scopes, sink, None);
+        self.required.extend(started);
+    }
+
+    /// Watches the objects of a kind in the served namespaces. Readiness does not wait for it: where only the operator was
+    /// upgraded, the definition of the kind and the right to list it may be missing.
+    pub fn optional<K: Watched>(&mut self, sink: Arc<dyn crate::cluster::Sink<K>>) {
+        self.start(self.scopes, sink, None);
+    }
+
+    fn start<K: Watched>(
+        &self,
+        scopes: &[Scope],
+        sink: Arc<dyn crate::cluster::Sink<K>>,
+        labels: Option<&str>,
+    ) -> Vec<Arc<WatchHealth>> {
+        let start =
+            |scope: &Scope| spawn_watch(scope.api::<K>(self.client), labels, scope, sink.clone(), self.stop.clone());
+        scopes.iter().map(start).collect()
+    }
+}
+
+/// What can be watched.
+pub(crate) trait Watched:
+    kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+    + Clone
+    + std::fmt::Debug
+    + serde::de::DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<K> Watched for K where
+    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + Send
+        + Sync
+        + 'static
+{
+}

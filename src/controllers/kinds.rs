@@ -1,0 +1,52 @@
+//! The kinds that the operator reconciles: a row for each. Nothing else names them.
+
+use std::sync::Arc;
+
+use super::controller::Controller;
+use super::pipeline::{Pipeline, Shared};
+use super::secret_transformation::SecretTransformations;
+use super::static_secret::StaticSecrets;
+use super::stores::OwnerStore;
+use super::unsupported::{Unsupported, UnsupportedKind};
+use super::vault_auth::VaultAuths;
+use super::vault_connection::VaultConnections;
+use crate::api::{CSISecrets, VaultDynamicSecret, VaultPKISecret, VaultStaticSecret};
+use crate::cluster::Store;
+
+/// The stores of the kinds that fill a Secret.
+#[derive(Default)]
+pub(super) struct Owners {
+    static_secrets: Arc<Store<VaultStaticSecret>>,
+}
+
+impl Owners {
+    /// A row for each kind.
+    pub fn stores(&self) -> Vec<Arc<dyn OwnerStore>> {
+        vec![self.static_secrets.clone()]
+    }
+}
+
+/// A row for each kind.
+pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>) -> Vec<Arc<dyn Controller>> {
+    let (vault, outputs) = (shared.vault.clone(), shared.outputs.clone());
+    let (stores, dependents) = (shared.stores.clone(), shared.vault.dependents.clone());
+    vec![
+        Arc::new(VaultConnections { vault: vault.clone(), outputs: outputs.clone() }),
+        Arc::new(VaultAuths { vault, outputs: outputs.clone() }),
+        Arc::new(SecretTransformations {
+            stores,
+            dependents,
+            transformations: shared.renderer.transformations.clone(),
+            outputs,
+        }),
+        Arc::new(Pipeline::new(StaticSecrets, owners.static_secrets.clone(), shared.clone())),
+        unsupported::<VaultDynamicSecret>(shared),
+        unsupported::<VaultPKISecret>(shared),
+        unsupported::<CSISecrets>(shared),
+    ]
+}
+
+fn unsupported<K: UnsupportedKind>(shared: &Shared) -> Arc<dyn Controller> {
+    let dependents = shared.vault.dependents.clone();
+    Arc::new(Unsupported::<K> { store: Arc::default(), dependents, outputs: shared.outputs.clone() })
+}

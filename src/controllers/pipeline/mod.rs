@@ -1,0 +1,271 @@
+//! The one way of every kind that fills a Secret: obtain -> render -> write -> restart -> report.
+//!
+//! A kind is a [`SecretSource`]: what it obtains, when it is due again, what its status says. Each step is a file; this one
+//! reads from top to bottom like the list in `docs/architecture.md`.
+
+mod failure;
+mod obtain;
+mod render;
+mod report;
+mod restart;
+mod source;
+mod state;
+mod write;
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use kube::Resource as _;
+
+use super::controller::{Controller, Watches};
+use super::dependents::spec_or_metadata_changed;
+use super::finalizer::remove_finalizer;
+use super::outcome::Outcome;
+use super::outputs::Outputs;
+use super::stores::Stores;
+use super::subscriptions::{Subscription, Subscriptions};
+use super::vault_access::VaultAccess;
+use super::work::Work;
+use crate::api::owner::OwnerStatus as _;
+use crate::api::{CustomObject as _, Key, Kind, ObjectRef, SecretOwner};
+use crate::cluster::{Change, KnownKey, SecretWriter, Store};
+use crate::resolve::Plan;
+use crate::schedule::{Class, Job, Next, Policy};
+
+pub(crate) use failure::{Failure, Interruption};
+pub(crate) use obtain::{login_failed, read_failed};
+pub(crate) use render::Renderer;
+pub(crate) use source::{Obtained, Reading, SecretSource};
+use state::{ObjectState, States};
+
+/// What the pipelines of all kinds share.
+pub(crate) struct Shared {
+    pub stores: Arc<Stores>,
+    pub work: Arc<Work>,
+    pub vault: Arc<VaultAccess>,
+    pub subscriptions: Arc<Subscriptions>,
+    pub renderer: Renderer,
+    pub outputs: Outputs,
+    /// Key of the MACs.
+    pub mac_key: Arc<KnownKey>,
+    /// Pauses after failures.
+    pub backoff: Policy,
+}
+
+/// The controller of one kind that fills a Secret.
+pub(crate) struct Pipeline<S: SecretSource> {
+    source: S,
+    store: Arc<Store<S::Owner>>,
+    states: Mutex<States<S::State>>,
+    shared: Arc<Shared>,
+}
+
+impl<S: SecretSource> Pipeline<S> {
+    /// For the objects of a store.
+    pub fn new(source: S, store: Arc<Store<S::Owner>>, shared: Arc<Shared>) -> Self {
+        Self { source, store, states: Mutex::default(), shared }
+    }
+
+    async fn run(&self, job: &Job<Key>, object: &Arc<S::Owner>, state: &mut ObjectState<S::State>) -> Outcome {
+        let plan = match S::resolve(object, &self.shared.stores) {
+            Ok(plan) => plan,
+            Err(denied) => {
+                // The login is given up: it was made for a plan that does not hold any more.
+                state.disconnect();
+                return self.fail(object, state, Failure::denied(&denied)).await;
+            }
+        };
+        let fingerprint = fingerprint(&**object, &plan);
+        if job.class == Class::Event && self.is_echo(object, state, fingerprint) {
+            if self.report_subscription(object, state).await.is_err() {
+                return state.retry(&self.shared.backoff);
+            }
+            return Outcome::done(Next::At(state.due, Class::Refresh), state.lane());
+        }
+        match self.sync(job, object, &plan, fingerprint, state).await {
+            Ok(synced) => {
+                state.fingerprint = Some(fingerprint);
+                self.succeed(object, &plan, state, synced).await
+            }
+            Err(Interruption::Yield(lane)) => Outcome::yielded(Next::At(job.due, job.class), lane),
+            Err(Interruption::Record(mac)) => self.record(job, object, state, mac).await,
+            Err(Interruption::Failed(failure)) => self.fail(object, state, failure).await,
+        }
+    }
+
+    /// Everything but the report.
+    async fn sync(
+        &self,
+        job: &Job<Key>,
+        object: &Arc<S::Owner>,
+        plan: &Plan<S::Plan>,
+        fingerprint: u64,
+        state: &mut ObjectState<S::State>,
+    ) -> Result<report::Synced, Interruption> {
+        let shared = &*self.shared;
+        let owner: Arc<dyn SecretOwner> = object.clone();
+        let transformation = shared.renderer.compile(&plan.transformation)?;
+        state.transformation = Some(transformation.clone());
+
+        let (session, login_changed) = obtain::session(shared, job, &plan.auth, state.session.take()).await?;
+        if login_changed {
+            state.source = S::State::default();
+        }
+        state.session = Some(session.clone());
+        // Before the read, so that no write falls between the two.
+        if owner.wants_instant_updates() {
+            let path = (plan.vault_namespace.as_str(), plan.path.as_str());
+            shared.subscriptions.follow(&mut state.subscription, &session, &job.key, path, fingerprint);
+        } else {
+            state.subscription = None;
+        }
+        let subscription = state.subscription.as_ref();
+        let pending = subscription.and_then(Subscription::pending);
+        let (vault, outputs) = (&*shared.vault, &shared.outputs);
+        let reading = Reading { job, session: &session, vault, outputs, subscription, pending: pending.as_ref() };
+        let obtained = self.source.obtain(&reading, plan, &mut state.source).await;
+        shared.vault.logins.store(&session, &plan.auth).await;
+        let Obtained { data, token } = obtained?;
+
+        let writer = SecretWriter::new(&shared.outputs.client, owner.namespace());
+        let untouched = self.destination_unchanged(object, state);
+        let previous =
+            render::Previous { applied: state.applied.as_ref(), rendered: state.rendered.as_ref(), untouched };
+        let output =
+            shared.renderer.render(&shared.mac_key.key, &owner, &transformation, data, &writer, previous).await?;
+
+        let recorded = write::recorded(&*owner, &output);
+        let written = write::write(shared, &writer, &*owner, output, recorded.as_deref(), state.applied.take()).await?;
+        state.applied = Some(written.result.applied.clone());
+        if let Some(rendered) = written.rendered {
+            state.rendered = rendered;
+        }
+
+        let previous = &written.result.previous;
+        let pending = restart::pending(&*owner, recorded.as_deref(), previous, &written.mac, shared.mac_key.made);
+        let restarts = match state.failed_restarts.take() {
+            _ if !pending => None,
+            Some(failed) if failed.still_stands(&written.mac, owner.generation(), Instant::now()) => {
+                Some(restart::Restarts { errors: failed.errors, restarted: 0, again: Some(failed.again) })
+            }
+            _ => Some(restart::restart_all(shared, &*owner, &writer, &written.mac).await),
+        };
+        Ok(report::Synced { mac: written.mac, wrote: written.result.wrote, record: written.record, restarts, token })
+    }
+
+    /// Writes down that the restarts for the content of the Secret are done, before other content takes its place.
+    async fn record(
+        &self,
+        job: &Job<Key>,
+        object: &S::Owner,
+        state: &mut ObjectState<S::State>,
+        mac: String,
+    ) -> Outcome {
+        let mut status = report::status_of(object);
+        status.set_recorded_mac(Some(mac));
+        match self.shared.outputs.publish(&self.store, object, &status, &[]).await {
+            Ok(_) => Outcome::yielded(Next::At(job.due, job.class), state.lane()),
+            Err(error) => {
+                let text = format!("Failed to update the status: {error}");
+                self.fail(object, state, Failure::new(crate::api::Reason::SecretSyncError, text)).await
+            }
+        }
+    }
+
+    /// True if the trigger was an echo of our own write, or of a change that means nothing here.
+    fn is_echo(&self, object: &S::Owner, state: &ObjectState<S::State>, fingerprint: u64) -> bool {
+        state.fingerprint == Some(fingerprint)
+            && Instant::now() < state.due
+            && self.destination_unchanged(object, state)
+            && state.subscription.as_ref().is_none_or(|subscription| subscription.pending().is_none())
+    }
+
+    /// True if the destination is the version that was applied last. A Secret that no watch covers counts as such: it is read
+    /// at each refresh.
+    fn destination_unchanged(&self, object: &S::Owner, state: &ObjectState<S::State>) -> bool {
+        let current = || self.shared.stores.secrets.get(&object.destination_id());
+        !object.destination().create || current() == state.applied.as_ref().map(|applied| applied.revision.clone())
+    }
+
+    fn states(&self) -> MutexGuard<'_, States<S::State>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self, change: Change<S::Owner>) {
+        match change {
+            Change::Deleted(object) => {
+                let key = object.key();
+                self.shared.work.remove(&key);
+                self.states().remove(&key.id);
+                self.shared.vault.logins.users_changed();
+            }
+            Change::Applied { old, new } => {
+                let generation = new.meta().generation;
+                if old.as_ref().is_some_and(|old| old.meta().generation != generation) {
+                    self.shared.vault.logins.users_changed();
+                }
+                if old.as_ref().is_none_or(|old| spec_or_metadata_changed(old.meta(), new.meta())) {
+                    self.shared.work.push_now(new.key(), class_of(&*new, old.is_some()));
+                }
+            }
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl<S: SecretSource> Controller for Pipeline<S> {
+    fn kind(&self) -> Kind {
+        S::Owner::KIND
+    }
+
+    fn watch(self: Arc<Self>, watches: &mut Watches<'_>) {
+        let this = self.clone();
+        self.store.listen(move |change| this.changed(change));
+        watches.served(self.store.clone(), None);
+    }
+
+    async fn reconcile(&self, job: &Job<Key>) -> Outcome {
+        let id: &ObjectRef = &job.key.id;
+        let known = self.states().remove(id);
+        let Some(object) = self.store.get(id) else { return Outcome::await_change() };
+        if object.meta().deletion_timestamp.is_some() {
+            return remove_finalizer(&self.shared.outputs.client, &*object, S::FINALIZER).await;
+        }
+        let mut state = known.unwrap_or_else(|| Box::new(ObjectState::new(job.due)));
+        let outcome = self.run(job, &object, &mut state).await;
+        let mut states = self.states();
+        // An object that was deleted meanwhile leaves nothing behind. Looked up under the lock that its deletion takes too.
+        if self.store.get(id).is_some() {
+            states.insert(id.clone(), state);
+        }
+        outcome
+    }
+
+    fn objects(&self) -> usize {
+        self.store.len()
+    }
+}
+
+/// How urgent a change of an object is. `known`: an earlier version was known.
+fn class_of(object: &dyn SecretOwner, known: bool) -> Class {
+    let deleted = object.metadata().deletion_timestamp.is_some();
+    match known {
+        _ if deleted || object.metadata().generation != Some(object.applied_generation()) => Class::Urgent,
+        false => Class::Refresh,
+        true => Class::Event,
+    }
+}
+
+/// Changes if and only if something changed that a run could come to another result by, data aside.
+fn fingerprint<P>(object: &dyn SecretOwner, plan: &Plan<P>) -> u64 {
+    let mut hash = DefaultHasher::new();
+    let meta = object.metadata();
+    (&meta.uid, meta.generation, &meta.labels, &meta.annotations).hash(&mut hash);
+    let (owner, connection) = (&plan.auth.owner, &plan.auth.login.connection);
+    (&owner.uid, owner.generation, &connection.uid, connection.generation).hash(&mut hash);
+    // What a VaultAuthGlobal supplies is in no generation.
+    plan.auth.login.identity(0).hash(&mut hash);
+    plan.transformation.hash(&mut hash);
+    hash.finish()
+}

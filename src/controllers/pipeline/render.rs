@@ -1,0 +1,140 @@
+//! From the data of the source to the data of the Secret and its MAC.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::failure::{Failure, Interruption};
+use super::state::Rendered;
+use crate::api::{Reason, SecretOwner};
+use crate::cluster::SecretWriter;
+use crate::render::{self, Input, MacKey, Recipe, Recipes, RenderError, SecretData, SourceData, TemplateText};
+use crate::resolve::Gathered;
+use crate::sync::{self, LastApplied};
+
+/// Compiles and runs the transformations of all objects.
+pub(crate) struct Renderer {
+    pub transformations: Arc<Recipes>,
+    /// Templates run on so many threads at most: each may use a core and, for a moment, tens of MiB.
+    permits: Semaphore,
+    /// No object has the key `_raw`.
+    exclude_raw: bool,
+}
+
+/// What there is for the Secret.
+pub(super) enum Output {
+    /// Data that has to be in the Secret.
+    New(NewData),
+    /// The Secret already holds the output of these inputs; the MAC of it.
+    Unchanged(String),
+}
+
+/// Data that has to be in the Secret.
+pub(super) struct NewData {
+    pub data: SecretData,
+    pub mac: String,
+    /// The MAC that VSO records for this data, where it is another.
+    pub vso_mac: Option<String>,
+    /// Digest of the inputs, where equal inputs would not give equal data again.
+    pub inputs: Option<String>,
+}
+
+/// What is known of the destination from the last run.
+pub(super) struct Previous<'a> {
+    pub applied: Option<&'a LastApplied>,
+    pub rendered: Option<&'a Rendered>,
+    /// No other client has changed the Secret since.
+    pub untouched: bool,
+}
+
+impl Renderer {
+    /// With the transformations that are compiled already.
+    pub fn new(transformations: Arc<Recipes>, exclude_raw: bool) -> Self {
+        let threads = 2 * std::thread::available_parallelism().map_or(1, usize::from);
+        Self { transformations, permits: Semaphore::new(threads), exclude_raw }
+    }
+
+    /// The filters and templates of a plan, compiled unless they still are.
+    pub fn compile(&self, gathered: &Gathered) -> Result<Arc<Recipe>, Failure> {
+        let templates = gathered.templates.iter();
+        let templates: Vec<_> =
+            templates.map(|t| TemplateText { key: t.key.as_deref(), name: &t.name, text: &t.text }).collect();
+        let compiled = self.transformations.get(&templates, &gathered.includes, &gathered.excludes);
+        // Only a change of the gathered objects makes it good, and they are watched.
+        compiled.map_err(|error| Failure::until_changed(Reason::SecretDataBuilderError, build_failed(&error)))
+    }
+
+    /// Renders the data, or finds that the Secret holds the output of equal inputs.
+    pub(super) async fn render(
+        &self,
+        key: &MacKey,
+        owner: &Arc<dyn SecretOwner>,
+        transformation: &Arc<Recipe>,
+        source: SourceData,
+        writer: &SecretWriter,
+        previous: Previous<'_>,
+    ) -> Result<Output, Interruption> {
+        let exclude_raw = owner.destination().transformation.exclude_raw || self.exclude_raw;
+        let mut inputs = None;
+        if transformation.is_volatile() {
+            let fingerprint = input(&**owner, &source, exclude_raw).fingerprint();
+            let recipe = hex::encode(transformation.id());
+            let digest = key.mac_of_texts(fingerprint.iter().chain([&recipe]).map(String::as_str));
+            if let Some(output) = reusable(key, &**owner, &digest, writer, &previous).await? {
+                return Ok(output);
+            }
+            inputs = Some(digest);
+        }
+        let built = if transformation.has_templates() {
+            // A template may take as long as its limits let it: not on a thread that others wait for.
+            let (owner, transformation) = (owner.clone(), transformation.clone());
+            let _permit = self.permits.acquire().await;
+            let work = move || render::build(&input(&*owner, &source, exclude_raw), &transformation);
+            match tokio::task::spawn_blocking(work).await {
+                Ok(built) => built,
+                Err(_) => Err(RenderError::Template("a template could not be run to its end".into())),
+            }
+        } else {
+            render::build(&input(&**owner, &source, exclude_raw), transformation)
+        };
+        let built = built.map_err(|error| Failure::new(Reason::SecretDataBuilderError, build_failed(&error)))?;
+        let mac = key.mac(&built.data);
+        let vso_mac = (!built.nil.is_empty()).then(|| key.mac_with_nil(&built.data, &built.nil));
+        Ok(Output::New(NewData { data: built.data, mac, vso_mac, inputs }))
+    }
+}
+
+fn input<'a>(owner: &'a dyn SecretOwner, source: &'a SourceData, exclude_raw: bool) -> Input<'a> {
+    let meta = owner.metadata();
+    Input { source, exclude_raw, labels: meta.labels.as_ref(), annotations: meta.annotations.as_ref() }
+}
+
+/// What the Secret has, if that was made of equal inputs: a salt, or a random number, is not drawn again for nothing.
+async fn reusable(
+    key: &MacKey,
+    owner: &dyn SecretOwner,
+    inputs: &str,
+    writer: &SecretWriter,
+    previous: &Previous<'_>,
+) -> Result<Option<Output>, Failure> {
+    let destination = owner.destination();
+    let known = previous.rendered.filter(|known| known.inputs == inputs);
+    if let Some(known) = known
+        && destination.create
+        && previous.untouched
+        && previous.applied.is_some_and(|applied| applied.mac == known.mac)
+        && owner.metadata().generation == Some(owner.applied_generation())
+    {
+        return Ok(Some(Output::Unchanged(known.mac.clone())));
+    }
+    let data = sync::reusable_output(writer, destination, key, inputs, known.map(|known| known.mac.as_str())).await;
+    let failed = |error| Failure::new(Reason::SecretSyncError, format!("Failed to update k8s secret: {error}"));
+    Ok(data.map_err(failed)?.map(|data| {
+        let mac = key.mac(&data);
+        Output::New(NewData { data, mac, vso_mac: None, inputs: Some(inputs.to_owned()) })
+    }))
+}
+
+fn build_failed(error: &RenderError) -> String {
+    format!("Failed to build K8s secret data: {error}")
+}

@@ -1,0 +1,212 @@
+//! What a run has to tell: conditions, status, events, and when the next one is due.
+
+use std::time::Instant;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::core::object::HasStatus;
+
+use super::failure::{Failure, Retry};
+use super::restart::Restarts;
+use super::state::{FailedRestarts, ObjectState, RECHECK_DENIAL};
+use super::{Pipeline, SecretSource};
+use crate::api::owner::OwnerStatus as _;
+use crate::api::{ConditionType, ConditionUpdate, Kind, Reason, SecretOwner, condition};
+use crate::cluster::ClusterError;
+use crate::controllers::dependents::DEPENDENTS_SPREAD;
+use crate::controllers::outcome::Outcome;
+use crate::controllers::outputs::EventText;
+use crate::controllers::subscriptions;
+use crate::resolve::{AuthPlan, Plan};
+use crate::schedule::{Class, Next, spread};
+use crate::vault::TokenInfo;
+
+/// What a run that got through has to tell.
+pub(super) struct Synced {
+    /// MAC of the data.
+    pub mac: String,
+    /// The Secret had to be written.
+    pub wrote: bool,
+    /// What `status.secretMAC` says of the content.
+    pub record: String,
+    /// `None`: none was pending.
+    pub restarts: Option<Restarts>,
+    pub token: TokenInfo,
+}
+
+/// The status of an object, to be changed.
+pub(super) fn status_of<K: HasStatus<Status: Clone + Default>>(object: &K) -> K::Status {
+    object.status().cloned().unwrap_or_default()
+}
+
+impl<S: SecretSource> Pipeline<S> {
+    /// Tells of a run that got through.
+    pub(super) async fn succeed(
+        &self,
+        object: &S::Owner,
+        plan: &Plan<S::Plan>,
+        state: &mut ObjectState<S::State>,
+        synced: Synced,
+    ) -> Outcome {
+        let outputs = &self.shared.outputs;
+        let errors = synced.restarts.as_ref().map(|restarts| restarts.errors.as_slice());
+        let conditions = conditions_of_success(object, errors);
+        let conditions = subscriptions::with_condition(object, state.subscription.as_ref(), conditions);
+        let failed = errors.filter(|errors| !errors.is_empty()).map(restarts_failed);
+
+        let mut status = status_of(object);
+        // `secretMAC` stands for the content whose restarts are done, so it moves only when they are.
+        if !object.keeps_digest() {
+            status.set_recorded_mac(None);
+        } else if failed.is_none() {
+            status.set_recorded_mac(Some(synced.record));
+        }
+        status.set_generation(object.generation());
+        let mut events = subscriptions::events(object.owner_conditions(), &conditions);
+        status.set_conditions(conditions);
+        let cache_key = cache_key(&plan.auth, &plan.vault_namespace, &synced.token);
+        if cache_key.is_some() {
+            status.set_cache_key(cache_key.clone());
+        }
+        if object.status() != Some(&status) {
+            // The client ID changes with each login; that alone is not worth a write for every object.
+            status.set_cache_key(cache_key);
+            status.set_client_id(synced.token.client_id);
+            events.extend(failed.as_ref().map(|text| EventText::warning(Reason::RolloutRestartFailed, text.as_str())));
+        }
+        if outputs.publish(&self.store, object, &status, &events).await.is_err() {
+            // Nothing is lost: the Secret is written, and the next run finds all as after a start.
+            state.applied = None;
+            return state.retry(&self.shared.backoff);
+        }
+        if synced.wrote {
+            let event = EventText::normal(Reason::SecretSynced, "Secret synced");
+            outputs.event(object.kind(), object.metadata(), &event).await;
+            tracing::info!(restarts = synced.restarts.as_ref().map_or(0, |r| r.restarted), "Secret synced");
+        }
+        let now = Instant::now();
+        let again = match synced.restarts {
+            Some(restarts) if failed.is_some() => {
+                let again = restarts.again.unwrap_or_else(|| now + state.pause(&self.shared.backoff));
+                let generation = object.generation();
+                let failed = FailedRestarts { mac: synced.mac, generation, errors: restarts.errors, again };
+                state.failed_restarts = Some(Box::new(failed));
+                Some(again)
+            }
+            _ => {
+                state.backoff.reset();
+                None
+            }
+        };
+        let next = next_run(again, self.source.next_due(plan, &state.source, now));
+        if let Next::At(due, _) = next {
+            state.due = due;
+        }
+        if again.is_some() { Outcome::failed(next, state.lane()) } else { Outcome::done(next, state.lane()) }
+    }
+
+    /// Tells of a run that did not get through. `lastGeneration` stays: this generation was not applied.
+    pub(super) async fn fail(&self, object: &S::Owner, state: &mut ObjectState<S::State>, failure: Failure) -> Outcome {
+        state.fingerprint = None;
+        let conditions = conditions_of_failure(object, &failure);
+        let conditions = subscriptions::with_condition(object, state.subscription.as_ref(), conditions);
+        if conditions != object.owner_conditions() {
+            tracing::warn!(reason = failure.reason.as_str(), error = failure.message, "not synced");
+            let mut events = subscriptions::events(object.owner_conditions(), &conditions);
+            events.push(EventText::warning(failure.reason, failure.message));
+            let mut status = status_of(object);
+            status.set_conditions(conditions);
+            if self.shared.outputs.publish(&self.store, object, &status, &events).await.is_err() {
+                // The user does not know yet what to change.
+                return state.retry(&self.shared.backoff);
+            }
+        }
+        match failure.retry {
+            Retry::Backoff => state.retry(&self.shared.backoff),
+            Retry::At(at) => {
+                state.due = at + spread(DEPENDENTS_SPREAD, &mut rand::rng());
+                Outcome::failed(Next::At(state.due, Class::Retry), state.lane())
+            }
+            Retry::WhenChanged => {
+                state.due = Instant::now() + RECHECK_DENIAL;
+                Outcome::blocked(Next::At(state.due, Class::Refresh), state.lane())
+            }
+        }
+    }
+
+    /// Says what has changed of instant updates, and nothing else.
+    pub(super) async fn report_subscription(
+        &self,
+        object: &S::Owner,
+        state: &ObjectState<S::State>,
+    ) -> Result<(), ClusterError> {
+        if object.status().is_none() {
+            return Ok(());
+        }
+        let old = object.owner_conditions();
+        let conditions = subscriptions::with_condition(object, state.subscription.as_ref(), old.to_vec());
+        let events = subscriptions::events(old, &conditions);
+        let mut status = status_of(object);
+        status.set_conditions(conditions);
+        self.shared.outputs.publish(&self.store, object, &status, &events).await.map(drop)
+    }
+}
+
+/// The conditions of an object whose Secret is as it has to be. `restarts` has what went wrong with the restarts, and is
+/// `None` if none was pending.
+fn conditions_of_success(object: &dyn SecretOwner, restarts: Option<&[String]>) -> Vec<Condition> {
+    let mut updates = vec![ConditionUpdate::holds(ConditionType::SecretSynced, Reason::Synced, "Secret synced")];
+    let type_ = ConditionType::RolloutRestart;
+    updates.extend(restarts.map(|errors| match errors {
+        [] => ConditionUpdate::holds(type_, Reason::RolloutRestartTriggered, "Rollout restart triggered"),
+        errors => ConditionUpdate::fails(type_, Reason::RolloutRestartTriggeredFailed, restarts_failed(errors)),
+    }));
+    updates.extend(healthy_and_ready(object.kind()));
+    let mut known = object.owner_conditions().to_vec();
+    if restarts.is_none() {
+        // Restarts that failed once and are not pending any more: the targets were taken off the spec.
+        known.retain(|c| c.type_ != type_.as_str() || c.status == "True");
+    }
+    condition::merge(&known, object.generation(), &updates)
+}
+
+/// The conditions of an object that was not synced.
+fn conditions_of_failure(object: &dyn SecretOwner, failure: &Failure) -> Vec<Condition> {
+    let Failure { reason, message, .. } = failure;
+    let kind = object.kind().as_str();
+    let updates = [
+        ConditionUpdate::fails(ConditionType::SecretSynced, *reason, message.as_str()),
+        ConditionUpdate::fails(ConditionType::Healthy, Reason::Unhealthy, format!("{kind}Unhealthy")),
+        ConditionUpdate::fails(ConditionType::Ready, *reason, format!("{kind}NotReady")),
+    ];
+    condition::merge(object.owner_conditions(), object.generation(), &updates)
+}
+
+fn healthy_and_ready(kind: Kind) -> [ConditionUpdate<'static>; 2] {
+    let kind = kind.as_str();
+    [
+        ConditionUpdate::holds(ConditionType::Healthy, Reason::Healthy, format!("{kind}Healthy")),
+        ConditionUpdate::holds(ConditionType::Ready, Reason::Ready, format!("{kind}Ready")),
+    ]
+}
+
+fn restarts_failed(errors: &[String]) -> String {
+    format!("Rollout restart trigger failed, err={}", errors.join("; "))
+}
+
+/// VSO's key of the client. VSO clones a client for each further Vault namespace, and the key of the clone names it.
+fn cache_key(auth: &AuthPlan, vault_namespace: &str, token: &TokenInfo) -> Option<String> {
+    let key = auth.cache_key(&token.credential_uid)?;
+    Some(if vault_namespace == auth.login.vault_namespace { key } else { format!("{key}-{vault_namespace}") })
+}
+
+/// When the next run is due: restarts that failed are tried again, and the source is read again, whichever comes first.
+fn next_run(restarts: Option<Instant>, refresh: Option<Instant>) -> Next {
+    match (restarts, refresh) {
+        (Some(again), refresh) if refresh.is_none_or(|refresh| again <= refresh) => Next::At(again, Class::Retry),
+        (_, Some(refresh)) => Next::At(refresh, Class::Refresh),
+        (_, None) => Next::WhenChanged,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+use crate::api::VaultStaticSecret;
+
+fn object(status: serde_json::Value) -> VaultStaticSecret {
+    serde_json::from_value(json!({
+        "apiVersion": "secrets.hashicorp.com/v1beta1", "kind": "VaultStaticSecret",
+        "metadata": { "namespace": "ns", "name": "app", "uid": "u", "generation": 3 },
+        "spec": {}, "status": status,
+    }))
+    .unwrap()
+}
+
+fn with(conditions: &[Condition]) -> VaultStaticSecret {
+    object(json!({ "conditions": conditions }))
+}
+
+/// Type, status and reason of each condition.
+fn words(conditions: &[Condition]) -> Vec<(&str, &str, &str)> {
+    conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect()
+}
+
+#[test]
+fn a_sync_without_restarts_says_nothing_of_restarts() {
+    let conditions = conditions_of_success(&object(json!(null)), None);
+    assert_eq!(
+        words(&conditions),
+        [("SecretSynced", "True", "Synced"), ("Healthy", "True", "Healthy"), ("Ready", "True", "Ready")]
+    );
+    assert!(conditions.iter().all(|c| c.observed_generation == Some(3)));
+    assert_eq!(conditions_of_success(&with(&conditions), None), conditions, "an equal result is an equal value");
+}
+
+#[test]
+fn restarts_are_shown_until_they_are_of_no_matter() {
+    let restart = |conditions: &[Condition]| {
+        let found = condition::find(conditions, ConditionType::RolloutRestart);
+        found.map(|c| (c.status.clone(), c.reason.clone()))
+    };
+    let done = conditions_of_success(&object(json!(null)), Some(&[]));
+    assert_eq!(restart(&done), Some(("True".into(), "RolloutRestartTriggered".into())));
+    let failed = conditions_of_success(&with(&done), Some(&["Deployment app: gone".into()]));
+    assert_eq!(restart(&failed), Some(("False".into(), "RolloutRestartTriggeredFailed".into())));
+    let message = &condition::find(&failed, ConditionType::RolloutRestart).unwrap().message;
+    assert_eq!(message, "Rollout restart trigger failed, err=Deployment app: gone");
+    assert_eq!(restart(&conditions_of_success(&with(&failed), None)), None, "the targets were taken off the spec");
+    assert_eq!(restart(&conditions_of_success(&with(&done), None)), restart(&done), "what was done stays shown");
+}
+
+#[test]
+fn a_failure_keeps_what_it_says_nothing_of() {
+    let synced = conditions_of_success(&object(json!(null)), Some(&[]));
+    let failure = Failure::new(Reason::VaultClientError, "Failed to read Vault secret: sealed");
+    let failed = conditions_of_failure(&with(&synced), &failure);
+    assert_eq!(
+        words(&failed),
+        [
+            ("SecretSynced", "False", "VaultClientError"),
+            ("RolloutRestart", "True", "RolloutRestartTriggered"),
+            ("Healthy", "False", "Unhealthy"),
+            ("Ready", "False", "VaultClientError"),
+        ]
+    );
+    assert_eq!(failed[0].message, failure.message);
+    assert_eq!(failed[3].message, "VaultStaticSecretNotReady");
+    let recovered = conditions_of_success(&with(&failed), None);
+    assert_eq!(condition::find(&recovered, ConditionType::SecretSynced).unwrap().status, "True");
+}
+
+#[test]
+fn the_earlier_of_retry_and_refresh_counts() {
+    let now = Instant::now();
+    let (soon, late) = (now + Duration::from_secs(1), now + Duration::from_secs(9));
+    for (restarts, refresh, next) in [
+        (None, None, Next::WhenChanged),
+        (None, Some(late), Next::At(late, Class::Refresh)),
+        (Some(soon), None, Next::At(soon, Class::Retry)),
+        (Some(soon), Some(late), Next::At(soon, Class::Retry)),
+        (Some(late), Some(soon), Next::At(soon, Class::Refresh)),
+    ] {
+        assert_eq!(next_run(restarts, refresh), next);
+    }
+}

@@ -1,0 +1,105 @@
+//! What this process remembers of an object between two runs. All of it can be lost: the next run finds it again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::api::ObjectRef;
+use crate::controllers::outcome::Outcome;
+use crate::controllers::subscriptions::Subscription;
+use crate::render::Recipe;
+use crate::schedule::{Backoff, Class, Lane, Next, Policy};
+use crate::sync::LastApplied;
+use crate::vault::Session;
+
+/// The states of the objects of one kind.
+pub(super) type States<T> = HashMap<ObjectRef, Box<ObjectState<T>>>;
+
+/// A denial ends with a change of an object that is watched, and the change is a trigger. This is for what was missed.
+pub(super) const RECHECK_DENIAL: Duration = Duration::from_secs(300);
+
+/// The state of one object; `T` is what its kind remembers.
+pub(super) struct ObjectState<T> {
+    /// Of the inputs of the last run, if it succeeded.
+    pub fingerprint: Option<u64>,
+    /// When the next run is due if nothing happens.
+    pub due: Instant,
+    pub backoff: Backoff,
+    /// Dropping it ends the login if no other object uses it.
+    pub session: Option<Arc<Session>>,
+    /// With instant updates: the writes of the path. Dropping it unsubscribes.
+    pub subscription: Option<Subscription>,
+    pub applied: Option<LastApplied>,
+    /// Held so that it is not compiled again at each refresh.
+    pub transformation: Option<Arc<Recipe>>,
+    /// Of data that would come out otherwise if it were rendered again.
+    pub rendered: Option<Rendered>,
+    pub failed_restarts: Option<Box<FailedRestarts>>,
+    /// What the kind remembers.
+    pub source: T,
+}
+
+/// Inputs and output of templates that draw salts or random numbers.
+pub(super) struct Rendered {
+    /// Digest of the inputs.
+    pub inputs: String,
+    /// MAC of the data.
+    pub mac: String,
+}
+
+/// Restarts that could not be done, and when they are tried again. The path is read on its own schedule meanwhile.
+pub(super) struct FailedRestarts {
+    pub mac: String,
+    pub generation: i64,
+    pub errors: Vec<String>,
+    pub again: Instant,
+}
+
+impl FailedRestarts {
+    /// Whether the failure is that of this content and generation, and not to be tried again yet.
+    pub fn still_stands(&self, mac: &str, generation: i64, now: Instant) -> bool {
+        self.mac == mac && self.generation == generation && now < self.again
+    }
+}
+
+impl<T: Default> ObjectState<T> {
+    /// Of an object that was never run, due at `due`.
+    pub fn new(due: Instant) -> Self {
+        Self {
+            fingerprint: None,
+            due,
+            backoff: Backoff::default(),
+            session: None,
+            subscription: None,
+            applied: None,
+            transformation: None,
+            rendered: None,
+            failed_restarts: None,
+            source: T::default(),
+        }
+    }
+
+    /// Gives up the login and everything that hangs on it.
+    pub fn disconnect(&mut self) {
+        (self.session, self.subscription, self.source) = (None, None, T::default());
+    }
+}
+
+impl<T> ObjectState<T> {
+    /// The lane of the object's Vault.
+    pub fn lane(&self) -> Option<Lane> {
+        self.session.as_ref().map(|session| session.server.id)
+    }
+
+    /// The object is due again after the pause of its back-off.
+    pub fn retry(&mut self, policy: &Policy) -> Outcome {
+        self.due = Instant::now() + self.pause(policy);
+        Outcome::failed(Next::At(self.due, Class::Retry), self.lane())
+    }
+
+    /// How long to wait after one more failure. A limit on the time of retrying makes retries rare, but never ends them:
+    /// nothing goes quiet.
+    pub fn pause(&mut self, policy: &Policy) -> Duration {
+        self.backoff.next(policy, Instant::now(), &mut rand::rng()).unwrap_or(RECHECK_DENIAL)
+    }
+}

@@ -1,0 +1,87 @@
+//! From the data to the Secret.
+
+use super::Shared;
+use super::failure::{Failure, Interruption};
+use super::render::{NewData, Output};
+use super::state::Rendered;
+use crate::api::{Reason, SecretOwner};
+use crate::cluster::SecretWriter;
+use crate::sync::{self, DesiredSecret, DestinationError, LastApplied, SyncResult};
+
+/// A Secret that is as it has to be.
+pub(super) struct Written {
+    pub result: SyncResult,
+    /// MAC of the data.
+    pub mac: String,
+    /// What `status.secretMAC` says of the content: its MAC, or the one that VSO has put there for equal content.
+    pub record: String,
+    /// Inputs and output of its templates, if they were run: `None` where they draw nothing at random.
+    pub rendered: Option<Option<Rendered>>,
+}
+
+/// `status.secretMAC` as a MAC of this operator: what VSO has recorded for equal content stands for its MAC.
+pub(super) fn recorded(owner: &dyn SecretOwner, output: &Output) -> Option<String> {
+    let recorded = owner.recorded_mac()?;
+    match output {
+        Output::New(NewData { vso_mac: Some(theirs), mac, .. }) if theirs == recorded => Some(mac.clone()),
+        _ => Some(recorded.to_owned()),
+    }
+}
+
+/// Whether changes of the content restart workloads.
+pub(super) fn restarts(owner: &dyn SecretOwner) -> bool {
+    owner.keeps_digest() && !owner.restart_targets().is_empty()
+}
+
+/// Makes the Secret what it has to be. `applied` is what is known of it from an earlier run.
+pub(super) async fn write(
+    shared: &Shared,
+    writer: &SecretWriter,
+    owner: &dyn SecretOwner,
+    output: Output,
+    recorded: Option<&str>,
+    applied: Option<LastApplied>,
+) -> Result<Written, Interruption> {
+    let generation_changed = owner.applied_generation() != owner.generation();
+    let (result, mac, rendered) = match (output, applied) {
+        (Output::Unchanged(mac), Some(applied)) => (SyncResult::unchanged(applied), mac, None),
+        (Output::Unchanged(_), None) => return Err(Interruption::Yield(None)),
+        (Output::New(NewData { data, mac, inputs, .. }), applied) => {
+            let key = &shared.mac_key.key;
+            let rendered = inputs.as_ref().map(|inputs| sync::rendered_mac(key, inputs, &mac));
+            let desired = DesiredSecret {
+                owner,
+                data: &data,
+                mac: &mac,
+                rendered: rendered.as_deref(),
+                key,
+                restarts: restarts(owner),
+                recorded,
+                generation_changed,
+            };
+            let result =
+                sync::sync(writer, &shared.stores.secrets, &desired, applied.as_ref()).await.map_err(interrupt)?;
+            (result, mac.clone(), Some(inputs.map(|inputs| Rendered { inputs, mac })))
+        }
+    };
+    if generation_changed && owner.applied_generation() != 0 && owner.destination().create {
+        match sync::delete_orphans(writer, owner).await {
+            Ok(0) => {}
+            Ok(n) => tracing::info!(n, "deleted Secrets of a former destination name"),
+            Err(error) => tracing::warn!(%error, "Secrets of a former destination name may be left"),
+        }
+    }
+    let record = match owner.recorded_mac() {
+        Some(theirs) if Some(theirs) != recorded => theirs.to_owned(),
+        _ => mac.clone(),
+    };
+    Ok(Written { result, mac, record, rendered })
+}
+
+fn interrupt(error: DestinationError) -> Interruption {
+    match error {
+        DestinationError::Unsettled(held) => Interruption::Record(held),
+        DestinationError::Missing(text) => Failure::new(Reason::InexistentDestination, text).into(),
+        other => Failure::new(Reason::SecretSyncError, format!("Failed to update k8s secret: {other}")).into(),
+    }
+}

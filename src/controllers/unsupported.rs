@@ -1,0 +1,104 @@
+//! The kinds whose objects are kept but not served: each object says so in a condition, and none hangs when it is deleted.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::controller::{Controller, Watches};
+use super::dependents::Dependents;
+use super::finalizer::remove_finalizer;
+use super::outcome::Outcome;
+use super::outputs::Outputs;
+use crate::api::{
+    CSISecrets, ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, VaultDynamicSecret, VaultPKISecret,
+    condition,
+};
+use crate::cluster::{ErrorKind, Store};
+use crate::schedule::{Class, Job, Next};
+
+/// After the API server failed.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// A kind that is not served.
+pub(super) trait UnsupportedKind: CustomObject {
+    /// The finalizer that VSO puts on its objects; empty if VSO puts none on.
+    const FINALIZER: &'static str;
+    /// What that means for the user of an object, and what to do.
+    const MESSAGE: &'static str;
+    /// Replaces the conditions of a status.
+    fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>);
+}
+
+/// Says of each object of a kind that it is not served.
+pub(super) struct Unsupported<K> {
+    pub store: Arc<Store<K>>,
+    pub dependents: Arc<Dependents>,
+    pub outputs: Outputs,
+}
+
+#[async_trait::async_trait]
+impl<K: UnsupportedKind> Controller for Unsupported<K> {
+    fn kind(&self) -> Kind {
+        K::KIND
+    }
+
+    fn watch(self: Arc<Self>, watches: &mut Watches<'_>) {
+        let this = self.clone();
+        self.store.listen(move |change| drop(this.dependents.enqueue_if_changed(&change)));
+        watches.optional(self.store.clone());
+    }
+
+    async fn reconcile(&self, job: &Job<Key>) -> Outcome {
+        let Some(object) = self.store.get(&job.key.id) else { return Outcome::await_change() };
+        if object.meta().deletion_timestamp.is_some() {
+            return remove_finalizer(&self.outputs.client, &*object, K::FINALIZER).await;
+        }
+        let update = ConditionUpdate::fails(ConditionType::Ready, Reason::NotSupported, K::MESSAGE);
+        let conditions = condition::merge(object.conditions(), object.meta().generation.unwrap_or(0), &[update]);
+        let mut status = object.status().cloned().unwrap_or_default();
+        K::set_conditions(&mut status, conditions);
+        match self.outputs.publish(&self.store, &*object, &status, &[]).await {
+            // A status that the schema refuses is refused each time.
+            Err(error) if error.kind != ErrorKind::Invalid => {
+                Outcome::failed(Next::At(Instant::now() + RETRY, Class::Retry), None)
+            }
+            _ => Outcome::blocked(Next::WhenChanged, None),
+        }
+    }
+
+    fn objects(&self) -> usize {
+        self.store.len()
+    }
+}
+
+impl UnsupportedKind for VaultDynamicSecret {
+    const FINALIZER: &'static str = "vaultdynamicsecret.secrets.hashicorp.com/finalizer";
+    const MESSAGE: &'static str = "This version of the operator does not serve VaultDynamicSecrets: the Secret stays as it is, \
+        and its lease is neither renewed nor revoked. Let VSO serve this object until a version of this operator does.";
+
+    fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>) {
+        status.conditions = conditions;
+    }
+}
+
+impl UnsupportedKind for VaultPKISecret {
+    /// The plural is VSO's, and of this kind only.
+    const FINALIZER: &'static str = "vaultpkisecrets.secrets.hashicorp.com/finalizer";
+    const MESSAGE: &'static str = "This version of the operator does not serve VaultPKISecrets: the Secret stays as it is, and \
+        its certificate is neither replaced nor revoked. Let VSO serve this object until a version of this operator does.";
+
+    fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>) {
+        status.conditions = conditions;
+    }
+}
+
+impl UnsupportedKind for CSISecrets {
+    const FINALIZER: &'static str = "";
+    const MESSAGE: &'static str = "CSISecrets need HashiCorp's CSI driver, an image of Vault Enterprise that is not part of this \
+        operator. Without it, use a VaultStaticSecret.";
+
+    fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>) {
+        status.conditions = conditions;
+    }
+}

@@ -1,0 +1,47 @@
+//! Access to Vault: servers, logins, shared reads.
+
+use std::sync::Arc;
+
+use super::client_cache::ClientCache;
+use super::dependents::{Dependents, RECOVERY_SPREAD};
+use super::servers::{Authority, Servers};
+use super::stores::Stores;
+use super::work::Work;
+use crate::api::{ConditionType, CustomObject as _, Key, VaultConnection, condition};
+use crate::resolve::ConnectionPlan;
+use crate::schedule::Class;
+use crate::vault::{ReadTable, ServerId};
+
+/// What the controllers reach Vault with.
+pub(crate) struct VaultAccess {
+    pub servers: Arc<Servers>,
+    pub logins: Arc<ClientCache>,
+    pub reads: ReadTable,
+    pub stores: Arc<Stores>,
+    pub dependents: Arc<Dependents>,
+    pub work: Arc<Work>,
+}
+
+impl VaultAccess {
+    /// The certificate of a server was not trusted. True if its authority has been replaced since: the next try gets a server
+    /// that is judged by the new one.
+    pub async fn on_untrusted_certificate(&self, plan: &ConnectionPlan, server: ServerId) -> bool {
+        match self.servers.reload_authority(plan, server).await {
+            Ok(Authority::AlreadyReplaced) => true,
+            Ok(Authority::Replaced) => {
+                tracing::info!(connection = %plan.id, "another certificate authority is trusted from now on");
+                self.dependents.of_connection(&plan.id, RECOVERY_SPREAD);
+                true
+            }
+            Ok(Authority::Same) | Err(_) => {
+                // The controller of the connection shows it, and looks for the new authority until it is there.
+                let connection = self.stores.connections.get(&plan.id);
+                if connection.is_none_or(|c| !condition::is_false(c.conditions(), ConditionType::Ready)) {
+                    let key = Key { kind: VaultConnection::KIND, id: plan.id.clone() };
+                    self.work.push_now(key, Class::Event);
+                }
+                false
+            }
+        }
+    }
+}
