@@ -77,7 +77,7 @@ impl Context {
     pub(super) fn session(&self, plan: &AuthPlan, server: &Arc<Server>) -> Arc<Session> {
         self.sessions.session(Identity(plan.login.identity(server.id)), server, || TokenSource {
             provider: Box::new(self.credentials(plan.login.clone())),
-            store: (self.settings.persistence != Persistence::None)
+            store: (self.settings.persistence != Persistence::None && plan.login.method.needs_mount())
                 .then(|| Box::new(PlanStore { context: self.this.clone(), plan: plan.clone() }) as _),
         })
     }

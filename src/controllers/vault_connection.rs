@@ -14,6 +14,7 @@ use crate::api::VaultConnection;
 use crate::cluster::{EventType, patch_status};
 use crate::resolve::{self, ObjectRef};
 use crate::schedule::{Class, Next, horizon};
+use crate::vault::Probe;
 
 const FINALIZER: &str = "vaultconnection.secrets.hashicorp.com/finalizer";
 /// A Vault that answers is asked this often whether it still does, and the authority that its certificate has to be from is
@@ -22,10 +23,15 @@ const PROBE_EVERY: Duration = Duration::from_secs(60);
 /// One that does not is asked more often: this is how recovery is noticed.
 const PROBE_DOWN_EVERY: Duration = Duration::from_secs(5);
 
+/// Of a server that speaks a part of Vault's API. A wrong path in the address looks like this, too.
+const NO_SEAL_STATUS: &str = "the server answers, but has no sys/seal-status: reads of secrets show its health";
+
 /// What a probe found.
 enum Found {
     /// Unsealed and answering.
     Up,
+    /// The server answers, and has no seal status to tell.
+    NoSealStatus,
     /// The connection is right, but this Vault serves nothing now.
     Sealed(String),
     /// Unsealed, but requests are not served.
@@ -55,6 +61,7 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
     // Texts without anything that changes from probe to probe: an equal result is no write.
     let (ping, valid) = match &found {
         Found::Up => ((true, "Accepted", format!("Vault ping, address={address}")), true),
+        Found::NoSealStatus => ((true, "Accepted", format!("{NO_SEAL_STATUS}, address={address}")), true),
         Found::Sealed(e) => {
             ((false, "VaultSealed", format!("Vault answers but serves nothing, address={address}, errs={e}")), true)
         }
@@ -73,6 +80,7 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
     let (up, reason, text) = (ping.0, ping.1, ping.2.as_str());
     let invalid_text = format!("Failed to validate resource, address={address}, errs={text}");
     let valid_text = format!("Successfully validated resource, address={address}");
+    let ready = if matches!(found, Found::NoSealStatus) { NO_SEAL_STATUS } else { "VaultConnectionReady" };
     let new = [
         New { type_: "VaultPing", status: up, reason, message: text },
         match valid {
@@ -89,7 +97,7 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
             false => New { type_: "Healthy", status: false, reason: "Unhealthy", message: text },
         },
         match up {
-            true => New { type_: "Ready", status: true, reason: "Ready", message: "VaultConnectionReady" },
+            true => New { type_: "Ready", status: true, reason: "Ready", message: ready },
             false => New { type_: "Ready", status: false, reason, message: text },
         },
     ];
@@ -105,7 +113,9 @@ pub(super) async fn reconcile(context: &Context, id: &ObjectRef) -> Verdict {
             }
         }
         match &found {
-            Found::Up => context.event(&*object, EventType::Normal, "Accepted", "VaultConnection accepted").await,
+            Found::Up | Found::NoSealStatus => {
+                context.event(&*object, EventType::Normal, "Accepted", "VaultConnection accepted").await
+            }
             Found::NoClient(_) | Found::NoAnswer(_) => {
                 context.event(&*object, EventType::Warning, "VaultClientError", text).await
             }
@@ -149,10 +159,14 @@ async fn probe(context: &Context, id: &ObjectRef, object: &VaultConnection) -> F
         Err(error) => return Found::NoClient(error),
     };
     match server.probe().await {
-        Ok(status) if status.sealed || !status.initialized => {
+        Ok(Probe::SealStatus(status)) if status.sealed || !status.initialized => {
             Found::Sealed(if status.initialized { "Vault is sealed" } else { "Vault is not initialized" }.into())
         }
-        Ok(_) => server.down().map_or(Found::Up, |error| Found::Unavailable(error.message)),
+        Ok(probe) => match (server.down(), probe) {
+            (Some(error), _) => Found::Unavailable(error.message),
+            (None, Probe::SealStatus(_)) => Found::Up,
+            (None, Probe::NoSealStatus) => Found::NoSealStatus,
+        },
         Err(error) => Found::NoAnswer(error.to_string()),
     }
 }

@@ -37,7 +37,7 @@ impl Leaf {
 }
 
 /// Fields of the blocks of the login methods, by method.
-const METHODS: [(&str, &str, &[&str]); 5] = [
+const METHODS: [(&str, &str, &[&str]); 6] = [
     ("kubernetes", r#"method="kubernetes""#, &["role", "serviceAccount", "tokenAudiences"]),
     ("jwt", r#"method="jwt""#, &["role", "secretRef", "serviceAccount", "tokenAudiences"]),
     ("appRole", r#"method="appRole""#, &["roleId", "secretRef"]),
@@ -56,6 +56,7 @@ const METHODS: [(&str, &str, &[&str]); 5] = [
         ],
     ),
     ("gcp", r#"method="gcp""#, &["role", "workloadIdentityServiceAccount", "region", "clusterName", "projectID"]),
+    ("token", r#"method="token""#, &["secretRef.name", "secretRef.key"]),
 ];
 
 /// Those of a login, below `base`. `with` makes the chart render it.
