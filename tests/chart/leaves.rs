@@ -59,6 +59,9 @@ const METHODS: [(&str, &str, &[&str]); 6] = [
     ("token", r#"method="token""#, &["secretRef.name", "secretRef.key"]),
 ];
 
+/// Where the chart has the settings of a login.
+const LOGINS: [&str; 2] = ["defaultAuthMethod", "controller.manager.clientCache.storageEncryption"];
+
 /// Those of a login, below `base`. `with` makes the chart render it.
 fn login(base: &str, with: &[&'static str]) -> Vec<Leaf> {
     let mut leaves = vec![
@@ -104,8 +107,8 @@ fn leaves() -> Vec<Leaf> {
     let mut all = controller();
     all.extend(manager());
     all.extend(others());
-    all.extend(login("defaultAuthMethod", AUTH));
-    all.extend(login("controller.manager.clientCache.storageEncryption", ENCRYPTED));
+    all.extend(login(LOGINS[0], AUTH));
+    all.extend(login(LOGINS[1], ENCRYPTED));
     all
 }
 
@@ -269,7 +272,7 @@ fn every_value_has_its_effect() -> Result {
 
 /// `method=…` belongs to the login that the value is of.
 fn of_the_same_login(name: &str, other: &str) -> String {
-    let base = name.rsplitn(3, '.').nth(2).unwrap_or_default();
+    let base = LOGINS.into_iter().find(|login| name.starts_with(login)).unwrap_or_default();
     if other.starts_with("method=") { format!("{base}.{other}") } else { other.to_owned() }
 }
 

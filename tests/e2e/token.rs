@@ -27,11 +27,13 @@ struct State {
     refusal: u16,
     /// Paths that were asked for, each with the status of the answer.
     asked: Vec<(String, u16)>,
+    /// Answers 503 to all.
+    down: bool,
 }
 
 impl KvServer {
     fn start(token: &str, value: &str) -> Self {
-        let state = State { tokens: vec![token.into()], value: value.into(), refusal: 403, asked: vec![] };
+        let state = State { tokens: vec![token.into()], value: value.into(), refusal: 403, asked: vec![], down: false };
         let state = Arc::new(Mutex::new(state));
         let answering = state.clone();
         let host = serve(Arc::new(move |request: &Request| answering.lock().expect("the state").answer(request)));
@@ -51,7 +53,9 @@ impl State {
     fn answer(&mut self, request: &Request) -> Answer {
         let token = request.header("x-vault-token");
         let good = token.is_some_and(|token| self.tokens.iter().any(|good| good == token));
-        let answer = if request.path != format!("/api/{DOMAIN}/v1/secret/data/app") {
+        let answer = if self.down {
+            Answer::refusal(503, "down for maintenance")
+        } else if request.path != format!("/api/{DOMAIN}/v1/secret/data/app") {
             Answer::refusal(404, "<html>not found</html>")
         } else if good {
             let version = json!({ "version": 1, "created_time": "2026-01-15T00:00:00Z", "destroyed": false });
@@ -155,6 +159,38 @@ fn what_is_wrong_with_a_token_is_said_and_a_right_one_is_used() {
         tenant.wait_synced(name);
     }
     tenant.assert_nothing_leaked(&operator, &["wrong-token", "wrong token", "right-token"]);
+}
+
+#[test]
+fn a_server_without_a_seal_status_is_noticed_to_be_back() {
+    let tenant = Tenant::new("token-outage");
+    let server = KvServer::start("token", "one");
+    let (host, path) = server.address.trim_start_matches("http://").split_once('/').expect("a path");
+    let proxy = tenant.cluster.proxy("kv", host).expect("a proxy");
+    let address = format!("{}/{path}", proxy.url("http"));
+    let _operator = tenant.operator(&SOON);
+    tenant.apply(&secret("kv-token", "token", "token"));
+    let mut objects = user(&tenant, "kv", &server, None);
+    objects[0]["spec"]["address"] = json!(address);
+    tenant.apply_all(&objects);
+    tenant.wait_value("kv", "password", "one");
+    tenant.wait_condition("vaultconnection", "kv", "Ready", "True", "no sys/seal-status");
+
+    proxy.cut().expect("it is cut");
+    tenant.wait_failure("kv", "VaultClientError", &["Vault cannot be reached"]);
+    tenant.wait_not_ready("vaultconnection", "kv", "InvalidConfiguration", &["Vault cannot be reached"]);
+    server.set(|state| state.value = "two".into());
+    proxy.restore().expect("it is back");
+    tenant.wait_value("kv", "password", "two");
+    tenant.wait_condition("vaultconnection", "kv", "Ready", "True", "no sys/seal-status");
+
+    // Nothing but reads shows that this server serves again.
+    server.set(|state| state.down = true);
+    tenant.wait_failure("kv", "VaultClientError", &["Vault cannot serve the request now"]);
+    server.set(|state| (state.down, state.value) = (false, "three".into()));
+    tenant.wait_value("kv", "password", "three");
+    tenant.wait_synced("kv");
+    tenant.wait_condition("vaultconnection", "kv", "Ready", "True", "no sys/seal-status");
 }
 
 #[test]
