@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth_methods::{
     AuthMethod, VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt,
-    VaultAuthConfigKubernetes,
+    VaultAuthConfigKubernetes, VaultAuthConfigToken,
 };
 use super::common::{conditions, conditions_schema, non_empty};
 use super::kind::{CustomObject, Kind, KindNames};
@@ -28,7 +28,10 @@ use super::kind::{CustomObject, Kind, KindNames};
     attr = "cfg_attr(true, serde(default))"
 )]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(!default)]
+#[schemars(!default, extend("x-kubernetes-validations" = [{
+    "rule": "!has(self.method) || self.method != 'token' || has(self.token) || has(self.vaultAuthGlobalRef)",
+    "message": "method token needs spec.token, or a VaultAuthGlobal that has it",
+}]))]
 pub struct VaultAuthSpec {
     /// VaultConnection to log in to, as `name` (in the namespace of this object) or `namespace/name`. The one named
     /// `default` in the operator's namespace when unset.
@@ -47,7 +50,7 @@ pub struct VaultAuthSpec {
     /// Login method.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<AuthMethod>,
-    /// Path of the auth mount, without the leading `auth/`.
+    /// Path of the auth mount, without the leading `auth/`. Every method but `token` needs it.
     #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub mount: Option<String>,
     /// More parameters to send with the login.
@@ -71,6 +74,9 @@ pub struct VaultAuthSpec {
     /// Settings of method `gcp`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gcp: Option<VaultAuthConfigGcp>,
+    /// Settings of method `token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<VaultAuthConfigToken>,
     /// Transit key that encrypts the operator's stored Vault clients. Read from the VaultAuth that the operator itself
     /// uses for it.
     #[serde(skip_serializing_if = "Option::is_none")]

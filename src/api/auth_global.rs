@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth_methods::{
     AuthMethod, VaultAuthConfigAppRole, VaultAuthConfigAws, VaultAuthConfigGcp, VaultAuthConfigJwt,
-    VaultAuthConfigKubernetes,
+    VaultAuthConfigKubernetes, VaultAuthConfigToken,
 };
 use super::common::non_empty;
 use super::kind::{CustomObject, Kind, KindNames};
@@ -68,6 +68,9 @@ pub struct VaultAuthGlobalSpec {
     /// Settings of method `gcp`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gcp: Option<MethodDefaults<VaultAuthConfigGcp>>,
+    /// Settings of method `token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<MethodDefaults<VaultAuthConfigToken>>,
 }
 
 /// The settings `C` of one method, side by side with what applies to that method only.

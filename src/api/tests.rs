@@ -59,7 +59,7 @@ fn known_values_are_known() {
         assert_eq!(read_kind(kind).as_str(), kind);
         assert_eq!(serde_json::to_value(read_kind(kind)).unwrap(), json!(kind));
     }
-    for method in ["kubernetes", "jwt", "appRole", "aws", "gcp"] {
+    for method in ["kubernetes", "jwt", "appRole", "aws", "gcp", "token"] {
         let read = read::<AuthMethod>(json!(method));
         assert!(!matches!(read, AuthMethod::Unknown(_)), "{method}");
         assert_eq!(read.as_str(), method);
@@ -152,6 +152,7 @@ fn every_member_survives_reading_and_writing() {
     let gcp = json!({
         "role": "r", "workloadIdentityServiceAccount": "sa", "region": "g", "clusterName": "c", "projectID": "p",
     });
+    let token = json!({ "secretRef": { "name": "s", "key": "k" } });
     let auth = json!({
         "apiVersion": "secrets.hashicorp.com/v1beta1", "kind": "VaultAuth", "metadata": {},
         "spec": {
@@ -161,7 +162,7 @@ fn every_member_survives_reading_and_writing() {
                 "name": "g", "namespace": "gn", "allowDefault": false,
                 "mergeStrategy": { "headers": "union", "params": "none" },
             },
-            "kubernetes": kubernetes, "jwt": jwt, "appRole": app_role, "aws": aws, "gcp": gcp,
+            "kubernetes": kubernetes, "jwt": jwt, "appRole": app_role, "aws": aws, "gcp": gcp, "token": token,
             "storageEncryption": { "mount": "transit", "keyName": "k" },
         },
         "status": { "valid": true, "error": "e", "specHash": "00", "conditions": conditions },
@@ -182,7 +183,7 @@ fn every_member_survives_reading_and_writing() {
             "allowedNamespaces": ["a"], "vaultConnectionRef": "c", "defaultVaultNamespace": "n",
             "defaultAuthMethod": "gcp", "defaultMount": "m", "params": { "p": "1" }, "headers": { "h": "2" },
             "kubernetes": with_defaults(&kubernetes), "jwt": with_defaults(&jwt), "appRole": with_defaults(&app_role),
-            "aws": with_defaults(&aws), "gcp": with_defaults(&gcp),
+            "aws": with_defaults(&aws), "gcp": with_defaults(&gcp), "token": with_defaults(&token),
         },
         "status": { "valid": true, "error": "e" },
     });

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::error::bounded;
 use super::{ClusterError, ErrorKind};
 
-/// A token and whom it speaks for.
+/// A token and the service account it belongs to.
 pub struct ServiceAccountToken {
     /// The JWT.
     pub token: SecretString,

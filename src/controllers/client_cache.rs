@@ -94,7 +94,7 @@ impl ClientCache {
     pub fn session(self: &Arc<Self>, plan: &AuthPlan, server: &Arc<Server>) -> Arc<Session> {
         self.sessions.session(Identity(plan.login.identity(server.id)), server, || TokenSource {
             provider: Box::new(self.credentials(plan.login.clone())),
-            store: (self.persistence != Persistence::None)
+            store: (self.persistence != Persistence::None && plan.login.method.needs_mount())
                 .then(|| Box::new(PlanStore { cache: self.clone(), plan: plan.clone() }) as _),
         })
     }

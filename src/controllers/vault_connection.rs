@@ -21,6 +21,7 @@ use crate::cluster::Change;
 use crate::resolve;
 use crate::schedule::{Class, Job, Next, horizon};
 use crate::telemetry::ResourceStatus;
+use crate::vault::Probe;
 
 const FINALIZER: &str = "vaultconnection.secrets.hashicorp.com/finalizer";
 /// A Vault that answers is asked this often whether it still does, and the authority that its certificate has to be from is
@@ -29,11 +30,16 @@ const PROBE_EVERY: Duration = Duration::from_secs(60);
 /// One that does not is asked more often: this is how recovery is noticed.
 const PROBE_DOWN_EVERY: Duration = Duration::from_secs(5);
 
+/// Of a server that speaks a part of Vault's API. A wrong path in the address looks like this, too.
+const NO_SEAL_STATUS: &str = "the server answers, but has no sys/seal-status: reads of secrets show its health";
+
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Finding {
     /// Unsealed and answering.
     Up,
+    /// The server answers, and has no seal status to tell.
+    NoSealStatus,
     /// The connection is right, but this Vault serves nothing now.
     Sealed(String),
     /// Unsealed, but requests are not served.
@@ -76,7 +82,7 @@ impl Controller for VaultConnections {
         let old = object.status.clone().unwrap_or_default();
         let (status, event) = report(&object, &finding);
         let retry = Next::At(Instant::now() + PROBE_DOWN_EVERY, Class::Retry);
-        if self.outputs.publish(connections, &object, &status, &[event]).await.is_err() || finding != Finding::Up {
+        if self.outputs.publish(connections, &object, &status, &[event]).await.is_err() || !finding.is_up() {
             return Outcome::failed(retry, None);
         }
         if condition::is_false(&old.conditions, ConditionType::Ready) {
@@ -94,6 +100,13 @@ impl Controller for VaultConnections {
     fn resources(&self) -> Vec<ResourceStatus> {
         let all = self.vault.stores.connections.all();
         all.iter().filter_map(|object| ResourceStatus::of(&**object, object.status.as_ref().map(|s| s.valid))).collect()
+    }
+}
+
+impl Finding {
+    /// Whether requests can be expected to work.
+    fn is_up(&self) -> bool {
+        matches!(self, Finding::Up | Finding::NoSealStatus)
     }
 }
 
@@ -137,9 +150,13 @@ impl VaultConnections {
             Err(error) => return Finding::NoClient(error),
         }
         match server.probe().await {
-            Ok(status) if !status.initialized => Finding::Sealed("Vault is not initialized".into()),
-            Ok(status) if status.sealed => Finding::Sealed("Vault is sealed".into()),
-            Ok(_) => server.down().map_or(Finding::Up, |error| Finding::Unavailable(error.message)),
+            Ok(Probe::SealStatus(status)) if !status.initialized => Finding::Sealed("Vault is not initialized".into()),
+            Ok(Probe::SealStatus(status)) if status.sealed => Finding::Sealed("Vault is sealed".into()),
+            Ok(found) => match (server.down(), found) {
+                (Some(error), _) => Finding::Unavailable(error.message),
+                (None, Probe::SealStatus(_)) => Finding::Up,
+                (None, Probe::NoSealStatus) => Finding::NoSealStatus,
+            },
             Err(error) => Finding::NoAnswer(error.to_string()),
         }
     }
@@ -151,6 +168,7 @@ fn report(object: &VaultConnection, finding: &Finding) -> (VaultConnectionStatus
     let address = &object.spec.address;
     let (reason, text) = match finding {
         Finding::Up => (Reason::Accepted, format!("Vault ping, address={address}")),
+        Finding::NoSealStatus => (Reason::Accepted, format!("{NO_SEAL_STATUS}, address={address}")),
         Finding::Sealed(e) => {
             (Reason::VaultSealed, format!("Vault answers but serves nothing, address={address}, errs={e}"))
         }
@@ -164,18 +182,22 @@ fn report(object: &VaultConnection, finding: &Finding) -> (VaultConnectionStatus
             (Reason::InvalidConfiguration, format!("Vault ping failed, address={address}, errs={e}"))
         }
     };
-    let up = *finding == Finding::Up;
     let valid = !matches!(finding, Finding::NoClient(_) | Finding::NoAnswer(_));
-    let status = VaultConnectionStatus { valid, conditions: conditions(object, (up, reason, &text), valid) };
+    let status = VaultConnectionStatus { valid, conditions: conditions(object, finding, (reason, &text), valid) };
     let event = match finding {
-        Finding::Up => EventText::normal(Reason::Accepted, "VaultConnection accepted"),
+        Finding::Up | Finding::NoSealStatus => EventText::normal(Reason::Accepted, "VaultConnection accepted"),
         Finding::NoClient(_) | Finding::NoAnswer(_) => EventText::warning(Reason::VaultClientError, text),
         Finding::Sealed(_) | Finding::Unavailable(_) => EventText::warning(reason, text),
     };
     (status, event)
 }
 
-fn conditions(object: &VaultConnection, (up, reason, text): (bool, Reason, &str), valid: bool) -> Vec<Condition> {
+fn conditions(
+    object: &VaultConnection,
+    finding: &Finding,
+    (reason, text): (Reason, &str),
+    valid: bool,
+) -> Vec<Condition> {
     use ConditionType::{Healthy, Ready, ResourceValidation, VaultPing};
     let address = &object.spec.address;
     let validation = if valid {
@@ -185,12 +207,13 @@ fn conditions(object: &VaultConnection, (up, reason, text): (bool, Reason, &str)
         let text = format!("Failed to validate resource, address={address}, errs={text}");
         ConditionUpdate::fails(ResourceValidation, Reason::InvalidConfiguration, text)
     };
-    let updates = if up {
+    let ready = if *finding == Finding::NoSealStatus { NO_SEAL_STATUS } else { "VaultConnectionReady" };
+    let updates = if finding.is_up() {
         [
             ConditionUpdate::holds(VaultPing, reason, text),
             validation,
             ConditionUpdate::holds(Healthy, Reason::Healthy, "VaultConnectionHealthy"),
-            ConditionUpdate::holds(Ready, Reason::Ready, "VaultConnectionReady"),
+            ConditionUpdate::holds(Ready, Reason::Ready, ready),
         ]
     } else {
         [
@@ -217,6 +240,7 @@ mod tests {
         let text = || "why".to_owned();
         for (finding, valid, ready, event) in [
             (Finding::Up, true, Reason::Ready, Reason::Accepted),
+            (Finding::NoSealStatus, true, Reason::Ready, Reason::Accepted),
             (Finding::Sealed(text()), true, Reason::VaultSealed, Reason::VaultSealed),
             (Finding::Unavailable(text()), true, Reason::VaultUnavailable, Reason::VaultUnavailable),
             (Finding::NoClient(text()), false, Reason::VaultClientConfigError, Reason::VaultClientError),
@@ -226,7 +250,7 @@ mod tests {
             let of = |type_| find(&status.conditions, type_).unwrap();
             assert_eq!((status.valid, reported.reason), (valid, event), "{finding:?}");
             assert_eq!(of(ConditionType::Ready).reason, ready.as_str(), "{finding:?}");
-            let up = finding == Finding::Up;
+            let up = finding.is_up();
             assert_eq!(of(ConditionType::Ready).status == "True", up, "{finding:?}");
             assert_eq!(of(ConditionType::VaultPing).status == "True", up, "{finding:?}");
             assert_eq!(of(ConditionType::ResourceValidation).status == "True", valid, "{finding:?}");

@@ -11,6 +11,7 @@ mod jwt;
 mod kubernetes;
 mod secret;
 mod service_account;
+mod token;
 
 use std::sync::Arc;
 
@@ -75,7 +76,7 @@ impl AuthMethodLogin {
 #[async_trait::async_trait]
 impl CredentialProvider for AuthMethodLogin {
     fn login_path(&self) -> Option<String> {
-        Some(login_path(&self.plan))
+        self.plan.method.needs_mount().then(|| login_path(&self.plan))
     }
 
     async fn proof(&self) -> Result<Proof, CredentialError> {
@@ -85,6 +86,7 @@ impl CredentialProvider for AuthMethodLogin {
             Method::AppRole(settings) => app_role::params(self, settings).await?,
             Method::Aws(settings) => aws::params(self, settings).await?,
             Method::Gcp(settings) => gcp::params(self, settings).await?,
+            Method::Token(settings) => return token::token(self, settings).await.map(Proof::Token),
         };
         Ok(Proof::Login(self.request(params)))
     }

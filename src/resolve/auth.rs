@@ -25,8 +25,10 @@ pub fn auth(object: &VaultAuth, target: &str, lookup: &impl Lookup) -> Result<Au
     let spec = &*merged.spec;
     let method = method(spec, &id)?;
     let invalid = |what: &str| Denied::Invalid(format!("invalid configuration of VaultAuth {id}: {what}"));
-    let mount = spec.mount.clone();
-    let mount = mount.ok_or_else(|| invalid("spec.mount is empty; set it to the path of the auth method"))?;
+    let needs_mount = method.needs_mount();
+    if needs_mount && spec.mount.is_none() {
+        return Err(invalid("spec.mount is empty; set it to the path of the auth method"));
+    }
     if spec.headers.keys().any(|name| name.eq_ignore_ascii_case("x-vault-token")) {
         return Err(invalid("the header X-Vault-Token cannot be set"));
     }
@@ -41,7 +43,11 @@ pub fn auth(object: &VaultAuth, target: &str, lookup: &impl Lookup) -> Result<Au
             &*id.namespace,
         )));
     }
-    let pairs = |map: &BTreeMap<String, String>| map.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+    // Without a login there is nothing to send them with: VaultAuths that differ in them share a session.
+    let pairs = |map: &BTreeMap<String, String>| match needs_mount {
+        true => map.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        false => vec![],
+    };
     Ok(AuthPlan {
         owner: LoginOwner {
             id,
@@ -51,7 +57,7 @@ pub fn auth(object: &VaultAuth, target: &str, lookup: &impl Lookup) -> Result<Au
         login: LoginPlan {
             connection: connection(&found)?,
             vault_namespace: spec.namespace.clone().unwrap_or_default().trim_matches('/').to_owned(),
-            mount,
+            mount: spec.mount.clone().filter(|_| needs_mount).unwrap_or_default(),
             params: pairs(&spec.params),
             headers: pairs(&spec.headers),
             method,

@@ -122,7 +122,7 @@ fn merge(
         return Err(invalid(format!("{text}, nor in VaultAuth {auth_id}")));
     };
     merged.mount = first(&first(&own.mount, &of_method.mount), &global.default_mount);
-    if merged.mount.is_none() {
+    if merged.mount.is_none() && method.needs_mount() {
         let text = format!("mount is not set in VaultAuth {auth_id} after merge with VaultAuthGlobal {global_id}");
         return Err(invalid(text));
     }

@@ -32,7 +32,7 @@ pub struct LoginPlan {
     pub connection: ConnectionPlan,
     /// Vault namespace of the login, and of the reads of objects that name no other; empty for the root.
     pub vault_namespace: String,
-    /// Auth mount without `auth/`.
+    /// Auth mount without `auth/`; empty for a method that needs none.
     pub mount: String,
     /// Further parameters of the login.
     pub params: Vec<(String, String)>,
@@ -71,12 +71,13 @@ impl LoginPlan {
 
 impl AuthPlan {
     /// VSO's key of the client in `status.vaultClientMeta`: readers of the status, and VSO itself after a way back, find
-    /// the objects of a client by it. `credential_uid` is the UID of the service account or Secret.
+    /// the objects of a client by it. `credential_uid` is the UID of the service account or Secret. `None` for method `token`,
+    /// which VSO does not know.
     pub fn cache_key(&self, credential_uid: &str) -> Option<String> {
         let (owner, connection) = (&self.owner, &self.login.connection);
         let settings = self.login.method.settings();
         let uids = [owner.uid.as_str(), connection.uid.as_str(), credential_uid];
-        if uids.iter().any(|uid| uid.len() != 36) {
+        if !self.login.method.needs_mount() || uids.iter().any(|uid| uid.len() != 36) {
             return None;
         }
         let input = format!(

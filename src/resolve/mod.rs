@@ -1,4 +1,4 @@
-//! Pure: from an object to the plan of how its data is read, or to a denial that says who denied it and why.
+//! Pure: from an object to the plan of how its data is read, or to a denial that names the object that denies it, and why.
 //!
 //! Nothing here does I/O; the objects come from a [`Lookup`]. All rules of who may use what (invariant 8) are in this
 //! module: a caller that holds a [`Plan`] may carry it out.
@@ -46,7 +46,7 @@ pub trait Lookup {
 pub enum Denied {
     /// A reference that cannot be understood.
     Reference(String),
-    /// Something that is named does not exist (yet). It appearing is an event, so nobody has to wait for it.
+    /// Something that is named does not exist (yet). The object is due when it appears.
     Missing(String),
     /// The owner of the object that is named did not allow its use from here.
     NotAllowed(String),

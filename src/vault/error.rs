@@ -7,7 +7,7 @@ use std::time::Duration;
 /// explicit wish of the user may remove a key from a Secret that was good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// 403: the token or its policies do not allow it, or the token is no longer valid.
+    /// 401, 403: the token or its policies do not allow it, or the token is no longer valid.
     Denied,
     /// 404 without data: nothing was ever stored there, or the mount does not exist.
     NotFound,

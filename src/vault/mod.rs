@@ -21,7 +21,7 @@ pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState};
 pub use pool::SessionPool;
 pub use reads::{ReadTable, SharedRead};
 pub use request::{Envelope, Read};
-pub use server::{Server, ServerId};
+pub use server::{Probe, Server, ServerId};
 pub use session::{
     CredentialError, CredentialProvider, Identity, LoginRequest, Proof, ProvidedToken, Session, SessionError,
     StoredLogin, TokenInfo, TokenSource, TokenStore,

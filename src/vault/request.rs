@@ -137,7 +137,8 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
         false => format!("{text} (HTTP {status})"),
     };
     let fault = match status {
-        403 => Fault::Denied,
+        // Vault says 403; servers that only speak its API may say 401 to a wrong token.
+        401 | 403 => Fault::Denied,
         429 => Fault::Throttled,
         503 if messages.iter().any(|m| m.contains("sealed") || m.contains("not initialized")) => Fault::Sealed,
         412 => Fault::Behind,
@@ -168,6 +169,7 @@ mod tests {
         let fault = |status, body| answer(status, body).err().map(|e| e.fault);
         assert_eq!(fault(404, r#"{"errors":[]}"#), Some(Fault::NotFound));
         assert_eq!(fault(403, r#"{"errors":["permission denied"]}"#), Some(Fault::Denied));
+        assert_eq!(fault(401, "unauthorized"), Some(Fault::Denied));
         assert_eq!(fault(503, r#"{"errors":["Vault is sealed"]}"#), Some(Fault::Sealed));
         assert_eq!(fault(503, "<html>"), Some(Fault::Unavailable));
         assert_eq!(fault(502, ""), Some(Fault::Unavailable));

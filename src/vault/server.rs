@@ -55,6 +55,15 @@ pub struct SealStatus {
     pub version: String,
 }
 
+/// What a probe has found.
+#[derive(Debug)]
+pub enum Probe {
+    /// Vault or OpenBao.
+    SealStatus(SealStatus),
+    /// The server answers and knows no seal status: it serves a part of Vault's API, and reads show its health.
+    NoSealStatus,
+}
+
 impl Server {
     /// Builds the connection pool; nothing is sent.
     pub fn new(
@@ -113,21 +122,24 @@ impl Server {
     }
 
     /// Asks for the seal status, whatever is known of the server's health, and learns from the answer.
-    pub async fn probe(&self) -> Result<SealStatus, VaultError> {
+    pub async fn probe(&self) -> Result<Probe, VaultError> {
         const PATH: &str = "sys/seal-status";
         let result = match self.transport.ask(Any::get(PATH), &Call::default()).await {
             Err(error) => Err(error),
+            Ok(response) if response.status() == http::StatusCode::NOT_FOUND => Ok(Probe::NoSealStatus),
             Ok(response) if !response.status().is_success() => Err(classify(PATH, &response)
                 .err()
                 .unwrap_or_else(|| VaultError::new(Fault::Protocol, PATH, "no seal status"))),
-            Ok(response) => serde_json::from_slice::<SealStatus>(response.body()).map_err(|_| {
+            Ok(response) => serde_json::from_slice(response.body()).map(Probe::SealStatus).map_err(|_| {
                 VaultError::new(Fault::Protocol, PATH, "the answer is not a seal status; is this a Vault?")
             }),
         };
         match &result {
-            // It shows a Vault that is up, not one that serves: a standby without a leader and a secondary answer as well.
-            Ok(status) if !status.sealed && self.down().is_some_and(|e| e.fault == Fault::Unavailable) => {}
-            Ok(status) if status.sealed => self.learn(Some(&VaultError::new(Fault::Sealed, PATH, ""))),
+            Ok(Probe::SealStatus(status)) if status.sealed => {
+                self.learn(Some(&VaultError::new(Fault::Sealed, PATH, "")));
+            }
+            // It shows a server that is up, not one that serves: a standby without a leader and a secondary answer as well.
+            Ok(_) if self.down().is_some_and(|e| e.fault == Fault::Unavailable) => {}
             other => self.learn(other.as_ref().err()),
         }
         result

@@ -37,7 +37,7 @@ impl Leaf {
 }
 
 /// Fields of the blocks of the login methods, by method.
-const METHODS: [(&str, &str, &[&str]); 5] = [
+const METHODS: [(&str, &str, &[&str]); 6] = [
     ("kubernetes", r#"method="kubernetes""#, &["role", "serviceAccount", "tokenAudiences"]),
     ("jwt", r#"method="jwt""#, &["role", "secretRef", "serviceAccount", "tokenAudiences"]),
     ("appRole", r#"method="appRole""#, &["roleId", "secretRef"]),
@@ -56,7 +56,11 @@ const METHODS: [(&str, &str, &[&str]); 5] = [
         ],
     ),
     ("gcp", r#"method="gcp""#, &["role", "workloadIdentityServiceAccount", "region", "clusterName", "projectID"]),
+    ("token", r#"method="token""#, &["secretRef.name", "secretRef.key"]),
 ];
+
+/// Where the chart has the settings of a login.
+const LOGINS: [&str; 2] = ["defaultAuthMethod", "controller.manager.clientCache.storageEncryption"];
 
 /// Those of a login, below `base`. `with` makes the chart render it.
 fn login(base: &str, with: &[&'static str]) -> Vec<Leaf> {
@@ -103,8 +107,8 @@ fn leaves() -> Vec<Leaf> {
     let mut all = controller();
     all.extend(manager());
     all.extend(others());
-    all.extend(login("defaultAuthMethod", AUTH));
-    all.extend(login("controller.manager.clientCache.storageEncryption", ENCRYPTED));
+    all.extend(login(LOGINS[0], AUTH));
+    all.extend(login(LOGINS[1], ENCRYPTED));
     all
 }
 
@@ -268,7 +272,7 @@ fn every_value_has_its_effect() -> Result {
 
 /// `method=…` belongs to the login that the value is of.
 fn of_the_same_login(name: &str, other: &str) -> String {
-    let base = name.rsplitn(3, '.').nth(2).unwrap_or_default();
+    let base = LOGINS.into_iter().find(|login| name.starts_with(login)).unwrap_or_default();
     if other.starts_with("method=") { format!("{base}.{other}") } else { other.to_owned() }
 }
 

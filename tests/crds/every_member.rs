@@ -49,6 +49,7 @@ fn login() -> Vec<Value> {
     let gcp = json!({
         "role": "r", "workloadIdentityServiceAccount": "s", "region": "g", "clusterName": "c", "projectID": "p",
     });
+    let token = json!({ "secretRef": { "name": "s", "key": "k" } });
     let shared = |block: &Value| {
         let mut block = block.clone();
         block["namespace"] = json!("v");
@@ -67,7 +68,7 @@ fn login() -> Vec<Value> {
                 "name": "a.b", "namespace": "c-d", "allowDefault": true,
                 "mergeStrategy": { "headers": "union", "params": "replace" },
             },
-            "kubernetes": kubernetes, "appRole": app_role, "jwt": jwt, "aws": aws, "gcp": gcp,
+            "kubernetes": kubernetes, "appRole": app_role, "jwt": jwt, "aws": aws, "gcp": gcp, "token": token,
             "storageEncryption": { "mount": "m", "keyName": "k" },
         }),
     );
@@ -79,7 +80,7 @@ fn login() -> Vec<Value> {
             "allowedNamespaces": ["a"], "vaultConnectionRef": "c", "defaultVaultNamespace": "v",
             "defaultAuthMethod": "gcp", "defaultMount": "m", "params": { "p": "1" }, "headers": { "h": "2" },
             "kubernetes": shared(&kubernetes), "appRole": shared(&app_role), "jwt": shared(&jwt),
-            "aws": shared(&aws), "gcp": shared(&gcp),
+            "aws": shared(&aws), "gcp": shared(&gcp), "token": shared(&token),
         }),
     );
     global["status"] = json!({ "valid": true, "error": "e" });

@@ -180,6 +180,7 @@ fn refuses_what_is_wrong(cluster: &Cluster) {
             global_ref(json!({ "mergeStrategy": { "params": "x" } })),
             "mergeStrategy.params: Unsupported value",
         ),
+        ("VaultAuth", json!({ "method": "token" }), "method token needs spec.token"),
         ("VaultAuthGlobal", json!({ "defaultAuthMethod": "x" }), "spec.defaultAuthMethod: Unsupported value"),
         ("VaultAuthGlobal", json!({ "jwt": { "tokenExpirationSeconds": 1 } }), "greater than or equal to 600"),
         ("SecretTransformation", json!({ "templates": { "k": {} } }), "spec.templates.k.text: Required"),

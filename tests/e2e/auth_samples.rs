@@ -36,7 +36,9 @@ fn apply(tenant: &Tenant<'_>, file: &str, replaced: &[(&str, &str)]) {
 
 #[test]
 fn every_login_sample_has_a_test() {
-    let tests = [include_str!("auth_samples.rs"), include_str!("aws.rs"), include_str!("gcp.rs")].concat();
+    let tests =
+        [include_str!("auth_samples.rs"), include_str!("aws.rs"), include_str!("gcp.rs"), include_str!("token.rs")]
+            .concat();
     for entry in fs::read_dir(dir()).expect("the samples") {
         let name = entry.expect("a file").file_name().to_string_lossy().into_owned();
         assert!(tests.contains(&name), "{name} is not applied by a test");

@@ -39,6 +39,7 @@ mod sync;
 mod targets;
 mod templates;
 mod tls;
+mod token;
 mod tools;
 mod transformation;
 mod transport;

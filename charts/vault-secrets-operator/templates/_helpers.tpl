@@ -82,6 +82,15 @@ block per method. Blocks have the field names of the VaultAuth but for tokenAudi
 {{- define "vso.vaultAuthMethod" -}}
 {{- $block := dict }}
 {{- range $field, $value := get . .method }}
+{{- if kindIs "map" $value }}
+{{- $members := dict }}
+{{- range $name, $member := $value }}
+{{- if $member }}
+{{- $_ := set $members $name $member }}
+{{- end }}
+{{- end }}
+{{- $value = $members }}
+{{- end }}
 {{- if $value }}
 {{- $_ := set $block (eq $field "tokenAudiences" | ternary "audiences" $field) $value }}
 {{- end }}
@@ -91,8 +100,8 @@ block per method. Blocks have the field names of the VaultAuth but for tokenAudi
 {{- $block = omit $block "serviceAccount" "audiences" }}
 {{- end }}
 method: {{ .method }}
-{{- with .mount }}
-mount: {{ . }}
+{{- if and .mount (ne .method "token") }}
+mount: {{ .mount }}
 {{- end }}
 {{- with $block }}
 {{ $.method }}:

@@ -10,6 +10,7 @@ mod aws;
 mod gcp;
 mod jwt;
 mod kubernetes;
+mod token;
 mod token_request;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use aws::{AwsLogin, AwsSource, VaultAuthConfigAws};
 pub use gcp::{GcpLogin, VaultAuthConfigGcp};
 pub use jwt::{JwtLogin, JwtSource, VaultAuthConfigJwt};
 pub use kubernetes::{KubernetesLogin, VaultAuthConfigKubernetes};
+pub use token::{TokenLogin, TokenSecretRef, VaultAuthConfigToken};
 pub use token_request::TokenRequestSpec;
 
 /// The login methods.
@@ -47,6 +49,9 @@ pub enum AuthMethod {
     /// A GCP identity.
     #[serde(rename = "gcp")]
     Gcp,
+    /// A fixed token from a Secret, for servers without a login. Not known to VSO.
+    #[serde(rename = "token")]
+    Token,
     /// Anything else, as it was written.
     #[serde(untagged)]
     #[schemars(skip)]
@@ -62,8 +67,14 @@ impl AuthMethod {
             Self::AppRole => "appRole",
             Self::Aws => "aws",
             Self::Gcp => "gcp",
+            Self::Token => "token",
             Self::Unknown(other) => other,
         }
+    }
+
+    /// Whether the credential is sent to an auth mount of Vault, which answers with a token.
+    pub fn needs_mount(&self) -> bool {
+        !matches!(self, Self::Token)
     }
 }
 
@@ -87,6 +98,8 @@ pub enum Method {
     Aws(AwsLogin),
     /// A GCP identity.
     Gcp(GcpLogin),
+    /// A fixed token.
+    Token(TokenLogin),
 }
 
 impl Method {
@@ -98,7 +111,13 @@ impl Method {
             Method::AppRole(login) => login,
             Method::Aws(login) => login,
             Method::Gcp(login) => login,
+            Method::Token(login) => login,
         }
+    }
+
+    /// See [`AuthMethod::needs_mount`].
+    pub fn needs_mount(&self) -> bool {
+        self.settings().method().needs_mount()
     }
 }
 
@@ -171,6 +190,7 @@ impl VaultAuthSpec {
             AuthMethod::AppRole => check(method, &self.app_role),
             AuthMethod::Aws => check(method, &self.aws),
             AuthMethod::Gcp => check(method, &self.gcp),
+            AuthMethod::Token => check(method, &self.token),
             AuthMethod::Unknown(other) => Err(MethodError::Unknown(other.clone())),
         }
     }
@@ -184,6 +204,7 @@ impl VaultAuthSpec {
             AuthMethod::AppRole => merge(&mut self.app_role, &global.app_role),
             AuthMethod::Aws => merge(&mut self.aws, &global.aws),
             AuthMethod::Gcp => merge(&mut self.gcp, &global.gcp),
+            AuthMethod::Token => merge(&mut self.token, &global.token),
             // The check refuses it.
             AuthMethod::Unknown(_) => Some(MethodExtras::default()),
         }

@@ -58,7 +58,7 @@ fn constraints(schema: &JSONSchemaProps) -> String {
     serde_json::to_string(&bare).unwrap()
 }
 
-/// All there is beyond types, as VSO 1.4.1 has it, plus our one CEL rule. What several kinds share is below.
+/// All there is beyond types, as VSO 1.4.1 has it, plus our CEL rules and method `token`. What several kinds share is below.
 const CONSTRAINTS: &str = r#"
 CSISecrets.spec {"required":["accessControl","secrets"]}
 CSISecrets.spec.accessControl {"required":["serviceAccountPattern"]}
@@ -74,15 +74,16 @@ CSISecrets.spec.vaultAuthRef {"required":["name"]}
 SecretTransformation.spec.sourceTemplates[] {"required":["text"]}
 SecretTransformation.spec.templates{} {"required":["text"]}
 SecretTransformation.status {"required":["error","valid"]}
+VaultAuth.spec {"x-kubernetes-validations":[{"message":"method token needs spec.token, or a VaultAuthGlobal that has it","rule":"!has(self.method) || self.method != 'token' || has(self.token) || has(self.vaultAuthGlobalRef)"}]}
 VaultAuth.spec.jwt.tokenExpirationSeconds {"default":600,"format":"int64","minimum":600.0}
 VaultAuth.spec.kubernetes.tokenExpirationSeconds {"default":600,"format":"int64","minimum":600.0}
-VaultAuth.spec.method {"enum":["kubernetes","jwt","appRole","aws","gcp"]}
+VaultAuth.spec.method {"enum":["kubernetes","jwt","appRole","aws","gcp","token"]}
 VaultAuth.spec.storageEncryption {"required":["keyName","mount"]}
 VaultAuth.spec.vaultAuthGlobalRef.mergeStrategy.headers {"enum":["union","replace","none"]}
 VaultAuth.spec.vaultAuthGlobalRef.mergeStrategy.params {"enum":["union","replace","none"]}
 VaultAuth.spec.vaultAuthGlobalRef.name {"pattern":"^([a-z0-9.-]{1,253})$"}
 VaultAuth.spec.vaultAuthGlobalRef.namespace {"pattern":"^([a-z0-9-]{1,63})$"}
-VaultAuthGlobal.spec.defaultAuthMethod {"enum":["kubernetes","jwt","appRole","aws","gcp"]}
+VaultAuthGlobal.spec.defaultAuthMethod {"enum":["kubernetes","jwt","appRole","aws","gcp","token"]}
 VaultAuthGlobal.spec.jwt.tokenExpirationSeconds {"default":600,"format":"int64","minimum":600.0}
 VaultAuthGlobal.spec.kubernetes.tokenExpirationSeconds {"default":600,"format":"int64","minimum":600.0}
 VaultAuthGlobal.status {"required":["error","valid"]}
@@ -198,22 +199,26 @@ SecretTransformation.spec: excludes includes sourceTemplates templates
 SecretTransformation.spec.sourceTemplates[]: name text
 SecretTransformation.spec.templates{}: name text
 SecretTransformation.status: conditions error valid
-VaultAuth.spec: allowedNamespaces appRole aws gcp headers jwt kubernetes method mount namespace params storageEncryption vaultAuthGlobalRef vaultConnectionRef
+VaultAuth.spec: allowedNamespaces appRole aws gcp headers jwt kubernetes method mount namespace params storageEncryption token vaultAuthGlobalRef vaultConnectionRef
 VaultAuth.spec.appRole: roleId secretIDPath secretRef
 VaultAuth.spec.aws: headerValue iamEndpoint irsaServiceAccount region role secretRef sessionName stsEndpoint
 VaultAuth.spec.gcp: clusterName projectID region role workloadIdentityServiceAccount
 VaultAuth.spec.jwt: audiences role secretRef serviceAccount tokenExpirationSeconds
 VaultAuth.spec.kubernetes: audiences role serviceAccount tokenExpirationSeconds
 VaultAuth.spec.storageEncryption: keyName mount
+VaultAuth.spec.token: secretRef
+VaultAuth.spec.token.secretRef: key name
 VaultAuth.spec.vaultAuthGlobalRef: allowDefault mergeStrategy name namespace
 VaultAuth.spec.vaultAuthGlobalRef.mergeStrategy: headers params
 VaultAuth.status: conditions error specHash valid
-VaultAuthGlobal.spec: allowedNamespaces appRole aws defaultAuthMethod defaultMount defaultVaultNamespace gcp headers jwt kubernetes params vaultConnectionRef
+VaultAuthGlobal.spec: allowedNamespaces appRole aws defaultAuthMethod defaultMount defaultVaultNamespace gcp headers jwt kubernetes params token vaultConnectionRef
 VaultAuthGlobal.spec.appRole: headers mount namespace params roleId secretIDPath secretRef
 VaultAuthGlobal.spec.aws: headerValue headers iamEndpoint irsaServiceAccount mount namespace params region role secretRef sessionName stsEndpoint
 VaultAuthGlobal.spec.gcp: clusterName headers mount namespace params projectID region role workloadIdentityServiceAccount
 VaultAuthGlobal.spec.jwt: audiences headers mount namespace params role secretRef serviceAccount tokenExpirationSeconds
 VaultAuthGlobal.spec.kubernetes: audiences headers mount namespace params role serviceAccount tokenExpirationSeconds
+VaultAuthGlobal.spec.token: headers mount namespace params secretRef
+VaultAuthGlobal.spec.token.secretRef: key name
 VaultAuthGlobal.status: error valid
 VaultConnection.spec: address allowedNamespaces caCertPath caCertSecretRef headers skipTLSVerify timeout tlsServerName
 VaultConnection.status: conditions valid

@@ -49,7 +49,7 @@ impl Cloud {
         }
         if let (Some(file), Some(role)) = (variable("AWS_WEB_IDENTITY_TOKEN_FILE"), variable("AWS_ROLE_ARN")) {
             let token: SecretString = read(file).await?.into();
-            // Never the endpoint of a VaultAuth: whoever wrote that would get the operator's own token.
+            // Never the endpoint of a VaultAuth: its author would get the operator's own token.
             let sts = Sts::new(self, None, variable("AWS_ENDPOINT_URL_STS"))?;
             let session = variable("AWS_ROLE_SESSION_NAME").unwrap_or("vault-secrets-operator");
             return self.assume_role(&sts, role, session, &token).await;

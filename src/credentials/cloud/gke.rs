@@ -115,8 +115,8 @@ impl Cloud {
         }
         let (status, text) = ask(step, request).await?;
         if status != StatusCode::OK {
-            let told = refusal(&text).unwrap_or_default();
-            return Err(CloudError::new(step, format!("{status} {}", message(&told, &[secret.expose_secret()]))));
+            let reason = refusal(&text).unwrap_or_default();
+            return Err(CloudError::new(step, format!("{status} {}", message(&reason, &[secret.expose_secret()]))));
         }
         member_of(&text, member).ok_or_else(|| CloudError::new(step, format!("the answer has no {member}")))
     }

@@ -104,8 +104,8 @@ impl Cloud {
         if status == StatusCode::OK {
             return credentials(&text).ok_or_else(|| CloudError::new(&step, "the answer has no credentials"));
         }
-        let told = refusal(&text).unwrap_or_default();
-        Err(CloudError::new(&step, format!("{status} {}", message(&told, &[token.expose_secret()]))))
+        let reason = refusal(&text).unwrap_or_default();
+        Err(CloudError::new(&step, format!("{status} {}", message(&reason, &[token.expose_secret()]))))
     }
 }
 

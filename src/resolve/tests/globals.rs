@@ -136,6 +136,23 @@ fn what_a_merge_lacks_is_named() {
     assert_eq!(no, "invalid kubernetes auth configuration: empty serviceAccount (VaultAuth app/a)");
 }
 
+#[test]
+fn a_global_supplies_a_fixed_token_without_a_mount() {
+    let reference = |members: Value| with(members, json!({ "vaultAuthGlobalRef": { "name": "g" } }));
+    let token = |reference: Value| json!({ "token": { "secretRef": reference } });
+    let global = with(token(json!({ "name": "g", "key": "gk" })), json!({ "defaultAuthMethod": "token" }));
+    for (own, expected) in [
+        (json!({}), json!({ "name": "g", "key": "gk" })),
+        (token(json!({ "name": "a" })), json!({ "name": "a", "key": "gk" })),
+        (token(json!({ "key": "ak" })), json!({ "name": "g", "key": "ak" })),
+        (json!({ "token": {} }), json!({ "name": "g", "key": "gk" })),
+    ] {
+        let merged = merge_all(reference(own), &[("app", "g", global.clone())], true).expect("a merge");
+        let spec = serde_json::to_value(&merged.spec).expect("JSON");
+        assert_eq!((&spec["method"], &spec["token"]["secretRef"]), (&json!("token"), &expected));
+    }
+}
+
 /// Members of a method's block: those that are text, and the one that is a list.
 const BLOCKS: [(&str, &[&str], Option<&str>); 5] = [
     ("kubernetes", &["role", "serviceAccount"], Some("audiences")),

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::auth_methods::{
-    AppRoleLogin, AwsLogin, AwsSource, GcpLogin, JwtLogin, JwtSource, KubernetesLogin, Method, TokenRequestSpec,
+    AppRoleLogin, AwsLogin, AwsSource, GcpLogin, JwtLogin, JwtSource, KubernetesLogin, Method, TokenLogin,
+    TokenRequestSpec,
 };
 
 /// The plan of a VaultAuth with this method and this block.
@@ -98,6 +99,10 @@ fn what_is_missing_or_wrong_is_named_with_its_method() {
         ("gcp", json!({ "role": "r" }), "invalid GCP auth configuration: empty workloadIdentityServiceAccount"),
         ("jwt", json!(null), "jwt auth method not configured: VaultAuth app/a has no spec.jwt"),
         ("appRole", json!(null), "appRole auth method not configured: VaultAuth app/a has no spec.appRole"),
+        ("token", json!({}), "invalid token auth configuration: empty secretRef.name"),
+        ("token", json!({ "secretRef": { "key": "k" } }), "invalid token auth configuration: empty secretRef.name"),
+        ("token", json!({ "secretRef": { "name": "../s" } }), "secretRef.name \"../s\" is not the name of an object"),
+        ("token", json!(null), "token auth method not configured: VaultAuth app/a has no spec.token"),
         ("userpass", json!(null), "unsupported authentication method userpass"),
     ] {
         let denied = plan(name, block.clone()).expect_err("it is refused");
@@ -204,4 +209,34 @@ fn the_digest_of_a_login_stays_what_it_is() {
         "ae1e48a59107d309",
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_fixed_token_needs_no_mount_and_is_one_session_whatever_a_login_would_carry() {
+    let of = |members: Value| {
+        let mut spec = json!({ "method": "token", "mount": null, "kubernetes": null });
+        spec.as_object_mut().expect("an object").extend(members.as_object().expect("an object").clone());
+        let world = World::default().auth("app", "a", spec).connection("op", "default", json!({}));
+        auth(&world.auths[&ObjectRef::new("app", "a")], "app", &world).expect("a plan")
+    };
+    let block = |name: &str, key: &str| json!({ "token": { "secretRef": { "name": name, "key": key } } });
+    let plan = of(json!({ "token": { "secretRef": { "name": "s" } } }));
+    assert_eq!(plan.login.method, Method::Token(TokenLogin { secret: "s".into(), key: "token".into() }));
+    let identity = |members: Value| of(members).login.identity(7);
+    let same = plan.login.identity(7);
+    assert_eq!(identity(block("s", "token")), same);
+    let mut more = block("s", "token");
+    (more["mount"], more["params"], more["headers"]) = (json!("m"), json!({ "p": "1" }), json!({ "h": "2" }));
+    assert_eq!(identity(more), same);
+    let mut namespace = block("s", "token");
+    namespace["namespace"] = json!("team");
+    for other in [block("t", "token"), block("s", "k"), namespace] {
+        assert_ne!(identity(other.clone()), same, "{other}");
+    }
+
+    // VSO has no such client.
+    let uid = "c4fad6b9-e7bb-4ed8-bc38-67fd6dc85a37".to_owned();
+    let mut plan = plan;
+    (plan.owner.uid, plan.login.connection.uid) = (uid.clone(), uid.clone());
+    assert_eq!(plan.cache_key(&uid), None);
 }

@@ -211,7 +211,7 @@ impl Session {
             _ => {}
         }
         self.count(false);
-        // The lock is held over the login: whoever needs the token meanwhile waits here and then finds it. On the heap,
+        // The lock is held over the login: requests that need the token meanwhile wait here and then find it. On the heap,
         // since almost no request needs a login.
         match Box::pin(self.obtain(&mut inner)).await {
             Ok(granted) => {
@@ -317,3 +317,6 @@ impl Drop for Session {
 fn refuses(error: &VaultError) -> bool {
     matches!(error.fault, Fault::Denied | Fault::NotFound | Fault::Invalid)
 }
+
+#[cfg(test)]
+mod tests;

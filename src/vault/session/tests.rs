@@ -1,0 +1,107 @@
+use std::sync::Mutex as Lock;
+
+use secrecy::ExposeSecret as _;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::settings::Settings;
+use crate::telemetry::Metrics;
+use crate::vault::{ServerConfig, Trust};
+
+/// Gives what the test has put there.
+struct Provider(Arc<Lock<Result<String, CredentialError>>>);
+
+#[async_trait::async_trait]
+impl CredentialProvider for Provider {
+    fn login_path(&self) -> Option<String> {
+        None
+    }
+
+    async fn proof(&self) -> Result<Proof, CredentialError> {
+        let secret = self.0.lock().unwrap().clone()?.into();
+        Ok(Proof::Token(ProvidedToken { secret, credential_uid: "u".into(), location: "a file".into() }))
+    }
+}
+
+/// A session whose server is never asked.
+fn session(content: &Arc<Lock<Result<String, CredentialError>>>) -> Arc<Session> {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let config = ServerConfig {
+        address: "http://127.0.0.1:1".into(),
+        trust: Trust::System,
+        tls_server_name: None,
+        headers: vec![],
+        timeout: None,
+    };
+    let metrics = Metrics::new(&Settings::default()).unwrap();
+    let server = Server::new(&config, mpsc::unbounded_channel().0, metrics.client.of_connection("ns/c")).unwrap();
+    let source = TokenSource { provider: Box::new(Provider(content.clone())), store: None };
+    Arc::new(Session::new(Identity([0; 32]), Arc::new(server), source, CREDENTIAL))
+}
+
+/// The token is as old as if it had been read that long ago.
+async fn age(session: &Session, by: Duration) {
+    let mut inner = session.inner.lock().await;
+    let State::Live(token) = &inner.state else { panic!("no token") };
+    let verified = token.verified.checked_sub(by).expect("a machine that is up for longer");
+    inner.state = State::Live(Arc::new(Token { verified, ..(**token).clone() }));
+}
+
+async fn secret(session: &Arc<Session>) -> Result<String, String> {
+    session.token().await.map(|token| token.secret.expose_secret().to_owned()).map_err(|e| e.to_string())
+}
+
+#[tokio::test]
+async fn a_provided_token_is_read_again_after_a_minute_of_use() {
+    let content = Arc::new(Lock::new(Ok("one".to_owned())));
+    let session = session(&content);
+    assert_eq!(secret(&session).await.as_deref(), Ok("one"));
+    let serial = session.token_info().await.map(|info| info.serial);
+    *content.lock().unwrap() = Ok("two".to_owned());
+    assert_eq!(secret(&session).await.as_deref(), Ok("one"), "nothing tells of it");
+    age(&session, Duration::from_secs(60)).await;
+    assert_eq!(secret(&session).await.as_deref(), Ok("two"));
+    assert_ne!(session.token_info().await.map(|info| info.serial), serial);
+
+    // Events and shared reads go on with a token that is as it was.
+    let serial = session.token_info().await.map(|info| info.serial);
+    age(&session, Duration::from_secs(60)).await;
+    assert_eq!(secret(&session).await.as_deref(), Ok("two"));
+    assert_eq!(session.token_info().await.map(|info| info.serial), serial);
+    assert_eq!(session.token_info().await.map(|info| info.renewable), Some(false));
+}
+
+#[tokio::test]
+async fn a_provided_token_stays_while_it_cannot_be_read_and_is_given_up_when_it_is_gone() {
+    let content = Arc::new(Lock::new(Ok("one".to_owned())));
+    let session = session(&content);
+    assert_eq!(secret(&session).await.as_deref(), Ok("one"));
+    *content.lock().unwrap() = Err(CredentialError::Unavailable("no answer".into()));
+    age(&session, Duration::from_secs(60)).await;
+    assert_eq!(secret(&session).await.as_deref(), Ok("one"));
+    *content.lock().unwrap() = Err(CredentialError::Unusable("there is none".into()));
+    assert_eq!(secret(&session).await.as_deref(), Ok("one"), "it was asked for a moment ago");
+    age(&session, Duration::from_secs(60)).await;
+    assert_eq!(secret(&session).await, Err("there is none".to_owned()));
+    assert!(session.next_login().await.is_some(), "the next look has its time");
+}
+
+#[tokio::test]
+async fn a_denial_stands_until_another_token_is_provided() {
+    let content = Arc::new(Lock::new(Ok("one".to_owned())));
+    let session = session(&content);
+    let denied = session.token().await.expect("a token");
+    let judge = || session.on_permission_denied(&denied);
+    *content.lock().unwrap() = Ok("two".to_owned());
+    assert_eq!(judge().await, AfterDenial::Stands, "it was read a moment ago");
+    *content.lock().unwrap() = Ok("one".to_owned());
+    age(&session, Duration::from_secs(5)).await;
+    assert_eq!(judge().await, AfterDenial::Stands, "it is as it was");
+    *content.lock().unwrap() = Ok("two".to_owned());
+    assert_eq!(judge().await, AfterDenial::Stands, "it was read a moment ago");
+    age(&session, Duration::from_secs(5)).await;
+    assert_eq!(judge().await, AfterDenial::Retry);
+    assert_eq!(secret(&session).await.as_deref(), Ok("two"));
+    let error = denied.explain(VaultError::new(Fault::Denied, "p", "no"));
+    assert_eq!(error.message, "no; the token is that in a file");
+}
