@@ -1,8 +1,9 @@
 //! Puts the parts together, runs them, and takes them down in order.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +53,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let (controllers, notifications) = Controllers::new(dependencies);
     let controllers = Arc::new(controllers);
     let watches = controllers.spawn_watches(&end);
-    *state.lock().unwrap_or_else(PoisonError::into_inner) =
+    *state.lock() =
         State { controllers: Some(controllers.clone()), watches: watches.clone(), leads: Some(leadership.clone()) };
 
     if wait_for(&watches, &stop).await {
@@ -138,13 +139,13 @@ fn endpoints(
         secure,
         health: settings.health.clone(),
         render: Arc::new(move || {
-            let state = for_metrics.lock().unwrap_or_else(PoisonError::into_inner);
+            let state = for_metrics.lock();
             let mut snapshot = state.controllers.as_ref().map(|c| c.snapshot()).unwrap_or_default();
             snapshot.leads = state.leads.as_ref().is_some_and(|l| *l.borrow());
             metrics.render(&snapshot)
         }),
         ready: Arc::new(move || {
-            let state = for_ready.lock().unwrap_or_else(PoisonError::into_inner);
+            let state = for_ready.lock();
             match &state.controllers {
                 None => vec!["the API server and the Secret with the HMAC key".to_owned()],
                 Some(_) => missing(&state.watches),

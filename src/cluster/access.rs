@@ -1,13 +1,13 @@
 //! Who may scrape metrics: the API server says whose token it is (TokenReview), and whether he may (SubjectAccessReview).
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use k8s_openapi::api::authorization::v1::{NonResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use kube::Api;
 use kube::api::PostParams;
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use super::ClusterError;
@@ -40,7 +40,7 @@ impl AccessReviewer {
     /// If the API server gives no answer.
     pub async fn review(&self, token: &str, path: &str) -> Result<Access, ClusterError> {
         let key: [u8; 32] = Sha256::digest(format!("{path}\n{token}").as_bytes()).into();
-        let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || self.known.lock();
         if let Some((until, access)) = lock().get(&key)
             && Instant::now() < *until
         {

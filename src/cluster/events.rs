@@ -4,13 +4,14 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use k8s_openapi::api::core::v1::{Event, ObjectReference};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -127,7 +128,7 @@ impl Events {
     fn report(&self, about: ObjectReference, type_: EventType, reason: &str, message: &str) -> Option<Report> {
         let key = hash(&(&about.uid, about.kind.as_deref(), reason, message));
         let (now, time) = (Instant::now(), Utc::now());
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         make_room(&mut seen, |s| now.duration_since(s.written) < REPEAT_AFTER);
         let (name, count) = match seen.get_mut(&key) {
             Some(series) => {
@@ -155,7 +156,7 @@ impl Events {
         // On the heap: few runs have anything to report, and all would carry its 2 KiB along.
         if let Err(error) = Box::pin(self.try_write(&report)).await {
             tracing::warn!(object = report.about.name, reason = report.reason, %error, "event could not be written");
-            self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(&report.key);
+            self.seen.lock().remove(&report.key);
         }
     }
 
@@ -191,7 +192,7 @@ impl Events {
     }
 
     fn within_budget(&self, uid: u64, now: Instant) -> bool {
-        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut budgets = self.budgets.lock();
         // A budget that is full again says nothing.
         make_room(&mut budgets, |(left, at)| {
             *left + now.duration_since(*at).as_secs_f64() / REFILL.as_secs_f64() < BURST

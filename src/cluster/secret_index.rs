@@ -1,12 +1,13 @@
 //! Which version of each created Secret is the current one, and which object owns it. No data is kept.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
 use kube::core::PartialObjectMeta;
+use parking_lot::RwLock;
 
 use super::store::Sink;
 use crate::api::{Key, Kind, ObjectRef};
@@ -80,7 +81,7 @@ impl SecretIndex {
 
     /// The current version, if the Secret exists and carries the owner labels.
     pub fn get(&self, id: &ObjectRef) -> Option<Revision> {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries.read();
         entries.by_name.get(id).map(|entry| entry.revision.clone())
     }
 
@@ -93,7 +94,7 @@ impl SecretIndex {
     /// of the Secret: a deletion is noticed all the same, and its owner told. A Secret that the watch has seen deleted
     /// meanwhile stays deleted.
     pub fn apply_answer(&self, id: &ObjectRef, revision: &Revision, owner: &Key) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.write();
         if !entries.deleted.iter().any(|(_, uid)| *uid == revision.uid) {
             let owner = Owner { kind: owner.kind, name: owner.id.name.clone() };
             entries.update(id, revision.clone(), Some(owner));
@@ -147,7 +148,7 @@ impl Sink<PartialObjectMeta<Secret>> for SecretIndex {
         let meta = &object.metadata;
         let id = ObjectRef::of(meta);
         let owner = self.owner_of(meta);
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.write();
         let changed = entries.update(&id, Revision::of(meta), owner.clone());
         drop(entries);
         if changed {
@@ -158,14 +159,14 @@ impl Sink<PartialObjectMeta<Secret>> for SecretIndex {
     fn delete(&self, object: PartialObjectMeta<Secret>) {
         let meta = &object.metadata;
         let id = ObjectRef::of(meta);
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.write();
         let known = entries.remove(&id, meta.uid.as_deref().map(Into::into));
         drop(entries);
         self.tell(&id, known.or_else(|| self.owner_of(meta)));
     }
 
     fn retain(&self, namespace: Option<&str>, listed: &HashSet<ObjectRef>) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.write();
         let covered = |id: &&ObjectRef| namespace.is_none_or(|n| n == &*id.namespace) && !listed.contains(*id);
         let gone: Vec<ObjectRef> = entries.by_name.keys().filter(covered).cloned().collect();
         let gone: Vec<_> = gone.into_iter().map(|id| (entries.remove(&id, None), id)).collect();

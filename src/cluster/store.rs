@@ -2,9 +2,10 @@
 //! without I/O.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use kube::api::ObjectMeta;
+use parking_lot::RwLock;
 
 use crate::api::{CustomObject, ObjectRef};
 
@@ -49,17 +50,17 @@ impl<K> Default for Store<K> {
 impl<K> Store<K> {
     /// The object of that name.
     pub fn get(&self, id: &ObjectRef) -> Option<Arc<K>> {
-        self.objects.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.objects.read().get(id).cloned()
     }
 
     /// All objects, in no order.
     pub fn all(&self) -> Vec<Arc<K>> {
-        self.objects.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.objects.read().values().cloned().collect()
     }
 
     /// How many objects there are.
     pub fn len(&self) -> usize {
-        self.objects.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.objects.read().len()
     }
 
     /// True if there are none.
@@ -86,7 +87,7 @@ impl<K: CustomObject> Store<K> {
     pub fn apply_answer(&self, mut object: K) {
         object.prune();
         let id = ObjectRef::of(object.meta());
-        let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
+        let mut objects = self.objects.write();
         let Some(known) = objects.get_mut(&id) else { return };
         if known.meta().uid != object.meta().uid || !is_newer(object.meta(), known.meta()) {
             return;
@@ -103,7 +104,7 @@ impl<K: CustomObject> Sink<K> for Store<K> {
     fn apply(&self, mut object: K) {
         object.prune();
         let id = ObjectRef::of(object.meta());
-        let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
+        let mut objects = self.objects.write();
         if objects
             .get(&id)
             .is_some_and(|known| known.meta().uid == object.meta().uid && is_newer(known.meta(), object.meta()))
@@ -118,14 +119,14 @@ impl<K: CustomObject> Sink<K> for Store<K> {
 
     fn delete(&self, object: K) {
         let id = ObjectRef::of(object.meta());
-        let gone = self.objects.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let gone = self.objects.write().remove(&id);
         if let Some(gone) = gone {
             self.tell(Change::Deleted(gone));
         }
     }
 
     fn retain(&self, namespace: Option<&str>, listed: &HashSet<ObjectRef>) {
-        let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
+        let mut objects = self.objects.write();
         let gone: Vec<_> = objects
             .keys()
             .filter(|id| namespace.is_none_or(|n| n == &*id.namespace) && !listed.contains(*id))

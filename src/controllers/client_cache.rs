@@ -11,10 +11,11 @@ mod store;
 mod sweep;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::api::ObjectMeta;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
 use super::outputs::{EventText, Outputs};
@@ -30,6 +31,7 @@ use crate::vault::{Identity, Server, Session, SessionPool, TokenSource};
 
 use encryption::EncryptionSlot;
 use restore::PlanStore;
+
 pub(super) use sweep::maintain;
 
 /// So many tokens are stored at the same time.
@@ -145,9 +147,5 @@ impl ClientCache {
 
     fn leads(&self) -> bool {
         self.leads.load(Ordering::Relaxed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, Known>> {
-        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,9 +1,10 @@
 //! The Vault servers in use, by the VaultConnection that leads to them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::api::ObjectRef;
@@ -55,7 +56,7 @@ impl Servers {
     /// The server of a connection, built at first use and again when the object changed. Connections with equal content
     /// share a server: its pool, its health, and the logins on it.
     pub async fn get_or_connect(&self, plan: &ConnectionPlan) -> Result<Arc<Server>, String> {
-        if let Some(known) = self.lock().get(&plan.id)
+        if let Some(known) = self.known.lock().get(&plan.id)
             && known.uid == plan.uid
             && known.generation == plan.generation
         {
@@ -77,7 +78,7 @@ impl Servers {
         let metrics = self.metrics.client.of_connection(&plan.id.to_string());
         let server = Server::new(&config, self.changed.clone(), metrics).map_err(|e| e.message)?;
         let mut server = Arc::new(server);
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         if let Some(same) = known.values().find(|k| k.server.id == server.id) {
             server = same.server.clone();
         }
@@ -93,7 +94,7 @@ impl Servers {
             return Ok(Authority::Same);
         }
         let _reloading = self.reloading.lock().await;
-        match self.lock().get(&plan.id) {
+        match self.known.lock().get(&plan.id) {
             Some(known) if known.server.id != server => return Ok(Authority::AlreadyReplaced),
             Some(known) if known.read.elapsed() >= RELOAD_INTERVAL => {}
             _ => return Ok(Authority::Same),
@@ -106,23 +107,19 @@ impl Servers {
 
     /// Forgets the server of a connection that is gone.
     pub fn forget(&self, connection: &ObjectRef) {
-        if self.lock().remove(connection).is_some() {
+        if self.known.lock().remove(connection).is_some() {
             self.metrics.client.forget_connection(&connection.to_string());
         }
     }
 
     /// The connections that lead to a server.
     pub fn connections_of(&self, server: ServerId) -> Vec<ObjectRef> {
-        self.lock().iter().filter(|(_, k)| k.server.id == server).map(|(id, _)| id.clone()).collect()
+        self.known.lock().iter().filter(|(_, k)| k.server.id == server).map(|(id, _)| id.clone()).collect()
     }
 
     /// Whether the last requests have shown a server to be down.
     pub fn is_down(&self, server: ServerId) -> bool {
-        self.lock().values().any(|k| k.server.id == server && k.server.down().is_some())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectRef, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().values().any(|k| k.server.id == server && k.server.down().is_some())
     }
 }
 

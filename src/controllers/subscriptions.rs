@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::dependents::RECOVERY_SPREAD;
@@ -144,12 +145,12 @@ impl Subscriptions {
 impl Subscription {
     /// The change that the object has not acknowledged.
     pub fn pending(&self) -> Option<PendingChange> {
-        self.inbox.lock().clone()
+        self.inbox.0.lock().clone()
     }
 
     /// The object has been read since a change. A change that has come meanwhile stays pending.
     pub fn acknowledge(&self, change: &PendingChange) {
-        let mut inbox = self.inbox.lock();
+        let mut inbox = self.inbox.0.lock();
         if inbox.as_ref() == Some(change) {
             *inbox = None;
         }
@@ -164,26 +165,22 @@ impl Drop for Subscription {
 
 impl Inbox {
     fn put(&self, since: Instant, index: Option<&String>) {
-        let mut inbox = self.lock();
+        let mut inbox = self.0.lock();
         let known = inbox.take().and_then(|change| change.index);
         *inbox = Some(PendingChange { since, index: index.cloned().or(known) });
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<PendingChange>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Subscribers {
     fn add(&self, stream: &StreamKey, path: &str, key: &Key, inbox: &Arc<Inbox>) {
-        let mut streams = self.lock();
+        let mut streams = self.0.lock();
         let paths = streams.entry(stream.clone()).or_default();
         let new = || SubscribedPath { objects: HashMap::new(), not_before: Instant::now() };
         paths.entry(path.to_owned()).or_insert_with(new).objects.insert(key.clone(), inbox.clone());
     }
 
     fn remove(&self, gone: &Subscription) {
-        let mut streams = self.lock();
+        let mut streams = self.0.lock();
         let Entry::Occupied(mut paths) = streams.entry(gone.stream.key().clone()) else { return };
         if let Some(path) = paths.get_mut().get_mut(&gone.path)
             && path.objects.get(&gone.key).is_some_and(|inbox| Arc::ptr_eq(inbox, &gone.inbox))
@@ -200,7 +197,7 @@ impl Subscribers {
 
     /// The objects that read a path that was written now, and when they are due.
     fn written(&self, stream: &StreamKey, path: &str, index: Option<&String>) -> Vec<(Instant, Key)> {
-        let mut streams = self.lock();
+        let mut streams = self.0.lock();
         let Some(path) = streams.get_mut(stream).and_then(|paths| paths.get_mut(path)) else { return vec![] };
         let now = Instant::now();
         let due = path.not_before.max(now);
@@ -214,7 +211,7 @@ impl Subscribers {
     /// All objects of a stream, with the time at which each is due: those of one path together. They have to read if
     /// writes may have been `missed`.
     fn all(&self, stream: &StreamKey, missed: bool) -> Vec<(Instant, Key)> {
-        let streams = self.lock();
+        let streams = self.0.lock();
         let now = Instant::now();
         let mut rng = rand::rng();
         let mut all = vec![];
@@ -228,10 +225,6 @@ impl Subscribers {
             }
         }
         all
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<StreamKey, HashMap<String, SubscribedPath>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -325,7 +318,7 @@ mod tests {
         let keys: std::collections::HashSet<_> = due.iter().map(|(_, key)| key.clone()).collect();
         assert_eq!(keys, [key("one"), two_key].into());
         assert!(due.iter().all(|(due, _)| *due <= Instant::now()), "at once");
-        let pending = |inbox: &Inbox| inbox.lock().clone();
+        let pending = |inbox: &Inbox| inbox.0.lock().clone();
         assert_eq!(pending(&one), pending(&two), "one read is enough for both");
         assert_eq!(pending(&one).and_then(|change| change.index).as_deref(), Some("i"));
         assert_eq!(pending(&other), None);
@@ -340,7 +333,7 @@ mod tests {
         let first = due(Some(&index));
         let later: Vec<Instant> = (0..100).map(|_| due(None)).collect();
         assert!(later.iter().all(|at| *at == first + PACE), "all of them are one run");
-        let change = inbox.lock().clone().unwrap();
+        let change = inbox.0.lock().clone().unwrap();
         assert!(change.since > first && change.index.as_deref() == Some("i"), "the newest time, the last known state");
     }
 
@@ -350,11 +343,11 @@ mod tests {
         let inboxes: Vec<_> =
             (0..6).map(|i| subscriber(&subscribers, &format!("p{}", i % 2), &i.to_string())).collect();
         assert_eq!(subscribers.all(&stream("a"), false).len(), 6);
-        assert!(inboxes.iter().all(|inbox| inbox.lock().is_none()), "a change of state is no reason to read");
+        assert!(inboxes.iter().all(|inbox| inbox.0.lock().is_none()), "a change of state is no reason to read");
         let times: std::collections::BTreeSet<_> =
             subscribers.all(&stream("a"), true).into_iter().map(|(due, _)| due).collect();
         assert_eq!(times.len(), 2);
-        assert!(inboxes.iter().all(|inbox| inbox.lock().is_some()));
+        assert!(inboxes.iter().all(|inbox| inbox.0.lock().is_some()));
     }
 
     #[test]

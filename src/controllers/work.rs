@@ -1,9 +1,9 @@
 //! The queue of what is due, shared by those that put objects into it and the engine that takes them out.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::api::Key;
@@ -90,6 +90,6 @@ impl Work {
 
     /// The queue, for what metrics show of it.
     pub fn lock(&self) -> MutexGuard<'_, Queue<Key>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 }

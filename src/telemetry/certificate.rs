@@ -1,8 +1,9 @@
 //! The certificate of the metrics endpoint: one from files, read again when they change, or one that signs itself.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -37,11 +38,11 @@ impl Certificate {
     pub fn refresh(&self) -> Result<(), String> {
         let Some(dir) = &self.dir else { return Ok(()) };
         let pem = read(dir)?;
-        if self.current.read().unwrap_or_else(PoisonError::into_inner).pem == pem {
+        if self.current.read().pem == pem {
             return Ok(());
         }
         let key = parse(&pem)?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current { pem, key };
+        *self.current.write() = Current { pem, key };
         tracing::info!(dir = %dir.display(), "the certificate for metrics has changed");
         Ok(())
     }
@@ -49,7 +50,7 @@ impl Certificate {
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.read().unwrap_or_else(PoisonError::into_inner).key.clone())
+        Some(self.current.read().key.clone())
     }
 }
 
@@ -93,7 +94,7 @@ mod tests {
         let (first, second) = (self_signed().unwrap(), self_signed().unwrap());
         write(&first);
         let certificate = Certificate::load(Some(dir.clone())).unwrap();
-        let shown = || certificate.current.read().unwrap().key.cert[0].clone();
+        let shown = || certificate.current.read().key.cert[0].clone();
         let before = shown();
         write(&second);
         certificate.refresh().unwrap();

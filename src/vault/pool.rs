@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 
 use super::server::Server;
 use super::session::{Identity, Session, TokenSource};
@@ -40,7 +42,7 @@ impl SessionPool {
         server: &Arc<Server>,
         source: impl FnOnce() -> TokenSource,
     ) -> Arc<Session> {
-        let mut sessions = self.shared.lock();
+        let mut sessions = self.shared.sessions.lock();
         if let Some(session) = sessions.get(&identity).and_then(Weak::upgrade) {
             return session;
         }
@@ -53,7 +55,7 @@ impl SessionPool {
 
     /// Number of sessions in use.
     pub fn len(&self) -> usize {
-        self.shared.lock().values().filter(|s| s.strong_count() > 0).count()
+        self.shared.sessions.lock().values().filter(|s| s.strong_count() > 0).count()
     }
 
     /// True if no session is in use.
@@ -63,10 +65,6 @@ impl SessionPool {
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Identity, Weak<Session>>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A time that is later than every one before.
     pub fn now(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::Relaxed)
@@ -74,7 +72,7 @@ impl Shared {
 
     /// After a session got a token: if there are too many now, those that were used least recently lose theirs.
     pub fn make_room(&self, newcomer: &Arc<Session>) {
-        let sessions: Vec<_> = self.lock().values().filter_map(Weak::upgrade).collect();
+        let sessions: Vec<_> = self.sessions.lock().values().filter_map(Weak::upgrade).collect();
         let mut live: Vec<_> = sessions.into_iter().filter(|s| s.is_live()).collect();
         let mut too_many = live.len().saturating_sub(self.limit);
         if too_many == 0 {

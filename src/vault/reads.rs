@@ -3,8 +3,10 @@
 //! Sharing never crosses a session, so nobody sees what his own login could not read.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::request::{Envelope, Read};
 use super::session::{Identity, Session, SessionError, TokenInfo};
@@ -70,7 +72,7 @@ impl SharedRead {
     /// When an object that refreshes every `interval` is due next. Those that share the read are due together; `horizon`
     /// is used by the first of them.
     pub fn next_due(&self, interval: Duration, now: Instant, horizon: Duration) -> Instant {
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut due = self.due.lock();
         if let Some((_, at)) = due.iter_mut().find(|(of, _)| *of == interval) {
             if *at <= now {
                 *at = now + horizon;
@@ -95,7 +97,7 @@ pub struct ReadTable {
 impl ReadTable {
     /// The shared read of `read` with the session of `identity`. It is forgotten when the last object drops it.
     pub fn share(&self, identity: Identity, read: Read) -> Arc<SharedRead> {
-        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reads = self.reads.lock();
         let key = (identity, Arc::new(read));
         if let Some(shared) = reads.get(&key).and_then(Weak::upgrade) {
             return shared;

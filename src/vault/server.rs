@@ -3,9 +3,9 @@
 //! While a server is known to be down, requests fail at once with the error that showed it, but for one probe at a time:
 //! a thousand objects do not hammer a Vault that is sealed, and each of them can still say why it waits.
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustify::endpoint::Endpoint;
 use rustify::enums::RequestMethod;
 use serde::Deserialize;
@@ -147,20 +147,16 @@ impl Server {
 
     /// The error that shows the server to be down, if it is.
     pub fn down(&self) -> Option<VaultError> {
-        match &*self.lock() {
+        match &*self.health.lock() {
             Health::Up { .. } => None,
             Health::Down { error, .. } => Some(error.clone()),
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Health> {
-        self.health.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
     /// Fails as a request now would fail without having been sent. Where one may be sent although the server is down, to
     /// see whether it still is, the turn is taken.
     pub(super) fn admit(&self, path: &str) -> Result<(), VaultError> {
-        let mut health = self.lock();
+        let mut health = self.health.lock();
         let Health::Down { error, probe_at, pause } = &mut *health else { return Ok(()) };
         let now = Instant::now();
         if now < *probe_at {
@@ -171,7 +167,7 @@ impl Server {
     }
 
     fn learn(&self, error: Option<&VaultError>) {
-        let mut health = self.lock();
+        let mut health = self.health.lock();
         let was_down = matches!(*health, Health::Down { .. });
         match error.filter(|e| e.fault.concerns_server()) {
             None => *health = Health::Up { failures: 0 },

@@ -49,7 +49,7 @@ impl TokenStore for PlanStore {
         let cache = &*self.cache;
         let (plan, storage) = (&self.plan, cache.storage());
         let known = {
-            let mut kept = cache.lock();
+            let mut kept = cache.stored.lock();
             kept.remove(&(plan.owner.uid.clone(), plan.login.credential_namespace.clone())).map(|known| known.key)
         };
         let key = match known {

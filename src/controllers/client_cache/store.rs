@@ -37,7 +37,7 @@ pub(super) async fn store(cache: &Arc<ClientCache>, session: &Arc<Session>, plan
     let Some(token) = session.token_info().await.filter(|token| token.renewable) else { return };
     let Some(key) = plan.cache_key(&token.credential_uid) else { return };
     let former = {
-        let mut stored_clients = cache.lock();
+        let mut stored_clients = cache.stored.lock();
         let owner = (plan.owner.uid.clone(), plan.login.credential_namespace.clone());
         if stored_clients.get(&owner).is_some_and(|known| known.serial == token.serial && known.key == key) {
             return;
@@ -61,7 +61,7 @@ async fn store_until_done(cache: Arc<ClientCache>, waiting: Waiting) {
             if !cache.leads() {
                 // Another process stores its own. Should this one lead again, the next use of the session looks anew.
                 let owner = (waiting.plan.owner.uid.clone(), waiting.plan.login.credential_namespace.clone());
-                cache.lock().remove(&owner);
+                cache.stored.lock().remove(&owner);
                 return;
             }
             let Ok(_permit) = cache.writes.acquire().await else { return };

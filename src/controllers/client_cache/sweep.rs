@@ -69,7 +69,7 @@ async fn sweep(cache: &ClientCache) -> Result<(), ClusterError> {
         current(&auths, &stored.auth)
             && current(&connections, &stored.connection)
             && used.contains(&owner)
-            && cache.lock().get(&owner).is_none_or(|known| known.key == stored.key)
+            && cache.stored.lock().get(&owner).is_none_or(|known| known.key == stored.key)
     })
     .await
 }

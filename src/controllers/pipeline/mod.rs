@@ -13,10 +13,11 @@ mod state;
 mod write;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use kube::Resource as _;
+use parking_lot::Mutex;
 
 use super::controller::{Controller, Watches};
 use super::dependents::spec_or_metadata_changed;
@@ -188,16 +189,12 @@ impl<S: SecretSource> Pipeline<S> {
         !object.destination().create || current() == state.applied.as_ref().map(|applied| applied.revision.clone())
     }
 
-    fn states(&self) -> MutexGuard<'_, States<S::State>> {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn changed(&self, change: Change<S::Owner>) {
         match change {
             Change::Deleted(object) => {
                 let key = object.key();
                 self.shared.work.remove(&key);
-                self.states().remove(&key.id);
+                self.states.lock().remove(&key.id);
                 self.shared.vault.logins.users_changed();
             }
             Change::Applied { old, new } => {
@@ -227,14 +224,14 @@ impl<S: SecretSource> Controller for Pipeline<S> {
 
     async fn reconcile(&self, job: &Job<Key>) -> Outcome {
         let id: &ObjectRef = &job.key.id;
-        let known = self.states().remove(id);
+        let known = self.states.lock().remove(id);
         let Some(object) = self.store.get(id) else { return Outcome::await_change() };
         if object.meta().deletion_timestamp.is_some() {
             return remove_finalizer(&self.shared.outputs.client, &*object, S::FINALIZER).await;
         }
         let mut state = known.unwrap_or_else(|| Box::new(ObjectState::new(job.due)));
         let outcome = self.run(job, &object, &mut state).await;
-        let mut states = self.states();
+        let mut states = self.states.lock();
         // An object that was deleted meanwhile leaves nothing behind. Looked up under the lock that its deletion takes too.
         if self.store.get(id).is_some() {
             states.insert(id.clone(), state);
