@@ -12,6 +12,7 @@
 
 pub mod auth;
 pub mod auth_global;
+pub mod auth_login;
 pub mod auth_methods;
 pub mod common;
 pub mod condition;
@@ -31,6 +32,7 @@ pub use auth::{
     MergeRule, MergeStrategy, StorageEncryption, VaultAuth, VaultAuthGlobalRef, VaultAuthSpec, VaultAuthStatus,
 };
 pub use auth_global::{MethodDefaults, VaultAuthGlobal, VaultAuthGlobalSpec, VaultAuthGlobalStatus};
+pub use auth_login::{MethodError, MethodExtras};
 pub use auth_methods::AuthMethod;
 pub use common::{
     Destination, GROUP, LAST_APPLIED, RestartKind, RolloutRestartTarget, SourceTemplate, SyncConfig, Template,

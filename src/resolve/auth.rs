@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{AuthPlan, Denied, LoginOwner, LoginPlan, Lookup, ObjectRef, allows, connection, merged};
-use crate::api::auth_methods::{Method, MethodError};
+use crate::api::MethodError;
+use crate::api::auth_methods::Method;
 use crate::api::{VaultAuth, VaultAuthSpec};
 
 /// Resolves a VaultAuth for use by an object of `target` namespace.

@@ -1,5 +1,7 @@
 //! Dependencies between the modules point one way, and pure modules stay pure: read from the sources.
 
+mod circles;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -141,6 +143,16 @@ fn libraries_are_used_where_they_belong() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A circle of files can only be understood as one: none is in the way of a reader, or of a new kind.
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files: Vec<PathBuf> = sources().into_iter().map(|(_, path, _)| path).collect();
+    let circles = circles::circles(&root, &files);
+    let text: Vec<String> = circles.iter().map(|circle| circle.join(", ")).collect();
+    assert!(circles.is_empty(), "these files import each other in a circle:\n{}", text.join("\n"));
 }
 
 /// With two TLS providers in one process rustls refuses to choose, at start-up. `hack/deny.toml` says the same.
