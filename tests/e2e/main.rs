@@ -10,6 +10,7 @@ mod api_server;
 mod auth_samples;
 mod aws;
 mod aws_server;
+mod changes;
 mod client_cache;
 mod commands;
 mod connections;
