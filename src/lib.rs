@@ -2,7 +2,7 @@
 //! workloads that use them when the content changes.
 //!
 //! Dependencies between the modules point one way, which `tests/architecture.rs` holds:
-//! `api` <- `render`, `resolve`, `schedule` (pure: no I/O) <- `vault`, `cluster` <- `sync` <- `controllers` <- `operator`.
+//! `gocompat` <- `api` <- `render`, `resolve`, `schedule` (pure: no I/O) <- `vault`, `cluster` <- `sync` <- `controllers` <- `operator`.
 
 #![warn(clippy::expect_used, clippy::unwrap_used)]
 
@@ -11,6 +11,7 @@ pub mod cli;
 pub mod cluster;
 pub mod commands;
 pub mod controllers;
+pub mod gocompat;
 pub mod operator;
 pub mod render;
 pub mod resolve;

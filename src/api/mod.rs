@@ -17,7 +17,6 @@ pub mod common;
 pub mod connection;
 pub mod crd;
 pub mod csi_secrets;
-pub mod duration;
 pub mod dynamic_secret;
 pub mod pki_secret;
 pub mod static_secret;
@@ -37,7 +36,6 @@ pub use common::{
 };
 pub use connection::{VaultConnection, VaultConnectionSpec, VaultConnectionStatus};
 pub use csi_secrets::{CSISecrets, CSISecretsSpec, CSISecretsStatus};
-pub use duration::GoDuration;
 pub use dynamic_secret::{VaultDynamicSecret, VaultDynamicSecretSpec, VaultDynamicSecretStatus};
 pub use pki_secret::{VaultPKISecret, VaultPKISecretSpec, VaultPKISecretStatus};
 pub use static_secret::{SecretEngine, VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::reference::is_object_name;
 use super::{Denied, ObjectRef};
 use crate::api::VaultConnection;
-use crate::api::duration::GoDuration;
+use crate::gocompat::GoDuration;
 
 /// Where the authorities for the server's certificate come from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

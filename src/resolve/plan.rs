@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::auth::{auth, find};
 use super::{AuthPlan, Denied, Gathered, Lookup, ObjectRef, transformation};
-use crate::api::duration::GoDuration;
 use crate::api::{SecretEngine, VaultStaticSecret};
+use crate::gocompat::GoDuration;
 
 /// How a VaultStaticSecret gets its data, and how often.
 #[derive(Clone, Debug)]
