@@ -33,9 +33,6 @@ pub struct Recipe {
     volatile: bool,
 }
 
-/// Functions that give another value each time.
-const VOLATILE: [&str; 5] = ["ago", "bcrypt", "htpasswd", "randInt", "shuffle"];
-
 impl Recipe {
     /// Which keys of the source stay.
     pub fn filter(&self) -> &Filter {
@@ -52,7 +49,7 @@ impl Recipe {
         !self.outputs.is_empty()
     }
 
-    /// Whether equal inputs may give unequal data. Too many count as such, never too few.
+    /// Whether equal inputs may give unequal data: a template calls a function that is volatile.
     pub fn is_volatile(&self) -> bool {
         self.volatile
     }
@@ -145,14 +142,15 @@ impl Recipes {
         includes: &[String],
         excludes: &[String],
     ) -> Result<Recipe, RenderError> {
-        let keyed = templates.iter().filter_map(|t| Some((t.key?.to_owned(), t.name.to_owned())));
+        let outputs = templates.iter().filter_map(|t| Some((t.key?.to_owned(), t.name.to_owned())));
+        let outputs: Vec<(String, String)> = outputs.collect();
         let parsed = if templates.is_empty() { None } else { Some(self.parse(templates)?) };
         let mut patterns = self.patterns.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Recipe {
             id,
+            volatile: parsed.as_ref().is_some_and(|set| outputs.iter().any(|(_, name)| set.is_volatile(name))),
             templates: parsed,
-            outputs: keyed.collect(),
-            volatile: templates.iter().any(|t| VOLATILE.iter().any(|f| t.text.contains(f))),
+            outputs,
             filter: Filter::new(&mut patterns, includes, excludes)?,
         })
     }

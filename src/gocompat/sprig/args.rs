@@ -10,10 +10,10 @@ pub(super) type Answer = Result<Value, CallError>;
 /// A row of the function table. The last parameter type may be variadic: `..Type`.
 macro_rules! function {
     ($name:literal, [$($param:expr),*], $call:expr) => {
-        $crate::gocompat::template::Function { name: $name, params: &[$($param),*], variadic: None, call: $call }
+        $crate::gocompat::template::Function { name: $name, params: &[$($param),*], variadic: None, call: $call, volatile: false }
     };
     ($name:literal, [$($param:expr),*], .. $rest:expr, $call:expr) => {
-        $crate::gocompat::template::Function { name: $name, params: &[$($param),*], variadic: Some($rest), call: $call }
+        $crate::gocompat::template::Function { name: $name, params: &[$($param),*], variadic: Some($rest), call: $call, volatile: false }
     };
 }
 pub(super) use function;

@@ -12,9 +12,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
         ctx.step(bytes(a, 0).len() as u64 / 64)?;
         Ok(string(adler32(bytes(a, 0)).to_string()))
     }),
-    function!("bcrypt", [S], |ctx, a| Ok(string(hash(ctx, bytes(a, 0))?))),
+    function!("bcrypt", [S], |ctx, a| Ok(string(hash(ctx, bytes(a, 0))?))).volatile(),
     function!("buildCustomCert", [S, S], keys::build_custom_cert),
-    function!("htpasswd", [S, S], htpasswd),
+    function!("htpasswd", [S, S], htpasswd).volatile(),
     function!("sha1sum", [S], digest::<sha1::Sha1>),
     function!("sha256sum", [S], digest::<sha2::Sha256>),
     function!("sha512sum", [S], digest::<sha2::Sha512>),

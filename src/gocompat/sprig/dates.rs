@@ -16,7 +16,7 @@ const A: Type = Type::Any;
 const SECOND: i64 = 1_000_000_000;
 
 pub(super) static FUNCTIONS: &[Function] = &[
-    function!("ago", [A], ago),
+    function!("ago", [A], ago).volatile(),
     function!("duration", [A], |_, a| {
         let seconds = match any(a, 0) {
             Value::Str(text) => parse_int(text, 10).unwrap_or_else(|error| error.nearest),
@@ -25,6 +25,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
         };
         Ok(string(GoDuration(seconds.wrapping_mul(SECOND)).to_string()))
     }),
+    // Not volatile, though it looks at the clock where it is given a time: what it prints is coarse, and a Secret that
+    // shows it follows the clock.
     function!("durationRound", [A], |ctx, a| {
         let nanos = match any(a, 0) {
             Value::Str(text) => {

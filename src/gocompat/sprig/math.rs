@@ -28,7 +28,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     function!("mod", [A, A], |_, a| divide(a, i64::wrapping_rem)),
     function!("mul", [A], ..A, |_, a| Ok(Value::int64(a.iter().fold(1, |product, v| product.wrapping_mul(to_int(v)))))),
     function!("mulf", [A], ..A, |ctx, a| decimal::fold(ctx, any(a, 0), rest(a), decimal::mul)),
-    function!("randInt", [I, I], rand_int),
+    function!("randInt", [I, I], rand_int).volatile(),
     function!("round", [A, I], ..Type::Float64, round),
     function!("seq", [], ..I, seq),
     function!("sub", [A, A], |_, a| Ok(Value::int64(to_int(any(a, 0)).wrapping_sub(to_int(any(a, 1)))))),

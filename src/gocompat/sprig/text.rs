@@ -24,7 +24,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     function!("kebabcase", [S], |_, a| Ok(string(lower_case_words(bytes(a, 0), '-')))),
     function!("lower", [S], |_, a| Ok(string(map_runes(bytes(a, 0), to_lower)))),
     function!("nospace", [S], |_, a| Ok(string(no_space(bytes(a, 0))))),
-    function!("shuffle", [S], shuffle),
+    function!("shuffle", [S], shuffle).volatile(),
     function!("snakecase", [S], |_, a| Ok(string(lower_case_words(bytes(a, 0), '_')))),
     function!("swapcase", [S], |_, a| Ok(string(swap_case(bytes(a, 0))))),
     function!("title", [S], |_, a| Ok(string(title(bytes(a, 0))))),

@@ -65,6 +65,16 @@ pub struct Function {
     /// The function. The executor has checked number and types of the arguments. Where a list or map was wanted, a
     /// missing value arrives as the nil list or map; where `interface {}` was wanted, as [`Value::Nil`].
     pub call: fn(&mut Context<'_>, &[Value]) -> Result<Value, CallError>,
+    /// Whether equal arguments may give another value each time: it draws random numbers or looks at the clock.
+    pub volatile: bool,
+}
+
+impl Function {
+    /// The function as one that is volatile.
+    pub(crate) const fn volatile(mut self) -> Function {
+        self.volatile = true;
+        self
+    }
 }
 
 /// A method of an [`Object`].

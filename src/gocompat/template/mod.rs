@@ -19,6 +19,7 @@ mod token;
 pub mod types;
 mod unicode_tables;
 pub mod value;
+mod volatile;
 
 pub use collections::{List, Map};
 pub use error::TemplateError;

@@ -15,7 +15,7 @@ const fn function(
     variadic: Option<Type>,
     call: fn(&mut Context<'_>, &[Value]) -> Called,
 ) -> Function {
-    Function { name, params, variadic, call }
+    Function { name, params, variadic, call, volatile: false }
 }
 
 fn first(_: &mut Context<'_>, args: &[Value]) -> Called {
