@@ -18,7 +18,7 @@ mod htpasswd;
 mod keys;
 mod layout;
 mod lists;
-mod lists_more;
+mod lists_slice;
 mod math;
 mod merge;
 mod numbers;
@@ -29,7 +29,8 @@ mod runes;
 mod semver;
 mod semver_constraint;
 mod strings;
-mod text;
+mod strings_case;
+mod strings_layout;
 mod time;
 mod url;
 mod urls;
@@ -39,11 +40,12 @@ mod wrap;
 /// The functions, in families.
 static FAMILIES: &[&[Function]] = &[
     strings::FUNCTIONS,
-    text::FUNCTIONS,
+    strings_case::FUNCTIONS,
+    strings_layout::FUNCTIONS,
     encoding::FUNCTIONS,
     dicts::FUNCTIONS,
     lists::FUNCTIONS,
-    lists_more::FUNCTIONS,
+    lists_slice::FUNCTIONS,
     defaults::FUNCTIONS,
     math::FUNCTIONS,
     reflection::FUNCTIONS,

@@ -19,13 +19,13 @@ pub(super) static FUNCTIONS: &[Function] = &[
     function!("contains", [S, S], |_, a| Ok(find(bytes(a, 1), bytes(a, 0)).is_some().into())),
     function!("hasPrefix", [S, S], |_, a| Ok(bytes(a, 1).starts_with(bytes(a, 0)).into())),
     function!("hasSuffix", [S, S], |_, a| Ok(bytes(a, 1).ends_with(bytes(a, 0)).into())),
-    function!("indent", [I, S], |ctx, a| Ok(string(indent(ctx, int(a, 0), bytes(a, 1), b"")?))),
     function!("join", [S, A], join),
-    function!("nindent", [I, S], |ctx, a| Ok(string(indent(ctx, int(a, 0), bytes(a, 1), b"\n")?))),
+    function!("nospace", [S], |_, a| Ok(string(no_space(bytes(a, 0))))),
     function!("plural", [S, S, I], |_, a| Ok(any(a, if int(a, 2) == 1 { 0 } else { 1 }).clone())),
     function!("quote", [], ..A, quote),
     function!("repeat", [I, S], |ctx, a| Ok(string(repeat(ctx, bytes(a, 1), int(a, 0))?))),
     function!("replace", [S, S, S], |ctx, a| Ok(string(replace(ctx, bytes(a, 2), bytes(a, 0), bytes(a, 1))?))),
+    function!("shuffle", [S], shuffle).volatile(),
     function!("split", [S, S], |ctx, a| numbered(ctx, split(bytes(a, 1), bytes(a, 0), -1))),
     function!("splitList", [S, S], |ctx, a| strings(ctx, split(bytes(a, 1), bytes(a, 0), -1).unwrap_or_default())),
     function!("splitn", [S, I, S], |ctx, a| numbered(ctx, split(bytes(a, 2), bytes(a, 0), int(a, 1)))),
@@ -42,7 +42,6 @@ pub(super) static FUNCTIONS: &[Function] = &[
     function!("trimSuffix", [S, S], |_, a| {
         Ok(string(bytes(a, 1).strip_suffix(bytes(a, 0)).unwrap_or_else(|| bytes(a, 1))))
     }),
-    function!("trunc", [I, S], |_, a| Ok(string(trunc(int(a, 0), bytes(a, 1))))),
 ];
 
 fn cat(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
@@ -91,21 +90,6 @@ pub(super) fn repeat(ctx: &mut Context<'_>, text: &[u8], count: i64) -> Result<V
     };
     ctx.reserve(length)?;
     Ok(if text.is_empty() { Vec::new() } else { text.repeat(count) })
-}
-
-fn indent(ctx: &mut Context<'_>, spaces: i64, text: &[u8], before: &[u8]) -> Result<Vec<u8>, CallError> {
-    let pad = repeat(ctx, b" ", spaces)?;
-    let lines = text.iter().filter(|b| **b == b'\n').count();
-    ctx.reserve(pad.len().saturating_mul(lines + 1).saturating_add(text.len()))?;
-    let mut out = before.to_vec();
-    out.extend_from_slice(&pad);
-    for byte in text {
-        out.push(*byte);
-        if *byte == b'\n' {
-            out.extend_from_slice(&pad);
-        }
-    }
-    Ok(out)
 }
 
 /// `strings.ReplaceAll`: an empty `old` is found before every rune and at the end.
@@ -201,15 +185,6 @@ fn substr(start: i64, end: i64, text: &[u8]) -> Answer {
     Ok(string(&text[from..to]))
 }
 
-fn trunc(count: i64, text: &[u8]) -> &[u8] {
-    let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
-    if count < 0 {
-        if wanted < text.len() { &text[text.len() - wanted..] } else { text }
-    } else {
-        &text[..wanted.min(text.len())]
-    }
-}
-
 fn trim_all<'t>(text: &'t [u8], cut: &[u8]) -> &'t [u8] {
     let cut: BTreeSet<char> = runes(cut).map(|(c, _)| c).collect();
     trim_matches(text, |c| cut.contains(&c))
@@ -242,4 +217,20 @@ fn join(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
     ctx.reserve(separator.len().saturating_mul(parts.len()).saturating_add(length))?;
     let parts: Vec<&[u8]> = parts.iter().filter_map(Value::as_bytes).collect();
     Ok(string(parts.join(separator)))
+}
+
+/// goutils looks at bytes and writes them as runes: what has a blank comes out garbled if it is not ASCII, what has none is left alone.
+fn no_space(text: &[u8]) -> Vec<u8> {
+    let kept: String = text.iter().map(|b| char::from(*b)).filter(|c| !is_space(*c)).collect();
+    if kept.chars().count() == text.len() { text.to_vec() } else { kept.into_bytes() }
+}
+
+fn shuffle(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
+    let mut letters: Vec<char> = runes(bytes(args, 0)).map(|(c, _)| c).collect();
+    ctx.step(letters.len() as u64)?;
+    for i in (1..letters.len()).rev() {
+        let other = super::numbers::random_below(ctx, i as u64 + 1);
+        letters.swap(i, usize::try_from(other).unwrap_or(0));
+    }
+    Ok(string(letters.into_iter().collect::<String>()))
 }
