@@ -2,7 +2,8 @@
 //! workloads that use them when the content changes.
 //!
 //! Dependencies between the modules point one way, which `tests/architecture.rs` holds:
-//! `api` <- `render`, `resolve`, `schedule` (pure: no I/O) <- `vault`, `cluster` <- `credentials`, `sync` <- `controllers` <- `operator`.
+//! `gocompat` <- `api` <- `render`, `resolve`, `schedule` (pure: no I/O) <- `vault`, `cluster` <- `credentials`, `sync` <-
+//! `controllers` <- `operator`.
 
 #![warn(clippy::expect_used, clippy::unwrap_used)]
 
@@ -12,6 +13,7 @@ pub mod cluster;
 pub mod commands;
 pub mod controllers;
 pub mod credentials;
+pub mod gocompat;
 pub mod operator;
 pub mod render;
 pub mod resolve;

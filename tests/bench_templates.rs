@@ -11,9 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
-use vso::render::template::{Limits, Set};
+use vso::gocompat::sprig;
+use vso::gocompat::template::{Limits, Set};
 
-use support::{Row, functions};
+use support::Row;
 
 #[path = "golden/support.rs"]
 mod support;
@@ -91,7 +92,7 @@ fn main() {
         writeln!(requests, "{}", serde_json::to_string(&row).expect("a row")).expect("Go reads");
         let theirs: Measured =
             serde_json::from_str(&answers.next().expect("an answer").expect("an answer")).expect("an answer");
-        let functions = functions();
+        let functions = sprig::functions();
         let parse = || Set::parse(&[("t", template)], &functions).expect("it parses");
         let (set, root, limits) = (parse(), row.root(), Limits::default());
         let execute = || set.execute("t", &root, &limits).expect("it executes");

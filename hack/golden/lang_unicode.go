@@ -1,9 +1,9 @@
 //go:build ignore
 
-// Writes src/render/template/unicode_tables.rs: what Go takes for a letter, a digit and a printable character. Go and
+// Writes src/gocompat/template/unicode_tables.rs: what Go takes for a letter, a digit and a printable character. Go and
 // Rust follow different versions of Unicode, and "printable" is Go's own notion.
 //
-//	go run hack/golden/lang_unicode.go > src/render/template/unicode_tables.rs
+//	go run hack/golden/lang_unicode.go > src/gocompat/template/unicode_tables.rs
 package main
 
 import (

@@ -14,7 +14,7 @@ pub const VERSION: &str = "v1beta1";
 /// Annotation in which kubectl keeps the manifest that was applied.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// Schema pattern of a duration: one number and one unit. Narrower than what [`super::duration::GoDuration`] parses,
+/// Schema pattern of a duration: one number and one unit. Narrower than what [`crate::gocompat::GoDuration`] parses,
 /// and kept because upstream's schema has it.
 pub(crate) const DURATION_PATTERN: &str = r"^([0-9]+(\.[0-9]+)?(s|m|h))$";
 

@@ -19,7 +19,6 @@ pub mod condition;
 pub mod connection;
 pub mod crd;
 pub mod csi_secrets;
-pub mod duration;
 pub mod dynamic_secret;
 pub mod kind;
 pub mod owner;
@@ -41,7 +40,6 @@ pub use common::{
 pub use condition::{ConditionType, ConditionUpdate, Reason};
 pub use connection::{VaultConnection, VaultConnectionSpec, VaultConnectionStatus};
 pub use csi_secrets::{CSISecrets, CSISecretsSpec, CSISecretsStatus};
-pub use duration::GoDuration;
 pub use dynamic_secret::{VaultDynamicSecret, VaultDynamicSecretSpec, VaultDynamicSecretStatus};
 pub use kind::{CustomObject, Key, Kind, KindNames};
 pub use owner::SecretOwner;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use crate::api::GoDuration;
+use crate::gocompat::GoDuration;
 
 /// What Go's `strconv.ParseBool` takes.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {

@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{Input, Recipe, gojson};
+use super::{Input, Recipe};
+use crate::gocompat::json;
 
 /// The key that holds the whole answer.
 const RAW_KEY: &str = "_raw";
@@ -140,7 +141,7 @@ pub fn build(input: &Input<'_>, recipe: &Recipe) -> Result<Built, RenderError> {
         data.insert(key.clone(), bytes_of(value));
     }
     if !exclude_raw {
-        data.insert(RAW_KEY.to_owned(), gojson::to_string(source.raw()).into_bytes());
+        data.insert(RAW_KEY.to_owned(), json::to_string(source.raw()).into_bytes());
     }
     let nil = rendered.iter().filter(|(_, value)| value.is_empty()).map(|(key, _)| key.clone()).collect();
     rendered.into_iter().for_each(|(key, value)| data.insert(key, value));
@@ -151,7 +152,7 @@ pub fn build(input: &Input<'_>, recipe: &Recipe) -> Result<Built, RenderError> {
 fn bytes_of(value: &Value) -> Vec<u8> {
     match value {
         Value::String(text) => text.clone().into_bytes(),
-        other => gojson::to_string(other).into_bytes(),
+        other => json::to_string(other).into_bytes(),
     }
 }
 

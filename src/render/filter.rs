@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use regex::Regex;
 
 use super::RenderError;
-use super::regex_syntax::{self, Translated};
+use crate::gocompat::regexp::{self, Translated};
 
 /// Compiled patterns, so that objects which use the same ones share them.
 #[derive(Default)]
@@ -30,7 +30,7 @@ impl Patterns {
             return Ok(regex.clone());
         }
         let refused = |why: String| RenderError::Pattern { pattern: pattern.to_owned(), why };
-        let Translated { pattern: translated, .. } = regex_syntax::translate(pattern.as_bytes()).map_err(refused)?;
+        let Translated { pattern: translated, .. } = regexp::translate(pattern.as_bytes()).map_err(refused)?;
         // The translation is valid, so that it can only be too large.
         let regex = regex::RegexBuilder::new(&translated)
             .size_limit(MAX_COMPILED)

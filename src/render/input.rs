@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::template::{Map, Record, Value};
-use super::{SourceData, gojson};
+use super::SourceData;
 use crate::api::LAST_APPLIED;
+use crate::gocompat::json;
+use crate::gocompat::template::{Map, Record, Value};
 
 /// What the data of a Secret is made of.
 #[derive(Clone, Copy)]
@@ -25,7 +26,7 @@ pub struct Input<'a> {
 impl Input<'_> {
     /// The dot of the templates.
     pub(super) fn root(&self) -> Value {
-        let json = |members: &mut dyn Iterator<Item = (&String, &Json)>| {
+        let any = |members: &mut dyn Iterator<Item = (&String, &Json)>| {
             let map = Map::any();
             members.for_each(|(key, value)| map.insert(key.as_str(), Value::from_json(value)));
             Value::Map(map)
@@ -38,8 +39,8 @@ impl Input<'_> {
         // Only a wrapped answer has any, and those of KV are not wrapped.
         let wrap = ["Token", "Accessor", "TTL", "CreationTime", "CreationPath", "WrappedAccessor"];
         let fields = vec![
-            ("Secrets", json(&mut self.source.data())),
-            ("Metadata", json(&mut self.source.metadata())),
+            ("Secrets", any(&mut self.source.data())),
+            ("Metadata", any(&mut self.source.metadata())),
             ("Annotations", text(self.annotations)),
             ("Labels", text(self.labels)),
             ("WrapData", Value::Object(Arc::new(Record::nil("*api.SecretWrapInfo", &wrap)))),
@@ -53,12 +54,12 @@ impl Input<'_> {
         let text = |entries: Option<&BTreeMap<String, String>>| {
             let entries = entries.into_iter().flatten().filter(|(key, _)| *key != LAST_APPLIED);
             let members = entries.map(|(k, v)| (k.clone(), Json::from(v.as_str())));
-            gojson::to_string(&Json::Object(members.collect()))
+            json::to_string(&Json::Object(members.collect()))
         };
         vec![
             self.source.kind().to_owned(),
             self.exclude_raw.to_string(),
-            gojson::to_string(self.source.raw()),
+            json::to_string(self.source.raw()),
             text(self.labels),
             text(self.annotations),
         ]

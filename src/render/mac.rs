@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::SecretData;
-use super::gojson::write_str;
+use crate::gocompat::json::write_str;
 
 /// The key: exactly 16 bytes.
 #[derive(Clone)]

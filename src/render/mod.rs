@@ -2,16 +2,11 @@
 //! an object that changes operators must not see its Secret rewritten.
 
 pub mod data;
-mod engine;
 pub mod filter;
-pub mod gojson;
 pub mod input;
 pub mod mac;
 pub mod recipe;
-mod regex_syntax;
 pub mod source;
-pub mod sprig;
-pub mod template;
 
 pub use data::{Built, RenderError, SecretData, build};
 pub use filter::{Filter, Patterns};

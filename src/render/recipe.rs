@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest as _, Sha256};
 
-use super::template::{Functions, Set};
-use super::{Filter, Input, Patterns, RenderError, engine};
+use super::{Filter, Input, Patterns, RenderError};
+use crate::gocompat::sprig;
+use crate::gocompat::template::{Functions, Limits, Set};
 
 /// A digest over the content of a recipe.
 pub type RecipeId = [u8; 32];
@@ -32,9 +33,6 @@ pub struct Recipe {
     volatile: bool,
 }
 
-/// Functions that give another value each time.
-const VOLATILE: [&str; 5] = ["ago", "bcrypt", "htpasswd", "randInt", "shuffle"];
-
 impl Recipe {
     /// Which keys of the source stay.
     pub fn filter(&self) -> &Filter {
@@ -51,7 +49,7 @@ impl Recipe {
         !self.outputs.is_empty()
     }
 
-    /// Whether equal inputs may give unequal data. Too many count as such, never too few.
+    /// Whether equal inputs may give unequal data: a template calls a function that is volatile.
     pub fn is_volatile(&self) -> bool {
         self.volatile
     }
@@ -66,7 +64,8 @@ impl Recipe {
             // One for all, as upstream: what a template sets in its maps, the next one sees.
             let root = input.root();
             for (key, name) in &self.outputs {
-                rendered.insert(key.clone(), engine::execute(templates, name, &root)?);
+                let printed = templates.execute(name, &root, &Limits::default());
+                rendered.insert(key.clone(), printed.map_err(|error| RenderError::Template(error.to_string()))?);
             }
         }
         Ok(rendered)
@@ -82,7 +81,7 @@ pub struct Recipes {
 
 impl Default for Recipes {
     fn default() -> Self {
-        Self { table: Mutex::default(), patterns: Mutex::default(), functions: engine::functions() }
+        Self { table: Mutex::default(), patterns: Mutex::default(), functions: sprig::functions() }
     }
 }
 
@@ -125,7 +124,14 @@ impl Recipes {
     /// # Errors
     /// What is wrong with it.
     pub fn check(&self, template: TemplateText<'_>) -> Result<(), RenderError> {
-        engine::parse(&[template], &self.functions).map(drop)
+        self.parse(&[template]).map(drop)
+    }
+
+    /// Parses templates into one set, in the order they have.
+    fn parse(&self, templates: &[TemplateText<'_>]) -> Result<Set, RenderError> {
+        let sources: Vec<(&str, &str)> = templates.iter().map(|t| (t.name, t.text)).collect();
+        // The prefix is VSO's.
+        Set::parse(&sources, &self.functions).map_err(|error| RenderError::Template(format!("parse error: {error}")))
     }
 
     /// The error is the first template that does not parse, else the first pattern.
@@ -136,14 +142,15 @@ impl Recipes {
         includes: &[String],
         excludes: &[String],
     ) -> Result<Recipe, RenderError> {
-        let keyed = templates.iter().filter_map(|t| Some((t.key?.to_owned(), t.name.to_owned())));
-        let parsed = if templates.is_empty() { None } else { Some(engine::parse(templates, &self.functions)?) };
+        let outputs = templates.iter().filter_map(|t| Some((t.key?.to_owned(), t.name.to_owned())));
+        let outputs: Vec<(String, String)> = outputs.collect();
+        let parsed = if templates.is_empty() { None } else { Some(self.parse(templates)?) };
         let mut patterns = self.patterns.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Recipe {
             id,
+            volatile: parsed.as_ref().is_some_and(|set| outputs.iter().any(|(_, name)| set.is_volatile(name))),
             templates: parsed,
-            outputs: keyed.collect(),
-            volatile: templates.iter().any(|t| VOLATILE.iter().any(|f| t.text.contains(f))),
+            outputs,
             filter: Filter::new(&mut patterns, includes, excludes)?,
         })
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Denied, ObjectRef};
 use crate::api::VaultConnection;
-use crate::api::duration::GoDuration;
 use crate::api::reference::is_object_name;
+use crate::gocompat::GoDuration;
 
 /// Where the authorities for the server's certificate come from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

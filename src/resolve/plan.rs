@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::auth::{auth, find};
 use super::{AuthPlan, Denied, Gathered, Lookup, ObjectRef, transformation};
-use crate::api::duration::GoDuration;
 use crate::api::{SecretEngine, VaultStaticSecret};
+use crate::gocompat::GoDuration;
 
 /// How the owner of a Secret gets its data. `S` is what only its kind has to know.
 #[derive(Clone, Debug)]

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
-use vso::render::sprig;
-use vso::render::template::{Environment, Functions, Limits, List, Map, Record, Set, Value};
+use vso::gocompat::sprig;
+use vso::gocompat::template::{Environment, Limits, List, Map, Record, Set, Value};
 
 /// One row.
 #[derive(serde::Deserialize, serde::Serialize, Clone, Debug)]
@@ -47,7 +47,7 @@ impl Row {
     }
 
     pub fn render_in(&self, environment: &Environment) -> Result<Vec<u8>, String> {
-        let set = Set::parse(&[("t", &self.template)], &functions()).map_err(|e| e.go_text().to_owned())?;
+        let set = Set::parse(&[("t", &self.template)], &sprig::functions()).map_err(|e| e.go_text().to_owned())?;
         let limits = Limits { output: 1 << 20, ..Limits::default() };
         set.execute_in("t", &self.root(), &limits, environment).map_err(|e| e.go_text().to_owned())
     }
@@ -99,10 +99,6 @@ fn from_json(text: &str) -> Value {
         b'-' | b'0'..=b'9' => Value::JsonNumber(text.into()),
         _ => Value::from_json(&serde_json::from_str(text).expect(OK)),
     }
-}
-
-pub fn functions() -> Functions {
-    sprig::FAMILIES.iter().fold(Functions::new(), |functions, family| functions.with(family))
 }
 
 /// Whether two results are the same. Vectors hold errors as text, so bytes that are not UTF-8 count as one U+FFFD.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use prometheus::Error;
 
 use super::register::Register;
-use crate::api::duration::GoDuration;
+use crate::gocompat::GoDuration;
 use crate::settings::Settings;
 use crate::version::VERSION;
 

@@ -1,0 +1,170 @@
+//! base64, base32 and JSON.
+
+use super::args::{Answer, any, bytes, function, string};
+use crate::gocompat::json::{self, Style};
+use crate::gocompat::template::{CallError, Context, Function, Type, Value};
+
+const S: Type = Type::String;
+const A: Type = Type::Any;
+
+pub(super) static FUNCTIONS: &[Function] = &[
+    function!("b32dec", [S], |ctx, a| decoded(ctx, bytes(a, 0), base32_decode(bytes(a, 0)), "base32")),
+    function!("b32enc", [S], |ctx, a| {
+        ctx.reserve(bytes(a, 0).len() / 5 * 8 + 8)?;
+        Ok(string(base32_encode(bytes(a, 0))))
+    }),
+    function!("b64dec", [S], |ctx, a| decoded(ctx, bytes(a, 0), base64_decode(bytes(a, 0)), "base64")),
+    function!("b64enc", [S], |ctx, a| {
+        ctx.reserve(bytes(a, 0).len() / 3 * 4 + 4)?;
+        Ok(string(base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes(a, 0))))
+    }),
+    function!("fromJson", [S], |ctx, a| match json::decode(ctx, bytes(a, 0)) {
+        Ok((value, _)) => Ok(value),
+        Err(json::DecodeError::Syntax(_)) => Ok(Value::Nil),
+        Err(json::DecodeError::Limit(error)) => Err(error),
+    }),
+    function!("mustFromJson", [S], |ctx, a| match json::decode(ctx, bytes(a, 0)) {
+        Ok((value, None)) => Ok(value),
+        Ok((_, Some(text))) | Err(json::DecodeError::Syntax(text)) => Err(CallError::secret(text, "invalid JSON")),
+        Err(json::DecodeError::Limit(error)) => Err(error),
+    }),
+    function!("mustToJson", [A], |ctx, a| must(json::encode(ctx, any(a, 0), Style::Html))),
+    function!("mustToPrettyJson", [A], |ctx, a| must(json::encode_pretty(ctx, any(a, 0)))),
+    function!("mustToRawJson", [A], |ctx, a| must(json::encode(ctx, any(a, 0), Style::Raw))),
+    function!("toJson", [A], |ctx, a| or_empty(json::encode(ctx, any(a, 0), Style::Html))),
+    function!("toPrettyJson", [A], |ctx, a| or_empty(json::encode_pretty(ctx, any(a, 0)))),
+    function!("toRawJson", [A], |ctx, a| must(json::encode(ctx, any(a, 0), Style::Raw))),
+];
+
+fn must(written: Result<Vec<u8>, json::EncodeError>) -> Answer {
+    match written {
+        Ok(text) => Ok(string(text)),
+        Err(json::EncodeError::Unsupported(error) | json::EncodeError::Limit(error)) => Err(error),
+    }
+}
+
+fn or_empty(written: Result<Vec<u8>, json::EncodeError>) -> Answer {
+    match written {
+        Ok(text) => Ok(string(text)),
+        Err(json::EncodeError::Unsupported(_)) => Ok(string("")),
+        Err(json::EncodeError::Limit(error)) => Err(error),
+    }
+}
+
+/// What is not base64 gives, as its text, the error.
+fn decoded(ctx: &mut Context<'_>, text: &[u8], result: Result<Vec<u8>, usize>, name: &str) -> Answer {
+    ctx.reserve(text.len())?;
+    Ok(string(result.unwrap_or_else(|at| format!("illegal {name} data at input byte {at}").into_bytes())))
+}
+
+fn base64_digit(byte: u8) -> Option<u32> {
+    Some(u32::from(match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    }))
+}
+
+/// `base64.StdEncoding.DecodeString`: line ends are skipped, trailing bits are not looked at. The error is the offset.
+fn base64_decode(text: &[u8]) -> Result<Vec<u8>, usize> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let newline = |b: u8| b == b'\n' || b == b'\r';
+    let skip = |mut at: usize| {
+        while at < text.len() && newline(text[at]) {
+            at += 1;
+        }
+        at
+    };
+    let mut at = 0;
+    loop {
+        let (mut quantum, mut count) = (0, 0);
+        while count < 4 {
+            let Some(&byte) = text.get(at) else {
+                return if count == 0 { Ok(out) } else { Err(at - count) };
+            };
+            at += 1;
+            if let Some(digit) = base64_digit(byte) {
+                quantum = quantum << 6 | digit;
+                count += 1;
+            } else if newline(byte) {
+                continue;
+            } else if byte != b'=' || count < 2 {
+                return Err(at - 1);
+            } else {
+                if count == 2 {
+                    at = skip(at);
+                    match text.get(at) {
+                        None => return Err(text.len()),
+                        Some(b'=') => at += 1,
+                        Some(_) => return Err(at - 1),
+                    }
+                }
+                at = skip(at);
+                if at < text.len() {
+                    return Err(at);
+                }
+                let quantum = quantum << (6 * (4 - count));
+                out.extend_from_slice(&quantum.to_be_bytes()[1..count]);
+                return Ok(out);
+            }
+        }
+        out.extend_from_slice(&quantum.to_be_bytes()[1..]);
+    }
+}
+
+const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+fn base32_encode(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() / 5 * 8 + 8);
+    for group in text.chunks(5) {
+        let mut bits = [0; 8];
+        bits[3..3 + group.len()].copy_from_slice(group);
+        let bits = u64::from_be_bytes(bits);
+        let digits = (group.len() * 8).div_ceil(5);
+        out.extend((0..8).map(|i| {
+            let index = usize::try_from(bits >> (35 - 5 * i) & 31).unwrap_or(0);
+            if i < digits { BASE32[index] } else { b'=' }
+        }));
+    }
+    out
+}
+
+/// `base32.StdEncoding.DecodeString`. The error is the offset, not counting line ends.
+fn base32_decode(text: &[u8]) -> Result<Vec<u8>, usize> {
+    let text: Vec<u8> = text.iter().copied().filter(|b| *b != b'\r' && *b != b'\n').collect();
+    let mut out = Vec::with_capacity(text.len() / 8 * 5);
+    let mut at = 0;
+    while at < text.len() {
+        let (mut quantum, mut count, mut end) = (0u64, 0, false);
+        while count < 8 {
+            let Some(&byte) = text.get(at) else { return Err(at - count) };
+            at += 1;
+            let left = text.len() - at;
+            if byte == b'=' && count >= 2 && left < 8 {
+                if left + count < 7 {
+                    return Err(text.len());
+                }
+                if let Some(k) = (0..7 - count).find(|k| left > *k && text[at + k] != b'=') {
+                    return Err(at + k - 1);
+                }
+                if matches!(count, 1 | 3 | 6) {
+                    return Err(at - 1);
+                }
+                end = true;
+                break;
+            }
+            let Some(digit) = BASE32.iter().position(|d| *d == byte) else { return Err(at - 1) };
+            quantum = quantum << 5 | digit as u64;
+            count += 1;
+        }
+        let quantum = quantum << (5 * (8 - count));
+        out.extend_from_slice(&quantum.to_be_bytes()[3..3 + count * 5 / 8]);
+        if end {
+            break;
+        }
+    }
+    Ok(out)
+}

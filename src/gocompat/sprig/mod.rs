@@ -1,0 +1,63 @@
+//! The 179 functions that templates may call besides the language's own: the selection of sprig's hermetic text
+//! functions that VSO allows, with the behaviour of sprig v3.3.0 (MIT) down to its error texts.
+//!
+//! None of them reads the environment, the network or files. What could grow without bound asks the
+//! [`Context`](super::template::Context) first.
+
+use super::template::{Function, Functions};
+
+mod args;
+mod crypto;
+mod dates;
+mod decimal;
+mod defaults;
+mod dicts;
+mod encoding;
+mod equal;
+mod htpasswd;
+mod keys;
+mod layout;
+mod lists;
+mod lists_slice;
+mod math;
+mod merge;
+mod numbers;
+mod paths;
+mod reflection;
+mod regex;
+mod runes;
+mod semver;
+mod semver_constraint;
+mod strings;
+mod strings_case;
+mod strings_layout;
+mod time;
+mod url;
+mod urls;
+mod words;
+mod wrap;
+
+/// The functions, in families.
+static FAMILIES: &[&[Function]] = &[
+    strings::FUNCTIONS,
+    strings_case::FUNCTIONS,
+    strings_layout::FUNCTIONS,
+    encoding::FUNCTIONS,
+    dicts::FUNCTIONS,
+    lists::FUNCTIONS,
+    lists_slice::FUNCTIONS,
+    defaults::FUNCTIONS,
+    math::FUNCTIONS,
+    reflection::FUNCTIONS,
+    regex::FUNCTIONS,
+    dates::FUNCTIONS,
+    crypto::FUNCTIONS,
+    paths::FUNCTIONS,
+    semver::FUNCTIONS,
+    urls::FUNCTIONS,
+];
+
+/// All of them, beside which templates have the functions of the language itself.
+pub fn functions() -> Functions {
+    FAMILIES.iter().fold(Functions::new(), |functions, family| functions.with(family))
+}
