@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use super::args::{Answer, any, bytes, function, lossy, string};
-use super::layout;
 use super::numbers::parse_int;
 use super::time::Time;
+use super::time::layout;
 use crate::gocompat::duration::GoDuration;
 use crate::gocompat::template::{CallError, Context, Function, IntKind, Type, Value};
 

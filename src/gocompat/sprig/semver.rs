@@ -1,12 +1,14 @@
 //! `semver` and `semverCompare`: Masterminds/semver v3.3.0, which is laxer than the standard.
 
+mod constraint;
+
 use std::any::Any;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::args::{Answer, bytes, function, lossy};
-use super::semver_constraint::Constraints;
 use crate::gocompat::template::{CallError, Context, Function, Kind, Method, Object, Type, UintKind, Value};
+use constraint::Constraints;
 
 pub(super) static FUNCTIONS: &[Function] = &[
     function!("semver", [Type::String], |ctx, a| {

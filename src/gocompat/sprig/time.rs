@@ -1,9 +1,10 @@
 //! `time.Time` as templates see it: printed, asked for its parts, formatted.
 
+pub mod layout;
+
 use std::any::Any;
 use std::sync::Arc;
 
-use super::layout;
 use crate::gocompat::template::{IntKind, Kind, Method, Object, Type, Value};
 
 /// A moment in a zone. The default is Go's zero time.

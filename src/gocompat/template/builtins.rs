@@ -1,11 +1,11 @@
 //! The functions of the language itself (`text/template/funcs.go`). `and` and `or` are with the executor: they do not
 //! evaluate more than they need.
 
-use super::collections::List;
 use super::format::{sprint, sprintf, sprintln};
-use super::functions::{CallError, Context};
 use super::operand::Operand;
 use super::types::{Type, UintKind};
+use super::value::collections::List;
+use super::value::functions::{CallError, Context};
 use super::value::{Str, Value};
 
 mod compare;

@@ -2,13 +2,13 @@
 
 use super::error::TemplateError;
 use super::format::print_action;
-use super::functions::{CallError, Context, Environment, Limits};
 use super::node::{self, Branch, Command, Node, Pipe, Tree};
 use super::operand::Operand;
 use super::set::Set;
 use super::strconv::{quote_text, to_text};
 use super::types::Type;
 use super::value::Value;
+use super::value::functions::{CallError, Context, Environment, Limits};
 
 mod call;
 mod eval;
@@ -48,6 +48,21 @@ struct State<'s, 'e> {
     /// How deep templates have called templates.
     depth: usize,
     frames: usize,
+}
+
+impl Set {
+    /// Executes the template of this name with `data` as its dot, and gives what it writes.
+    ///
+    /// Maps in `data` that the template changes stay changed, as in VSO, where all templates of an object share their
+    /// input.
+    pub fn execute(&self, name: &str, data: &Value, limits: &Limits) -> Result<Vec<u8>> {
+        self.execute_in(name, data, limits, &Environment::default())
+    }
+
+    /// [`Set::execute`] with another clock and other random numbers.
+    pub fn execute_in(&self, name: &str, data: &Value, limits: &Limits, environment: &Environment) -> Result<Vec<u8>> {
+        execute(self, name, data, limits, environment)
+    }
 }
 
 pub(super) fn execute(

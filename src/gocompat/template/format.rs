@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::collections::Map;
-use super::functions::{CallError, Context};
 use super::types::{Kind, UintKind};
+use super::value::collections::Map;
+use super::value::functions::{CallError, Context};
 use super::value::{MAX_NESTING, Object, Value};
 use crate::gocompat::GoDuration;
 use printer::Printer;

@@ -3,9 +3,9 @@
 //! Whether a value was found inside an `interface {}` shows in error texts, and a nil found there is another thing than
 //! a map entry that is missing.
 
-use super::functions::CallError;
 use super::types::Type;
 use super::value::Value;
+use super::value::functions::CallError;
 
 /// The result of an expression. (`reflect.Value`)
 #[derive(Clone, Debug)]

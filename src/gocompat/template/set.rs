@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::error::TemplateError;
-use super::exec;
-use super::functions::{Environment, Functions, Limits};
 use super::node::Tree;
-use super::value::Value;
+use super::value::functions::Functions;
 use super::{builtins, parser};
 
 /// A set of parsed templates.
@@ -38,25 +36,6 @@ impl Set {
     /// The names of all templates, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.trees.keys().map(String::as_str)
-    }
-
-    /// Executes the template of this name with `data` as its dot, and gives what it writes.
-    ///
-    /// Maps in `data` that the template changes stay changed, as upstream, where all templates of an object share their
-    /// input.
-    pub fn execute(&self, name: &str, data: &Value, limits: &Limits) -> Result<Vec<u8>, TemplateError> {
-        self.execute_in(name, data, limits, &Environment::default())
-    }
-
-    /// [`Set::execute`] with another clock and other random numbers.
-    pub fn execute_in(
-        &self,
-        name: &str,
-        data: &Value,
-        limits: &Limits,
-        environment: &Environment,
-    ) -> Result<Vec<u8>, TemplateError> {
-        exec::execute(self, name, data, limits, environment)
     }
 }
 

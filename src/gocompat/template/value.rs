@@ -6,16 +6,19 @@
 //!
 //! A template can nest values as deep as it likes (`{{ $l = list $l }}` in a loop) and can put a map into itself. Code
 //! that walks values recursively must stop at [`MAX_NESTING`] (see [`Value::check_nesting`]) and must charge what it
-//! writes to the [`Context`](super::functions::Context), because a list that holds itself twice over forty levels has
+//! writes to the [`Context`](functions::Context), because a list that holds itself twice over forty levels has
 //! 2^40 leaves. No lock is ever held while another value is looked at: the accessors give snapshots.
+
+pub mod collections;
+pub mod functions;
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::collections::{List, Map};
-use super::functions::{CallError, Method};
 use super::strconv::to_text;
 use super::types::{IntKind, Kind, Type, UintKind};
+use collections::{List, Map};
+use functions::{CallError, Method};
 
 /// How deep lists and maps may be nested before a function that walks them gives up.
 pub const MAX_NESTING: usize = 256;

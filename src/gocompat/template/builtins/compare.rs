@@ -1,9 +1,9 @@
 //! `eq`, `lt` and their kin.
 
 use super::super::format::sprintf;
-use super::super::functions::{CallError, Context};
 use super::super::operand::Operand;
 use super::super::strconv::to_text;
+use super::super::value::functions::{CallError, Context};
 use super::super::value::{Object, Value};
 use super::Result;
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! `html`, `js` and `urlquery`.
 
 use super::super::format::{pointed_to, sprint};
-use super::super::functions::Context;
 use super::super::operand::Operand;
 use super::super::strconv::{decode, is_print};
 use super::super::value::Value;
+use super::super::value::functions::Context;
 use super::Result;
 
 /// The arguments as one text, in which nil is what an action prints for it. (`evalArgs`)

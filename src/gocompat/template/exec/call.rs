@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::super::builtins::{self, Builtin};
-use super::super::functions::{CallError, Function, Method};
 use super::super::node::{self, OperandKind};
 use super::super::operand::Operand;
 use super::super::strconv::quote_text;
 use super::super::types::{Kind, Type};
+use super::super::value::functions::{CallError, Function, Method};
 use super::super::value::{Object, Str, Value};
 use super::{At, Result, State};
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::super::types::Type;
 use super::collections::Map;
-use super::types::Type;
-use super::value::{Object, Str, Value};
+use super::{Object, Str, Value};
 
 /// Why a function could not give a value.
 ///
@@ -236,7 +236,7 @@ impl<'a> Context<'a> {
         self.constant_arguments
     }
 
-    pub(super) fn set_constant_arguments(&mut self, constant: bool) {
+    pub(in crate::gocompat::template) fn set_constant_arguments(&mut self, constant: bool) {
         self.constant_arguments = constant;
     }
 

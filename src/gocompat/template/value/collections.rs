@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::types::Type;
-use super::value::{Str, Value};
+use super::super::types::Type;
+use super::{Str, Value};
 
 /// A Go slice. Clones are the same slice.
 #[derive(Clone)]
@@ -220,7 +220,7 @@ fn nests(value: &Value) -> bool {
 
 /// A `&'static` of a type that occurs as the element of a list or map.
 fn intern(elem: Type) -> &'static Type {
-    use super::types::{IntKind, UintKind};
+    use super::super::types::{IntKind, UintKind};
     const MAPS: &Type = &Type::ANY_MAP;
     const LISTS: &Type = &Type::ANY_LIST;
     match elem {

@@ -2,9 +2,9 @@
 
 mod read;
 
-pub(super) use read::parse;
+pub(in crate::gocompat::sprig) use read::parse;
 
-use super::time::{DAYS, MONTHS, Time};
+use super::{DAYS, MONTHS, Time};
 
 /// An element of a layout.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

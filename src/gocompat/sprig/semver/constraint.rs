@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::semver::{Version, compare_pre};
+use super::{Version, compare_pre};
 use crate::gocompat::template::CallError;
 
 /// A version in a constraint. The class holds a `|`, as upstream's does.
