@@ -26,7 +26,7 @@ generate: ## Write crds/ and the copies of it in the chart and in config/.
 golden: ## Write tests/golden/*.jsonl: what Go makes of templates (needs Go).
 	cd hack/golden && go run . write ../../tests/golden
 
-up: ## Start a control plane and a Vault on loopback, and print how to use them.
+up: ## Start a control plane and a Vault or OpenBao on loopback, and print how to use them.
 	cargo testenv up
 
 down: ## Stop what `make up` or `make demo` has started.

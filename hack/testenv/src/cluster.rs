@@ -17,6 +17,7 @@ use crate::node;
 use crate::place::Place;
 use crate::process::Service;
 use crate::proxy::{Proxy, Toxiproxy};
+use crate::server::Server;
 use crate::tools::{Tool, Tools};
 use crate::vault::{self, VaultStorage};
 use crate::watcher::Watcher;
@@ -26,7 +27,9 @@ use crate::watcher::Watcher;
 pub struct Options {
     /// Name of the environment; without one, a name that no other has.
     pub name: Option<String>,
-    /// Where Vault keeps its data.
+    /// What holds the secrets.
+    pub server: Server,
+    /// Where it keeps them.
     pub vault: VaultStorage,
     /// With an event stream: another version of Vault, which is built when it is missing.
     pub vault_events: bool,
@@ -47,7 +50,7 @@ pub enum Process {
     ApiServer,
     /// The controllers of Kubernetes itself.
     ControllerManager,
-    /// Vault.
+    /// Vault or OpenBao.
     Vault,
     /// The scheduler; only with a node.
     Scheduler,
@@ -85,7 +88,9 @@ impl Cluster {
             node::require()?;
         }
         let tools = Tools::default();
-        tools.ensure(Tool::of_an_environment(options.node))?;
+        let mut needed = Tool::of_an_environment(options.node);
+        needed.push(options.server.tool());
+        tools.ensure(&needed)?;
 
         let dir = directory(&name)?;
         // For its owner only: it holds keys and tokens.
@@ -110,7 +115,10 @@ impl Cluster {
     }
 
     fn assemble(name: &str, dir: &Path, options: &Options, tools: Tools) -> Result<Self> {
-        let Options { vault: storage, vault_events, node: with_node, .. } = *options;
+        let Options { server, vault: storage, vault_events, node: with_node, .. } = *options;
+        if vault_events && server != Server::Vault {
+            bail!("{} has no event stream", server.name());
+        }
         let (place, ports, vault_host) = match with_node {
             false => (Place::Machine, Ports::free()?, "127.0.0.1"),
             true => (node::enter(dir)?, Ports::of_a_node(), NODE_ADDRESS),
@@ -121,6 +129,7 @@ impl Cluster {
             kubeconfig: dir.join(ADMIN),
             place,
             api_server_url: format!("https://127.0.0.1:{}", ports.api_server),
+            server,
             vault_addr: format!("http://{vault_host}:{}", ports.vault),
             vault_token: vault::DEV_TOKEN.to_owned(),
             unseal_key: None,
@@ -140,7 +149,7 @@ impl Cluster {
             toxiproxy: Mutex::new(None),
             watcher: None,
         };
-        cluster.link_commands(&[Tool::Kubectl, Tool::Vault])?;
+        cluster.link_commands(&[Tool::Kubectl, server.tool()])?;
         cluster.define_services()?;
 
         // All at once; each waits by itself for the one below it.
@@ -189,11 +198,11 @@ impl Cluster {
         )?;
         let host = if environment.has_node() { "0.0.0.0" } else { "127.0.0.1" };
         let mut vault = vault::arguments(environment, self.storage, host, [ports.vault, ports.vault_cluster])?;
-        let tool = if self.vault_events { Tool::VaultEvents } else { Tool::Vault };
+        let tool = if self.vault_events { Tool::VaultEvents } else { environment.server.tool() };
         if self.vault_events {
             vault.extend(vault::EVENTS.map(str::to_owned));
         }
-        add(Process::Vault, "vault", tool, vault)?;
+        add(Process::Vault, environment.server.service(), tool, vault)?;
         if environment.has_node() {
             for (process, name, tool, arguments) in node::services(environment)? {
                 add(process, name, tool, arguments)?;

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::server::Server;
+use crate::tools::Tools;
 use ground::{Ground, Level};
 use teller::Teller;
 
@@ -41,18 +43,21 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Runs it, here or on the cluster that `DEMO_KUBECONFIG` names, and tells on standard output what happens.
+    /// Runs it, here or on the cluster that `DEMO_KUBECONFIG` names, with the server that `DEMO_SERVER` names, and tells
+    /// on standard output what happens.
     ///
     /// The working directory of this process becomes the repository, so that what is printed can be typed there.
     pub fn run(&self) -> Result<()> {
         let own = std::env::var_os("DEMO_KUBECONFIG").filter(|value| !value.is_empty());
+        let server = std::env::var("DEMO_SERVER").ok().filter(|value| !value.is_empty());
+        let server = server.map(|name| Server::named(&name).context("DEMO_SERVER")).transpose()?;
         let own = own.map(std::path::absolute).transpose()?;
         let binary = self.binary.as_ref().map(std::path::absolute).transpose()?;
         std::env::set_current_dir(repository())?;
         let mut teller = Teller::default();
         let ground = match own {
-            Some(kubeconfig) => own::ground(&mut teller, &self.name, &kubeconfig)?,
-            None => ground::make(&mut teller, &self.name, self.without_node, binary)?,
+            Some(kubeconfig) => own::ground(&mut teller, &self.name, &kubeconfig, server)?,
+            None => ground::make(&mut teller, self, server, binary)?,
         };
         let outcome = story(&mut teller, &ground);
         match &outcome {
@@ -69,7 +74,7 @@ impl Demo {
 fn story(teller: &mut Teller, ground: &Ground) -> Result<()> {
     let environment = &ground.environment;
     install(teller, ground)?;
-    prepare_vault(teller, ground)?;
+    prepare_server(teller, ground)?;
 
     teller
         .step("Ask for the secret: a VaultConnection, a VaultAuth, a VaultStaticSecret, and a Deployment that uses it");
@@ -88,7 +93,7 @@ fn story(teller: &mut Teller, ground: &Ground) -> Result<()> {
         show_pod(teller, ground)?;
     }
 
-    teller.step("Write a new version in Vault, touch nothing in Kubernetes");
+    teller.step(&format!("Write a new version in {}, touch nothing in Kubernetes", environment.server.name()));
     let before = generation(ground)?;
     put_secret(teller, ground, "second")?;
 
@@ -151,24 +156,34 @@ fn install(teller: &mut Teller, ground: &Ground) -> Result<()> {
     teller.show(environment, "kubectl", &[&namespace, "get", "pods"])
 }
 
-fn prepare_vault(teller: &mut Teller, ground: &Ground) -> Result<()> {
+fn prepare_server(teller: &mut Teller, ground: &Ground) -> Result<()> {
     let environment = &ground.environment;
-    teller.step("Prepare Vault: a secret, a policy that may read it, a role for the application's ServiceAccount");
+    let (server, command) = (environment.server.name(), environment.server.command());
+    teller.step(&format!(
+        "Prepare {server}: a secret, a policy that may read it, a role for the application's ServiceAccount"
+    ));
     put_secret(teller, ground, "first")?;
     let rules = format!(r#"path "{}/data/demo/app" {{ capabilities = ["read"] }}"#, ground.kv_mount);
-    teller.command(&format!("vault policy write {POLICY} -   # {rules}"));
-    environment.run("vault", &["policy", "write", POLICY, "-"], Some(&rules))?;
+    teller.command(&format!("{command} policy write {POLICY} -   # {rules}"));
+    environment.run(command, &["policy", "write", POLICY, "-"], Some(&rules))?;
     let role = format!("auth/{}/role/{ROLE}", ground.auth_mount);
     let namespaces = format!("bound_service_account_namespaces={NAMESPACE}");
     let policies = format!("token_policies={POLICY}");
     let names = "bound_service_account_names=app";
-    teller.run(environment, "vault", &["write", &role, names, &namespaces, "audience=vault", &policies])
+    teller.run(environment, command, &["write", &role, names, &namespaces, "audience=vault", &policies])
 }
 
 fn put_secret(teller: &Teller, ground: &Ground, password: &str) -> Result<()> {
     let mount = format!("-mount={}", ground.kv_mount);
     let password = format!("password={password}");
-    teller.run(&ground.environment, "vault", &["kv", "put", &mount, "demo/app", "username=app", &password])
+    let environment = &ground.environment;
+    let arguments = ["kv", "put", &mount, "demo/app", "username=app", &password];
+    teller.run(environment, environment.server.command(), &arguments)
+}
+
+/// Vault where it is there already, else OpenBao, unless one is asked for.
+fn choose(server: Option<Server>, tools: &Tools) -> Server {
+    server.unwrap_or_else(|| Server::at_hand(tools))
 }
 
 /// The password in the Secret; empty while there is none.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::place::Place;
+use crate::server::Server;
 use crate::watcher::{self, MARK};
 
 const PREFIX: &str = "vso-testenv-";
@@ -24,6 +25,7 @@ pub struct Environment {
     pub(crate) kubeconfig: PathBuf,
     pub(crate) place: Place,
     pub(crate) api_server_url: String,
+    pub(crate) server: Server,
     pub(crate) vault_addr: String,
     pub(crate) vault_token: String,
     pub(crate) unseal_key: Option<String>,
@@ -55,12 +57,17 @@ impl Environment {
         &self.api_server_url
     }
 
-    /// URL of Vault, as seen where the environment runs, pods included.
+    /// What holds the secrets.
+    pub fn server(&self) -> Server {
+        self.server
+    }
+
+    /// URL of Vault or OpenBao, as seen where the environment runs, pods included.
     pub fn vault_addr(&self) -> &str {
         &self.vault_addr
     }
 
-    /// Vault's root token.
+    /// The root token of Vault or OpenBao.
     pub fn vault_token(&self) -> &str {
         &self.vault_token
     }
@@ -133,6 +140,7 @@ impl Environment {
                 Some(pid) => Place::Namespaces(u32::try_from(pid)?),
             },
             api_server_url: field("apiServer")?,
+            server: Server::named(&field("server")?)?,
             vault_addr: field("vaultAddress")?,
             vault_token: field("vaultToken")?,
             unseal_key: value["unsealKey"].as_str().map(str::to_owned),
@@ -147,6 +155,7 @@ impl Environment {
         };
         let value = json!({
             "apiServer": self.api_server_url,
+            "server": self.server.service(),
             "vaultAddress": self.vault_addr,
             "vaultToken": self.vault_token,
             "unsealKey": self.unseal_key,

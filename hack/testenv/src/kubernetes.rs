@@ -13,8 +13,8 @@ use crate::environment::Environment;
 use crate::watcher::MARK;
 
 impl Environment {
-    /// A command that runs where the environment runs, with `KUBECONFIG`, `VAULT_ADDR`, `VAULT_TOKEN` and the right
-    /// kubectl, helm and vault on its `PATH`.
+    /// A command that runs where the environment runs, with the variables of [`Environment::variables`] and the right
+    /// kubectl, helm and vault or bao on its `PATH`.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         let mut command = self.place.command(program, &dir);
@@ -24,14 +24,15 @@ impl Environment {
         command
     }
 
-    /// The variables that make kubectl, helm and vault speak to this environment and to no other.
+    /// The variables that make kubectl, helm and vault or bao speak to this environment and to no other.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let path = |file: &str| self.dir.join(file).display().to_string();
         let search = std::env::var("PATH").unwrap_or_default();
+        let [address, token] = self.server.variables();
         vec![
             ("KUBECONFIG", self.kubeconfig.display().to_string()),
-            ("VAULT_ADDR", self.vault_addr.clone()),
-            ("VAULT_TOKEN", self.vault_token.clone()),
+            (address, self.vault_addr.clone()),
+            (token, self.vault_token.clone()),
             ("PATH", format!("{}:{search}", path("bin"))),
             // What kubectl remembers of another cluster on the same address is poison.
             ("KUBECACHEDIR", path("home/kube-cache")),

@@ -1,7 +1,7 @@
-//! A real control plane, a real node and a real Vault on this machine, for tests and demonstrations.
+//! A real control plane, a real node and a real Vault or OpenBao on this machine, for tests and demonstrations.
 //!
-//! Everything is the real program, built once from pinned Go modules: etcd, kube-apiserver, kube-controller-manager,
-//! kubectl, helm, Vault, toxiproxy. [`Cluster::start`] brings one environment up; it ends with the process that
+//! Everything is the real program, built once from pinned Go modules or unpacked from pinned packages: etcd,
+//! kube-apiserver, kube-controller-manager, kubectl, helm, Vault, OpenBao, toxiproxy. [`Cluster::start`] brings one environment up; it ends with the process that
 //! started it, however that ends. The command `testenv` does the same for people.
 
 #![warn(clippy::expect_used, clippy::unwrap_used)]
@@ -11,7 +11,6 @@ mod cluster;
 mod control_plane;
 pub mod demo;
 mod environment;
-mod go;
 pub mod image;
 mod kubernetes;
 pub mod node;
@@ -20,6 +19,8 @@ mod place;
 mod ports;
 mod process;
 mod proxy;
+mod server;
+mod text;
 mod tools;
 mod vault;
 mod watcher;
@@ -30,5 +31,6 @@ pub use environment::{Environment, down, list};
 pub use node::Skip;
 pub use ports::free_ports;
 pub use proxy::{Proxy, Stream};
+pub use server::Server;
 pub use tools::{Tool, Tools};
 pub use vault::VaultStorage;

@@ -10,14 +10,14 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use testenv::demo::Demo;
-use testenv::{Cluster, Environment, Options, Skip, Tool, Tools, VaultStorage};
+use testenv::{Cluster, Environment, Options, Server, Skip, Tool, Tools, VaultStorage};
 
 /// Name of an environment that is given none.
 const DEFAULT: &str = "default";
 /// The same, for the demonstration.
 const DEMO: &str = "demo";
 
-/// A real control plane, a real node and a real Vault on this machine.
+/// A real control plane, a real node and a real Vault or OpenBao on this machine.
 #[derive(Parser)]
 #[command(name = "testenv", arg_required_else_help = true)]
 struct Cli {
@@ -41,11 +41,14 @@ enum Command {
         /// With a real node (kubelet and containerd) in namespaces of their own. Needs root on Linux.
         #[arg(long)]
         node: bool,
-        /// Where Vault keeps its data.
+        /// What holds the secrets. Without it: Vault where it is there already, else OpenBao, which needs no build.
+        #[arg(long, value_enum)]
+        server: Option<Server>,
+        /// Where it keeps them.
         #[arg(long, value_enum, default_value_t = Storage::Memory)]
         vault: Storage,
         /// A version of Vault with an event stream.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "server")]
         vault_events: bool,
     },
     /// End an environment and remove all it has left.
@@ -85,9 +88,9 @@ enum Command {
         #[arg(long)]
         without_node: bool,
     },
-    /// Build all programs that are missing.
+    /// Unpack or build all programs that are missing.
     Build {
-        /// Also those that only some tests need, and skip without: a Vault with an event stream.
+        /// Also those that only some tests need, and skip without: OpenBao, and a Vault with an event stream.
         #[arg(long)]
         optional: bool,
     },
@@ -99,8 +102,6 @@ enum Storage {
     Memory,
     /// Integrated storage; can be sealed and restarted.
     Raft,
-    /// File storage; can be sealed and restarted.
-    File,
 }
 
 fn main() -> ExitCode {
@@ -119,7 +120,21 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Up { name, node, vault, vault_events } => up(name.name, node, vault, vault_events)?,
+        Command::Up { name, node, server, vault, vault_events } => {
+            let tools = Tools::default();
+            let server = match server {
+                Some(server) => server,
+                None if vault_events => Server::Vault,
+                None => Server::at_hand(&tools),
+            };
+            let vault = match vault {
+                Storage::Memory => VaultStorage::Memory,
+                Storage::Raft => VaultStorage::Raft,
+            };
+            tools.ensure(&[Tool::Helm])?;
+            let name = Some(name.name);
+            up(Options { name, node, server, vault, vault_events, keep_failed: true, kube_audit_log: None })?;
+        }
         Command::Down { name: Some(name) } => down(&name)?,
         Command::Down { name: None } => {
             down(DEFAULT)?;
@@ -155,23 +170,11 @@ fn run(command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn up(name: String, node: bool, vault: Storage, vault_events: bool) -> Result<()> {
-    let options = Options {
-        name: Some(name),
-        node,
-        vault_events,
-        vault: match vault {
-            Storage::Memory => VaultStorage::Memory,
-            Storage::Raft => VaultStorage::Raft,
-            Storage::File => VaultStorage::File,
-        },
-        keep_failed: true,
-        kube_audit_log: None,
-    };
-    Tools::default().ensure(&[Tool::Helm])?;
+fn up(options: Options) -> Result<()> {
     let started = Instant::now();
     let environment = Cluster::start(options)?.detach()?;
-    eprintln!("testenv: {:?} is up after {:.1} s", environment.name(), started.elapsed().as_secs_f32());
+    let (name, server) = (environment.name(), environment.server().name());
+    eprintln!("testenv: {name:?} is up, with {server}, after {:.1} s", started.elapsed().as_secs_f32());
     explain(&environment);
     Ok(())
 }

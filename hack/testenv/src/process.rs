@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::go::tail;
 use crate::place::Place;
+use crate::text::tail;
 use crate::watcher::MARK;
 
 const GRACE: Duration = Duration::from_secs(20);

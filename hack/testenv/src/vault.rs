@@ -1,4 +1,4 @@
-//! Vault: its process, its first set-up, and speaking to it.
+//! Vault or OpenBao: its process, its first set-up, and speaking to it.
 
 use std::fs;
 use std::io::Read;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::environment::Environment;
 use crate::process::Service;
+use crate::server::Server;
 
 /// Where Vault keeps its data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,8 +21,6 @@ pub enum VaultStorage {
     /// Integrated storage (raft): can be sealed, unsealed and restarted. One key share. Comes up unsealed the first
     /// time, sealed after a restart.
     Raft,
-    /// The same with the file storage backend.
-    File,
 }
 
 /// Gives the Community Edition of 1.15 its event stream; later versions keep that for Enterprise. Subscriptions are in
@@ -31,7 +30,7 @@ pub(crate) const EVENTS: [&str; 2] = ["-experiment=events.alpha1", "-log-level=d
 /// The root token of a Vault in memory.
 pub(crate) const DEV_TOKEN: &str = "root";
 
-/// Arguments that start Vault on this port; with [`VaultStorage::Raft`] it uses the next one given as well.
+/// Arguments that start the server on this port; with [`VaultStorage::Raft`] it uses the next one given as well.
 pub(crate) fn arguments(
     environment: &Environment,
     storage: VaultStorage,
@@ -39,32 +38,36 @@ pub(crate) fn arguments(
     ports: [u16; 2],
 ) -> Result<Vec<String>> {
     let [port, cluster_port] = ports;
-    if storage == VaultStorage::Memory {
-        return Ok(vec![
-            "server".into(),
-            "-dev".into(),
+    let mut arguments = vec!["server".to_owned()];
+    let mut config = json!({});
+    match storage {
+        VaultStorage::Memory => arguments.extend([
+            "-dev".to_owned(),
             format!("-dev-root-token-id={DEV_TOKEN}"),
-            "-dev-no-store-token".into(),
+            "-dev-no-store-token".to_owned(),
             format!("-dev-listen-address={host}:{port}"),
-        ]);
+        ]),
+        VaultStorage::Raft => {
+            let data = environment.dir.join("vault");
+            fs::create_dir_all(&data)?;
+            config = json!({
+                "storage": {"raft": {"path": data, "node_id": "v1"}},
+                "listener": {"tcp": {"address": format!("{host}:{port}"), "tls_disable": true}},
+                "api_addr": environment.vault_addr,
+                "cluster_addr": format!("https://127.0.0.1:{cluster_port}"),
+                "disable_mlock": true,
+                "ui": false,
+            });
+        }
     }
-    let data = environment.dir.join("vault");
-    fs::create_dir_all(&data)?;
-    let backend = match storage {
-        VaultStorage::Raft => json!({"raft": {"path": data, "node_id": "v1"}}),
-        _ => json!({"file": {"path": data}}),
-    };
-    let config = json!({
-        "storage": backend,
-        "listener": {"tcp": {"address": format!("{host}:{port}"), "tls_disable": true}},
-        "api_addr": environment.vault_addr,
-        "cluster_addr": format!("https://127.0.0.1:{cluster_port}"),
-        "disable_mlock": true,
-        "ui": false,
-    });
-    let path = environment.dir.join("vault.json");
+    if environment.server == Server::OpenBao {
+        // Without it, audit devices are a matter of the configuration alone.
+        config["unsafe_allow_api_audit_creation"] = json!(true);
+    }
+    let path = environment.dir.join("server.json");
     fs::write(&path, format!("{config:#}\n"))?;
-    Ok(vec!["server".into(), format!("-config={}", path.display())])
+    arguments.push(format!("-config={}", path.display()));
+    Ok(arguments)
 }
 
 /// Waits for a Vault that was just started; initialises and unseals one that has never been. Returns the root token
@@ -129,7 +132,7 @@ impl Environment {
         let token = (!token.is_empty()).then_some(("x-vault-token", token));
         self.place
             .in_network(|| request(method, &url, body, token))
-            .with_context(|| format!("vault {method} {path}; its log: {}", self.dir.join("logs/vault.log").display()))
+            .with_context(|| format!("vault {method} {path}; its log: {}", self.server_log().display()))
     }
 
     /// Writes a KV v2 secret and returns its new version. `path` is like `secret/app`.
@@ -189,8 +192,11 @@ impl Environment {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let log: PathBuf = self.dir.join("logs/vault.log");
-        bail!("Vault was unsealed but is not active after 30 s: see {}", log.display())
+        bail!("Vault was unsealed but is not active after 30 s: see {}", self.server_log().display())
+    }
+
+    fn server_log(&self) -> PathBuf {
+        self.dir.join("logs").join(format!("{}.log", self.server.service()))
     }
 }
 

@@ -5,34 +5,67 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testenv::{Cluster, Environment, Options, Process, VaultStorage};
+use testenv::{Cluster, Environment, Options, Process, Server, Tool, Tools, VaultStorage};
 
 #[test]
-fn a_login_goes_from_token_request_through_vault_to_token_review() {
-    let cluster = Cluster::start(Options::default()).unwrap();
+fn openbao_serves_and_keeps_what_vault_does() {
+    if !Tools::default().has(Tool::OpenBao) {
+        eprintln!("skipped: no OpenBao; `cargo testenv build --optional` gets it");
+        return;
+    }
+    let options = Options { server: Server::OpenBao, vault: VaultStorage::Raft, ..Options::default() };
+    let cluster = Cluster::start(options).unwrap();
+    set_up_app(&cluster);
+    let vault = cluster.vault_audit_marker().unwrap();
+    let token = login(&cluster, "vault").unwrap();
+    let (status, secret) = cluster.vault_raw("GET", "secret/data/app", None, &token).unwrap();
+    assert_eq!((status, &secret["data"]["data"]["password"]), (200, &json!("hunter2")));
+    let (entries, _) = cluster.vault_audit_since(vault).unwrap();
+    assert!(entries.iter().any(|entry| entry.path == "secret/data/app"), "{entries:?}");
+
+    cluster.vault_seal().unwrap();
+    cluster.stop(Process::Vault).unwrap();
+    cluster.start_again(Process::Vault).unwrap();
+    cluster.vault_unseal().unwrap();
+    cluster.vault("GET", "secret/data/app", None).unwrap();
+    let shell = cluster.command("bao").args(["kv", "get", "-field=password", "secret/app"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&shell.stdout), "hunter2");
+}
+
+/// The secret `secret/app`, and a service account `app` that may log in and read it.
+fn set_up_app(cluster: &Cluster) {
     cluster.kubectl(&["create", "serviceaccount", "app"]).unwrap();
     cluster.vault_policy("app", r#"path "secret/data/app" { capabilities = ["read"] }"#).unwrap();
     cluster.vault_kubernetes_role("app", &["app"], &["default"], &["app"], "1h").unwrap();
     assert_eq!(cluster.vault_kv_put("secret/app", json!({"password": "hunter2"})).unwrap(), 1);
+}
+
+/// Logs in with a token of the service account for this audience; the status where that is refused.
+fn login(cluster: &Cluster, audience: &str) -> Result<String, u16> {
+    let jwt = cluster.service_account_token("default", "app", &[audience]).unwrap();
+    let body = json!({"role": "app", "jwt": jwt});
+    match cluster.vault_raw("POST", "auth/kubernetes/login", Some(body), "").unwrap() {
+        (200, answer) => Ok(answer["auth"]["client_token"].as_str().unwrap().to_owned()),
+        (status, _) => Err(status),
+    }
+}
+
+#[test]
+fn a_login_goes_from_token_request_through_vault_to_token_review() {
+    let cluster = Cluster::start(Options::default()).unwrap();
+    set_up_app(&cluster);
     cluster.vault("POST", "kv1/app", Some(json!({"a": "1"}))).unwrap();
 
     let kube = cluster.kube_audit_marker().unwrap();
     let vault = cluster.vault_audit_marker().unwrap();
-    let jwt = cluster.service_account_token("default", "app", &["vault"]).unwrap();
-    let body = json!({"role": "app", "jwt": jwt});
-    let (status, login) = cluster.vault_raw("POST", "auth/kubernetes/login", Some(body), "").unwrap();
-    assert_eq!(status, 200, "{login}");
-    let token = login["auth"]["client_token"].as_str().unwrap();
-    let (status, secret) = cluster.vault_raw("GET", "secret/data/app", None, token).unwrap();
+    let token = login(&cluster, "vault").unwrap();
+    let (status, secret) = cluster.vault_raw("GET", "secret/data/app", None, &token).unwrap();
     assert_eq!((status, &secret["data"]["data"]["password"]), (200, &json!("hunter2")));
-    let (status, _) = cluster.vault_raw("GET", "secret/data/other", None, token).unwrap();
+    let (status, _) = cluster.vault_raw("GET", "secret/data/other", None, &token).unwrap();
     assert_eq!(status, 403);
 
     // A token for another audience is refused.
-    let jwt = cluster.service_account_token("default", "app", &["other"]).unwrap();
-    let body = json!({"role": "app", "jwt": jwt});
-    let (status, _) = cluster.vault_raw("POST", "auth/kubernetes/login", Some(body), "").unwrap();
-    assert_eq!(status, 403);
+    assert_eq!(login(&cluster, "other"), Err(403));
 
     let (entries, end) = cluster.vault_audit_since(vault).unwrap();
     assert!(end > vault);

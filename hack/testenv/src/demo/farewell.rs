@@ -11,7 +11,7 @@ impl Kept {
     /// How to look around and how to end it.
     pub(super) fn farewell(&self) -> String {
         let Kept(ground) = self;
-        let name = ground.environment.name();
+        let (name, server) = (ground.environment.name(), ground.environment.server.command());
         let enter = match ground.level {
             Level::Own => {
                 return format!(
@@ -19,7 +19,7 @@ impl Kept {
                      kubectl --namespace {NAMESPACE} get vaultstaticsecrets,secrets,pods\n  \
                      kubectl --namespace {OPERATOR_NAMESPACE} logs deployment/{RELEASE}-controller-manager\n\
                      To end it:\n{}\n  \
-                     vault secrets disable {} && vault auth disable {} && vault policy delete {}",
+                     {server} secrets disable {} && {server} auth disable {} && {server} policy delete {}",
                     own::clear_away(),
                     ground.kv_mount,
                     ground.auth_mount,
@@ -36,9 +36,9 @@ impl Kept {
         };
         format!(
             "To look around:\n  \
-             {enter} sh                          # a shell with kubectl, helm and vault\n  \
+             {enter} sh                          # a shell with kubectl, helm and {server}\n  \
              {enter} kubectl -n {NAMESPACE} get vaultstaticsecret app -o yaml\n  \
-             {enter} vault kv put secret/demo/app username=app password=third\n  \
+             {enter} {server} kv put secret/demo/app username=app password=third\n  \
              {logs}\n\
              To end it, leaving nothing behind:\n  \
              cargo testenv down --name {name}"

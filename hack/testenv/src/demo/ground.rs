@@ -7,11 +7,12 @@ use anyhow::{Context, Result, bail};
 
 use super::farewell::Kept;
 use super::teller::Teller;
-use super::{NAMESPACE, OPERATOR_NAMESPACE, RELEASE, SAMPLE_ADDRESS, build, repository};
+use super::{Demo, NAMESPACE, OPERATOR_NAMESPACE, RELEASE, SAMPLE_ADDRESS, build, choose, repository};
 use crate::cluster::{Cluster, Options};
 use crate::environment::{self, Environment};
 use crate::node::{self, Skip};
 use crate::process::Service;
+use crate::server::Server;
 use crate::tools::{Tool, Tools};
 use crate::vault::request;
 use crate::{free_ports, image};
@@ -45,8 +46,14 @@ pub(super) struct Ground {
 }
 
 /// Finds out what is possible, says so, and makes it.
-pub(super) fn make(teller: &mut Teller, name: &str, without_node: bool, binary: Option<PathBuf>) -> Result<Ground> {
-    let skip = match without_node {
+pub(super) fn make(
+    teller: &mut Teller,
+    demo: &Demo,
+    server: Option<Server>,
+    binary: Option<PathBuf>,
+) -> Result<Ground> {
+    let name = &demo.name;
+    let skip = match demo.without_node {
         true => Some("it was not asked for".to_owned()),
         false => match node::require() {
             Ok(()) => None,
@@ -65,10 +72,12 @@ pub(super) fn make(teller: &mut Teller, name: &str, without_node: bool, binary: 
     }
 
     teller.step("Programs of the environment");
-    let mut tools = Tool::of_an_environment(skip.is_none()).to_vec();
-    tools.push(Tool::Helm);
-    Tools::default().ensure(&tools)?;
-    teller.note("all there");
+    let tools = Tools::default();
+    let server = choose(server, &tools);
+    let mut needed = Tool::of_an_environment(skip.is_none());
+    needed.extend([server.tool(), Tool::Helm]);
+    tools.ensure(&needed)?;
+    teller.note(&format!("all there; {} holds the secrets", server.name()));
 
     let binary = match binary {
         Some(binary) => binary,
@@ -80,18 +89,15 @@ pub(super) fn make(teller: &mut Teller, name: &str, without_node: bool, binary: 
     };
 
     let level = if skip.is_some() { Level::Process } else { Level::Node };
-    match level {
-        Level::Node => {
-            teller.step("Start etcd, API server, controller manager, scheduler, containerd, kubelet and Vault")
-        }
-        _ => teller.step("Start etcd, API server, controller manager and Vault"),
-    }
+    let node = if level == Level::Node { ", scheduler, containerd, kubelet" } else { "" };
+    teller.step(&format!("Start etcd, API server, controller manager{node} and {}", server.name()));
     if environment::down(name)? {
         teller.note(&format!("the environment {name:?} of an earlier run is gone"));
     }
     let cluster = Cluster::start(Options {
-        name: Some(name.to_owned()),
+        name: Some(name.clone()),
         node: level == Level::Node,
+        server,
         keep_failed: true,
         ..Options::default()
     })?;
@@ -196,7 +202,7 @@ impl Ground {
         }
         let log = self.environment.dir.join("logs/operator.log");
         if log.exists() {
-            println!("The end of {}:\n{}", log.display(), crate::go::tail(&log, 12));
+            println!("The end of {}:\n{}", log.display(), crate::text::tail(&log, 12));
         }
     }
 

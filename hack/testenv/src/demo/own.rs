@@ -8,22 +8,23 @@ use anyhow::{Context, Result, bail};
 
 use super::ground::{Ground, Level};
 use super::teller::Teller;
-use super::{NAMESPACE, OPERATOR_NAMESPACE, RELEASE};
+use super::{NAMESPACE, OPERATOR_NAMESPACE, RELEASE, choose};
 use crate::environment::{self, Environment, directory};
 use crate::place::Place;
+use crate::server::Server;
 use crate::tools::{Tool, Tools};
 
 const REVIEWER_BINDING: &str = "vso-demo-vault-reviewer";
 
-/// Uses the cluster of this kubeconfig and the Vault that the environment variables name.
-pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path) -> Result<Ground> {
+/// Uses the cluster of this kubeconfig and the Vault or OpenBao that the environment variables name.
+pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path, server: Option<Server>) -> Result<Ground> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let needed = ["DEMO_VAULT_ADDR", "DEMO_VAULT_TOKEN", "DEMO_IMAGE"];
     let missing: Vec<&str> = needed.into_iter().filter(|name| variable(name).is_none()).collect();
     if !missing.is_empty() {
         bail!(
             "with DEMO_KUBECONFIG the demonstration uses a cluster of your own and needs {} as well:\n  \
-             DEMO_VAULT_ADDR   URL of a Vault that this machine and the cluster's pods can reach\n  \
+             DEMO_VAULT_ADDR   URL of a Vault or OpenBao that this machine and the cluster's pods can reach\n  \
              DEMO_VAULT_TOKEN  a token for it that may mount engines and write policies\n  \
              DEMO_IMAGE        the operator's image with its tag, where the cluster can pull it (hack/image makes one)\n\
              and takes:\n  \
@@ -36,8 +37,10 @@ pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path) -> Resu
     println!("Your own cluster, of {}.", kubeconfig.display());
     teller.step("Programs");
     let tools = Tools::default();
-    tools.ensure(&[Tool::Kubectl, Tool::Vault, Tool::Helm])?;
-    teller.note("all there");
+    let server = choose(server, &tools);
+    let programs = [Tool::Kubectl, Tool::Helm, server.tool()];
+    tools.ensure(&programs)?;
+    teller.note(&format!("all there; {} is the command line for the server", server.command()));
     // Not the environment of a demonstration on this machine.
     let name = format!("{name}-own");
     environment::down(&name)?;
@@ -47,13 +50,14 @@ pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path) -> Resu
         kubeconfig: kubeconfig.canonicalize().with_context(|| kubeconfig.display().to_string())?,
         place: Place::Machine,
         api_server_url: String::new(),
+        server,
         vault_addr: value("DEMO_VAULT_ADDR")?.trim_end_matches('/').to_owned(),
         vault_token: value("DEMO_VAULT_TOKEN")?,
         unseal_key: None,
     };
     DirBuilder::new().mode(0o700).create(&environment.dir)?;
     fs::create_dir(environment.dir.join("bin"))?;
-    tools.link(&[Tool::Kubectl, Tool::Vault, Tool::Helm], &environment.dir.join("bin"))?;
+    tools.link(&programs, &environment.dir.join("bin"))?;
     let ground = Ground {
         level: Level::Own,
         image: value("DEMO_IMAGE")?,
@@ -66,7 +70,7 @@ pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path) -> Resu
         app_image: variable("DEMO_APP_IMAGE"),
     };
     let introduced = match ground.refuse_second_operator() {
-        Ok(()) => ground.introduce_vault(teller, variable("DEMO_KUBERNETES_HOST")),
+        Ok(()) => ground.introduce_server(teller, variable("DEMO_KUBERNETES_HOST")),
         refused => refused,
     };
     if introduced.is_err() {
@@ -90,9 +94,10 @@ impl Ground {
     }
 
     /// Mounts a KV engine and an auth method that trusts the cluster, both of the demonstration's own.
-    fn introduce_vault(&self, teller: &mut Teller, host: Option<String>) -> Result<()> {
+    fn introduce_server(&self, teller: &mut Teller, host: Option<String>) -> Result<()> {
         let environment = &self.environment;
-        teller.step("Introduce Vault and the cluster to each other");
+        let command = environment.server.command();
+        teller.step("Introduce the server of the secrets and the cluster to each other");
         environment.kubectl_apply(&format!(
             "{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}\n---\n\
              {{apiVersion: v1, kind: ServiceAccount, metadata: {{name: vault-reviewer, namespace: {NAMESPACE}}}}}\n---\n\
@@ -116,15 +121,15 @@ impl Ground {
                 environment.kubectl(&["config", "view", "--minify", "-o", server])?
             }
         };
-        let mounts = environment.run("vault", &["secrets", "list", "-format=json"], None)?;
+        let mounts = environment.run(command, &["secrets", "list", "-format=json"], None)?;
         if !mounts.contains(&format!("\"{}/\"", self.kv_mount)) {
             let engine = format!("-path={}", self.kv_mount);
-            teller.run(environment, "vault", &["secrets", "enable", &engine, "kv-v2"])?;
+            teller.run(environment, command, &["secrets", "enable", &engine, "kv-v2"])?;
         }
-        let methods = environment.run("vault", &["auth", "list", "-format=json"], None)?;
+        let methods = environment.run(command, &["auth", "list", "-format=json"], None)?;
         if !methods.contains(&format!("\"{}/\"", self.auth_mount)) {
             let method = format!("-path={}", self.auth_mount);
-            teller.run(environment, "vault", &["auth", "enable", &method, "kubernetes"])?;
+            teller.run(environment, command, &["auth", "enable", &method, "kubernetes"])?;
         }
         let config = serde_json::json!({
             "kubernetes_host": host,
@@ -133,8 +138,8 @@ impl Ground {
             "disable_local_ca_jwt": true,
         });
         let path = format!("auth/{}/config", self.auth_mount);
-        teller.command(&format!("vault write {path} kubernetes_host={host} ..."));
-        environment.run("vault", &["write", &path, "-"], Some(&config.to_string()))?;
+        teller.command(&format!("{command} write {path} kubernetes_host={host} ..."));
+        environment.run(command, &["write", &path, "-"], Some(&config.to_string()))?;
         Ok(())
     }
 }
