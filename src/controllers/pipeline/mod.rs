@@ -109,7 +109,7 @@ impl<S: SecretSource> Pipeline<S> {
         let transformation = shared.renderer.compile(&plan.transformation)?;
         state.transformation = Some(transformation.clone());
 
-        let (session, login_changed) = obtain::session(shared, job, &plan.auth, state.session.take()).await?;
+        let (session, login_changed) = obtain::session(shared, job, &plan.auth, state.session.as_ref()).await?;
         if login_changed {
             state.source = S::State::default();
         }
@@ -137,8 +137,7 @@ impl<S: SecretSource> Pipeline<S> {
             shared.renderer.render(&shared.mac_key.key, &owner, &transformation, data, &writer, previous).await?;
 
         let recorded = write::recorded(&*owner, &output);
-        let written = write::write(shared, &writer, &*owner, output, recorded.as_deref(), state.applied.take()).await?;
-        state.applied = Some(written.result.applied.clone());
+        let written = write::write(shared, &writer, &*owner, output, recorded.as_deref(), &mut state.applied).await?;
         if let Some(rendered) = written.rendered {
             state.rendered = rendered;
         }

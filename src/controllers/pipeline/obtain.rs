@@ -14,7 +14,7 @@ pub(super) async fn session(
     shared: &Shared,
     job: &Job<Key>,
     auth: &AuthPlan,
-    known: Option<Arc<Session>>,
+    known: Option<&Arc<Session>>,
 ) -> Result<(Arc<Session>, bool), Interruption> {
     let server = shared.vault.servers.get_or_connect(&auth.login.connection).await.map_err(config_error)?;
     if !shared.work.enter(&job.key, server.id) {
@@ -22,7 +22,7 @@ pub(super) async fn session(
     }
     let identity = Identity(auth.login.identity(server.id));
     match known {
-        Some(session) if session.identity == identity => Ok((session, false)),
+        Some(session) if session.identity == identity => Ok((session.clone(), false)),
         _ => Ok((shared.vault.logins.session(auth, &server), true)),
     }
 }

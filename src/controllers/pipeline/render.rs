@@ -25,8 +25,8 @@ pub(crate) struct Renderer {
 pub(super) enum Output {
     /// Data that has to be in the Secret.
     New(NewData),
-    /// The Secret already holds the output of these inputs; the MAC of it.
-    Unchanged(String),
+    /// The Secret, in this version, already holds the output of these inputs.
+    Unchanged(LastApplied),
 }
 
 /// Data that has to be in the Secret.
@@ -119,13 +119,13 @@ async fn reusable(
 ) -> Result<Option<Output>, Failure> {
     let destination = owner.destination();
     let known = previous.rendered.filter(|known| known.inputs == inputs);
-    if let Some(known) = known
+    if let (Some(known), Some(applied)) = (known, previous.applied)
         && destination.create
         && previous.untouched
-        && previous.applied.is_some_and(|applied| applied.mac == known.mac)
+        && applied.mac == known.mac
         && owner.metadata().generation == Some(owner.applied_generation())
     {
-        return Ok(Some(Output::Unchanged(known.mac.clone())));
+        return Ok(Some(Output::Unchanged(applied.clone())));
     }
     let data = sync::reusable_output(writer, destination, key, inputs, known.map(|known| known.mac.as_str())).await;
     let failed = |error| Failure::new(Reason::SecretSyncError, format!("Failed to update k8s secret: {error}"));

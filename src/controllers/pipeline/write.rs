@@ -33,20 +33,20 @@ pub(super) fn restarts(owner: &dyn SecretOwner) -> bool {
     owner.keeps_digest() && !owner.restart_targets().is_empty()
 }
 
-/// Makes the Secret what it has to be. `applied` is what is known of it from an earlier run.
+/// Makes the Secret what it has to be. `applied` is what is known of the Secret: from an earlier run before, from this one
+/// after.
 pub(super) async fn write(
     shared: &Shared,
     writer: &SecretWriter,
     owner: &dyn SecretOwner,
     output: Output,
     recorded: Option<&str>,
-    applied: Option<LastApplied>,
+    applied: &mut Option<LastApplied>,
 ) -> Result<Written, Interruption> {
     let generation_changed = owner.applied_generation() != owner.generation();
-    let (result, mac, rendered) = match (output, applied) {
-        (Output::Unchanged(mac), Some(applied)) => (SyncResult::unchanged(applied), mac, None),
-        (Output::Unchanged(_), None) => return Err(Interruption::Yield(None)),
-        (Output::New(NewData { data, mac, inputs, .. }), applied) => {
+    let (result, mac, rendered) = match output {
+        Output::Unchanged(applied) => (SyncResult::unchanged(applied.clone()), applied.mac, None),
+        Output::New(NewData { data, mac, inputs, .. }) => {
             let key = &shared.mac_key.key;
             let rendered = inputs.as_ref().map(|inputs| sync::rendered_mac(key, inputs, &mac));
             let desired = DesiredSecret {
@@ -59,8 +59,15 @@ pub(super) async fn write(
                 recorded,
                 generation_changed,
             };
-            let result =
-                sync::sync(writer, &shared.stores.secrets, &desired, applied.as_ref()).await.map_err(interrupt)?;
+            let result = match sync::sync(writer, &shared.stores.secrets, &desired, applied.as_ref()).await {
+                Ok(result) => result,
+                // Nothing was written: what is known of the Secret still holds.
+                Err(DestinationError::Unsettled(held)) => return Err(Interruption::Record(held)),
+                Err(error) => {
+                    *applied = None;
+                    return Err(failure(&error).into());
+                }
+            };
             (result, mac.clone(), Some(inputs.map(|inputs| Rendered { inputs, mac })))
         }
     };
@@ -75,13 +82,13 @@ pub(super) async fn write(
         Some(theirs) if Some(theirs) != recorded => theirs.to_owned(),
         _ => mac.clone(),
     };
+    *applied = Some(result.applied.clone());
     Ok(Written { result, mac, record, rendered })
 }
 
-fn interrupt(error: DestinationError) -> Interruption {
+fn failure(error: &DestinationError) -> Failure {
     match error {
-        DestinationError::Unsettled(held) => Interruption::Record(held),
-        DestinationError::Missing(text) => Failure::new(Reason::InexistentDestination, text).into(),
-        other => Failure::new(Reason::SecretSyncError, format!("Failed to update k8s secret: {other}")).into(),
+        DestinationError::Missing(text) => Failure::new(Reason::InexistentDestination, text.as_str()),
+        other => Failure::new(Reason::SecretSyncError, format!("Failed to update k8s secret: {other}")),
     }
 }
