@@ -140,3 +140,110 @@ fn report(object: &VaultAuth, lookup: &impl Lookup) -> (VaultAuthStatus, EventTe
         VaultAuthStatus { valid: Some(error.is_none()), error, spec_hash: Some(hex::encode(digest)), conditions };
     (status, event)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::{SecretTransformation, VaultConnection, condition::find};
+
+    /// The objects that a VaultAuth can refer to, in namespace `ns`.
+    #[derive(Default)]
+    struct World {
+        connections: HashMap<ObjectRef, Arc<VaultConnection>>,
+        globals: HashMap<ObjectRef, Arc<VaultAuthGlobal>>,
+    }
+
+    impl Lookup for World {
+        fn auth(&self, _id: &ObjectRef) -> Option<Arc<VaultAuth>> {
+            None
+        }
+
+        fn global(&self, id: &ObjectRef) -> Option<Arc<VaultAuthGlobal>> {
+            self.globals.get(id).cloned()
+        }
+
+        fn allows_default_globals(&self) -> bool {
+            true
+        }
+
+        fn connection(&self, id: &ObjectRef) -> Option<Arc<VaultConnection>> {
+            self.connections.get(id).cloned()
+        }
+
+        fn transformation(&self, _id: &ObjectRef) -> Option<Arc<SecretTransformation>> {
+            None
+        }
+
+        fn watches_namespace(&self, namespace: &str) -> bool {
+            namespace != "elsewhere"
+        }
+
+        fn operator_namespace(&self) -> &str {
+            "operator"
+        }
+    }
+
+    fn object<K: serde::de::DeserializeOwned>(kind: &str, spec: Value) -> K {
+        let metadata = json!({ "namespace": "ns", "name": "x", "uid": "u", "generation": 2 });
+        let version = "secrets.hashicorp.com/v1beta1";
+        serde_json::from_value(json!({ "apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec }))
+            .unwrap()
+    }
+
+    fn world() -> World {
+        let connection = object("VaultConnection", json!({ "address": "http://vault" }));
+        World { connections: [(ObjectRef::new("ns", "x"), Arc::new(connection))].into(), ..World::default() }
+    }
+
+    fn auth(connection: &str, role: Option<&str>) -> VaultAuth {
+        let kubernetes = json!({ "role": role, "serviceAccount": "app" });
+        let spec = json!({
+            "vaultConnectionRef": connection, "method": "kubernetes", "mount": "kubernetes", "kubernetes": kubernetes,
+        });
+        object("VaultAuth", spec)
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_reference_is_told_apart() {
+        for (connection, role, reason) in [
+            ("x", Some("r"), Reason::Accepted),
+            ("missing", Some("r"), Reason::InvalidConfiguration),
+            ("a/b/c", Some("r"), Reason::InvalidResourceRef),
+            ("elsewhere/x", Some("r"), Reason::NotAllowed),
+            ("x", None, Reason::InvalidConfiguration),
+        ] {
+            let (status, event) = report(&auth(connection, role), &world());
+            let ready = find(&status.conditions, ConditionType::Ready).unwrap();
+            let valid = reason == Reason::Accepted;
+            assert_eq!((event.reason, status.valid), (reason, Some(valid)), "{connection} {role:?}");
+            assert_eq!(ready.status == "True", valid, "{connection} {role:?}");
+            assert_eq!(ready.reason, if valid { "Ready" } else { reason.as_str() }, "{connection} {role:?}");
+            assert_eq!(status.error.as_deref(), Some(ready.message.as_str()).filter(|_| !valid));
+            assert!(find(&status.conditions, ConditionType::Available).is_none(), "there is no VaultAuthGlobal");
+        }
+    }
+
+    #[test]
+    fn a_global_is_shown_while_it_is_referred_to() {
+        let mut referrer = auth("x", Some("r"));
+        referrer.spec.vault_auth_global_ref = serde_json::from_value(json!({ "name": "x" })).unwrap();
+        let available = |object: &VaultAuth, world: &World| {
+            let (status, _) = report(object, world);
+            let found = find(&status.conditions, ConditionType::Available);
+            (found.map(|c| c.status.clone()), status)
+        };
+        let mut world = world();
+        assert_eq!(available(&referrer, &world).0.as_deref(), Some("False"));
+        world.globals.insert(ObjectRef::new("ns", "x"), Arc::new(object("VaultAuthGlobal", json!({}))));
+        let (shown, status) = available(&referrer, &world);
+        assert_eq!(shown.as_deref(), Some("True"));
+        referrer.status = Some(status.clone());
+        assert_eq!(available(&referrer, &world).1, status, "an equal result is an equal status");
+        referrer.spec.vault_auth_global_ref = None;
+        assert_eq!(available(&referrer, &world).0, None);
+    }
+}
