@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::api::crd;
-use crate::cluster::{self, ClusterError, ErrorKind, RequestLimit, Scope};
+use crate::kubernetes::{self, ErrorKind, KubernetesError, RequestLimit, Scope};
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
 
@@ -24,12 +24,12 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub async fn upgrade_crds(settings: &Settings, timeout: Duration) -> Result<(), Error> {
     let client = client(settings).await?;
     let end = Instant::now() + timeout;
-    cluster::upgrade_crds(&client, &crd::all(), timeout, &mut say)
+    kubernetes::upgrade_crds(&client, &crd::all(), timeout, &mut progress)
         .await
         .map_err(|error| format!("failed to upgrade CRDs, err={error}"))?;
     // The definitions stay, and the objects with them: whoever wants them gone can now delete them.
     if let Err(error) = release(&client, ENDED, &[Scope::All], end).await {
-        say(format!("{} objects, if there are any, keep their finalizers: {error}", ENDED.0));
+        progress(format!("{} objects, if there are any, keep their finalizers: {error}", ENDED.0));
     }
     Ok(())
 }
@@ -70,14 +70,14 @@ async fn release(
     kind: (&str, &str),
     scopes: &[Scope],
     end: Instant,
-) -> Result<usize, ClusterError> {
+) -> Result<usize, KubernetesError> {
     let mut total = 0;
     loop {
-        let released = cluster::release_all(client, kind, scopes, end, &mut say).await?;
+        let released = kubernetes::remove_all_finalizers(client, kind, scopes, end, &mut progress).await?;
         total += released.objects;
         if released.left == 0 || Instant::now() + AGAIN >= end {
             if total > 0 || released.left > 0 {
-                say(format!("{}: finalizers taken off {total} objects, {} left", kind.1, released.left));
+                progress(format!("{}: finalizers taken off {total} objects, {} left", kind.1, released.left));
             }
             return Ok(released.left);
         }
@@ -87,10 +87,10 @@ async fn release(
 
 async fn client(settings: &Settings) -> Result<kube::Client, Error> {
     let metrics = Arc::new(Metrics::new(settings)?);
-    cluster::connect(settings.kube.kubeconfig.as_deref(), RequestLimit::default(), metrics).await
+    kubernetes::connect(settings.kube.kubeconfig.as_deref(), RequestLimit::default(), metrics).await
 }
 
 /// Progress, for whoever reads the log of the hook.
-fn say(line: String) {
+fn progress(line: String) {
     println!("{line}");
 }

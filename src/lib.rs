@@ -2,24 +2,25 @@
 //! workloads that use them when the content changes.
 //!
 //! Dependencies between the modules point one way, which `tests/architecture.rs` holds:
-//! `gocompat` <- `api` <- `render`, `resolve`, `schedule` (pure: no I/O) <- `vault`, `cluster` <- `credentials`, `sync` <-
+//! `gocompat` <- `api` <- `render`, `resolve`, `workqueue` (pure: no I/O) <- `vault`, `kubernetes` <- `credentials`, `sync` <-
 //! `controllers` <- `operator`.
 
 #![warn(clippy::expect_used, clippy::unwrap_used)]
 
 pub mod api;
+pub mod backoff;
 pub mod cli;
-pub mod cluster;
 pub mod commands;
 pub mod controllers;
 pub mod credentials;
 pub mod gocompat;
+pub mod kubernetes;
 pub mod operator;
 pub mod render;
 pub mod resolve;
-pub mod schedule;
 pub mod settings;
 pub mod sync;
 pub mod telemetry;
 pub mod vault;
 pub mod version;
+pub mod workqueue;

@@ -8,8 +8,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{self, AccessReviewer, ErrorKind, KnownKey, Lease, RequestLimit, Scope, WatchHealth};
 use crate::controllers::{Controllers, Dependencies};
+use crate::kubernetes::{self, AccessReviewer, ErrorKind, KnownKey, Lease, RequestLimit, Scope, WatchHealth};
 use crate::settings::Settings;
 use crate::telemetry::{self, Endpoints, Metrics, Secure};
 
@@ -31,11 +31,11 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let state: Arc<Mutex<State>> = Arc::default();
     let limit = RequestLimit { qps: settings.kube.qps, burst: settings.kube.burst };
     // Nothing is sent yet.
-    let client = cluster::connect(settings.kube.kubeconfig.as_deref(), limit, metrics.clone()).await?;
+    let client = kubernetes::connect(settings.kube.kubeconfig.as_deref(), limit, metrics.clone()).await?;
     // On a connection of its own, the Lease never waits behind the requests of objects: an admission webhook that is slow
     // must not cost the leadership.
     let for_lease =
-        cluster::connect(settings.kube.kubeconfig.as_deref(), RequestLimit::default(), metrics.clone()).await?;
+        kubernetes::connect(settings.kube.kubeconfig.as_deref(), RequestLimit::default(), metrics.clone()).await?;
     telemetry::serve(endpoints(&settings, &metrics, &client, &state), end.clone())?;
 
     let namespace = settings.operator_namespace.clone();
@@ -84,7 +84,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 /// go on with another would rewrite every Secret.
 async fn mac_key(client: &kube::Client, namespace: &str, stop: &CancellationToken) -> Result<Option<KnownKey>, Error> {
     loop {
-        match cluster::ensure_mac_key(client, namespace).await {
+        match kubernetes::ensure_mac_key(client, namespace).await {
             Ok(key) => return Ok(Some(key)),
             Err(error) if error.kind == ErrorKind::Invalid => return Err(error.into()),
             Err(error) => tracing::warn!(%error, "the HMAC key cannot be read or made yet, trying again"),

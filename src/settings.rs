@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::schedule::backoff::Policy;
+use crate::backoff::Policy;
 
 /// Everything that flags and environment decide.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,7 +115,7 @@ pub enum LogEncoder {
     Console,
 }
 
-/// Name of the Lease that the leader holds. Upstream's: the two operators never lead at the same time.
+/// Name of the Lease that the leader holds. VSO's: the two operators never lead at the same time.
 pub const LEASE_NAME: &str = "b0d477c0.hashicorp.com";
 
 impl Default for Settings {

@@ -15,7 +15,7 @@ pub const VERSION: &str = "v1beta1";
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Schema pattern of a duration: one number and one unit. Narrower than what [`crate::gocompat::GoDuration`] parses,
-/// and kept because upstream's schema has it.
+/// and kept because VSO's schema has it.
 pub(crate) const DURATION_PATTERN: &str = r"^([0-9]+(\.[0-9]+)?(s|m|h))$";
 
 /// The Secret that a custom resource fills, always in the namespace of that resource.
@@ -195,7 +195,7 @@ pub struct SyncConfig {
     pub instant_updates: bool,
 }
 
-/// Which Vault client served the last sync. Kept for the way back to upstream, which reads both members.
+/// Which Vault client served the last sync. Kept for the way back to VSO, which reads both members.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(!default)]
@@ -224,7 +224,7 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Upstream's `int` has no format, unlike its `int64`; what schemars makes of an `i64` has one.
+/// VSO's `int` has no format, unlike its `int64`; what schemars makes of an `i64` has one.
 pub(crate) fn int_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "type": "integer" })
 }

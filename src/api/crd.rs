@@ -21,7 +21,7 @@ use super::{
     VaultStaticSecret,
 };
 
-/// The generator version that upstream's definitions name; tools compare it.
+/// The generator version that VSO's definitions name; tools compare it.
 const GENERATOR: (&str, &str) = ("controller-gen.kubebuilder.io/version", "v0.19.0");
 
 /// Every definition, ordered by name.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::values::{boolean, duration, level, namespace_list, number, one_of, only, positive, ranged};
+use super::values::{boolean, duration, level, namespace_list, number, number_where, one_of, positive, single_option};
 use crate::settings::{BindAddress, LogEncoder, LogSettings, Persistence, Settings};
 
 /// One flag: everything there is to say about it.
@@ -117,7 +117,7 @@ pub(super) const FLAGS: &[Flag] = &[
         default: "10000",
         variable: Wins("VSO_CLIENT_CACHE_SIZE"),
         help: "How many Vault sessions may have a token at the same time; the one used least recently gives way",
-        apply: |s, v| ranged(v, |n| *n > 0, "a whole number above 0").map(|n| s.session_limit = n),
+        apply: |s, v| number_where(v, |n| *n > 0, "a whole number above 0").map(|n| s.session_limit = n),
     },
     Flag {
         name: "client-cache-persistence-model",
@@ -147,7 +147,7 @@ pub(super) const FLAGS: &[Flag] = &[
         variable: NoVariable,
         help: "With uninstall: when to give up",
         apply: |s, v| {
-            ranged(v, |n| *n > 0, "a whole number above 0").map(|n| s.uninstall_timeout = Duration::from_secs(n))
+            number_where(v, |n| *n > 0, "a whole number above 0").map(|n| s.uninstall_timeout = Duration::from_secs(n))
         },
     },
     Flag {
@@ -156,7 +156,7 @@ pub(super) const FLAGS: &[Flag] = &[
         default: "",
         variable: Wins("VSO_GLOBAL_TRANSFORMATION_OPTIONS"),
         help: "For all destination Secrets, separated by commas. exclude-raw: leave _raw out",
-        apply: |s, v| only(v, "exclude-raw").map(|on| s.global.exclude_raw = on),
+        apply: |s, v| single_option(v, "exclude-raw").map(|on| s.global.exclude_raw = on),
     },
     Flag {
         name: "global-vault-auth-options",
@@ -165,7 +165,7 @@ pub(super) const FLAGS: &[Flag] = &[
         variable: Wins("VSO_GLOBAL_VAULT_AUTH_OPTIONS"),
         help: "For all VaultAuths, separated by commas. allow-default-globals: a VaultAuth may use the VaultAuthGlobal \
                named default without naming it",
-        apply: |s, v| only(v, "allow-default-globals").map(|on| s.global.allow_default_globals = on),
+        apply: |s, v| single_option(v, "allow-default-globals").map(|on| s.global.allow_default_globals = on),
     },
     Flag {
         name: "backoff-initial-interval",
@@ -199,7 +199,7 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "Each wait is this many times the one before; above 0",
         apply: |s, v| {
             let valid = |f: &f64| f.is_finite() && *f > 0.0;
-            ranged(v, valid, "a number above 0").map(|f| s.backoff.multiplier = f)
+            number_where(v, valid, "a number above 0").map(|f| s.backoff.multiplier = f)
         },
     },
     Flag {
@@ -210,7 +210,7 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "Each wait is longer or shorter by up to this part of it; from 0 to 1",
         apply: |s, v| {
             let valid = |f: &f64| (0.0..=1.0).contains(f);
-            ranged(v, valid, "a number from 0 to 1").map(|f| s.backoff.randomization = f)
+            number_where(v, valid, "a number from 0 to 1").map(|f| s.backoff.randomization = f)
         },
     },
     Flag {
@@ -219,7 +219,7 @@ pub(super) const FLAGS: &[Flag] = &[
         default: "0",
         variable: Wins("VSO_KUBE_CLIENT_QPS"),
         help: "Requests to the API server per second; 0 or less: no limit",
-        apply: |s, v| ranged(v, |n: &f32| n.is_finite(), "a number").map(|n| s.kube.qps = n),
+        apply: |s, v| number_where(v, |n: &f32| n.is_finite(), "a number").map(|n| s.kube.qps = n),
     },
     Flag {
         name: "kube-client-burst",

@@ -8,12 +8,12 @@ pub(super) struct Source {
     pub flag: &'static Flag,
     /// As it was written.
     pub value: String,
-    pub from: From,
+    pub from: Origin,
 }
 
 /// What a value was taken from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum From {
+pub(super) enum Origin {
     Default,
     Flag,
     Variable(&'static str),
@@ -21,7 +21,7 @@ pub(super) enum From {
 
 impl Source {
     /// It is this value after all.
-    pub fn is(&mut self, value: &str, from: From) {
+    pub fn is(&mut self, value: &str, from: Origin) {
         value.clone_into(&mut self.value);
         self.from = from;
     }
@@ -33,9 +33,9 @@ pub(super) fn table((settings, sources): &(Settings, Vec<Source>)) -> String {
         vec![("operator namespace".to_owned(), settings.operator_namespace.clone(), "pod or variable".to_owned())];
     rows.extend(sources.iter().map(|source| {
         let from = match source.from {
-            From::Default => "default".to_owned(),
-            From::Flag => "flag".to_owned(),
-            From::Variable(name) => format!("variable {name}"),
+            Origin::Default => "default".to_owned(),
+            Origin::Flag => "flag".to_owned(),
+            Origin::Variable(name) => format!("variable {name}"),
         };
         let value = if source.value.is_empty() { "(none)".to_owned() } else { source.value.clone() };
         (format!("--{}", source.flag.name), value, from)

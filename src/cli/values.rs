@@ -23,7 +23,7 @@ pub(super) fn number<T: FromStr>(text: &str, what: &str) -> Result<T, String> {
 }
 
 /// A number that passes a test.
-pub(super) fn ranged<T: FromStr>(text: &str, valid: fn(&T) -> bool, what: &str) -> Result<T, String> {
+pub(super) fn number_where<T: FromStr>(text: &str, valid: fn(&T) -> bool, what: &str) -> Result<T, String> {
     number(text, what).and_then(|n| if valid(&n) { Ok(n) } else { Err(format!("expected {what}")) })
 }
 
@@ -53,7 +53,7 @@ pub(super) fn one_of(text: &str, words: &[&str]) -> Result<(), String> {
 }
 
 /// A list of options of which there is only one so far: whether it is in there.
-pub(super) fn only(text: &str, option: &str) -> Result<bool, String> {
+pub(super) fn single_option(text: &str, option: &str) -> Result<bool, String> {
     match items(text).find(|item| *item != option) {
         Some(other) => Err(format!("unknown option {other:?}; expected {option}, or nothing")),
         None => Ok(items(text).next().is_some()),

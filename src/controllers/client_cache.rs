@@ -22,10 +22,10 @@ use super::outputs::{EventText, Outputs};
 use super::servers::Servers;
 use super::stores::Stores;
 use crate::api::{CustomObject as _, VaultAuth};
-use crate::cluster::{ClientStorage, KnownKey};
+use crate::backoff::Policy;
 use crate::credentials::{AuthMethodLogin, Cloud};
+use crate::kubernetes::{ClientStorage, KnownKey};
 use crate::resolve::{AuthPlan, LoginOwner, LoginPlan};
-use crate::schedule::Policy;
 use crate::settings::{Persistence, Settings};
 use crate::vault::{Identity, Server, Session, SessionPool, TokenSource};
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Key, Kind};
-use crate::cluster::{Scope, WatchHealth, spawn_watch};
-use crate::schedule::Job;
+use crate::kubernetes::{Scope, WatchHealth, spawn_watch};
 use crate::telemetry::ResourceStatus;
+use crate::workqueue::Job;
 
 use super::outcome::Outcome;
 
@@ -50,27 +50,27 @@ pub(crate) struct Watches<'a> {
 
 impl Watches<'_> {
     /// Watches the objects of a kind in the served namespaces.
-    pub fn served<K: Watched>(&mut self, sink: Arc<dyn crate::cluster::Sink<K>>, labels: Option<&str>) {
+    pub fn served<K: Watched>(&mut self, sink: Arc<dyn crate::kubernetes::Sink<K>>, labels: Option<&str>) {
         let started = self.start(self.scopes, sink, labels);
         self.required.extend(started);
     }
 
     /// Watches the objects of a kind in the served namespaces and in the operator's own.
-    pub fn shared<K: Watched>(&mut self, sink: Arc<dyn crate::cluster::Sink<K>>) {
+    pub fn shared<K: Watched>(&mut self, sink: Arc<dyn crate::kubernetes::Sink<K>>) {
         let started = self.start(self.shared_scopes, sink, None);
         self.required.extend(started);
     }
 
     /// Watches the objects of a kind in the served namespaces. Readiness does not wait for it: where only the operator was
     /// upgraded, the definition of the kind and the right to list it may be missing.
-    pub fn optional<K: Watched>(&mut self, sink: Arc<dyn crate::cluster::Sink<K>>) {
+    pub fn optional<K: Watched>(&mut self, sink: Arc<dyn crate::kubernetes::Sink<K>>) {
         self.start(self.scopes, sink, None);
     }
 
     fn start<K: Watched>(
         &self,
         scopes: &[Scope],
-        sink: Arc<dyn crate::cluster::Sink<K>>,
+        sink: Arc<dyn crate::kubernetes::Sink<K>>,
         labels: Option<&str>,
     ) -> Vec<Arc<WatchHealth>> {
         let start =

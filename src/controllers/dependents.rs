@@ -9,9 +9,10 @@ use kube::api::ObjectMeta;
 use super::stores::Stores;
 use super::work::Work;
 use crate::api::{CustomObject, Key, ObjectRef, SecretOwner};
-use crate::cluster::Change;
+use crate::backoff::spread;
+use crate::kubernetes::Change;
 use crate::resolve;
-use crate::schedule::{Class, spread};
+use crate::workqueue::Class;
 
 /// Objects that share a login are tried again within this time after it changed.
 pub(super) const DEPENDENTS_SPREAD: Duration = Duration::from_millis(200);

@@ -13,9 +13,9 @@ use super::controller::Controller;
 use super::outcome::Outcome;
 use super::work::Work;
 use crate::api::Key;
-use crate::cluster::Leadership;
-use crate::schedule::{Class, Job, Next};
+use crate::kubernetes::Leadership;
 use crate::telemetry::Metrics;
+use crate::workqueue::{Class, Job, Next};
 
 /// No run takes longer: each of its requests has a limit of its own, this one is for what no such limit covers.
 const LONGEST_RUN: Duration = Duration::from_secs(180);

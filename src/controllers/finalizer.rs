@@ -9,8 +9,8 @@ use kube::{Api, ResourceExt as _};
 
 use super::outcome::Outcome;
 use crate::api::CustomObject;
-use crate::cluster;
-use crate::schedule::{Class, Next};
+use crate::kubernetes;
+use crate::workqueue::{Class, Next};
 
 /// After the API server refused.
 const RETRY: Duration = Duration::from_secs(5);
@@ -18,7 +18,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// The run of an object that is being deleted.
 pub(super) async fn remove_finalizer<K: CustomObject>(client: &kube::Client, object: &K, finalizer: &str) -> Outcome {
     let api = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
-    match cluster::remove_finalizer(&api, object, finalizer).await {
+    match kubernetes::remove_finalizer(&api, object, finalizer).await {
         Ok(()) => Outcome::await_change(),
         Err(error) => {
             tracing::warn!(object = %object.key(), %error, "finalizer could not be removed");

@@ -11,7 +11,7 @@ use super::unsupported::{Unsupported, UnsupportedKind};
 use super::vault_auth::VaultAuths;
 use super::vault_connection::VaultConnections;
 use crate::api::{CSISecrets, VaultDynamicSecret, VaultPKISecret, VaultStaticSecret};
-use crate::cluster::Store;
+use crate::kubernetes::Store;
 
 /// The stores of the kinds that fill a Secret.
 #[derive(Default)]

@@ -35,12 +35,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{CustomObject as _, Key, VaultConnection};
-use crate::cluster::{Events, KnownKey, Leadership, OWNED_SELECTOR, Scope, Sink, WatchHealth};
+use crate::kubernetes::{Events, KnownKey, Leadership, OWNED_SELECTOR, Scope, Sink, WatchHealth};
 use crate::render::Recipes;
-use crate::schedule::Class;
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
-use crate::vault::{ReadTable, ServerId, Signal};
+use crate::vault::{ReadCache, ServerId, Signal};
+use crate::workqueue::Class;
 
 use client_cache::ClientCache;
 use controller::Watches;
@@ -109,7 +109,7 @@ impl Controllers {
         let vault = VaultAccess {
             servers,
             logins: Arc::new(logins),
-            reads: ReadTable::default(),
+            reads: ReadCache::default(),
             stores: stores.clone(),
             dependents,
             work: work.clone(),

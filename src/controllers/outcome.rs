@@ -1,7 +1,7 @@
 //! How a run ended, and when the object is due again.
 
-use crate::schedule::{Lane, Next};
 use crate::telemetry::RunResult;
+use crate::workqueue::{Lane, Next};
 
 /// What a run says of the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use kube::api::ObjectMeta;
 use serde_json::{Map, Value};
 
 use crate::api::{CustomObject, GROUP, Kind, Reason, VERSION};
-use crate::cluster::{ClusterError, EventType, Events, Store, patch_status};
+use crate::kubernetes::{EventType, Events, KubernetesError, Store, patch_status};
 use crate::telemetry::Metrics;
 
 /// Where the controllers write to.
@@ -60,7 +60,7 @@ impl Outputs {
         object: &K,
         new: &K::Status,
         events: &[EventText],
-    ) -> Result<bool, ClusterError> {
+    ) -> Result<bool, KubernetesError> {
         let Some(patch) = status_patch(object.status(), new) else { return Ok(false) };
         let api = Api::namespaced(self.client.clone(), object.meta().namespace.as_deref().unwrap_or(""));
         match patch_status(&api, object, Value::Object(patch)).await {

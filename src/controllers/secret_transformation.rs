@@ -12,11 +12,11 @@ use crate::api::{
     ConditionType, ConditionUpdate, CustomObject as _, Key, Kind, Reason, SecretTransformation,
     SecretTransformationStatus, condition,
 };
-use crate::cluster::Change;
+use crate::kubernetes::Change;
 use crate::render::{Recipes, TemplateText};
 use crate::resolve;
-use crate::schedule::{Class, Job, Next};
 use crate::telemetry::ResourceStatus;
+use crate::workqueue::{Class, Job, Next};
 
 /// After the API server refused a write.
 const RETRY: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::api::ObjectRef;
-use crate::cluster::SecretWriter;
+use crate::kubernetes::SecretWriter;
 use crate::resolve::{CaSource, ConnectionPlan};
 use crate::telemetry::Metrics;
 use crate::vault::{Server, ServerConfig, ServerId, Trust};
@@ -119,14 +119,14 @@ impl Servers {
 
     /// Whether the last requests have shown a server to be down.
     pub fn is_down(&self, server: ServerId) -> bool {
-        self.known.lock().values().any(|k| k.server.id == server && k.server.down().is_some())
+        self.known.lock().values().any(|k| k.server.id == server && k.server.last_error().is_some())
     }
 }
 
 async fn trust(client: &kube::Client, ca: &CaSource) -> Result<Trust, String> {
     match ca {
         CaSource::System => Ok(Trust::System),
-        CaSource::Skip => Ok(Trust::Anything),
+        CaSource::Skip => Ok(Trust::InsecureSkipVerify),
         CaSource::File(path) => {
             let pem = tokio::fs::read(path).await;
             pem.map(Trust::Pem).map_err(|e| format!("spec.caCertPath {path:?} cannot be read: {e}"))

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::Controllers;
 use crate::api::{ConditionType, condition};
-use crate::schedule::KeyState;
 use crate::telemetry::{ControllerSnapshot, Snapshot};
+use crate::workqueue::KeyState;
 
 /// An object this late is overdue.
 const OVERDUE: Duration = Duration::from_secs(60);

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use super::pipeline::{Interruption, Obtained, Reading, SecretSource, login_failed, read_failed};
 use super::stores::Stores;
 use crate::api::VaultStaticSecret;
+use crate::backoff::horizon;
 use crate::resolve::{self, Denied, Plan, StaticRead};
-use crate::schedule::{Class, horizon};
-use crate::vault::{self, Fault, Read, SessionError, SharedRead};
+use crate::vault::{self, ErrorKind, Read, SessionError, SharedRead};
+use crate::workqueue::Class;
 
 /// Reads of objects that change together, or appear together, are one read.
 const COALESCE: Duration = Duration::from_millis(250);
@@ -56,12 +57,12 @@ impl SecretSource for StaticSecrets {
         outputs.metrics.vault_read(
             answer.as_ref().err().map(|error| match error {
                 SessionError::Credential(_) => "credential",
-                SessionError::Login(error) | SessionError::Request(error) => error.fault.as_str(),
+                SessionError::Login(error) | SessionError::Request(error) => error.kind.as_str(),
             }),
             started.elapsed(),
         );
         if let Err(SessionError::Login(error) | SessionError::Request(error)) = &answer
-            && error.fault == Fault::Tls
+            && error.kind == ErrorKind::Tls
             && vault.on_untrusted_certificate(&plan.auth.login.connection, session.server.id).await
         {
             // The certificate and its authority were replaced. Nothing is wrong with that.

@@ -7,7 +7,7 @@ use kube::Resource as _;
 use crate::api::{
     CustomObject, Key, Kind, ObjectRef, SecretOwner, SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection,
 };
-use crate::cluster::{Scope, SecretIndex, Store};
+use crate::kubernetes::{Scope, SecretIndex, Store};
 use crate::resolve::{self, Lookup};
 use crate::settings::Settings;
 

@@ -14,8 +14,11 @@ use super::outputs::EventText;
 use super::stores::Stores;
 use super::work::Work;
 use crate::api::{ConditionType, ConditionUpdate, Key, Reason, SecretOwner, condition};
-use crate::schedule::{Class, Policy, spread};
-use crate::vault::{EventStream, EventStreams, Fault, ServerId, Session, SessionError, Signal, StreamKey, StreamState};
+use crate::backoff::{Policy, spread};
+use crate::vault::{
+    ErrorKind, EventStream, EventStreams, ServerId, Session, SessionError, Signal, StreamKey, StreamState,
+};
+use crate::workqueue::Class;
 
 /// Condition of an object that asks for instant updates.
 const CONDITION: ConditionType = ConditionType::InstantUpdates;
@@ -269,12 +272,12 @@ pub(super) fn events(old: &[Condition], new: &[Condition]) -> Vec<EventText> {
 /// Reason and text of a stream that could not be opened.
 fn failure(error: &SessionError) -> (Reason, String) {
     let (reason, advice) = match error {
-        SessionError::Request(error) => match error.fault {
-            Fault::NotFound => (
+        SessionError::Request(error) => match error.kind {
+            ErrorKind::NotFound => (
                 Reason::NotAvailable,
                 "this server has no event stream; Vault Enterprise has one since 1.16, the Community Edition and OpenBao have none",
             ),
-            Fault::Denied => (
+            ErrorKind::PermissionDenied => (
                 Reason::Denied,
                 "the policy of the VaultAuth's role must allow read on sys/events/subscribe/kv*, and subscribe with subscribe_event_types on the path of the secret; on a server without events this can be the answer too",
             ),
@@ -354,9 +357,9 @@ mod tests {
     fn every_failure_says_what_to_do_and_that_polling_goes_on() {
         let of = |fault| failure(&SessionError::Request(crate::vault::VaultError::new(fault, "p", "m")));
         for (fault, reason, text) in [
-            (Fault::NotFound, Reason::NotAvailable, "Vault Enterprise"),
-            (Fault::Denied, Reason::Denied, "subscribe_event_types"),
-            (Fault::Unreachable, Reason::EventWatcherError, "cannot be opened"),
+            (ErrorKind::NotFound, Reason::NotAvailable, "Vault Enterprise"),
+            (ErrorKind::PermissionDenied, Reason::Denied, "subscribe_event_types"),
+            (ErrorKind::Unreachable, Reason::EventWatcherError, "cannot be opened"),
         ] {
             let (found, message) = of(fault);
             assert_eq!(found, reason);

@@ -14,8 +14,8 @@ use crate::api::{
     CSISecrets, ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, VaultDynamicSecret, VaultPKISecret,
     condition,
 };
-use crate::cluster::{ErrorKind, Store};
-use crate::schedule::{Class, Job, Next};
+use crate::kubernetes::{ErrorKind, Store};
+use crate::workqueue::{Class, Job, Next};
 
 /// After the API server failed.
 const RETRY: Duration = Duration::from_secs(5);

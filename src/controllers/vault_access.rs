@@ -9,14 +9,14 @@ use super::stores::Stores;
 use super::work::Work;
 use crate::api::{ConditionType, CustomObject as _, Key, VaultConnection, condition};
 use crate::resolve::ConnectionPlan;
-use crate::schedule::Class;
-use crate::vault::{ReadTable, ServerId};
+use crate::vault::{ReadCache, ServerId};
+use crate::workqueue::Class;
 
 /// What the controllers reach Vault with.
 pub(crate) struct VaultAccess {
     pub servers: Arc<Servers>,
     pub logins: Arc<ClientCache>,
-    pub reads: ReadTable,
+    pub reads: ReadCache,
     pub stores: Arc<Stores>,
     pub dependents: Arc<Dependents>,
     pub work: Arc<Work>,

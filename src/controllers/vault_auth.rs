@@ -17,10 +17,10 @@ use crate::api::{
     ConditionType, ConditionUpdate, CustomObject as _, Key, Kind, ObjectRef, Reason, VaultAuth, VaultAuthGlobal,
     VaultAuthStatus, condition,
 };
-use crate::cluster::Change;
+use crate::kubernetes::Change;
 use crate::resolve::{self, Denied, GlobalVersion, Lookup, Merged};
-use crate::schedule::{Class, Job, Next};
 use crate::telemetry::ResourceStatus;
+use crate::workqueue::{Class, Job, Next};
 
 const FINALIZER: &str = "vaultauth.secrets.hashicorp.com/finalizer";
 /// After the API server refused a write.

@@ -17,11 +17,12 @@ use crate::api::{
     ConditionType, ConditionUpdate, CustomObject as _, Key, Kind, ObjectRef, Reason, VaultConnection,
     VaultConnectionStatus, condition,
 };
-use crate::cluster::Change;
+use crate::backoff::horizon;
+use crate::kubernetes::Change;
 use crate::resolve;
-use crate::schedule::{Class, Job, Next, horizon};
 use crate::telemetry::ResourceStatus;
 use crate::vault::Probe;
+use crate::workqueue::{Class, Job, Next};
 
 const FINALIZER: &str = "vaultconnection.secrets.hashicorp.com/finalizer";
 /// A Vault that answers is asked this often whether it still does, and the authority that its certificate has to be from is
@@ -152,7 +153,7 @@ impl VaultConnections {
         match server.probe().await {
             Ok(Probe::SealStatus(status)) if !status.initialized => Finding::Sealed("Vault is not initialized".into()),
             Ok(Probe::SealStatus(status)) if status.sealed => Finding::Sealed("Vault is sealed".into()),
-            Ok(found) => match (server.down(), found) {
+            Ok(found) => match (server.last_error(), found) {
                 (Some(error), _) => Finding::Unavailable(error.message),
                 (None, Probe::SealStatus(_)) => Finding::Up,
                 (None, Probe::NoSealStatus) => Finding::NoSealStatus,

@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::api::Key;
-use crate::schedule::{Class, Job, Lane, Limits, Next, Queue};
+use crate::workqueue::{Class, Job, Lane, Limits, Next, Queue};
 
 /// One Vault server gets a third of the workers at most, so that one that hangs leaves the others theirs.
 fn per_lane(total: usize) -> usize {

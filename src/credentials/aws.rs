@@ -9,7 +9,7 @@ use super::cloud::{AwsCredentials, Sts, aws_proof};
 use super::service_account::{annotation, required_annotation};
 use super::{AuthMethodLogin, LoginParams, secret, service_account};
 use crate::api::auth_methods::{AwsLogin, AwsSource, TokenRequestSpec};
-use crate::cluster;
+use crate::kubernetes;
 use crate::vault::CredentialError;
 
 /// In every namespace; that of the operator's stands for what the operator is at AWS, as in VSO.
@@ -74,7 +74,7 @@ async fn role(
 
 /// Part of VSO's cache key only: without it there is no such key, and the login goes on.
 async fn own_uid(login: &AuthMethodLogin) -> String {
-    match cluster::config_map(&login.client, &login.operator_namespace, ROOT_CERTIFICATE).await {
+    match kubernetes::config_map(&login.client, &login.operator_namespace, ROOT_CERTIFICATE).await {
         Ok(found) => found.and_then(|metadata| metadata.uid).unwrap_or_default(),
         Err(error) => {
             tracing::debug!(%error, "no UID for the identity of the operator");

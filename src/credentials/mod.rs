@@ -19,7 +19,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 
 use crate::api::auth_methods::Method;
-use crate::cluster::{ClusterError, ErrorKind};
+use crate::kubernetes::{ErrorKind, KubernetesError};
 use crate::resolve::LoginPlan;
 use crate::vault::{CredentialError, CredentialProvider, LoginRequest, Proof};
 
@@ -101,8 +101,8 @@ impl LoginParams {
     }
 }
 
-impl From<ClusterError> for CredentialError {
-    fn from(error: ClusterError) -> Self {
+impl From<KubernetesError> for CredentialError {
+    fn from(error: KubernetesError) -> Self {
         match error.kind {
             ErrorKind::Unavailable => Self::Unavailable(error.to_string()),
             _ => Self::Unusable(error.to_string()),

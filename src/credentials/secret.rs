@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Secret;
 use secrecy::SecretString;
 
 use super::{AuthMethodLogin, Credential};
-use crate::cluster::SecretWriter;
+use crate::kubernetes::SecretWriter;
 use crate::vault::CredentialError;
 
 /// The value of a key, as it is. Read at each login and kept nowhere, so that a changed Secret is used by the next one.

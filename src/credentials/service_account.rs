@@ -4,7 +4,7 @@ use kube::api::ObjectMeta;
 
 use super::{AuthMethodLogin, Credential};
 use crate::api::auth_methods::TokenRequestSpec;
-use crate::cluster::{self, ServiceAccountToken};
+use crate::kubernetes::{self, ServiceAccountToken};
 use crate::vault::CredentialError;
 
 /// A fresh token of a service account.
@@ -12,7 +12,7 @@ pub(super) async fn token(login: &AuthMethodLogin, spec: &TokenRequestSpec) -> R
     let TokenRequestSpec { service_account, audiences, expiration_seconds } = spec;
     let namespace = &login.plan.credential_namespace;
     let ServiceAccountToken { token, service_account_uid } =
-        cluster::service_account_token(&login.client, namespace, service_account, audiences, *expiration_seconds)
+        kubernetes::service_account_token(&login.client, namespace, service_account, audiences, *expiration_seconds)
             .await?;
     Ok(Credential { secret: token, uid: service_account_uid, version: String::new() })
 }
@@ -20,7 +20,7 @@ pub(super) async fn token(login: &AuthMethodLogin, spec: &TokenRequestSpec) -> R
 /// What is written on the service account that a cloud identity is tied to.
 pub(super) async fn metadata(login: &AuthMethodLogin, name: &str) -> Result<ObjectMeta, CredentialError> {
     let namespace = &login.plan.credential_namespace;
-    let found = cluster::service_account(&login.client, namespace, name).await?;
+    let found = kubernetes::service_account(&login.client, namespace, name).await?;
     found.ok_or_else(|| CredentialError::Unusable(format!("ServiceAccount {namespace}/{name} does not exist")))
 }
 

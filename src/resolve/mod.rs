@@ -16,7 +16,7 @@ pub use connection::{CaSource, ConnectionPlan, connection};
 pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};
 pub use plan::{Plan, StaticRead, static_secret};
-pub use transformation::{Gathered, GatheredTemplate, templates_of, transformation, transformation_refs};
+pub use transformation::{ResolvedTemplate, ResolvedTransformation, templates_of, transformation, transformation_refs};
 
 use std::fmt;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::auth::{auth, find};
-use super::{AuthPlan, Denied, Gathered, Lookup, ObjectRef, transformation};
+use super::{AuthPlan, Denied, Lookup, ObjectRef, ResolvedTransformation, transformation};
 use crate::api::{SecretEngine, VaultStaticSecret};
 use crate::gocompat::GoDuration;
 
@@ -17,7 +17,7 @@ pub struct Plan<S> {
     /// API path without `/v1/`.
     pub path: String,
     /// What becomes of the data.
-    pub transformation: Gathered,
+    pub transformation: ResolvedTransformation,
     /// What only the kind has to know.
     pub source: S,
 }
@@ -31,7 +31,7 @@ pub struct StaticRead {
     pub refresh: Option<Duration>,
 }
 
-/// Upstream's interval where `refreshAfter` is unset and drift is looked for.
+/// VSO's interval where `refreshAfter` is unset and drift is looked for.
 const DEFAULT_REFRESH: Duration = Duration::from_secs(60);
 
 /// Resolves a VaultStaticSecret.

@@ -1,5 +1,5 @@
 //! From the transformation of a destination, and the SecretTransformations it refers to, to one set of templates and
-//! filters. The order and the texts are upstream's.
+//! filters. The order and the texts are VSO's.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use crate::api::{GROUP, SecretTransformation, Transformation, TransformationRef,
 
 /// What becomes of the data of a source: everything that was gathered, in the order in which it is parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Gathered {
+pub struct ResolvedTransformation {
     /// All templates, those without a key first.
-    pub templates: Vec<GatheredTemplate>,
+    pub templates: Vec<ResolvedTemplate>,
     /// Patterns of the keys to keep, sorted.
     pub includes: Vec<String>,
     /// Patterns of the keys to drop, sorted.
@@ -20,7 +20,7 @@ pub struct Gathered {
 
 /// One template.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct GatheredTemplate {
+pub struct ResolvedTemplate {
     /// Key to fill; `None` for a template that is there to be called by others.
     pub key: Option<String>,
     /// Name, unique in the set.
@@ -33,11 +33,15 @@ pub struct GatheredTemplate {
 ///
 /// # Errors
 /// All that is wrong with the references, a line for each.
-pub fn transformation(spec: &Transformation, owner: &ObjectRef, lookup: &impl Lookup) -> Result<Gathered, Denied> {
-    let mut all = Gathering {
+pub fn transformation(
+    spec: &Transformation,
+    owner: &ObjectRef,
+    lookup: &impl Lookup,
+) -> Result<ResolvedTransformation, Denied> {
+    let mut all = Gatherer {
         includes: spec.includes.iter().cloned().collect(),
         excludes: spec.excludes.iter().cloned().collect(),
-        ..Gathering::default()
+        ..Gatherer::default()
     };
     for (key, template) in &spec.templates {
         let name = template.name.clone().unwrap_or_else(|| format!("{owner}/{key}"));
@@ -86,20 +90,20 @@ fn name_of(own: Option<&String>, id: &ObjectRef, member: &dyn std::fmt::Display)
 }
 
 #[derive(Default)]
-struct Gathering {
-    templates: Vec<GatheredTemplate>,
+struct Gatherer {
+    templates: Vec<ResolvedTemplate>,
     names: HashSet<String>,
     includes: BTreeSet<String>,
     excludes: BTreeSet<String>,
     errors: Vec<String>,
 }
 
-impl Gathering {
+impl Gatherer {
     fn add(&mut self, key: Option<&str>, name: String, text: &str) {
         if !self.names.insert(name.clone()) {
             self.errors.push(format!("duplicate template name {name:?}"));
         } else {
-            self.templates.push(GatheredTemplate { key: key.map(str::to_owned), name, text: text.to_owned() });
+            self.templates.push(ResolvedTemplate { key: key.map(str::to_owned), name, text: text.to_owned() });
         }
     }
 
@@ -121,7 +125,7 @@ impl Gathering {
                 None => self.errors.push(format!("template {:?} not found in object {id}, {gvk}", wanted.name)),
                 Some(template) => {
                     let key = wanted.key_override.as_ref().unwrap_or(&wanted.name);
-                    // Upstream makes up no name here, and fails; a manifest that works there has one.
+                    // VSO makes up no name here, and fails; a manifest that works there has one.
                     self.add(Some(key), name_of(template.name.as_ref(), id, &wanted.name), &template.text);
                 }
             }
@@ -131,7 +135,7 @@ impl Gathering {
         }
         if reference.template_refs.is_empty() {
             for (key, template) in &spec.templates {
-                // Compared with names and not with keys, as upstream does.
+                // Compared with names and not with keys, as VSO does.
                 if !self.names.contains(key) {
                     self.add(Some(key), name_of(template.name.as_ref(), id, key), &template.text);
                 }
@@ -139,12 +143,12 @@ impl Gathering {
         }
     }
 
-    fn finish(mut self) -> Result<Gathered, Denied> {
+    fn finish(mut self) -> Result<ResolvedTransformation, Denied> {
         if !self.errors.is_empty() {
             return Err(Denied::Transformation(self.errors.join("\n")));
         }
         self.templates.sort_by_cached_key(|t| format!("{}0{}", t.key.as_deref().unwrap_or(""), t.name));
-        Ok(Gathered {
+        Ok(ResolvedTransformation {
             templates: self.templates,
             includes: self.includes.into_iter().collect(),
             excludes: self.excludes.into_iter().collect(),

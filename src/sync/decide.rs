@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use super::MAC_ANNOTATION;
 use super::ownership::{Ownership, equal_but_macs, metadata_of, owned_metadata, ownership};
 use crate::api::SecretOwner;
-use crate::cluster::{ClusterError, OwnedMetadata, Revision, changed_at};
+use crate::kubernetes::{KubernetesError, OwnedMetadata, Revision, changed_at};
 use crate::render::{MacKey, SecretData};
 
 /// What the Secret has to be.
@@ -75,7 +75,7 @@ pub enum DestinationError {
     Unsettled(String),
     /// The API server did not do it.
     #[error(transparent)]
-    Cluster(#[from] ClusterError),
+    Cluster(#[from] KubernetesError),
 }
 
 /// The labels, annotations and owner reference of the Secret. `None` if the object does not create it: then they are not

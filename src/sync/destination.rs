@@ -5,7 +5,7 @@ use super::decide::{
 };
 use super::ownership::{OWNER_LABELS, OWNER_UID_LABEL};
 use crate::api::{Key, SecretOwner};
-use crate::cluster::{ClusterError, ErrorKind, OwnedMetadata, Revision, SecretIndex, SecretWriter};
+use crate::kubernetes::{ErrorKind, KubernetesError, OwnedMetadata, Revision, SecretIndex, SecretWriter};
 
 /// A Secret that another client writes at the same time is looked at so many times before the rest is left to a retry.
 const ATTEMPTS: usize = 4;
@@ -98,7 +98,7 @@ async fn change(
     }
     let id = desired.owner.destination_id();
     let text = format!("destination secret {id} is being changed by another client at the same time");
-    Err(ClusterError::new(ErrorKind::Conflict, text).into())
+    Err(KubernetesError::new(ErrorKind::Conflict, text).into())
 }
 
 struct Target<'a> {
@@ -109,12 +109,16 @@ struct Target<'a> {
 
 impl Target<'_> {
     /// Carries out a decision. `None`: the Secret is not any more what it was decided on.
-    async fn write(&self, write: &Write, metadata: Option<&OwnedMetadata>) -> Result<Option<Revision>, ClusterError> {
+    async fn write(
+        &self,
+        write: &Write,
+        metadata: Option<&OwnedMetadata>,
+    ) -> Result<Option<Revision>, KubernetesError> {
         let name = &self.desired.owner.destination().name;
         let data = self.desired.data.as_map();
         let created = async || match metadata {
             Some(metadata) => self.writer.create(name, type_of(self.desired.owner), metadata, data).await,
-            None => Err(ClusterError::new(ErrorKind::Invalid, "create=false")),
+            None => Err(KubernetesError::new(ErrorKind::Invalid, "create=false")),
         };
         let outdated = |kind: ErrorKind| match write {
             Write::Create => kind == ErrorKind::Conflict,
@@ -154,7 +158,7 @@ impl Target<'_> {
 }
 
 /// Deletes the Secrets that an object has created under another name. Returns how many there were.
-pub async fn delete_orphans(writer: &SecretWriter, owner: &dyn SecretOwner) -> Result<usize, ClusterError> {
+pub async fn delete_orphans(writer: &SecretWriter, owner: &dyn SecretOwner) -> Result<usize, KubernetesError> {
     let uid = owner.metadata().uid.as_deref().unwrap_or("");
     let mut selector: String = OWNER_LABELS.iter().map(|(key, value)| format!("{key}={value},")).collect();
     selector.push_str(&format!("{OWNER_UID_LABEL}={uid}"));

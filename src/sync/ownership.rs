@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{MAC_ANNOTATION, RENDERED_ANNOTATION};
 use crate::api::SecretOwner;
-use crate::cluster::OwnedMetadata;
+use crate::kubernetes::OwnedMetadata;
 
 /// Labels of every Secret that this operator, or VSO, has created.
 pub(super) const OWNER_LABELS: [(&str, &str); 3] = [

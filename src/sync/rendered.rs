@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Secret;
 
 use super::{MAC_ANNOTATION, RENDERED_ANNOTATION};
 use crate::api::Destination;
-use crate::cluster::{ClusterError, SecretWriter};
+use crate::kubernetes::{KubernetesError, SecretWriter};
 use crate::render::{MacKey, SecretData};
 
 /// What [`RENDERED_ANNOTATION`] says of data with this MAC that was made of these inputs. Both are in it, so that a writer
@@ -21,7 +21,7 @@ pub async fn reusable_output(
     key: &MacKey,
     inputs: &str,
     mac: Option<&str>,
-) -> Result<Option<SecretData>, ClusterError> {
+) -> Result<Option<SecretData>, KubernetesError> {
     let secret = writer.get(&destination.name).await?;
     Ok(secret.and_then(|secret| data_if_reusable(secret, destination.create, key, inputs, mac)))
 }

@@ -9,9 +9,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::Previous;
 use crate::api::{RestartKind, RolloutRestartTarget};
-use crate::cluster::{ClusterError, ErrorKind, Workload, WorkloadPatch, Workloads};
+use crate::kubernetes::{ErrorKind, KubernetesError, Workload, WorkloadPatch, Workloads};
 
-/// Upstream's annotation on the pod template.
+/// VSO's annotation on the pod template.
 const RESTARTED_AT: &str = "vso.secrets.hashicorp.com/restartedAt";
 /// Prefix of the annotation with the digest. Its name is that of the object, since several may restart one target.
 const DIGEST_PREFIX: &str = "restart.vso.secrets.hashicorp.com/";
@@ -35,7 +35,7 @@ pub enum RestartError {
     Paused(String),
     /// The API server did not do it.
     #[error(transparent)]
-    Cluster(#[from] ClusterError),
+    Cluster(#[from] KubernetesError),
 }
 
 /// Whether the targets still have to be restarted for the content with this MAC. `recorded` is `status.secretMAC`: the
@@ -95,7 +95,7 @@ pub async fn restart(
             Err(error) => return Err(RestartError::Cluster(error)),
         }
     }
-    Err(RestartError::Cluster(last.unwrap_or_else(|| ClusterError::new(ErrorKind::Conflict, "conflict"))))
+    Err(RestartError::Cluster(last.unwrap_or_else(|| KubernetesError::new(ErrorKind::Conflict, "conflict"))))
 }
 
 fn carried<'a>(workload: &'a Workload, kind: &RestartKind, key: &str) -> Option<&'a str> {
@@ -132,7 +132,7 @@ mod tests {
         assert!(!owed(None, same(Some("new"))), "first sync that was cut short");
         assert!(!owed(None, same(None)), "a Secret that held the data already");
         assert!(!owed(Some("new"), same(Some("new"))), "nothing changed");
-        assert!(!owed(Some("new"), same(None)), "adopted from upstream");
+        assert!(!owed(Some("new"), same(None)), "adopted from VSO");
         assert!(!owed(Some("new"), same(Some("other key"))), "after the key changed");
         assert!(!owed(Some("new"), Previous::Other), "drift was repaired, or the Secret had been deleted");
         assert!(!owed(Some("old"), same(Some("old"))), "only the key of the MACs changed");

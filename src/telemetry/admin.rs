@@ -23,7 +23,7 @@ use super::certificate::Certificate;
 use crate::settings::BindAddress;
 
 /// Answers what is still missing before the process is ready; nothing when it is.
-pub type Gate = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+pub type ReadinessCheck = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
 /// Decides on a bearer token and a path, or says why it cannot.
 pub type Authorize = Arc<dyn Fn(String, String) -> BoxFuture<'static, Result<Access, String>> + Send + Sync>;
@@ -58,11 +58,11 @@ pub struct Endpoints {
     /// Renders the metrics.
     pub render: Arc<dyn Fn() -> String + Send + Sync>,
     /// For `/readyz`.
-    pub ready: Gate,
+    pub ready: ReadinessCheck,
 }
 
 /// What listens at one address.
-enum Served {
+enum Endpoint {
     Health,
     Metrics,
     SecureMetrics(TlsAcceptor, Authorize),
@@ -79,20 +79,20 @@ pub fn serve(mut endpoints: Endpoints, stop: CancellationToken) -> std::io::Resu
     let health = bind(&endpoints.health, "--health-probe-bind-address")?;
     let mut certificate = None;
     let metrics_as = match endpoints.secure.take().filter(|_| metrics.is_some()) {
-        None => Served::Metrics,
+        None => Endpoint::Metrics,
         Some(Secure { certificates, authorize }) => {
             let loaded = Certificate::load(certificates).map_err(|e| Error::new(ErrorKind::InvalidInput, e))?;
             let loaded = certificate.insert(Arc::new(loaded));
             let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(loaded.clone());
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
-            Served::SecureMetrics(TlsAcceptor::from(Arc::new(config)), authorize)
+            Endpoint::SecureMetrics(TlsAcceptor::from(Arc::new(config)), authorize)
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("admin".into()).spawn(move || {
         let endpoints = Arc::new(endpoints);
         runtime.block_on(async move {
-            for (listener, served) in [(metrics, metrics_as), (health, Served::Health)] {
+            for (listener, served) in [(metrics, metrics_as), (health, Endpoint::Health)] {
                 let Some(Ok(listener)) = listener.map(TcpListener::from_std) else { continue };
                 tokio::spawn(accept(listener, endpoints.clone(), Arc::new(served)));
             }
@@ -133,7 +133,7 @@ async fn refresh(certificate: Arc<Certificate>) {
     }
 }
 
-async fn accept(listener: TcpListener, endpoints: Arc<Endpoints>, served: Arc<Served>) {
+async fn accept(listener: TcpListener, endpoints: Arc<Endpoints>, served: Arc<Endpoint>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of file descriptors, most likely: wait for some to be closed.
@@ -143,19 +143,19 @@ async fn accept(listener: TcpListener, endpoints: Arc<Endpoints>, served: Arc<Se
         let (endpoints, served) = (endpoints.clone(), served.clone());
         tokio::spawn(async move {
             match &*served {
-                Served::SecureMetrics(acceptor, _) => {
+                Endpoint::SecureMetrics(acceptor, _) => {
                     // A client that does not speak TLS, or not to us, is its own affair.
                     if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                        converse(stream, endpoints, &served).await;
+                        serve_connection(stream, endpoints, &served).await;
                     }
                 }
-                Served::Health | Served::Metrics => converse(stream, endpoints, &served).await,
+                Endpoint::Health | Endpoint::Metrics => serve_connection(stream, endpoints, &served).await,
             }
         });
     }
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, endpoints: Arc<Endpoints>, served: &Served) {
+async fn serve_connection(stream: impl AsyncRead + AsyncWrite + Unpin, endpoints: Arc<Endpoints>, served: &Endpoint) {
     let service = service_fn(|request| {
         let endpoints = endpoints.clone();
         async move { Ok::<_, Infallible>(answer(&request, &endpoints, served).await) }
@@ -164,11 +164,11 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, endpoints: Arc<En
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(request: &Request<Incoming>, endpoints: &Endpoints, served: &Served) -> Response<Full<Bytes>> {
+async fn answer(request: &Request<Incoming>, endpoints: &Endpoints, served: &Endpoint) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     let (status, body) = match (served, path) {
-        (Served::Metrics, "/metrics") => (StatusCode::OK, (endpoints.render)()),
-        (Served::SecureMetrics(_, authorize), _) => match access(request, authorize).await {
+        (Endpoint::Metrics, "/metrics") => (StatusCode::OK, (endpoints.render)()),
+        (Endpoint::SecureMetrics(_, authorize), _) => match access(request, authorize).await {
             Ok(Access::Granted) if path == "/metrics" => (StatusCode::OK, (endpoints.render)()),
             Ok(Access::Granted) => (StatusCode::NOT_FOUND, "not found".to_owned()),
             Ok(Access::Unauthenticated) => {
@@ -179,8 +179,8 @@ async fn answer(request: &Request<Incoming>, endpoints: &Endpoints, served: &Ser
             }
             Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("the token could not be checked: {error}\n")),
         },
-        (Served::Health, "/healthz") => (StatusCode::OK, "ok".to_owned()),
-        (Served::Health, "/readyz") => match (endpoints.ready)() {
+        (Endpoint::Health, "/healthz") => (StatusCode::OK, "ok".to_owned()),
+        (Endpoint::Health, "/readyz") => match (endpoints.ready)() {
             missing if missing.is_empty() => (StatusCode::OK, "ok".to_owned()),
             missing => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready, waiting for:\n{}\n", missing.join("\n"))),
         },

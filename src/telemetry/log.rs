@@ -1,4 +1,4 @@
-//! Logs: JSON lines on standard error, as upstream's.
+//! Logs: JSON lines on standard error, as VSO's.
 
 use crate::settings::{LogEncoder, LogSettings};
 use tracing_subscriber::EnvFilter;

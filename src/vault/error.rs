@@ -6,9 +6,9 @@ use std::time::Duration;
 /// The kinds of failure the operator treats differently. "There is no data" has six of them, because none but an
 /// explicit wish of the user may remove a key from a Secret that was good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ErrorKind {
     /// 401, 403: the token or its policies do not allow it, or the token is no longer valid.
-    Denied,
+    PermissionDenied,
     /// 404 without data: nothing was ever stored there, or the mount does not exist.
     NotFound,
     /// KV v2: the version is soft-deleted.
@@ -27,9 +27,9 @@ pub enum Fault {
     /// secondary.
     Unavailable,
     /// 412: the node has not got the state yet that the request names with `X-Vault-Index`.
-    Behind,
+    StaleReplica,
     /// 500: Vault failed on this request, as with an engine whose backend is gone. Others may well be served.
-    Failed,
+    InternalError,
     /// The TLS handshake failed.
     Tls,
     /// 400 and its kin: the request itself is wrong.
@@ -38,30 +38,30 @@ pub enum Fault {
     Protocol,
 }
 
-impl Fault {
+impl ErrorKind {
     /// True where the cause lies in the server or on the way to it and not in the one request, so that other requests
     /// to the same server need not be tried. A rate limit does not count: its quota may be that of one mount or role.
     pub fn concerns_server(self) -> bool {
-        matches!(self, Fault::Sealed | Fault::Unreachable | Fault::Unavailable | Fault::Tls)
+        matches!(self, ErrorKind::Sealed | ErrorKind::Unreachable | ErrorKind::Unavailable | ErrorKind::Tls)
     }
 
     /// A stable word for metrics.
     pub fn as_str(self) -> &'static str {
         match self {
-            Fault::Denied => "denied",
-            Fault::NotFound => "not_found",
-            Fault::Deleted => "deleted",
-            Fault::Destroyed => "destroyed",
-            Fault::Empty => "empty",
-            Fault::Sealed => "sealed",
-            Fault::Throttled => "throttled",
-            Fault::Unreachable => "unreachable",
-            Fault::Unavailable => "unavailable",
-            Fault::Behind => "behind",
-            Fault::Failed => "failed",
-            Fault::Tls => "tls",
-            Fault::Invalid => "invalid",
-            Fault::Protocol => "protocol",
+            ErrorKind::PermissionDenied => "denied",
+            ErrorKind::NotFound => "not_found",
+            ErrorKind::Deleted => "deleted",
+            ErrorKind::Destroyed => "destroyed",
+            ErrorKind::Empty => "empty",
+            ErrorKind::Sealed => "sealed",
+            ErrorKind::Throttled => "throttled",
+            ErrorKind::Unreachable => "unreachable",
+            ErrorKind::Unavailable => "unavailable",
+            ErrorKind::StaleReplica => "behind",
+            ErrorKind::InternalError => "failed",
+            ErrorKind::Tls => "tls",
+            ErrorKind::Invalid => "invalid",
+            ErrorKind::Protocol => "protocol",
         }
     }
 }
@@ -70,7 +70,7 @@ impl Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VaultError {
     /// What kind of failure it is.
-    pub fault: Fault,
+    pub kind: ErrorKind,
     /// The API path that was asked, without `/v1/` and without the query.
     pub path: String,
     /// Vault's own messages, or what the network said; shortened.
@@ -81,7 +81,7 @@ pub struct VaultError {
 
 impl VaultError {
     /// Builds an error; `message` is cut so that it fits into an event.
-    pub fn new(fault: Fault, path: &str, message: impl Into<String>) -> Self {
+    pub fn new(kind: ErrorKind, path: &str, message: impl Into<String>) -> Self {
         let mut message: String = message.into();
         const LONGEST: usize = 400;
         if message.len() > LONGEST {
@@ -89,29 +89,31 @@ impl VaultError {
             message.truncate(cut);
             message.push('…');
         }
-        Self { fault, path: path.to_owned(), message, retry_after: None }
+        Self { kind, path: path.to_owned(), message, retry_after: None }
     }
 }
 
 impl fmt::Display for VaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, message) = (&self.path, &self.message);
-        match self.fault {
-            Fault::Denied => write!(f, "permission denied on path {path:?}: {message}"),
-            Fault::NotFound if message.is_empty() => write!(f, "empty response from Vault, path={path:?}"),
-            Fault::NotFound => write!(f, "empty response from Vault, path={path:?}: {message}"),
-            Fault::Deleted => write!(f, "the version at path {path:?} is deleted{message}"),
-            Fault::Destroyed => write!(f, "the version at path {path:?} is destroyed{message}"),
-            Fault::Empty => write!(f, "the secret at path {path:?} has no keys; the destination keeps what it has"),
-            Fault::Sealed => write!(f, "Vault is sealed or not initialised, path={path:?}"),
-            Fault::Throttled => write!(f, "Vault limits the rate of requests, path={path:?}: {message}"),
-            Fault::Unreachable => write!(f, "Vault cannot be reached, path={path:?}: {message}"),
-            Fault::Unavailable => write!(f, "Vault cannot serve the request now, path={path:?}: {message}"),
-            Fault::Behind => write!(f, "this node of Vault has not got the last write yet, path={path:?}: {message}"),
-            Fault::Failed => write!(f, "Vault failed on the request, path={path:?}: {message}"),
-            Fault::Tls => write!(f, "TLS handshake with Vault failed, path={path:?}: {message}"),
-            Fault::Invalid => write!(f, "Vault refused the request, path={path:?}: {message}"),
-            Fault::Protocol => write!(f, "answer of Vault not understood, path={path:?}: {message}"),
+        match self.kind {
+            ErrorKind::PermissionDenied => write!(f, "permission denied on path {path:?}: {message}"),
+            ErrorKind::NotFound if message.is_empty() => write!(f, "empty response from Vault, path={path:?}"),
+            ErrorKind::NotFound => write!(f, "empty response from Vault, path={path:?}: {message}"),
+            ErrorKind::Deleted => write!(f, "the version at path {path:?} is deleted{message}"),
+            ErrorKind::Destroyed => write!(f, "the version at path {path:?} is destroyed{message}"),
+            ErrorKind::Empty => write!(f, "the secret at path {path:?} has no keys; the destination keeps what it has"),
+            ErrorKind::Sealed => write!(f, "Vault is sealed or not initialised, path={path:?}"),
+            ErrorKind::Throttled => write!(f, "Vault limits the rate of requests, path={path:?}: {message}"),
+            ErrorKind::Unreachable => write!(f, "Vault cannot be reached, path={path:?}: {message}"),
+            ErrorKind::Unavailable => write!(f, "Vault cannot serve the request now, path={path:?}: {message}"),
+            ErrorKind::StaleReplica => {
+                write!(f, "this node of Vault has not got the last write yet, path={path:?}: {message}")
+            }
+            ErrorKind::InternalError => write!(f, "Vault failed on the request, path={path:?}: {message}"),
+            ErrorKind::Tls => write!(f, "TLS handshake with Vault failed, path={path:?}: {message}"),
+            ErrorKind::Invalid => write!(f, "Vault refused the request, path={path:?}: {message}"),
+            ErrorKind::Protocol => write!(f, "answer of Vault not understood, path={path:?}: {message}"),
         }
     }
 }

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::server::ServerId;
 use super::session::{Identity, Session, SessionError};
-use super::{Fault, VaultError};
-use crate::schedule::{Backoff, Policy};
+use super::{ErrorKind, VaultError};
+use crate::backoff::{Backoff, Policy};
 use connection::{Connection, End};
 
 /// A server that has no events, or does not give them to us, is asked again after about this time. Nobody but its
@@ -293,10 +293,11 @@ impl Listener {
 }
 
 /// The answer of a server that another attempt will not change.
-fn refusal(error: &SessionError) -> Option<Fault> {
+fn refusal(error: &SessionError) -> Option<ErrorKind> {
     match error {
-        SessionError::Request(VaultError { fault, .. }) => Some(*fault)
-            .filter(|fault| matches!(fault, Fault::Denied | Fault::NotFound | Fault::Invalid | Fault::Protocol)),
+        SessionError::Request(VaultError { kind, .. }) => Some(*kind).filter(|kind| {
+            matches!(kind, ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::Protocol)
+        }),
         SessionError::Credential(_) | SessionError::Login(_) => None,
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::request::Envelope;
-use super::{Fault, VaultError};
+use super::{ErrorKind, VaultError};
 use crate::render::SourceData;
 
 /// What an answer has for a Secret. `version` is given for KV v2.
@@ -15,14 +15,14 @@ pub fn parse(envelope: &Envelope, path: &str, version: Option<i64>) -> Result<So
     let data = &envelope.data;
     let nothing = |hint: &str| {
         let text = if warnings.is_empty() { hint } else { &warnings };
-        VaultError::new(Fault::Protocol, path, format!("the answer has no data: {text}"))
+        VaultError::new(ErrorKind::Protocol, path, format!("the answer has no data: {text}"))
     };
     let Some(fields) = data.as_object() else {
         return Err(nothing("is spec.type right for this mount?"));
     };
     if version.is_none() {
         return match fields.is_empty() {
-            true => Err(VaultError::new(Fault::Empty, path, "")),
+            true => Err(VaultError::new(ErrorKind::Empty, path, "")),
             false => Ok(SourceData::flat("kv-v1", data.clone())),
         };
     }
@@ -31,7 +31,7 @@ pub fn parse(envelope: &Envelope, path: &str, version: Option<i64>) -> Result<So
         return Err(nothing("it is not an answer of a KV version 2 mount; is spec.type right?"));
     };
     match fields.get("data") {
-        Some(Value::Object(keys)) if keys.is_empty() => Err(VaultError::new(Fault::Empty, path, "")),
+        Some(Value::Object(keys)) if keys.is_empty() => Err(VaultError::new(ErrorKind::Empty, path, "")),
         Some(Value::Object(_)) => Ok(SourceData::nested("kv-v2", data.clone())),
         _ => {
             let number = metadata.get("version").map(|v| format!(" (version {v})")).unwrap_or_default();
@@ -39,8 +39,8 @@ pub fn parse(envelope: &Envelope, path: &str, version: Option<i64>) -> Result<So
             let deleted = metadata.get("deletion_time").and_then(Value::as_str).is_some_and(|t| !t.is_empty());
             let kept = format!("{number}; the destination keeps what it has");
             match (destroyed, deleted) {
-                (true, _) => Err(VaultError::new(Fault::Destroyed, path, kept)),
-                (_, true) => Err(VaultError::new(Fault::Deleted, path, kept)),
+                (true, _) => Err(VaultError::new(ErrorKind::Destroyed, path, kept)),
+                (_, true) => Err(VaultError::new(ErrorKind::Deleted, path, kept)),
                 _ => Err(nothing("neither keys nor a deletion")),
             }
         }
@@ -49,7 +49,7 @@ pub fn parse(envelope: &Envelope, path: &str, version: Option<i64>) -> Result<So
 
 /// Adds what to look at to the error of a read that found nothing. `version` as in [`parse`].
 pub fn with_hint(mut error: VaultError, version: Option<i64>) -> VaultError {
-    if error.fault == Fault::NotFound {
+    if error.kind == ErrorKind::NotFound {
         let hint = match version {
             Some(0) => "nothing is stored there; spec.mount or spec.path may be wrong, or the mount is no KV version 2 and spec.type has to be kv-v1".to_owned(),
             Some(version) => format!("there is no version {version}, or nothing is stored there"),
@@ -66,21 +66,21 @@ mod tests {
 
     use super::*;
 
-    fn fault(data: Value, version: Option<i64>) -> Option<Fault> {
-        parse(&Envelope { data: data.into(), ..Envelope::default() }, "p", version).err().map(|e| e.fault)
+    fn fault(data: Value, version: Option<i64>) -> Option<ErrorKind> {
+        parse(&Envelope { data: data.into(), ..Envelope::default() }, "p", version).err().map(|e| e.kind)
     }
 
     #[test]
     fn the_ways_to_have_no_data_are_told_apart() {
         let v2 = |data: Value, metadata: Value| fault(json!({ "data": data, "metadata": metadata }), Some(0));
         assert_eq!(v2(json!({"a": 1}), json!({"version": 1})), None);
-        assert_eq!(v2(json!(null), json!({"deletion_time": "2026-01-01T00:00:00Z"})), Some(Fault::Deleted));
-        assert_eq!(v2(json!(null), json!({"deletion_time": "x", "destroyed": true})), Some(Fault::Destroyed));
-        assert_eq!(v2(json!({}), json!({"version": 1})), Some(Fault::Empty));
-        assert_eq!(v2(json!(null), json!({"version": 1})), Some(Fault::Protocol));
-        assert_eq!(fault(json!({"user": "x"}), Some(0)), Some(Fault::Protocol), "a KV v1 answer");
-        assert_eq!(fault(json!(null), None), Some(Fault::Protocol));
-        assert_eq!(fault(json!({}), None), Some(Fault::Empty));
+        assert_eq!(v2(json!(null), json!({"deletion_time": "2026-01-01T00:00:00Z"})), Some(ErrorKind::Deleted));
+        assert_eq!(v2(json!(null), json!({"deletion_time": "x", "destroyed": true})), Some(ErrorKind::Destroyed));
+        assert_eq!(v2(json!({}), json!({"version": 1})), Some(ErrorKind::Empty));
+        assert_eq!(v2(json!(null), json!({"version": 1})), Some(ErrorKind::Protocol));
+        assert_eq!(fault(json!({"user": "x"}), Some(0)), Some(ErrorKind::Protocol), "a KV v1 answer");
+        assert_eq!(fault(json!(null), None), Some(ErrorKind::Protocol));
+        assert_eq!(fault(json!({}), None), Some(ErrorKind::Empty));
         assert_eq!(fault(json!({"user": "x"}), None), None);
     }
 
@@ -104,11 +104,11 @@ mod tests {
 
     #[test]
     fn nothing_found_says_what_to_look_at() {
-        let hint = |version| with_hint(VaultError::new(Fault::NotFound, "kv/data/a", ""), version).to_string();
+        let hint = |version| with_hint(VaultError::new(ErrorKind::NotFound, "kv/data/a", ""), version).to_string();
         assert!(hint(Some(0)).contains("spec.type"));
         assert!(hint(Some(7)).contains("no version 7"));
         assert!(hint(None).contains("spec.path"));
-        let other = VaultError::new(Fault::Denied, "p", "m");
+        let other = VaultError::new(ErrorKind::PermissionDenied, "p", "m");
         assert_eq!(with_hint(other.clone(), Some(0)), other);
     }
 

@@ -8,7 +8,6 @@ mod error;
 mod events;
 pub mod kv;
 mod numbers;
-mod pool;
 mod reads;
 mod request;
 mod server;
@@ -16,15 +15,14 @@ mod session;
 mod transit;
 mod transport;
 
-pub use error::{Fault, VaultError};
+pub use error::{ErrorKind, VaultError};
 pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState};
-pub use pool::SessionPool;
-pub use reads::{ReadTable, SharedRead};
+pub use reads::{ReadCache, SharedRead};
 pub use request::{Envelope, Read};
 pub use server::{Probe, Server, ServerId};
 pub use session::{
     CredentialError, CredentialProvider, Identity, LoginRequest, Proof, ProvidedToken, Session, SessionError,
-    StoredLogin, TokenInfo, TokenSource, TokenStore,
+    SessionPool, StoredLogin, TokenInfo, TokenSource, TokenStore,
 };
 pub use transit::TransitKey;
 pub(crate) use transport::root_cause;

@@ -90,11 +90,11 @@ type Key = (Identity, Arc<Read>);
 
 /// The reads in use.
 #[derive(Default)]
-pub struct ReadTable {
+pub struct ReadCache {
     reads: Mutex<HashMap<Key, Weak<SharedRead>>>,
 }
 
-impl ReadTable {
+impl ReadCache {
     /// The shared read of `read` with the session of `identity`. It is forgotten when the last object drops it.
     pub fn share(&self, identity: Identity, read: Read) -> Arc<SharedRead> {
         let mut reads = self.reads.lock();

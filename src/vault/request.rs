@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Fault, VaultError, numbers};
+use super::{ErrorKind, VaultError, numbers};
 
 /// What is read. Equal reads with the same session are the same read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,14 +24,14 @@ pub struct Read {
 }
 
 /// A request to any path of Vault.
-pub(super) struct Any {
+pub(super) struct RawRequest {
     method: RequestMethod,
     path: String,
     query: Option<String>,
     body: Option<Value>,
 }
 
-impl Any {
+impl RawRequest {
     /// `GET` without a query.
     pub fn get(path: &str) -> Self {
         Self { method: RequestMethod::GET, path: path.to_owned(), query: None, body: None }
@@ -49,7 +49,7 @@ impl Any {
     }
 }
 
-impl Endpoint for Any {
+impl Endpoint for RawRequest {
     type Response = Value;
     const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
     const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
@@ -120,7 +120,7 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
     let parsed: Option<Envelope> = serde_json::from_slice(body).ok();
     if response.status().is_success() {
         return parsed
-            .ok_or_else(|| VaultError::new(Fault::Protocol, path, "the body is not the JSON that Vault sends"));
+            .ok_or_else(|| VaultError::new(ErrorKind::Protocol, path, "the body is not the JSON that Vault sends"));
     }
     let messages = parsed.as_ref().and_then(|e| e.errors.clone()).unwrap_or_default();
     // Vault makes lists of several lines even of one error.
@@ -129,7 +129,7 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
         // With data or warnings a 404 is an answer: KV v2 reports deleted and destroyed versions like that.
         return match parsed {
             Some(envelope) if !envelope.data.is_null() || envelope.warnings.is_some() => Ok(envelope),
-            _ => Err(VaultError::new(Fault::NotFound, path, text)),
+            _ => Err(VaultError::new(ErrorKind::NotFound, path, text)),
         };
     }
     let text = match messages.is_empty() {
@@ -138,14 +138,16 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
     };
     let fault = match status {
         // Vault says 403; servers that only speak its API may say 401 to a wrong token.
-        401 | 403 => Fault::Denied,
-        429 => Fault::Throttled,
-        503 if messages.iter().any(|m| m.contains("sealed") || m.contains("not initialized")) => Fault::Sealed,
-        412 => Fault::Behind,
-        472 | 473 | 502..=504 => Fault::Unavailable,
-        500 if messages.iter().any(|m| m.contains("node not active") || m.contains("standby")) => Fault::Unavailable,
-        500..=599 => Fault::Failed,
-        _ => Fault::Invalid,
+        401 | 403 => ErrorKind::PermissionDenied,
+        429 => ErrorKind::Throttled,
+        503 if messages.iter().any(|m| m.contains("sealed") || m.contains("not initialized")) => ErrorKind::Sealed,
+        412 => ErrorKind::StaleReplica,
+        472 | 473 | 502..=504 => ErrorKind::Unavailable,
+        500 if messages.iter().any(|m| m.contains("node not active") || m.contains("standby")) => {
+            ErrorKind::Unavailable
+        }
+        500..=599 => ErrorKind::InternalError,
+        _ => ErrorKind::Invalid,
     };
     let mut error = VaultError::new(fault, path, text);
     error.retry_after = response
@@ -166,20 +168,20 @@ mod tests {
 
     #[test]
     fn answers_without_data_are_told_apart() {
-        let fault = |status, body| answer(status, body).err().map(|e| e.fault);
-        assert_eq!(fault(404, r#"{"errors":[]}"#), Some(Fault::NotFound));
-        assert_eq!(fault(403, r#"{"errors":["permission denied"]}"#), Some(Fault::Denied));
-        assert_eq!(fault(401, "unauthorized"), Some(Fault::Denied));
-        assert_eq!(fault(503, r#"{"errors":["Vault is sealed"]}"#), Some(Fault::Sealed));
-        assert_eq!(fault(503, "<html>"), Some(Fault::Unavailable));
-        assert_eq!(fault(502, ""), Some(Fault::Unavailable));
-        assert_eq!(fault(412, r#"{"errors":["required index state not present"]}"#), Some(Fault::Behind));
-        assert_eq!(fault(500, r#"{"errors":["connection gone"]}"#), Some(Fault::Failed));
+        let fault = |status, body| answer(status, body).err().map(|e| e.kind);
+        assert_eq!(fault(404, r#"{"errors":[]}"#), Some(ErrorKind::NotFound));
+        assert_eq!(fault(403, r#"{"errors":["permission denied"]}"#), Some(ErrorKind::PermissionDenied));
+        assert_eq!(fault(401, "unauthorized"), Some(ErrorKind::PermissionDenied));
+        assert_eq!(fault(503, r#"{"errors":["Vault is sealed"]}"#), Some(ErrorKind::Sealed));
+        assert_eq!(fault(503, "<html>"), Some(ErrorKind::Unavailable));
+        assert_eq!(fault(502, ""), Some(ErrorKind::Unavailable));
+        assert_eq!(fault(412, r#"{"errors":["required index state not present"]}"#), Some(ErrorKind::StaleReplica));
+        assert_eq!(fault(500, r#"{"errors":["connection gone"]}"#), Some(ErrorKind::InternalError));
         let no_leader = r#"{"errors":["local node not active but active cluster node not found"]}"#;
-        assert_eq!(fault(500, no_leader), Some(Fault::Unavailable));
-        assert_eq!(fault(429, ""), Some(Fault::Throttled));
-        assert_eq!(fault(400, r#"{"errors":["bad"]}"#), Some(Fault::Invalid));
-        assert_eq!(fault(200, "<html>secret</html>"), Some(Fault::Protocol));
+        assert_eq!(fault(500, no_leader), Some(ErrorKind::Unavailable));
+        assert_eq!(fault(429, ""), Some(ErrorKind::Throttled));
+        assert_eq!(fault(400, r#"{"errors":["bad"]}"#), Some(ErrorKind::Invalid));
+        assert_eq!(fault(200, "<html>secret</html>"), Some(ErrorKind::Protocol));
         assert_eq!(fault(404, r#"{"data":{"data":null,"metadata":{"deletion_time":"x"}}}"#), None);
     }
 

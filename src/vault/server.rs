@@ -11,9 +11,9 @@ use rustify::enums::RequestMethod;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::request::{Any, Envelope, classify};
-use super::transport::{Call, Opened, ServerConfig, Socket, Transport};
-use super::{Fault, VaultError};
+use super::request::{Envelope, RawRequest, classify};
+use super::transport::{Opened, RequestOptions, ServerConfig, Socket, Transport};
+use super::{ErrorKind, VaultError};
 use crate::telemetry::{ConnectionMetrics, Operation};
 
 /// Identifies a server by the content of its configuration.
@@ -84,7 +84,11 @@ impl Server {
     }
 
     /// Sends a request unless the server is known to be down, and learns from the answer.
-    pub(super) async fn send<E: Endpoint>(&self, endpoint: E, call: &Call<'_>) -> Result<Envelope, VaultError> {
+    pub(super) async fn send<E: Endpoint>(
+        &self,
+        endpoint: E,
+        call: &RequestOptions<'_>,
+    ) -> Result<Envelope, VaultError> {
         Ok(self.send_for_body(endpoint, call).await?.0)
     }
 
@@ -92,10 +96,10 @@ impl Server {
     pub(super) async fn send_for_body<E: Endpoint>(
         &self,
         endpoint: E,
-        call: &Call<'_>,
+        call: &RequestOptions<'_>,
     ) -> Result<(Envelope, Vec<u8>), VaultError> {
         let path = endpoint.path().trim_matches(['\t', '/']).to_owned();
-        self.admit(&path)?;
+        self.check_circuit(&path)?;
         let operation = operation(endpoint.method(), &path);
         let started = Instant::now();
         let result = match self.transport.ask(endpoint, call).await {
@@ -103,50 +107,50 @@ impl Server {
             Err(error) => Err(error),
         };
         self.metrics.sent(operation, result.is_ok(), started.elapsed());
-        self.learn(result.as_ref().err());
+        self.record(result.as_ref().err());
         result
     }
 
     /// Opens a websocket unless the server is known to be down, and learns from the answer.
-    pub(super) async fn open(&self, path: &str, query: &str, call: &Call<'_>) -> Result<Socket, VaultError> {
-        self.admit(path)?;
+    pub(super) async fn open(&self, path: &str, query: &str, call: &RequestOptions<'_>) -> Result<Socket, VaultError> {
+        self.check_circuit(path)?;
         let result = match self.transport.open(path, query, call).await {
             Ok(Opened::Socket(socket)) => Ok(*socket),
             Ok(Opened::Answer(answer)) => Err(classify(path, &answer)
                 .err()
-                .unwrap_or_else(|| VaultError::new(Fault::Protocol, path, "the answer is no websocket"))),
+                .unwrap_or_else(|| VaultError::new(ErrorKind::Protocol, path, "the answer is no websocket"))),
             Err(error) => Err(error),
         };
-        self.learn(result.as_ref().err());
+        self.record(result.as_ref().err());
         result
     }
 
     /// Asks for the seal status, whatever is known of the server's health, and learns from the answer.
     pub async fn probe(&self) -> Result<Probe, VaultError> {
         const PATH: &str = "sys/seal-status";
-        let result = match self.transport.ask(Any::get(PATH), &Call::default()).await {
+        let result = match self.transport.ask(RawRequest::get(PATH), &RequestOptions::default()).await {
             Err(error) => Err(error),
             Ok(response) if response.status() == http::StatusCode::NOT_FOUND => Ok(Probe::NoSealStatus),
             Ok(response) if !response.status().is_success() => Err(classify(PATH, &response)
                 .err()
-                .unwrap_or_else(|| VaultError::new(Fault::Protocol, PATH, "no seal status"))),
+                .unwrap_or_else(|| VaultError::new(ErrorKind::Protocol, PATH, "no seal status"))),
             Ok(response) => serde_json::from_slice(response.body()).map(Probe::SealStatus).map_err(|_| {
-                VaultError::new(Fault::Protocol, PATH, "the answer is not a seal status; is this a Vault?")
+                VaultError::new(ErrorKind::Protocol, PATH, "the answer is not a seal status; is this a Vault?")
             }),
         };
         match &result {
             Ok(Probe::SealStatus(status)) if status.sealed => {
-                self.learn(Some(&VaultError::new(Fault::Sealed, PATH, "")));
+                self.record(Some(&VaultError::new(ErrorKind::Sealed, PATH, "")));
             }
             // It shows a server that is up, not one that serves: a standby without a leader and a secondary answer as well.
-            Ok(_) if self.down().is_some_and(|e| e.fault == Fault::Unavailable) => {}
-            other => self.learn(other.as_ref().err()),
+            Ok(_) if self.last_error().is_some_and(|e| e.kind == ErrorKind::Unavailable) => {}
+            other => self.record(other.as_ref().err()),
         }
         result
     }
 
     /// The error that shows the server to be down, if it is.
-    pub fn down(&self) -> Option<VaultError> {
+    pub fn last_error(&self) -> Option<VaultError> {
         match &*self.health.lock() {
             Health::Up { .. } => None,
             Health::Down { error, .. } => Some(error.clone()),
@@ -155,7 +159,7 @@ impl Server {
 
     /// Fails as a request now would fail without having been sent. Where one may be sent although the server is down, to
     /// see whether it still is, the turn is taken.
-    pub(super) fn admit(&self, path: &str) -> Result<(), VaultError> {
+    pub(super) fn check_circuit(&self, path: &str) -> Result<(), VaultError> {
         let mut health = self.health.lock();
         let Health::Down { error, probe_at, pause } = &mut *health else { return Ok(()) };
         let now = Instant::now();
@@ -166,15 +170,15 @@ impl Server {
         Ok(())
     }
 
-    fn learn(&self, error: Option<&VaultError>) {
+    fn record(&self, error: Option<&VaultError>) {
         let mut health = self.health.lock();
         let was_down = matches!(*health, Health::Down { .. });
-        match error.filter(|e| e.fault.concerns_server()) {
+        match error.filter(|e| e.kind.concerns_server()) {
             None => *health = Health::Up { failures: 0 },
             Some(error) => {
                 let now = Instant::now();
                 match &mut *health {
-                    Health::Up { failures } if error.fault != Fault::Sealed && *failures + 1 < FAILURES_TO_OPEN => {
+                    Health::Up { failures } if error.kind != ErrorKind::Sealed && *failures + 1 < FAILURES_TO_OPEN => {
                         *failures += 1
                     }
                     Health::Up { .. } => {
@@ -226,40 +230,47 @@ mod tests {
         (Server::new(&config, changed, metrics.client.of_connection("ns/c")).unwrap(), changes)
     }
 
-    fn fail(server: &Server, fault: Fault) {
-        server.learn(Some(&VaultError::new(fault, "p", "")));
+    fn fail(server: &Server, fault: ErrorKind) {
+        server.record(Some(&VaultError::new(fault, "p", "")));
     }
 
     #[test]
     fn three_failures_of_the_server_in_a_row_show_it_to_be_down() {
         let (server, mut changes) = server();
         for _ in 0..2 {
-            fail(&server, Fault::Unreachable);
-            fail(&server, Fault::Unreachable);
-            assert!(server.admit("p").is_ok());
-            server.learn(None);
+            fail(&server, ErrorKind::Unreachable);
+            fail(&server, ErrorKind::Unreachable);
+            assert!(server.check_circuit("p").is_ok());
+            server.record(None);
         }
-        (0..3).for_each(|_| fail(&server, Fault::Unreachable));
-        assert!(server.admit("q").is_err());
+        (0..3).for_each(|_| fail(&server, ErrorKind::Unreachable));
+        assert!(server.check_circuit("q").is_err());
         assert_eq!(changes.try_recv().ok(), Some(server.id));
-        server.learn(None);
-        assert!(server.admit("p").is_ok());
+        server.record(None);
+        assert!(server.check_circuit("p").is_ok());
         assert_eq!(changes.try_recv().ok(), Some(server.id));
     }
 
     #[test]
     fn what_fails_for_one_path_says_nothing_of_the_server() {
         let (server, mut changes) = server();
-        for fault in [Fault::Failed, Fault::Behind, Fault::Throttled, Fault::Denied, Fault::NotFound, Fault::Invalid] {
+        for fault in [
+            ErrorKind::InternalError,
+            ErrorKind::StaleReplica,
+            ErrorKind::Throttled,
+            ErrorKind::PermissionDenied,
+            ErrorKind::NotFound,
+            ErrorKind::Invalid,
+        ] {
             (0..5).for_each(|_| fail(&server, fault));
         }
-        assert!(server.down().is_none() && changes.try_recv().is_err());
+        assert!(server.last_error().is_none() && changes.try_recv().is_err());
     }
 
     #[test]
     fn a_sealed_vault_is_down_at_once() {
         let (server, _changes) = server();
-        fail(&server, Fault::Sealed);
-        assert!(server.admit("p").is_err());
+        fail(&server, ErrorKind::Sealed);
+        assert!(server.check_circuit("p").is_err());
     }
 }

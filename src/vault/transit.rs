@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::session::{Session, SessionError};
-use super::{Fault, VaultError};
+use super::{ErrorKind, VaultError};
 
 /// A key of a Transit mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,5 +49,5 @@ impl TransitKey {
 }
 
 fn not_understood(path: &str) -> SessionError {
-    SessionError::Request(VaultError::new(Fault::Protocol, path, "the answer is not that of the Transit engine"))
+    SessionError::Request(VaultError::new(ErrorKind::Protocol, path, "the answer is not that of the Transit engine"))
 }

@@ -18,7 +18,7 @@ use rustify::errors::ClientError;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-use super::{Fault, VaultError};
+use super::{ErrorKind, VaultError};
 
 pub(super) use upgrade::{Opened, Socket};
 
@@ -36,7 +36,7 @@ pub enum Trust {
     /// Only by these authorities (PEM).
     Pem(Vec<u8>),
     /// Not at all (`skipTLSVerify`).
-    Anything,
+    InsecureSkipVerify,
 }
 
 /// All that decides how a Vault server is spoken to. Two `VaultConnection` objects with equal content share a server.
@@ -65,7 +65,7 @@ impl ServerConfig {
         add(self.address.as_bytes());
         match &self.trust {
             Trust::System => add(b"system"),
-            Trust::Anything => add(b"anything"),
+            Trust::InsecureSkipVerify => add(b"anything"),
             Trust::Pem(pem) => add(pem),
         }
         add(self.tls_server_name.as_deref().unwrap_or("").as_bytes());
@@ -92,7 +92,7 @@ pub struct Transport {
 impl Transport {
     /// Checks the configuration and builds the client; nothing is sent.
     pub fn new(config: &ServerConfig) -> Result<Self, VaultError> {
-        let invalid = |message: String| VaultError::new(Fault::Invalid, "", message);
+        let invalid = |message: String| VaultError::new(ErrorKind::Invalid, "", message);
         let mut base = Url::parse(&config.address)
             .map_err(|e| invalid(format!("address {:?} is not a URL: {e}", config.address)))?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none_or(str::is_empty) {
@@ -123,7 +123,7 @@ impl Transport {
             .pool_idle_timeout(Duration::from_secs(50));
         match &config.trust {
             Trust::System => {}
-            Trust::Anything => builder = builder.tls_danger_accept_invalid_certs(true),
+            Trust::InsecureSkipVerify => builder = builder.tls_danger_accept_invalid_certs(true),
             Trust::Pem(pem) => {
                 let certificates = Certificate::from_pem_bundle(pem)
                     .map_err(|_| invalid("no valid certificates found in CA cert data".into()))?;
@@ -165,7 +165,7 @@ impl Transport {
         let mut url = self.root.clone();
         for segment in path.trim_start_matches(['\t', '/']).split('/').filter(|s| !s.is_empty()) {
             if segment == "." || segment == ".." {
-                return Err(VaultError::new(Fault::Invalid, path, "a path must not contain \".\" or \"..\""));
+                return Err(VaultError::new(ErrorKind::Invalid, path, "a path must not contain \".\" or \"..\""));
             }
             url.push('/');
             escape(segment, &mut url);
@@ -173,7 +173,7 @@ impl Transport {
         if let Some(query) = query {
             let _ = write!(url, "?{query}");
         }
-        url.parse().map_err(|e| VaultError::new(Fault::Invalid, path, format!("not a valid path: {e}")))
+        url.parse().map_err(|e| VaultError::new(ErrorKind::Invalid, path, format!("not a valid path: {e}")))
     }
 
     /// Sends one request and reads the whole answer, whatever its status.
@@ -205,11 +205,15 @@ async fn receive(mut answer: reqwest::Response) -> Result<Response<Vec<u8>>, req
 }
 
 impl Transport {
-    /// Sends a typed request with the token and in the Vault namespace given. Any HTTP status is an answer.
-    pub(super) async fn ask<E: Endpoint>(&self, endpoint: E, call: &Call<'_>) -> Result<Response<Vec<u8>>, VaultError> {
+    /// Sends a typed request with the token and in the Vault namespace given. RawRequest HTTP status is an answer.
+    pub(super) async fn ask<E: Endpoint>(
+        &self,
+        endpoint: E,
+        call: &RequestOptions<'_>,
+    ) -> Result<Response<Vec<u8>>, VaultError> {
         let path = endpoint.path().trim_matches(['\t', '/']).to_owned();
-        let query = endpoint.query().map_err(|e| VaultError::new(Fault::Invalid, &path, root_cause(&e)))?;
-        let decorate = Decorate { uri: self.url(&path, query.as_deref())?, headers: call.headers(&path)? };
+        let query = endpoint.query().map_err(|e| VaultError::new(ErrorKind::Invalid, &path, root_cause(&e)))?;
+        let decorate = ApplyOptions { uri: self.url(&path, query.as_deref())?, headers: call.headers(&path)? };
         match endpoint.with_middleware(&decorate).exec(self).await {
             Ok(result) => Ok(result.response),
             Err(error) => Err(network_error(&path, &error)),
@@ -219,15 +223,16 @@ impl Transport {
 
 /// What one request carries beside its path and body.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Call<'a> {
+pub(super) struct RequestOptions<'a> {
     pub token: Option<&'a SecretString>,
     pub namespace: Option<&'a str>,
     pub headers: &'a [(String, String)],
 }
 
-impl Call<'_> {
+impl RequestOptions<'_> {
     fn headers(&self, path: &str) -> Result<HeaderMap, VaultError> {
-        let refuse = |what: &str| VaultError::new(Fault::Invalid, path, format!("{what} cannot be sent as a header"));
+        let refuse =
+            |what: &str| VaultError::new(ErrorKind::Invalid, path, format!("{what} cannot be sent as a header"));
         let mut headers = HeaderMap::new();
         for (name, value) in self.headers {
             let name: HeaderName = name.parse().map_err(|_| refuse(&format!("header name {name:?}")))?;
@@ -250,12 +255,12 @@ impl Call<'_> {
 }
 
 /// Puts the real URL and headers on a request that `rustify` built.
-struct Decorate {
+struct ApplyOptions {
     uri: Uri,
     headers: HeaderMap,
 }
 
-impl MiddleWare for Decorate {
+impl MiddleWare for ApplyOptions {
     fn request<E: Endpoint>(&self, _: &E, request: &mut Request<Vec<u8>>) -> Result<(), ClientError> {
         *request.uri_mut() = self.uri.clone();
         request.headers_mut().extend(self.headers.clone());
@@ -306,7 +311,7 @@ impl Resolve for FixedHost {
 
 /// Tells a failed handshake from a server that does not answer.
 fn network_error(path: &str, error: &(dyn std::error::Error + 'static)) -> VaultError {
-    let fault = if is_tls(error) { Fault::Tls } else { Fault::Unreachable };
+    let fault = if is_tls(error) { ErrorKind::Tls } else { ErrorKind::Unreachable };
     VaultError::new(fault, path, root_cause(error))
 }
 
@@ -368,8 +373,8 @@ mod tests {
     #[test]
     fn values_that_cannot_be_headers_are_errors_and_not_panics() {
         let bad = SecretString::from("s.to\nken");
-        assert!(Call { token: Some(&bad), ..Call::default() }.headers("p").is_err());
-        assert!(Call { namespace: Some("a\nb"), ..Call::default() }.headers("p").is_err());
+        assert!(RequestOptions { token: Some(&bad), ..RequestOptions::default() }.headers("p").is_err());
+        assert!(RequestOptions { namespace: Some("a\nb"), ..RequestOptions::default() }.headers("p").is_err());
     }
 
     #[test]

@@ -8,24 +8,37 @@ use std::path::{Path, PathBuf};
 /// Each module and those it may name. `docs/architecture.md` has the picture.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("gocompat", &[]),
+    ("backoff", &[]),
+    ("workqueue", &[]),
+    ("version", &[]),
     ("api", &["gocompat"]),
     ("render", &["api", "gocompat"]),
     ("resolve", &["api", "gocompat"]),
-    ("schedule", &[]),
-    ("version", &[]),
-    ("settings", &["api", "schedule"]),
-    ("cli", &["api", "gocompat", "schedule", "settings", "version"]),
-    ("vault", &["render", "schedule", "settings", "telemetry"]),
-    ("cluster", &["api", "render", "resolve", "schedule", "settings", "telemetry"]),
+    ("settings", &["api", "backoff", "gocompat"]),
+    ("cli", &["api", "backoff", "gocompat", "settings", "version"]),
     ("telemetry", &["api", "gocompat", "settings", "version"]),
-    ("credentials", &["api", "cluster", "resolve", "vault"]),
-    ("sync", &["api", "cluster", "render", "resolve"]),
+    ("vault", &["backoff", "gocompat", "render", "settings", "telemetry"]),
+    ("kubernetes", &["api", "backoff", "render", "resolve", "settings", "telemetry"]),
+    ("credentials", &["api", "kubernetes", "resolve", "vault"]),
+    ("sync", &["api", "kubernetes", "render", "resolve"]),
     (
         "controllers",
-        &["api", "cluster", "credentials", "render", "resolve", "schedule", "settings", "sync", "telemetry", "vault"],
+        &[
+            "api",
+            "backoff",
+            "credentials",
+            "kubernetes",
+            "render",
+            "resolve",
+            "settings",
+            "sync",
+            "telemetry",
+            "vault",
+            "workqueue",
+        ],
     ),
-    ("commands", &["api", "cluster", "settings", "telemetry"]),
-    ("operator", &["cluster", "controllers", "render", "settings", "telemetry"]),
+    ("commands", &["api", "kubernetes", "settings", "telemetry"]),
+    ("operator", &["controllers", "kubernetes", "render", "settings", "telemetry"]),
 ];
 
 /// What only these modules may name, since another part of the program must not depend on it.
@@ -39,13 +52,13 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("tokio_tungstenite::", &["vault"]),
     ("prometheus::", &["telemetry"]),
     ("clap::", &["cli"]),
-    ("kube::Client", &["cluster", "credentials", "sync", "controllers", "operator", "commands"]),
-    ("kube::runtime", &["cluster"]),
+    ("kube::Client", &["kubernetes", "credentials", "sync", "controllers", "operator", "commands"]),
+    ("kube::runtime", &["kubernetes"]),
 ];
 
 /// What a module without I/O must not name.
 const IMPURE: &[&str] = &["tokio::", "hyper::", "std::net", "std::process", "std::env", "async fn", "kube::Client"];
-const PURE: &[&str] = &["gocompat", "api", "render", "resolve", "schedule"];
+const PURE: &[&str] = &["gocompat", "backoff", "api", "render", "resolve", "workqueue"];
 
 fn sources() -> Vec<(String, PathBuf, String)> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::ClientCache;
 use crate::api::VaultAuth;
 use crate::resolve;
-use crate::vault::{Fault, Identity, Session, SessionError, TokenSource, TransitKey};
+use crate::vault::{ErrorKind, Identity, Session, SessionError, TokenSource, TransitKey};
 
 /// Marks the VaultAuth.
 const LABEL: &str = "cacheStorageEncryption";
@@ -36,7 +36,7 @@ pub(super) enum Undecryptable {
     Never(String),
 }
 
-/// The VaultAuth that is labelled for encryption, if there is exactly one. The text of the error is upstream's.
+/// The VaultAuth that is labelled for encryption, if there is exactly one. The text of the error is VSO's.
 pub(super) fn labelled(cache: &ClientCache) -> Result<Arc<VaultAuth>, String> {
     let namespace = cache.stores.operator_namespace.as_str();
     let mut all: Vec<_> = cache.stores.auths.all();
@@ -81,7 +81,7 @@ impl Encryption {
         Ok(Self { session, key, name: auth.name_any() })
     }
 
-    /// The data of Transit's answer, as upstream stores it.
+    /// The data of Transit's answer, as VSO stores it.
     pub async fn encrypt(&self, plaintext: &SecretString) -> Result<Vec<u8>, String> {
         let encrypt = self.key.encrypt(&self.session, plaintext.expose_secret().as_bytes());
         let data = tokio::time::timeout(LIMIT, encrypt).await.map_err(|_| timed_out())?.map_err(describe)?;
@@ -97,7 +97,7 @@ impl Encryption {
         let decrypt = self.key.decrypt(&self.session, ciphertext);
         let result = tokio::time::timeout(LIMIT, decrypt).await.map_err(|_| Undecryptable::Now(timed_out()))?;
         result.map_err(|error| match &error {
-            SessionError::Request(e) if matches!(e.fault, Fault::Invalid | Fault::Protocol) => {
+            SessionError::Request(e) if matches!(e.kind, ErrorKind::Invalid | ErrorKind::Protocol) => {
                 Undecryptable::Never(format!("it cannot be decrypted: {error}"))
             }
             _ => Undecryptable::Now(describe(error)),

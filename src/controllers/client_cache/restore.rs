@@ -11,7 +11,7 @@ use super::ClientCache;
 use super::encryption::{Encryption, Undecryptable};
 use crate::api::Reason;
 use crate::api::auth_methods::CredentialObject;
-use crate::cluster::{self, StoredClient};
+use crate::kubernetes::{self, StoredClient};
 use crate::resolve::AuthPlan;
 use crate::settings::Persistence;
 use crate::telemetry::StorageOperation;
@@ -119,11 +119,13 @@ async fn load(cache: &ClientCache, plan: &AuthPlan) -> Result<Option<StoredLogin
 async fn key_of(cache: &ClientCache, plan: &AuthPlan) -> Option<(String, String)> {
     let (client, namespace) = (&cache.outputs.client, plan.login.credential_namespace.as_str());
     let uid = match plan.login.method.settings().credential() {
-        CredentialObject::ServiceAccount(name) => cluster::object_uid::<ServiceAccount>(client, namespace, name).await,
-        CredentialObject::Secret(name) => cluster::object_uid::<Secret>(client, namespace, name).await,
+        CredentialObject::ServiceAccount(name) => {
+            kubernetes::object_uid::<ServiceAccount>(client, namespace, name).await
+        }
+        CredentialObject::Secret(name) => kubernetes::object_uid::<Secret>(client, namespace, name).await,
         CredentialObject::Operator => {
             let namespace = &cache.stores.operator_namespace;
-            cluster::object_uid::<ConfigMap>(client, namespace, "kube-root-ca.crt").await
+            kubernetes::object_uid::<ConfigMap>(client, namespace, "kube-root-ca.crt").await
         }
     };
     match uid {

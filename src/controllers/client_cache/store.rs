@@ -9,7 +9,7 @@ use super::super::outputs::EventText;
 use super::encryption::{Encryption, labelled};
 use super::{ClientCache, Known};
 use crate::api::{CustomObject as _, Reason, VaultAuth};
-use crate::cluster::{ClusterError, NewClient};
+use crate::kubernetes::{KubernetesError, NewClient};
 use crate::resolve::AuthPlan;
 use crate::settings::Persistence;
 use crate::telemetry::StorageOperation;
@@ -109,7 +109,7 @@ enum StoreError {
     Encryption(String),
     /// The API server did not take it.
     #[error(transparent)]
-    Cluster(#[from] ClusterError),
+    Cluster(#[from] KubernetesError),
 }
 
 async fn try_store(cache: &ClientCache, waiting: &Waiting, answer: &SecretString) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::ClientCache;
-use crate::cluster::{ClusterError, Leadership, StoredFor};
+use crate::kubernetes::{KubernetesError, Leadership, StoredFor};
 use crate::settings::Persistence;
 use crate::telemetry::StorageOperation;
 
@@ -52,11 +52,11 @@ pub(in super::super) async fn maintain(cache: Arc<ClientCache>, mut leads: Leade
 }
 
 /// Nothing is to be stored: what was is deleted.
-async fn purge(cache: &ClientCache) -> Result<(), ClusterError> {
+async fn purge(cache: &ClientCache) -> Result<(), KubernetesError> {
     retain(cache, StorageOperation::Purge, |_| false).await
 }
 
-async fn sweep(cache: &ClientCache) -> Result<(), ClusterError> {
+async fn sweep(cache: &ClientCache) -> Result<(), KubernetesError> {
     let auths: HashMap<_, _> = cache.stores.auths.all().iter().map(|a| (a.uid(), a.metadata.generation)).collect();
     let connections: HashMap<_, _> =
         cache.stores.connections.all().iter().map(|c| (c.uid(), c.metadata.generation)).collect();
@@ -78,7 +78,7 @@ async fn retain(
     cache: &ClientCache,
     operation: StorageOperation,
     keep: impl Fn(&StoredFor) -> bool,
-) -> Result<(), ClusterError> {
+) -> Result<(), KubernetesError> {
     let result = cache.storage().retain(keep).await;
     match &result {
         Ok((left, deleted)) => {

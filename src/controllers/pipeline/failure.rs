@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::api::Reason;
 use crate::resolve::Denied;
-use crate::schedule::Lane;
+use crate::workqueue::Lane;
 
 /// Why a run ended early.
 pub(crate) enum Interruption {

@@ -30,9 +30,10 @@ use super::vault_access::VaultAccess;
 use super::work::Work;
 use crate::api::owner::OwnerStatus as _;
 use crate::api::{CustomObject as _, Key, Kind, ObjectRef, SecretOwner};
-use crate::cluster::{Change, KnownKey, SecretWriter, Store};
+use crate::backoff::Policy;
+use crate::kubernetes::{Change, KnownKey, SecretWriter, Store};
 use crate::resolve::Plan;
-use crate::schedule::{Class, Job, Next, Policy};
+use crate::workqueue::{Class, Job, Next};
 
 pub(crate) use failure::{Failure, Interruption};
 pub(crate) use obtain::{login_failed, read_failed};

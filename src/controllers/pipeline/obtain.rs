@@ -6,8 +6,8 @@ use super::Shared;
 use super::failure::{Failure, Interruption, Retry};
 use crate::api::{Key, Reason};
 use crate::resolve::AuthPlan;
-use crate::schedule::Job;
 use crate::vault::{Identity, Session, SessionError, VaultError};
+use crate::workqueue::Job;
 
 /// The session of a login: that of the last run if it still fits. True if it is another.
 pub(super) async fn session(

@@ -7,9 +7,9 @@ use tokio::sync::Semaphore;
 use super::failure::{Failure, Interruption};
 use super::state::Rendered;
 use crate::api::{Reason, SecretOwner};
-use crate::cluster::SecretWriter;
+use crate::kubernetes::SecretWriter;
 use crate::render::{self, Input, MacKey, Recipe, Recipes, RenderError, SecretData, SourceData, TemplateText};
-use crate::resolve::Gathered;
+use crate::resolve::ResolvedTransformation;
 use crate::sync::{self, LastApplied};
 
 /// Compiles and runs the transformations of all objects.
@@ -55,7 +55,7 @@ impl Renderer {
     }
 
     /// The filters and templates of a plan, compiled unless they still are.
-    pub fn compile(&self, gathered: &Gathered) -> Result<Arc<Recipe>, Failure> {
+    pub fn compile(&self, gathered: &ResolvedTransformation) -> Result<Arc<Recipe>, Failure> {
         let templates = gathered.templates.iter();
         let templates: Vec<_> =
             templates.map(|t| TemplateText { key: t.key.as_deref(), name: &t.name, text: &t.text }).collect();

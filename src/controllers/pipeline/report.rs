@@ -11,14 +11,15 @@ use super::state::{FailedRestarts, ObjectState, RECHECK_DENIAL};
 use super::{Pipeline, SecretSource};
 use crate::api::owner::OwnerStatus as _;
 use crate::api::{ConditionType, ConditionUpdate, Kind, Reason, SecretOwner, condition};
-use crate::cluster::ClusterError;
+use crate::backoff::spread;
 use crate::controllers::dependents::DEPENDENTS_SPREAD;
 use crate::controllers::outcome::Outcome;
 use crate::controllers::outputs::EventText;
 use crate::controllers::subscriptions;
+use crate::kubernetes::KubernetesError;
 use crate::resolve::{AuthPlan, Plan};
-use crate::schedule::{Class, Next, spread};
 use crate::vault::TokenInfo;
+use crate::workqueue::{Class, Next};
 
 /// What a run that got through has to tell.
 pub(super) struct Synced {
@@ -138,7 +139,7 @@ impl<S: SecretSource> Pipeline<S> {
         &self,
         object: &S::Owner,
         state: &ObjectState<S::State>,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<(), KubernetesError> {
         if object.status().is_none() {
             return Ok(());
         }

@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::Shared;
 use super::write::restarts;
 use crate::api::{ConditionType, Reason, SecretOwner, condition};
-use crate::cluster::{SecretWriter, Workloads};
 use crate::controllers::outputs::EventText;
+use crate::kubernetes::{SecretWriter, Workloads};
 use crate::sync::{self, Previous, Restart};
 
 /// What became of the restarts of a run.

@@ -11,8 +11,8 @@ use crate::controllers::subscriptions::{PendingChange, Subscription};
 use crate::controllers::vault_access::VaultAccess;
 use crate::render::SourceData;
 use crate::resolve::{Denied, Plan};
-use crate::schedule::Job;
 use crate::vault::{Session, TokenInfo};
+use crate::workqueue::Job;
 
 use super::failure::Interruption;
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::api::ObjectRef;
+use crate::backoff::{Backoff, Policy};
 use crate::controllers::outcome::Outcome;
 use crate::controllers::subscriptions::Subscription;
 use crate::render::Recipe;
-use crate::schedule::{Backoff, Class, Lane, Next, Policy};
 use crate::sync::LastApplied;
 use crate::vault::Session;
+use crate::workqueue::{Class, Lane, Next};
 
 /// The states of the objects of one kind.
 pub(super) type States<T> = HashMap<ObjectRef, Box<ObjectState<T>>>;

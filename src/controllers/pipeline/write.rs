@@ -5,7 +5,7 @@ use super::failure::{Failure, Interruption};
 use super::render::{NewData, Output};
 use super::state::Rendered;
 use crate::api::{Reason, SecretOwner};
-use crate::cluster::SecretWriter;
+use crate::kubernetes::SecretWriter;
 use crate::sync::{self, DesiredSecret, DestinationError, LastApplied, SyncResult};
 
 /// A Secret that is as it has to be.

@@ -14,13 +14,13 @@ fn with(mut world: World, id: &str, valid: Option<bool>, spec: serde_json::Value
     world
 }
 
-fn gather(spec: serde_json::Value, world: &World) -> Result<Gathered, Denied> {
+fn gather(spec: serde_json::Value, world: &World) -> Result<ResolvedTransformation, Denied> {
     let spec: Transformation = serde_json::from_value(spec).unwrap();
     transformation(&spec, &ObjectRef::new("app", "s"), world)
 }
 
 /// `key=name` of each template, in order.
-fn names(gathered: &Gathered) -> Vec<String> {
+fn names(gathered: &ResolvedTransformation) -> Vec<String> {
     gathered.templates.iter().map(|t| format!("{}={}", t.key.as_deref().unwrap_or(""), t.name)).collect()
 }
 

@@ -1,4 +1,4 @@
-//! What upstream shows of its Vault clients. A client there is a session here.
+//! What VSO shows of its Vault clients. A client there is a session here.
 
 use std::time::Duration;
 
@@ -170,7 +170,7 @@ impl ClientMetrics {
                 OPERATION,
             )?,
         };
-        // Upstream keeps copies of a client for other Vault namespaces. Here the session serves all; the names stay.
+        // VSO keeps copies of a client for other Vault namespaces. Here the session serves all; the names stay.
         let help = "Always 0: a session serves all Vault namespaces.";
         register.counter("vso_client_clone_cache_hits", help)?;
         register.counter("vso_client_clone_cache_misses", help)?;
@@ -236,7 +236,7 @@ impl ClientMetrics {
 }
 
 impl ConnectionMetrics {
-    /// Counts a request. As upstream, a login counts as a write too.
+    /// Counts a request. As VSO, a login counts as a write too.
     pub fn sent(&self, operation: Operation, succeeded: bool, took: Duration) {
         self.one(operation, succeeded, took);
         if operation == Operation::Login {

@@ -1,4 +1,4 @@
-//! Prometheus metrics, in a registry of our own. Names and labels are upstream's and controller-runtime's where they have
+//! Prometheus metrics, in a registry of our own. Names and labels are VSO's and controller-runtime's where they have
 //! the like; `docs/metrics.md` lists all, and marks those that are ours.
 
 mod client;

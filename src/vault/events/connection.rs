@@ -9,8 +9,8 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::message::{self, Write};
 use crate::vault::session::{AfterDenial, Session, SessionError, Token};
-use crate::vault::transport::{Call, Socket};
-use crate::vault::{Fault, VaultError};
+use crate::vault::transport::{RequestOptions, Socket};
+use crate::vault::{ErrorKind, VaultError};
 
 /// Events of all versions of the KV engine.
 const PATH: &str = "sys/events/subscribe/kv*";
@@ -40,7 +40,7 @@ impl Connection {
         let mut token = session.token().await?;
         let mut retried = false;
         loop {
-            let call = Call { token: Some(&token.secret), namespace: Some(namespace), headers: &[] };
+            let call = RequestOptions { token: Some(&token.secret), namespace: Some(namespace), headers: &[] };
             match session.server.open(PATH, "json=true", &call).await {
                 Ok(socket) => {
                     let now = Instant::now();
@@ -48,7 +48,7 @@ impl Connection {
                     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
                     return Ok(Self { socket, token, pings, heard: now });
                 }
-                Err(error) if error.fault == Fault::Denied && !retried => {
+                Err(error) if error.kind == ErrorKind::PermissionDenied && !retried => {
                     retried = true;
                     if session.on_permission_denied(&token).await == AfterDenial::Stands {
                         return Err(SessionError::Request(error));
@@ -96,5 +96,5 @@ impl Connection {
 }
 
 fn broken(what: &str) -> End {
-    End::Broken(SessionError::Request(VaultError::new(Fault::Unreachable, PATH, what)))
+    End::Broken(SessionError::Request(VaultError::new(ErrorKind::Unreachable, PATH, what)))
 }

@@ -7,9 +7,9 @@ use vaultrs::api::token::requests::{LookupTokenSelfRequest, RenewTokenSelfReques
 
 use super::token::Token;
 use super::{CredentialError, Inner, MARGIN, Proof, Session, State, refuses};
-use crate::schedule::Policy;
-use crate::vault::transport::Call;
-use crate::vault::{Fault, VaultError};
+use crate::backoff::Policy;
+use crate::vault::transport::RequestOptions;
+use crate::vault::{ErrorKind, VaultError};
 
 /// Fresh logins after denials. A policy that stays wrong costs one login per step.
 const DENIAL: Policy = Policy {
@@ -59,9 +59,9 @@ impl Session {
             self.invalidate(&mut inner);
             return AfterDenial::Retry;
         }
-        let call = Call { token: Some(&current.secret), namespace: Some(&current.namespace), headers: &[] };
+        let call = RequestOptions { token: Some(&current.secret), namespace: Some(&current.namespace), headers: &[] };
         match self.server.send(LookupTokenSelfRequest {}, &call).await {
-            Err(error) if error.fault == Fault::Denied => {
+            Err(error) if error.kind == ErrorKind::PermissionDenied => {
                 self.invalidate(&mut inner);
                 AfterDenial::Retry
             }
@@ -91,7 +91,7 @@ impl Session {
             State::Live(token) if token.info.serial == serial => token.clone(),
             _ => return None,
         };
-        let call = Call { token: Some(&current.secret), namespace: Some(&current.namespace), headers: &[] };
+        let call = RequestOptions { token: Some(&current.secret), namespace: Some(&current.namespace), headers: &[] };
         let result = self.server.send(RenewTokenSelfRequest { increment: None }, &call).await;
         let mut inner = self.inner.lock().await;
         if !matches!(&inner.state, State::Live(token) if token.info.serial == serial) {

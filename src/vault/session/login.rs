@@ -9,19 +9,19 @@ use super::refused::Refused;
 use super::stored::go_json;
 use super::token::Granted;
 use super::{Inner, Session, SessionError, StoredToken};
-use crate::vault::request::Any;
-use crate::vault::transport::Call;
-use crate::vault::{Fault, VaultError};
+use crate::vault::request::RawRequest;
+use crate::vault::transport::RequestOptions;
+use crate::vault::{ErrorKind, VaultError};
 
 impl Session {
     /// A token that was stored, or that of a fresh credential.
     pub(super) async fn obtain(&self, inner: &mut Inner) -> Result<Granted, SessionError> {
-        if self.server.down().is_some()
+        if self.server.last_error().is_some()
             && let Some(path) = self.source.provider.login_path()
         {
             // No credential is asked for while it could not be used. Admission and probe fail with one text for all
             // sessions that wait: a condition that says it stays as it is.
-            self.server.admit(&path).map_err(SessionError::Login)?;
+            self.server.check_circuit(&path).map_err(SessionError::Login)?;
             let probed = self.server.probe().await;
             probed.map_err(|error| SessionError::Login(VaultError { path, ..error }))?;
         }
@@ -60,13 +60,13 @@ impl Session {
     async fn login(&self, login: LoginRequest, refused: &mut Option<Refused>) -> Result<Granted, SessionError> {
         let LoginRequest { path, namespace, headers, body, credential_uid, lockout_key } = login;
         Refused::hold_back(refused, lockout_key.as_deref(), Instant::now()).map_err(SessionError::Login)?;
-        let call = Call { token: None, namespace: Some(&namespace), headers: &headers };
-        let request = Any::put(&path, Value::Object(body));
+        let call = RequestOptions { token: None, namespace: Some(&namespace), headers: &headers };
+        let request = RawRequest::put(&path, Value::Object(body));
         let sent = self.server.send_for_body(request, &call).await;
         let sent = sent.map_err(|error| Refused::note(refused, lockout_key, error, Instant::now()));
         let (answer, body) = sent.map_err(SessionError::Login)?;
         let auth = answer.auth.ok_or_else(|| {
-            SessionError::Login(VaultError::new(Fault::Protocol, &path, "the answer to the login has no token"))
+            SessionError::Login(VaultError::new(ErrorKind::Protocol, &path, "the answer to the login has no token"))
         })?;
         tracing::info!(
             path,

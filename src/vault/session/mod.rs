@@ -6,6 +6,7 @@
 mod credential;
 mod keep_alive;
 mod login;
+mod pool;
 mod refused;
 mod stored;
 mod token;
@@ -18,17 +19,18 @@ use secrecy::SecretString;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use super::pool::Shared;
-use super::request::{Any, Envelope, Read};
+use super::request::{Envelope, RawRequest, Read};
 use super::server::Server;
-use super::transport::Call;
-use super::{Fault, VaultError};
-use crate::schedule::{Backoff, Policy};
+use super::transport::RequestOptions;
+use super::{ErrorKind, VaultError};
+use crate::backoff::{Backoff, Policy};
 use keep_alive::keep_alive;
+use pool::Shared;
 use refused::Refused;
 
 pub use credential::{CredentialError, CredentialProvider, LoginRequest, Proof, ProvidedToken, TokenSource};
 pub(super) use keep_alive::AfterDenial;
+pub use pool::SessionPool;
 pub use stored::{StoredLogin, TokenStore};
 pub(super) use token::Token;
 pub use token::TokenInfo;
@@ -118,7 +120,7 @@ impl Session {
         Self::shared(identity, server, source, login_policy, None)
     }
 
-    pub(super) fn shared(
+    fn shared(
         identity: Identity,
         server: Arc<Server>,
         source: TokenSource,
@@ -146,7 +148,7 @@ impl Session {
         index: Option<&str>,
     ) -> Result<(Envelope, TokenInfo), SessionError> {
         let headers: Vec<_> = index.map(|index| ("X-Vault-Index".to_owned(), index.to_owned())).into_iter().collect();
-        self.ask(&read.namespace, &headers, || Any::read(read)).await
+        self.ask(&read.namespace, &headers, || RawRequest::read(read)).await
     }
 
     /// Writes to a path of a Vault namespace, in the same way.
@@ -156,27 +158,27 @@ impl Session {
         path: &str,
         body: &Value,
     ) -> Result<(Envelope, TokenInfo), SessionError> {
-        self.ask(namespace, &[], || Any::put(path, body.clone())).await
+        self.ask(namespace, &[], || RawRequest::put(path, body.clone())).await
     }
 
     async fn ask(
         self: &Arc<Self>,
         namespace: &str,
         headers: &[(String, String)],
-        request: impl Fn() -> Any,
+        request: impl Fn() -> RawRequest,
     ) -> Result<(Envelope, TokenInfo), SessionError> {
         let mut token = self.token().await?;
         let mut retried = false;
         let mut behind = BEHIND.iter();
         loop {
-            let call = Call { token: Some(&token.secret), namespace: Some(namespace), headers };
+            let call = RequestOptions { token: Some(&token.secret), namespace: Some(namespace), headers };
             match self.server.send(request(), &call).await {
                 Ok(envelope) => return Ok((envelope, token.info.clone())),
-                Err(error) if error.fault == Fault::Behind => match behind.next() {
+                Err(error) if error.kind == ErrorKind::StaleReplica => match behind.next() {
                     Some(pause) => tokio::time::sleep(*pause).await,
                     None => return Err(SessionError::Request(error)),
                 },
-                Err(error) if error.fault == Fault::Denied => {
+                Err(error) if error.kind == ErrorKind::PermissionDenied => {
                     if retried || self.on_permission_denied(&token).await == AfterDenial::Stands {
                         return Err(SessionError::Request(token.explain(error)));
                     }
@@ -232,7 +234,7 @@ impl Session {
             Err(error) => {
                 let pause = match &error {
                     // The server paces these by itself.
-                    SessionError::Login(e) if e.fault.concerns_server() => Duration::from_millis(500),
+                    SessionError::Login(e) if e.kind.concerns_server() => Duration::from_millis(500),
                     _ => {
                         let look = matches!(error, SessionError::Credential(_)) || inner.refused.is_some();
                         let policy = if look { CREDENTIAL } else { self.login_policy };
@@ -249,7 +251,7 @@ impl Session {
     /// then the server's recovery is what to wait for.
     pub async fn next_login(&self) -> Option<Instant> {
         match &self.inner.lock().await.state {
-            State::Failed { error: SessionError::Login(e), .. } if e.fault.concerns_server() => None,
+            State::Failed { error: SessionError::Login(e), .. } if e.kind.concerns_server() => None,
             State::Failed { until, .. } => Some(*until),
             State::None | State::Live(_) => None,
         }
@@ -315,7 +317,7 @@ impl Drop for Session {
 
 /// Whether an answer means that the token is not good, whatever is tried.
 fn refuses(error: &VaultError) -> bool {
-    matches!(error.fault, Fault::Denied | Fault::NotFound | Fault::Invalid)
+    matches!(error.kind, ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::Invalid)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::vault::{Fault, VaultError};
+use crate::vault::{ErrorKind, VaultError};
 
 /// A refused credential is offered this often, in case Vault did not know it yet. Two that share a role stay below 5.
 const OFFERS: u32 = 2;
@@ -33,7 +33,7 @@ impl Refused {
 
     /// Remembers that a login with the credential failed, if that is for the credential, and gives the error to show.
     pub fn note(refused: &mut Option<Self>, credential: Option<String>, error: VaultError, now: Instant) -> VaultError {
-        let Some(credential) = credential.filter(|_| error.fault == Fault::Invalid) else { return error };
+        let Some(credential) = credential.filter(|_| error.kind == ErrorKind::Invalid) else { return error };
         let offers = refused.take().filter(|known| known.credential == credential).map_or(0, |known| known.offers);
         let message = format!(
             "{}; it is offered again when its Secret changes, else every {} minutes, since Vault locks a role that is \
@@ -59,7 +59,7 @@ mod tests {
         let refuse = |refused: &mut _, credential: &str, now| {
             let offered = Refused::hold_back(refused, Some(credential), now).is_ok();
             if offered {
-                Refused::note(refused, Some(credential.into()), VaultError::new(Fault::Invalid, "p", "no"), now);
+                Refused::note(refused, Some(credential.into()), VaultError::new(ErrorKind::Invalid, "p", "no"), now);
             }
             offered
         };
@@ -77,9 +77,11 @@ mod tests {
     fn only_a_refusal_counts_and_only_where_vault_counts() {
         let now = Instant::now();
         let error = |fault| VaultError::new(fault, "p", "text");
-        for (credential, fault) in
-            [(Some("id"), Fault::Denied), (Some("id"), Fault::Unreachable), (None, Fault::Invalid)]
-        {
+        for (credential, fault) in [
+            (Some("id"), ErrorKind::PermissionDenied),
+            (Some("id"), ErrorKind::Unreachable),
+            (None, ErrorKind::Invalid),
+        ] {
             let mut refused = None;
             let shown = Refused::note(&mut refused, credential.map(str::to_owned), error(fault), now);
             assert!(refused.is_none() && shown.message == "text");

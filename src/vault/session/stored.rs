@@ -8,7 +8,7 @@ use vaultrs::api::token::requests::RenewTokenSelfRequest;
 use super::token::Granted;
 use super::{Session, SessionError, refuses};
 use crate::vault::request::Auth;
-use crate::vault::transport::Call;
+use crate::vault::transport::RequestOptions;
 
 /// Where the token of a session is stored over a restart. Only the cluster can store one.
 #[async_trait::async_trait]
@@ -106,7 +106,7 @@ impl Session {
             store.delete(Some("there is no token in it")).await;
             return Ok(None);
         };
-        let call = Call { token: Some(&auth.client_token), namespace: Some(&namespace), headers: &[] };
+        let call = RequestOptions { token: Some(&auth.client_token), namespace: Some(&namespace), headers: &[] };
         match self.server.send(RenewTokenSelfRequest { increment: None }, &call).await {
             Ok(renewed) => {
                 let renewed = renewed.auth.map_or((0, false), |a| (a.lease_duration, a.renewable));

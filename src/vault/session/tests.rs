@@ -102,6 +102,6 @@ async fn a_denial_stands_until_another_token_is_provided() {
     age(&session, Duration::from_secs(5)).await;
     assert_eq!(judge().await, AfterDenial::Retry);
     assert_eq!(secret(&session).await.as_deref(), Ok("two"));
-    let error = denied.explain(VaultError::new(Fault::Denied, "p", "no"));
+    let error = denied.explain(VaultError::new(ErrorKind::PermissionDenied, "p", "no"));
     assert_eq!(error.message, "no; the token is that in a file");
 }

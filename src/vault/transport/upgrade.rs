@@ -9,8 +9,8 @@ use sha1::{Digest as _, Sha1};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use super::{Call, Transport, network_error, receive};
-use crate::vault::{Fault, VaultError};
+use super::{RequestOptions, Transport, network_error, receive};
+use crate::vault::{ErrorKind, VaultError};
 
 /// An open websocket.
 pub(in crate::vault) type Socket = WebSocketStream<Upgraded>;
@@ -40,8 +40,13 @@ pub(super) fn redirects() -> Policy {
 }
 
 impl Transport {
-    /// Asks for a websocket on an API path. Any HTTP status is an answer.
-    pub(in crate::vault) async fn open(&self, path: &str, query: &str, call: &Call<'_>) -> Result<Opened, VaultError> {
+    /// Asks for a websocket on an API path. RawRequest HTTP status is an answer.
+    pub(in crate::vault) async fn open(
+        &self,
+        path: &str,
+        query: &str,
+        call: &RequestOptions<'_>,
+    ) -> Result<Opened, VaultError> {
         let mut url = self.url(path, Some(query))?.to_string();
         let headers = call.headers(path)?;
         let mut host = self.host_header.clone();
@@ -64,7 +69,7 @@ impl Transport {
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 let accepted = answer.headers().get(header::SEC_WEBSOCKET_ACCEPT);
                 if accepted.is_none_or(|value| value.as_bytes() != accept(&key).as_bytes()) {
-                    return Err(VaultError::new(Fault::Protocol, path, "the answer is not that of a websocket"));
+                    return Err(VaultError::new(ErrorKind::Protocol, path, "the answer is not that of a websocket"));
                 }
                 let stream = answer.upgrade().await.map_err(failed)?;
                 return Ok(Opened::Socket(Box::new(
@@ -76,7 +81,7 @@ impl Transport {
                 None => return Ok(Opened::Answer(receive(answer).await.map_err(failed)?)),
             }
         }
-        Err(VaultError::new(Fault::Protocol, path, "the server redirects more than once"))
+        Err(VaultError::new(ErrorKind::Protocol, path, "the server redirects more than once"))
     }
 }
 

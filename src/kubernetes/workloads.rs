@@ -4,8 +4,8 @@ use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::Value;
 
-use super::error::bounded;
-use super::{ClusterError, FIELD_MANAGER};
+use super::error::with_timeout;
+use super::{FIELD_MANAGER, KubernetesError};
 use crate::api::RestartKind;
 
 /// What matters of a workload.
@@ -43,9 +43,9 @@ impl Workloads {
     }
 
     /// Reads a workload.
-    pub async fn get(&self, kind: &RestartKind, name: &str) -> Result<Workload, ClusterError> {
+    pub async fn get(&self, kind: &RestartKind, name: &str) -> Result<Workload, KubernetesError> {
         let what = format!("get {kind} {}/{name}", self.namespace);
-        let object = bounded(&what, self.api(kind)?.get(name)).await?;
+        let object = with_timeout(&what, self.api(kind)?.get(name)).await?;
         let template = object.data.pointer("/spec/template/metadata/annotations").and_then(Value::as_object);
         Ok(Workload {
             template_annotations: template.cloned().unwrap_or_default(),
@@ -64,15 +64,15 @@ impl Workloads {
         name: &str,
         read: &Workload,
         patch: WorkloadPatch,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<(), KubernetesError> {
         let WorkloadPatch(mut patch) = patch;
         patch["metadata"]["resourceVersion"] = Value::String(read.resource_version.clone());
         let what = format!("patch {kind} {}/{name}", self.namespace);
         let api = self.api(kind)?;
-        bounded(&what, api.patch(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch))).await.map(drop)
+        with_timeout(&what, api.patch(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch))).await.map(drop)
     }
 
-    fn api(&self, kind: &RestartKind) -> Result<Api<DynamicObject>, ClusterError> {
+    fn api(&self, kind: &RestartKind) -> Result<Api<DynamicObject>, KubernetesError> {
         let gvk = match kind {
             RestartKind::Deployment | RestartKind::DaemonSet | RestartKind::StatefulSet => {
                 GroupVersionKind::gvk("apps", "v1", kind.as_str())
@@ -80,7 +80,7 @@ impl Workloads {
             RestartKind::ArgoRollout => GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Rollout"),
             RestartKind::Unknown(other) => {
                 let text = format!("unsupported Kind {other:?} for v1beta1.RolloutRestartTarget");
-                return Err(ClusterError::new(super::ErrorKind::Invalid, text));
+                return Err(KubernetesError::new(super::ErrorKind::Invalid, text));
             }
         };
         Ok(Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::from_gvk(&gvk)))

@@ -1,4 +1,4 @@
-//! Takes the finalizers of upstream and of this operator off all objects of a kind, when there is nobody left to do it.
+//! Takes the finalizers of VSO and of this operator off all objects of a kind, when there is nobody left to do it.
 
 use std::time::Instant;
 
@@ -6,8 +6,8 @@ use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PartialObjectMeta, Patch, PatchParams};
 use serde_json::json;
 
-use super::error::bounded;
-use super::{ClusterError, ErrorKind, Scope};
+use super::error::with_timeout;
+use super::{ErrorKind, KubernetesError, Scope};
 
 /// All finalizers of the operator end with this.
 const SUFFIX: &str = ".secrets.hashicorp.com/finalizer";
@@ -16,7 +16,7 @@ const PAGE: u32 = 500;
 
 /// What was done with the objects of a kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Released {
+pub struct RemovedFinalizers {
     /// Objects whose finalizer was taken off.
     pub objects: usize,
     /// Objects that still have theirs.
@@ -27,17 +27,17 @@ pub struct Released {
 ///
 /// # Errors
 /// If they cannot be listed.
-pub async fn release_all(
+pub async fn remove_all_finalizers(
     client: &kube::Client,
     kind: (&str, &str),
     scopes: &[Scope],
     end: Instant,
-    say: &mut dyn FnMut(String),
-) -> Result<Released, ClusterError> {
+    progress: &mut dyn FnMut(String),
+) -> Result<RemovedFinalizers, KubernetesError> {
     let (kind, plural) = kind;
     let gvk = GroupVersionKind::gvk(crate::api::GROUP, crate::api::VERSION, kind);
     let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
-    let mut released = Released::default();
+    let mut released = RemovedFinalizers::default();
     for scope in scopes {
         let api: Api<DynamicObject> = match scope {
             Scope::All => Api::all_with(client.clone(), &resource),
@@ -45,7 +45,7 @@ pub async fn release_all(
         };
         let mut params = ListParams::default().limit(PAGE);
         loop {
-            let page = match bounded(&format!("list {plural}"), api.list_metadata(&params)).await {
+            let page = match with_timeout(&format!("list {plural}"), api.list_metadata(&params)).await {
                 Ok(page) => page,
                 Err(error) if error.kind == ErrorKind::NotFound => return Ok(released),
                 Err(error) => return Err(error),
@@ -56,7 +56,7 @@ pub async fn release_all(
                     Ok(true) => released.objects += 1,
                     Err(error) => {
                         released.left += 1;
-                        say(error.to_string());
+                        progress(error.to_string());
                     }
                 }
             }
@@ -75,7 +75,7 @@ async fn release(
     resource: &ApiResource,
     object: &PartialObjectMeta<DynamicObject>,
     end: Instant,
-) -> Result<bool, ClusterError> {
+) -> Result<bool, KubernetesError> {
     let meta = &object.metadata;
     let all = meta.finalizers.clone().unwrap_or_default();
     let kept: Vec<&String> = all.iter().filter(|f| !f.ends_with(SUFFIX)).collect();
@@ -88,9 +88,9 @@ async fn release(
     // Refused if somebody changed the object meanwhile: its finalizers may be others.
     let patch = json!({ "metadata": { "resourceVersion": meta.resource_version, "finalizers": kept } });
     if Instant::now() >= end {
-        return Err(ClusterError::new(ErrorKind::Unavailable, format!("{what}: the time is up")));
+        return Err(KubernetesError::new(ErrorKind::Unavailable, format!("{what}: the time is up")));
     }
-    match bounded(&what, api.patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch))).await {
+    match with_timeout(&what, api.patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch))).await {
         Ok(_) => Ok(true),
         Err(error) if error.kind == ErrorKind::NotFound => Ok(true),
         Err(error) => Err(error),

@@ -65,6 +65,7 @@ impl<K> Ready<K> {
     }
 
     /// How many keys are due.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.len
     }

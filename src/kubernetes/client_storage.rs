@@ -1,4 +1,4 @@
-//! Vault tokens that outlive the process, in Secrets of the operator's namespace. Names, labels and data are upstream's,
+//! Vault tokens that outlive the process, in Secrets of the operator's namespace. Names, labels and data are VSO's,
 //! so that either takes up what the other has left.
 
 use std::collections::BTreeMap;
@@ -10,8 +10,8 @@ use kube::api::{ObjectMeta, PostParams};
 use secrecy::{ExposeSecret as _, SecretSlice};
 use serde_json::json;
 
-use super::error::bounded;
-use super::{ClusterError, ErrorKind, FIELD_MANAGER, Revision, SecretWriter};
+use super::error::with_timeout;
+use super::{ErrorKind, FIELD_MANAGER, KubernetesError, Revision, SecretWriter};
 use crate::render::MacKey;
 use crate::resolve::AuthPlan;
 
@@ -21,7 +21,7 @@ const PREFIX: &str = "vso-cc-";
 const DATA: &str = "secret";
 const MAC: &str = "messageMAC";
 const TRANSIT_REF: &str = "vaultTransitRef";
-/// An addition: upstream ignores it. Changes with all that decides as whom the login is, VaultAuthGlobal included.
+/// An addition: VSO ignores it. Changes with all that decides as whom the login is, VaultAuthGlobal included.
 const LOGIN: &str = "vso.secrets.hashicorp.com/login-mac";
 /// How often a Secret that is in the way is deleted before giving up.
 const ATTEMPTS: usize = 5;
@@ -32,7 +32,7 @@ pub struct StoredClient {
     pub revision: Revision,
     /// The VaultAuth whose Transit key it is encrypted with; `None`: it is not encrypted.
     pub transit_ref: Option<String>,
-    /// MAC of the login that it is for; upstream writes none.
+    /// MAC of the login that it is for; VSO writes none.
     pub login: Option<String>,
     /// The content.
     pub data: SecretSlice<u8>,
@@ -42,7 +42,7 @@ pub struct StoredClient {
 
 /// A client to be stored.
 pub struct NewClient<'a> {
-    /// Upstream's cache key.
+    /// VSO's cache key.
     pub key: &'a str,
     /// The login.
     pub plan: &'a AuthPlan,
@@ -56,10 +56,10 @@ pub struct NewClient<'a> {
     pub data: &'a [u8],
 }
 
-/// What the labels of a stored client say of it.
+/// What the labels of a stored client progress of it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct StoredFor {
-    /// Upstream's cache key.
+    /// VSO's cache key.
     pub key: String,
     /// UID and generation of the VaultAuth.
     pub auth: (String, i64),
@@ -105,7 +105,7 @@ impl ClientStorage {
     }
 
     /// The client that is stored under a key.
-    pub async fn get(&self, key: &str) -> Result<Option<StoredClient>, ClusterError> {
+    pub async fn get(&self, key: &str) -> Result<Option<StoredClient>, KubernetesError> {
         let Some(secret) = self.secrets.get(&name(key)).await? else { return Ok(None) };
         let labels = secret.metadata.labels.clone().unwrap_or_default();
         let annotations = secret.metadata.annotations.clone().unwrap_or_default();
@@ -124,14 +124,14 @@ impl ClientStorage {
     }
 
     /// Stores a client, in place of the one that is there.
-    pub async fn put(&self, new: &NewClient<'_>, mac_key: &MacKey) -> Result<(), ClusterError> {
+    pub async fn put(&self, new: &NewClient<'_>, mac_key: &MacKey) -> Result<(), KubernetesError> {
         let name = name(new.key);
         let secret: Secret = serde_json::from_value(json!({
             "metadata": { "name": name, "labels": labels(new), "annotations": { LOGIN: new.login } },
             "immutable": true,
             "type": "Opaque",
         }))
-        .map_err(|e| ClusterError::new(ErrorKind::Invalid, e.to_string()))?;
+        .map_err(|e| KubernetesError::new(ErrorKind::Invalid, e.to_string()))?;
         let mac = mac_key.mac_of_bytes(&message(&name, new.key, new.data));
         let data = [(DATA, new.data.to_vec()), (MAC, mac.to_vec())];
         let data = data.into_iter().map(|(entry, bytes)| (entry.to_owned(), ByteString(bytes))).collect();
@@ -140,7 +140,7 @@ impl ClientStorage {
         let what = format!("create Secret {}/{name}", self.namespace);
         let mut attempts = 1..ATTEMPTS;
         loop {
-            match bounded(&what, self.api.create(&params, &secret)).await {
+            match with_timeout(&what, self.api.create(&params, &secret)).await {
                 // It cannot be changed: its data is immutable.
                 Err(error) if error.kind == ErrorKind::Conflict && attempts.next().is_some() => {
                     self.delete(new.key).await?;
@@ -151,22 +151,22 @@ impl ClientStorage {
     }
 
     /// Deletes what is stored under a key, whichever version it is.
-    pub async fn delete(&self, key: &str) -> Result<(), ClusterError> {
+    pub async fn delete(&self, key: &str) -> Result<(), KubernetesError> {
         let what = format!("delete Secret {}/{}", self.namespace, name(key));
-        match bounded(&what, self.api.delete(&name(key), &Default::default())).await {
+        match with_timeout(&what, self.api.delete(&name(key), &Default::default())).await {
             Err(error) if error.kind != ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
     /// Deletes this version of what is stored under a key.
-    pub async fn delete_revision(&self, key: &str, revision: &Revision) -> Result<(), ClusterError> {
+    pub async fn delete_revision(&self, key: &str, revision: &Revision) -> Result<(), KubernetesError> {
         self.secrets.delete(&name(key), revision).await
     }
 
     /// How many clients are stored, and deletes those that `keep` does not want. Gives how many are left and how many
     /// were deleted.
-    pub async fn retain(&self, keep: impl Fn(&StoredFor) -> bool) -> Result<(usize, usize), ClusterError> {
+    pub async fn retain(&self, keep: impl Fn(&StoredFor) -> bool) -> Result<(usize, usize), KubernetesError> {
         let all = self.secrets.list(SELECTOR).await?;
         let total = all.len();
         let unwanted = all.into_iter().filter(|meta| !StoredFor::read(meta).is_some_and(|stored| keep(&stored)));

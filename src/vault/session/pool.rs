@@ -6,9 +6,9 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::server::Server;
-use super::session::{Identity, Session, TokenSource};
-use crate::schedule::Policy;
+use super::super::server::Server;
+use super::{Identity, Session, TokenSource};
+use crate::backoff::Policy;
 use crate::telemetry::Metrics;
 
 /// Finds or makes the session of an identity. Holds no session alive: the objects that use one do.

@@ -1,6 +1,6 @@
 //! Leader election with a Lease: optimistic lock, own monotonic clock, released on exit.
 //!
-//! The name is upstream's, so that it and this operator never both lead in one namespace. Whether another holder's lease
+//! The name is VSO's, so that it and this operator never both lead in one namespace. Whether another holder's lease
 //! has run out is judged by how long *this* process has seen it unchanged, never by comparing clocks of two machines.
 
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::error::bounded;
-use super::{ClusterError, ErrorKind, FIELD_MANAGER};
+use super::error::with_timeout;
+use super::{ErrorKind, FIELD_MANAGER, KubernetesError};
 use crate::settings::LEASE_NAME;
 
 const DURATION: Duration = Duration::from_secs(15);
@@ -85,12 +85,12 @@ impl Lease {
     }
 
     /// One try. `Ok(true)`: this process holds the lease now.
-    async fn attempt(&self, observed: &mut Option<(String, Instant)>, held: bool) -> Result<bool, ClusterError> {
+    async fn attempt(&self, observed: &mut Option<(String, Instant)>, held: bool) -> Result<bool, KubernetesError> {
         let now = Instant::now();
-        let Some(lease) = bounded("get Lease", self.api.get_opt(LEASE_NAME)).await? else {
+        let Some(lease) = with_timeout("get Lease", self.api.get_opt(LEASE_NAME)).await? else {
             let lease = self.claim(None, 0)?;
             let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-            return won(bounded("create Lease", self.api.create(&params, &lease)).await);
+            return won(with_timeout("create Lease", self.api.create(&params, &lease)).await);
         };
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.as_deref().unwrap_or("");
@@ -113,13 +113,13 @@ impl Lease {
         self.replace(self.claim(Some(&lease), transitions)?).await
     }
 
-    async fn replace(&self, lease: LeaseObject) -> Result<bool, ClusterError> {
+    async fn replace(&self, lease: LeaseObject) -> Result<bool, KubernetesError> {
         let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-        won(bounded("update Lease", self.api.replace(LEASE_NAME, &params, &lease)).await)
+        won(with_timeout("update Lease", self.api.replace(LEASE_NAME, &params, &lease)).await)
     }
 
     /// The lease with this process as its holder. `resourceVersion` of `old` is the optimistic lock.
-    fn claim(&self, old: Option<&LeaseObject>, transitions: i32) -> Result<LeaseObject, ClusterError> {
+    fn claim(&self, old: Option<&LeaseObject>, transitions: i32) -> Result<LeaseObject, KubernetesError> {
         let time = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
         let old_spec = old.and_then(|l| l.spec.clone()).unwrap_or_default();
         let since = match old_spec.holder_identity.as_deref() == Some(&self.identity) {
@@ -136,11 +136,11 @@ impl Lease {
                 "leaseTransitions": transitions,
             },
         }))
-        .map_err(|e| ClusterError::new(ErrorKind::Invalid, e.to_string()))
+        .map_err(|e| KubernetesError::new(ErrorKind::Invalid, e.to_string()))
     }
 
-    async fn release(&self) -> Result<(), ClusterError> {
-        let Some(mut lease) = bounded("get Lease", self.api.get_opt(LEASE_NAME)).await? else { return Ok(()) };
+    async fn release(&self) -> Result<(), KubernetesError> {
+        let Some(mut lease) = with_timeout("get Lease", self.api.get_opt(LEASE_NAME)).await? else { return Ok(()) };
         match &mut lease.spec {
             Some(spec) if spec.holder_identity.as_deref() == Some(&self.identity) => {
                 spec.holder_identity = Some(String::new());
@@ -155,16 +155,16 @@ impl Lease {
 /// Runs a request until `end` at the latest: a leader that waits for an answer must notice that its time is over.
 async fn before<T>(
     end: Option<Instant>,
-    request: impl Future<Output = Result<T, ClusterError>>,
-) -> Result<T, ClusterError> {
+    request: impl Future<Output = Result<T, KubernetesError>>,
+) -> Result<T, KubernetesError> {
     let Some(end) = end else { return request.await };
     let late =
-        || ClusterError::new(ErrorKind::Unavailable, "the API server has not answered in time to renew the Lease");
+        || KubernetesError::new(ErrorKind::Unavailable, "the API server has not answered in time to renew the Lease");
     tokio::time::timeout_at(end.into(), request).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Losing a race for the lease is an answer and not a failure.
-fn won<T>(result: Result<T, ClusterError>) -> Result<bool, ClusterError> {
+fn won<T>(result: Result<T, KubernetesError>) -> Result<bool, KubernetesError> {
     match result {
         Ok(_) => Ok(true),
         Err(error) if error.kind == ErrorKind::Conflict => Ok(false),

@@ -4,18 +4,18 @@ use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use kube::Api;
 use kube::api::ObjectMeta;
 
-use super::ClusterError;
-use super::error::bounded;
+use super::KubernetesError;
+use super::error::with_timeout;
 
 /// Metadata of a service account, if there is one of that name.
 pub async fn service_account(
     client: &kube::Client,
     namespace: &str,
     name: &str,
-) -> Result<Option<ObjectMeta>, ClusterError> {
+) -> Result<Option<ObjectMeta>, KubernetesError> {
     let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     let what = format!("get ServiceAccount {namespace}/{name}");
-    Ok(bounded(&what, api.get_metadata_opt(name)).await?.map(|account| account.metadata))
+    Ok(with_timeout(&what, api.get_metadata_opt(name)).await?.map(|account| account.metadata))
 }
 
 /// Metadata of a ConfigMap, if there is one of that name.
@@ -23,8 +23,8 @@ pub async fn config_map(
     client: &kube::Client,
     namespace: &str,
     name: &str,
-) -> Result<Option<ObjectMeta>, ClusterError> {
+) -> Result<Option<ObjectMeta>, KubernetesError> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let what = format!("get ConfigMap {namespace}/{name}");
-    Ok(bounded(&what, api.get_metadata_opt(name)).await?.map(|map| map.metadata))
+    Ok(with_timeout(&what, api.get_metadata_opt(name)).await?.map(|map| map.metadata))
 }

@@ -256,41 +256,11 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         self.delayed.first_key_value().map(|((due, _), _)| (*due).max(now))
     }
 
-    /// How many keys are waiting or running.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.waiting.len() + self.running.len()
-    }
-
-    /// Whether no key is waiting or running.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// How many keys are running.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.running.len()
-    }
-
-    /// How many waiting keys are due. Linear in those that became due since the last pop.
-    #[must_use]
-    pub fn ready(&self, now: Instant) -> usize {
-        self.ready.len() + self.delayed.range(..=(now, u64::MAX)).count()
-    }
-
     /// What is known of each key, in no order.
     pub fn states(&self) -> impl Iterator<Item = (&K, KeyState)> {
         let waiting = self.waiting.iter().map(|(key, w)| (key, KeyState::Waiting { due: w.due.at }));
         let running = self.running.iter().map(|(key, r)| (key, KeyState::Running { due: r.due, started: r.started }));
         waiting.chain(running)
-    }
-
-    /// Whether a key is waiting or running.
-    #[must_use]
-    pub fn contains(&self, key: &K) -> bool {
-        self.waiting.contains_key(key) || self.running.contains_key(key)
     }
 
     /// Lets a key wait that is neither waiting nor running, or that has been unlinked.
@@ -329,5 +299,38 @@ impl<K: Clone + Eq + Hash> Queue<K> {
                 self.ready.insert(waiting.lane, waiting.due.class, order, key);
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl<K: Clone + Eq + Hash> Queue<K> {
+    /// How many keys are waiting or running.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiting.len() + self.running.len()
+    }
+
+    /// Whether no key is waiting or running.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many keys are running.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.running.len()
+    }
+
+    /// How many waiting keys are due. Linear in those that became due since the last pop.
+    #[must_use]
+    pub fn ready(&self, now: Instant) -> usize {
+        self.ready.len() + self.delayed.range(..=(now, u64::MAX)).count()
+    }
+
+    /// Whether a key is waiting or running.
+    #[must_use]
+    pub fn contains(&self, key: &K) -> bool {
+        self.waiting.contains_key(key) || self.running.contains_key(key)
     }
 }

@@ -1,10 +1,13 @@
-//! Exponential back-off with jitter.
+//! Pauses: exponential back-off with jitter, and how due times are spread.
+
+mod jitter;
 
 use std::time::{Duration, Instant};
 
 use rand::{Rng, RngExt};
 
-use super::jitter::scaled;
+use jitter::scaled;
+pub use jitter::{horizon, spread};
 
 /// How long to wait after one failure, two, three. All waits of an object follow the policy of the operator's flags.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -6,10 +6,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 
-use super::error::bounded;
-use super::{ClusterError, ErrorKind, FIELD_MANAGER};
+use super::error::with_timeout;
+use super::{ErrorKind, FIELD_MANAGER, KubernetesError};
 
-/// Applies definitions, server-side, and waits until the API server serves them. Nothing is ever deleted. `say` gets a line
+/// Applies definitions, server-side, and waits until the API server serves them. Nothing is ever deleted. `progress` gets a line
 /// for each.
 ///
 /// # Errors
@@ -18,45 +18,45 @@ pub async fn upgrade_crds(
     client: &kube::Client,
     definitions: &[CustomResourceDefinition],
     timeout: Duration,
-    say: &mut dyn FnMut(String),
-) -> Result<(), ClusterError> {
+    progress: &mut dyn FnMut(String),
+) -> Result<(), KubernetesError> {
     let end = Instant::now() + timeout;
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     for definition in definitions {
         let name = definition.name_any();
-        // The fields of a definition belong to whoever brings the newest: helm, kubectl and upstream wrote them before.
+        // The fields of a definition belong to whoever brings the newest: helm, kubectl and VSO wrote them before.
         let params = PatchParams::apply(FIELD_MANAGER).force();
         loop {
-            match bounded(&format!("apply {name}"), api.patch(&name, &params, &Patch::Apply(definition))).await {
+            match with_timeout(&format!("apply {name}"), api.patch(&name, &params, &Patch::Apply(definition))).await {
                 Ok(_) => break,
                 Err(error) if error.kind == ErrorKind::Unavailable && Instant::now() < end => {
-                    say(format!("{error}; trying again"));
+                    progress(format!("{error}; trying again"));
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
                 Err(error) => return Err(error),
             }
         }
-        say(format!("applied {name}"));
+        progress(format!("applied {name}"));
     }
     for definition in definitions {
         let name = definition.name_any();
         loop {
-            let found = bounded(&format!("get {name}"), api.get(&name)).await?;
+            let found = with_timeout(&format!("get {name}"), api.get(&name)).await?;
             let conditions = found.status.and_then(|status| status.conditions).unwrap_or_default();
             if conditions.iter().any(|c| c.type_ == "Established" && c.status == "True") {
                 break;
             }
             if let Some(refused) = conditions.iter().find(|c| c.type_ == "NamesAccepted" && c.status == "False") {
                 let why = refused.message.as_deref().unwrap_or("its names are taken");
-                return Err(ClusterError::new(ErrorKind::Conflict, format!("{name} is not served: {why}")));
+                return Err(KubernetesError::new(ErrorKind::Conflict, format!("{name} is not served: {why}")));
             }
             if Instant::now() > end {
                 let text = format!("{name} is not served after {} s", timeout.as_secs());
-                return Err(ClusterError::new(ErrorKind::Unavailable, text));
+                return Err(KubernetesError::new(ErrorKind::Unavailable, text));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-    say(format!("{} definitions are served", definitions.len()));
+    progress(format!("{} definitions are served", definitions.len()));
     Ok(())
 }

@@ -8,8 +8,8 @@ use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::{Value, json};
 
-use super::error::bounded;
-use super::{ClusterError, ErrorKind, FIELD_MANAGER, Revision};
+use super::error::with_timeout;
+use super::{ErrorKind, FIELD_MANAGER, KubernetesError, Revision};
 
 /// When an object was last changed, by any client, in seconds since the epoch. The clock is the API server's, which also
 /// tells when other objects were made.
@@ -42,13 +42,13 @@ impl SecretWriter {
     }
 
     /// The Secret with its data.
-    pub async fn get(&self, name: &str) -> Result<Option<Secret>, ClusterError> {
-        bounded(&self.what("get", name), self.api.get_opt(name)).await
+    pub async fn get(&self, name: &str) -> Result<Option<Secret>, KubernetesError> {
+        with_timeout(&self.what("get", name), self.api.get_opt(name)).await
     }
 
     /// When a Secret was last changed; see [`changed_at`]. `None` if there is none.
-    pub async fn changed_at(&self, name: &str) -> Result<Option<i64>, ClusterError> {
-        let meta = bounded(&self.what("get", name), self.api.get_metadata_opt(name)).await?;
+    pub async fn changed_at(&self, name: &str) -> Result<Option<i64>, KubernetesError> {
+        let meta = with_timeout(&self.what("get", name), self.api.get_metadata_opt(name)).await?;
         Ok(meta.and_then(|secret| changed_at(&secret.metadata)))
     }
 
@@ -59,7 +59,7 @@ impl SecretWriter {
         type_: &str,
         metadata: &OwnedMetadata,
         data: &BTreeMap<String, Vec<u8>>,
-    ) -> Result<Revision, ClusterError> {
+    ) -> Result<Revision, KubernetesError> {
         let secret: Secret = serde_json::from_value(json!({
             "metadata": {
                 "name": name,
@@ -69,10 +69,10 @@ impl SecretWriter {
             },
             "type": type_,
         }))
-        .map_err(|e| ClusterError::new(ErrorKind::Invalid, e.to_string()))?;
+        .map_err(|e| KubernetesError::new(ErrorKind::Invalid, e.to_string()))?;
         let secret = Secret { data: Some(encode(data)), ..secret };
         let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-        let created = bounded(&self.what("create", name), self.api.create(&params, &secret)).await?;
+        let created = with_timeout(&self.what("create", name), self.api.create(&params, &secret)).await?;
         Ok(Revision::of(&created.metadata))
     }
 
@@ -84,7 +84,7 @@ impl SecretWriter {
         revision: &Revision,
         metadata: Option<&OwnedMetadata>,
         data: &BTreeMap<String, Vec<u8>>,
-    ) -> Result<Revision, ClusterError> {
+    ) -> Result<Revision, KubernetesError> {
         let mut operations = vec![
             json!({ "op": "test", "path": "/metadata/uid", "value": &*revision.uid }),
             json!({ "op": "test", "path": "/metadata/resourceVersion", "value": &*revision.resource_version }),
@@ -96,15 +96,15 @@ impl SecretWriter {
             operations.push(json!({ "op": "add", "path": "/metadata/ownerReferences", "value": [metadata.owner] }));
         }
         let patch: json_patch::Patch = serde_json::from_value(Value::Array(operations))
-            .map_err(|e| ClusterError::new(ErrorKind::Invalid, e.to_string()))?;
+            .map_err(|e| KubernetesError::new(ErrorKind::Invalid, e.to_string()))?;
         let params = PatchParams::apply(FIELD_MANAGER);
         let patched =
-            bounded(&self.what("patch", name), self.api.patch(name, &params, &Patch::<()>::Json(patch))).await?;
+            with_timeout(&self.what("patch", name), self.api.patch(name, &params, &Patch::<()>::Json(patch))).await?;
         Ok(Revision::of(&patched.metadata))
     }
 
     /// Deletes the version that was `revision`. Gone already is fine.
-    pub async fn delete(&self, name: &str, revision: &Revision) -> Result<(), ClusterError> {
+    pub async fn delete(&self, name: &str, revision: &Revision) -> Result<(), KubernetesError> {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(revision.uid.to_string()),
@@ -112,7 +112,7 @@ impl SecretWriter {
             }),
             ..DeleteParams::default()
         };
-        match bounded(&self.what("delete", name), self.api.delete(name, &params)).await {
+        match with_timeout(&self.what("delete", name), self.api.delete(name, &params)).await {
             Ok(_) => Ok(()),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -120,9 +120,10 @@ impl SecretWriter {
     }
 
     /// Metadata of the Secrets that carry all of these labels.
-    pub async fn list(&self, labels: &str) -> Result<Vec<ObjectMeta>, ClusterError> {
+    pub async fn list(&self, labels: &str) -> Result<Vec<ObjectMeta>, KubernetesError> {
         let params = kube::api::ListParams::default().labels(labels);
-        let list = bounded(&format!("list Secrets in {}", self.namespace), self.api.list_metadata(&params)).await?;
+        let list =
+            with_timeout(&format!("list Secrets in {}", self.namespace), self.api.list_metadata(&params)).await?;
         Ok(list.items.into_iter().map(|s| s.metadata).collect())
     }
 

@@ -3,8 +3,6 @@
 //! Everything here is pure: no clock is read, nothing waits, nothing is spawned. The caller passes the time in, which
 //! is what makes the rules testable.
 
-pub mod backoff;
-pub mod jitter;
 mod queue;
 mod ready;
 
@@ -15,8 +13,6 @@ mod properties;
 #[cfg(test)]
 mod scenarios;
 
-pub use backoff::{Backoff, Policy};
-pub use jitter::{horizon, spread};
 pub use queue::{Job, KeyState, Limits, Next, Queue};
 
 /// A Vault server, as far as scheduling is concerned. Keys of one lane share that lane's permits.

@@ -21,43 +21,43 @@ pub enum ErrorKind {
 
 /// A failed request to the API server. Carries the server's message, which never holds Secret data.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClusterError {
+pub struct KubernetesError {
     /// What kind of failure it is.
     pub kind: ErrorKind,
     message: String,
 }
 
-impl ClusterError {
+impl KubernetesError {
     /// An error that was found here and not by the API server.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
     }
 }
 
-impl fmt::Display for ClusterError {
+impl fmt::Display for KubernetesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for ClusterError {}
+impl std::error::Error for KubernetesError {}
 
-/// No single request of ours needs longer; watches are not made through [`bounded`].
+/// No single request of ours needs longer; watches are not made through [`with_timeout`].
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Runs a request within the time limit and classifies its failure. `what` says what was tried, as in `get Secret a/b`.
 ///
 /// The request has its 4 KiB of state on the heap, from here on: most runs of an object send none, and would carry it along.
-pub(super) fn bounded<T>(
+pub(super) fn with_timeout<T>(
     what: &str,
     request: impl Future<Output = kube::Result<T>>,
-) -> impl Future<Output = Result<T, ClusterError>> {
+) -> impl Future<Output = Result<T, KubernetesError>> {
     let request = Box::pin(request);
     async move {
         match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(classify(what, &error)),
-            Err(_) => Err(ClusterError::new(
+            Err(_) => Err(KubernetesError::new(
                 ErrorKind::Unavailable,
                 format!("{what}: the API server did not answer within {} s", REQUEST_TIMEOUT.as_secs()),
             )),
@@ -65,13 +65,16 @@ pub(super) fn bounded<T>(
     }
 }
 
-fn classify(what: &str, error: &kube::Error) -> ClusterError {
+fn classify(what: &str, error: &kube::Error) -> KubernetesError {
     let kube::Error::Api(status) = error else {
         let mut cause: &dyn std::error::Error = error;
         while let Some(source) = cause.source() {
             cause = source;
         }
-        return ClusterError::new(ErrorKind::Unavailable, format!("{what}: the API server cannot be reached: {cause}"));
+        return KubernetesError::new(
+            ErrorKind::Unavailable,
+            format!("{what}: the API server cannot be reached: {cause}"),
+        );
     };
     let kind = match status.code {
         404 | 410 => ErrorKind::NotFound,
@@ -82,5 +85,5 @@ fn classify(what: &str, error: &kube::Error) -> ClusterError {
         400..=428 => ErrorKind::Invalid,
         _ => ErrorKind::Unavailable,
     };
-    ClusterError::new(kind, format!("{what}: {}", status.message))
+    KubernetesError::new(kind, format!("{what}: {}", status.message))
 }

@@ -27,7 +27,7 @@ pub(super) fn normalize(args: &[String]) -> Vec<String> {
     out
 }
 
-/// What follows the dashes, unless it is not a flag or one of a single letter, like `-h`.
+/// What follows the go_flags, unless it is not a flag or one of a single letter, like `-h`.
 fn long_flag(arg: &str) -> Option<&str> {
     let flag = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-'))?;
     let long = flag.len() > 1 && flag.starts_with(|c: char| c.is_ascii_alphabetic());

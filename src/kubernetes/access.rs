@@ -10,8 +10,8 @@ use kube::api::PostParams;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
-use super::ClusterError;
-use super::error::bounded;
+use super::KubernetesError;
+use super::error::with_timeout;
 use crate::telemetry::Access;
 
 /// An answer counts for so long, so that scrapes cost next to nothing.
@@ -38,7 +38,7 @@ impl AccessReviewer {
     ///
     /// # Errors
     /// If the API server gives no answer.
-    pub async fn review(&self, token: &str, path: &str) -> Result<Access, ClusterError> {
+    pub async fn review(&self, token: &str, path: &str) -> Result<Access, KubernetesError> {
         let key: [u8; 32] = Sha256::digest(format!("{path}\n{token}").as_bytes()).into();
         let lock = || self.known.lock();
         if let Some((until, access)) = lock().get(&key)
@@ -56,13 +56,13 @@ impl AccessReviewer {
         Ok(access)
     }
 
-    async fn ask(&self, token: &str, path: &str) -> Result<Access, ClusterError> {
+    async fn ask(&self, token: &str, path: &str) -> Result<Access, KubernetesError> {
         let review = TokenReview {
             spec: TokenReviewSpec { token: Some(token.to_owned()), audiences: None },
             ..TokenReview::default()
         };
         let api: Api<TokenReview> = Api::all(self.client.clone());
-        let review = bounded("create TokenReview", api.create(&PostParams::default(), &review)).await?;
+        let review = with_timeout("create TokenReview", api.create(&PostParams::default(), &review)).await?;
         let status = review.status.unwrap_or_default();
         let user: UserInfo = match (status.authenticated, status.user) {
             (Some(true), Some(user)) => user,
@@ -83,7 +83,7 @@ impl AccessReviewer {
             ..SubjectAccessReview::default()
         };
         let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
-        let review = bounded("create SubjectAccessReview", api.create(&PostParams::default(), &review)).await?;
+        let review = with_timeout("create SubjectAccessReview", api.create(&PostParams::default(), &review)).await?;
         Ok(match review.status.is_some_and(|status| status.allowed) {
             true => Access::Granted,
             false => Access::Forbidden,

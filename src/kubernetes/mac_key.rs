@@ -1,4 +1,4 @@
-//! The key of the MACs in the status of objects, kept in a Secret that upstream reads too.
+//! The key of the MACs in the status of objects, kept in a Secret that VSO reads too.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -6,11 +6,11 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::json;
 
-use super::error::bounded;
-use super::{ClusterError, ErrorKind, FIELD_MANAGER};
+use super::error::with_timeout;
+use super::{ErrorKind, FIELD_MANAGER, KubernetesError};
 use crate::render::MacKey;
 
-/// Name, labels and key are upstream's: with another key each MAC would differ, and a swap in either direction would
+/// Name, labels and key are VSO's: with another key each MAC would differ, and a swap in either direction would
 /// rewrite every Secret.
 const NAME: &str = "vso-cc-storage-hmac-key";
 const DATA_KEY: &str = "key";
@@ -25,16 +25,16 @@ pub struct KnownKey {
 
 /// Reads the key, or makes it if there is none. A Secret with a key of the wrong length is an error: making a new one
 /// would void every MAC that was written with it.
-pub async fn ensure_mac_key(client: &kube::Client, namespace: &str) -> Result<KnownKey, ClusterError> {
+pub async fn ensure_mac_key(client: &kube::Client, namespace: &str) -> Result<KnownKey, KubernetesError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     loop {
         let what = format!("get Secret {namespace}/{NAME}");
-        if let Some(secret) = bounded(&what, api.get_opt(NAME)).await? {
+        if let Some(secret) = with_timeout(&what, api.get_opt(NAME)).await? {
             let made = secret.metadata.creation_timestamp.map_or(0, |t| t.0.as_second());
             let bytes = secret.data.and_then(|mut d| d.remove(DATA_KEY)).map(|b| b.0).unwrap_or_default();
             return MacKey::new(&bytes).map(|key| KnownKey { key, made }).map_err(|e| {
                 let text = format!("Secret {namespace}/{NAME}: {e}. Restore it from a backup, or delete it: then every object is synced anew once");
-                ClusterError::new(ErrorKind::Invalid, text)
+                KubernetesError::new(ErrorKind::Invalid, text)
             });
         }
         let secret: Secret = serde_json::from_value(json!({
@@ -46,11 +46,11 @@ pub async fn ensure_mac_key(client: &kube::Client, namespace: &str) -> Result<Kn
             "immutable": true,
             "type": "Opaque",
         }))
-        .map_err(|e| ClusterError::new(ErrorKind::Invalid, e.to_string()))?;
+        .map_err(|e| KubernetesError::new(ErrorKind::Invalid, e.to_string()))?;
         let key: [u8; 16] = rand::random();
         let secret = Secret { data: Some([(DATA_KEY.to_owned(), ByteString(key.to_vec()))].into()), ..secret };
         let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-        match bounded(&format!("create Secret {namespace}/{NAME}"), api.create(&params, &secret)).await {
+        match with_timeout(&format!("create Secret {namespace}/{NAME}"), api.create(&params, &secret)).await {
             // Another replica was first: read what it made.
             Err(error) if error.kind == ErrorKind::Conflict => {}
             Err(error) => return Err(error),

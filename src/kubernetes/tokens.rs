@@ -10,8 +10,8 @@ use kube::{Api, Resource};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
-use super::error::bounded;
-use super::{ClusterError, ErrorKind};
+use super::error::with_timeout;
+use super::{ErrorKind, KubernetesError};
 
 /// A token and the service account it belongs to.
 pub struct ServiceAccountToken {
@@ -28,7 +28,7 @@ pub async fn service_account_token(
     name: &str,
     audiences: &[String],
     expiration_seconds: i64,
-) -> Result<ServiceAccountToken, ClusterError> {
+) -> Result<ServiceAccountToken, KubernetesError> {
     let request = TokenRequest {
         spec: TokenRequestSpec {
             audiences: audiences.to_vec(),
@@ -39,21 +39,25 @@ pub async fn service_account_token(
     };
     let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     let what = format!("create a token of ServiceAccount {namespace}/{name}");
-    let answer = bounded(&what, api.create_token_request(name, &PostParams::default(), &request)).await?;
+    let answer = with_timeout(&what, api.create_token_request(name, &PostParams::default(), &request)).await?;
     let token = answer.status.map(|s| s.token).unwrap_or_default();
     if token.is_empty() {
-        return Err(ClusterError::new(ErrorKind::Unavailable, format!("{what}: the answer has no token")));
+        return Err(KubernetesError::new(ErrorKind::Unavailable, format!("{what}: the answer has no token")));
     }
     Ok(ServiceAccountToken { service_account_uid: uid_claim(&token).unwrap_or_default(), token: token.into() })
 }
 
 /// UID of an object, which may be a service account or a Secret. `None`: there is no such object.
-pub async fn object_uid<K>(client: &kube::Client, namespace: &str, name: &str) -> Result<Option<String>, ClusterError>
+pub async fn object_uid<K>(
+    client: &kube::Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<String>, KubernetesError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
 {
     let what = format!("get {} {namespace}/{name}", K::kind(&()));
-    let meta = bounded(&what, Api::<K>::namespaced(client.clone(), namespace).get_metadata_opt(name)).await?;
+    let meta = with_timeout(&what, Api::<K>::namespaced(client.clone(), namespace).get_metadata_opt(name)).await?;
     Ok(meta.and_then(|object| object.metadata.uid))
 }
 

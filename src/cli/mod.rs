@@ -3,8 +3,8 @@
 //! Flags are read as Go's `flag` package reads them, with one dash or two, because that is what existing manifests hold.
 //! Of flag and variable the variable wins.
 
-mod dashes;
 mod flags;
+mod go_flags;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -19,7 +19,7 @@ use clap::{Arg, ArgMatches, FromArgMatches, Subcommand};
 use crate::settings::{Pod, Settings};
 use crate::version::Version;
 use flags::{FLAGS, Flag, Variable};
-use sources::{From, Source};
+use sources::{Origin, Source};
 
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 const UPGRADE_CRDS: &str = "upgrade-crds";
@@ -176,8 +176,8 @@ enum Command {
 /// # Errors
 /// If something in there is unknown or malformed; the error says what would be right.
 pub fn parse(args: &[String], env: &Env) -> Result<Invocation, CliError> {
-    let mut args = dashes::normalize(args);
-    // A link in the image, which upstream's pre-upgrade hook runs.
+    let mut args = go_flags::normalize(args);
+    // A link in the image, which VSO's pre-upgrade hook runs.
     if args.first().is_some_and(|name| Path::new(name).file_name().is_some_and(|name| name == UPGRADE_CRDS)) {
         args.insert(1, UPGRADE_CRDS.to_owned());
     }
@@ -294,7 +294,7 @@ fn settings(matches: &ArgMatches, env: &Env) -> Result<(Settings, Vec<Source>), 
     let given = [Some(matches), matches.subcommand().map(|(_, run)| run)];
     // In the order of the table, not of the command line: some rows set the defaults of those below them.
     for flag in FLAGS {
-        let mut source = Source { flag, value: flag.default.to_owned(), from: From::Default };
+        let mut source = Source { flag, value: flag.default.to_owned(), from: Origin::Default };
         let from_env = |variable, text: &str, settings: &mut Settings| {
             (flag.apply)(settings, text).map_err(|reason| CliError::Variable {
                 variable,
@@ -306,22 +306,22 @@ fn settings(matches: &ArgMatches, env: &Env) -> Result<(Settings, Vec<Source>), 
             && env.get(name).is_some()
         {
             from_env(name, "true", &mut settings)?;
-            source.is("true", From::Variable(name));
+            source.is("true", Origin::Variable(name));
         }
         for text in given.iter().flatten().filter_map(|m| m.get_one::<String>(flag.name)) {
             // Clap has called the same function already, so this does not fail.
             (flag.apply)(&mut settings, text)
                 .map_err(|reason| command().error(clap::error::ErrorKind::InvalidValue, reason))?;
-            source.is(text, From::Flag);
+            source.is(text, Origin::Flag);
         }
         match (flag.variable, flag.variable.name().and_then(|name| env.get(name))) {
             (Variable::Wins(name), Some(text)) => {
                 from_env(name, text, &mut settings)?;
-                source.is(text, From::Variable(name));
+                source.is(text, Origin::Variable(name));
             }
             (Variable::WinsUnlessZero(name), Some(text)) if !values::is_zero(text) => {
                 from_env(name, text, &mut settings)?;
-                source.is(text, From::Variable(name));
+                source.is(text, Origin::Variable(name));
             }
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! Kubernetes Events, `core/v1` as upstream's role grants them: repeated ones are counted and not written again, and one
+//! Kubernetes Events, `core/v1` as VSO's role grants them: repeated ones are counted and not written again, and one
 //! object cannot flood its namespace. They are written beside the runs that report them, few at a time: what tells of a
 //! thousand syncs does not hold up the next.
 
@@ -16,8 +16,8 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use super::error::bounded;
-use super::{ClusterError, ErrorKind, FIELD_MANAGER};
+use super::error::with_timeout;
+use super::{ErrorKind, FIELD_MANAGER, KubernetesError};
 
 /// Normal or Warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +160,7 @@ impl Events {
         }
     }
 
-    async fn try_write(&self, report: &Report) -> Result<(), ClusterError> {
+    async fn try_write(&self, report: &Report) -> Result<(), KubernetesError> {
         let Report { about, type_, reason, message, time, name, count, .. } = report;
         let namespace = about.namespace.as_deref().unwrap_or("default");
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
@@ -168,7 +168,7 @@ impl Events {
         if *count > 1 {
             let patch = json!({ "count": count, "lastTimestamp": stamp });
             let params = PatchParams::apply(FIELD_MANAGER);
-            match bounded("patch Event", api.patch(name, &params, &Patch::Merge(patch))).await {
+            match with_timeout("patch Event", api.patch(name, &params, &Patch::Merge(patch))).await {
                 Err(error) if error.kind == ErrorKind::NotFound => {} // it has expired: write it anew
                 other => return other.map(drop),
             }
@@ -186,9 +186,9 @@ impl Events {
             "lastTimestamp": stamp,
             "count": count,
         }))
-        .map_err(|e| ClusterError::new(ErrorKind::Invalid, e.to_string()))?;
+        .map_err(|e| KubernetesError::new(ErrorKind::Invalid, e.to_string()))?;
         let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-        bounded("create Event", api.create(&params, &event)).await.map(drop)
+        with_timeout("create Event", api.create(&params, &event)).await.map(drop)
     }
 
     fn within_budget(&self, uid: u64, now: Instant) -> bool {

@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-/// What a failure that has no back-off of its own waits for, before [`horizon`] takes its part off.
-pub const ERROR_INTERVAL: Duration = Duration::from_secs(5);
-
 /// When to look again at something that may be `interval` old: always a bit earlier than that, above 80 % and at most
 /// 90 % of it.
 pub fn horizon(interval: Duration, rng: &mut impl Rng) -> Duration {
@@ -14,11 +11,6 @@ pub fn horizon(interval: Duration, rng: &mut impl Rng) -> Duration {
     // Rounded up, so that the upper bound holds for every number of nanoseconds.
     let rounding = Duration::from_nanos(u64::from(tenth * 10 < interval));
     interval.saturating_sub(tenth + rounding).saturating_sub(below(tenth, rng))
-}
-
-/// [`horizon`] of [`ERROR_INTERVAL`]: above 4 s, at most 4.5 s.
-pub fn error_horizon(rng: &mut impl Rng) -> Duration {
-    horizon(ERROR_INTERVAL, rng)
 }
 
 /// A random part of `over`: for objects that could all run at the same moment, such as those of a Vault that answers
@@ -66,7 +58,7 @@ mod tests {
     #[test]
     fn horizon_uses_its_whole_range() {
         let mut rng = SmallRng::seed_from_u64(1);
-        let all: Vec<_> = (0..10_000).map(|_| error_horizon(&mut rng)).collect();
+        let all: Vec<_> = (0..10_000).map(|_| horizon(Duration::from_secs(5), &mut rng)).collect();
         let near = |bound: u64| all.iter().any(|h| h.abs_diff(Duration::from_millis(bound)) < Duration::from_millis(1));
         assert!(near(4_000) && near(4_500));
     }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::store::Sink;
 use crate::api::ObjectRef;
-use crate::schedule::{Backoff, Policy};
+use crate::backoff::{Backoff, Policy};
 
 /// What part of the cluster a watch covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
