@@ -14,6 +14,7 @@ pub mod commands;
 pub mod controllers;
 pub mod credentials;
 pub mod gocompat;
+pub mod mac;
 pub mod operator;
 pub mod render;
 pub mod resolve;

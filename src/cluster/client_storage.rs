@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::error::bounded;
 use super::{ClusterError, ErrorKind, FIELD_MANAGER, Revision, SecretWriter};
-use crate::render::MacKey;
+use crate::mac::MacKey;
 use crate::resolve::AuthPlan;
 
 /// What selects them.

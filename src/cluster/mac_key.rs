@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::error::bounded;
 use super::{ClusterError, ErrorKind, FIELD_MANAGER};
-use crate::render::MacKey;
+use crate::mac::MacKey;
 
 /// Name, labels and key are upstream's: with another key each MAC would differ, and a swap in either direction would
 /// rewrite every Secret.
