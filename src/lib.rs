@@ -15,6 +15,7 @@ pub mod controllers;
 pub mod credentials;
 pub mod gocompat;
 pub mod kubernetes;
+pub mod mac;
 pub mod operator;
 pub mod render;
 pub mod resolve;

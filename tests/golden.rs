@@ -83,7 +83,7 @@ fn every_function_is_covered() {
     assert_eq!(sprig::functions().names().collect::<Vec<_>>(), NAMES.lines().collect::<Vec<_>>());
 }
 
-/// No vector has a volatile function in it, and none of the others needs what is different each time.
+/// No vector calls a volatile function, and no other function reads the clock or draws random numbers.
 #[test]
 fn only_volatile_functions_look_at_the_clock_or_draw_numbers() {
     let environment = Environment { now: || panic!("the clock"), random: |_| panic!("a random number") };
@@ -93,7 +93,7 @@ fn only_volatile_functions_look_at_the_clock_or_draw_numbers() {
     }
 }
 
-/// Where Go is installed, the committed vectors are those that it writes.
+/// Where Go is installed, it writes the committed vectors.
 #[test]
 fn vectors_are_current() {
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("hack/golden");

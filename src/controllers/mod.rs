@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{CustomObject as _, Key, VaultConnection};
 use crate::kubernetes::{Events, KnownKey, Leadership, OWNED_SELECTOR, Scope, Sink, WatchHealth};
-use crate::render::Recipes;
+use crate::render::TransformationCache;
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
 use crate::vault::{ReadCache, ServerId, Signal};
@@ -119,7 +119,7 @@ impl Controllers {
             work: work.clone(),
             vault: Arc::new(vault),
             subscriptions: Arc::new(subscriptions),
-            renderer: Renderer::new(Arc::new(Recipes::default()), settings.global.exclude_raw),
+            renderer: Renderer::new(Arc::new(TransformationCache::default()), settings.global.exclude_raw),
             outputs,
             mac_key,
             backoff: settings.backoff,

@@ -13,7 +13,7 @@ use crate::api::{
     SecretTransformationStatus, condition,
 };
 use crate::kubernetes::Change;
-use crate::render::{Recipes, TemplateText};
+use crate::render::{TemplateText, TransformationCache};
 use crate::resolve;
 use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Next};
@@ -25,7 +25,7 @@ const RETRY: Duration = Duration::from_secs(5);
 pub(super) struct SecretTransformations {
     pub stores: Arc<Stores>,
     pub dependents: Arc<Dependents>,
-    pub transformations: Arc<Recipes>,
+    pub transformations: Arc<TransformationCache>,
     pub outputs: Outputs,
 }
 

@@ -1,7 +1,7 @@
 //! Durations in the notation of Go: `1h30m`, `4.213s`, `250ms`.
 //!
-//! Manifests, flags and Vault speak it. The rules are those of Go's `time.ParseDuration` and `Duration.String`, limits
-//! and error texts included; `kube::core::Duration` differs from both (it panics on overflow and accepts an empty text).
+//! Manifests, flags and Vault use it. The rules are Go's (`time.ParseDuration`, `Duration.String`), limits and error texts
+//! included; `kube::core::Duration` differs from both (it panics on overflow and accepts an empty text).
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ const HOUR: u64 = 60 * MINUTE;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GoDuration(pub i64);
 
-/// Why a text is not a duration. The texts are those of Go.
+/// Why a text is not a duration, in Go's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseDurationError {
     /// Not of the form, or too large.
@@ -85,8 +85,8 @@ impl GoDuration {
         nanos.map(Self).ok_or_else(invalid)
     }
 
-    /// The same length for the standard library, which knows no negative durations: those become zero. Every setting
-    /// that is one of these treats zero and less as not set.
+    /// The duration for the standard library, which knows no negative durations: a negative one becomes zero. Every
+    /// setting with a duration treats zero and less as not set.
     pub fn as_std(self) -> Duration {
         Duration::from_nanos(u64::try_from(self.0).unwrap_or(0))
     }

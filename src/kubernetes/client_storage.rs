@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::error::with_timeout;
 use super::{ErrorKind, FIELD_MANAGER, KubernetesError, Revision, SecretWriter};
-use crate::render::MacKey;
+use crate::mac::MacKey;
 use crate::resolve::AuthPlan;
 
 /// What selects them.

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::error::with_timeout;
 use super::{ErrorKind, FIELD_MANAGER, KubernetesError};
-use crate::render::MacKey;
+use crate::mac::MacKey;
 
 /// Name, labels and key are VSO's: with another key each MAC would differ, and a swap in either direction would
 /// rewrite every Secret.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{Input, Recipe};
+use super::{CompiledTransformation, Input};
 use crate::gocompat::json;
 
 /// The key that holds the whole answer.
@@ -68,7 +68,7 @@ impl fmt::Debug for SecretData {
 /// Why no data could be made. Names keys and sizes, never a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
-    /// The source, or a template, has a key of the name that is ours. The text is upstream's.
+    /// The source, or a template, has the key `_raw`, which the operator fills. The text is that of VSO.
     #[error("key '_raw' not permitted in Secret data")]
     RawKey,
     /// Kubernetes does not allow the key.
@@ -90,7 +90,7 @@ pub enum RenderError {
     /// A template does not parse, or failed. The text has no value in it.
     #[error("{0}")]
     Template(String),
-    /// Kubernetes does not store so much.
+    /// The values are longer than Kubernetes stores.
     #[error("the values are {0} bytes long together, a Secret holds {MAX_DATA_LENGTH}")]
     TooLarge(usize),
 }
@@ -108,31 +108,32 @@ impl fmt::Display for Shortened<'_> {
     }
 }
 
-/// What was built.
+/// The data of a Secret, rendered.
 #[derive(Debug)]
 pub struct Built {
-    /// The data.
+    /// Keys and values of the Secret.
     pub data: SecretData,
-    /// Keys of templates that printed nothing. They hold the empty string here; upstream has a nil there.
+    /// Keys of templates that print nothing. They hold the empty string; VSO has a nil there.
     pub nil: Vec<String>,
 }
 
 /// Makes the data of the Secret.
 ///
 /// The keys of the source become the keys of the Secret as far as the filter lets them: text as it is, anything else as
-/// JSON. `_raw` holds the whole answer, the metadata of KV v2 included, unless `exclude_raw`. What the templates print wins over keys of the source, and the filter is not for it.
+/// JSON. `_raw` holds the whole answer, the metadata of KV v2 included, unless `exclude_raw`. What a template prints wins
+/// over a key of the source, and no filter applies to it.
 ///
 /// # Errors
 /// See [`RenderError`]; the rules of Kubernetes are checked as well.
-pub fn build(input: &Input<'_>, recipe: &Recipe) -> Result<Built, RenderError> {
+pub fn build(input: &Input<'_>, transformation: &CompiledTransformation) -> Result<Built, RenderError> {
     let Input { source, exclude_raw, .. } = *input;
-    let rendered = recipe.render(input)?;
+    let rendered = transformation.render(input)?;
     if rendered.contains_key(RAW_KEY) && !exclude_raw {
         return Err(RenderError::RawKey);
     }
     let mut data = SecretData::default();
     for (key, value) in source.data() {
-        if !recipe.filter().keeps(key) {
+        if !transformation.filter().keeps(key) {
             continue;
         }
         if key == RAW_KEY && !exclude_raw {

@@ -9,14 +9,14 @@ use regex::Regex;
 use super::RenderError;
 use crate::gocompat::regexp::{self, Translated};
 
-/// Compiled patterns, so that objects which use the same ones share them.
+/// Compiled patterns. Objects with equal patterns share them.
 #[derive(Default)]
 pub struct Patterns {
     known: HashMap<String, Regex>,
 }
 
-/// As many as upstream keeps. Those in use are held by the filters that use them, whatever is forgotten here.
-const CAPACITY: usize = 250;
+/// As many patterns as VSO keeps. A filter holds its own patterns, whatever is forgotten here.
+const MAX_PATTERNS: usize = 250;
 /// A pattern that compiles to more than this is refused: it would cost every object that much memory.
 const MAX_COMPILED: usize = 1 << 20;
 
@@ -36,7 +36,7 @@ impl Patterns {
             .size_limit(MAX_COMPILED)
             .build()
             .map_err(|_| refused("it is too large".to_owned()))?;
-        if self.known.len() >= CAPACITY {
+        if self.known.len() >= MAX_PATTERNS {
             self.known.clear();
         }
         self.known.insert(pattern.to_owned(), regex.clone());
@@ -124,9 +124,9 @@ mod tests {
     #[test]
     fn patterns_are_kept_and_not_for_ever() {
         let mut patterns = Patterns::default();
-        for i in 0..3 * CAPACITY {
+        for i in 0..3 * MAX_PATTERNS {
             patterns.get(&format!("k{i}")).unwrap();
-            assert!(patterns.known.len() <= CAPACITY);
+            assert!(patterns.known.len() <= MAX_PATTERNS);
         }
     }
 }

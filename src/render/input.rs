@@ -19,7 +19,7 @@ pub struct Input<'a> {
     pub exclude_raw: bool,
     /// Labels of the object that is synced.
     pub labels: Option<&'a BTreeMap<String, String>>,
-    /// Annotations of it.
+    /// Annotations of the object that is synced.
     pub annotations: Option<&'a BTreeMap<String, String>>,
 }
 
@@ -36,7 +36,7 @@ impl Input<'_> {
             entries.into_iter().flatten().for_each(|(key, value)| map.insert(key.as_str(), Value::str(value.as_str())));
             Value::Map(map)
         };
-        // Only a wrapped answer has any, and those of KV are not wrapped.
+        // Only a wrapped answer has these fields, and answers of KV are not wrapped.
         let wrap = ["Token", "Accessor", "TTL", "CreationTime", "CreationPath", "WrappedAccessor"];
         let fields = vec![
             ("Secrets", any(&mut self.source.data())),
@@ -48,8 +48,8 @@ impl Input<'_> {
         Value::Object(Arc::new(Record::new("*helpers.SecretInput", fields)))
     }
 
-    /// All of it as text, for a digest: equal texts are equal inputs. But for kubectl's copy of the manifest, in which
-    /// each change of the object shows.
+    /// The inputs as texts, for a digest: equal texts are equal inputs. Kubectl's copy of the manifest is left out, since
+    /// each change of the object shows in it.
     pub fn fingerprint(&self) -> Vec<String> {
         let text = |entries: Option<&BTreeMap<String, String>>| {
             let entries = entries.into_iter().flatten().filter(|(key, _)| *key != LAST_APPLIED);
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_input_of_a_salt() {
+    fn kubectls_copy_is_no_input() {
         let of = |data: &Json, entries: &[(&str, &str)]| {
             let map: BTreeMap<String, String> = entries.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
             let source = SourceData::flat("kv-v1", Arc::new(data.clone()));

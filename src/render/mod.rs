@@ -1,19 +1,19 @@
-//! From what Vault answered to what the Secret holds. Pure: the same input gives the same bytes, here as upstream, for
-//! an object that changes operators must not see its Secret rewritten.
+//! From what Vault answered to what the Secret holds.
+//!
+//! Pure: equal inputs give equal bytes, and they are the bytes that VSO writes. A Secret that VSO has filled is not
+//! rewritten.
 
 pub mod data;
 pub mod filter;
 pub mod input;
-pub mod mac;
-pub mod recipe;
 pub mod source;
+pub mod transformation;
 
 pub use data::{Built, RenderError, SecretData, build};
 pub use filter::{Filter, Patterns};
 pub use input::Input;
-pub use mac::{MacKey, MacKeyError};
-pub use recipe::{Recipe, Recipes, TemplateText};
 pub use source::SourceData;
+pub use transformation::{CompiledTransformation, TemplateText, TransformationCache};
 
 #[cfg(test)]
 mod tests;

@@ -11,14 +11,15 @@ fn text<'a>(key: &'a str, text: &'a str) -> TemplateText<'a> {
     TemplateText { key: Some(key).filter(|k| !k.is_empty()), name: if key.is_empty() { "source" } else { key }, text }
 }
 
-/// Keys and values that templates make of KV v2 data, and the keys that have none upstream.
+/// Keys and values that templates make of KV v2 data, and the keys that have no value in VSO.
 fn render(templates: &[TemplateText<'_>], data: Value) -> Result<(BTreeMap<String, String>, Vec<String>), String> {
-    let recipe = Recipes::default().get(templates, &[], &[".*".into()]).map_err(|e| e.to_string())?;
+    let transformation =
+        TransformationCache::default().get(templates, &[], &[".*".into()]).map_err(|e| e.to_string())?;
     let labels = BTreeMap::from([("app".to_owned(), "shop".to_owned())]);
     let answer = json!({ "data": data, "metadata": { "version": 3, "custom_metadata": null } });
     let source = SourceData::nested("kv-v2", Arc::new(answer));
     let input = Input { source: &source, exclude_raw: true, labels: Some(&labels), annotations: None };
-    let built = build(&input, &recipe).map_err(|e| e.to_string())?;
+    let built = build(&input, &transformation).map_err(|e| e.to_string())?;
     let entries = built.data.as_map().iter();
     Ok((entries.map(|(k, v)| (k.clone(), String::from_utf8(v.clone()).unwrap())).collect(), built.nil))
 }
@@ -66,15 +67,16 @@ fn a_template_that_prints_nothing_is_the_empty_string() {
 
 #[test]
 fn templates_win_over_keys_of_the_source_and_are_not_filtered() {
-    let recipe = Recipes::default().get(&[text("user", "t"), text("_raw", "r")], &["^user$".into()], &[]).unwrap();
+    let transformation =
+        TransformationCache::default().get(&[text("user", "t"), text("_raw", "r")], &["^user$".into()], &[]).unwrap();
     let source = SourceData::flat("kv-v1", Arc::new(json!({ "user": "u", "other": "o" })));
     let mut input = Input { source: &source, exclude_raw: true, labels: None, annotations: None };
-    let built = build(&input, &recipe).unwrap().data;
+    let built = build(&input, &transformation).unwrap().data;
     assert_eq!(built.get("user"), Some(&b"t"[..]));
     assert_eq!(built.get("_raw"), Some(&b"r"[..]));
     assert_eq!(built.as_map().len(), 2);
     input.exclude_raw = false;
-    assert_eq!(build(&input, &recipe).unwrap_err(), RenderError::RawKey);
+    assert_eq!(build(&input, &transformation).unwrap_err(), RenderError::RawKey);
 }
 
 #[test]
@@ -102,10 +104,10 @@ fn errors_name_the_template_and_the_line_and_no_value() {
 }
 
 #[test]
-fn what_would_come_out_otherwise_each_time_is_known() {
+fn a_call_of_a_volatile_function_is_known() {
     let volatile = |text: &str| {
         let template = TemplateText { key: Some("a"), name: "a", text };
-        Recipes::default().get(&[template], &[], &[]).map(|recipe| recipe.is_volatile())
+        TransformationCache::default().get(&[template], &[], &[]).map(|transformation| transformation.is_volatile())
     };
     for call in [".Secrets.user | len", "\"shuffle\"", ".Labels.ago", "add 1 2 }} Chicago {{ 3"] {
         assert_eq!(volatile(&format!("{{{{ {call} }}}}")), Ok(false), "{call}");

@@ -8,7 +8,8 @@ use super::MAC_ANNOTATION;
 use super::ownership::{Ownership, equal_but_macs, metadata_of, owned_metadata, ownership};
 use crate::api::SecretOwner;
 use crate::kubernetes::{KubernetesError, OwnedMetadata, Revision, changed_at};
-use crate::render::{MacKey, SecretData};
+use crate::mac::MacKey;
+use crate::render::SecretData;
 
 /// What the Secret has to be.
 #[derive(Clone, Copy)]

@@ -5,7 +5,8 @@ use k8s_openapi::api::core::v1::Secret;
 use super::{MAC_ANNOTATION, RENDERED_ANNOTATION};
 use crate::api::Destination;
 use crate::kubernetes::{KubernetesError, SecretWriter};
-use crate::render::{MacKey, SecretData};
+use crate::mac::MacKey;
+use crate::render::SecretData;
 
 /// What [`RENDERED_ANNOTATION`] says of data with this MAC that was made of these inputs. Both are in it, so that a writer
 /// without the key cannot pass off other data, not even some that was right once.
@@ -28,7 +29,7 @@ pub async fn reusable_output(
 
 fn data_if_reusable(secret: Secret, create: bool, key: &MacKey, inputs: &str, mac: Option<&str>) -> Option<SecretData> {
     let data: SecretData = secret.data.unwrap_or_default().into_iter().map(|(name, value)| (name, value.0)).collect();
-    let found = key.mac(&data);
+    let found = key.mac(data.as_map());
     let made_here = mac == Some(found.as_str());
     let annotations = secret.metadata.annotations.unwrap_or_default();
     let made_before = create
@@ -48,7 +49,7 @@ mod tests {
         let key = MacKey::new(b"0123456789abcdef").unwrap();
         let other = MacKey::new(b"fedcba9876543210").unwrap();
         let data: SecretData = [("a".to_owned(), b"salted".to_vec())].into_iter().collect();
-        let mac = key.mac(&data);
+        let mac = key.mac(data.as_map());
         let secret = |value: &str, rendered: &str| -> Secret {
             let annotations = json!({ MAC_ANNOTATION: mac, RENDERED_ANNOTATION: rendered });
             serde_json::from_value(json!({ "metadata": { "annotations": annotations }, "data": { "a": value } }))

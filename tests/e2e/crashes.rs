@@ -236,8 +236,9 @@ fn objects_of_upstream_are_taken_over_without_a_restart_or_a_new_secret() {
         tenant.cluster.vault("GET", &format!("secret/data/{}", tenant.path("db")), None).expect("Vault answers");
     let source = vso::render::SourceData::nested("kv-v2", answer["data"].clone().into());
     let input = vso::render::Input { source: &source, exclude_raw: false, labels: None, annotations: None };
-    let recipe = vso::render::Recipes::default().get(&[], &[], &[]).expect("an empty recipe");
-    let data = vso::render::build(&input, &recipe).expect("data").data;
+    let transformation =
+        vso::render::TransformationCache::default().get(&[], &[], &[]).expect("an empty transformation");
+    let data = vso::render::build(&input, &transformation).expect("data").data;
 
     // As upstream leaves them behind.
     let mut object = rig.object("db", &["app"], json!({ "destination": { "transformation": {} } }));
@@ -260,7 +261,7 @@ fn objects_of_upstream_are_taken_over_without_a_restart_or_a_new_secret() {
         },
     });
     let secret = rig.api.create(&secret).expect("a Secret");
-    let mac = vso::render::MacKey::new(key.as_bytes()).expect("16 bytes").mac(&data);
+    let mac = vso::mac::MacKey::new(key.as_bytes()).expect("16 bytes").mac(data.as_map());
     let condition = |type_: &str, reason: &str, message: &str| {
         json!({
             "type": type_, "status": "True", "reason": reason, "message": message, "observedGeneration": 1,

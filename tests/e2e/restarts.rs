@@ -61,7 +61,7 @@ impl<'a> Rig<'a> {
         let decode =
             |v: &Value| base64::engine::general_purpose::STANDARD.decode(v.as_str().expect("text")).expect("base64");
         let key = self.api.get("Secret", &self.tenant.operator_namespace, "vso-cc-storage-hmac-key").expect("the key");
-        let key = vso::render::MacKey::new(&decode(&key["data"]["key"])).expect("16 bytes");
+        let key = vso::mac::MacKey::new(&decode(&key["data"]["key"])).expect("16 bytes");
         let entries = secret["data"].as_object().into_iter().flatten();
         key.mac(&entries.map(|(name, value)| (name.clone(), decode(value))).collect())
     }

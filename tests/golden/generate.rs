@@ -6,7 +6,7 @@ use tables::*;
 
 mod tables;
 
-/// Makes templates; the same ones from the same seed.
+/// Makes templates; equal seeds make equal templates.
 pub struct Generator {
     state: u64,
 }

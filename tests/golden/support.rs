@@ -101,7 +101,7 @@ fn from_json(text: &str) -> Value {
     }
 }
 
-/// Whether two results are the same. Vectors hold errors as text, so bytes that are not UTF-8 count as one U+FFFD.
+/// Whether two results are equal. Vectors hold errors as text, so bytes that are not UTF-8 count as one U+FFFD.
 pub fn same(expected: &Result<Vec<u8>, String>, got: &Result<Vec<u8>, String>) -> bool {
     match (expected, got) {
         (Ok(expected), Ok(got)) => expected == got,

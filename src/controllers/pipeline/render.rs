@@ -8,13 +8,16 @@ use super::failure::{Failure, Interruption};
 use super::state::Rendered;
 use crate::api::{Reason, SecretOwner};
 use crate::kubernetes::SecretWriter;
-use crate::render::{self, Input, MacKey, Recipe, Recipes, RenderError, SecretData, SourceData, TemplateText};
+use crate::mac::MacKey;
+use crate::render::{
+    self, CompiledTransformation, Input, RenderError, SecretData, SourceData, TemplateText, TransformationCache,
+};
 use crate::resolve::ResolvedTransformation;
 use crate::sync::{self, LastApplied};
 
 /// Compiles and runs the transformations of all objects.
 pub(crate) struct Renderer {
-    pub transformations: Arc<Recipes>,
+    pub transformations: Arc<TransformationCache>,
     /// Templates run on so many threads at most: each may use a core and, for a moment, tens of MiB.
     permits: Semaphore,
     /// No object has the key `_raw`.
@@ -49,13 +52,13 @@ pub(super) struct Previous<'a> {
 
 impl Renderer {
     /// With the transformations that are compiled already.
-    pub fn new(transformations: Arc<Recipes>, exclude_raw: bool) -> Self {
+    pub fn new(transformations: Arc<TransformationCache>, exclude_raw: bool) -> Self {
         let threads = 2 * std::thread::available_parallelism().map_or(1, usize::from);
         Self { transformations, permits: Semaphore::new(threads), exclude_raw }
     }
 
     /// The filters and templates of a plan, compiled unless they still are.
-    pub fn compile(&self, gathered: &ResolvedTransformation) -> Result<Arc<Recipe>, Failure> {
+    pub fn compile(&self, gathered: &ResolvedTransformation) -> Result<Arc<CompiledTransformation>, Failure> {
         let templates = gathered.templates.iter();
         let templates: Vec<_> =
             templates.map(|t| TemplateText { key: t.key.as_deref(), name: &t.name, text: &t.text }).collect();
@@ -69,7 +72,7 @@ impl Renderer {
         &self,
         key: &MacKey,
         owner: &Arc<dyn SecretOwner>,
-        transformation: &Arc<Recipe>,
+        transformation: &Arc<CompiledTransformation>,
         source: SourceData,
         writer: &SecretWriter,
         previous: Previous<'_>,
@@ -78,8 +81,8 @@ impl Renderer {
         let mut inputs = None;
         if transformation.is_volatile() {
             let fingerprint = input(&**owner, &source, exclude_raw).fingerprint();
-            let recipe = hex::encode(transformation.id());
-            let digest = key.mac_of_texts(fingerprint.iter().chain([&recipe]).map(String::as_str));
+            let id = hex::encode(transformation.id());
+            let digest = key.mac_of_texts(fingerprint.iter().chain([&id]).map(String::as_str));
             if let Some(output) = reusable(key, &**owner, &digest, writer, &previous).await? {
                 return Ok(output);
             }
@@ -98,8 +101,8 @@ impl Renderer {
             render::build(&input(&**owner, &source, exclude_raw), transformation)
         };
         let built = built.map_err(|error| Failure::new(Reason::SecretDataBuilderError, build_failed(&error)))?;
-        let mac = key.mac(&built.data);
-        let vso_mac = (!built.nil.is_empty()).then(|| key.mac_with_nil(&built.data, &built.nil));
+        let mac = key.mac(built.data.as_map());
+        let vso_mac = (!built.nil.is_empty()).then(|| key.mac_with_nil(built.data.as_map(), &built.nil));
         Ok(Output::New(NewData { data: built.data, mac, vso_mac, inputs }))
     }
 }
@@ -130,7 +133,7 @@ async fn reusable(
     let data = sync::reusable_output(writer, destination, key, inputs, known.map(|known| known.mac.as_str())).await;
     let failed = |error| Failure::new(Reason::SecretSyncError, format!("Failed to update k8s secret: {error}"));
     Ok(data.map_err(failed)?.map(|data| {
-        let mac = key.mac(&data);
+        let mac = key.mac(data.as_map());
         Output::New(NewData { data, mac, vso_mac: None, inputs: Some(inputs.to_owned()) })
     }))
 }

@@ -8,7 +8,7 @@ use crate::api::ObjectRef;
 use crate::backoff::{Backoff, Policy};
 use crate::controllers::outcome::Outcome;
 use crate::controllers::subscriptions::Subscription;
-use crate::render::Recipe;
+use crate::render::CompiledTransformation;
 use crate::sync::LastApplied;
 use crate::vault::Session;
 use crate::workqueue::{Class, Lane, Next};
@@ -32,7 +32,7 @@ pub(super) struct ObjectState<T> {
     pub subscription: Option<Subscription>,
     pub applied: Option<LastApplied>,
     /// Held so that it is not compiled again at each refresh.
-    pub transformation: Option<Arc<Recipe>>,
+    pub transformation: Option<Arc<CompiledTransformation>>,
     /// Of data that would come out otherwise if it were rendered again.
     pub rendered: Option<Rendered>,
     pub failed_restarts: Option<Box<FailedRestarts>>,

@@ -1,4 +1,4 @@
-//! Durations, and the one date function that upstream allows.
+//! Durations, and the one date function that VSO allows.
 
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;

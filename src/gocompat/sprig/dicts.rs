@@ -1,4 +1,4 @@
-//! Dictionaries. Those that change one change it for all who hold it, as in Go.
+//! Dictionaries. A function that changes a dictionary changes it for every holder, as in Go.
 
 use std::sync::Arc;
 

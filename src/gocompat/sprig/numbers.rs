@@ -29,7 +29,7 @@ pub(super) fn parse_int(text: &[u8], base: u32) -> Result<i64, NotANumber> {
     Ok(value)
 }
 
-/// cast's `ToInt64`, and `ToInt`, which is the same on 64 bits.
+/// cast's `ToInt64`, and `ToInt`, which has 64 bits too.
 pub(super) fn to_int(value: &Value) -> i64 {
     match value {
         Value::Int(i, _) => *i,

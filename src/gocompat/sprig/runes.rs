@@ -151,7 +151,7 @@ pub(super) fn trim_matches(bytes: &[u8], test: impl Fn(char) -> bool) -> &[u8] {
         start += width;
     }
     let mut end = bytes.len();
-    // Go decodes the last rune from the end; for valid text and for stray bytes that is the same as the last of all.
+    // Go decodes the last rune from the end; for valid text and for stray bytes that is the last rune from the start too.
     let tail: Vec<(char, usize)> = runes(&bytes[start..]).collect();
     for (c, width) in tail.into_iter().rev() {
         if !test(c) {

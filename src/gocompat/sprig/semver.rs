@@ -209,6 +209,10 @@ impl Object for Plain {
         self.0.string()
     }
 
+    fn marshal_text(&self) -> Option<Vec<u8>> {
+        self.0.marshal_text()
+    }
+
     fn fields(&self) -> Vec<(&'static str, bool, Value)> {
         fields(&self.0)
     }
@@ -285,4 +289,25 @@ static METHODS: &[Method] = &[
 
 fn plain(version: Version) -> Value {
     Value::Object(Arc::new(Plain(version)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gocompat::sprig;
+    use crate::gocompat::template::{Limits, Set};
+
+    /// As Go writes them, whether the value is a pointer or what an `Inc` method gives.
+    #[test]
+    fn json_has_a_version_as_text() {
+        for (template, expected) in [
+            (r#"{{ semver "v1.2.3-a" | toJson }}"#, r#""1.2.3-a""#),
+            (r#"{{ (semver "1.2.3").IncMajor | toJson }}"#, r#""2.0.0""#),
+            (r#"{{ dict "v" (semver "1.2.3").IncPatch | toJson }}"#, r#"{"v":"1.2.4"}"#),
+        ] {
+            let set = Set::parse(&[("t", template)], &sprig::functions()).unwrap();
+            let out = set.execute("t", &Value::Nil, &Limits::default()).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{template}");
+        }
+    }
 }

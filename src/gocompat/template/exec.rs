@@ -258,7 +258,7 @@ impl<'s> State<'s, '_> {
                 }
             }
             Value::List(list) => {
-                // The length is that of the beginning, the elements are those of the moment.
+                // Go takes the length before the first turn, and each element when its turn comes.
                 for i in 0..list.len() {
                     let element = Operand::element(list.get(i).unwrap_or(Value::Nil), list.elem());
                     if iterate(self, Operand::Plain(Value::int(i as i64)), element)? == Flow::Break {

@@ -1,4 +1,4 @@
-//! Go's `text/template`, so that every template gives the bytes that it gives upstream.
+//! Go's `text/template`, so that every template gives the bytes that it gives in Go.
 //!
 //! [`value`] has Go's dynamic values and [`value::functions`] what the function library is built on.
 

@@ -17,7 +17,7 @@ impl Record {
         Record { type_name, nil: false, fields }
     }
 
-    /// A nil pointer: `*api.SecretWrapInfo` of a secret that is not wrapped. The names are those of the fields that the
+    /// A nil pointer: `*api.SecretWrapInfo` of a secret that is not wrapped. `fields` names what the
     /// struct would have.
     pub fn nil(type_name: &'static str, fields: &[&'static str]) -> Record {
         let fields = fields.iter().map(|name| (*name, true, Value::Nil)).collect();

@@ -199,7 +199,7 @@ impl Type {
 }
 
 impl IntKind {
-    /// The same as a [`Kind`].
+    /// The [`Kind`] of this type.
     pub fn kind(self) -> Kind {
         match self {
             IntKind::Int => Kind::Int,
@@ -212,7 +212,7 @@ impl IntKind {
 }
 
 impl UintKind {
-    /// The same as a [`Kind`].
+    /// The [`Kind`] of this type.
     pub fn kind(self) -> Kind {
         match self {
             UintKind::Uint => Kind::Uint,

@@ -1,8 +1,8 @@
 //! Go's dynamic values as templates see them.
 //!
 //! Strings are bytes: `{{ b64dec .Secrets.keystore }}` of a binary file is a common template, and Go's strings hold
-//! any byte. Lists and maps are shared the way Go shares them: a copy of the [`Value`] is the same list or map, so what
-//! `set` or `unset` change is seen by the rest of the template.
+//! any byte. Lists and maps are shared the way Go shares them: a copy of the [`Value`] shares the list or map, so the
+//! rest of the template sees what `set` or `unset` change.
 //!
 //! A template can nest values as deep as it likes (`{{ $l = list $l }}` in a loop) and can put a map into itself. Code
 //! that walks values recursively must stop at [`MAX_NESTING`] (see [`Value::check_nesting`]) and must charge what it

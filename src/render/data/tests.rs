@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::render::{Recipes, SourceData};
+use crate::render::{SourceData, TransformationCache};
 
 /// Data as text, for reading.
 fn text(data: &SecretData) -> BTreeMap<&str, &str> {
@@ -18,10 +18,10 @@ const FLAT: Shape = SourceData::flat;
 const NESTED: Shape = SourceData::nested;
 
 fn build(shape: Shape, data: &Value, exclude_raw: bool) -> Result<SecretData, RenderError> {
-    let recipe = Recipes::default().get(&[], &[], &[]).unwrap();
+    let transformation = TransformationCache::default().get(&[], &[], &[]).unwrap();
     let source = shape("test", Arc::new(data.clone()));
     let input = Input { source: &source, exclude_raw, labels: None, annotations: None };
-    super::build(&input, &recipe).map(|built| built.data)
+    super::build(&input, &transformation).map(|built| built.data)
 }
 
 fn built(shape: Shape, data: Value, exclude_raw: bool) -> SecretData {

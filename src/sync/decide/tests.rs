@@ -24,7 +24,7 @@ impl Case {
         .unwrap();
         let key = MacKey::new(b"0123456789abcdef").unwrap();
         let data: SecretData = [("a".to_owned(), b"new".to_vec())].into_iter().collect();
-        let mac = key.mac(&data);
+        let mac = key.mac(data.as_map());
         Self { object, data, key, mac, recorded: None, restarts: false, generation_changed: false }
     }
 

@@ -7,6 +7,7 @@ use vaultrs::api::token::requests::RenewTokenSelfRequest;
 
 use super::token::Granted;
 use super::{Session, SessionError, refuses};
+use crate::gocompat::json::html_escape;
 use crate::vault::request::Auth;
 use crate::vault::transport::RequestOptions;
 
@@ -82,10 +83,7 @@ struct TokenAnswer {
 pub(super) fn go_json(body: &[u8]) -> Option<SecretString> {
     let answer: Answer = serde_json::from_slice(body).ok()?;
     let json = serde_json::to_string(&answer).ok()?;
-    // Go escapes these in every string. Outside of strings JSON has none of them.
-    let escapes =
-        [("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u{2028}", "\\u2028"), ("\u{2029}", "\\u2029")];
-    Some(escapes.into_iter().fold(json, |json, (from, to)| json.replace(from, to)).into())
+    Some(html_escape(&json).into())
 }
 
 /// The token in a stored answer. `None` if there is none.

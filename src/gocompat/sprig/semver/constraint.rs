@@ -7,7 +7,7 @@ use regex::Regex;
 use super::{Version, compare_pre};
 use crate::gocompat::template::CallError;
 
-/// A version in a constraint. The class holds a `|`, as upstream's does.
+/// A version in a constraint. The class holds a `|`, as the class of the library does.
 macro_rules! version {
     () => {
         r"v?([0-9|x|X|\*]+)(\.[0-9|x|X|\*]+)?(\.[0-9|x|X|\*]+)?(-([0-9A-Za-z\-]+(\.[0-9A-Za-z\-]+)*))?(\+([0-9A-Za-z\-]+(\.[0-9A-Za-z\-]+)*))?"

@@ -40,7 +40,7 @@ fn incompatible(a: &Value, b: &Value) -> CallError {
     CallError::new(format!("incompatible types for comparison: {} and {}", a.type_name(), b.type_name()))
 }
 
-/// What Go prints of the value in an error text that nobody is shown.
+/// What Go prints of the value in an error text, which is never shown.
 fn printed(context: &mut Context<'_>, format: &str, value: &Value) -> String {
     sprintf(context, format.as_bytes(), std::slice::from_ref(value))
         .map_or_else(|_| "...".to_owned(), |text| to_text(&text))
@@ -92,7 +92,7 @@ fn equal(context: &mut Context<'_>, a: &Value, b: &Value) -> Result<bool> {
     })
 }
 
-/// Pointers are equal if they point to the same thing.
+/// Pointers are equal if they point to one object.
 fn same_object(a: &Arc<dyn Object>, b: &Arc<dyn Object>) -> bool {
     a.is_nil() && b.is_nil() || std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b))
 }

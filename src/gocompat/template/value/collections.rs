@@ -1,12 +1,14 @@
 //! Lists and maps, shared and changed in place as Go's are.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::super::types::Type;
 use super::{Str, Value};
 
-/// A Go slice. Clones are the same slice.
+/// A Go slice. Clones share its elements.
 #[derive(Clone)]
 pub struct List {
     elem: Type,
@@ -15,7 +17,7 @@ pub struct List {
 
 struct ListCell(Mutex<Vec<Value>>);
 
-/// A Go map with string keys, in the order in which Go prints and ranges over it. Clones are the same map.
+/// A Go map with string keys, in the order in which Go prints and ranges over it. Clones share its entries.
 #[derive(Clone)]
 pub struct Map {
     elem: Type,
@@ -23,11 +25,6 @@ pub struct Map {
 }
 
 struct MapCell(Mutex<BTreeMap<Str, Value>>);
-
-/// Nothing that holds a lock can panic half way through a change, so what a poisoned lock guards is still whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 impl List {
     /// A slice of this element type.
@@ -67,7 +64,7 @@ impl List {
 
     /// How many elements.
     pub fn len(&self) -> usize {
-        self.cell.as_ref().map_or(0, |cell| lock(&cell.0).len())
+        self.cell.as_ref().map_or(0, |cell| cell.0.lock().len())
     }
 
     /// Whether there are no elements.
@@ -77,18 +74,18 @@ impl List {
 
     /// The element at this place.
     pub fn get(&self, index: usize) -> Option<Value> {
-        self.cell.as_ref().and_then(|cell| lock(&cell.0).get(index).cloned())
+        self.cell.as_ref().and_then(|cell| cell.0.lock().get(index).cloned())
     }
 
     /// The elements as they are now.
     pub fn items(&self) -> Vec<Value> {
-        self.cell.as_ref().map_or_else(Vec::new, |cell| lock(&cell.0).clone())
+        self.cell.as_ref().map_or_else(Vec::new, |cell| cell.0.lock().clone())
     }
 
     /// The elements from `from` up to `to`, both cut to the length.
     pub fn range(&self, from: usize, to: usize) -> Vec<Value> {
         self.cell.as_ref().map_or_else(Vec::new, |cell| {
-            let items = lock(&cell.0);
+            let items = cell.0.lock();
             let to = to.min(items.len());
             items[from.min(to)..to].to_vec()
         })
@@ -97,7 +94,7 @@ impl List {
     /// Gives the slice other elements, which every other holder of it sees (`sortAlpha` sorts a `[]string` in place).
     pub fn replace(&self, items: Vec<Value>) {
         if let Some(cell) = &self.cell {
-            let old = std::mem::replace(&mut *lock(&cell.0), items);
+            let old = std::mem::replace(&mut *cell.0.lock(), items);
             drop(old);
         }
     }
@@ -108,7 +105,7 @@ impl List {
 
     /// The elements that are lists or maps.
     pub(super) fn containers(&self) -> Vec<Value> {
-        self.cell.as_ref().map_or_else(Vec::new, |cell| lock(&cell.0).iter().filter(|v| nests(v)).cloned().collect())
+        self.cell.as_ref().map_or_else(Vec::new, |cell| cell.0.lock().iter().filter(|v| nests(v)).cloned().collect())
     }
 }
 
@@ -154,7 +151,7 @@ impl Map {
 
     /// How many entries.
     pub fn len(&self) -> usize {
-        self.cell.as_ref().map_or(0, |cell| lock(&cell.0).len())
+        self.cell.as_ref().map_or(0, |cell| cell.0.lock().len())
     }
 
     /// Whether there are no entries.
@@ -164,12 +161,12 @@ impl Map {
 
     /// The value of a key.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Value> {
-        self.cell.as_ref().and_then(|cell| lock(&cell.0).get(key.as_ref()).cloned())
+        self.cell.as_ref().and_then(|cell| cell.0.lock().get(key.as_ref()).cloned())
     }
 
     /// Whether there is such a key.
     pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
-        self.cell.as_ref().is_some_and(|cell| lock(&cell.0).contains_key(key.as_ref()))
+        self.cell.as_ref().is_some_and(|cell| cell.0.lock().contains_key(key.as_ref()))
     }
 
     /// Adds or replaces an entry. Only for a map that the template has not seen yet: one that it has goes through
@@ -177,29 +174,29 @@ impl Map {
     /// the nil map.
     pub fn insert(&self, key: impl Into<Str>, value: Value) {
         if let Some(cell) = &self.cell {
-            let old = lock(&cell.0).insert(key.into(), value);
+            let old = cell.0.lock().insert(key.into(), value);
             drop(old);
         }
     }
 
     /// Takes an entry out.
     pub fn remove(&self, key: impl AsRef<[u8]>) -> Option<Value> {
-        self.cell.as_ref().and_then(|cell| lock(&cell.0).remove(key.as_ref()))
+        self.cell.as_ref().and_then(|cell| cell.0.lock().remove(key.as_ref()))
     }
 
     /// The entries as they are now, sorted by key.
     pub fn entries(&self) -> Vec<(Str, Value)> {
         self.cell
             .as_ref()
-            .map_or_else(Vec::new, |cell| lock(&cell.0).iter().map(|(k, v)| (k.clone(), v.clone())).collect())
+            .map_or_else(Vec::new, |cell| cell.0.lock().iter().map(|(k, v)| (k.clone(), v.clone())).collect())
     }
 
     /// The keys as they are now, sorted.
     pub fn keys(&self) -> Vec<Str> {
-        self.cell.as_ref().map_or_else(Vec::new, |cell| lock(&cell.0).keys().cloned().collect())
+        self.cell.as_ref().map_or_else(Vec::new, |cell| cell.0.lock().keys().cloned().collect())
     }
 
-    /// Whether both are the same map, not merely equal ones.
+    /// Whether both share their entries; equal maps may not.
     pub fn same(&self, other: &Map) -> bool {
         self.address() == other.address()
     }
@@ -210,7 +207,7 @@ impl Map {
 
     /// The values that are lists or maps.
     pub(super) fn containers(&self) -> Vec<Value> {
-        self.cell.as_ref().map_or_else(Vec::new, |cell| lock(&cell.0).values().filter(|v| nests(v)).cloned().collect())
+        self.cell.as_ref().map_or_else(Vec::new, |cell| cell.0.lock().values().filter(|v| nests(v)).cloned().collect())
     }
 }
 
@@ -255,12 +252,12 @@ fn drop_flat(mut pending: Vec<Value>) {
         match value {
             Value::List(List { cell: Some(cell), .. }) => {
                 if let Some(mut cell) = Arc::into_inner(cell) {
-                    pending.append(cell.0.get_mut().unwrap_or_else(PoisonError::into_inner));
+                    pending.append(cell.0.get_mut());
                 }
             }
             Value::Map(Map { cell: Some(cell), .. }) => {
                 if let Some(mut cell) = Arc::into_inner(cell) {
-                    let entries = std::mem::take(cell.0.get_mut().unwrap_or_else(PoisonError::into_inner));
+                    let entries = std::mem::take(cell.0.get_mut());
                     pending.extend(entries.into_values());
                 }
             }
@@ -271,7 +268,7 @@ fn drop_flat(mut pending: Vec<Value>) {
 
 impl Drop for ListCell {
     fn drop(&mut self) {
-        let items = std::mem::take(self.0.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let items = std::mem::take(self.0.get_mut());
         if items.iter().any(nests) {
             drop_flat(items);
         }
@@ -280,7 +277,7 @@ impl Drop for ListCell {
 
 impl Drop for MapCell {
     fn drop(&mut self) {
-        let entries = std::mem::take(self.0.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let entries = std::mem::take(self.0.get_mut());
         if entries.values().any(nests) {
             drop_flat(entries.into_values().collect());
         }

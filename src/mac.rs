@@ -1,8 +1,10 @@
 //! The keyed digest of a Secret's data that `status.secretMAC` holds.
 //!
-//! Upstream's own, byte for byte: HMAC-SHA256 over Go's JSON of the data, with the key that upstream made. Were it
-//! any other, the first look of this operator at each object would find a change and restart its workloads.
+//! The digest of VSO, byte for byte: HMAC-SHA256 over Go's JSON of the data, with the key that VSO made. Any other digest
+//! would show a change of each object when the operator sees it for the first time, and restart its workloads. Stored
+//! clients are signed with the key as well.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
@@ -10,18 +12,20 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use super::SecretData;
 use crate::gocompat::json::write_str;
+
+/// What a Secret holds: bytes by key.
+type Data = BTreeMap<String, Vec<u8>>;
 
 /// The key: exactly 16 bytes.
 #[derive(Clone)]
 pub struct MacKey([u8; 16]);
 
-/// The bytes given cannot be the key. The text is upstream's.
+/// The bytes given cannot be the key. The text is that of VSO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid key length {0}")]
 pub struct MacKeyError(
-    /// How many bytes they are.
+    /// How many bytes were given.
     pub usize,
 );
 
@@ -29,25 +33,25 @@ impl MacKey {
     /// A key from what the Secret `vso-cc-storage-hmac-key` holds.
     ///
     /// # Errors
-    /// If it is not 16 bytes long.
+    /// If there are not 16 bytes.
     pub fn new(bytes: &[u8]) -> Result<Self, MacKeyError> {
         bytes.try_into().map(Self).map_err(|_| MacKeyError(bytes.len()))
     }
 
     /// The digest of `data`, as `status.secretMAC` has it: standard base64 of 32 bytes.
-    pub fn mac(&self, data: &SecretData) -> String {
+    pub fn mac(&self, data: &Data) -> String {
         STANDARD.encode(self.digest(&message_of(data)).finalize().into_bytes())
     }
 
-    /// The digest of `data` as upstream has it for templates that printed nothing: the keys in `nil` have no value
-    /// there, where they have an empty one here.
-    pub fn mac_with_nil(&self, data: &SecretData, nil: &[String]) -> String {
-        let entries = data.as_map().iter();
+    /// The digest of `data` as VSO has it for templates that print nothing: the keys in `nil` have no value in VSO, where
+    /// they have an empty value here.
+    pub fn mac_with_nil(&self, data: &Data, nil: &[String]) -> String {
+        let entries = data.iter();
         let entries = entries.map(|(k, v)| (k.as_str(), (!nil.contains(k)).then_some(v.as_slice())));
         STANDARD.encode(self.digest(&message(entries)).finalize().into_bytes())
     }
 
-    /// A digest over texts; none of them can be told from it, and it is the digest of no Secret.
+    /// A digest over texts. It tells none of the texts, and is the digest of no Secret.
     pub fn mac_of_texts<'a>(&self, texts: impl Iterator<Item = &'a str>) -> String {
         let mut all = String::from("texts");
         for text in texts {
@@ -59,21 +63,21 @@ impl MacKey {
         STANDARD.encode(self.digest(&all).finalize().into_bytes())
     }
 
-    /// Whether `mac`, in the form that [`MacKey::mac`] gives, is the digest of `data`. Takes the same time whichever
-    /// byte differs. What is not base64 of 32 bytes is the digest of nothing.
-    pub fn verify(&self, data: &SecretData, mac: &str) -> bool {
+    /// Whether `mac`, in the form that [`MacKey::mac`] gives, is the digest of `data`. Takes equally long
+    /// whichever byte differs. What is not base64 of 32 bytes is the digest of nothing.
+    pub fn verify(&self, data: &Data, mac: &str) -> bool {
         let Ok(bytes) = STANDARD.decode(mac) else {
             return false;
         };
         self.digest(&message_of(data)).verify_slice(&bytes).is_ok()
     }
 
-    /// The digest of parts, one after the other: what upstream signs a stored Vault client with.
+    /// The digest of parts, one after the other: how VSO signs a stored Vault client.
     pub fn mac_of_bytes(&self, parts: &[&[u8]]) -> [u8; 32] {
         self.digest_of_bytes(parts).finalize().into_bytes().into()
     }
 
-    /// Whether `mac` is the digest of these parts. Takes the same time whichever byte differs.
+    /// Whether `mac` is the digest of these parts. Takes equally long whichever byte differs.
     pub fn verify_bytes(&self, parts: &[&[u8]], mac: &[u8]) -> bool {
         self.digest_of_bytes(parts).verify_slice(mac).is_ok()
     }
@@ -99,12 +103,12 @@ impl fmt::Debug for MacKey {
     }
 }
 
-fn message_of(data: &SecretData) -> String {
-    message(data.as_map().iter().map(|(key, value)| (key.as_str(), Some(value.as_slice()))))
+fn message_of(data: &Data) -> String {
+    message(data.iter().map(|(key, value)| (key.as_str(), Some(value.as_slice()))))
 }
 
-/// Go's JSON of a map from key to bytes: base64, or `null` for a value that is nil. Keys have to come sorted. Nothing
-/// here makes a nil; upstream does, of a template that prints nothing, and recorded digests may cover one.
+/// Go's JSON of a map from key to bytes: base64, or `null` for a value that is nil. Keys have to come sorted. VSO makes a
+/// nil of a template that prints nothing, and recorded digests may cover one; the operator makes none.
 fn message<'a>(entries: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>) -> String {
     let mut out = String::from("{");
     for (i, (key, value)) in entries.enumerate() {
@@ -136,13 +140,13 @@ mod tests {
         MacKey::new(b"0123456789abcdef").unwrap()
     }
 
-    fn data(entries: &[(&str, &[u8])]) -> SecretData {
+    fn data(entries: &[(&str, &[u8])]) -> Data {
         entries.iter().map(|(k, v)| ((*k).to_owned(), v.to_vec())).collect()
     }
 
-    /// Digests recorded from upstream's algorithm.
+    /// Digests recorded from VSO's algorithm.
     #[test]
-    fn digests_are_those_of_upstream() {
+    fn digests_are_those_of_vso() {
         let full = [
             ("_raw", Some(&br#"{"a":"1"}"#[..])),
             ("a", Some(b"1")),
@@ -162,7 +166,7 @@ mod tests {
         let nil = key().digest(r#"{"a":"MQ==","nil":null}"#).finalize().into_bytes();
         assert_eq!(key().mac_with_nil(&with_empty, &["nil".to_owned()]), STANDARD.encode(nil));
         assert_eq!(key().mac_with_nil(&with_empty, &[]), key().mac(&with_empty));
-        assert_eq!(key().mac(&SecretData::default()), "+R4+nwXMLfZKwcJvitzN/9qNHkp6jFChoI7q2sbd/sU=");
+        assert_eq!(key().mac(&Data::new()), "+R4+nwXMLfZKwcJvitzN/9qNHkp6jFChoI7q2sbd/sU=");
     }
 
     #[test]
@@ -178,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_of_a_stored_client_is_that_of_upstream() {
+    fn the_digest_of_a_stored_client_is_that_of_vso() {
         let name = "vso-cc-kubernetes-2a8108711ae49ac0faa724";
         let parts = [name.as_bytes(), &name.as_bytes()[7..], br#"{"auth":{}}"#];
         let mac = key().mac_of_bytes(&parts);
@@ -210,8 +214,8 @@ mod tests {
         fn the_order_of_insertion_does_not_matter(
             entries in prop::collection::btree_map("[a-z<>&]{0,4}", prop::collection::vec(any::<u8>(), 0..9), 0..9),
         ) {
-            let forwards: SecretData = entries.clone().into_iter().collect();
-            let backwards: SecretData = entries.into_iter().rev().collect();
+            let forwards: Data = entries.clone().into_iter().collect();
+            let backwards: Data = entries.into_iter().rev().collect();
             prop_assert_eq!(key().mac(&forwards), key().mac(&backwards));
             prop_assert!(key().verify(&forwards, &key().mac(&backwards)));
         }
@@ -221,7 +225,7 @@ mod tests {
             entries in prop::collection::btree_map("[a-c]{1,2}", prop::collection::vec(any::<u8>(), 0..3), 0..5),
             others in prop::collection::btree_map("[a-c]{1,2}", prop::collection::vec(any::<u8>(), 0..3), 0..5),
         ) {
-            let (a, b): (SecretData, SecretData) = (entries.into_iter().collect(), others.into_iter().collect());
+            let (a, b): (Data, Data) = (entries.into_iter().collect(), others.into_iter().collect());
             prop_assert_eq!(a == b, key().verify(&a, &key().mac(&b)));
         }
     }

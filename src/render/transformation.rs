@@ -1,50 +1,51 @@
-//! Filters and templates of one object, checked and compiled once and then used at every refresh.
+//! Filters and templates of an object, checked and compiled once and used at every refresh.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use super::{Filter, Input, Patterns, RenderError};
 use crate::gocompat::sprig;
 use crate::gocompat::template::{Functions, Limits, Set};
 
-/// A digest over the content of a recipe.
-pub type RecipeId = [u8; 32];
+/// A digest over the content of a transformation.
+pub type TransformationId = [u8; 32];
 
-/// A template, as it was gathered.
+/// A template of an object.
 #[derive(Clone, Copy, Debug)]
 pub struct TemplateText<'a> {
-    /// Key to fill, if it fills one.
+    /// The key of the Secret that the template fills, if it fills one.
     pub key: Option<&'a str>,
-    /// Name.
+    /// The name by which other templates call it.
     pub name: &'a str,
-    /// Text.
+    /// The text of the template.
     pub text: &'a str,
 }
 
 /// How the data of a Secret is made from that of its source.
-pub struct Recipe {
-    id: RecipeId,
+pub struct CompiledTransformation {
+    id: TransformationId,
     filter: Filter,
     templates: Option<Set>,
-    /// Key to fill and name of the template that does.
+    /// Keys to fill, each with the name of the template that fills it.
     outputs: Vec<(String, String)>,
     volatile: bool,
 }
 
-impl Recipe {
+impl CompiledTransformation {
     /// Which keys of the source stay.
     pub fn filter(&self) -> &Filter {
         &self.filter
     }
 
-    /// A digest over its content.
-    pub fn id(&self) -> &RecipeId {
+    /// A digest over the filters and templates.
+    pub fn id(&self) -> &TransformationId {
         &self.id
     }
 
-    /// Whether there is anything to run.
+    /// Whether a template fills a key.
     pub fn has_templates(&self) -> bool {
         !self.outputs.is_empty()
     }
@@ -54,14 +55,14 @@ impl Recipe {
         self.volatile
     }
 
-    /// Runs the templates. Of those for one key the last one counts.
+    /// Runs the templates. Where several templates fill one key, the last one counts.
     ///
     /// # Errors
-    /// The first that fails.
+    /// The error of the first template that fails.
     pub fn render(&self, input: &Input<'_>) -> Result<BTreeMap<String, Vec<u8>>, RenderError> {
         let mut rendered = BTreeMap::new();
         if let Some(templates) = &self.templates {
-            // One for all, as upstream: what a template sets in its maps, the next one sees.
+            // All templates share one input, as in VSO: what a template sets in a map, the next template sees.
             let root = input.root();
             for (key, name) in &self.outputs {
                 let printed = templates.execute(name, &root, &Limits::default());
@@ -72,14 +73,14 @@ impl Recipe {
     }
 }
 
-/// The recipes that are in use, shared by all objects whose recipe has the same content.
-pub struct Recipes {
+/// The transformations in use. Objects whose filters and templates have equal content share one.
+pub struct TransformationCache {
     table: Mutex<Table>,
     patterns: Mutex<Patterns>,
     functions: Functions,
 }
 
-impl Default for Recipes {
+impl Default for TransformationCache {
     fn default() -> Self {
         Self { table: Mutex::default(), patterns: Mutex::default(), functions: sprig::functions() }
     }
@@ -87,13 +88,13 @@ impl Default for Recipes {
 
 #[derive(Default)]
 struct Table {
-    known: HashMap<RecipeId, Weak<Recipe>>,
-    /// When there are so many entries, those that nobody uses any more are dropped.
+    known: HashMap<TransformationId, Weak<CompiledTransformation>>,
+    /// At so many entries, transformations that no object uses any more are dropped.
     sweep_at: usize,
 }
 
-impl Recipes {
-    /// The recipe with this content. It is compiled unless somebody has it.
+impl TransformationCache {
+    /// The transformation with this content, compiled unless an object uses it already.
     ///
     /// # Errors
     /// See [`RenderError`].
@@ -102,27 +103,26 @@ impl Recipes {
         templates: &[TemplateText<'_>],
         includes: &[String],
         excludes: &[String],
-    ) -> Result<Arc<Recipe>, RenderError> {
+    ) -> Result<Arc<CompiledTransformation>, RenderError> {
         let id = id_of(templates, includes, excludes);
-        let table = || self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(recipe) = table().known.get(&id).and_then(Weak::upgrade) {
-            return Ok(recipe);
+        if let Some(transformation) = self.table.lock().known.get(&id).and_then(Weak::upgrade) {
+            return Ok(transformation);
         }
         // Not under the lock of the table: long templates take their time.
-        let recipe = Arc::new(self.compile(id, templates, includes, excludes)?);
-        let mut table = table();
+        let transformation = Arc::new(self.compile(id, templates, includes, excludes)?);
+        let mut table = self.table.lock();
         if table.known.len() >= table.sweep_at {
-            table.known.retain(|_, recipe| recipe.strong_count() > 0);
+            table.known.retain(|_, transformation| transformation.strong_count() > 0);
             table.sweep_at = 2 * table.known.len() + 64;
         }
-        table.known.insert(id, Arc::downgrade(&recipe));
-        Ok(recipe)
+        table.known.insert(id, Arc::downgrade(&transformation));
+        Ok(transformation)
     }
 
-    /// Whether a template parses by itself. Templates that it calls need not be there.
+    /// Whether a template parses by itself. The templates that it calls need not exist.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with the template.
     pub fn check(&self, template: TemplateText<'_>) -> Result<(), RenderError> {
         self.parse(&[template]).map(drop)
     }
@@ -137,16 +137,16 @@ impl Recipes {
     /// The error is the first template that does not parse, else the first pattern.
     fn compile(
         &self,
-        id: RecipeId,
+        id: TransformationId,
         templates: &[TemplateText<'_>],
         includes: &[String],
         excludes: &[String],
-    ) -> Result<Recipe, RenderError> {
-        let outputs = templates.iter().filter_map(|t| Some((t.key?.to_owned(), t.name.to_owned())));
-        let outputs: Vec<(String, String)> = outputs.collect();
+    ) -> Result<CompiledTransformation, RenderError> {
+        let outputs: Vec<(String, String)> =
+            templates.iter().filter_map(|t| Some((t.key?.to_owned(), t.name.to_owned()))).collect();
         let parsed = if templates.is_empty() { None } else { Some(self.parse(templates)?) };
-        let mut patterns = self.patterns.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Recipe {
+        let mut patterns = self.patterns.lock();
+        Ok(CompiledTransformation {
             id,
             volatile: parsed.as_ref().is_some_and(|set| outputs.iter().any(|(_, name)| set.is_volatile(name))),
             templates: parsed,
@@ -156,7 +156,7 @@ impl Recipes {
     }
 }
 
-fn id_of(templates: &[TemplateText<'_>], includes: &[String], excludes: &[String]) -> RecipeId {
+fn id_of(templates: &[TemplateText<'_>], includes: &[String], excludes: &[String]) -> TransformationId {
     let mut hash = Sha256::new();
     let mut add = |text: &str| {
         hash.update((text.len() as u64).to_be_bytes());
@@ -178,19 +178,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_content_is_one_recipe_while_somebody_uses_it() {
-        let recipes = Recipes::default();
+    fn equal_content_is_one_transformation_while_it_is_in_use() {
+        let cache = TransformationCache::default();
         let a = ["a".to_owned()];
-        let one = recipes.get(&[], &a, &[]).unwrap();
-        assert!(Arc::ptr_eq(&one, &recipes.get(&[], &a, &[]).unwrap()));
-        assert!(!Arc::ptr_eq(&one, &recipes.get(&[], &[], &a).unwrap()), "an include is no exclude");
+        let one = cache.get(&[], &a, &[]).unwrap();
+        assert!(Arc::ptr_eq(&one, &cache.get(&[], &a, &[]).unwrap()));
+        assert!(!Arc::ptr_eq(&one, &cache.get(&[], &[], &a).unwrap()), "an include is no exclude");
         let odd = ["1 excludes".to_owned(), "b".to_owned()];
-        let other = recipes.get(&[], &odd[..1], &odd[1..]).unwrap();
-        assert!(!Arc::ptr_eq(&other, &recipes.get(&[], &odd, &[]).unwrap()));
+        let other = cache.get(&[], &odd[..1], &odd[1..]).unwrap();
+        assert!(!Arc::ptr_eq(&other, &cache.get(&[], &odd, &[]).unwrap()));
         for i in 0..1000 {
-            recipes.get(&[], &[format!("{i}")], &[]).unwrap();
+            cache.get(&[], &[format!("{i}")], &[]).unwrap();
         }
-        assert!(recipes.table.lock().unwrap().known.len() < 200, "those that nobody uses are dropped");
-        assert!(Arc::ptr_eq(&one, &recipes.get(&[], &a, &[]).unwrap()));
+        assert!(cache.table.lock().known.len() < 200, "unused transformations are dropped");
+        assert!(Arc::ptr_eq(&one, &cache.get(&[], &a, &[]).unwrap()));
     }
 }
