@@ -22,6 +22,7 @@ pub mod resolve;
 pub mod settings;
 pub mod sync;
 pub mod telemetry;
+pub mod util;
 pub mod vault;
 pub mod version;
 pub mod workqueue;

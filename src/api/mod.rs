@@ -8,7 +8,7 @@
 //!   bad input.
 //!   (kube refuses `attr = "serde(default)"` on a kind for fear of surprises; a missing `spec` needs exactly that, hence
 //!   the `cfg_attr(true, ...)` around it.)
-//! * **An empty string is an unset one**, as it is VSO: optional text is `None` in both cases.
+//! * **An empty string is an unset one**, as it is in VSO: optional text is `None` in both cases.
 
 pub mod auth;
 pub mod auth_global;

@@ -1,6 +1,5 @@
 //! Failures of the API server, told apart by what has to happen next.
 
-use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
@@ -20,7 +19,8 @@ pub enum ErrorKind {
 }
 
 /// A failed request to the API server. Carries the server's message, which never holds Secret data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct KubernetesError {
     /// What kind of failure it is.
     pub kind: ErrorKind,
@@ -33,14 +33,6 @@ impl KubernetesError {
         Self { kind, message: message.into() }
     }
 }
-
-impl fmt::Display for KubernetesError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for KubernetesError {}
 
 /// No single request of ours needs longer; watches are not made through [`with_timeout`].
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);

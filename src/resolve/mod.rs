@@ -18,7 +18,6 @@ pub use login::{AuthPlan, LoginOwner, LoginPlan};
 pub use plan::{Plan, StaticRead, static_secret};
 pub use transformation::{ResolvedTemplate, ResolvedTransformation, templates_of, transformation, transformation_refs};
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::api::{SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection};
@@ -42,27 +41,23 @@ pub trait Lookup {
 }
 
 /// Why there is no plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// A reference that cannot be understood.
+    #[error("{0}")]
     Reference(String),
     /// Something that is named does not exist (yet). The object is due when it appears.
+    #[error("{0}")]
     Missing(String),
     /// The owner of the object that is named did not allow its use from here.
+    #[error("{0}")]
     NotAllowed(String),
     /// The object that is named, or this one, has contents that cannot work.
+    #[error("{0}")]
     Invalid(String),
     /// SecretTransformations that are named do not exist, are not valid, or do not fit together.
+    #[error("Failed setting up SecretTransformationOption: {0}")]
     Transformation(String),
-}
-
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Denied::Reference(m) | Denied::Missing(m) | Denied::NotAllowed(m) | Denied::Invalid(m) => f.write_str(m),
-            Denied::Transformation(m) => write!(f, "Failed setting up SecretTransformationOption: {m}"),
-        }
-    }
 }
 
 /// The rule of `allowedNamespaces` for objects whose owner has to allow others: the own namespace always, `["*"]` alone

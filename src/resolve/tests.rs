@@ -167,7 +167,7 @@ fn who_may_use_a_vault_connection() {
             World::default().auth("app", "a", json!({"vaultConnectionRef": "team/c"})).connection("team", "c", spec);
         static_secret(&secret(json!({"vaultAuthRef": "a"})), &world)
     };
-    assert!(with(json!({})).is_ok(), "as VSO, unless the owner says otherwise");
+    assert!(with(json!({})).is_ok(), "as in VSO, unless the owner says otherwise");
     assert!(with(json!({"allowedNamespaces": ["app"]})).is_ok());
     assert!(
         matches!(with(json!({"allowedNamespaces": ["x"]})), Err(Denied::NotAllowed(m)) if m.contains("kind=VaultConnection obj=team/c"))

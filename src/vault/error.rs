@@ -85,8 +85,7 @@ impl VaultError {
         let mut message: String = message.into();
         const LONGEST: usize = 400;
         if message.len() > LONGEST {
-            let cut = (0..=LONGEST).rev().find(|&i| message.is_char_boundary(i)).unwrap_or(0);
-            message.truncate(cut);
+            message.truncate(message.floor_char_boundary(LONGEST));
             message.push('…');
         }
         Self { kind, path: path.to_owned(), message, retry_after: None }

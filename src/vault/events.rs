@@ -6,8 +6,7 @@
 mod connection;
 mod message;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -19,6 +18,7 @@ use super::server::ServerId;
 use super::session::{Identity, Session, SessionError};
 use super::{ErrorKind, VaultError};
 use crate::backoff::{Backoff, Policy};
+use crate::util::WeakTable;
 use connection::{Connection, End};
 
 /// A server that has no events, or does not give them to us, is asked again after about this time. Nobody but its
@@ -111,8 +111,8 @@ impl Drop for EventStream {
 
 /// The streams in use. Holds none of them alive.
 pub struct EventStreams {
-    /// `None` while this process has no business to listen.
-    streams: Mutex<Option<HashMap<StreamKey, Weak<EventStream>>>>,
+    /// `None` while this process does not lead: then it does not listen.
+    streams: Mutex<Option<WeakTable<StreamKey, EventStream>>>,
     signals: mpsc::Sender<Signal>,
     reconnect: Policy,
 }
@@ -125,37 +125,32 @@ impl EventStreams {
 
     /// Allows streams from now on.
     pub fn start(&self) {
-        self.lock().get_or_insert_default();
+        self.streams.lock().get_or_insert_default();
     }
 
     /// Ends all streams and allows no others.
     pub fn stop(&self) {
-        let streams = self.lock().take().into_iter().flatten();
-        streams.filter_map(|(_, stream)| stream.upgrade()).for_each(|stream| stream.0.end.cancel());
+        let streams = self.streams.lock().take().map(|streams| streams.values()).unwrap_or_default();
+        streams.iter().for_each(|stream| stream.0.end.cancel());
     }
 
-    /// The stream of a session, a new one if nobody uses it yet. `None` while streams are not allowed.
+    /// The stream of a session, a new one if no object uses it yet. `None` while streams are not allowed.
     pub fn stream(&self, session: &Arc<Session>, namespace: &str) -> Option<Arc<EventStream>> {
-        let mut streams = self.lock();
-        let streams = streams.as_mut()?;
+        let streams = self.streams.lock();
         let key = StreamKey { identity: session.identity, namespace: namespace.to_owned() };
-        if let Some(stream) = streams.get(&key).and_then(Weak::upgrade) {
-            return Some(stream);
-        }
-        streams.retain(|_, stream| stream.strong_count() > 0);
-        let shared = Arc::new(Shared {
-            key: key.clone(),
-            server: session.server.id,
-            state: Mutex::new(StreamState::Connecting),
-            retry: Notify::new(),
-            end: CancellationToken::new(),
-        });
-        let stream = Arc::new(EventStream(shared.clone()));
-        streams.insert(key, Arc::downgrade(&stream));
-        let task =
-            Listener { shared, session: session.clone(), signals: self.signals.clone(), reconnect: self.reconnect };
-        tokio::spawn(task.run());
-        Some(stream)
+        Some(streams.as_ref()?.get_or_insert_with(key, |key| {
+            let shared = Arc::new(Shared {
+                key: key.clone(),
+                server: session.server.id,
+                state: Mutex::new(StreamState::Connecting),
+                retry: Notify::new(),
+                end: CancellationToken::new(),
+            });
+            let (session, signals) = (session.clone(), self.signals.clone());
+            let listener = Listener { shared: shared.clone(), session, signals, reconnect: self.reconnect };
+            tokio::spawn(listener.run());
+            Arc::new(EventStream(shared))
+        }))
     }
 
     /// A server works again: its streams need not wait.
@@ -173,11 +168,7 @@ impl EventStreams {
     }
 
     fn live(&self) -> Vec<Arc<EventStream>> {
-        self.lock().iter().flatten().filter_map(|(_, stream)| stream.upgrade()).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<HashMap<StreamKey, Weak<EventStream>>>> {
-        self.streams.lock()
+        self.streams.lock().as_ref().map(WeakTable::values).unwrap_or_default()
     }
 }
 

@@ -1,15 +1,15 @@
 //! Reads that objects share: equal path, version, Vault namespace and session means one request for all of them.
 //!
-//! Sharing never crosses a session, so nobody sees what his own login could not read.
+//! Sharing never crosses a session, so no object sees what its own login could not read.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::request::{Envelope, Read};
 use super::session::{Identity, Session, SessionError, TokenInfo};
+use crate::util::WeakTable;
 
 /// An answer that several objects look at.
 pub type Answer = Result<(Arc<Envelope>, TokenInfo), SessionError>;
@@ -32,7 +32,7 @@ pub struct SharedRead {
 }
 
 /// An answer that others may still want is kept this long at most. Secret data is not a cache.
-const KEEP: Duration = Duration::from_secs(2);
+const ANSWER_TTL: Duration = Duration::from_secs(2);
 
 impl SharedRead {
     /// What is read.
@@ -57,7 +57,7 @@ impl SharedRead {
             *last = Some(Box::new(Last { asked, index: index.map(str::to_owned), answer: answer.clone() }));
             let this = Arc::downgrade(self);
             tokio::spawn(async move {
-                tokio::time::sleep(KEEP).await;
+                tokio::time::sleep(ANSWER_TTL).await;
                 if let Some(this) = this.upgrade() {
                     let mut last = this.last.lock().await;
                     if last.as_ref().is_some_and(|last| last.asked == asked) {
@@ -85,29 +85,20 @@ impl SharedRead {
     }
 }
 
-/// Whose read of what.
+/// The login, and what is read with it.
 type Key = (Identity, Arc<Read>);
 
 /// The reads in use.
 #[derive(Default)]
 pub struct ReadCache {
-    reads: Mutex<HashMap<Key, Weak<SharedRead>>>,
+    reads: WeakTable<Key, SharedRead>,
 }
 
 impl ReadCache {
     /// The shared read of `read` with the session of `identity`. It is forgotten when the last object drops it.
     pub fn share(&self, identity: Identity, read: Read) -> Arc<SharedRead> {
-        let mut reads = self.reads.lock();
-        let key = (identity, Arc::new(read));
-        if let Some(shared) = reads.get(&key).and_then(Weak::upgrade) {
-            return shared;
-        }
-        // Amortised: the table is swept when it would have to grow.
-        if reads.len() == reads.capacity() {
-            reads.retain(|_, shared| shared.strong_count() > 0);
-        }
-        let shared = Arc::new(SharedRead { read: key.1.clone(), last: Default::default(), due: Default::default() });
-        reads.insert(key, Arc::downgrade(&shared));
-        shared
+        self.reads.get_or_insert_with((identity, Arc::new(read)), |(_, read)| {
+            Arc::new(SharedRead { read: read.clone(), last: Default::default(), due: Default::default() })
+        })
     }
 }

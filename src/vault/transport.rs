@@ -205,7 +205,7 @@ async fn receive(mut answer: reqwest::Response) -> Result<Response<Vec<u8>>, req
 }
 
 impl Transport {
-    /// Sends a typed request with the token and in the Vault namespace given. RawRequest HTTP status is an answer.
+    /// Sends a typed request with the token and in the Vault namespace given. Any HTTP status is an answer.
     pub(super) async fn ask<E: Endpoint>(
         &self,
         endpoint: E,

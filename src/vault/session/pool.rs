@@ -1,15 +1,13 @@
 //! The sessions in use, by identity, and how many of them may have a token.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-
-use parking_lot::Mutex;
 
 use super::super::server::Server;
 use super::{Identity, Session, TokenSource};
 use crate::backoff::Policy;
 use crate::telemetry::Metrics;
+use crate::util::WeakTable;
 
 /// Finds or makes the session of an identity. Holds no session alive: the objects that use one do.
 pub struct SessionPool {
@@ -19,7 +17,7 @@ pub struct SessionPool {
 
 /// What the sessions of a pool have in common.
 pub(super) struct Shared {
-    sessions: Mutex<HashMap<Identity, Weak<Session>>>,
+    sessions: WeakTable<Identity, Session>,
     /// How many may have a token.
     limit: usize,
     /// Counts requests for tokens, so that it can be told which was last.
@@ -31,7 +29,7 @@ impl SessionPool {
     /// An empty pool. `login_backoff` paces failed logins of each session; `limit` of them have a token at the same time.
     pub fn new(login_backoff: Policy, limit: usize, metrics: Arc<Metrics>) -> Self {
         metrics.client.cache_size.set(i64::try_from(limit).unwrap_or(i64::MAX));
-        let shared = Shared { sessions: Mutex::default(), limit, clock: AtomicU64::default(), metrics };
+        let shared = Shared { sessions: WeakTable::default(), limit, clock: AtomicU64::default(), metrics };
         Self { shared: Arc::new(shared), login_backoff }
     }
 
@@ -42,20 +40,15 @@ impl SessionPool {
         server: &Arc<Server>,
         source: impl FnOnce() -> TokenSource,
     ) -> Arc<Session> {
-        let mut sessions = self.shared.sessions.lock();
-        if let Some(session) = sessions.get(&identity).and_then(Weak::upgrade) {
-            return session;
-        }
-        sessions.retain(|_, session| session.strong_count() > 0);
-        let shared = Some(self.shared.clone());
-        let session = Arc::new(Session::shared(identity, server.clone(), source(), self.login_backoff, shared));
-        sessions.insert(identity, Arc::downgrade(&session));
-        session
+        self.shared.sessions.get_or_insert_with(identity, |_| {
+            let shared = Some(self.shared.clone());
+            Arc::new(Session::shared(identity, server.clone(), source(), self.login_backoff, shared))
+        })
     }
 
     /// Number of sessions in use.
     pub fn len(&self) -> usize {
-        self.shared.sessions.lock().values().filter(|s| s.strong_count() > 0).count()
+        self.shared.sessions.len()
     }
 
     /// True if no session is in use.
@@ -72,8 +65,8 @@ impl Shared {
 
     /// After a session got a token: if there are too many now, those that were used least recently lose theirs.
     pub fn make_room(&self, newcomer: &Arc<Session>) {
-        let sessions: Vec<_> = self.sessions.lock().values().filter_map(Weak::upgrade).collect();
-        let mut live: Vec<_> = sessions.into_iter().filter(|s| s.is_live()).collect();
+        let mut live = self.sessions.values();
+        live.retain(|session| session.is_live());
         let mut too_many = live.len().saturating_sub(self.limit);
         if too_many == 0 {
             return;

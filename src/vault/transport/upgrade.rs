@@ -40,7 +40,7 @@ pub(super) fn redirects() -> Policy {
 }
 
 impl Transport {
-    /// Asks for a websocket on an API path. RawRequest HTTP status is an answer.
+    /// Asks for a websocket on an API path. Any HTTP status is an answer.
     pub(in crate::vault) async fn open(
         &self,
         path: &str,

@@ -1,0 +1,5 @@
+//! Small containers that several modules need.
+
+mod weak_table;
+
+pub use weak_table::WeakTable;
