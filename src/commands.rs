@@ -14,7 +14,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 /// and their namespaces, can never be deleted. HCPAuth, which ended with it, never had any.
 const ENDED: (&str, &str) = ("HCPVaultSecretsApp", "hcpvaultsecretsapps");
 
-/// A conflict is tried again after this: somebody else is writing to the objects.
+/// A conflict is tried again after this: another client is writing to the objects.
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// `upgrade-crds`: applies the definitions that this build has, and releases what older ones left behind.

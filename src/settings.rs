@@ -30,7 +30,7 @@ pub struct Settings {
     pub persistence: Persistence,
     /// What holds for all objects that do not say otherwise.
     pub global: GlobalOptions,
-    /// Metrics over HTTPS, for those whom the API server lets see them; otherwise over HTTP, for all.
+    /// Serve metrics over HTTPS with TokenReview and SubjectAccessReview; plain HTTP otherwise.
     pub metrics_secure: bool,
     /// Directory with `tls.crt` and `tls.key` for metrics; without one the certificate signs itself.
     pub metrics_certificates: Option<PathBuf>,

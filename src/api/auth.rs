@@ -14,7 +14,7 @@ use super::auth_methods::{
 use super::common::{conditions, conditions_schema, non_empty};
 use super::kind::{CustomObject, Kind, KindNames};
 
-/// A login method, its settings, and who may use them.
+/// A login method, its settings, and the namespaces that may use them.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[kube(
     group = "secrets.hashicorp.com",

@@ -29,7 +29,7 @@ pub struct Destination {
     /// already, and only its data is written.
     #[serde(default)]
     pub create: bool,
-    /// Take over a Secret of that name that was made by somebody else. Needs `create`.
+    /// Take over a Secret of that name that another client has made. Needs `create`.
     #[serde(default)]
     pub overwrite: bool,
     /// Labels of the Secret. Needs `create`. Labels that are not listed are removed at the next sync.

@@ -18,8 +18,8 @@ use crate::telemetry::Access;
 const GRANTED_FOR: Duration = Duration::from_secs(60);
 /// A refusal counts for less: whoever has just been given the right should not have to wait.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
-/// With more tokens than this somebody is trying them out.
-const REMEMBERED: usize = 1000;
+/// More tokens than this are a caller that tries them out.
+const REMEMBERED_TOKENS: usize = 1000;
 
 /// Asks the API server, and remembers its answers for a while.
 pub struct AccessReviewer {
@@ -48,7 +48,7 @@ impl AccessReviewer {
         }
         let access = self.ask(token, path).await?;
         let mut known = lock();
-        if known.len() >= REMEMBERED {
+        if known.len() >= REMEMBERED_TOKENS {
             known.clear();
         }
         let lasts = if access == Access::Granted { GRANTED_FOR } else { REFUSED_FOR };

@@ -21,7 +21,7 @@ const PREFIX: &str = "vso-cc-";
 const DATA: &str = "secret";
 const MAC: &str = "messageMAC";
 const TRANSIT_REF: &str = "vaultTransitRef";
-/// An addition: VSO ignores it. Changes with all that decides as whom the login is, VaultAuthGlobal included.
+/// An addition: VSO ignores it. Changes with every setting that determines the login, those of a VaultAuthGlobal included.
 const LOGIN: &str = "vso.secrets.hashicorp.com/login-mac";
 /// How often a Secret that is in the way is deleted before giving up.
 const ATTEMPTS: usize = 5;
@@ -56,7 +56,7 @@ pub struct NewClient<'a> {
     pub data: &'a [u8],
 }
 
-/// What the labels of a stored client progress of it.
+/// What the labels of a stored client say of it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct StoredFor {
     /// VSO's cache key.
@@ -77,7 +77,7 @@ pub struct ClientStorage {
 }
 
 impl StoredClient {
-    /// Whether it was stored, as it is and for this key, by somebody who has the HMAC key.
+    /// Whether it was stored, as it is and for this key, by a process that has the HMAC key.
     pub fn is_authentic(&self, mac_key: &MacKey) -> bool {
         mac_key.verify_bytes(&message(&name(&self.key), &self.key, self.data.expose_secret()), &self.mac)
     }
@@ -111,7 +111,7 @@ impl ClientStorage {
         let annotations = secret.metadata.annotations.clone().unwrap_or_default();
         let mut data = secret.data.unwrap_or_default();
         let mut take = |entry| data.remove(entry).map(|bytes| bytes.0).unwrap_or_default();
-        // One that says that it is encrypted, but not by whom, is nobody's.
+        // A client that says that it is encrypted, but not with which key, is of no use.
         let encrypted = labels.get("encrypted").is_some_and(|v| v == "true") || labels.contains_key(TRANSIT_REF);
         Ok(Some(StoredClient {
             revision: Revision::of(&secret.metadata),

@@ -39,17 +39,17 @@ impl EventType {
 
 /// An equal event within this time is only counted.
 const REPEAT_AFTER: Duration = Duration::from_secs(600);
-/// An object may cause so many different events in a burst, then one per [`REFILL`].
-const BURST: f64 = 25.0;
-const REFILL: Duration = Duration::from_secs(60);
+/// An object may cause so many different events in a burst, then one per [`EVENT_REFILL_INTERVAL`].
+const EVENT_BURST: f64 = 25.0;
+const EVENT_REFILL_INTERVAL: Duration = Duration::from_secs(60);
 /// More than this is not remembered.
-const REMEMBERED: usize = 2048;
+const REMEMBERED_EVENTS: usize = 2048;
 /// So many requests for events are under way at a time.
-const TURNS: usize = 2;
+const CONCURRENT_EVENT_WRITES: usize = 2;
 /// So many events wait for their turn. Who reports one more writes it himself, as long as that takes.
-const WAITING: usize = 1024;
+const MAX_WAITING_EVENTS: usize = 1024;
 /// Longest text of an event that the API server takes, in bytes.
-const LONGEST: usize = 1024;
+const LONGEST_MESSAGE: usize = 1024;
 
 /// Writes events.
 pub struct Events {
@@ -93,8 +93,8 @@ impl Events {
             host,
             seen: Mutex::default(),
             budgets: Mutex::default(),
-            turns: Semaphore::new(TURNS),
-            places: Arc::new(Semaphore::new(WAITING)),
+            turns: Semaphore::new(CONCURRENT_EVENT_WRITES),
+            places: Arc::new(Semaphore::new(MAX_WAITING_EVENTS)),
             writes: TaskTracker::new(),
         })
     }
@@ -117,7 +117,7 @@ impl Events {
 
     /// Waits until all that was reported is written, but no longer than `limit`. Nobody else needs the API server any more.
     pub async fn finish(&self, limit: Duration) {
-        self.turns.add_permits(WAITING);
+        self.turns.add_permits(MAX_WAITING_EVENTS);
         self.writes.close();
         if tokio::time::timeout(limit, self.writes.wait()).await.is_err() {
             tracing::warn!(events = self.writes.len(), "some events were not written in time");
@@ -195,10 +195,10 @@ impl Events {
         let mut budgets = self.budgets.lock();
         // A budget that is full again says nothing.
         make_room(&mut budgets, |(left, at)| {
-            *left + now.duration_since(*at).as_secs_f64() / REFILL.as_secs_f64() < BURST
+            *left + now.duration_since(*at).as_secs_f64() / EVENT_REFILL_INTERVAL.as_secs_f64() < EVENT_BURST
         });
-        let (left, at) = budgets.entry(uid).or_insert((BURST, now));
-        *left = (*left + now.duration_since(*at).as_secs_f64() / REFILL.as_secs_f64()).min(BURST);
+        let (left, at) = budgets.entry(uid).or_insert((EVENT_BURST, now));
+        *left = (*left + now.duration_since(*at).as_secs_f64() / EVENT_REFILL_INTERVAL.as_secs_f64()).min(EVENT_BURST);
         *at = now;
         let allowed = *left >= 1.0;
         if allowed {
@@ -217,15 +217,15 @@ fn hash(of: &impl Hash) -> u64 {
 /// Forgets what is not worth keeping once there is too much, and all of it if that does not help: at worst an event is
 /// repeated. To look through them for each event of a crowd would cost more than that.
 fn make_room<T>(remembered: &mut HashMap<u64, T>, keep: impl Fn(&T) -> bool) {
-    if remembered.len() >= REMEMBERED {
+    if remembered.len() >= REMEMBERED_EVENTS {
         remembered.retain(|_, value| keep(value));
-        if remembered.len() > REMEMBERED / 2 {
+        if remembered.len() > REMEMBERED_EVENTS / 2 {
             remembered.clear();
         }
     }
 }
 
 fn cut(message: &str) -> &str {
-    let end = (0..=LONGEST.min(message.len())).rev().find(|&i| message.is_char_boundary(i)).unwrap_or(0);
+    let end = message.floor_char_boundary(LONGEST_MESSAGE);
     &message[..end]
 }

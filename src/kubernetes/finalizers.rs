@@ -1,4 +1,4 @@
-//! Takes the finalizers of VSO and of this operator off all objects of a kind, when there is nobody left to do it.
+//! Takes the finalizers of VSO and of this operator off all objects of a kind, when no operator is left to do it.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use super::{ErrorKind, KubernetesError, Scope};
 /// All finalizers of the operator end with this.
 const SUFFIX: &str = ".secrets.hashicorp.com/finalizer";
 /// Objects of a list that are fetched at once.
-const PAGE: u32 = 500;
+const PAGE_SIZE: u32 = 500;
 
 /// What was done with the objects of a kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct RemovedFinalizers {
     pub left: usize,
 }
 
-/// Releases the objects of a kind in these namespaces until `end`. A kind that the cluster does not know has none.
+/// Takes the finalizers off the objects of a kind in these namespaces until `end`. A kind that the cluster does not know has none.
 ///
 /// # Errors
 /// If they cannot be listed.
@@ -43,7 +43,7 @@ pub async fn remove_all_finalizers(
             Scope::All => Api::all_with(client.clone(), &resource),
             Scope::Namespace(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         };
-        let mut params = ListParams::default().limit(PAGE);
+        let mut params = ListParams::default().limit(PAGE_SIZE);
         loop {
             let page = match with_timeout(&format!("list {plural}"), api.list_metadata(&params)).await {
                 Ok(page) => page,
@@ -85,7 +85,7 @@ async fn release(
     let (namespace, name) = (meta.namespace.as_deref().unwrap_or(""), meta.name.as_deref().unwrap_or(""));
     let what = format!("take the finalizer off {} {namespace}/{name}", resource.kind);
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, resource);
-    // Refused if somebody changed the object meanwhile: its finalizers may be others.
+    // Refused if the object changed meanwhile: its finalizers may be others.
     let patch = json!({ "metadata": { "resourceVersion": meta.resource_version, "finalizers": kept } });
     if Instant::now() >= end {
         return Err(KubernetesError::new(ErrorKind::Unavailable, format!("{what}: the time is up")));

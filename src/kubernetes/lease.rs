@@ -16,10 +16,10 @@ use super::error::with_timeout;
 use super::{ErrorKind, FIELD_MANAGER, KubernetesError};
 use crate::settings::LEASE_NAME;
 
-const DURATION: Duration = Duration::from_secs(15);
-const RETRY: Duration = Duration::from_secs(2);
-/// A leader that has not renewed for so long stops, well before anybody else may start.
-const GIVE_UP: Duration = Duration::from_secs(10);
+const LEASE_DURATION: Duration = Duration::from_secs(15);
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+/// A leader that has not renewed for so long stops, well before another may start.
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Tells whether this process leads.
 pub type Leadership = watch::Receiver<bool>;
@@ -44,7 +44,7 @@ impl Lease {
         let mut failing = false;
         loop {
             let sent = Instant::now();
-            let lost_at = renewed.map(|at| at + GIVE_UP);
+            let lost_at = renewed.map(|at| at + RENEW_DEADLINE);
             let attempt = before(lost_at, self.attempt(&mut observed, renewed.is_some()));
             let result = tokio::select! {
                 result = attempt => result,
@@ -65,14 +65,14 @@ impl Lease {
                 Err(_) => {}
             }
             failing = result.is_err();
-            if renewed.is_none_or(|at| at.elapsed() >= GIVE_UP) {
+            if renewed.is_none_or(|at| at.elapsed() >= RENEW_DEADLINE) {
                 renewed = None;
                 if leads.send_replace(false) {
                     tracing::warn!("leadership lost, standing by");
                 }
             }
             tokio::select! {
-                () = tokio::time::sleep(RETRY) => {}
+                () = tokio::time::sleep(RETRY_INTERVAL) => {}
                 () = stop.cancelled() => break,
             }
         }
@@ -130,7 +130,7 @@ impl Lease {
             "metadata": { "name": LEASE_NAME, "resourceVersion": old.and_then(|l| l.metadata.resource_version.clone()) },
             "spec": {
                 "holderIdentity": self.identity,
-                "leaseDurationSeconds": DURATION.as_secs(),
+                "leaseDurationSeconds": LEASE_DURATION.as_secs(),
                 "acquireTime": since,
                 "renewTime": time,
                 "leaseTransitions": transitions,

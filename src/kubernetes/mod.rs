@@ -36,5 +36,5 @@ pub use tokens::{ServiceAccountToken, object_uid, service_account_token};
 pub use watch::{Scope, WatchHealth, spawn_watch};
 pub use workloads::{Workload, WorkloadPatch, Workloads};
 
-/// Field manager of every write, so that `kubectl get --show-managed-fields` tells who wrote what.
+/// Field manager of every write, so that `kubectl get --show-managed-fields` tells which fields the operator wrote.
 pub const FIELD_MANAGER: &str = "vault-secrets-operator";

@@ -79,13 +79,13 @@ impl WatchHealth {
 }
 
 /// Objects are listed in pages of this many: small pages keep the peak of memory at start low.
-const PAGE: u32 = 100;
+const PAGE_SIZE: u32 = 100;
 /// Watches are renewed after so many seconds; load balancers that cut idle connections at five minutes never see one idle.
 const WATCH_SECONDS: u32 = 240;
 
 /// Pauses of a watch that fails. The library's own grow to a minute: so long would an API server that is back be thought
 /// gone, and what changes meanwhile not be seen.
-const PAUSES: Policy = Policy {
+const RETRY_PAUSES: Policy = Policy {
     initial: Duration::from_millis(500),
     max: Duration::from_secs(8),
     multiplier: 2.0,
@@ -100,7 +100,7 @@ impl Iterator for Pause {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        self.0.next(&PAUSES, Instant::now(), &mut rand::rng())
+        self.0.next(&RETRY_PAUSES, Instant::now(), &mut rand::rng())
     }
 }
 
@@ -123,7 +123,7 @@ where
 {
     let name = format!("{}{}", K::plural(&()), scope.namespace().map(|n| format!(" in {n}")).unwrap_or_default());
     let health = Arc::new(WatchHealth { name, synced: AtomicBool::new(false) });
-    let mut config = watcher::Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
+    let mut config = watcher::Config::default().page_size(PAGE_SIZE).timeout(WATCH_SECONDS);
     if let Some(labels) = labels {
         config = config.labels(labels);
     }

@@ -1,4 +1,4 @@
-//! Tables over the rules of who may use what.
+//! Tables over the rules of which object may use which.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -76,7 +76,7 @@ pub enum DestinationError {
     Unsettled(String),
     /// The API server did not do it.
     #[error(transparent)]
-    Cluster(#[from] KubernetesError),
+    Kubernetes(#[from] KubernetesError),
 }
 
 /// The labels, annotations and owner reference of the Secret. `None` if the object does not create it: then they are not

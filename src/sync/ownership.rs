@@ -1,4 +1,4 @@
-//! Pure: to whom a Secret belongs, and what a Secret carries that an object has created. Labels, owner reference and texts
+//! Pure: which object a Secret belongs to, and what a Secret carries that an object has created. Labels, owner reference and texts
 //! are VSO's.
 
 use std::collections::BTreeMap;

@@ -35,7 +35,7 @@ pub enum RestartError {
     Paused(String),
     /// The API server did not do it.
     #[error(transparent)]
-    Cluster(#[from] KubernetesError),
+    Kubernetes(#[from] KubernetesError),
 }
 
 /// Whether the targets still have to be restarted for the content with this MAC. `recorded` is `status.secretMAC`: the
@@ -92,10 +92,10 @@ pub async fn restart(
         match workloads.patch(&target.kind, &target.name, &workload, WorkloadPatch(patch)).await {
             Ok(()) => return Ok(Restart::Done),
             Err(error) if error.kind == ErrorKind::Conflict => last = Some(error),
-            Err(error) => return Err(RestartError::Cluster(error)),
+            Err(error) => return Err(RestartError::Kubernetes(error)),
         }
     }
-    Err(RestartError::Cluster(last.unwrap_or_else(|| KubernetesError::new(ErrorKind::Conflict, "conflict"))))
+    Err(RestartError::Kubernetes(last.unwrap_or_else(|| KubernetesError::new(ErrorKind::Conflict, "conflict"))))
 }
 
 fn carried<'a>(workload: &'a Workload, kind: &RestartKind, key: &str) -> Option<&'a str> {

@@ -28,18 +28,18 @@ pub type ReadinessCheck = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 /// Decides on a bearer token and a path, or says why it cannot.
 pub type Authorize = Arc<dyn Fn(String, String) -> BoxFuture<'static, Result<Access, String>> + Send + Sync>;
 
-/// Whether somebody may see something.
+/// Whether a caller may see the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// He may.
     Granted,
-    /// Nobody knows who he is.
+    /// The token is not valid.
     Unauthenticated,
     /// He may not.
     Forbidden,
 }
 
-/// How metrics are kept from those whom they do not concern.
+/// How metrics are kept from callers without the right to see them.
 pub struct Secure {
     /// Directory with `tls.crt` and `tls.key`; without one the certificate signs itself.
     pub certificates: Option<PathBuf>,
@@ -51,7 +51,7 @@ pub struct Secure {
 pub struct Endpoints {
     /// Address of `/metrics`, if it is served.
     pub metrics: Option<BindAddress>,
-    /// Metrics over HTTPS, for those who may; otherwise over HTTP, for all.
+    /// Serve metrics over HTTPS with TokenReview and SubjectAccessReview; plain HTTP, for every caller, otherwise.
     pub secure: Option<Secure>,
     /// Address of `/healthz` and `/readyz`, if they are served.
     pub health: Option<BindAddress>,

@@ -1,7 +1,7 @@
 //! Vault's event stream: one websocket per session and Vault namespace, for all objects that want to know.
 //!
-//! A task keeps the websocket open as long as somebody holds the [`EventStream`]. It says when the stream starts: what was
-//! written before that moment may have been missed, so everybody has to read once.
+//! A task keeps the websocket open as long as an object holds the [`EventStream`]. It says when the stream starts: what was
+//! written before that moment may have been missed, so every subscriber has to read once.
 
 mod connection;
 mod message;
@@ -22,11 +22,11 @@ use crate::util::WeakTable;
 use connection::{Connection, End};
 
 /// A server that has no events, or does not give them to us, is asked again after about this time. Nobody but its
-/// administrator can change that, and he seldom does.
+/// administrator can change that, and seldom does.
 const REFUSED: Duration = Duration::from_secs(600);
 /// No two attempts follow each other faster, whoever asks for one.
 const FLOOR: Duration = Duration::from_secs(5);
-/// So many failures in a row are told. Fewer are an interruption that nobody need look at.
+/// So many failures in a row are told. Fewer are an interruption that needs no look.
 const FAILURES_TO_TELL: u32 = 5;
 /// A connection that lasted so long was a good one. One that is cut off again and again is none.
 const STABLE: Duration = Duration::from_secs(30);
@@ -69,7 +69,7 @@ pub enum StreamState {
     Failed(SessionError),
 }
 
-/// A subscription. Ends when the last who holds it drops it.
+/// A subscription. Ends when its last holder drops it.
 pub struct EventStream(Arc<Shared>);
 
 struct Shared {

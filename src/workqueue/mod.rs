@@ -21,7 +21,7 @@ pub type Lane = u64;
 /// Why a key is due. The order is the order of service: the smallest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// A first sync, a changed spec, a deletion: somebody is waiting for the result.
+    /// A first sync, a changed spec, a deletion: a user is waiting for the result.
     Urgent,
     /// Something that the object depends on changed.
     Event,

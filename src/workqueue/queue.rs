@@ -32,7 +32,7 @@ pub struct Job<K> {
 pub enum Next {
     /// Again at this time, for this reason.
     At(Instant, Class),
-    /// Only when somebody pushes it.
+    /// Only when it is pushed.
     WhenChanged,
 }
 

@@ -109,7 +109,7 @@ enum StoreError {
     Encryption(String),
     /// The API server did not take it.
     #[error(transparent)]
-    Cluster(#[from] KubernetesError),
+    Kubernetes(#[from] KubernetesError),
 }
 
 async fn try_store(cache: &ClientCache, waiting: &Waiting, answer: &SecretString) -> Result<(), StoreError> {

@@ -70,7 +70,7 @@ impl Case {
             Err(DestinationError::Refused(_)) => "refused",
             Err(DestinationError::Missing(_)) => "missing",
             Err(DestinationError::Unsettled(_)) => "unsettled",
-            Err(DestinationError::Cluster(_)) => "cluster",
+            Err(DestinationError::Kubernetes(_)) => "cluster",
         }
     }
 }

@@ -236,7 +236,7 @@ impl ClientMetrics {
 }
 
 impl ConnectionMetrics {
-    /// Counts a request. As VSO, a login counts as a write too.
+    /// Counts a request. As in VSO, a login counts as a write too.
     pub fn sent(&self, operation: Operation, succeeded: bool, took: Duration) {
         self.one(operation, succeeded, took);
         if operation == Operation::Login {

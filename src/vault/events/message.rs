@@ -50,7 +50,7 @@ struct Plugin {
     mount_path: String,
 }
 
-/// Reads a message. `Ok(None)`: nothing was written that anybody could read.
+/// Reads a message. `Ok(None)`: nothing was written that could be read.
 pub(super) fn parse(text: &str) -> Result<Option<Write>, serde_json::Error> {
     let Data { event, event_type, namespace, plugin_info } = serde_json::from_str::<Message>(text)?.data;
     let Metadata { modified, path, data_path, vault_index } = event.metadata;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use vaultrs::api::token::requests::{LookupTokenSelfRequest, RenewTokenSelfRequest};
 
 use super::token::Token;
-use super::{CredentialError, Inner, MARGIN, Proof, Session, State, refuses};
+use super::{CredentialError, EXPIRY_MARGIN, Inner, Proof, Session, State, refuses};
 use crate::backoff::Policy;
 use crate::vault::transport::RequestOptions;
 use crate::vault::{ErrorKind, VaultError};
@@ -117,7 +117,9 @@ impl Session {
     pub(in crate::vault) async fn is_current(&self, token: &Token) -> bool {
         let now = Instant::now();
         match &self.inner.lock().await.state {
-            State::Live(live) => live.info.serial == token.info.serial && live.expires.is_none_or(|e| now + MARGIN < e),
+            State::Live(live) => {
+                live.info.serial == token.info.serial && live.expires.is_none_or(|e| now + EXPIRY_MARGIN < e)
+            }
             _ => false,
         }
     }
@@ -153,7 +155,7 @@ pub(super) async fn keep_alive(session: Weak<Session>) {
                 after_error = Duration::from_secs(1);
                 // Vault grants less and less as the maximal lifetime nears. Then the token is left to expire, and the
                 // next read logs in.
-                if left < granted / 10 || left < MARGIN * 2 {
+                if left < granted / 10 || left < EXPIRY_MARGIN * 2 {
                     return;
                 }
                 pause = left.mul_f64(2.0 / 3.0);
@@ -161,7 +163,7 @@ pub(super) async fn keep_alive(session: Weak<Session>) {
             Some(Err(error)) => {
                 tracing::warn!(%error, "token could not be renewed");
                 let Some((current, left)) = session.remaining().await else { return };
-                if current != serial || left < MARGIN {
+                if current != serial || left < EXPIRY_MARGIN {
                     return;
                 }
                 pause = after_error.min(left / 2);

@@ -98,7 +98,7 @@ pub struct Session {
 }
 
 /// Between the tries of a read that a node cannot answer yet. Its replication takes milliseconds.
-const BEHIND: [Duration; 4] =
+const REPLICATION_RETRIES: [Duration; 4] =
     [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
 
 /// Paces looks for a credential that Kubernetes did not have, or for another than the one that was refused. No watch tells of
@@ -112,7 +112,7 @@ const CREDENTIAL: Policy = Policy {
 };
 
 /// A token with less than this left is not used for a request any more.
-const MARGIN: Duration = Duration::from_secs(2);
+const EXPIRY_MARGIN: Duration = Duration::from_secs(2);
 
 impl Session {
     /// A session of its own, without a token; the first request logs in. `login_policy` paces failed logins.
@@ -169,7 +169,7 @@ impl Session {
     ) -> Result<(Envelope, TokenInfo), SessionError> {
         let mut token = self.token().await?;
         let mut retried = false;
-        let mut behind = BEHIND.iter();
+        let mut behind = REPLICATION_RETRIES.iter();
         loop {
             let call = RequestOptions { token: Some(&token.secret), namespace: Some(namespace), headers };
             match self.server.send(request(), &call).await {
@@ -204,7 +204,7 @@ impl Session {
             self.read_again(&mut inner, &token).await;
         }
         match &inner.state {
-            State::Live(token) if token.expires.is_none_or(|e| now + MARGIN < e) => {
+            State::Live(token) if token.expires.is_none_or(|e| now + EXPIRY_MARGIN < e) => {
                 self.count(true);
                 return Ok(token.clone());
             }
