@@ -1,8 +1,9 @@
 //! The HTTP client of one Vault server: one connection pool, its trust, its headers, its time limit.
 //!
-//! `vaultrs` brings typed requests; they travel through this transport by way of `rustify`'s public [`Client`] trait,
+//! `vaultrs` brings typed requests; they travel through this transport by way of `rustify`'s public [`Client`](rustify::client::Client) trait,
 //! because the stock client can neither take a CA from memory, nor set a server name, headers or a path prefix.
 
+mod adapter;
 mod upgrade;
 
 use std::fmt::Write as _;
@@ -12,13 +13,12 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Url};
-use rustify::client::Client;
-use rustify::endpoint::{Endpoint, MiddleWare};
-use rustify::errors::ClientError;
+use rustify::endpoint::Endpoint;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 use super::{ErrorKind, VaultError};
+use adapter::ApplyOptions;
 
 pub(super) use upgrade::{Opened, Socket};
 
@@ -251,45 +251,6 @@ impl RequestOptions<'_> {
             headers.insert("x-vault-token", value);
         }
         Ok(headers)
-    }
-}
-
-/// Puts the real URL and headers on a request that `rustify` built.
-struct ApplyOptions {
-    uri: Uri,
-    headers: HeaderMap,
-}
-
-impl MiddleWare for ApplyOptions {
-    fn request<E: Endpoint>(&self, _: &E, request: &mut Request<Vec<u8>>) -> Result<(), ClientError> {
-        *request.uri_mut() = self.uri.clone();
-        request.headers_mut().extend(self.headers.clone());
-        Ok(())
-    }
-
-    fn response<E: Endpoint>(&self, _: &E, _: &mut Response<Vec<u8>>) -> Result<(), ClientError> {
-        Ok(())
-    }
-}
-
-#[async_trait::async_trait]
-impl Client for Transport {
-    async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ClientError> {
-        let (url, method) = (String::new(), String::new());
-        self.round_trip(request).await.map_err(|e| ClientError::RequestError {
-            source: e.without_url().into(),
-            url,
-            method,
-        })
-    }
-
-    fn base(&self) -> &str {
-        &self.root
-    }
-
-    // The stock version turns every status but 2xx into an error and loses the headers; here all of them are answers.
-    async fn execute(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ClientError> {
-        Client::send(self, request).await
     }
 }
 
