@@ -261,13 +261,22 @@ fn five_hundred_objects_share_a_websocket() {
     assert_eq!(opened, 1);
     assert_eq!(operator.metric("vso_vault_event_streams"), Some(1.0));
 
+    // Vault 1.15.0 drops an event if the request that wrote has ended before the subscriber takes the event (its
+    // `eventbus/bus.go`, `asyncChanNode.Process`): on a busy machine one of these may be lost before it is sent.
+    const EVENT_LOST: Duration = Duration::from_secs(30);
+    let mut lost = 0;
     let mut took: Vec<Duration> = names[..WRITES]
         .iter()
         .map(|name| {
             tenant.put(name, json!({ "password": "two" }));
-            let written = Instant::now();
+            let mut written = Instant::now();
             while !tenant.value(name, "password").is_ok_and(|value| value == "two") {
-                assert!(written.elapsed() < Duration::from_secs(60), "{name} does not arrive");
+                if written.elapsed() > EVENT_LOST {
+                    lost += 1;
+                    assert!(lost <= 1, "{name} does not arrive");
+                    tenant.put(name, json!({ "password": "two" }));
+                    written = Instant::now();
+                }
                 std::thread::sleep(Duration::from_millis(2));
             }
             written.elapsed()
