@@ -53,9 +53,8 @@ pub fn require() -> Result<()> {
     if let Some(reason) = impossible() {
         bail!(Skip(reason));
     }
-    let packages = missing_packages();
-    if !packages.is_empty() {
-        install(&packages)?;
+    if !missing_packages().is_empty() {
+        install_missing()?;
     }
     let probe = Command::new("unshare")
         .args(["--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "true"])
@@ -104,20 +103,30 @@ fn missing_packages() -> Vec<&'static str> {
     packages
 }
 
-fn install(packages: &[&str]) -> Result<()> {
+/// Installs what is missing. Environments that start at one time, in one process or several, wait for the first: apt-get
+/// refuses to run beside another.
+fn install_missing() -> Result<()> {
+    let cache = crate::tools::cache_dir()?;
+    std::fs::create_dir_all(&cache)?;
+    let lock = std::fs::File::create(cache.join("apt-get.lock"))?;
+    lock.lock().context("waiting for another installation")?;
+    let packages = missing_packages();
+    if packages.is_empty() {
+        return Ok(());
+    }
     if which("apt-get").is_none() {
         bail!(Skip(format!("missing, under whatever name they have here: {}", packages.join(" "))));
     }
     eprintln!("testenv: installing Debian packages: {}", packages.join(" "));
     let apt = |arguments: &[&str]| -> Result<bool> {
         let mut command = Command::new("apt-get");
-        command.args(["-qq", "-o", "Dpkg::Use-Pty=0"]).args(arguments);
-        // What they print belongs to the person, not to whoever reads our output.
+        command.args(["-qq", "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=300"]).args(arguments);
+        // What they print is for a person, not for a program that reads our output.
         let status = command.env("DEBIAN_FRONTEND", "noninteractive").stdout(std::io::stderr()).status()?;
         Ok(status.success())
     };
     let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
-    arguments.extend(packages);
+    arguments.extend(&packages);
     if apt(&arguments)? || (apt(&["update"])? && apt(&arguments)?) {
         return Ok(());
     }
