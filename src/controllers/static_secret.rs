@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::pipeline::{Interruption, Obtained, Reading, SecretSource, login_failed, read_failed};
 use super::stores::Stores;
-use crate::api::VaultStaticSecret;
+use crate::api::{Reason, VaultStaticSecret};
 use crate::backoff::horizon;
 use crate::resolve::{self, Denied, Plan, StaticRead};
 use crate::vault::{self, ErrorKind, Read, SessionError, SharedRead};
@@ -24,6 +24,7 @@ impl SecretSource for StaticSecrets {
     type State = Option<Arc<SharedRead>>;
 
     const FINALIZER: &'static str = "vaultstaticsecret.secrets.hashicorp.com/finalizer";
+    const INVALID: Reason = Reason::VaultStaticSecretError;
 
     fn resolve(object: &VaultStaticSecret, stores: &Stores) -> Result<Plan<StaticRead>, Denied> {
         resolve::static_secret(object, stores)

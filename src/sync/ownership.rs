@@ -111,8 +111,9 @@ fn refusal(secret: &Secret, wanted: &OwnedMetadata, owner: &dyn SecretOwner) -> 
         }
     }
     text.push_str(&format!("not the owner of the destination Secret {id}"));
-    text.push_str(
-        "; set spec.destination.overwrite to take over a Secret that no VaultStaticSecret owns, or choose another name",
-    );
+    let kind = owner.kind().as_str();
+    text.push_str(&format!(
+        "; set spec.destination.overwrite to take over a Secret that no {kind} owns, or choose another name"
+    ));
     text
 }

@@ -49,13 +49,13 @@ impl Failure {
         Self { reason, message: message.into(), retry: Retry::WhenChanged }
     }
 
-    /// What there is to tell of an object without a plan.
-    pub fn denied(denied: &Denied) -> Self {
+    /// What there is to tell of an object without a plan. `invalid` is the reason of its kind for settings that cannot work.
+    pub fn denied(denied: &Denied, invalid: Reason) -> Self {
         let reason = match denied {
             Denied::Missing(_) => Reason::VaultClientConfigError,
             Denied::NotAllowed(_) => Reason::NotAllowed,
             Denied::Reference(_) => Reason::InvalidResourceRef,
-            Denied::Invalid(_) => Reason::VaultStaticSecretError,
+            Denied::Invalid(_) => invalid,
             Denied::Transformation(_) => Reason::TransformationError,
         };
         Self::until_changed(reason, denied.to_string())

@@ -29,7 +29,7 @@ use super::subscriptions::{Subscription, Subscriptions};
 use super::vault_access::VaultAccess;
 use super::work::Work;
 use crate::api::owner::OwnerStatus as _;
-use crate::api::{CustomObject as _, Key, Kind, ObjectRef, SecretOwner};
+use crate::api::{CustomObject as _, Key, Kind, ObjectRef, Reason, SecretOwner};
 use crate::backoff::Policy;
 use crate::kubernetes::{Change, KnownKey, SecretWriter, Store};
 use crate::resolve::Plan;
@@ -75,7 +75,7 @@ impl<S: SecretSource> Pipeline<S> {
             Err(denied) => {
                 // The login is given up: it was made for a plan that does not hold any more.
                 state.disconnect();
-                return self.fail(object, state, Failure::denied(&denied)).await;
+                return self.fail(object, state, Failure::denied(&denied, S::INVALID)).await;
             }
         };
         let fingerprint = fingerprint(&**object, &plan);
@@ -169,7 +169,7 @@ impl<S: SecretSource> Pipeline<S> {
             Ok(_) => Outcome::yielded(Next::At(job.due, job.class), state.lane()),
             Err(error) => {
                 let text = format!("Failed to update the status: {error}");
-                self.fail(object, state, Failure::new(crate::api::Reason::SecretSyncError, text)).await
+                self.fail(object, state, Failure::new(Reason::SecretSyncError, text)).await
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::api::owner::{OwnerStatus, SecretOwner};
-use crate::api::{CustomObject, Key};
+use crate::api::{CustomObject, Key, Reason};
 use crate::controllers::outputs::Outputs;
 use crate::controllers::stores::Stores;
 use crate::controllers::subscriptions::{PendingChange, Subscription};
@@ -27,6 +27,8 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
 
     /// The finalizer that VSO puts on the objects. Ours never get it.
     const FINALIZER: &'static str;
+    /// The reason of conditions and events for settings that cannot work. VSO has one for each kind.
+    const INVALID: Reason;
 
     /// Turns the objects in the stores into a plan.
     fn resolve(object: &Self::Owner, stores: &Stores) -> Result<Plan<Self::Plan>, Denied>;
