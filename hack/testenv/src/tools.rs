@@ -117,8 +117,10 @@ impl Tools {
     pub(crate) fn link(&self, tools: &[Tool], dir: &Path) -> Result<()> {
         for tool in tools {
             let link = dir.join(tool.spec().binary);
-            if !link.exists() {
-                std::os::unix::fs::symlink(self.path(*tool)?, &link).with_context(|| link.display().to_string())?;
+            match std::os::unix::fs::symlink(self.path(*tool)?, &link) {
+                // Another thread has made it.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                made => made.with_context(|| link.display().to_string())?,
             }
         }
         Ok(())
