@@ -15,7 +15,7 @@ use vso::render::template::{Limits, Set};
 
 use support::{Row, functions};
 
-#[path = "golden/support.rs"]
+#[path = "../tests/golden/support.rs"]
 mod support;
 
 /// How long one measurement lasts; Go's takes as long.
