@@ -87,10 +87,14 @@ pub enum Reason {
     SecretSynced,
     /// The Secret holds what Vault holds.
     Synced,
+    /// The status of an object could not be written.
+    StatusUpdateError,
     /// A transformation cannot be used.
     TransformationError,
     /// The object does not do what it is for.
     Unhealthy,
+    /// It cannot be said which login an object needs.
+    Unrecoverable,
     /// A VaultAuth refers to a VaultAuthGlobal.
     VaultAuthGlobalRef,
     /// The settings of the connection or the login cannot work.
@@ -130,8 +134,10 @@ impl Reason {
             Reason::SecretSyncError => "SecretSyncError",
             Reason::SecretSynced => "SecretSynced",
             Reason::Synced => "Synced",
+            Reason::StatusUpdateError => "StatusUpdateError",
             Reason::TransformationError => "TransformationError",
             Reason::Unhealthy => "Unhealthy",
+            Reason::Unrecoverable => "Unrecoverable",
             Reason::VaultAuthGlobalRef => "VaultAuthGlobalRef",
             Reason::VaultClientConfigError => "VaultClientConfigError",
             Reason::VaultClientError => "VaultClientError",

@@ -8,7 +8,7 @@ use kube::api::ObjectMeta;
 use serde_json::{Map, Value};
 
 use crate::api::{CustomObject, GROUP, Kind, Reason, VERSION};
-use crate::kubernetes::{EventType, Events, KubernetesError, Store, patch_status};
+use crate::kubernetes::{ErrorKind, EventType, Events, KubernetesError, Store, patch_status};
 use crate::telemetry::Metrics;
 
 /// Where the controllers write to.
@@ -53,7 +53,7 @@ impl Outputs {
     /// a change that the answer shows first makes the object due.
     ///
     /// # Errors
-    /// The API server did not take the status; no event was reported then. The failure is logged here.
+    /// The API server did not take the status; none of `events` was reported then. The failure is logged, and is an event, here.
     pub async fn publish<K: CustomObject>(
         &self,
         store: &Store<K>,
@@ -67,6 +67,11 @@ impl Outputs {
             Ok(answer) => store.apply_answer(answer),
             Err(error) => {
                 tracing::warn!(object = %object.key(), %error, "status could not be written");
+                // An object that is gone, or another by now, needs no event.
+                if !matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict) {
+                    let text = format!("Failed to update the resource's status, err={error}");
+                    self.event(K::KIND, object.meta(), &EventText::warning(Reason::StatusUpdateError, text)).await;
+                }
                 return Err(error);
             }
         }

@@ -7,7 +7,7 @@ use super::pipeline::{Interruption, Obtained, Reading, SecretSource, login_faile
 use super::stores::Stores;
 use crate::api::{Reason, VaultStaticSecret};
 use crate::backoff::horizon;
-use crate::resolve::{self, Denied, Plan, StaticRead};
+use crate::resolve::{self, Plan, PlanError, StaticRead};
 use crate::vault::{self, ErrorKind, Read, SessionError, SharedRead};
 use crate::workqueue::Class;
 
@@ -26,7 +26,7 @@ impl SecretSource for StaticSecrets {
     const FINALIZER: &'static str = "vaultstaticsecret.secrets.hashicorp.com/finalizer";
     const INVALID: Reason = Reason::VaultStaticSecretError;
 
-    fn resolve(object: &VaultStaticSecret, stores: &Stores) -> Result<Plan<StaticRead>, Denied> {
+    fn resolve(object: &VaultStaticSecret, stores: &Stores) -> Result<Plan<StaticRead>, PlanError> {
         resolve::static_secret(object, stores)
     }
 

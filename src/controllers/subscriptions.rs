@@ -265,7 +265,7 @@ pub(super) fn events(old: &[Condition], new: &[Condition]) -> Vec<EventText> {
     let message = new.message.as_str();
     vec![match new.status.as_str() {
         "True" => EventText::normal(Reason::EventWatcherStarted, message),
-        _ => EventText::warning(Reason::EventWatcherError, message),
+        _ => EventText::warning(Reason::EventWatcherError, format!("Failed to watch events: {message}")),
     }]
 }
 
@@ -363,6 +363,10 @@ mod tests {
         ] {
             let (found, message) = of(fault);
             assert_eq!(found, reason);
+            let failed = condition::merge(&[], 1, &[ConditionUpdate::fails(CONDITION, reason, message.as_str())]);
+            let event = &events(&[], &failed)[0];
+            assert_eq!(event.reason, Reason::EventWatcherError);
+            assert!(event.message.starts_with("Failed to watch events: "), "VSO's text, for alert rules: {event:?}");
             assert!(message.contains(text) && message.contains("refreshAfter"), "{message}");
         }
     }

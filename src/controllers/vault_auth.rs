@@ -106,7 +106,7 @@ fn report(object: &VaultAuth, lookup: &impl Lookup) -> (VaultAuthStatus, EventTe
         None => Reason::Accepted,
         Some(Denied::Reference(_)) => Reason::InvalidResourceRef,
         Some(Denied::NotAllowed(_)) => Reason::NotAllowed,
-        Some(Denied::Missing(_) | Denied::Invalid(_) | Denied::Transformation(_)) => Reason::InvalidConfiguration,
+        Some(Denied::Missing(_) | Denied::Invalid(_)) => Reason::InvalidConfiguration,
     };
     let available = match &merged {
         Ok(Merged { global: None, .. }) => None,

@@ -81,9 +81,9 @@ impl Controller for VaultConnections {
         }
         let finding = self.probe(id, &object).await;
         let old = object.status.clone().unwrap_or_default();
-        let (status, event) = report(&object, &finding);
+        let (status, events) = report(&object, &finding);
         let retry = Next::At(Instant::now() + PROBE_DOWN_EVERY, Class::Retry);
-        if self.outputs.publish(connections, &object, &status, &[event]).await.is_err() || !finding.is_up() {
+        if self.outputs.publish(connections, &object, &status, &events).await.is_err() || !finding.is_up() {
             return Outcome::failed(retry, None);
         }
         if condition::is_false(&old.conditions, ConditionType::Ready) {
@@ -165,7 +165,7 @@ impl VaultConnections {
 
 /// What there is to tell of a finding. The texts have nothing in them that changes from probe to probe: an equal result is no
 /// write.
-fn report(object: &VaultConnection, finding: &Finding) -> (VaultConnectionStatus, EventText) {
+fn report(object: &VaultConnection, finding: &Finding) -> (VaultConnectionStatus, Vec<EventText>) {
     let address = &object.spec.address;
     let (reason, text) = match finding {
         Finding::Up => (Reason::Accepted, format!("Vault ping, address={address}")),
@@ -185,12 +185,18 @@ fn report(object: &VaultConnection, finding: &Finding) -> (VaultConnectionStatus
     };
     let valid = !matches!(finding, Finding::NoClient(_) | Finding::NoAnswer(_));
     let status = VaultConnectionStatus { valid, conditions: conditions(object, finding, (reason, &text), valid) };
-    let event = match finding {
+    let first = match finding {
         Finding::Up | Finding::NoSealStatus => EventText::normal(Reason::Accepted, "VaultConnection accepted"),
-        Finding::NoClient(_) | Finding::NoAnswer(_) => EventText::warning(Reason::VaultClientError, text),
+        Finding::NoClient(e) => {
+            EventText::warning(Reason::VaultClientError, format!("Failed to construct Vault client: {e}"))
+        }
+        Finding::NoAnswer(e) => {
+            EventText::warning(Reason::VaultClientError, format!("Failed to check Vault seal status: {e}"))
+        }
         Finding::Sealed(_) | Finding::Unavailable(_) => EventText::warning(reason, text),
     };
-    (status, event)
+    let invalid = (!valid).then(|| EventText::warning(Reason::InvalidConfiguration, "VaultConnection invalid"));
+    (status, [first].into_iter().chain(invalid).collect())
 }
 
 fn conditions(
@@ -239,17 +245,29 @@ mod tests {
             crate::api::VaultConnectionSpec { address: "http://v".into(), ..Default::default() },
         );
         let text = || "why".to_owned();
-        for (finding, valid, ready, event) in [
-            (Finding::Up, true, Reason::Ready, Reason::Accepted),
-            (Finding::NoSealStatus, true, Reason::Ready, Reason::Accepted),
-            (Finding::Sealed(text()), true, Reason::VaultSealed, Reason::VaultSealed),
-            (Finding::Unavailable(text()), true, Reason::VaultUnavailable, Reason::VaultUnavailable),
-            (Finding::NoClient(text()), false, Reason::VaultClientConfigError, Reason::VaultClientError),
-            (Finding::NoAnswer(text()), false, Reason::InvalidConfiguration, Reason::VaultClientError),
+        let accepted = ("Accepted", "VaultConnection accepted");
+        let invalid = ("InvalidConfiguration", "VaultConnection invalid");
+        let sealed = ("VaultSealed", "Vault answers but serves nothing, ");
+        let unavailable = ("VaultUnavailable", "Vault answers but serves nothing, ");
+        let no_client = ("VaultClientError", "Failed to construct Vault client: why");
+        let no_answer = ("VaultClientError", "Failed to check Vault seal status: why");
+        for (finding, valid, ready, events) in [
+            (Finding::Up, true, Reason::Ready, vec![accepted]),
+            (Finding::NoSealStatus, true, Reason::Ready, vec![accepted]),
+            (Finding::Sealed(text()), true, Reason::VaultSealed, vec![sealed]),
+            (Finding::Unavailable(text()), true, Reason::VaultUnavailable, vec![unavailable]),
+            (Finding::NoClient(text()), false, Reason::VaultClientConfigError, vec![no_client, invalid]),
+            (Finding::NoAnswer(text()), false, Reason::InvalidConfiguration, vec![no_answer, invalid]),
         ] {
             let (status, reported) = report(&object, &finding);
             let of = |type_| find(&status.conditions, type_).unwrap();
-            assert_eq!((status.valid, reported.reason), (valid, event), "{finding:?}");
+            assert_eq!(status.valid, valid, "{finding:?}");
+            // Alert rules that were written for VSO match on the reason and the beginning of the message.
+            assert_eq!(reported.len(), events.len(), "{finding:?}: {reported:?}");
+            for (event, (reason, start)) in reported.iter().zip(events) {
+                assert_eq!(event.reason.as_str(), reason, "{finding:?}");
+                assert!(event.message.starts_with(start), "{finding:?}: {event:?}");
+            }
             assert_eq!(of(ConditionType::Ready).reason, ready.as_str(), "{finding:?}");
             let up = finding.is_up();
             assert_eq!(of(ConditionType::Ready).status == "True", up, "{finding:?}");

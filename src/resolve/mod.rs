@@ -40,7 +40,24 @@ pub trait Lookup {
     fn operator_namespace(&self) -> &str;
 }
 
-/// Why there is no plan.
+/// Why an owner of a Secret has no plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// There is no login.
+    #[error("{0}")]
+    Login(#[from] Denied),
+    /// The spec has contents that cannot work.
+    #[error("{0}")]
+    Invalid(String),
+    /// The destination cannot be a Secret.
+    #[error("{0}")]
+    Destination(String),
+    /// SecretTransformations that are named do not exist, are not valid, or do not fit together.
+    #[error("{0}")]
+    Transformation(String),
+}
+
+/// Why there is no login, or no connection to a server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// A reference that cannot be understood.
@@ -52,12 +69,9 @@ pub enum Denied {
     /// The owner of the object that is named did not allow its use from here.
     #[error("{0}")]
     NotAllowed(String),
-    /// The object that is named, or this one, has contents that cannot work.
+    /// The VaultAuth, VaultAuthGlobal or VaultConnection has contents that cannot work.
     #[error("{0}")]
     Invalid(String),
-    /// SecretTransformations that are named do not exist, are not valid, or do not fit together.
-    #[error("Failed setting up SecretTransformationOption: {0}")]
-    Transformation(String),
 }
 
 /// The rule of `allowedNamespaces` for objects whose owner has to allow others: the own namespace always, `["*"]` alone
@@ -67,4 +81,4 @@ pub(crate) fn allows(own_namespace: &str, allowed: &[String], target: &str) -> b
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::auth::{auth, find};
-use super::{AuthPlan, Denied, Lookup, ObjectRef, ResolvedTransformation, transformation};
+use super::{AuthPlan, Denied, Lookup, ObjectRef, PlanError, ResolvedTransformation, transformation};
 use crate::api::{SecretEngine, VaultStaticSecret};
 use crate::gocompat::GoDuration;
 
@@ -34,54 +34,52 @@ pub struct StaticRead {
 /// VSO's interval where `refreshAfter` is unset and drift is looked for.
 const DEFAULT_REFRESH: Duration = Duration::from_secs(60);
 
-/// Resolves a VaultStaticSecret.
-pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result<Plan<StaticRead>, Denied> {
+/// Resolves a VaultStaticSecret. Where several things are wrong, the first that VSO would find is told.
+pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result<Plan<StaticRead>, PlanError> {
     let spec = &object.spec;
-    let namespace = object.metadata.namespace.as_deref().unwrap_or("");
-    let name = object.metadata.name.as_deref().unwrap_or("");
-
-    let hmac = spec.hmac_secret_data.unwrap_or(true);
+    let id = ObjectRef::of(&object.metadata);
+    let auth = auth_of(spec.vault_auth_ref.as_deref(), &id, lookup)?;
     let refresh = match &spec.refresh_after {
         None => None,
-        Some(text) => {
-            let invalid = |why: String| {
-                Denied::Invalid(format!(
-                    "Field validation failed, err=invalid value {text:?} for .spec.refreshAfter, {why}"
-                ))
-            };
-            let parsed = GoDuration::parse(text).map_err(|e| invalid(e.to_string()))?;
-            if parsed.0 < 0 {
-                return Err(invalid("it must not be negative".into()));
-            }
-            Some(parsed.as_std()).filter(|d| !d.is_zero())
-        }
+        Some(text) => Some(interval(text)?).filter(|interval| !interval.is_zero()),
     };
-    let refresh = refresh.or(hmac.then_some(DEFAULT_REFRESH));
-
-    if spec.destination.name.is_empty() {
-        return Err(Denied::Invalid("invalid Destination, err=invalid objectKey, empty name".into()));
-    }
-    if spec.destination.type_.as_deref() == Some("kubernetes.io/service-account-token") {
-        return Err(Denied::Invalid(
-            "spec.destination.type: kubernetes.io/service-account-token is not allowed".into(),
-        ));
-    }
+    let refresh = refresh.or(spec.hmac_secret_data.unwrap_or(true).then_some(DEFAULT_REFRESH));
+    let transformation = transformation(&spec.destination.transformation, &id, lookup)?;
     let (mount, path) = (spec.mount.trim_matches('/'), spec.path.trim_matches('/'));
     if mount.is_empty() || path.is_empty() {
-        return Err(Denied::Invalid("spec.mount and spec.path must both be set".into()));
+        return Err(PlanError::Invalid("spec.mount and spec.path must both be set".into()));
     }
     let (path, version) = match &spec.kind {
         SecretEngine::KvV1 => (format!("{mount}/{path}"), None),
         SecretEngine::KvV2 => (format!("{mount}/data/{path}"), Some(spec.version.unwrap_or(0))),
-        SecretEngine::Unknown(other) => return Err(Denied::Invalid(format!("unsupported secret type {other:?}"))),
+        SecretEngine::Unknown(other) => return Err(PlanError::Invalid(format!("unsupported secret type {other:?}"))),
     };
-
-    let auth_id = ObjectRef::resolve(spec.vault_auth_ref.as_deref(), namespace, lookup.operator_namespace())
-        .map_err(|e| Denied::Reference(format!("vaultAuthRef: {e}")))?;
-    let found = find(&auth_id, "VaultAuth", &format!("{namespace}/{name}"), lookup, || lookup.auth(&auth_id))?;
-    let auth = auth(&found, namespace, lookup)?;
-    let transformation = transformation(&spec.destination.transformation, &ObjectRef::new(namespace, name), lookup)?;
+    if spec.destination.name.is_empty() {
+        return Err(PlanError::Destination("invalid Destination, err=invalid objectKey, empty name".into()));
+    }
+    if spec.destination.type_.as_deref() == Some("kubernetes.io/service-account-token") {
+        let text = "spec.destination.type: kubernetes.io/service-account-token is not allowed";
+        return Err(PlanError::Destination(text.into()));
+    }
     let own = spec.namespace.as_deref().unwrap_or("").trim_matches('/');
     let vault_namespace = if own.is_empty() { auth.login.vault_namespace.clone() } else { own.to_owned() };
     Ok(Plan { auth, vault_namespace, path, transformation, source: StaticRead { version, refresh } })
+}
+
+/// The login that an object uses.
+fn auth_of(reference: Option<&str>, user: &ObjectRef, lookup: &impl Lookup) -> Result<AuthPlan, Denied> {
+    let id = ObjectRef::resolve(reference, &user.namespace, lookup.operator_namespace())
+        .map_err(|e| Denied::Reference(format!("vaultAuthRef: {e}")))?;
+    let found = find(&id, "VaultAuth", &user.to_string(), lookup, || lookup.auth(&id))?;
+    auth(&found, &user.namespace, lookup)
+}
+
+/// The value of `refreshAfter`.
+fn interval(text: &str) -> Result<Duration, PlanError> {
+    let invalid = |why: String| {
+        let text = format!("Field validation failed, err=invalid value {text:?} for .spec.refreshAfter, {why}");
+        PlanError::Invalid(text)
+    };
+    let parsed = GoDuration::parse(text).map_err(|e| invalid(e.to_string()))?;
+    if parsed.0 < 0 { Err(invalid("it must not be negative".into())) } else { Ok(parsed.as_std()) }
 }

@@ -8,8 +8,9 @@ use serde_json::json;
 use super::*;
 use crate::api::{SecretTransformation, VaultStaticSecret};
 
+/// The objects that others can refer to.
 #[derive(Default)]
-struct World {
+pub(crate) struct World {
     auths: HashMap<ObjectRef, Arc<VaultAuth>>,
     connections: HashMap<ObjectRef, Arc<VaultConnection>>,
     globals: HashMap<ObjectRef, Arc<VaultAuthGlobal>>,
@@ -42,7 +43,7 @@ impl Lookup for World {
 }
 
 impl World {
-    fn auth(mut self, namespace: &str, name: &str, spec: serde_json::Value) -> Self {
+    pub(crate) fn auth(mut self, namespace: &str, name: &str, spec: serde_json::Value) -> Self {
         let mut full =
             json!({"method": "kubernetes", "mount": "kubernetes", "kubernetes": {"role": "r", "serviceAccount": "s"}});
         full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
@@ -54,13 +55,13 @@ impl World {
         );
         self
     }
-    fn global(mut self, namespace: &str, name: &str, spec: serde_json::Value) -> Self {
+    pub(crate) fn global(mut self, namespace: &str, name: &str, spec: serde_json::Value) -> Self {
         let object = json!({"metadata": {"namespace": namespace, "name": name}, "spec": spec});
         let object = serde_json::from_value(with_type(object, "VaultAuthGlobal")).unwrap();
         self.globals.insert(ObjectRef::new(namespace, name), Arc::new(object));
         self
     }
-    fn connection(mut self, namespace: &str, name: &str, spec: serde_json::Value) -> Self {
+    pub(crate) fn connection(mut self, namespace: &str, name: &str, spec: serde_json::Value) -> Self {
         let mut full = json!({"address": "http://v"});
         full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         let object = json!({"metadata": {"namespace": namespace, "name": name}, "spec": full});
@@ -78,7 +79,8 @@ fn with_type(mut object: serde_json::Value, kind: &str) -> serde_json::Value {
     object
 }
 
-fn secret(spec: serde_json::Value) -> VaultStaticSecret {
+/// A VaultStaticSecret of namespace `app` that works with [`world`], but for what is in `spec`.
+pub(crate) fn secret(spec: serde_json::Value) -> VaultStaticSecret {
     let mut full = json!({"mount": "secret", "path": "p", "type": "kv-v2", "destination": {"name": "d"}});
     full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
     serde_json::from_value(with_type(
@@ -88,7 +90,7 @@ fn secret(spec: serde_json::Value) -> VaultStaticSecret {
     .unwrap()
 }
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     World::default().auth("op", "default", json!({})).connection("op", "default", json!({}))
 }
 
@@ -123,10 +125,10 @@ fn paths_and_intervals() {
     assert_eq!(plan(json!({"version": 3})).unwrap().source.version, Some(3));
     assert_eq!(plan(json!({"hmacSecretData": false})).unwrap().source.refresh, None);
     assert!(
-        matches!(plan(json!({"refreshAfter": "bogus"})), Err(Denied::Invalid(m)) if m.contains(".spec.refreshAfter"))
+        matches!(plan(json!({"refreshAfter": "bogus"})), Err(PlanError::Invalid(m)) if m.contains(".spec.refreshAfter"))
     );
-    assert!(matches!(plan(json!({"type": "kv-v3"})), Err(Denied::Invalid(m)) if m.contains("kv-v3")));
-    assert!(matches!(plan(json!({"path": "/"})), Err(Denied::Invalid(_))));
+    assert!(matches!(plan(json!({"type": "kv-v3"})), Err(PlanError::Invalid(m)) if m.contains("kv-v3")));
+    assert!(matches!(plan(json!({"path": "/"})), Err(PlanError::Invalid(_))));
 }
 
 #[test]
@@ -147,7 +149,9 @@ fn who_may_use_a_vault_auth() {
         static_secret(&secret(json!({"vaultAuthRef": format!("{namespace}/{name}")})), &world)
     };
     assert!(allowed("a", "app", json!([])).is_ok(), "own namespace");
-    assert!(matches!(allowed("a", "team", json!([])), Err(Denied::NotAllowed(m)) if m.contains("obj=team/a")));
+    assert!(
+        matches!(allowed("a", "team", json!([])), Err(PlanError::Login(Denied::NotAllowed(m))) if m.contains("obj=team/a"))
+    );
     assert!(allowed("a", "team", json!(["app"])).is_ok());
     assert!(allowed("a", "team", json!(["*"])).is_ok());
     assert!(allowed("a", "team", json!(["*", "x"])).is_err(), "a star among others is no wildcard");
@@ -156,7 +160,7 @@ fn who_may_use_a_vault_auth() {
     assert!(allowed("default", "op", json!([])).is_ok());
     assert!(allowed("default", "op", json!(["x"])).is_err(), "a list on the default is meant");
     assert!(
-        matches!(allowed("a", "elsewhere", json!(["*"])), Err(Denied::NotAllowed(m)) if m.contains("does not watch"))
+        matches!(allowed("a", "elsewhere", json!(["*"])), Err(PlanError::Login(Denied::NotAllowed(m))) if m.contains("does not watch"))
     );
 }
 
@@ -170,7 +174,7 @@ fn who_may_use_a_vault_connection() {
     assert!(with(json!({})).is_ok(), "as in VSO, unless the owner says otherwise");
     assert!(with(json!({"allowedNamespaces": ["app"]})).is_ok());
     assert!(
-        matches!(with(json!({"allowedNamespaces": ["x"]})), Err(Denied::NotAllowed(m)) if m.contains("kind=VaultConnection obj=team/c"))
+        matches!(with(json!({"allowedNamespaces": ["x"]})), Err(PlanError::Login(Denied::NotAllowed(m))) if m.contains("kind=VaultConnection obj=team/c"))
     );
 }
 
@@ -194,16 +198,20 @@ fn where_the_authority_of_a_connection_is() {
 fn what_is_missing_or_wrong_is_named() {
     let empty = World::default();
     assert!(
-        matches!(static_secret(&secret(json!({"vaultAuthRef": "gone"})), &empty), Err(Denied::Missing(m)) if m.contains("VaultAuth app/gone"))
+        matches!(static_secret(&secret(json!({"vaultAuthRef": "gone"})), &empty), Err(PlanError::Login(Denied::Missing(m))) if m.contains("VaultAuth app/gone"))
     );
     let no_connection = World::default().auth("app", "a", json!({}));
     let of = |world: &World| static_secret(&secret(json!({"vaultAuthRef": "a"})), world);
-    assert!(matches!(of(&no_connection), Err(Denied::Missing(m)) if m.contains("VaultConnection op/default")));
+    assert!(
+        matches!(of(&no_connection), Err(PlanError::Login(Denied::Missing(m))) if m.contains("VaultConnection op/default"))
+    );
     let with = |spec| World::default().auth("app", "a", spec).connection("op", "default", json!({}));
     assert!(
-        matches!(of(&with(json!({"kubernetes": {"serviceAccount": "s"}}))), Err(Denied::Invalid(m)) if m.contains("empty role"))
+        matches!(of(&with(json!({"kubernetes": {"serviceAccount": "s"}}))), Err(PlanError::Login(Denied::Invalid(m))) if m.contains("empty role"))
     );
-    assert!(matches!(of(&with(json!({"mount": ""}))), Err(Denied::Invalid(m)) if m.contains("mount")));
+    assert!(
+        matches!(of(&with(json!({"mount": ""}))), Err(PlanError::Login(Denied::Invalid(m))) if m.contains("mount"))
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::{Denied, Lookup, ObjectRef};
+use super::{Lookup, ObjectRef, PlanError};
 use crate::api::{GROUP, SecretTransformation, Transformation, TransformationRef, VERSION};
 
 /// What becomes of the data of a source: everything that was gathered, in the order in which it is parsed.
@@ -37,7 +37,7 @@ pub fn transformation(
     spec: &Transformation,
     owner: &ObjectRef,
     lookup: &impl Lookup,
-) -> Result<ResolvedTransformation, Denied> {
+) -> Result<ResolvedTransformation, PlanError> {
     let mut all = Gatherer {
         includes: spec.includes.iter().cloned().collect(),
         excludes: spec.excludes.iter().cloned().collect(),
@@ -56,9 +56,8 @@ pub fn transformation(
             continue;
         }
         if !lookup.watches_namespace(&id.namespace) {
-            return Err(Denied::NotAllowed(format!(
-                "SecretTransformation {id}, named by {owner}, is in a namespace that this operator does not watch"
-            )));
+            all.errors.push(format!("SecretTransformation {id} is in a namespace that this operator does not watch"));
+            continue;
         }
         match lookup.transformation(&id) {
             Some(found) => all.add_object(&id, &found, reference),
@@ -143,9 +142,9 @@ impl Gatherer {
         }
     }
 
-    fn finish(mut self) -> Result<ResolvedTransformation, Denied> {
+    fn finish(mut self) -> Result<ResolvedTransformation, PlanError> {
         if !self.errors.is_empty() {
-            return Err(Denied::Transformation(self.errors.join("\n")));
+            return Err(PlanError::Transformation(self.errors.join("\n")));
         }
         self.templates.sort_by_cached_key(|t| format!("{}0{}", t.key.as_deref().unwrap_or(""), t.name));
         Ok(ResolvedTransformation {

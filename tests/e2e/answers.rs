@@ -108,9 +108,21 @@ fn a_wrong_path_engine_or_content_is_named() {
     tenant.wait_failure("no-version", "VaultClientError", &["empty response from Vault", &data("v2"), "no version 7"]);
     tenant.wait_failure("v1-as-v2", "VaultClientError", &[&format!("kv1/data/{}", tenant.path("v1")), "spec.type"]);
     tenant.wait_failure("v2-as-v1", "VaultClientError", &[&format!("secret/{}", tenant.path("v2")), "versioned"]);
-    tenant.wait_failure("bad-key", "SecretDataBuilderError", &["\"pass/word\"", "only letters, digits"]);
-    tenant.wait_failure("raw", "SecretDataBuilderError", &["'_raw' not permitted"]);
-    tenant.wait_failure("huge", "SecretDataBuilderError", &["bytes long together, a Secret holds 1048576"]);
+    tenant.wait_failure(
+        "bad-key",
+        "SecretSyncError",
+        &["Failed to update k8s secret: ", "\"pass/word\"", "only letters, digits"],
+    );
+    tenant.wait_failure(
+        "raw",
+        "SecretDataBuilderError",
+        &["Failed to build K8s secret data: ", "'_raw' not permitted"],
+    );
+    tenant.wait_failure(
+        "huge",
+        "SecretSyncError",
+        &["Failed to update k8s secret: ", "bytes long together, a Secret holds 1048576"],
+    );
     tenant.wait_failure("dots", "VaultClientError", &["must not contain"]);
     for object in &objects {
         let name = object["metadata"]["name"].as_str().expect("a name");

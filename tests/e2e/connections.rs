@@ -96,7 +96,7 @@ fn a_login_says_what_is_wrong_with_it() {
     let token = tenant.auth("token", json!({ "headers": { "x-vault-token": "token-hunter2" } }));
     tenant.apply_all(&[token, tenant.static_secret("token", json!({ "vaultAuthRef": "token" }))]);
     tenant.wait_not_ready("vaultauth", "token", "InvalidConfiguration", &["X-Vault-Token cannot be set"]);
-    tenant.wait_failure("token", "VaultStaticSecretError", &["X-Vault-Token cannot be set"]);
+    tenant.wait_failure("token", "VaultClientConfigError", &["X-Vault-Token cannot be set"]);
 
     // The cause goes away where it is: in Kubernetes, in Vault, in the object.
     tenant.apply(&json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "ghost" } }));

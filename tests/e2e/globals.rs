@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use crate::support::{Tenant, eventually};
 
 const GOOD: &str = "globals-hunter2";
+/// VSO's beginning of the message, for whatever denies a login.
+const NO_LOGIN: &str = "Failed to get Vault auth login: ";
 
 fn global(tenant: &Tenant<'_>, name: &str, members: Value) -> Value {
     let mut spec = json!({
@@ -137,14 +139,18 @@ fn nobody_uses_a_global_that_is_not_for_them() {
     let target = format!("target namespace \"{here}\" is not allowed by kind=VaultAuthGlobal obj={there}");
     for (name, global) in [("by-team", "team"), ("by-default-name", "default")] {
         let text = format!("{target}/{global}, allowedNamespaces=[\"elsewhere\", \"*\"]");
-        tenant.wait_failure(name, "NotAllowed", &[&text]);
+        tenant.wait_failure(name, "VaultClientConfigError", &[NO_LOGIN, &text]);
         tenant.wait_not_ready("vaultauth", name, "NotAllowed", &[&text]);
         tenant.wait_condition("vaultauth", name, "Available", "False", &text);
     }
     let off = format!("default vault auth is not allowed by kind=VaultAuth obj={here}/by-default: global=false");
-    tenant.wait_failure("by-default", "NotAllowed", &[&off]);
-    tenant.wait_failure("by-nothing", "InvalidResourceRef", &["invalid objectKey, empty name"]);
-    tenant.wait_failure("unwatched", "NotAllowed", &["in a namespace that this operator does not watch"]);
+    tenant.wait_failure("by-default", "VaultClientConfigError", &[NO_LOGIN, &off]);
+    tenant.wait_failure("by-nothing", "VaultClientConfigError", &[NO_LOGIN, "invalid objectKey, empty name"]);
+    tenant.wait_failure(
+        "unwatched",
+        "VaultClientConfigError",
+        &[NO_LOGIN, "in a namespace that this operator does not watch"],
+    );
 
     tenant.apply(&in_operator_namespace(&tenant, global(&tenant, "team", open(&[&here]))));
     // Empty, as the chart leaves it: the default is for all.

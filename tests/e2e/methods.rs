@@ -194,7 +194,7 @@ fn a_credential_that_is_missing_or_wrong_is_named_and_used_when_it_is_right() {
     tenant.apply_all(&user(&tenant, "named", "appRole", &approle, named));
     let refused = ["secretIDPath is not supported", "name that Secret in secretRef"];
     tenant.wait_not_ready("vaultauth", "path", "InvalidConfiguration", &refused);
-    tenant.wait_failure("path", "VaultStaticSecretError", &refused);
+    tenant.wait_failure("path", "VaultClientConfigError", &refused);
     tenant.wait_not_ready("vaultauth", "named", "InvalidConfiguration", &["is not the name of an object"]);
 
     // Put right where the credential is: no object of ours is touched.

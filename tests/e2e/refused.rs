@@ -20,6 +20,8 @@ fn ground() -> (&'static Tenant<'static>, &'static Operator) {
 }
 
 const SECRET: &str = "refused-hunter2";
+/// VSO's beginning of the message, for whatever denies a login.
+const NO_LOGIN: &str = "Failed to get Vault auth login: ";
 
 /// A VaultStaticSecret that would work but for what is in `spec`.
 fn broken(tenant: &Tenant<'_>, name: &str, spec: Value) -> Value {
@@ -38,13 +40,13 @@ fn a_login_that_appears_later_is_used_at_once() {
     let (tenant, operator) = ground();
     tenant.apply(&broken(tenant, "early", json!({ "vaultAuthRef": "late" })));
     let auth = format!("VaultAuth {}/late", tenant.namespace);
-    tenant.wait_failure("early", "VaultClientConfigError", &[&auth, "does not exist"]);
+    tenant.wait_failure("early", "VaultClientConfigError", &[NO_LOGIN, &auth, "does not exist"]);
     assert!(tenant.get("secret", "early").is_err());
 
     tenant.apply(&tenant.auth("late", json!({ "vaultConnectionRef": "later" })));
     let connection = format!("VaultConnection {}/later", tenant.namespace);
     tenant.wait_not_ready("vaultauth", "late", "InvalidConfiguration", &[&connection, "does not exist"]);
-    tenant.wait_failure("early", "VaultClientConfigError", &[&connection, "does not exist"]);
+    tenant.wait_failure("early", "VaultClientConfigError", &[NO_LOGIN, &connection, "does not exist"]);
 
     // The next look without a trigger would be minutes away.
     let address = tenant.cluster.vault_addr();
@@ -54,7 +56,7 @@ fn a_login_that_appears_later_is_used_at_once() {
     tenant.wait_condition("vaultauth", "late", "Ready", "True", "");
 
     tenant.kubectl(&["delete", "vaultconnection", "later"]).expect("it is deleted");
-    tenant.wait_failure("early", "VaultClientConfigError", &[&connection, "does not exist"]);
+    tenant.wait_failure("early", "VaultClientConfigError", &[NO_LOGIN, &connection, "does not exist"]);
     assert_eq!(tenant.value("early", "password").unwrap(), SECRET);
     tenant.apply(&tenant.object("VaultConnection", "later", json!({ "address": address })));
     tenant.wait_synced("early");
@@ -85,14 +87,26 @@ fn nobody_uses_what_its_owner_did_not_allow() {
     ]);
     let target = format!("target namespace \"{here}\"");
     let owner = format!("kind=VaultAuth obj={there}/theirs");
-    tenant.wait_failure("foreign-login", "NotAllowed", &[&target, &owner, "allowedNamespaces=[\"elsewhere\", \"*\"]"]);
+    tenant.wait_failure(
+        "foreign-login",
+        "VaultClientConfigError",
+        &[NO_LOGIN, &target, &owner, "allowedNamespaces=[\"elsewhere\", \"*\"]"],
+    );
     let owner = format!("kind=VaultConnection obj={there}/closed");
-    tenant.wait_failure("foreign-connection", "NotAllowed", &[&owner, &format!("VaultAuth {here}/via-closed")]);
+    tenant.wait_failure(
+        "foreign-connection",
+        "VaultClientConfigError",
+        &[NO_LOGIN, &owner, &format!("VaultAuth {here}/via-closed")],
+    );
     tenant.wait_not_ready("vaultauth", "via-closed", "NotAllowed", &[&owner]);
     let text = "in a namespace that this operator does not watch";
-    tenant.wait_failure("unwatched-connection", "NotAllowed", &["VaultConnection kube-system/vault", text]);
+    tenant.wait_failure(
+        "unwatched-connection",
+        "VaultClientConfigError",
+        &[NO_LOGIN, "VaultConnection kube-system/vault", text],
+    );
     tenant.wait_not_ready("vaultauth", "via-unwatched", "NotAllowed", &[text]);
-    tenant.wait_failure("unwatched-login", "NotAllowed", &["VaultAuth kube-system/app", text]);
+    tenant.wait_failure("unwatched-login", "VaultClientConfigError", &[NO_LOGIN, "VaultAuth kube-system/app", text]);
     for name in ["foreign-login", "foreign-connection", "unwatched-connection", "unwatched-login"] {
         assert!(tenant.get("secret", name).is_err(), "{name} has a Secret");
     }
@@ -106,7 +120,7 @@ fn nobody_uses_what_its_owner_did_not_allow() {
 
     // Taken back: no further read, and what is there stays.
     tenant.apply(&login(&[]));
-    tenant.wait_failure("foreign-login", "NotAllowed", &[&target]);
+    tenant.wait_failure("foreign-login", "VaultClientConfigError", &[NO_LOGIN, &target]);
     assert_eq!(tenant.value("foreign-login", "password").unwrap(), SECRET);
     tenant.assert_nothing_leaked(operator, &[SECRET]);
 }
@@ -120,9 +134,13 @@ fn references_that_cannot_be_understood_are_named() {
         broken(tenant, "empty-half", json!({ "vaultAuthRef": "/app" })),
         broken(tenant, "via-slashes", json!({ "vaultAuthRef": "slashes" })),
     ]);
-    tenant.wait_failure("two-slashes", "InvalidResourceRef", &["vaultAuthRef", "invalid name: a/b/c"]);
-    tenant.wait_failure("empty-half", "InvalidResourceRef", &["vaultAuthRef", "invalid name: /app"]);
-    tenant.wait_failure("via-slashes", "InvalidResourceRef", &["vaultConnectionRef", "invalid name: a/b/c"]);
+    tenant.wait_failure("two-slashes", "VaultClientConfigError", &[NO_LOGIN, "vaultAuthRef", "invalid name: a/b/c"]);
+    tenant.wait_failure("empty-half", "VaultClientConfigError", &[NO_LOGIN, "vaultAuthRef", "invalid name: /app"]);
+    tenant.wait_failure(
+        "via-slashes",
+        "VaultClientConfigError",
+        &[NO_LOGIN, "vaultConnectionRef", "invalid name: a/b/c"],
+    );
     tenant.wait_not_ready("vaultauth", "slashes", "InvalidResourceRef", &["invalid name: a/b/c"]);
 
     tenant.apply(&broken(tenant, "two-slashes", json!({ "vaultAuthRef": format!("{}/app", tenant.namespace) })));
@@ -149,4 +167,48 @@ fn the_api_server_refuses_what_can_never_work() {
     }
     let error = tenant.try_apply(&tenant.auth("never", json!({ "method": "userpass" }))).expect_err("it is refused");
     assert!(format!("{error:#}").contains("spec.method"), "{error:#}");
+}
+
+#[test]
+fn a_status_that_is_refused_is_an_event() {
+    let (tenant, _) = ground();
+    let policy = format!("no-status-{}", tenant.namespace);
+    let rules = json!([{
+        "apiGroups": ["secrets.hashicorp.com"], "apiVersions": ["*"], "operations": ["UPDATE"],
+        "resources": ["vaultstaticsecrets/status"], "resourceNames": ["no-status"],
+    }]);
+    let selector = json!({ "matchLabels": { "kubernetes.io/metadata.name": tenant.namespace } });
+    let object = |kind: &str, spec: Value| {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": { "name": policy }, "spec": spec,
+        })
+    };
+    let constraints = json!({ "namespaceSelector": selector, "resourceRules": rules });
+    let validations = json!([{ "expression": "false", "message": "not today" }]);
+    let binding = json!({ "policyName": policy, "validationActions": ["Deny"] });
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": [
+        object("ValidatingAdmissionPolicy", json!({ "matchConstraints": constraints, "validations": validations })),
+        object("ValidatingAdmissionPolicyBinding", binding),
+    ]});
+    let file = std::env::temp_dir().join(&policy);
+    std::fs::write(&file, list.to_string()).expect("the file is written");
+    tenant.kubectl(&["apply", "-f", &file.to_string_lossy()]).expect("the policy is applied");
+    std::fs::remove_file(&file).expect("the file is removed");
+    crate::support::eventually("an event of the refused status", || {
+        // The policy takes a moment to be in force: each new generation is another status.
+        let mut object = tenant.static_secret("no-status", json!({ "path": tenant.path("source") }));
+        let stamp = format!("{:?}", std::time::Instant::now());
+        object["spec"]["destination"]["annotations"] = json!({ "stamp": stamp });
+        tenant.apply(&object);
+        let events = tenant.list("events");
+        let found =
+            events.iter().find(|e| e["involvedObject"]["name"] == "no-status" && e["reason"] == "StatusUpdateError");
+        let message = found.and_then(|e| e["message"].as_str()).unwrap_or_default();
+        let fits = message.starts_with("Failed to update the resource's status, err=") && message.contains("not today");
+        if fits { Ok(()) } else { Err(format!("{message:?}")) }
+    });
+    tenant.wait_value("no-status", "password", SECRET);
+    tenant.kubectl(&["delete", "validatingadmissionpolicybinding", &policy]).expect("it is deleted");
+    tenant.kubectl(&["delete", "validatingadmissionpolicy", &policy]).expect("it is deleted");
+    tenant.wait_synced("no-status");
 }

@@ -165,7 +165,7 @@ fn a_wrong_authority_is_named_and_a_new_one_is_taken_up() {
     for name in names.iter().chain(&["none", "file"]) {
         tenant.wait_failure(name, "VaultClientConfigError", &[&text(name)]);
     }
-    tenant.wait_failure("both", "VaultStaticSecretError", &[&text("both")]);
+    tenant.wait_failure("both", "VaultClientConfigError", &[&text("both")]);
     tenant.wait_value("skip", "password", GOOD);
 
     tenant.apply_all(&names.map(|name| secret(&format!("ca-{name}"), "ca.crt", &vault.authority())));

@@ -1,9 +1,12 @@
 //! How a run ends that does not get through.
 
+use std::fmt::Display;
 use std::time::Instant;
 
 use crate::api::Reason;
-use crate::resolve::Denied;
+use crate::controllers::outputs::EventText;
+use crate::render::RenderError;
+use crate::resolve::PlanError;
 use crate::workqueue::Lane;
 
 /// Why a run ended early.
@@ -25,6 +28,8 @@ pub(crate) struct Failure {
     pub message: String,
     /// When it is tried again.
     pub retry: Retry,
+    /// Text of the event that VSO reports in addition where it cannot even say which login an object needs.
+    pub unrecoverable: Option<String>,
 }
 
 /// When a failure is tried again.
@@ -41,24 +46,51 @@ pub(crate) enum Retry {
 impl Failure {
     /// A failure that may pass by itself.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), retry: Retry::Backoff }
+        Self { reason, message: message.into(), retry: Retry::Backoff, unrecoverable: None }
     }
 
-    /// A failure that ends with a change of a watched object.
-    pub fn until_changed(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), retry: Retry::WhenChanged }
+    /// There is no login. VSO's text.
+    pub fn login(error: impl Display) -> Self {
+        Self::new(Reason::VaultClientConfigError, format!("Failed to get Vault auth login: {error}"))
     }
 
-    /// What there is to tell of an object without a plan. `invalid` is the reason of its kind for settings that cannot work.
-    pub fn denied(denied: &Denied, invalid: Reason) -> Self {
-        let reason = match denied {
-            Denied::Missing(_) => Reason::VaultClientConfigError,
-            Denied::NotAllowed(_) => Reason::NotAllowed,
-            Denied::Reference(_) => Reason::InvalidResourceRef,
-            Denied::Invalid(_) => invalid,
-            Denied::Transformation(_) => Reason::TransformationError,
+    /// The data of the Secret cannot be made.
+    pub fn data(error: &RenderError) -> Self {
+        match error {
+            // VSO finds these two when the API server refuses the Secret.
+            RenderError::Key { .. } | RenderError::TooLarge(_) => Self::destination(error),
+            RenderError::RawKey | RenderError::Pattern { .. } | RenderError::Template(_) => {
+                Self::new(Reason::SecretDataBuilderError, format!("Failed to build K8s secret data: {error}"))
+            }
+        }
+    }
+
+    /// The Secret cannot be written.
+    pub fn destination(error: impl Display) -> Self {
+        Self::new(Reason::SecretSyncError, format!("Failed to update k8s secret: {error}"))
+    }
+
+    /// The object has no plan. `invalid` is the reason of its kind for settings that cannot work.
+    pub fn unplanned(error: &PlanError, invalid: Reason) -> Self {
+        let failure = match error {
+            PlanError::Login(denied) => {
+                let event = format!("Failed to get cacheKey from obj, err={denied}");
+                Self { unrecoverable: Some(event), ..Self::login(denied) }
+            }
+            PlanError::Invalid(text) => Self::new(invalid, text.as_str()),
+            PlanError::Destination(text) => Self::destination(text),
+            PlanError::Transformation(text) => {
+                let text = format!("Failed setting up SecretTransformationOption: {text}");
+                Self::new(Reason::TransformationError, text)
+            }
         };
-        Self::until_changed(reason, denied.to_string())
+        Self { retry: Retry::WhenChanged, ..failure }
+    }
+
+    /// The events that tell of it.
+    pub fn into_events(self) -> Vec<EventText> {
+        let unrecoverable = self.unrecoverable.map(|text| EventText::warning(Reason::Unrecoverable, text));
+        unrecoverable.into_iter().chain([EventText::warning(self.reason, self.message)]).collect()
     }
 }
 
@@ -67,3 +99,6 @@ impl From<Failure> for Interruption {
         Interruption::Failed(failure)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,10 +72,10 @@ impl<S: SecretSource> Pipeline<S> {
     async fn run(&self, job: &Job<Key>, object: &Arc<S::Owner>, state: &mut ObjectState<S::State>) -> Outcome {
         let plan = match S::resolve(object, &self.shared.stores) {
             Ok(plan) => plan,
-            Err(denied) => {
+            Err(error) => {
                 // The login is given up: it was made for a plan that does not hold any more.
                 state.disconnect();
-                return self.fail(object, state, Failure::denied(&denied, S::INVALID)).await;
+                return self.fail(object, state, Failure::unplanned(&error, S::INVALID)).await;
             }
         };
         let fingerprint = fingerprint(&**object, &plan);

@@ -43,5 +43,5 @@ pub(crate) fn read_failed(error: &VaultError) -> Failure {
 }
 
 fn config_error(error: String) -> Failure {
-    Failure::new(Reason::VaultClientConfigError, format!("Failed to get Vault auth login: {error}"))
+    Failure::login(error)
 }

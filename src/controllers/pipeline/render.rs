@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::failure::{Failure, Interruption};
+use super::failure::{Failure, Interruption, Retry};
 use super::state::Rendered;
-use crate::api::{Reason, SecretOwner};
+use crate::api::SecretOwner;
 use crate::kubernetes::SecretWriter;
 use crate::mac::MacKey;
 use crate::render::{
@@ -64,7 +64,7 @@ impl Renderer {
             templates.map(|t| TemplateText { key: t.key.as_deref(), name: &t.name, text: &t.text }).collect();
         let compiled = self.transformations.get(&templates, &gathered.includes, &gathered.excludes);
         // Only a change of the gathered objects makes it good, and they are watched.
-        compiled.map_err(|error| Failure::until_changed(Reason::SecretDataBuilderError, build_failed(&error)))
+        compiled.map_err(|error| Failure { retry: Retry::WhenChanged, ..Failure::data(&error) })
     }
 
     /// Renders the data, or finds that the Secret holds the output of equal inputs.
@@ -100,7 +100,7 @@ impl Renderer {
         } else {
             render::build(&input(&**owner, &source, exclude_raw), transformation)
         };
-        let built = built.map_err(|error| Failure::new(Reason::SecretDataBuilderError, build_failed(&error)))?;
+        let built = built.map_err(|error| Failure::data(&error))?;
         let mac = key.mac(built.data.as_map());
         let vso_mac = (!built.nil.is_empty()).then(|| key.mac_with_nil(built.data.as_map(), &built.nil));
         Ok(Output::New(NewData { data: built.data, mac, vso_mac, inputs }))
@@ -131,13 +131,8 @@ async fn reusable(
         return Ok(Some(Output::Unchanged(applied.clone())));
     }
     let data = sync::reusable_output(writer, destination, key, inputs, known.map(|known| known.mac.as_str())).await;
-    let failed = |error| Failure::new(Reason::SecretSyncError, format!("Failed to update k8s secret: {error}"));
-    Ok(data.map_err(failed)?.map(|data| {
+    Ok(data.map_err(Failure::destination)?.map(|data| {
         let mac = key.mac(data.as_map());
         Output::New(NewData { data, mac, vso_mac: None, inputs: Some(inputs.to_owned()) })
     }))
-}
-
-fn build_failed(error: &RenderError) -> String {
-    format!("Failed to build K8s secret data: {error}")
 }

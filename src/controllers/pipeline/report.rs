@@ -72,7 +72,7 @@ impl<S: SecretSource> Pipeline<S> {
             // The client ID changes with each login; that alone is not worth a write for every object.
             status.set_cache_key(cache_key);
             status.set_client_id(synced.token.client_id);
-            events.extend(failed.as_ref().map(|text| EventText::warning(Reason::RolloutRestartFailed, text.as_str())));
+            events.extend(errors.unwrap_or_default().iter().map(|error| restart_failed(error)));
         }
         if outputs.publish(&self.store, object, &status, &events).await.is_err() {
             // Nothing is lost: the Secret is written, and the next run finds all as after a start.
@@ -108,12 +108,13 @@ impl<S: SecretSource> Pipeline<S> {
     /// Tells of a run that did not get through. `lastGeneration` stays: this generation was not applied.
     pub(super) async fn fail(&self, object: &S::Owner, state: &mut ObjectState<S::State>, failure: Failure) -> Outcome {
         state.fingerprint = None;
+        let retry = failure.retry;
         let conditions = conditions_of_failure(object, &failure);
         let conditions = subscriptions::with_condition(object, state.subscription.as_ref(), conditions);
         if conditions != object.owner_conditions() {
             tracing::warn!(reason = failure.reason.as_str(), error = failure.message, "not synced");
             let mut events = subscriptions::events(object.owner_conditions(), &conditions);
-            events.push(EventText::warning(failure.reason, failure.message));
+            events.extend(failure.into_events());
             let mut status = status_of(object);
             status.set_conditions(conditions);
             if self.shared.outputs.publish(&self.store, object, &status, &events).await.is_err() {
@@ -121,7 +122,7 @@ impl<S: SecretSource> Pipeline<S> {
                 return state.retry(&self.shared.backoff);
             }
         }
-        match failure.retry {
+        match retry {
             Retry::Backoff => state.retry(&self.shared.backoff),
             Retry::At(at) => {
                 state.due = at + spread(DEPENDENTS_SPREAD, &mut rand::rng());
@@ -188,6 +189,11 @@ fn healthy_and_ready(kind: Kind) -> [ConditionUpdate<'static>; 2] {
         ConditionUpdate::holds(ConditionType::Healthy, Reason::Healthy, format!("{kind}Healthy")),
         ConditionUpdate::holds(ConditionType::Ready, Reason::Ready, format!("{kind}Ready")),
     ]
+}
+
+/// The event for one target.
+fn restart_failed(error: &str) -> EventText {
+    EventText::warning(Reason::RolloutRestartFailed, format!("Rollout restart failed for target {error}"))
 }
 
 fn restarts_failed(errors: &[String]) -> String {

@@ -10,7 +10,7 @@ use crate::controllers::stores::Stores;
 use crate::controllers::subscriptions::{PendingChange, Subscription};
 use crate::controllers::vault_access::VaultAccess;
 use crate::render::SourceData;
-use crate::resolve::{Denied, Plan};
+use crate::resolve::{Plan, PlanError};
 use crate::vault::{Session, TokenInfo};
 use crate::workqueue::Job;
 
@@ -31,7 +31,7 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
     const INVALID: Reason;
 
     /// Turns the objects in the stores into a plan.
-    fn resolve(object: &Self::Owner, stores: &Stores) -> Result<Plan<Self::Plan>, Denied>;
+    fn resolve(object: &Self::Owner, stores: &Stores) -> Result<Plan<Self::Plan>, PlanError>;
 
     /// Obtains the data.
     fn obtain(

@@ -89,6 +89,6 @@ pub(super) async fn write(
 fn failure(error: &DestinationError) -> Failure {
     match error {
         DestinationError::Missing(text) => Failure::new(Reason::InexistentDestination, text.as_str()),
-        other => Failure::new(Reason::SecretSyncError, format!("Failed to update k8s secret: {other}")),
+        other => Failure::destination(other),
     }
 }

@@ -46,6 +46,9 @@ fn restarts_are_shown_until_they_are_of_no_matter() {
     assert_eq!(restart(&failed), Some(("False".into(), "RolloutRestartTriggeredFailed".into())));
     let message = &condition::find(&failed, ConditionType::RolloutRestart).unwrap().message;
     assert_eq!(message, "Rollout restart trigger failed, err=Deployment app: gone");
+    let event = restart_failed("Deployment app: gone");
+    let text = "Rollout restart failed for target Deployment app: gone";
+    assert_eq!((event.reason, event.message.as_str()), (Reason::RolloutRestartFailed, text));
     assert_eq!(restart(&conditions_of_success(&with(&failed), None)), None, "the targets were taken off the spec");
     assert_eq!(restart(&conditions_of_success(&with(&done), None)), restart(&done), "what was done stays shown");
 }
