@@ -59,6 +59,20 @@ const FILES: &[(&str, &[Document])] = &[
     ("poddisruptionbudget.yaml", &[("PodDisruptionBudget", "F")]),
     ("prometheus-servicemonitor.yaml", &[("ServiceMonitor", "F-controller-manager-metrics-monitor")]),
     ("tests/test-runner.yaml", &[("Pod", "F-test")]),
+    (
+        "csi-driver.yaml",
+        &[("ServiceAccount", "F-csi"), ("DaemonSet", "F-csi-node"), ("CSIDriver", "csi.vso.hashicorp.com")],
+    ),
+    ("cluster-role-csi-driver.yaml", &[("ClusterRole", "F-csi-driver-role")]),
+    (
+        "cluster-role-binding-csi-driver.yaml",
+        &[
+            ("ClusterRoleBinding", "F-manager-rolebinding-csi"),
+            ("ClusterRoleBinding", "F-tokenreview-csi"),
+            ("ClusterRoleBinding", "F-viewer-csi"),
+        ],
+    ),
+    ("clusterrole-aggregated-viewer-csi-driver.yaml", &[("ClusterRole", "F-aggregate-role-viewer-csi-driver")]),
 ];
 
 /// Values with which all of them are rendered.
@@ -72,6 +86,7 @@ const EVERYTHING: &[&str] = &[
     "--set=controller.manager.clientCache.persistenceModel=direct-encrypted",
     "--set=controller.manager.clientCache.storageEncryption.keyName=key",
     "--set=controller.manager.clientCache.storageEncryption.transitMount=transit",
+    "--set=csi.enabled=true",
 ];
 
 fn everything() -> Result<Vec<Value>> {

@@ -10,7 +10,6 @@ use crate::support::{CHART, Result, path, template};
 /// Values without an effect, and all below them.
 const IGNORED: &[(&str, &str, &str)] = &[
     ("controller.kubeRbacProxy", r#"{"image":{"tag":"v1"}}"#, "there is no such container"),
-    ("csi", r#"{"enabled":true,"driver":{"logging":{"level":"debug"}}}"#, "the driver is not part of the chart"),
     ("controller.manager.clientCache.storageEncryption.enabled", "true", "with VSO too: persistenceModel decides"),
 ];
 
@@ -95,6 +94,7 @@ const VIEWERS: &[&str] = &[r#"controller.rbac.clusterRoleAggregation.viewerRoles
 const EDITORS: &[&str] = &[r#"controller.rbac.clusterRoleAggregation.editorRoles=["*"]"#];
 const CONNECTION: &[&str] =
     &["defaultVaultConnection.enabled=true", r#"defaultVaultConnection.address="https://vault.example""#];
+const CSI: &[&str] = &["csi.enabled=true"];
 const AUTH: &[&str] = &["defaultAuthMethod.enabled=true"];
 const GLOBAL: &[&str] = &["defaultAuthMethod.enabled=true", "defaultAuthMethod.vaultAuthGlobalRef.enabled=true"];
 const ENCRYPTED: &[&str] = &[
@@ -107,6 +107,7 @@ fn leaves() -> Vec<Leaf> {
     let mut all = controller();
     all.extend(manager());
     all.extend(others());
+    all.extend(csi());
     all.extend(login(LOGINS[0], AUTH));
     all.extend(login(LOGINS[1], ENCRYPTED));
     all
@@ -247,6 +248,42 @@ fn others() -> Vec<Leaf> {
         leaf("hooks.upgradeCRDs.executionTimeout", r#""7s""#, "value: \"7s\""),
         leaf("tests.enabled", "false", "!helm.sh/hook: test-success"),
     ]
+}
+
+fn csi() -> Vec<Leaf> {
+    let below = |name: &str, value, effect| leaf(&format!("csi.{name}"), value, effect).with(CSI);
+    let mut all = vec![
+        leaf("csi.enabled", "true", "kind: DaemonSet"),
+        below("securityContext", r#"{"fsGroup":7}"#, "fsGroup: 7"),
+        below("hostAliases", r#"[{"ip":"192.0.2.1","hostnames":["a"]}]"#, "ip: 192.0.2.1"),
+        below("nodeSelector", r#"{"disk":"ssd"}"#, "disk: \"ssd\""),
+        below("tolerations", r#"[{"key":"marked"}]"#, "key: marked"),
+        below("affinity", r#"{"nodeAffinity":{}}"#, "nodeAffinity: {}"),
+        below("imagePullSecrets", r#"["marked"]"#, "- name: marked"),
+        below("extraLabels", r#"{"team":"a"}"#, "team: \"a\""),
+        below("annotations", r#"{"team":"a"}"#, "team: \"a\""),
+        below("updateStrategy", r#"{"type":"OnDelete"}"#, "type: OnDelete"),
+        below("driver.securityContext", r#"{"runAsUser":7}"#, "runAsUser: 7"),
+        below("driver.extraEnv", r#"[{"name":"A","value":7}]"#, "value: \"7\""),
+        below("driver.logging.level", r#""trace""#, "--zap-log-level=6"),
+        below("driver.logging.timeEncoding", r#""epoch""#, "--zap-time-encoding=epoch"),
+        below("driver.logging.stacktraceLevel", r#""error""#, "--zap-stacktrace-level=error"),
+        below("driver.backoffOnSecretSourceError.initialInterval", r#""7s""#, "--backoff-initial-interval=7s"),
+        below("driver.backoffOnSecretSourceError.maxInterval", r#""7s""#, "--backoff-max-interval=7s"),
+        below("driver.backoffOnSecretSourceError.maxElapsedTime", r#""7s""#, "--backoff-max-elapsed-time=7s"),
+        below("driver.backoffOnSecretSourceError.randomizationFactor", "0.7", "--backoff-randomization-factor=0.70"),
+        below("driver.backoffOnSecretSourceError.multiplier", "7", "--backoff-multiplier=7.00"),
+    ];
+    for container in ["driver", "livenessProbe", "nodeDriverRegistrar"] {
+        let below = |name: &str, value, effect| below(&format!("{container}.{name}"), value, effect);
+        all.extend([
+            below("image.pullPolicy", r#""Always""#, "imagePullPolicy: Always"),
+            below("image.repository", r#""registry.example/csi""#, "image: \"registry.example/csi:"),
+            below("image.tag", r#""9.9""#, ":9.9\""),
+            below("extraArgs", r#"["--marked"]"#, "- --marked"),
+        ]);
+    }
+    all
 }
 
 fn render(values: &[String]) -> Result<String> {

@@ -1,12 +1,14 @@
 //! The chart and the kustomize base render, and agree with the rest of the repository.
 
 mod contract;
+mod csi;
 mod leaves;
 mod matrix;
 mod migration;
 mod monitoring;
 mod refused;
 mod support;
+mod unknown;
 
 use std::fs;
 

@@ -50,11 +50,49 @@ spec:
     app.kubernetes.io/instance: vso
     control-plane: controller-manager
 ---
+apiVersion: v1
+kind: ServiceAccount
+metadata: { name: vso-vault-secrets-operator-csi }
+---
 apiVersion: storage.k8s.io/v1
 kind: CSIDriver
 metadata: { name: csi.vso.hashicorp.com }
-spec: { attachRequired: false }
+spec:
+  podInfoOnMount: true
+  attachRequired: false
+  requiresRepublish: false
+  volumeLifecycleModes: [Ephemeral]
+  tokenRequests: [{ audience: csi.vso.hashicorp.com }]
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: { name: vso-vault-secrets-operator-csi-node }
+spec:
+  selector:
+    matchLabels: &driver
+      app: vault-secrets-operator-csi
+      app.kubernetes.io/name: vault-secrets-operator
+      app.kubernetes.io/instance: vso
+  template:
+    metadata: { labels: *driver }
+    spec:
+      serviceAccountName: vso-vault-secrets-operator-csi
+      containers: [{ name: driver, image: 'hashicorp/vault-secrets-operator-csi:1.0.3' }]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: { name: vso-vault-secrets-operator-viewer-csi }
+roleRef: { apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: vso-vault-secrets-operator-csi-driver-role }
+subjects: [{ kind: ServiceAccount, name: vso-vault-secrets-operator-csi, namespace: vso }]
 ";
+
+/// What the CSI driver of the release is made of, as far as an upgrade could take it away.
+const DRIVER: [&str; 4] = [
+    "csidriver/csi.vso.hashicorp.com",
+    "daemonset/vso-vault-secrets-operator-csi-node",
+    "serviceaccount/vso-vault-secrets-operator-csi",
+    "clusterrolebinding/vso-vault-secrets-operator-viewer-csi",
+];
 
 const DEPLOYMENT: &str = "deployment/vso-vault-secrets-operator-controller-manager";
 
@@ -75,7 +113,8 @@ impl Taken {
         cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])?;
         let values = path(CHART).join("ci/vso-14-defaults-values.yaml");
         let values = format!("--values={}", values.display());
-        cluster.helm(&["install", "vso", &old.to_string_lossy(), "-n=vso", "--create-namespace", &values])?;
+        let driver = "--set=csi.enabled=true";
+        cluster.helm(&["install", "vso", &old.to_string_lossy(), "-n=vso", "--create-namespace", &values, driver])?;
         Ok(Self(cluster))
     }
 
@@ -85,8 +124,17 @@ impl Taken {
         Ok((status.code(), String::from_utf8(stdout)?))
     }
 
+    fn get(&self, name: &str) -> Result<Value> {
+        Ok(serde_json::from_str(&self.0.kubectl(&["get", "-n=vso", "-o=json", name])?)?)
+    }
+
     fn deployment(&self) -> Result<Value> {
-        Ok(serde_json::from_str(&self.0.kubectl(&["get", "-n=vso", "-o=json", DEPLOYMENT])?)?)
+        self.get(DEPLOYMENT)
+    }
+
+    /// UIDs of the driver's objects.
+    fn driver(&self) -> Result<Vec<Value>> {
+        DRIVER.iter().map(|name| Ok(self.get(name)?["metadata"]["uid"].clone())).collect()
     }
 }
 
@@ -95,7 +143,7 @@ impl Taken {
 fn a_release_of_vso_is_taken_over_and_given_back() -> Result {
     let cluster = Taken::start()?;
     let before = cluster.deployment()?;
-    cluster.0.kubectl(&["annotate", "csidriver", "csi.vso.hashicorp.com", "helm.sh/resource-policy=keep"])?;
+    let driver = cluster.driver()?;
     let chart = path(CHART);
     // No node, so neither pods nor hooks can run.
     let values = ["--reset-then-reuse-values", "--set=controller.replicas=0", "--no-hooks"];
@@ -111,15 +159,13 @@ fn a_release_of_vso_is_taken_over_and_given_back() -> Result {
     assert_eq!(containers.as_array().map(Vec::len), Some(1));
     assert_eq!(containers[0]["name"], "manager");
     assert_eq!(containers[0]["image"], format!("localhost/vault-secrets-operator:{}", env!("CARGO_PKG_VERSION")));
-    cluster.0.kubectl(&["get", "csidriver", "csi.vso.hashicorp.com"])?;
+    assert_eq!(cluster.driver()?, driver, "the driver goes on running");
 
-    // Helm cannot patch a CSIDriver that the release before did not have.
-    cluster.0.kubectl(&["delete", "csidriver", "csi.vso.hashicorp.com"])?;
     cluster.0.helm(&["rollback", "vso", "1", "-n=vso", "--no-hooks"])?;
     let back = cluster.deployment()?;
     assert_eq!(back["metadata"]["uid"], before["metadata"]["uid"]);
     assert_eq!(back["spec"]["template"], before["spec"]["template"]);
-    cluster.0.kubectl(&["get", "csidriver", "csi.vso.hashicorp.com"])?;
+    assert_eq!(cluster.driver()?, driver);
     Ok(())
 }
 
@@ -128,16 +174,11 @@ fn the_check_before_the_switch_finds_what_has_to_be_decided() -> Result {
     let cluster = Taken::start()?;
     let key = ["create", "secret", "generic", "vso-cc-storage-hmac-key", "-n=vso"];
     cluster.0.kubectl(&key)?;
-    cluster.0.kubectl(&["delete", "csidriver", "csi.vso.hashicorp.com"])?;
     let (code, text) = cluster.check()?;
     assert_eq!(code, Some(0), "{text}");
     assert!(!text.contains("LOOK"), "{text}");
 
     cluster.0.kubectl(&["delete", "secret", "vso-cc-storage-hmac-key", "-n=vso"])?;
-    let driver = json!({
-        "apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": { "name": "csi.vso.hashicorp.com" },
-    });
-    cluster.0.kubectl_apply(&driver.to_string())?;
     let object = |kind: &str, name: &str, finalizers: &[&str], spec: Value| {
         let object = json!({
             "apiVersion": "secrets.hashicorp.com/v1beta1", "kind": kind,
@@ -159,7 +200,6 @@ fn the_check_before_the_switch_finds_what_has_to_be_decided() -> Result {
         "VaultStaticSecret default/unsynced",
         "VaultAuth default/path",
         "VaultConnection default/stuck",
-        "csidriver.storage.k8s.io/csi.vso.hashicorp.com",
         "vso-cc-storage-hmac-key is missing",
     ] {
         assert!(text.contains(found), "{found:?} is missing in\n{text}");

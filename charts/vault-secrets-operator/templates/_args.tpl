@@ -3,7 +3,6 @@ The arguments of the operator. Their order is fixed: people patch them by positi
 */}}
 {{- define "vso.manager.args" -}}
 {{- $manager := .Values.controller.manager }}
-{{- $extra := join " " $manager.extraArgs }}
 - --health-probe-bind-address=:8081
 - --metrics-bind-address=:{{ include "vso.metrics.port" . }}
 - --leader-elect
@@ -26,34 +25,8 @@ The arguments of the operator. Their order is fixed: people patch them by positi
 {{- end }}
 {{- $allow := ($manager.globalVaultAuthOptions).allowDefaultGlobals | toString | ne "false" }}
 - --global-vault-auth-options={{ $allow | ternary "allow-default-globals" "" }}
-{{- with $manager.backoffOnSecretSourceError }}
-{{- with .initialInterval }}
-- --backoff-initial-interval={{ . }}
-{{- end }}
-{{- with .maxInterval }}
-- --backoff-max-interval={{ . }}
-{{- end }}
-{{- with .maxElapsedTime }}
-- --backoff-max-elapsed-time={{ . }}
-{{- end }}
-{{- with .multiplier }}
-- --backoff-multiplier={{ printf "%.2f" (float64 .) }}
-{{- end }}
-{{- with .randomizationFactor }}
-- --backoff-randomization-factor={{ printf "%.2f" (float64 .) }}
-{{- end }}
-{{- end }}
-{{- with $manager.logging }}
-{{- if and .level (not (regexMatch "(^| )--?zap-log-level\\b" $extra)) }}
-- --zap-log-level={{ get (dict "debug-extended" "5" "trace" "6") .level | default .level }}
-{{- end }}
-{{- if and .timeEncoding (not (regexMatch "(^| )--?zap-time-encoding\\b" $extra)) }}
-- --zap-time-encoding={{ .timeEncoding }}
-{{- end }}
-{{- if and .stacktraceLevel (not (regexMatch "(^| )--?zap-stacktrace-level\\b" $extra)) }}
-- --zap-stacktrace-level={{ .stacktraceLevel }}
-{{- end }}
-{{- end }}
+{{ include "vso.args.backoff" $manager.backoffOnSecretSourceError | trim }}
+{{ include "vso.args.logging" $manager | trim }}
 {{- range $manager.extraArgs }}
 - {{ . | toString | quote }}
 {{- end }}
@@ -72,5 +45,42 @@ The arguments of the operator. Their order is fixed: people patch them by positi
 {{- end }}
 {{- with $manager.watchNamespaces }}
 - --watch-namespaces={{ join "," . }}
+{{- end }}
+{{- end }}
+
+{{/* Those of `backoffOnSecretSourceError`, which the CSI driver has too. */}}
+{{- define "vso.args.backoff" -}}
+{{- with . }}
+{{- with .initialInterval }}
+- --backoff-initial-interval={{ . }}
+{{- end }}
+{{- with .maxInterval }}
+- --backoff-max-interval={{ . }}
+{{- end }}
+{{- with .maxElapsedTime }}
+- --backoff-max-elapsed-time={{ . }}
+{{- end }}
+{{- with .multiplier }}
+- --backoff-multiplier={{ printf "%.2f" (float64 .) }}
+{{- end }}
+{{- with .randomizationFactor }}
+- --backoff-randomization-factor={{ printf "%.2f" (float64 .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Those of `logging`, unless `extraArgs` has them. Takes the map that has both. */}}
+{{- define "vso.args.logging" -}}
+{{- $extra := join " " .extraArgs }}
+{{- with .logging }}
+{{- if and .level (not (regexMatch "(^| )--?zap-log-level\\b" $extra)) }}
+- --zap-log-level={{ get (dict "debug-extended" "5" "trace" "6") .level | default .level }}
+{{- end }}
+{{- if and .timeEncoding (not (regexMatch "(^| )--?zap-time-encoding\\b" $extra)) }}
+- --zap-time-encoding={{ .timeEncoding }}
+{{- end }}
+{{- if and .stacktraceLevel (not (regexMatch "(^| )--?zap-stacktrace-level\\b" $extra)) }}
+- --zap-stacktrace-level={{ .stacktraceLevel }}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -63,6 +63,19 @@ that name counts as not set.
 {{- end }}
 {{- end }}
 
+{{/* The entries of extraEnv. */}}
+{{- define "vso.env" -}}
+{{- range . }}
+- name: {{ .name }}
+  {{- if hasKey . "valueFrom" }}
+  valueFrom:
+    {{- toYaml .valueFrom | nindent 4 }}
+  {{- else }}
+  value: {{ include "vso.string" .value | quote }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
 {{/* A scalar as text, whatever YAML made of it: 1000000 and not 1e+06. */}}
 {{- define "vso.string" -}}
 {{- if kindIs "float64" . }}{{ toJson . }}{{ else }}{{ . }}{{ end }}
@@ -77,11 +90,21 @@ that name counts as not set.
 
 {{/*
 The members of a VaultAuth spec that name the login method. Takes a map with method, mount, params, headers and one
-block per method. Blocks have the field names of the VaultAuth but for tokenAudiences; empty fields are left out.
+block per method. Blocks have the field names of the VaultAuth but for tokenAudiences; empty and unknown fields are left
+out.
 */}}
 {{- define "vso.vaultAuthMethod" -}}
+{{- $fields := dict
+  "kubernetes" (list "role" "serviceAccount" "tokenAudiences")
+  "jwt" (list "role" "secretRef" "serviceAccount" "tokenAudiences")
+  "appRole" (list "roleId" "secretRef")
+  "aws" (list "role" "region" "headerValue" "sessionName" "stsEndpoint" "iamEndpoint" "secretRef" "irsaServiceAccount")
+  "gcp" (list "role" "workloadIdentityServiceAccount" "region" "clusterName" "projectID")
+  "token" (list "secretRef")
+}}
 {{- $block := dict }}
-{{- range $field, $value := get . .method }}
+{{- range $field := get $fields .method }}
+{{- $value := get (get $ $.method | default dict) $field }}
 {{- if kindIs "map" $value }}
 {{- $members := dict }}
 {{- range $name, $member := $value }}

@@ -4,12 +4,12 @@ Values that were set and have no effect, or not the one they have with VSO: one 
 {{- define "vso.values.ignored" -}}
 {{- $reasons := dict
   "controller.kubeRbacProxy" "there is no such container, the operator serves its metrics itself"
-  "csi.enabled" "the CSI driver is an image of Vault Enterprise that this chart does not install, see docs/migrate-from-vso.md"
 }}
 {{- if eq .Values.controller.rbac.scope "namespaces" }}
 {{- $why := "no ClusterRole is made with controller.rbac.scope=namespaces" }}
 {{- $_ := set $reasons "controller.rbac.clusterRoleAggregation.viewerRoles" $why }}
 {{- $_ := set $reasons "controller.rbac.clusterRoleAggregation.editorRoles" $why }}
+{{- $_ := set $reasons "csi.enabled" (printf "the CSI driver gets no rights: %s" $why) }}
 {{- end }}
 {{- range $path, $reason := $reasons }}
 {{- $value := $.Values }}
@@ -20,13 +20,7 @@ Values that were set and have no effect, or not the one they have with VSO: one 
   - {{ $path }}: {{ $reason }}
 {{- end }}
 {{- end }}
-{{- range $name, $value := .Values }}
-{{- $known := list "nameOverride" "fullnameOverride" "controller" "metricsService" "telemetry" "hooks" "tests" "csi" }}
-{{- $known = concat $known (list "defaultVaultConnection" "defaultAuthMethod" "global") }}
-{{- if not (or (has $name $known) (hasPrefix "x-" $name)) }}
-  - {{ $name }}: not a value of this chart
-{{- end }}
-{{- end }}
+{{- include "vso.values.unknown" (dict "values" (omit .Values "global") "above" "" "known" (.Files.Get "files/known-values.txt")) }}
 {{- $cache := .Values.controller.manager.clientCache | default dict }}
 {{- if and ($cache.storageEncryption).enabled (ne ($cache.persistenceModel | default "") "direct-encrypted") }}
   - controller.manager.clientCache.storageEncryption: used only with persistenceModel direct-encrypted
@@ -35,5 +29,23 @@ Values that were set and have no effect, or not the one they have with VSO: one 
   - controller.manager.image: names the image of VSO; {{ include "vso.manager.image" . }} is used
 {{- else if contains "hashicorp/vault-secrets-operator" .Values.controller.manager.image.repository }}
   - controller.manager.image: looks like the image of VSO, which this chart cannot run
+{{- end }}
+{{- end }}
+
+{{/*
+Names that are in no list of the chart. Below a name that has none below it in the list everything is free. Takes a map with
+values, above (the names above, with a dot at the end) and known (the list).
+*/}}
+{{- define "vso.values.unknown" -}}
+{{- range $name, $value := .values }}
+{{- $path := printf "%s%s" $.above $name }}
+{{- if contains (printf "\n%s\n" $path) (printf "\n%s" $.known) }}
+{{- $below := printf "%s." $path }}
+{{- if and (kindIs "map" $value) (contains (printf "\n%s" $below) $.known) }}
+{{- include "vso.values.unknown" (dict "values" $value "above" $below "known" $.known) }}
+{{- end }}
+{{- else if or $.above (not (hasPrefix "x-" $name)) }}
+  - {{ $path }}: not a value of this chart
+{{- end }}
 {{- end }}
 {{- end }}
