@@ -85,6 +85,8 @@ pub enum Reason {
     SecretSyncError,
     /// The Secret was written.
     SecretSynced,
+    /// The CSI driver serves the object, and not the operator.
+    ServedByDriver,
     /// The Secret holds what Vault holds.
     Synced,
     /// The status of an object could not be written.
@@ -133,6 +135,7 @@ impl Reason {
             Reason::SecretDataBuilderError => "SecretDataBuilderError",
             Reason::SecretSyncError => "SecretSyncError",
             Reason::SecretSynced => "SecretSynced",
+            Reason::ServedByDriver => "ServedByDriver",
             Reason::Synced => "Synced",
             Reason::StatusUpdateError => "StatusUpdateError",
             Reason::TransformationError => "TransformationError",
@@ -148,13 +151,35 @@ impl Reason {
     }
 }
 
+/// Whether a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionStatus {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// The operator cannot tell.
+    Unknown,
+}
+
+impl ConditionStatus {
+    /// The status as it stands in a condition.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ConditionStatus::True => "True",
+            ConditionStatus::False => "False",
+            ConditionStatus::Unknown => "Unknown",
+        }
+    }
+}
+
 /// The new value of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConditionUpdate<'a> {
     /// What it is about.
     pub type_: ConditionType,
     /// Whether it holds.
-    pub status: bool,
+    pub status: ConditionStatus,
     /// What led to it.
     pub reason: Reason,
     /// Details for a person to read.
@@ -164,24 +189,29 @@ pub struct ConditionUpdate<'a> {
 impl<'a> ConditionUpdate<'a> {
     /// A condition that holds.
     pub fn holds(type_: ConditionType, reason: Reason, message: impl Into<Cow<'a, str>>) -> Self {
-        Self { type_, status: true, reason, message: message.into() }
+        Self { type_, status: ConditionStatus::True, reason, message: message.into() }
     }
 
     /// A condition that does not hold.
     pub fn fails(type_: ConditionType, reason: Reason, message: impl Into<Cow<'a, str>>) -> Self {
-        Self { type_, status: false, reason, message: message.into() }
+        Self { type_, status: ConditionStatus::False, reason, message: message.into() }
+    }
+
+    /// A condition of which the operator cannot tell whether it holds.
+    pub fn unknown(type_: ConditionType, reason: Reason, message: impl Into<Cow<'a, str>>) -> Self {
+        Self { type_, status: ConditionStatus::Unknown, reason, message: message.into() }
     }
 }
 
 /// Longest message that is written, in bytes. The schema takes more, and no person reads more.
-const LONGEST_MESSAGE: usize = 4096;
+const MAX_MESSAGE_BYTES: usize = 4096;
 
 /// Puts new values over old conditions. Each condition stays where it is in the list, with an update or without; new types
 /// come last. So a condition that is not part of every run, such as that of restarts, moves nothing when it is left out.
 /// `lastTransitionTime` moves only if the status does.
 pub fn merge(old: &[Condition], generation: i64, updates: &[ConditionUpdate<'_>]) -> Vec<Condition> {
     let set = |update: &ConditionUpdate<'_>| {
-        let status = if update.status { "True" } else { "False" };
+        let status = update.status.as_str();
         let since = find(old, update.type_).filter(|c| c.status == status).map(|c| c.last_transition_time.clone());
         Condition {
             type_: update.type_.as_str().to_owned(),
@@ -215,7 +245,7 @@ fn now() -> Time {
 }
 
 fn shorten(message: &str) -> &str {
-    &message[..message.floor_char_boundary(LONGEST_MESSAGE)]
+    &message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)]
 }
 
 #[cfg(test)]
@@ -225,7 +255,8 @@ mod tests {
     use super::*;
 
     fn update(type_: ConditionType, status: bool, message: &str) -> ConditionUpdate<'_> {
-        ConditionUpdate { type_, status, reason: Reason::Accepted, message: message.into() }
+        let of = if status { ConditionUpdate::holds } else { ConditionUpdate::fails };
+        of(type_, Reason::Accepted, message.into())
     }
 
     #[test]
@@ -248,8 +279,8 @@ mod tests {
 
     #[test]
     fn a_long_message_is_cut_between_two_characters() {
-        let long = "é".repeat(LONGEST_MESSAGE);
+        let long = "é".repeat(MAX_MESSAGE_BYTES);
         let message = &merge(&[], 1, &[update(Ready, true, &long)])[0].message;
-        assert_eq!(message.len(), LONGEST_MESSAGE);
+        assert_eq!(message.len(), MAX_MESSAGE_BYTES);
     }
 }

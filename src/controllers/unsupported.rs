@@ -1,4 +1,5 @@
-//! The kinds whose objects are kept but not served: each object says so in a condition, and none hangs when it is deleted.
+//! The kinds whose objects are kept but not served by the operator: each object says so in a condition, and none hangs when it is
+//! deleted.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ pub(super) trait UnsupportedKind: CustomObject {
     /// The finalizer that VSO puts on its objects; empty if VSO puts none on.
     const FINALIZER: &'static str;
     /// What that means for the user of an object, and what to do.
-    const MESSAGE: &'static str;
+    fn condition() -> ConditionUpdate<'static>;
     /// Replaces the conditions of a status.
     fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>);
 }
@@ -54,8 +55,8 @@ impl<K: UnsupportedKind> Controller for Unsupported<K> {
         if object.meta().deletion_timestamp.is_some() {
             return remove_finalizer(&self.outputs.client, &*object, K::FINALIZER).await;
         }
-        let update = ConditionUpdate::fails(ConditionType::Ready, Reason::NotSupported, K::MESSAGE);
-        let conditions = condition::merge(object.conditions(), object.meta().generation.unwrap_or(0), &[update]);
+        let generation = object.meta().generation.unwrap_or(0);
+        let conditions = condition::merge(object.conditions(), generation, &[K::condition()]);
         let mut status = object.status().cloned().unwrap_or_default();
         K::set_conditions(&mut status, conditions);
         match self.outputs.publish(&self.store, &*object, &status, &[]).await {
@@ -74,8 +75,14 @@ impl<K: UnsupportedKind> Controller for Unsupported<K> {
 
 impl UnsupportedKind for VaultDynamicSecret {
     const FINALIZER: &'static str = "vaultdynamicsecret.secrets.hashicorp.com/finalizer";
-    const MESSAGE: &'static str = "This version of the operator does not serve VaultDynamicSecrets: the Secret stays as it is, \
-        and its lease is neither renewed nor revoked. Let VSO serve this object until a version of this operator does.";
+    fn condition() -> ConditionUpdate<'static> {
+        ConditionUpdate::fails(
+            ConditionType::Ready,
+            Reason::NotSupported,
+            "This version of the operator does not serve VaultDynamicSecrets: the Secret stays as it is, \
+        and its lease is neither renewed nor revoked. Let VSO serve this object until a version of this operator does.",
+        )
+    }
 
     fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>) {
         status.conditions = conditions;
@@ -85,8 +92,14 @@ impl UnsupportedKind for VaultDynamicSecret {
 impl UnsupportedKind for VaultPKISecret {
     /// The plural is VSO's, and of this kind only.
     const FINALIZER: &'static str = "vaultpkisecrets.secrets.hashicorp.com/finalizer";
-    const MESSAGE: &'static str = "This version of the operator does not serve VaultPKISecrets: the Secret stays as it is, and \
-        its certificate is neither replaced nor revoked. Let VSO serve this object until a version of this operator does.";
+    fn condition() -> ConditionUpdate<'static> {
+        ConditionUpdate::fails(
+            ConditionType::Ready,
+            Reason::NotSupported,
+            "This version of the operator does not serve VaultPKISecrets: the Secret stays as it is, and \
+        its certificate is neither replaced nor revoked. Let VSO serve this object until a version of this operator does.",
+        )
+    }
 
     fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>) {
         status.conditions = conditions;
@@ -95,8 +108,16 @@ impl UnsupportedKind for VaultPKISecret {
 
 impl UnsupportedKind for CSISecrets {
     const FINALIZER: &'static str = "";
-    const MESSAGE: &'static str = "CSISecrets need HashiCorp's CSI driver, an image of Vault Enterprise that is not part of this \
-        operator. Without it, use a VaultStaticSecret.";
+    fn condition() -> ConditionUpdate<'static> {
+        // Whether the driver runs, and how it fares, is not for the operator to see.
+        ConditionUpdate::unknown(
+            ConditionType::Ready,
+            Reason::ServedByDriver,
+            "HashiCorp's CSI driver serves CSISecrets, and not \
+            this operator. Its image is part of Vault Enterprise; csi.enabled of the chart installs it. Without the driver, use a \
+            VaultStaticSecret.",
+        )
+    }
 
     fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>) {
         status.conditions = conditions;

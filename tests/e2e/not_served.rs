@@ -1,4 +1,5 @@
-//! VaultDynamicSecret, VaultPKISecret and CSISecrets: their objects say that nobody serves them, and nothing else happens.
+//! VaultDynamicSecret, VaultPKISecret and CSISecrets: their objects say that the operator does not serve them, and nothing else
+//! happens.
 
 use serde_json::{Value, json};
 use testenv::Options;
@@ -6,12 +7,17 @@ use testenv::Options;
 use crate::counting::{Count, told};
 use crate::support::{Tenant, eventually, own};
 
-/// Each kind with its finalizer, if upstream puts one on, and what its condition names as the way out.
+/// Each kind with its finalizer, if VSO puts one on, and what its condition names as the way out.
 const KINDS: [(&str, Option<&str>, &str); 3] = [
     ("VaultDynamicSecret", Some("vaultdynamicsecret.secrets.hashicorp.com/finalizer"), "Let VSO serve this object"),
     ("VaultPKISecret", Some("vaultpkisecrets.secrets.hashicorp.com/finalizer"), "Let VSO serve this object"),
     ("CSISecrets", None, "use a VaultStaticSecret"),
 ];
+
+/// Status and reason of the condition.
+fn readiness(kind: &str) -> (&'static str, &'static str) {
+    if kind == "CSISecrets" { ("Unknown", "ServedByDriver") } else { ("False", "NotSupported") }
+}
 
 fn spec(kind: &str) -> Value {
     match kind {
@@ -21,15 +27,15 @@ fn spec(kind: &str) -> Value {
     }
 }
 
-/// An object as upstream leaves it, without its status.
+/// An object as VSO leaves it, without its status.
 fn object(tenant: &Tenant<'_>, kind: &str, name: &str, finalizer: Option<&str>) -> Value {
     let mut object = tenant.object(kind, name, spec(kind));
     object["metadata"]["finalizers"] = json!(finalizer.into_iter().collect::<Vec<_>>());
     object
 }
 
-/// What upstream has written of an object that it served.
-fn status_of_upstream(kind: &str) -> Value {
+/// What VSO has written of an object that it served.
+fn status_of_vso(kind: &str) -> Value {
     let conditions = json!([
         { "type": "SecretSynced", "status": "True", "reason": "SecretSynced", "message": "Secret synced",
           "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z" },
@@ -56,7 +62,7 @@ fn objects_say_once_that_they_are_not_served() {
     let tenant = Tenant::new("unserved");
     for (kind, finalizer, _) in KINDS {
         tenant.apply(&object(&tenant, kind, "served-before", finalizer));
-        let status = json!({ "status": status_of_upstream(kind) }).to_string();
+        let status = json!({ "status": status_of_vso(kind) }).to_string();
         tenant
             .kubectl(&["patch", kind, "served-before", "--subresource=status", "--type=merge", "-p", &status])
             .expect("the status is accepted");
@@ -65,13 +71,14 @@ fn objects_say_once_that_they_are_not_served() {
     let mut operator = tenant.operator(&[]);
     for (kind, _, way_out) in KINDS {
         for name in ["served-before", "new"] {
-            let condition = tenant.wait_condition(kind, name, "Ready", "False", way_out);
-            assert_eq!(condition["reason"], "NotSupported", "{kind} {name}");
+            let (status, reason) = readiness(kind);
+            let condition = tenant.wait_condition(kind, name, "Ready", status, way_out);
+            assert_eq!(condition["reason"], reason, "{kind} {name}");
             assert_eq!(condition["observedGeneration"], 1, "{kind} {name}");
         }
-        // What upstream needs on the way back is as it was, and so is what its other conditions say.
+        // What VSO needs on the way back is as it was, and so is what its other conditions say.
         let now = tenant.get(kind, "served-before").expect("the object")["status"].take();
-        let mut expected = status_of_upstream(kind);
+        let mut expected = status_of_vso(kind);
         expected["conditions"][1] = now["conditions"][1].clone();
         assert_eq!(now, expected, "{kind}");
         assert_eq!(operator.metric(&format!("vso_objects{{controller=\"{}\"}}", kind.to_lowercase())), Some(2.0));
@@ -87,7 +94,7 @@ fn objects_say_once_that_they_are_not_served() {
     // A new object is written once; those that were listed before it had their turn.
     for (kind, _, way_out) in KINDS {
         tenant.apply(&tenant.object(kind, "last", spec(kind)));
-        tenant.wait_condition(kind, "last", "Ready", "False", way_out);
+        tenant.wait_condition(kind, "last", "Ready", readiness(kind).0, way_out);
     }
     let requests = count.requests();
     let about: Vec<_> = requests
@@ -142,6 +149,6 @@ fn definitions_may_be_missing() {
     cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]).expect("established");
     for (kind, _, way_out) in KINDS {
         tenant.apply(&tenant.object(kind, "a", spec(kind)));
-        tenant.wait_condition(kind, "a", "Ready", "False", way_out);
+        tenant.wait_condition(kind, "a", "Ready", readiness(kind).0, way_out);
     }
 }
