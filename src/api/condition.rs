@@ -256,7 +256,7 @@ mod tests {
 
     fn update(type_: ConditionType, status: bool, message: &str) -> ConditionUpdate<'_> {
         let of = if status { ConditionUpdate::holds } else { ConditionUpdate::fails };
-        of(type_, Reason::Accepted, message.into())
+        of(type_, Reason::Accepted, message)
     }
 
     #[test]

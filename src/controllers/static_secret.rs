@@ -8,7 +8,7 @@ use super::stores::Stores;
 use crate::api::{Reason, VaultStaticSecret};
 use crate::backoff::horizon;
 use crate::resolve::{self, Plan, PlanError, StaticRead};
-use crate::vault::{self, ErrorKind, Read, SessionError, SharedRead};
+use crate::vault::{self, ErrorKind, Read, SessionError, SharedRead, VaultError};
 use crate::workqueue::Class;
 
 /// Reads of objects that change together, or appear together, are one read.
@@ -37,7 +37,7 @@ impl SecretSource for StaticSecrets {
         state: &mut Option<Arc<SharedRead>>,
     ) -> Result<Obtained, Interruption> {
         let Reading { job, session, vault, outputs, pending, .. } = *reading;
-        let StaticRead { version, refresh } = plan.source;
+        let StaticRead { version, refresh, .. } = plan.source;
         let read =
             Read { namespace: plan.vault_namespace.clone(), path: plan.path.clone(), version: version.unwrap_or(0) };
         let shared = match state.take() {
@@ -75,7 +75,7 @@ impl SecretSource for StaticSecrets {
                 let data = vault::kv::parse(&envelope, &plan.path, version).map_err(|error| read_failed(&error))?;
                 Ok(Obtained { data, token })
             }
-            Err(SessionError::Request(error)) => Err(read_failed(&vault::kv::with_hint(error, version)).into()),
+            Err(SessionError::Request(error)) => Err(read_failed(&with_hint(error, &plan.source)).into()),
             Err(error) => Err(login_failed(session, &error).await.into()),
         }
     }
@@ -83,5 +83,34 @@ impl SecretSource for StaticSecrets {
     fn next_due(&self, plan: &Plan<StaticRead>, state: &Option<Arc<SharedRead>>, now: Instant) -> Option<Instant> {
         let (interval, shared) = (plan.source.refresh?, state.as_ref()?);
         Some(shared.next_due(interval, now, horizon(interval, &mut rand::rng())))
+    }
+}
+
+/// Adds what to look at to the error of a read.
+fn with_hint(error: VaultError, read: &StaticRead) -> VaultError {
+    let mut error = vault::kv::with_hint(error, read.version);
+    if let (Some(data_in), ErrorKind::NotFound | ErrorKind::PermissionDenied) = (read.data_in, error.kind) {
+        error.message += &format!("; {data_in}, which the operator adds for kv-v2: take it out");
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_data_in_it_is_told_where_nothing_is_found_or_allowed() {
+        let read = |data_in| StaticRead { version: Some(0), refresh: None, data_in };
+        let text = |kind, data_in| {
+            with_hint(VaultError::new(kind, "secret/data/data/a", "1 error"), &read(data_in)).to_string()
+        };
+        let data_in = Some("spec.path begins with data/");
+        for kind in [ErrorKind::NotFound, ErrorKind::PermissionDenied] {
+            let hint = "; spec.path begins with data/, which the operator adds for kv-v2: take it out";
+            assert!(text(kind, data_in).ends_with(hint), "{}", text(kind, data_in));
+            assert!(!text(kind, None).contains("take it out"));
+        }
+        assert!(!text(ErrorKind::Deleted, data_in).contains("take it out"), "the path is right");
     }
 }

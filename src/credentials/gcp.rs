@@ -17,7 +17,13 @@ const TOKEN_SECONDS: i64 = 600;
 /// Role and ID token.
 pub(super) async fn params(login: &AuthMethodLogin, gcp: &GcpLogin) -> Result<LoginParams, CredentialError> {
     let account = service_account::metadata(login, &gcp.service_account).await?;
-    let google = required_annotation(login, &account, ACCOUNT)?;
+    let google = required_annotation(login, &account, ACCOUNT).map_err(|error| {
+        // Vault takes a token that Google has signed for one of its service accounts. Federation alone gives none.
+        CredentialError::Unusable(format!(
+            "{error}; workload identity federation without a Google service account is not supported: name one in the \
+             annotation, or use method jwt with the cluster as its issuer"
+        ))
+    })?;
     let settings = GkeSettings {
         project: gcp.project_id.as_deref(),
         location: gcp.region.as_deref(),

@@ -41,6 +41,21 @@ pub struct ConnectionPlan {
     pub timeout: Option<Duration>,
 }
 
+/// An address with a scheme. Whether the rest is a URL shows when a client is made for it.
+fn address(text: &str) -> Result<&str, Denied> {
+    let host = text.trim().trim_start_matches('/');
+    if text.contains("://") {
+        Ok(text)
+    } else if host.is_empty() {
+        Err(Denied::Invalid("spec.address is empty; set it to the URL of Vault, such as https://vault:8200".into()))
+    } else {
+        let (https, http) = (format!("https://{host}"), format!("http://{host}"));
+        Err(Denied::Invalid(format!(
+            "spec.address {text:?} has no scheme: write {https:?}, or {http:?} if Vault serves no TLS"
+        )))
+    }
+}
+
 /// Checks what can be checked of a connection without reaching for anything.
 pub fn connection(object: &VaultConnection) -> Result<ConnectionPlan, Denied> {
     let meta = &object.metadata;
@@ -76,7 +91,7 @@ pub fn connection(object: &VaultConnection) -> Result<ConnectionPlan, Denied> {
     Ok(ConnectionPlan {
         uid: meta.uid.clone().unwrap_or_default(),
         generation: meta.generation.unwrap_or_default(),
-        address: spec.address.clone(),
+        address: address(&spec.address)?.to_owned(),
         headers: spec.headers.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         tls_server_name: spec.tls_server_name.clone(),
         ca,

@@ -29,6 +29,8 @@ pub struct StaticRead {
     pub version: Option<i64>,
     /// `None`: read once per change of the object, never on a schedule.
     pub refresh: Option<Duration>,
+    /// KV v2: what the spec has of `data`, the part of the path that the operator adds. Most likely it is a mistake.
+    pub data_in: Option<&'static str>,
 }
 
 /// VSO's interval where `refreshAfter` is unset and drift is looked for.
@@ -49,9 +51,9 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
     if mount.is_empty() || path.is_empty() {
         return Err(PlanError::Invalid("spec.mount and spec.path must both be set".into()));
     }
-    let (path, version) = match &spec.kind {
-        SecretEngine::KvV1 => (format!("{mount}/{path}"), None),
-        SecretEngine::KvV2 => (format!("{mount}/data/{path}"), Some(spec.version.unwrap_or(0))),
+    let (path, version, data_in) = match &spec.kind {
+        SecretEngine::KvV1 => (format!("{mount}/{path}"), None, None),
+        SecretEngine::KvV2 => (format!("{mount}/data/{path}"), Some(spec.version.unwrap_or(0)), data_in(mount, path)),
         SecretEngine::Unknown(other) => return Err(PlanError::Invalid(format!("unsupported secret type {other:?}"))),
     };
     if spec.destination.name.is_empty() {
@@ -63,7 +65,18 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
     }
     let own = spec.namespace.as_deref().unwrap_or("").trim_matches('/');
     let vault_namespace = if own.is_empty() { auth.login.vault_namespace.clone() } else { own.to_owned() };
-    Ok(Plan { auth, vault_namespace, path, transformation, source: StaticRead { version, refresh } })
+    Ok(Plan { auth, vault_namespace, path, transformation, source: StaticRead { version, refresh, data_in } })
+}
+
+/// What mount and path have of `data`. A path that was copied from a policy has it.
+fn data_in(mount: &str, path: &str) -> Option<&'static str> {
+    if path.starts_with("data/") {
+        Some("spec.path begins with data/")
+    } else if mount.ends_with("/data") {
+        Some("spec.mount ends with /data")
+    } else {
+        None
+    }
 }
 
 /// The login that an object uses.

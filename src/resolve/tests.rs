@@ -195,6 +195,51 @@ fn where_the_authority_of_a_connection_is() {
 }
 
 #[test]
+fn an_address_without_a_scheme_is_shown_with_one() {
+    let error = |address: &str| {
+        let world = World::default().connection("app", "c", json!({ "address": address }));
+        super::connection(&world.connections[&ObjectRef::new("app", "c")]).err().map(|e| e.to_string())
+    };
+    for address in ["http://v", "https://v:8200/prefix", "HTTPS://v"] {
+        assert_eq!(error(address), None, "{address}");
+    }
+    for (address, right) in [
+        ("127.0.0.1:8200", "127.0.0.1:8200"),
+        ("vault", "vault"),
+        ("vault.vault.svc:8200/prefix", "vault.vault.svc:8200/prefix"),
+        ("localhost:8200", "localhost:8200"),
+        ("[::1]:8200", "[::1]:8200"),
+        ("//vault:8200", "vault:8200"),
+        (" vault:8200", "vault:8200"),
+    ] {
+        let error = error(address).unwrap_or_default();
+        let text = format!("has no scheme: write \"https://{right}\", or \"http://{right}\" if Vault serves no TLS");
+        assert!(error.contains(&format!("spec.address {address:?}")) && error.contains(&text), "{address}: {error}");
+    }
+    assert_eq!(
+        error("").as_deref(),
+        Some("spec.address is empty; set it to the URL of Vault, such as https://vault:8200")
+    );
+}
+
+#[test]
+fn the_data_of_kv_v2_paths_is_noticed_where_it_does_not_belong() {
+    let superfluous = |spec| static_secret(&secret(spec), &world()).unwrap().source.data_in;
+    assert_eq!(superfluous(json!({ "path": "data/app/config" })), Some("spec.path begins with data/"));
+    assert_eq!(superfluous(json!({ "path": "/data/app" })), Some("spec.path begins with data/"));
+    assert_eq!(superfluous(json!({ "mount": "secret/data", "path": "app" })), Some("spec.mount ends with /data"));
+    for spec in [
+        json!({ "path": "app/data/config" }),
+        json!({ "path": "data" }),
+        json!({ "path": "database" }),
+        json!({ "mount": "data", "path": "app" }),
+        json!({ "path": "data/app", "type": "kv-v1" }),
+    ] {
+        assert_eq!(superfluous(spec.clone()), None, "{spec}");
+    }
+}
+
+#[test]
 fn what_is_missing_or_wrong_is_named() {
     let empty = World::default();
     assert!(

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{NAMESPACE, Result, documents, object, template};
+use crate::support::{NAMESPACE, Result, documents, files, object, template};
 
 const F: &str = "vso-vault-secrets-operator";
 
@@ -270,6 +270,28 @@ fn namespaced_scope_gives_no_right_elsewhere() -> Result {
             assert!(!is_about("secrets") || !(verbs.contains("patch") || verbs.contains("watch")), "{rule}");
         }
     }
+    Ok(())
+}
+
+/// The hook of an upgrade changes the definitions of the chart and no others: that of another product is worth a cluster.
+#[test]
+fn the_hook_of_an_upgrade_changes_no_other_definition() -> Result {
+    let documents = everything()?;
+    let role = object(&documents, "ClusterRole", "-upgrade-crds")?;
+    let about = |rule: &&Value| rule["resources"] == json!(["customresourcedefinitions"]);
+    let rules: Vec<&Value> = role["rules"].as_array().into_iter().flatten().filter(about).collect();
+    let files = files("crds")?;
+    let names: Vec<String> = files
+        .keys()
+        .filter_map(|file| file.strip_suffix(".yaml")?.split_once('_'))
+        .map(|(group, plural)| format!("{plural}.{group}"))
+        .collect();
+    assert_eq!(names.len(), 8);
+    assert_eq!(rules.len(), 2);
+    // What is to be created has no name yet that a rule could hold.
+    assert_eq!(rules[0]["verbs"], json!(["create"]));
+    assert_eq!(rules[1]["verbs"], json!(["get", "patch"]));
+    assert_eq!(rules[1]["resourceNames"], json!(names));
     Ok(())
 }
 

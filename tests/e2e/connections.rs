@@ -24,7 +24,7 @@ fn a_connection_says_what_is_wrong_with_it() {
         ("header-value", header("X-Team", "a\nheader-hunter2"), client, &["header x-team", "cannot carry"]),
         ("header-name", header("X Team", "a"), client, &["header name \"X Team\" is not valid"]),
         ("header-namespace", header("x-vault-namespace", "a"), client, &["X-Vault-Namespace", "not permitted"]),
-        ("no-scheme", json!({ "address": "vault:8200" }), client, &["address \"vault:8200\" must be http"]),
+        ("no-scheme", json!({ "address": "vault:8200" }), client, &["has no scheme: write \"https://vault:8200\""]),
         ("no-url", json!({ "address": "http://" }), client, &["address \"http://\""]),
         ("no-name", json!({ "address": "https://v", "tlsServerName": "a b" }), client, &["tlsServerName"]),
         ("nobody", json!({ "address": "http://127.0.0.1:1" }), ping, &["refused", "http://127.0.0.1:1"]),

@@ -127,6 +127,8 @@ fn workload_identity() {
     for (name, text) in cases {
         tenant.wait_failure(name, "VaultClientConfigError", &[text]);
     }
+    let federation = "workload identity federation without a Google service account is not supported";
+    tenant.wait_failure("plain", "VaultClientConfigError", &[federation, "or use method jwt"]);
     let log = google.log();
     let provider = "identitynamespace:shop.svc.id.goog:https://container.googleapis.com/v1/projects/shop/locations";
     for expected in [
