@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::common::{
     DURATION_PATTERN, Transformation, conditions, conditions_schema, int_schema, is_default, non_empty, version_schema,
 };
-use super::kind::{CustomObject, Kind, KindNames, drop_last_applied, drop_managed_fields};
+use super::kind::{CustomObject, Kind, KindNames, prune_unserved};
 use super::static_secret::SecretEngine;
 
 /// What to mount, and into which pods.
@@ -217,9 +217,6 @@ impl CustomObject for CSISecrets {
     }
 
     fn prune(&mut self) {
-        drop_managed_fields(self);
-        drop_last_applied(self);
-        // The operator only shows that it does not serve the kind.
-        self.spec = Default::default();
+        prune_unserved(self);
     }
 }

@@ -11,7 +11,7 @@ use super::common::{
     DURATION_PATTERN, Destination, RolloutRestartTarget, SyncConfig, VaultClientMeta, conditions, conditions_schema,
     int_schema, is_default, non_empty,
 };
-use super::kind::{CustomObject, Kind, KindNames, drop_last_applied, drop_managed_fields};
+use super::kind::{CustomObject, Kind, KindNames, prune_unserved};
 
 /// What to ask Vault for, the destination in Kubernetes, and when to renew.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
@@ -163,9 +163,6 @@ impl CustomObject for VaultDynamicSecret {
     }
 
     fn prune(&mut self) {
-        drop_managed_fields(self);
-        drop_last_applied(self);
-        // The operator only shows that it does not serve the kind.
-        self.spec = Default::default();
+        prune_unserved(self);
     }
 }

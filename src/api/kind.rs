@@ -5,7 +5,7 @@ use std::fmt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
-use kube::core::object::HasStatus;
+use kube::core::object::{HasSpec, HasStatus};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -83,6 +83,13 @@ pub trait CustomObject:
     fn key(&self) -> Key {
         Key { kind: Self::KIND, id: ObjectRef::of(self.meta()) }
     }
+}
+
+/// Drops all but what is needed to show that the operator does not serve an object.
+pub fn prune_unserved(object: &mut (impl Resource + HasSpec<Spec: Default>)) {
+    drop_managed_fields(object);
+    drop_last_applied(object);
+    *object.spec_mut() = Default::default();
 }
 
 /// Drops `metadata.managedFields`.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::common::{
     DURATION_PATTERN, Destination, RolloutRestartTarget, conditions, conditions_schema, is_default, non_empty,
 };
-use super::kind::{CustomObject, Kind, KindNames, drop_last_applied, drop_managed_fields};
+use super::kind::{CustomObject, Kind, KindNames, prune_unserved};
 
 /// As [`DURATION_PATTERN`], with days, which only Vault reads.
 const TTL_PATTERN: &str = r"^([0-9]+(\.[0-9]+)?(s|m|h|d))$";
@@ -130,9 +130,6 @@ impl CustomObject for VaultPKISecret {
     }
 
     fn prune(&mut self) {
-        drop_managed_fields(self);
-        drop_last_applied(self);
-        // The operator only shows that it does not serve the kind.
-        self.spec = Default::default();
+        prune_unserved(self);
     }
 }

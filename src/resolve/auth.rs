@@ -45,9 +45,8 @@ pub fn auth(object: &VaultAuth, target: &str, lookup: &impl Lookup) -> Result<Au
         )));
     }
     // Without a login there is nothing to send them with: VaultAuths that differ in them share a session.
-    let pairs = |map: &BTreeMap<String, String>| match needs_mount {
-        true => map.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-        false => vec![],
+    let pairs = |map: &BTreeMap<String, String>| {
+        if needs_mount { map.iter().map(|(k, v)| (k.clone(), v.clone())).collect() } else { vec![] }
     };
     Ok(AuthPlan {
         owner: LoginOwner {

@@ -1,6 +1,6 @@
 //! Whatever the schema allows, our types keep it.
 //!
-//! Members that are empty are left out, as upstream's program leaves them out when it writes: an empty string, list or map
+//! Members that are empty are left out, as VSO leaves them out when it writes: an empty string, list or map
 //! and a `false` without a default mean the same as no member.
 
 use proptest::prelude::*;

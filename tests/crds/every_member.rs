@@ -1,4 +1,4 @@
-//! One object of each kind with every member of its schema, as upstream spells and writes them.
+//! One object of each kind with every member of its schema, as VSO spells and writes them.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

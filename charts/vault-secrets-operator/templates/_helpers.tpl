@@ -39,7 +39,7 @@ The image. A values file that was copied whole from VSO's chart names the image 
 that name counts as not set.
 */}}
 {{- define "vso.manager.image" -}}
-{{- if include "vso.manager.image.isUpstream" . }}
+{{- if include "vso.manager.image.isOfVSO" . }}
 {{- printf "localhost/vault-secrets-operator:%s" .Chart.AppVersion }}
 {{- else }}
 {{- with .Values.controller.manager.image }}
@@ -48,7 +48,7 @@ that name counts as not set.
 {{- end }}
 {{- end }}
 
-{{- define "vso.manager.image.isUpstream" -}}
+{{- define "vso.manager.image.isOfVSO" -}}
 {{- if regexMatch "^([a-z0-9.-]*docker[.]io/)?hashicorp/vault-secrets-operator$" .Values.controller.manager.image.repository }}true{{ end }}
 {{- end }}
 

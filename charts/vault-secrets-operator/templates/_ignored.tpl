@@ -25,7 +25,7 @@ Values that were set and have no effect, or not the one they have with VSO: one 
 {{- if and ($cache.storageEncryption).enabled (ne ($cache.persistenceModel | default "") "direct-encrypted") }}
   - controller.manager.clientCache.storageEncryption: used only with persistenceModel direct-encrypted
 {{- end }}
-{{- if include "vso.manager.image.isUpstream" . }}
+{{- if include "vso.manager.image.isOfVSO" . }}
   - controller.manager.image: names the image of VSO; {{ include "vso.manager.image" . }} is used
 {{- else if contains "hashicorp/vault-secrets-operator" .Values.controller.manager.image.repository }}
   - controller.manager.image: looks like the image of VSO, which this chart cannot run

@@ -95,7 +95,7 @@ needs a login of its own.
   verbs: [patch]
 {{- end }}
 
-{{/* CSISecrets are told that they are not served. They have no finalizer. */}}
+{{/* CSISecrets are told that the CSI driver serves them. They have no finalizer. */}}
 {{- define "vso.manager.rules.csi" -}}
 - apiGroups: [secrets.hashicorp.com]
   resources: [csisecrets]
@@ -126,7 +126,15 @@ needs a login of its own.
 {{- define "vso.upgradeCRDs.rules" -}}
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
-  verbs: [create, get, patch]
+  verbs: [create]
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  resourceNames:
+    {{- range $path, $_ := .Files.Glob "crds/*.yaml" }}
+    {{- $name := base $path | trimSuffix ".yaml" | splitn "_" 2 }}
+    - {{ $name._1 }}.{{ $name._0 }}
+    {{- end }}
+  verbs: [get, patch]
 {{ include "vso.manager.rules.ended" . }}
 {{- end }}
 

@@ -166,7 +166,7 @@ const CONDITION: &str = r#"
 "#;
 
 #[test]
-fn constraints_are_those_of_upstream() {
+fn constraints_are_those_of_vso() {
     let mut expected: Vec<String> = CONSTRAINTS.trim().lines().map(str::to_owned).collect();
     expected.extend(shared(FILLING_CONSTRAINTS, TRANSFORMATION_CONSTRAINTS));
     for kind in ["CSISecrets", "SecretTransformation", "VaultAuth", "VaultConnection"].into_iter().chain(FILLING) {
@@ -248,7 +248,7 @@ const TRANSFORMATION_MEMBERS: &str = "
 ";
 
 #[test]
-fn members_are_those_of_upstream() {
+fn members_are_those_of_vso() {
     let mut found = Vec::new();
     for (path, s) in schemas() {
         let names: Vec<&str> = s.properties.iter().flat_map(BTreeMap::keys).map(String::as_str).collect();
