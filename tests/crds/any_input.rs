@@ -46,9 +46,10 @@ fn any_object(schema: &Value) -> BoxedStrategy<Value> {
     for (name, member) in schema["properties"].as_object().into_iter().flatten() {
         let always = required.contains(&name.as_str());
         let name = name.clone();
-        let value = match always || member.get("default").is_some() {
-            true => any_value(member).prop_map(Some).boxed(),
-            false => prop::option::of(any_value(member)).boxed(),
+        let value = if always || member.get("default").is_some() {
+            any_value(member).prop_map(Some).boxed()
+        } else {
+            prop::option::of(any_value(member)).boxed()
         };
         let both = (members, value).prop_map(move |(mut map, value)| {
             if let Some(value) = value.filter(|v| always || *v != json!({})) {

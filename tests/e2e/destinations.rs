@@ -122,8 +122,8 @@ fn a_restart_that_cannot_be_done_is_owed_until_it_can() {
     for text in ["statefulsets.apps \"missing\" not found", "deployment paused is paused"] {
         assert!(message.contains(text), "{text:?} is not in {message}");
     }
-    tenant.wait_event("db", "RolloutRestartFailed", "StatefulSet missing");
-    tenant.wait_event("db", "RolloutRestartTriggered", "Deployment app");
+    tenant.wait_event("db", "RolloutRestartFailed", "Rollout restart failed for target StatefulSet missing");
+    tenant.wait_event("db", "RolloutRestartTriggered", "Rollout restart triggered for {Deployment app}");
     tenant.wait_value("db", "password", GOOD);
     tenant.wait_condition("vaultstaticsecret", "argo", "RolloutRestart", "False", "argo.Rollout r");
     tenant.wait_event("argo", "RolloutRestartFailed", "argo.Rollout r");

@@ -41,7 +41,7 @@ fn a_secret_appears_follows_vault_and_restarts_its_users_once_per_change() {
         });
         let annotations = &target["spec"]["template"]["metadata"]["annotations"];
         assert!(annotations["vso.secrets.hashicorp.com/restartedAt"].is_string(), "{annotations}");
-        tenant.wait_event("db", "RolloutRestartTriggered", &format!("{kind} app"));
+        tenant.wait_event("db", "RolloutRestartTriggered", &format!("Rollout restart triggered for {{{kind} app}}"));
     }
     // Several refreshes later.
     std::thread::sleep(std::time::Duration::from_secs(3));
