@@ -41,6 +41,7 @@ fn a_login_that_appears_later_is_used_at_once() {
     tenant.apply(&broken(tenant, "early", json!({ "vaultAuthRef": "late" })));
     let auth = format!("VaultAuth {}/late", tenant.namespace);
     tenant.wait_failure("early", "VaultClientConfigError", &[NO_LOGIN, &auth, "does not exist"]);
+    tenant.wait_event("early", "Unrecoverable", "Failed to get cacheKey from obj, err=VaultAuth ");
     assert!(tenant.get("secret", "early").is_err());
 
     tenant.apply(&tenant.auth("late", json!({ "vaultConnectionRef": "later" })));
