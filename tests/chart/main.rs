@@ -1,18 +1,17 @@
 //! The chart and the kustomize base render, and agree with the rest of the repository.
 
-mod contract;
-mod leaves;
-mod matrix;
+mod ci_values;
+mod every_value_has_effect;
 mod migration;
 mod monitoring;
 mod refused;
-mod support;
+mod rendered_contract;
 
 use std::fs;
 
 use testenv::Tool;
 
-use support::{CHART, Result, files, path, run, tail, template};
+use test_support::chart::{CHART, Result, files, path, run, tail, template};
 
 /// Helm and kustomize read nothing outside their own directories, so both have a copy of the generated CRDs.
 #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::json;
 use testenv::AuditEvent;
 
-use crate::counting::{Count, told};
-use crate::support::{Tenant, eventually};
+use test_support::audit::{Count, describe};
+use test_support::{Tenant, eventually};
 
 /// A refresh that does not come in the time of a test.
 const NEVER: &str = "12h";
@@ -63,8 +63,8 @@ fn a_new_object_costs_three_writes_no_read_and_one_read_of_vault() {
         // What comes back through the watches, the own writes, has been looked at by now.
         std::thread::sleep(Duration::from_secs(3));
         let requests = count.requests();
-        assert!(writes(&requests) <= 3, "{}", told(&requests));
-        assert_eq!(writes(&requests), requests.len(), "no reads: {}", told(&requests));
+        assert!(writes(&requests) <= 3, "{}", describe(&requests));
+        assert_eq!(writes(&requests), requests.len(), "no reads: {}", describe(&requests));
         assert_eq!((count.tokens(), count.logins()), (logins, logins), "one login for both objects");
         let reads = count.reads();
         assert_eq!(reads.values().map(Vec::len).collect::<Vec<_>>(), [1], "{reads:?}");
@@ -99,7 +99,7 @@ fn while_nothing_changes_kubernetes_is_asked_nothing_and_vault_once_per_interval
     wait_reads(&count, names.len(), 4);
     assert_apart(&count);
     let requests = count.requests();
-    assert!(requests.is_empty(), "{}", told(&requests));
+    assert!(requests.is_empty(), "{}", describe(&requests));
     assert_eq!((count.tokens(), count.logins()), (0, 0));
 }
 
@@ -118,7 +118,7 @@ fn objects_that_share_path_and_login_share_each_read() {
     let count = Count::start(&tenant);
     wait_reads(&count, 1, 4);
     assert_apart(&count);
-    assert!(count.requests().is_empty(), "{}", told(&count.requests()));
+    assert!(count.requests().is_empty(), "{}", describe(&count.requests()));
 
     // The one read serves all of them.
     tenant.put("db", json!({ "password": "two" }));
@@ -166,7 +166,7 @@ fn a_start_writes_nothing_and_logs_in_once_per_identity() {
         wait_reads(&count, names.len(), 1);
         std::thread::sleep(Duration::from_secs(3));
         let requests = count.requests();
-        assert_eq!(writes(&requests), 0, "{}", told(&requests));
+        assert_eq!(writes(&requests), 0, "{}", describe(&requests));
         assert_eq!((count.tokens(), count.logins()), (2, 2), "two identities");
         assert!(count.reads().values().all(|times| times.len() == 1), "{:?}", count.reads());
     }

@@ -7,8 +7,8 @@ use chrono::{NaiveDateTime, TimeDelta, Utc};
 use serde_json::json;
 use testenv::Cluster;
 
+use super::sigv4::Authorization;
 use crate::http_server::{Answer, Request, serve};
-use crate::sigv4::Authorization;
 
 const ACCOUNT: &str = "123456789012";
 /// What IMDS gives for the right to ask.
@@ -32,6 +32,7 @@ struct State {
 /// The services, at one address.
 #[derive(Clone)]
 pub struct Aws {
+    /// URL of the server.
     pub address: String,
     state: Arc<Mutex<State>>,
 }
@@ -47,6 +48,7 @@ impl Aws {
         Self { address: serve(Arc::new(handler)), state }
     }
 
+    /// URL of the server.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -15,11 +15,11 @@ use tokio::sync::Semaphore;
 
 /// Requests under way at the same time; more only wait in the API server.
 const WIDTH: usize = 16;
-/// An API server that hangs is an error to whoever asks.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A request that takes longer fails.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An administrator's connection.
-pub struct Api {
+pub struct KubeClient {
     runtime: Runtime,
     client: kube::Client,
 }
@@ -45,7 +45,7 @@ fn collection(kind: &str, namespace: &str) -> String {
     format!("/{group}/namespaces/{namespace}/{plural}s")
 }
 
-impl Api {
+impl KubeClient {
     /// Connects to the API server of a cluster.
     pub fn of(cluster: &Cluster) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -152,7 +152,7 @@ async fn send(client: &kube::Client, method: &str, path: &str, body: Option<&Val
     let mut again = matches!(method, "GET" | "APPLY");
     loop {
         let request = Request::builder().method(verb).uri(path).header("content-type", content);
-        match tokio::time::timeout(PATIENCE, client.request(request.body(bytes.clone())?)).await? {
+        match tokio::time::timeout(TIMEOUT, client.request(request.body(bytes.clone())?)).await? {
             // A connection that was kept may have died with the API server that was restarted.
             Err(error) if again && !matches!(error, kube::Error::Api(_)) => again = false,
             answer => return Ok(answer?),

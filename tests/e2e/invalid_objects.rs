@@ -5,10 +5,10 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::support::{Operator, Tenant};
+use test_support::{Operator, Tenant};
 
 /// One tenant and one operator for the tests of this file; each test has objects of its own.
-fn ground() -> (&'static Tenant<'static>, &'static Operator) {
+fn set_up() -> (&'static Tenant<'static>, &'static Operator) {
     static GROUND: OnceLock<(Tenant<'static>, Operator)> = OnceLock::new();
     let (tenant, operator) = GROUND.get_or_init(|| {
         let tenant = Tenant::new("refused");
@@ -24,7 +24,7 @@ const SECRET: &str = "refused-hunter2";
 /// A VaultStaticSecret that would work but for what is in `spec`.
 fn broken(tenant: &Tenant<'_>, name: &str, spec: Value) -> Value {
     let mut object = tenant.static_secret(name, json!({ "path": tenant.path("source") }));
-    crate::tools::merge(&mut object["spec"], spec);
+    json_patch::merge(&mut object["spec"], &spec);
     object
 }
 
@@ -35,7 +35,7 @@ fn in_operator_namespace(tenant: &Tenant<'_>, mut object: Value) -> Value {
 
 #[test]
 fn a_login_that_appears_later_is_used_at_once() {
-    let (tenant, operator) = ground();
+    let (tenant, operator) = set_up();
     tenant.apply(&broken(tenant, "early", json!({ "vaultAuthRef": "late" })));
     let auth = format!("VaultAuth {}/late", tenant.namespace);
     tenant.wait_failure("early", "VaultClientConfigError", &[&auth, "does not exist"]);
@@ -63,7 +63,7 @@ fn a_login_that_appears_later_is_used_at_once() {
 
 #[test]
 fn nobody_uses_what_its_owner_did_not_allow() {
-    let (tenant, operator) = ground();
+    let (tenant, operator) = set_up();
     let (here, there) = (&tenant.namespace, &tenant.operator_namespace);
     let connection = |name: &str, allowed: &[&str]| {
         let spec = json!({ "address": tenant.cluster.vault_addr(), "allowedNamespaces": allowed });
@@ -113,7 +113,7 @@ fn nobody_uses_what_its_owner_did_not_allow() {
 
 #[test]
 fn references_that_cannot_be_understood_are_named() {
-    let (tenant, _) = ground();
+    let (tenant, _) = set_up();
     tenant.apply_all(&[
         tenant.auth("slashes", json!({ "vaultConnectionRef": "a/b/c" })),
         broken(tenant, "two-slashes", json!({ "vaultAuthRef": "a/b/c" })),
@@ -131,7 +131,7 @@ fn references_that_cannot_be_understood_are_named() {
 
 #[test]
 fn the_api_server_refuses_what_can_never_work() {
-    let (tenant, _) = ground();
+    let (tenant, _) = set_up();
     for (spec, field) in [
         (json!({ "refreshAfter": "bogus" }), "spec.refreshAfter"),
         (json!({ "refreshAfter": "-5s" }), "spec.refreshAfter"),

@@ -3,10 +3,15 @@
 use base64::Engine as _;
 use serde_json::Value;
 
-use crate::support::{Operator, Tenant, eventually};
+use crate::environment::eventually;
+use crate::operator::Operator;
+use crate::tenant::Tenant;
 
 /// Arguments of an operator that tries again sooner than by default, where a test has to wait for that.
-pub const SOON: [&str; 2] = ["--backoff-initial-interval=1s", "--backoff-max-interval=3s"];
+pub const FAST_RETRY: [&str; 2] = ["--backoff-initial-interval=1s", "--backoff-max-interval=3s"];
+
+/// Arguments of an operator that serves without a Lease.
+pub const NO_ELECTION: [&str; 1] = ["--leader-elect=false"];
 
 const KIND: &str = "vaultstaticsecret";
 
@@ -32,7 +37,8 @@ impl Tenant<'_> {
         self.wait_condition_of(kind, name, (type_, status, None), &[text])
     }
 
-    /// The same, with each of these texts, and with this reason if there is one. What shows an outage first need not be
+    /// Waits until a condition has this status, a message with each of these texts, and this reason if one is given. What
+    /// shows an outage first need not be
     /// what shows it best: a connection that breaks is followed by one that is refused.
     #[track_caller]
     pub fn wait_condition_of(
@@ -85,7 +91,7 @@ impl Tenant<'_> {
         });
     }
 
-    /// The version of an object. Equal versions mean that nobody wrote it in between.
+    /// The version of an object. Equal versions mean that it was not written in between.
     #[track_caller]
     pub fn version(&self, kind: &str, name: &str) -> String {
         let object = self.get(kind, name).expect("the object");

@@ -9,9 +9,13 @@ use std::sync::Arc;
 pub struct Request {
     /// Host of the tunnel or of the header.
     pub host: String,
+    /// Method.
     pub method: String,
+    /// Path with the query.
     pub path: String,
+    /// Names and values of the headers.
     pub headers: Vec<(String, String)>,
+    /// Body.
     pub body: String,
 }
 
@@ -61,8 +65,11 @@ impl Request {
 
 /// What is answered.
 pub struct Answer {
+    /// Status.
     pub status: u16,
+    /// Media type of the body.
     pub content_type: &'static str,
+    /// Body.
     pub body: String,
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{CHART, Result, path, template};
+use test_support::chart::{CHART, Result, path, template};
 
 /// Values without an effect, and all below them.
 const IGNORED: &[(&str, &str, &str)] = &[

@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use testenv::{Options, Process};
 
-use crate::expect::SOON;
-use crate::support::{Operator, Tenant, eventually, own};
+use test_support::{FAST_RETRY, Operator, Tenant, eventually, own};
 
 const GOOD: &str = "api-hunter2";
 
@@ -58,7 +57,7 @@ fn check(tenant: &Tenant<'_>, operator: &mut Operator, value: &str, restarts: i6
 fn an_api_server_that_restarts_or_hangs_loses_nothing() {
     let cluster = own(Options::default());
     let tenant = Tenant::on(&cluster, "api");
-    let mut operator = tenant.operator(&SOON);
+    let mut operator = tenant.operator(&FAST_RETRY);
     settle(&tenant);
     let old = tenant.version("secret", "old");
 
@@ -91,10 +90,10 @@ fn an_api_server_that_restarts_or_hangs_loses_nothing() {
 
 #[test]
 fn an_operator_that_cannot_reach_the_api_server_goes_on_afterwards() {
-    let proxy = crate::support::shared().proxy("to-api", crate::support::shared().api_server_url()).expect("a proxy");
-    let vault = crate::support::shared().vault_addr();
-    let tenant = Tenant::at(crate::support::shared(), "cut", vault, Some(&proxy.url("https")));
-    let mut operator = tenant.operator(&SOON);
+    let proxy = test_support::shared().proxy("to-api", test_support::shared().api_server_url()).expect("a proxy");
+    let vault = test_support::shared().vault_addr();
+    let tenant = Tenant::at(test_support::shared(), "cut", vault, Some(&proxy.url("https")));
+    let mut operator = tenant.operator(&FAST_RETRY);
     settle(&tenant);
 
     proxy.cut().expect("the way is cut");

@@ -20,15 +20,21 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
 
 /// What the header `Authorization` says.
 pub struct Authorization {
+    /// Names the key that signed.
     pub access_key_id: String,
+    /// Day of the signature.
     pub date: String,
+    /// Region that the request is for.
     pub region: String,
+    /// Service that the request is for.
     pub service: String,
+    /// Names of the headers under the signature.
     pub signed_headers: Vec<String>,
     signature: String,
 }
 
 impl Authorization {
+    /// The header `Authorization` of a request.
     pub fn of(request: &Request) -> Result<Self, String> {
         let text = request.header("authorization").ok_or("no Authorization")?;
         let text = text.strip_prefix("AWS4-HMAC-SHA256 ").ok_or("another algorithm")?;

@@ -8,38 +8,42 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What is put into each event.
 pub const INDEX: &str = "djE6aW5kZXg=";
 
-pub struct Front {
+/// The proxy.
+pub struct ReplicaProxy {
     port: u16,
     prefix: &'static str,
     /// Status, path and index of each request that names one.
     seen: Arc<Mutex<Vec<String>>>,
 }
 
-impl Front {
+impl ReplicaProxy {
     /// In front of the server at this URL. Its thread ends with the process.
     pub fn start(server: &str, prefix: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let front = Front { port: listener.local_addr().expect("an address").port(), prefix, seen: Arc::default() };
-        let (server, seen) = (server.trim_start_matches("http://").to_owned(), front.seen.clone());
+        let proxy =
+            ReplicaProxy { port: listener.local_addr().expect("an address").port(), prefix, seen: Arc::default() };
+        let (server, seen) = (server.trim_start_matches("http://").to_owned(), proxy.seen.clone());
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (server, seen) = (server.clone(), seen.clone());
                 std::thread::spawn(move || serve(client, &server, prefix, &seen));
             }
         });
-        front
+        proxy
     }
 
+    /// Address of the Vault behind it, with the path.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}{}", self.port, self.prefix)
     }
 
+    /// Status, path and index of each request that named an index.
     pub fn with_index(&self) -> Vec<String> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// One request; the connection ends with its answer. `None`: somebody has hung up.
+/// One request; the connection ends with its answer. `None`: the connection was closed.
 fn serve(client: TcpStream, server: &str, prefix: &str, seen: &Mutex<Vec<String>>) -> Option<()> {
     let mut reader = BufReader::new(client.try_clone().ok()?);
     let mut answer = client;

@@ -2,16 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::expect::SOON;
-use crate::support::{Tenant, eventually};
+use test_support::{FAST_RETRY, Tenant, eventually};
 
 const GOOD: &str = "answers-hunter2";
 
-impl Tenant<'_> {
-    /// A request to Vault with the root token.
-    fn vault(&self, method: &str, path: &str, body: Value) {
-        self.cluster.vault(method, path, Some(body)).expect("Vault does it");
-    }
+/// A request to Vault with the root token.
+fn vault(tenant: &Tenant<'_>, method: &str, path: &str, body: Value) {
+    tenant.cluster.vault(method, path, Some(body)).expect("Vault does it");
 }
 
 #[test]
@@ -22,7 +19,7 @@ fn no_answer_without_data_empties_a_secret_or_restarts_anybody() {
         tenant.put(name, json!({ "password": GOOD }));
     }
     tenant.apply(&tenant.workload("Deployment", "app"));
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     let targets = json!({ "rolloutRestartTargets": [{ "kind": "Deployment", "name": "app" }] });
     tenant.apply_all(&names.map(|name| tenant.static_secret(name, targets.clone())));
     let versions = names.map(|name| {
@@ -31,14 +28,14 @@ fn no_answer_without_data_empties_a_secret_or_restarts_anybody() {
     });
 
     let path = |name: &str| tenant.path(name);
-    tenant.vault("DELETE", &format!("secret/data/{}", path("soft")), json!(null));
-    tenant.vault("PUT", &format!("secret/destroy/{}", path("purged")), json!({ "versions": [1] }));
+    vault(&tenant, "DELETE", &format!("secret/data/{}", path("soft")), json!(null));
+    vault(&tenant, "PUT", &format!("secret/destroy/{}", path("purged")), json!({ "versions": [1] }));
     tenant.put("empty", json!({}));
-    tenant.vault("DELETE", &format!("secret/metadata/{}", path("gone")), json!(null));
+    vault(&tenant, "DELETE", &format!("secret/metadata/{}", path("gone")), json!(null));
     let deny = format!("path \"secret/data/{}\" {{ capabilities = [\"deny\"] }}", path("forbidden"));
     let policy = format!("sys/policies/acl/{}", tenant.namespace);
     let allow = tenant.cluster.vault("GET", &policy, None).expect("a policy")["data"]["policy"].clone();
-    tenant.vault("PUT", &policy, json!({ "policy": format!("{}\n{deny}", allow.as_str().expect("text")) }));
+    vault(&tenant, "PUT", &policy, json!({ "policy": format!("{}\n{deny}", allow.as_str().expect("text")) }));
 
     let data = |name: &str| format!("secret/data/{}", path(name));
     tenant.wait_failure("soft", "VaultClientError", &[&data("soft"), "is deleted (version 1)", "keeps what it has"]);
@@ -50,7 +47,7 @@ fn no_answer_without_data_empties_a_secret_or_restarts_anybody() {
         assert_eq!(tenant.version("secret", name), *version, "{name}: the Secret is not touched");
     }
 
-    tenant.vault("PUT", &policy, json!({ "policy": allow }));
+    vault(&tenant, "PUT", &policy, json!({ "policy": allow }));
     for name in ["soft", "purged", "empty", "gone"] {
         tenant.put(name, json!({ "password": GOOD, "again": "yes" }));
         tenant.wait_value(name, "again", "yes");
@@ -77,13 +74,14 @@ fn a_wrong_path_engine_or_content_is_named() {
     tenant.put("raw", json!({ "_raw": GOOD }));
     tenant.put("huge", json!({ "a": huge, "b": huge, "password": GOOD }));
     tenant.put("a%20b/c%25d%3Fe%23f", json!({ "password": GOOD }));
-    tenant.vault("POST", &format!("kv1/{}", tenant.path("v1")), json!({ "password": GOOD }));
-    tenant.vault(
+    vault(&tenant, "POST", &format!("kv1/{}", tenant.path("v1")), json!({ "password": GOOD }));
+    vault(
+        &tenant,
         "POST",
         &format!("secret/data/elsewhere-{}", tenant.path("x")),
         json!({ "data": { "password": GOOD } }),
     );
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     let objects = [
         ("wrong-path", json!({})),
         ("wrong-mount", json!({ "mount": "nothing", "path": tenant.path("v2") })),

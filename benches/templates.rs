@@ -16,7 +16,7 @@ use vso::gocompat::template::{Limits, Set};
 
 use support::Row;
 
-#[path = "golden/support.rs"]
+#[path = "../tests/golden/support.rs"]
 mod support;
 
 /// How long one measurement lasts; Go's takes as long.

@@ -1,67 +1,27 @@
 //! A tenant: namespaces, a Vault role, and an operator that serves them.
 
-use std::fmt::Display;
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use testenv::{Cluster, Options};
+use testenv::Cluster;
 
-use crate::api::Api;
-use crate::tools::{free_port, http_get, kept_audit_log, merge};
-
-/// What takes longer than this will not happen.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// The control plane and Vault that most tests share.
-pub fn shared() -> &'static Cluster {
-    static SHARED: OnceLock<Cluster> = OnceLock::new();
-    SHARED.get_or_init(|| own(Options::default()))
-}
-
-/// An environment for one test that breaks things.
-pub fn own(options: Options) -> Cluster {
-    let options = Options { kube_audit_log: Some(kept_audit_log()), ..options };
-    let cluster = Cluster::start(options).expect("the environment comes up");
-    let crds = root().join("crds");
-    cluster.kubectl(&["apply", "--server-side", "-f", crds.to_str().expect("UTF-8")]).expect("the CRDs are applied");
-    cluster
-        .kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"])
-        .expect("the CRDs are established");
-    cluster
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Waits until `check` gives a value. The panic tells what it last gave instead.
-#[track_caller]
-pub fn eventually<T, E: Display>(what: &str, mut check: impl FnMut() -> Result<T, E>) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        match check() {
-            Ok(value) => return value,
-            Err(last) if Instant::now() > end => panic!("{what}: not within {PATIENCE:?}, last: {last}"),
-            Err(_) => std::thread::sleep(Duration::from_millis(150)),
-        }
-    }
-}
+use crate::environment::{eventually, repository, shared};
+use crate::kube_client::KubeClient;
+use crate::operator::Operator;
 
 /// A namespace `NAME-N` with what an application team has: a service account, a VaultConnection, a VaultAuth, and a Vault
 /// role that reads below `secret/NAME-N/` and `kv1/NAME-N/`.
 pub struct Tenant<'a> {
+    /// The environment that it is in.
     pub cluster: &'a Cluster,
     /// Where the objects of the test are.
     pub namespace: String,
     /// Where the operator has its Lease and its key.
     pub operator_namespace: String,
-    kubeconfig: PathBuf,
-    api: Api,
+    /// With the rights that the chart gives the operator.
+    pub(crate) kubeconfig: PathBuf,
+    api: KubeClient,
 }
 
 impl<'a> Tenant<'a> {
@@ -89,7 +49,7 @@ impl<'a> Tenant<'a> {
             ))
             .expect("a policy");
         cluster.vault_kubernetes_role(&namespace, &["app"], &[&namespace], &[&namespace], "1h").expect("a role");
-        let chart = root().join("charts/vault-secrets-operator");
+        let chart = repository().join("charts/vault-secrets-operator");
         let rendered = cluster
             .helm(&[
                 "template",
@@ -116,7 +76,7 @@ impl<'a> Tenant<'a> {
             Some(url) => cluster.service_account_kubeconfig_via(&operator_namespace, account, url),
         }
         .expect("a kubeconfig of the operator");
-        let tenant = Tenant { cluster, namespace, operator_namespace, kubeconfig, api: Api::of(cluster) };
+        let tenant = Tenant { cluster, namespace, operator_namespace, kubeconfig, api: KubeClient::of(cluster) };
         tenant.apply(&json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "app" } }));
         tenant.apply(&tenant.object("VaultConnection", "vault", json!({ "address": vault })));
         tenant.apply(&tenant.object("VaultAuth", "app", tenant.auth_spec()));
@@ -154,7 +114,7 @@ impl<'a> Tenant<'a> {
             "refreshAfter": "1s",
             "destination": { "name": name, "create": true },
         });
-        merge(&mut full, spec);
+        json_patch::merge(&mut full, &spec);
         self.object("VaultStaticSecret", name, full)
     }
 
@@ -266,7 +226,7 @@ impl<'a> Tenant<'a> {
         });
     }
 
-    /// How often the API server was asked to patch an object, by anybody.
+    /// `metadata.generation`: how often the spec of an object was changed.
     pub fn generation(&self, kind: &str, name: &str) -> i64 {
         self.get(kind, name).expect("the object")["metadata"]["generation"].as_i64().unwrap_or(0)
     }
@@ -276,105 +236,8 @@ impl<'a> Tenant<'a> {
         self.operator_with(&[], args)
     }
 
-    /// The same, with variables in its environment.
+    /// Starts the operator for this tenant, with variables in its environment, and waits until it is ready.
     pub fn operator_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Operator {
-        let log = self.cluster.dir().join(format!("{}.log", self.operator_namespace));
-        let ports = [free_port(), free_port()];
-        let file = File::options().create(true).append(true).open(&log).expect("a log file");
-        let binary = std::env::var_os("OPERATOR_BINARY");
-        let mut command = Command::new(binary.unwrap_or(env!("CARGO_BIN_EXE_vault-secrets-operator").into()));
-        command
-            .env_clear()
-            .env("OPERATOR_NAMESPACE", &self.operator_namespace)
-            .envs(variables.iter().copied())
-            .args(["--kubeconfig", self.kubeconfig.to_str().expect("UTF-8"), "--watch-namespaces", &self.namespace])
-            .arg(format!("--metrics-bind-address=127.0.0.1:{}", ports[0]))
-            .arg(format!("--health-probe-bind-address=127.0.0.1:{}", ports[1]))
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file);
-        self.cluster.adopt(&mut command);
-        let child = command.spawn().expect("the operator starts");
-        let mut operator = Operator { child: Some(child), metrics_port: ports[0], health_port: ports[1], log };
-        eventually("the operator is ready", || operator.ready());
-        operator
-    }
-}
-
-/// A running operator. It is killed when it is dropped.
-pub struct Operator {
-    child: Option<Child>,
-    metrics_port: u16,
-    health_port: u16,
-    log: PathBuf,
-}
-
-impl Operator {
-    /// What `/readyz` says.
-    pub fn ready(&mut self) -> Result<(), String> {
-        if let Some(child) = &mut self.child
-            && let Ok(Some(status)) = child.try_wait()
-        {
-            panic!("the operator ended with {status}: {}", self.log());
-        }
-        http_get(self.health_port, "/readyz").map(drop)
-    }
-
-    /// Where metrics are served, on loopback.
-    pub fn metrics_port(&self) -> u16 {
-        self.metrics_port
-    }
-
-    /// All metrics, as text.
-    pub fn metrics(&self) -> String {
-        http_get(self.metrics_port, "/metrics").expect("metrics")
-    }
-
-    /// A metric of the operator, with its labels as the text format writes them.
-    pub fn metric(&self, name: &str) -> Option<f64> {
-        let text = self.metrics();
-        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-    }
-
-    /// Process ID. The benchmark looks at its memory.
-    #[allow(dead_code)]
-    pub fn pid(&self) -> u32 {
-        self.child.as_ref().expect("it runs").id()
-    }
-
-    /// All it has logged.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// SIGKILL.
-    pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-
-    /// SIGTERM; waits for the end and gives how long it took. Panics unless the exit code is 0.
-    pub fn terminate(&mut self) -> Duration {
-        let mut child = self.child.take().expect("it runs");
-        let started = Instant::now();
-        let status = Command::new("kill").arg(child.id().to_string()).status().expect("kill");
-        assert!(status.success());
-        let status = child.wait().expect("it ends");
-        assert!(status.success(), "exit {status}: {}", self.log());
-        started.elapsed()
-    }
-}
-
-impl Drop for Operator {
-    fn drop(&mut self) {
-        self.kill();
-        if std::thread::panicking() {
-            let log = self.log();
-            let lines: Vec<&str> = log.lines().collect();
-            eprintln!("last lines of the operator:\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
-        }
+        Operator::start(self, variables, args)
     }
 }

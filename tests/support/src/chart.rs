@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::{fs, io};
 
 use serde_json::Value;
 use testenv::{Tool, Tools};
 
+use crate::environment::{repository, scratch};
+
+/// What tests of the chart return.
 pub type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
+/// Directory of the chart in the repository.
 pub const CHART: &str = "charts/vault-secrets-operator";
 
 /// Namespace of the release in all renderings.
@@ -19,7 +23,7 @@ pub const NAMESPACE: &str = "vso-system";
 
 /// In the repository.
 pub fn path(of: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(of)
+    repository().join(of)
 }
 
 /// The files of a directory and what they hold.
@@ -49,7 +53,7 @@ pub fn run(tool: Tool, arguments: impl IntoIterator<Item: AsRef<OsStr>>) -> Resu
     let output = Command::new(Tools::default().path(tool)?)
         .args(arguments)
         .current_dir(path("."))
-        .env("HOME", env!("CARGO_TARGET_TMPDIR"))
+        .env("HOME", scratch())
         .env("KUBECONFIG", "/dev/null")
         .output()?;
     if !output.status.success() {

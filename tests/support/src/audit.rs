@@ -6,10 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use testenv::{AuditEvent, Marker, VaultAuditEntry};
 
-use crate::support::Tenant;
+use crate::tenant::Tenant;
 
 /// An audit event is written a moment after its answer.
-const LATE: Duration = Duration::from_millis(500);
+const AUDIT_LAG: Duration = Duration::from_millis(500);
 
 /// A window that opens when this is made.
 pub struct Count<'a> {
@@ -21,7 +21,7 @@ pub struct Count<'a> {
 impl<'a> Count<'a> {
     /// Counts from now on.
     pub fn start(tenant: &'a Tenant<'a>) -> Self {
-        std::thread::sleep(LATE);
+        std::thread::sleep(AUDIT_LAG);
         let kubernetes = tenant.cluster.kube_audit_marker().expect("the API server's audit log");
         let vault = tenant.cluster.vault_audit_marker().expect("Vault's audit log");
         Self { tenant, kubernetes, vault }
@@ -72,7 +72,7 @@ impl<'a> Count<'a> {
     }
 
     fn of_operator(&self) -> Vec<AuditEvent> {
-        std::thread::sleep(LATE);
+        std::thread::sleep(AUDIT_LAG);
         let (events, _) = self.tenant.cluster.kube_audit_since(self.kubernetes).expect("the API server's audit log");
         let user = format!(
             "system:serviceaccount:{}:op-vault-secrets-operator-controller-manager",
@@ -88,7 +88,7 @@ impl<'a> Count<'a> {
 }
 
 /// Requests in one line each, for the message of an assertion.
-pub fn told(events: &[AuditEvent]) -> String {
+pub fn describe(events: &[AuditEvent]) -> String {
     let line = |e: &AuditEvent| format!("{} {} {} {} {}", e.verb, e.resource, e.subresource, e.name, e.code);
     events.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use testenv::{Cluster, Options, Tool};
 
-use crate::support::{CHART, NAMESPACE, Result, documents, run, values_files};
+use test_support::chart::{CHART, NAMESPACE, Result, documents, run, values_files};
 
 /// Kinds of the Prometheus operator. The API server only has to know that they exist: their schemas are not ours.
 const PROMETHEUS: [(&str, &str); 2] = [("ServiceMonitor", "servicemonitors"), ("PrometheusRule", "prometheusrules")];

@@ -1,18 +1,5 @@
 //! What a fleet of objects costs in the steady state, measured on a real API server and a real Vault. Run with
-//! `hack/bench`; the tests in `tests/e2e/costs.rs` hold what can be counted, this shows what has to be measured.
-
-#[allow(dead_code)]
-#[path = "../e2e/api.rs"]
-mod api;
-#[allow(dead_code)]
-#[path = "../e2e/counting.rs"]
-mod counting;
-#[allow(dead_code)]
-#[path = "../e2e/support.rs"]
-mod support;
-#[allow(dead_code)]
-#[path = "../e2e/tools.rs"]
-mod tools;
+//! `hack/bench`; the tests in `tests/e2e/api_call_budget.rs` hold what can be counted, this shows what has to be measured.
 
 mod process;
 
@@ -22,10 +9,10 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use testenv::Options;
 
-use crate::api::{Api, decoded};
-use crate::counting::Count;
 use crate::process::Usage;
-use crate::support::{Operator, Tenant, own};
+use test_support::audit::Count;
+use test_support::kube_client::{KubeClient, decoded};
+use test_support::{Operator, Tenant, own};
 
 /// How often each object is refreshed.
 const INTERVAL: &str = "10s";
@@ -37,7 +24,7 @@ const COUNTED: &str = "controller_runtime_reconcile_total{controller=\"vaultstat
 
 struct Bench<'a> {
     tenant: &'a Tenant<'a>,
-    api: Api,
+    api: KubeClient,
     objects: usize,
 }
 
@@ -46,13 +33,15 @@ fn name(i: usize) -> String {
 }
 
 fn main() {
-    let sizes: Vec<usize> = std::env::args().skip(1).map(|arg| arg.parse().expect("a number of objects")).collect();
+    // Cargo adds an option of its own.
+    let args = std::env::args().skip(1).filter(|arg| arg != "--bench");
+    let sizes: Vec<usize> = args.map(|arg| arg.parse().expect("a number of objects")).collect();
     let sizes = if sizes.is_empty() { vec![1000] } else { sizes };
     for objects in sizes {
         // Each on an environment of its own: nothing is left of the one before.
         let cluster = own(Options::default());
         let tenant = Tenant::on(&cluster, "bench");
-        let api = Api::of(&cluster);
+        let api = KubeClient::of(&cluster);
         Bench { tenant: &tenant, api, objects }.run();
     }
 }

@@ -13,7 +13,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use testenv::Cluster;
 
-use crate::aws_server::review;
+use super::aws::review;
 use crate::http_server::{Answer, Request, serve, serve_tunnels};
 
 /// The Google service account that there is.
