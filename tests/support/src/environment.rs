@@ -96,7 +96,7 @@ fn runs_all_tests() -> bool {
     true
 }
 
-/// A port on which nobody listens now, nor calls out from.
+/// A port that is free now, and that no connection is made from.
 pub fn free_port() -> u16 {
     testenv::free_ports(1).expect("a free port")[0]
 }

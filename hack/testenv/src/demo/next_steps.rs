@@ -1,38 +1,38 @@
 //! How to look around after the demonstration, and how to end it.
 
-use super::ground::{Ground, Level};
-use super::{NAMESPACE, OPERATOR_NAMESPACE, POLICY, RELEASE, own};
+use super::target::{Level, Target};
+use super::{NAMESPACE, OPERATOR_NAMESPACE, POLICY, RELEASE, existing_cluster};
 
 /// What lives on after the demonstration.
 #[derive(Debug)]
-pub(super) struct Kept(pub(super) Ground);
+pub(super) struct NextSteps(pub(super) Target);
 
-impl Kept {
+impl NextSteps {
     /// How to look around and how to end it.
-    pub(super) fn farewell(&self) -> String {
-        let Kept(ground) = self;
-        let (name, server) = (ground.environment.name(), ground.environment.server.command());
-        let enter = match ground.level {
-            Level::Own => {
+    pub(super) fn text(&self) -> String {
+        let NextSteps(target) = self;
+        let (name, server) = (target.environment.name(), target.environment.server.command());
+        let enter = match target.level {
+            Level::ExistingCluster => {
                 return format!(
                     "To look around:\n  \
                      kubectl --namespace {NAMESPACE} get vaultstaticsecrets,secrets,pods\n  \
                      kubectl --namespace {OPERATOR_NAMESPACE} logs deployment/{RELEASE}-controller-manager\n\
                      To end it:\n{}\n  \
                      {server} secrets disable {} && {server} auth disable {} && {server} policy delete {}",
-                    own::clear_away(),
-                    ground.kv_mount,
-                    ground.auth_mount,
+                    existing_cluster::clear_away(),
+                    target.kv_mount,
+                    target.auth_mount,
                     POLICY,
                 );
             }
             _ => format!("cargo testenv exec --name {name} --"),
         };
-        let logs = match ground.level {
+        let logs = match target.level {
             Level::Node => {
                 format!("{enter} kubectl -n {OPERATOR_NAMESPACE} logs deployment/{RELEASE}-controller-manager")
             }
-            _ => format!("less {}", ground.environment.dir.join("logs/operator.log").display()),
+            _ => format!("less {}", target.environment.dir.join("logs/operator.log").display()),
         };
         format!(
             "To look around:\n  \

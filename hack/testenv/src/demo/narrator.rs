@@ -8,12 +8,12 @@ use crate::environment::Environment;
 
 /// Prints what happens.
 #[derive(Debug, Default)]
-pub(super) struct Teller {
+pub(super) struct Narrator {
     count: u32,
     started: Option<Instant>,
 }
 
-impl Teller {
+impl Narrator {
     /// Ends the step before, if any, with its time, and begins one.
     pub(super) fn step(&mut self, title: &str) {
         self.time();

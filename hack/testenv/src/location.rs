@@ -8,23 +8,23 @@ use anyhow::{Context, Result, bail};
 
 /// Where the processes of an environment run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Location {
     /// Directly on this machine.
     Machine,
     /// In the namespaces whose first process has this pid.
     Namespaces(u32),
 }
 
-impl Place {
+impl Location {
     /// A command that runs `program` here, in the working directory `dir`.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>, dir: &Path) -> Command {
         match self {
-            Place::Machine => {
+            Location::Machine => {
                 let mut command = Command::new(program);
                 command.current_dir(dir);
                 command
             }
-            Place::Namespaces(_) => {
+            Location::Namespaces(_) => {
                 let mut command = self.shell(r#"cd "$1" && shift && exec "$@""#);
                 command.arg(dir).arg(program);
                 command
@@ -32,11 +32,11 @@ impl Place {
         }
     }
 
-    /// Like [`Place::command`], but writes the pid that `program` has in its pid namespace to `pid_file` first.
+    /// Like [`Location::command`], but writes the pid that `program` has in its pid namespace to `pid_file` first.
     pub(crate) fn service(&self, program: &Path, dir: &Path, pid_file: &Path) -> Command {
         match self {
-            Place::Machine => self.command(program, dir),
-            Place::Namespaces(_) => {
+            Location::Machine => self.command(program, dir),
+            Location::Namespaces(_) => {
                 let mut command = self.shell(r#"echo $$ >"$1" && cd "$2" && shift 2 && exec "$@""#);
                 command.arg(pid_file).arg(dir).arg(program);
                 command
@@ -45,7 +45,7 @@ impl Place {
     }
 
     fn shell(&self, script: &str) -> Command {
-        let Place::Namespaces(pid) = self else {
+        let Location::Namespaces(pid) = self else {
             let mut command = Command::new("sh");
             command.args(["-c", script, "sh"]);
             return command;
@@ -66,11 +66,11 @@ impl Place {
         Ok(())
     }
 
-    /// Runs `work` on a thread whose network is that of this place.
+    /// Runs `work` on a thread whose network is that of this location.
     pub(crate) fn in_network<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         match self {
-            Place::Machine => work(),
-            Place::Namespaces(pid) => {
+            Location::Machine => work(),
+            Location::Namespaces(pid) => {
                 let path = format!("/proc/{pid}/ns/net");
                 std::thread::scope(|scope| {
                     scope

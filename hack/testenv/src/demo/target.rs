@@ -1,12 +1,12 @@
-//! What the demonstration stands on: a real node, a control plane alone, or a cluster of one's own.
+//! What the demonstration stands on: a real node, a control plane alone, or a cluster that is there already.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::farewell::Kept;
-use super::teller::Teller;
+use super::narrator::Narrator;
+use super::next_steps::NextSteps;
 use super::{Demo, NAMESPACE, OPERATOR_NAMESPACE, RELEASE, SAMPLE_ADDRESS, build, choose, repository};
 use crate::cluster::{Cluster, Options};
 use crate::environment::{self, Environment};
@@ -24,13 +24,13 @@ pub(super) enum Level {
     Node,
     /// The operator as a process; no pods.
     Process,
-    /// Somebody's own cluster.
-    Own,
+    /// A cluster that is there already.
+    ExistingCluster,
 }
 
 /// Where the demonstration runs.
 #[derive(Debug)]
-pub(super) struct Ground {
+pub(super) struct Target {
     pub(super) level: Level,
     pub(super) environment: Environment,
     /// The operator's image, with its tag.
@@ -47,11 +47,11 @@ pub(super) struct Ground {
 
 /// Finds out what is possible, says so, and makes it.
 pub(super) fn make(
-    teller: &mut Teller,
+    narrator: &mut Narrator,
     demo: &Demo,
     server: Option<Server>,
     binary: Option<PathBuf>,
-) -> Result<Ground> {
+) -> Result<Target> {
     let name = &demo.name;
     let skip = match demo.without_node {
         true => Some("it was not asked for".to_owned()),
@@ -71,28 +71,28 @@ pub(super) fn make(
         ),
     }
 
-    teller.step("Programs of the environment");
+    narrator.step("Programs of the environment");
     let tools = Tools::default();
     let server = choose(server, &tools);
     let mut needed = Tool::of_an_environment(skip.is_none());
     needed.extend([server.tool(), Tool::Helm]);
     tools.ensure(&needed)?;
-    teller.note(&format!("all there; {} holds the secrets", server.name()));
+    narrator.note(&format!("all there; {} holds the secrets", server.name()));
 
     let binary = match binary {
         Some(binary) => binary,
         None => {
-            teller.step("Build the operator");
-            teller.command(build::COMMAND);
+            narrator.step("Build the operator");
+            narrator.command(build::COMMAND);
             build::operator()?
         }
     };
 
     let level = if skip.is_some() { Level::Process } else { Level::Node };
     let node = if level == Level::Node { ", scheduler, containerd, kubelet" } else { "" };
-    teller.step(&format!("Start etcd, API server, controller manager{node} and {}", server.name()));
+    narrator.step(&format!("Start etcd, API server, controller manager{node} and {}", server.name()));
     if environment::down(name)? {
-        teller.note(&format!("the environment {name:?} of an earlier run is gone"));
+        narrator.note(&format!("the environment {name:?} of an earlier run is gone"));
     }
     let cluster = Cluster::start(Options {
         name: Some(name.clone()),
@@ -105,19 +105,19 @@ pub(super) fn make(
 
     let image = format!("localhost/{RELEASE}:demo");
     if level == Level::Node {
-        teller.step("Make the images and give them to the node");
+        narrator.step("Make the images and give them to the node");
         let archive = cluster.dir().join("operator.tar");
         let line = format!(
             "hack/image operator --binary {} --tag {image} --output operator.tar",
             binary.strip_prefix(repository()).unwrap_or(&binary).display()
         );
-        teller.command(&line);
+        narrator.command(&line);
         image::operator(&binary, &image, &archive)?;
-        teller.note(&format!("{:.1} MB", megabytes(&archive)?));
+        narrator.note(&format!("{:.1} MB", megabytes(&archive)?));
         cluster.import_image(&archive)?;
         cluster.import_image(&image::workload()?)?;
     }
-    Ok(Ground {
+    Ok(Target {
         level,
         environment: cluster.environment.clone(),
         image,
@@ -130,16 +130,16 @@ pub(super) fn make(
     })
 }
 
-impl Ground {
+impl Target {
     /// Whether the Deployment of the sample gets pods.
     pub(super) fn has_pods(&self) -> bool {
         self.level == Level::Node || self.app_image.is_some()
     }
 
-    /// The sample, for this ground. Each replacement must find its line, or the sample has changed.
+    /// The sample, for this target. Each replacement must find its line, or the sample has changed.
     pub(super) fn adapt(&self, manifests: &str) -> Result<String> {
         let mut replacements = vec![(format!("address: {SAMPLE_ADDRESS}"), format!("address: {}", self.vault_address))];
-        if self.level == Level::Own {
+        if self.level == Level::ExistingCluster {
             let image = format!("image: {}", image::WORKLOAD);
             match &self.app_image {
                 Some(own) => replacements.push((image, format!("image: {own}"))),
@@ -170,7 +170,7 @@ impl Ground {
             format!("--health-probe-bind-address=127.0.0.1:{health}"),
         ];
         let binary = self.binary.clone().context("no binary of the operator")?;
-        let service = Service::new("operator", binary, arguments, &environment.dir, &environment.place)
+        let service = Service::new("operator", binary, arguments, &environment.dir, &environment.location)
             .with_variable("OPERATOR_NAMESPACE", OPERATOR_NAMESPACE);
         service.start()?;
         service.wait(Duration::from_secs(60), || {
@@ -207,13 +207,13 @@ impl Ground {
     }
 
     /// Lets everything live on.
-    pub(super) fn keep(mut self) -> Result<Kept> {
+    pub(super) fn keep(mut self) -> Result<NextSteps> {
         match self.cluster.take() {
             Some(cluster) => drop(cluster.detach()?),
-            // Only links to programs; the cluster is somebody else's.
+            // Only links to programs; the cluster is not of this environment.
             None => drop(environment::down(self.environment.name())?),
         }
-        Ok(Kept(self))
+        Ok(NextSteps(self))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The demonstration on a cluster of one's own.
+//! The demonstration on a cluster that is there already.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -6,18 +6,23 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::ground::{Ground, Level};
-use super::teller::Teller;
+use super::narrator::Narrator;
+use super::target::{Level, Target};
 use super::{NAMESPACE, OPERATOR_NAMESPACE, RELEASE, choose};
 use crate::environment::{self, Environment, directory};
-use crate::place::Place;
+use crate::location::Location;
 use crate::server::Server;
 use crate::tools::{Tool, Tools};
 
 const REVIEWER_BINDING: &str = "vso-demo-vault-reviewer";
 
 /// Uses the cluster of this kubeconfig and the Vault or OpenBao that the environment variables name.
-pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path, server: Option<Server>) -> Result<Ground> {
+pub(super) fn connect(
+    narrator: &mut Narrator,
+    name: &str,
+    kubeconfig: &Path,
+    server: Option<Server>,
+) -> Result<Target> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let needed = ["DEMO_VAULT_ADDR", "DEMO_VAULT_TOKEN", "DEMO_IMAGE"];
     let missing: Vec<&str> = needed.into_iter().filter(|name| variable(name).is_none()).collect();
@@ -35,12 +40,12 @@ pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path, server:
     }
     let value = |name: &str| variable(name).with_context(|| name.to_owned());
     println!("Your own cluster, of {}.", kubeconfig.display());
-    teller.step("Programs");
+    narrator.step("Programs");
     let tools = Tools::default();
     let server = choose(server, &tools);
     let programs = [Tool::Kubectl, Tool::Helm, server.tool()];
     tools.ensure(&programs)?;
-    teller.note(&format!("all there; {} is the command line for the server", server.command()));
+    narrator.note(&format!("all there; {} is the command line for the server", server.command()));
     // Not the environment of a demonstration on this machine.
     let name = format!("{name}-own");
     environment::down(&name)?;
@@ -48,7 +53,7 @@ pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path, server:
         dir: directory(&name)?,
         name,
         kubeconfig: kubeconfig.canonicalize().with_context(|| kubeconfig.display().to_string())?,
-        place: Place::Machine,
+        location: Location::Machine,
         api_server_url: String::new(),
         server,
         vault_addr: value("DEMO_VAULT_ADDR")?.trim_end_matches('/').to_owned(),
@@ -58,8 +63,8 @@ pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path, server:
     DirBuilder::new().mode(0o700).create(&environment.dir)?;
     fs::create_dir(environment.dir.join("bin"))?;
     tools.link(&programs, &environment.dir.join("bin"))?;
-    let ground = Ground {
-        level: Level::Own,
+    let target = Target {
+        level: Level::ExistingCluster,
         image: value("DEMO_IMAGE")?,
         vault_address: environment.vault_addr.clone(),
         environment,
@@ -69,17 +74,17 @@ pub(super) fn ground(teller: &mut Teller, name: &str, kubeconfig: &Path, server:
         binary: None,
         app_image: variable("DEMO_APP_IMAGE"),
     };
-    let introduced = match ground.refuse_second_operator() {
-        Ok(()) => ground.introduce_server(teller, variable("DEMO_KUBERNETES_HOST")),
+    let introduced = match target.refuse_second_operator() {
+        Ok(()) => target.introduce_server(narrator, variable("DEMO_KUBERNETES_HOST")),
         refused => refused,
     };
     if introduced.is_err() {
-        environment::down(ground.environment.name())?;
+        environment::down(target.environment.name())?;
     }
-    introduced.map(|()| ground)
+    introduced.map(|()| target)
 }
 
-impl Ground {
+impl Target {
     /// Two operators would both serve the objects of the demonstration.
     fn refuse_second_operator(&self) -> Result<()> {
         let arguments = ["get", "crd", "vaultstaticsecrets.secrets.hashicorp.com", "--ignore-not-found", "-o", "name"];
@@ -94,10 +99,10 @@ impl Ground {
     }
 
     /// Mounts a KV engine and an auth method that trusts the cluster, both of the demonstration's own.
-    fn introduce_server(&self, teller: &mut Teller, host: Option<String>) -> Result<()> {
+    fn introduce_server(&self, narrator: &mut Narrator, host: Option<String>) -> Result<()> {
         let environment = &self.environment;
         let command = environment.server.command();
-        teller.step("Introduce the server of the secrets and the cluster to each other");
+        narrator.step("Introduce the server of the secrets and the cluster to each other");
         environment.kubectl_apply(&format!(
             "{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}\n---\n\
              {{apiVersion: v1, kind: ServiceAccount, metadata: {{name: vault-reviewer, namespace: {NAMESPACE}}}}}\n---\n\
@@ -124,12 +129,12 @@ impl Ground {
         let mounts = environment.run(command, &["secrets", "list", "-format=json"], None)?;
         if !mounts.contains(&format!("\"{}/\"", self.kv_mount)) {
             let engine = format!("-path={}", self.kv_mount);
-            teller.run(environment, command, &["secrets", "enable", &engine, "kv-v2"])?;
+            narrator.run(environment, command, &["secrets", "enable", &engine, "kv-v2"])?;
         }
         let methods = environment.run(command, &["auth", "list", "-format=json"], None)?;
         if !methods.contains(&format!("\"{}/\"", self.auth_mount)) {
             let method = format!("-path={}", self.auth_mount);
-            teller.run(environment, command, &["auth", "enable", &method, "kubernetes"])?;
+            narrator.run(environment, command, &["auth", "enable", &method, "kubernetes"])?;
         }
         let config = serde_json::json!({
             "kubernetes_host": host,
@@ -138,7 +143,7 @@ impl Ground {
             "disable_local_ca_jwt": true,
         });
         let path = format!("auth/{}/config", self.auth_mount);
-        teller.command(&format!("{command} write {path} kubernetes_host={host} ..."));
+        narrator.command(&format!("{command} write {path} kubernetes_host={host} ..."));
         environment.run(command, &["write", &path, "-"], Some(&config.to_string()))?;
         Ok(())
     }
