@@ -4,20 +4,16 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use allocation_counter::AllocationInfo;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use vso::gocompat::sprig;
-use vso::gocompat::template::{Limits, Set};
-
-use support::Row;
-
-#[path = "../tests/golden/support.rs"]
-mod support;
+use vso::gocompat::template::{Limits, Record, Set, Value};
 
 /// How long one measurement lasts; Go's takes as long.
 const LASTS: Duration = Duration::from_secs(1);
@@ -87,14 +83,13 @@ fn main() {
         "", "per s", "allocs", "bytes", "per s", "allocs", "bytes", "speed", "allocs"
     );
     for (name, template) in TEMPLATES {
-        let row: Row = serde_json::from_value(json!({ "template": template, "input": input })).expect("a row");
         // One side at a time: the other waits.
-        writeln!(requests, "{}", serde_json::to_string(&row).expect("a row")).expect("Go reads");
+        writeln!(requests, "{}", json!({ "template": template, "input": input })).expect("Go reads");
         let theirs: Measured =
             serde_json::from_str(&answers.next().expect("an answer").expect("an answer")).expect("an answer");
         let functions = sprig::functions();
         let parse = || Set::parse(&[("t", template)], &functions).expect("it parses");
-        let (set, root, limits) = (parse(), row.root(), Limits::default());
+        let (set, root, limits) = (parse(), root(&input), Limits::default());
         let execute = || set.execute("t", &root, &limits).expect("it executes");
         assert_eq!(STANDARD.encode(execute()), theirs.output, "{name}");
         show(&format!("{name}, parse"), &cost(|| drop(parse())), &theirs.parse);
@@ -102,6 +97,12 @@ fn main() {
     }
     drop(requests);
     assert!(go.wait().expect("Go ends").success());
+}
+
+/// The dot of the templates.
+fn root(input: &Json) -> Value {
+    let fields = ["Secrets", "Metadata", "Annotations", "Labels"].map(|name| (name, Value::from_json(&input[name])));
+    Value::Object(Arc::new(Record::new("main.Root", fields.into())))
 }
 
 fn cost(work: impl Fn()) -> Cost {

@@ -1,7 +1,5 @@
 //! Rows of golden vectors, and rendering one as Go did.
 
-#![allow(dead_code, reason = "each test uses a part of this")]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{Row, same, shown};
 use vso::gocompat::sprig;
 use vso::gocompat::template::Environment;
 
-#[path = "golden/support.rs"]
-mod support;
+use crate::row::{Row, same, shown};
 
 /// The functions that VSO allows, one a line, sorted.
-const NAMES: &str = include_str!("golden/functions.txt");
+const NAMES: &str = include_str!("functions.txt");
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -72,7 +70,7 @@ fn every_function_is_covered() {
     for (name, count) in &count {
         println!("{name:28} {count}");
     }
-    // Their results cannot be written down; tests/sprig_properties.rs checks them.
+    // Their results cannot be written down; `properties.rs` checks them.
     let functions = sprig::functions();
     let volatile = functions.names().filter(|name| functions.get(name).is_some_and(|f| f.volatile));
     let volatile: Vec<&str> = volatile.collect();

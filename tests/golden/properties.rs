@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use support::Row;
 use vso::gocompat::template::Environment;
 
-#[path = "golden/support.rs"]
-mod support;
+use crate::row::Row;
 
 fn row(template: &str) -> Row {
     serde_json::from_value(serde_json::json!({ "template": template })).expect("a row")

@@ -7,13 +7,8 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use generate::Generator;
-use support::{Row, same, shown};
-
-#[path = "golden/generate.rs"]
-mod generate;
-#[path = "golden/support.rs"]
-mod support;
+use crate::generate::Generator;
+use crate::row::{Row, same, shown};
 
 struct Go {
     child: Child,
