@@ -1,7 +1,7 @@
 //! Vault Secrets Operator: keeps Kubernetes Secrets equal to what HashiCorp Vault or OpenBao holds, and restarts the
 //! workloads that use them when the content changes.
 //!
-//! Dependencies between the modules point one way, which `tests/architecture.rs` holds:
+//! Dependencies between the modules point one way, which `tests/architecture` holds:
 //! `gocompat` <- `api` <- `render`, `resolve`, `workqueue` (pure: no I/O) <- `vault`, `kubernetes` <- `credentials`, `sync` <-
 //! `controllers` <- `operator`.
 

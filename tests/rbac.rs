@@ -4,15 +4,11 @@
 //! Cargo runs this after `e2e`. It needs a run of all end-to-end tests.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use serde_json::Value;
 
-use support::{Result, documents};
-
-#[allow(dead_code)]
-#[path = "chart/support.rs"]
-mod support;
+use test_support::chart::{Result, documents, template};
+use test_support::kept_audit_logs;
 
 /// Verb, group, resource with subresource.
 type Right = (String, String, String);
@@ -27,7 +23,7 @@ const UNSEEN: [(&str, &str, &str, &str); 2] = [
 
 /// What the end of a name of a ServiceAccount may do.
 fn granted() -> Result<BTreeMap<String, BTreeSet<Right>>> {
-    let rendered = documents(&support::template(&[])?)?;
+    let rendered = documents(&template(&[])?)?;
     let list = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
     };
@@ -61,7 +57,7 @@ fn account(name: &str) -> &str {
 
 #[test]
 fn every_right_is_used_and_none_is_missing() -> Result {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e-audit");
+    let dir = kept_audit_logs();
     if !dir.join("all").exists() {
         println!("skipped: run all end-to-end tests first, cargo test --test e2e");
         return Ok(());

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{NAMESPACE, Result, documents, object, template};
+use test_support::chart::{NAMESPACE, Result, documents, object, template};
 
 const F: &str = "vso-vault-secrets-operator";
 const ON: &str = "--set=csi.enabled=true";

@@ -1,20 +1,19 @@
 //! The chart and the kustomize base render, and agree with the rest of the repository.
 
-mod contract;
+mod ci_values;
 mod csi;
-mod leaves;
-mod matrix;
+mod every_value_has_effect;
 mod migration;
 mod monitoring;
 mod refused;
-mod support;
+mod rendered_contract;
 mod unknown;
 
 use std::fs;
 
 use testenv::Tool;
 
-use support::{CHART, Result, files, path, run, tail, template};
+use test_support::chart::{CHART, Result, files, path, run, tail, template};
 
 /// Helm and kustomize read nothing outside their own directories, so both have a copy of the generated CRDs.
 #[test]

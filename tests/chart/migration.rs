@@ -5,7 +5,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 use testenv::{Cluster, Options};
 
-use crate::support::{CHART, Result, path};
+use test_support::chart::{CHART, Result, path};
 
 /// A release with the names, labels and selectors of VSO 1.4.1 (two containers, an HTTPS port), as far as an upgrade meets
 /// them. Nothing runs: there are no replicas.

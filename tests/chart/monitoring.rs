@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Result, documents, object, path, template};
+use test_support::chart::{Result, documents, object, path, template};
 
 /// Runs promtool; `None` where there is none. Debian's package `prometheus` has it.
 fn promtool(arguments: &[&str]) -> Result<Option<String>> {

@@ -1,6 +1,6 @@
 //! Values that cannot work are refused before anything is installed, with a message that names them.
 
-use crate::support::template;
+use test_support::chart::template;
 
 /// `--set-json`, and parts of the message.
 const REFUSED: &[(&str, &[&str])] = &[

@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::Value;
 use testenv::{Cluster, Options};
 
-use crate::support::{CHART, Result, path, template};
+use test_support::chart::{CHART, Result, path, template};
 
 /// Helm lets a template read neither `values.yaml` nor the schema: it compares the values with this list.
 const KNOWN: &str = "files/known-values.txt";

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::methods::{app_role_mount, jwt_mount, new_secret_id, secret};
-use crate::support::{Operator, Tenant};
-use crate::tls::TlsVault;
+use test_support::auth_mounts::{app_role_mount, jwt_mount, new_secret_id, secret};
+use test_support::tls_vault::TlsVault;
+use test_support::{Operator, Tenant};
 
 fn dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples/auth")
 }
 
 /// A tenant with its operator and, for each name, a secret of that name.
-fn ground(name: &str, secrets: &[&str]) -> (Tenant<'static>, Operator) {
+fn set_up(name: &str, secrets: &[&str]) -> (Tenant<'static>, Operator) {
     let tenant = Tenant::new(name);
     secrets.iter().for_each(|name| tenant.put(name, json!({ "password": *name })));
     let operator = tenant.operator(&[]);
@@ -47,7 +47,7 @@ fn every_login_sample_has_a_test() {
 
 #[test]
 fn tokens_and_secret_ids() {
-    let (tenant, _operator) = ground("login-sample", &["by-jwt", "by-jwt-secret", "by-approle"]);
+    let (tenant, _operator) = set_up("login-sample", &["by-jwt", "by-jwt-secret", "by-approle"]);
     let paths = ("path: apps/", format!("path: {}/", tenant.namespace));
     let paths = (paths.0, paths.1.as_str());
     let token = tenant.cluster.service_account_token(&tenant.namespace, "app", &["vault"]).expect("a token");
@@ -65,7 +65,7 @@ fn tokens_and_secret_ids() {
 
 #[test]
 fn settings_that_logins_share() {
-    let (tenant, _operator) = ground("global-sample", &["by-global"]);
+    let (tenant, _operator) = set_up("global-sample", &["by-global"]);
     let path = format!("path: {}/", tenant.namespace);
     let role = format!("role: {}", tenant.namespace);
     apply(&tenant, "global.yaml", &[("path: apps/", &path), ("role: app", &role)]);
@@ -75,7 +75,7 @@ fn settings_that_logins_share() {
 
 #[test]
 fn the_way_to_vault() {
-    let (tenant, _operator) = ground("connection-sample", &[]);
+    let (tenant, _operator) = set_up("connection-sample", &[]);
     let mut vault = TlsVault::new(tenant.cluster);
     vault.start();
     vault.prepare(&tenant, "by-tls");

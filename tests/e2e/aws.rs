@@ -3,18 +3,17 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-use crate::aws_server::Aws;
-use crate::expect::SOON;
-use crate::support::{Tenant, eventually, shared};
+use test_support::auth_mounts::{uid, wait_cache_key};
+use test_support::clouds::aws::Aws;
+use test_support::{FAST_RETRY, Tenant, shared};
 
 const KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 const KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 const SERVER_ID: &str = "vault.example.com";
 
 /// AWS, and a mount of Vault's `aws` method that asks it, with a role `app`, a role `temporary` and a role `node`.
-fn ground(name: &str) -> (Tenant<'static>, Aws, String) {
+fn set_up(name: &str) -> (Tenant<'static>, Aws, String) {
     let tenant = Tenant::new(name);
     let aws = Aws::start(shared());
     let mount = format!("aws-{}", tenant.namespace);
@@ -69,39 +68,13 @@ fn assert_synced(tenant: &Tenant<'_>, name: &str) {
     tenant.wait_value(&format!("{name}-synced"), "password", &format!("of-{name}"));
     tenant.wait_synced(name);
 }
-
-/// Waits until an object shows upstream's key of the client, which is made of the UIDs of the VaultAuth, of the
-/// VaultConnection `vault`, and of what stands for the identity.
-#[track_caller]
-pub fn wait_cache_key(tenant: &Tenant<'_>, object: &str, auth: &str, method: &str, identity_uid: &str) {
-    let part = |kind: &str, name: &str| {
-        let metadata = tenant.get(kind, name).expect("the object")["metadata"].clone();
-        format!("{}-{}", metadata["uid"].as_str().expect("a UID"), metadata["generation"])
-    };
-    let input = format!("{}.{}.{identity_uid}", part("vaultauth", auth), part("vaultconnection", "vault"));
-    let digest = Sha256::digest(input);
-    let hex: String = digest[..7].iter().chain(&digest[28..]).map(|b| format!("{b:02x}")).collect();
-    eventually(&format!("{method}-{hex} in the status of {object}"), || {
-        let status = tenant.get("vaultstaticsecret", object).map_err(|e| e.to_string())?["status"].clone();
-        match status["vaultClientMeta"]["cacheKey"] == format!("{method}-{hex}") {
-            true => Ok(()),
-            false => Err(status.to_string()),
-        }
-    });
-}
-
-/// UID of an object in the tenant's namespace.
-pub fn uid(tenant: &Tenant<'_>, kind: &str, name: &str) -> String {
-    tenant.get(kind, name).expect("the object")["metadata"]["uid"].as_str().expect("a UID").to_owned()
-}
-
 fn keys(name: &str, data: Value) -> Value {
     json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": data })
 }
 
 #[test]
 fn keys_of_a_secret_and_roles_of_service_accounts() {
-    let (tenant, aws, mount) = ground("aws");
+    let (tenant, aws, mount) = set_up("aws");
     aws.user("app", KEY_ID, KEY, None);
     aws.user("temporary", "ASIATEMPORARY", "temporary-hunter2", Some("token-of-temporary-hunter2=="));
     aws.role("app", &tenant.namespace, "aws-irsa");
@@ -146,7 +119,7 @@ fn keys_of_a_secret_and_roles_of_service_accounts() {
 
 #[test]
 fn what_is_wrong_with_a_login_is_told_and_nothing_else() {
-    let (tenant, aws, mount) = ground("aws-refused");
+    let (tenant, aws, mount) = set_up("aws-refused");
     aws.user("app", KEY_ID, KEY, None);
     aws.role("app", &tenant.namespace, "another");
     let endpoint = aws.url();
@@ -182,10 +155,10 @@ fn what_is_wrong_with_a_login_is_told_and_nothing_else() {
         ),
         ("none", json!({}), vec!["AWS_EC2_METADATA_DISABLED"]),
     ];
-    let operator = tenant.operator_with(&[("AWS_EC2_METADATA_DISABLED", "true")], &SOON);
+    let operator = tenant.operator_with(&[("AWS_EC2_METADATA_DISABLED", "true")], &FAST_RETRY);
     for (name, members, _) in &cases {
         let mut block = json!({ "role": "app", "headerValue": SERVER_ID, "stsEndpoint": endpoint });
-        crate::tools::merge(&mut block, members.clone());
+        json_patch::merge(&mut block, members);
         tenant.apply(&tenant.auth(name, json!({ "method": "aws", "mount": mount, "aws": block })));
         tenant.apply(&user(&tenant, name));
     }
@@ -203,7 +176,7 @@ fn what_is_wrong_with_a_login_is_told_and_nothing_else() {
 
 #[test]
 fn what_the_operator_itself_is() {
-    let (tenant, aws, mount) = ground("aws-node");
+    let (tenant, aws, mount) = set_up("aws-node");
     sample(&tenant, "aws-keys.yaml", &mount, &[]);
     let token_file = tenant.cluster.dir().join(format!("{}-token", tenant.namespace));
     let token = tenant.cluster.service_account_token(&tenant.operator_namespace, "default", &["sts.amazonaws.com"]);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::api::Api;
-use crate::support::{Tenant, eventually};
+use test_support::kube_client::KubeClient;
+use test_support::{Tenant, eventually};
 
 const OBJECTS: u64 = 1000;
 /// Objects are changed so long after they were created, a millisecond more for each: while their first status is written.
@@ -24,7 +24,7 @@ fn a_change_during_the_first_sync_is_applied_without_waiting_for_the_refresh() {
     let tenant = Tenant::new("changes");
     let _operator = tenant.operator(&[]);
     tenant.put("shared", json!({ "password": "a" }));
-    let create = |api: &Api, i: u64| {
+    let create = |api: &KubeClient, i: u64| {
         let spec = json!({ "path": tenant.path("shared"), "refreshAfter": "24h" });
         let name = format!("c{i:04}");
         api.create(&tenant.static_secret(&name, spec)).expect("the object is created");
@@ -36,7 +36,7 @@ fn a_change_during_the_first_sync_is_applied_without_waiting_for_the_refresh() {
         for thread in 0..THREADS {
             let (tenant, create) = (&tenant, &create);
             scope.spawn(move || {
-                let api = Api::of(tenant.cluster);
+                let api = KubeClient::of(tenant.cluster);
                 (thread..OBJECTS).step_by(THREADS as usize).for_each(|i| create(&api, i));
             });
         }

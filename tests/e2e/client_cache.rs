@@ -7,9 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::api::{decoded, encoded};
-use crate::counting::{Count, told};
-use crate::support::{Tenant, eventually};
+use test_support::audit::{Count, describe};
+use test_support::kube_client::{decoded, encoded};
+use test_support::{Tenant, eventually};
 
 use cache::{Cache, key_of, names, wait_reads};
 
@@ -51,7 +51,7 @@ fn a_restart_with_encrypted_tokens_of_200_identities_logs_in_nowhere_and_writes_
     assert_eq!(count.logins_as(&tenant.operator_namespace, ENCRYPTION_ACCOUNT), 1);
     let requests = count.requests();
     let writes: Vec<_> = requests.into_iter().filter(|e| e.is_write()).collect();
-    assert!(writes.is_empty(), "{}", told(&writes));
+    assert!(writes.is_empty(), "{}", describe(&writes));
     let after: Vec<Value> = tenant.list("vaultstaticsecrets").iter().map(|o| o["status"].clone()).collect();
     assert_eq!(after, of_auths);
     assert_eq!(operator.metric("vso_client_cache_storage_requests_total{operation=\"restore\"}"), Some(200.0));

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use testenv::{Cluster, Options};
 
-use crate::support::{eventually, own};
+use test_support::{eventually, own};
 
 const NAMESPACE: &str = "vso";
 
@@ -133,7 +133,7 @@ fn definitions_are_upgraded_and_finalizers_released() {
         }
     }
 
-    // What cannot be released is told, and is a failure.
+    // What cannot be released is describe, and is a failure.
     apply(&cluster, &object("VaultAuth", "a", &["vaultauth.secrets.hashicorp.com/finalizer"], kinds[1].2.clone()));
     let refuse = json!({
         "apiVersion": "admissionregistration.k8s.io/v1",

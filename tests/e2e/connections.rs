@@ -6,8 +6,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use testenv::VaultAuditEntry;
 
-use crate::expect::SOON;
-use crate::support::{Tenant, eventually};
+use test_support::{FAST_RETRY, Tenant, eventually};
 
 const GOOD: &str = "connections-hunter2";
 
@@ -31,7 +30,7 @@ fn a_connection_says_what_is_wrong_with_it() {
         ("no-host", json!({ "address": "http://vault.invalid:8200" }), ping, &["Vault cannot be reached"]),
         ("no-vault", json!({ "address": api_server, "skipTLSVerify": true }), ping, &["sys/seal-status", api_server]),
     ];
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     let mut objects = vec![];
     for (name, spec, ..) in &cases {
         objects.push(tenant.object("VaultConnection", name, spec.clone()));
@@ -79,7 +78,7 @@ fn a_login_says_what_is_wrong_with_it() {
         ("header", json!({ "headers": { "X-Team": "a\nheader-hunter2" } }), &["x-team", "cannot be sent"]),
         ("parameter", json!({ "params": { "role": "other", "jwt": "param-hunter2" } }), &[]),
     ];
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     let mut objects = vec![];
     for (name, members, _) in &cases {
         objects.push(tenant.auth(name, members.clone()));

@@ -10,12 +10,11 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 
-use crate::api::{Api, encoded};
-use crate::counting::Count;
-use crate::restarts::Rig;
-use crate::support::{Operator, Tenant, eventually, shared};
+use test_support::audit::Count;
+use test_support::kube_client::{KubeClient, encoded};
+use test_support::restarts::RestartFixture;
+use test_support::{NO_ELECTION, Operator, Tenant, eventually, shared};
 
-const ALONE: &[&str] = &["--leader-elect=false"];
 /// Objects of the tests that kill the operator.
 const MANY: usize = 12;
 
@@ -27,13 +26,13 @@ fn names() -> Vec<String> {
 fn crash<'a>(tenant: &'a Tenant<'a>, operator: &mut Operator, after: Duration) {
     std::thread::sleep(after);
     operator.kill();
-    *operator = tenant.operator(ALONE);
+    *operator = tenant.operator(&NO_ELECTION);
 }
 
 /// A rig with many objects, each with a Deployment of its own, all synced with this password.
-fn many<'a>(tenant: &'a Tenant<'a>, password: &str) -> (Rig<'a>, Operator) {
-    let rig = Rig::new(tenant);
-    let operator = tenant.operator(ALONE);
+fn many<'a>(tenant: &'a Tenant<'a>, password: &str) -> (RestartFixture<'a>, Operator) {
+    let rig = RestartFixture::new(tenant);
+    let operator = tenant.operator(&NO_ELECTION);
     for name in &names() {
         rig.put_kv1(name, password);
         rig.api.create(&tenant.workload("Deployment", name)).expect("a Deployment");
@@ -61,7 +60,7 @@ fn a_crash_at_any_moment_loses_no_restart_and_repeats_none() {
         }
     }
     operator.kill();
-    let _operator = tenant.operator(ALONE);
+    let _operator = tenant.operator(&NO_ELECTION);
     rig.several_refreshes();
     names().iter().for_each(|name| assert_eq!(rig.restarts(name), 5, "{name}, after one more start"));
 }
@@ -82,7 +81,7 @@ fn content_that_goes_there_and_back_between_crashes_leaves_no_target_behind() {
         std::thread::sleep(Duration::from_millis(random.random_range(100..1000)));
         operator.kill();
         put("a");
-        operator = tenant.operator(ALONE);
+        operator = tenant.operator(&NO_ELECTION);
         crash(&tenant, &mut operator, Duration::from_millis(random.random_range(0..500)));
         for (name, before) in names().iter().zip(&mut restarts) {
             rig.wait_recorded(name, "a");
@@ -99,7 +98,7 @@ fn content_that_goes_there_and_back_between_crashes_leaves_no_target_behind() {
 #[test]
 fn a_target_that_cannot_be_restarted_when_content_goes_back_is_restarted_later() {
     let tenant = Tenant::new("stuck");
-    let rig = Rig::new(&tenant);
+    let rig = RestartFixture::new(&tenant);
     let args = ["--leader-elect=false", "--backoff-initial-interval=1s", "--backoff-max-interval=2s"];
     tenant.apply(&tenant.workload("Deployment", "app"));
     rig.put_kv1("db", "a");
@@ -128,7 +127,7 @@ fn a_target_that_cannot_be_restarted_when_content_goes_back_is_restarted_later()
 #[test]
 fn others_who_write_all_the_time_neither_prevent_nor_multiply_restarts() {
     let tenant = Tenant::new("conflict");
-    let rig = Rig::new(&tenant);
+    let rig = RestartFixture::new(&tenant);
     tenant.apply(&tenant.workload("Deployment", "app"));
     tenant.put("db", json!({ "password": "0" }));
     let _operator = tenant.operator(&[]);
@@ -140,7 +139,7 @@ fn others_who_write_all_the_time_neither_prevent_nor_multiply_restarts() {
         for (kind, name) in [("Deployment", "app"), ("Secret", "db")] {
             let (stop, written, namespace) = (&stop, &written, &tenant.namespace);
             scope.spawn(move || {
-                let api = Api::of(shared());
+                let api = KubeClient::of(shared());
                 while !stop.load(Ordering::Relaxed) {
                     let count = written.fetch_add(1, Ordering::Relaxed).to_string();
                     // Labels: another annotation would move the generation of a Deployment.
@@ -175,9 +174,9 @@ impl Drop for OnDrop<'_> {
 #[test]
 fn a_lost_key_of_the_macs_restarts_nothing() {
     let tenant = Tenant::new("key");
-    let rig = Rig::new(&tenant);
+    let rig = RestartFixture::new(&tenant);
     tenant.apply(&tenant.workload("Deployment", "app"));
-    let mut operator = tenant.operator(ALONE);
+    let mut operator = tenant.operator(&NO_ELECTION);
     // One that was written here, one as upstream leaves it, one that is not ours to create.
     let names = ["own", "adopted", "foreign"];
     names.iter().for_each(|name| rig.put_kv1(name, "one"));
@@ -204,7 +203,7 @@ fn a_lost_key_of_the_macs_restarts_nothing() {
             std::thread::sleep(Duration::from_millis(1100));
             rig.api.delete("Secret", &tenant.operator_namespace, "vso-cc-storage-hmac-key").expect("deleted");
         }
-        operator = tenant.operator(ALONE);
+        operator = tenant.operator(&NO_ELECTION);
         names.iter().for_each(|name| rig.wait_recorded(name, "two"));
         rig.several_refreshes();
         assert_eq!(rig.restarts("app"), 3, "start {start}");
@@ -222,7 +221,7 @@ fn a_lost_key_of_the_macs_restarts_nothing() {
 #[test]
 fn objects_of_upstream_are_taken_over_without_a_restart_or_a_new_secret() {
     let tenant = Tenant::new("adopt");
-    let rig = Rig::new(&tenant);
+    let rig = RestartFixture::new(&tenant);
     tenant.apply(&tenant.workload("Deployment", "app"));
     let key = "0123456789abcdef";
     rig.api
@@ -279,10 +278,10 @@ fn objects_of_upstream_are_taken_over_without_a_restart_or_a_new_secret() {
     rig.api.patch_status("VaultStaticSecret", &tenant.namespace, "db", &status).expect("a status");
 
     let count = Count::start(&tenant);
-    let mut operator = tenant.operator(ALONE);
+    let mut operator = tenant.operator(&NO_ELECTION);
     rig.several_refreshes();
     operator.terminate();
-    let _operator = tenant.operator(ALONE);
+    let _operator = tenant.operator(&NO_ELECTION);
     rig.several_refreshes();
     let taken = rig.get("Secret", "db");
     assert_eq!(
@@ -293,7 +292,7 @@ fn objects_of_upstream_are_taken_over_without_a_restart_or_a_new_secret() {
     assert_eq!(object["status"]["secretMAC"], mac.as_str());
     assert_eq!((rig.restarts("app"), count.restarts("deployments", "app")), (0, 0));
     let writes: Vec<_> = count.requests().into_iter().filter(|e| e.is_write() && e.name == "db").collect();
-    assert!(writes.len() <= 1, "at most the status follows: {}", crate::counting::told(&writes));
+    assert!(writes.len() <= 1, "at most the status follows: {}", test_support::audit::describe(&writes));
 
     tenant.put("db", json!({ "password": "two" }));
     rig.wait_recorded("db", "two");

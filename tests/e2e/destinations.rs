@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::expect::SOON;
-use crate::support::{Tenant, eventually};
+use test_support::{FAST_RETRY, Tenant, eventually};
 
 const GOOD: &str = "destinations-hunter2";
 
@@ -21,12 +20,12 @@ fn what_somebody_else_owns_is_not_taken_unless_it_may_be() {
     tenant.put("source", json!({ "password": GOOD }));
     let from_source = |name: &str, spec: Value| {
         let mut object = tenant.static_secret(name, json!({ "path": tenant.path("source") }));
-        crate::tools::merge(&mut object["spec"], spec);
+        json_patch::merge(&mut object["spec"], &spec);
         object
     };
     let restart = json!([{ "kind": "Deployment", "name": "app" }]);
     tenant.apply_all(&[tenant.workload("Deployment", "app"), secret("theirs", "old"), secret("free", "old")]);
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     let before = tenant.version("secret", "theirs");
     tenant.apply_all(&[
         from_source("theirs", json!({})),
@@ -135,7 +134,7 @@ fn a_restart_that_cannot_be_done_is_owed_until_it_can() {
         other => Err(format!("generation {other}")),
     });
     operator.terminate();
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     tenant.wait_condition("vaultstaticsecret", "db", "RolloutRestart", "False", "StatefulSet missing");
 
     // Times are kept to the second: what is made in that of the last change may have started before it.

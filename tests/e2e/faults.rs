@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use testenv::{Marker, Options, Process, VaultStorage};
 
-use crate::expect::SOON;
-use crate::support::{Tenant, eventually, own};
+use test_support::{FAST_RETRY, Tenant, eventually, own};
 
 const GOOD: &str = "faults-hunter2";
 
@@ -84,7 +83,7 @@ fn a_vault_that_is_sealed_or_killed_loses_nothing() {
     assert_eq!(tenant.generation("deployment", "app"), 1, "an outage restarts nobody");
     operator.terminate();
 
-    let mut operator = tenant.operator(&SOON);
+    let mut operator = tenant.operator(&FAST_RETRY);
     wait_all(&tenant, "True", &names);
     cluster.kill(Process::Vault).expect("Vault is killed");
     tenant.wait_not_ready("vaultconnection", "vault", "InvalidConfiguration", &["Vault cannot be reached", "refused"]);
@@ -104,7 +103,7 @@ fn a_vault_that_is_sealed_or_killed_loses_nothing() {
     // A start while Vault is sealed.
     operator.kill();
     cluster.vault_seal().expect("Vault is sealed");
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     wait_all(&tenant, "False", &names);
     let told = || operator.log().matches("\"not synced\"").count();
     let before = told();
@@ -122,7 +121,7 @@ fn a_revoked_token_costs_one_login_and_a_lost_policy_few() {
     let vault = |method: &str, path: &str, body: Value| tenant.cluster.vault(method, path, Some(body));
     let names = names(20);
     names.iter().for_each(|name| tenant.put(name, json!({ "password": GOOD })));
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     let objects = names.iter().map(|name| tenant.static_secret(name, json!({})));
     tenant.apply_all(&objects.collect::<Vec<_>>());
     wait_all(&tenant, "True", &names);
@@ -188,7 +187,7 @@ fn a_vault_that_hangs_or_cuts_connections_holds_up_no_other() {
     objects.extend(bad.iter().map(|name| tenant.static_secret(name, json!({ "vaultAuthRef": "hanging" }))));
     objects.extend(good.iter().map(|name| tenant.static_secret(name, json!({}))));
     // Few workers, so that the hanging requests could hold them all.
-    let mut operator = tenant.operator(&[SOON[0], SOON[1], "--max-concurrent-reconciles=6"]);
+    let mut operator = tenant.operator(&[FAST_RETRY[0], FAST_RETRY[1], "--max-concurrent-reconciles=6"]);
     tenant.apply_all(&objects);
     wait_all(&tenant, "True", &[&bad[..], &good].concat());
     let before = tenant.condition("vaultstaticsecret", "good0", "Ready").unwrap();
@@ -203,7 +202,7 @@ fn a_vault_that_hangs_or_cuts_connections_holds_up_no_other() {
     // With requests that hang for two minutes it ends all the same.
     operator.terminate();
 
-    let operator = tenant.operator(&[SOON[0], SOON[1], "--max-concurrent-reconciles=6"]);
+    let operator = tenant.operator(&[FAST_RETRY[0], FAST_RETRY[1], "--max-concurrent-reconciles=6"]);
     tenant.apply(&connection("1s"));
     tenant.wait_not_ready("vaultconnection", "hanging", "InvalidConfiguration", &["timed out", &address]);
     wait_all(&tenant, "False", &bad);

@@ -6,11 +6,9 @@ use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::aws::{uid, wait_cache_key};
-use crate::expect::SOON;
-use crate::google_server::{ACCOUNT, Google};
-use crate::support::{Tenant, eventually, shared};
-use crate::tools::free_port;
+use test_support::auth_mounts::{uid, wait_cache_key};
+use test_support::clouds::google::{ACCOUNT, Google};
+use test_support::{FAST_RETRY, Tenant, eventually, free_port, shared};
 
 /// A second Vault, whose credentials for Google are in a file that its environment names.
 struct GcpVault {
@@ -84,7 +82,7 @@ fn workload_identity() {
     };
     let auth = |name: &str, account: &str, members: Value| {
         let mut block = json!({ "role": "app", "workloadIdentityServiceAccount": account });
-        crate::tools::merge(&mut block, members);
+        json_patch::merge(&mut block, &members);
         tenant.auth(name, json!({ "method": "gcp", "mount": "gcp", "gcp": block }))
     };
     let cases = [
@@ -116,7 +114,7 @@ fn workload_identity() {
         ("SSL_CERT_FILE", authority.as_str()),
         ("GCE_METADATA_HOST", google.address.as_str()),
     ];
-    let operator = tenant.operator_with(&variables, &SOON);
+    let operator = tenant.operator_with(&variables, &FAST_RETRY);
     for name in ["gcp", "metadata"].into_iter().chain(cases.map(|(name, _)| name)) {
         tenant.apply(&tenant.static_secret(name, json!({ "vaultAuthRef": name, "path": "gcp" })));
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Tenant, eventually};
+use test_support::{Tenant, eventually};
 
 const GOOD: &str = "globals-hunter2";
 /// VSO's beginning of the message, for whatever denies a login.
@@ -15,7 +15,7 @@ fn global(tenant: &Tenant<'_>, name: &str, members: Value) -> Value {
         "defaultMount": "kubernetes",
         "kubernetes": { "role": tenant.namespace, "serviceAccount": "app", "audiences": ["vault"] },
     });
-    crate::tools::merge(&mut spec, members);
+    json_patch::merge(&mut spec, &members);
     tenant.object("VaultAuthGlobal", name, spec)
 }
 
@@ -28,7 +28,7 @@ fn in_operator_namespace(tenant: &Tenant<'_>, mut object: Value) -> Value {
 /// whatever happens to it sooner was triggered.
 fn user(tenant: &Tenant<'_>, name: &str, reference: Value, members: Value) -> [Value; 2] {
     let mut spec = json!({ "vaultAuthGlobalRef": reference });
-    crate::tools::merge(&mut spec, members);
+    json_patch::merge(&mut spec, &members);
     let secret = json!({ "vaultAuthRef": name, "path": tenant.path("source"), "refreshAfter": "1h" });
     [tenant.object("VaultAuth", name, spec), tenant.static_secret(name, secret)]
 }

@@ -1,18 +1,15 @@
 //! Instant updates, on the event stream of a real Vault. Where no such Vault is found the tests say so and are skipped:
 //! `cargo testenv build --optional` builds it.
 
-mod front;
-
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testenv::{Cluster, Options, Process, Tool, Tools, VaultStorage};
 
-use crate::counting::Count;
-use crate::expect::SOON;
-use crate::support::{Operator, Tenant, eventually, own};
-use front::{Front, INDEX};
+use test_support::audit::Count;
+use test_support::replica_proxy::{INDEX, ReplicaProxy};
+use test_support::{FAST_RETRY, Operator, Tenant, eventually, own};
 
 const KIND: &str = "vaultstaticsecret";
 const CONDITION: &str = "InstantUpdates";
@@ -48,7 +45,7 @@ fn allow(tenant: &Tenant<'_>) {
 fn instant(tenant: &Tenant<'_>, name: &str, spec: Value) -> Value {
     let mut object =
         tenant.static_secret(name, json!({ "refreshAfter": "1h", "syncConfig": { "instantUpdates": true } }));
-    crate::tools::merge(&mut object["spec"], spec);
+    json_patch::merge(&mut object["spec"], &spec);
     object
 }
 
@@ -160,7 +157,7 @@ fn the_sample_works_with_the_policy_that_it_names() {
 #[test]
 fn the_read_after_an_event_names_the_state_of_the_event() {
     let Some(cluster) = events() else { return };
-    let front = Front::start(cluster.vault_addr(), "/team/a");
+    let front = ReplicaProxy::start(cluster.vault_addr(), "/team/a");
     let tenant = Tenant::at(cluster, "index", &front.url(), None);
     allow(&tenant);
     tenant.put("a", json!({ "password": "one" }));
@@ -217,7 +214,7 @@ fn steady_state_with_a_stream_is_free() {
         tenant.put("other", json!({ "password": i }));
     }
     assert_eq!(reads(&count), 0, "the events of other paths concern nobody");
-    assert!(count.requests().is_empty(), "{}", crate::counting::told(&count.requests()));
+    assert!(count.requests().is_empty(), "{}", test_support::audit::describe(&count.requests()));
 
     assert_eq!(operator.metric("vso_vault_event_streams"), Some(1.0));
     assert_eq!(operator.log().matches("events of Vault are followed").count(), 1, "it is the first");
@@ -230,7 +227,7 @@ fn steady_state_with_a_stream_is_free() {
     tenant.put("a", json!({ "password": "two" }));
     tenant.wait_value("a", "password", "two");
     let statuses = count.requests().iter().filter(|e| e.resource == "vaultstaticsecrets").count();
-    assert_eq!(statuses, 1, "only the new MAC: {}", crate::counting::told(&count.requests()));
+    assert_eq!(statuses, 1, "only the new MAC: {}", test_support::audit::describe(&count.requests()));
 }
 
 #[test]
@@ -245,7 +242,7 @@ fn five_hundred_objects_share_a_websocket() {
     names.iter().for_each(|name| tenant.put(name, json!({ "password": "one" })));
     let before = subscriptions(&cluster);
     let operator = tenant.operator(&[]);
-    let api = crate::api::Api::of(&cluster);
+    let api = test_support::kube_client::KubeClient::of(&cluster);
     api.create_all(names.iter().map(|name| instant(&tenant, name, json!({}))).collect());
     eventually("all follow", || {
         let objects = tenant.list("vaultstaticsecrets");
@@ -299,7 +296,7 @@ fn what_was_written_during_an_interruption_arrives() {
     let tenant = Tenant::at(&cluster, "gap", &proxy.url("http"), None);
     allow(&tenant);
     tenant.put("shared", json!({ "password": "one" }));
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     let names = ["a", "b", "c"];
     for name in names {
         tenant.apply(&instant(&tenant, name, json!({ "path": tenant.path("shared") })));
@@ -343,7 +340,7 @@ fn what_was_written_during_an_interruption_arrives() {
 fn a_server_without_events_is_polled() {
     let tenant = Tenant::new("no-events");
     tenant.put("a", json!({ "password": "one" }));
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     tenant.apply(&instant(&tenant, "a", json!({ "refreshAfter": "1s" })));
     let denied = tenant.wait_condition(KIND, "a", CONDITION, "False", "sys/events/subscribe/kv*");
     assert_eq!(denied["reason"], "Denied", "{denied}");

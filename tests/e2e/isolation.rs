@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::support::{Tenant, eventually};
+use test_support::{Tenant, eventually};
 
 const GOOD: &str = "isolation-hunter2";
 

@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 use testenv::Stream;
 
-use crate::expect::SOON;
-use crate::support::{Operator, Tenant, eventually, shared};
+use test_support::{FAST_RETRY, Operator, Tenant, eventually, shared};
 
 const GOOD: &str = "leadership-hunter2";
 const LEADS: &str = "leader_election_master_status{name=\"b0d477c0.hashicorp.com\"}";
@@ -43,14 +42,14 @@ fn another_operator_takes_over_and_repeats_nothing() {
         tenant.static_secret("quiet", targets.clone()),
         tenant.static_secret("busy", targets),
     ]);
-    let mut first = tenant.operator(&SOON);
+    let mut first = tenant.operator(&FAST_RETRY);
     wait_leads(&first);
     tenant.wait_synced("quiet");
     tenant.wait_synced("busy");
     let versions = || ["secret", "vaultstaticsecret"].map(|kind| tenant.version(kind, "quiet"));
     let (quiet, mac_key) = (versions(), key(&tenant));
 
-    let mut second = tenant.operator(&SOON);
+    let mut second = tenant.operator(&FAST_RETRY);
     assert!(leads(&first) && !leads(&second));
     first.terminate();
     let after = holder(&tenant);
@@ -60,7 +59,7 @@ fn another_operator_takes_over_and_repeats_nothing() {
     tenant.put("busy", json!({ "password": "second" }));
     tenant.wait_value("busy", "password", "second");
 
-    let third = tenant.operator(&SOON);
+    let third = tenant.operator(&FAST_RETRY);
     assert!(!leads(&third));
     second.kill();
     tenant.put("busy", json!({ "password": "third" }));
@@ -83,7 +82,7 @@ fn a_leader_that_is_cut_off_steps_back_before_another_leads() {
     let tenant = Tenant::at(shared(), "partition", shared().vault_addr(), Some(&proxy.url("https")));
     tenant.put("db", json!({ "password": GOOD }));
     tenant.apply(&tenant.static_secret("db", json!({})));
-    let first = tenant.operator(&SOON);
+    let first = tenant.operator(&FAST_RETRY);
     wait_leads(&first);
     tenant.wait_synced("db");
     let account = "op-vault-secrets-operator-controller-manager";

@@ -3,67 +3,10 @@
 use serde_json::{Value, json};
 use testenv::VaultAuditEntry;
 
-use crate::api::encoded;
-use crate::expect::SOON;
-use crate::support::{Tenant, eventually};
+use test_support::auth_mounts::{app_role_mount, jwt_mount, kubernetes_mount, new_secret_id, secret};
+use test_support::{FAST_RETRY, Tenant, eventually};
 
 const GOOD: &str = "methods-hunter2";
-
-/// A mount of an auth method, of this tenant only.
-fn mount(tenant: &Tenant<'_>, method: &str) -> String {
-    let path = format!("{method}-{}", tenant.namespace);
-    tenant.cluster.vault("POST", &format!("sys/auth/{path}"), Some(json!({ "type": method }))).expect("an auth mount");
-    path
-}
-
-/// Vault checks tokens with the key that the API server signs them with.
-pub fn jwt_mount(tenant: &Tenant<'_>) -> String {
-    let path = mount(tenant, "jwt");
-    let key = tenant.cluster.certificate_authority().with_file_name("sa.pub");
-    let key = std::fs::read_to_string(key).expect("the key that checks tokens of service accounts");
-    let config = json!({ "jwt_validation_pubkeys": [key] });
-    tenant.cluster.vault("POST", &format!("auth/{path}/config"), Some(config)).expect("its configuration");
-    let role = json!({
-        "role_type": "jwt", "user_claim": "sub", "bound_audiences": ["vault"], "token_policies": tenant.namespace,
-        "bound_subject": format!("system:serviceaccount:{}:app", tenant.namespace), "token_ttl": "1h",
-    });
-    tenant.cluster.vault("POST", &format!("auth/{path}/role/app"), Some(role)).expect("a role");
-    path
-}
-
-/// A mount without a role.
-fn kubernetes_mount(tenant: &Tenant<'_>) -> String {
-    let (path, cluster) = (mount(tenant, "kubernetes"), tenant.cluster);
-    let authority = std::fs::read_to_string(cluster.certificate_authority()).expect("a certificate");
-    let reviewer = cluster.service_account_token("kube-system", "vault-reviewer", &[]).expect("a token");
-    let config = json!({
-        "kubernetes_host": cluster.api_server_url(), "kubernetes_ca_cert": authority,
-        "token_reviewer_jwt": reviewer, "disable_local_ca_jwt": true,
-    });
-    cluster.vault("POST", &format!("auth/{path}/config"), Some(config)).expect("its configuration");
-    path
-}
-
-/// A mount with a role `app`. Gives its path and its role ID.
-pub fn app_role_mount(tenant: &Tenant<'_>) -> (String, String) {
-    let path = mount(tenant, "approle");
-    // Else the role is closed for a quarter of an hour after five logins with a wrong secret ID.
-    let tune = json!({ "user_lockout_config": { "lockout_disable": true } });
-    tenant.cluster.vault("POST", &format!("sys/auth/{path}/tune"), Some(tune)).expect("it is tuned");
-    let role = json!({ "token_policies": tenant.namespace, "token_ttl": "1h" });
-    tenant.cluster.vault("POST", &format!("auth/{path}/role/app"), Some(role)).expect("a role");
-    let id = tenant.cluster.vault("GET", &format!("auth/{path}/role/app/role-id"), None).expect("a role ID");
-    (path, id["data"]["role_id"].as_str().expect("text").to_owned())
-}
-
-pub fn new_secret_id(tenant: &Tenant<'_>, mount: &str) -> String {
-    let answer = tenant.cluster.vault("POST", &format!("auth/{mount}/role/app/secret-id"), Some(json!({})));
-    answer.expect("a secret ID")["data"]["secret_id"].as_str().expect("text").to_owned()
-}
-
-pub fn secret(name: &str, key: &str, value: &str) -> Value {
-    json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "data": encoded(&[(key, value)]) })
-}
 
 /// A VaultAuth and a VaultStaticSecret of the same name that uses it.
 fn user(tenant: &Tenant<'_>, name: &str, method: &str, mount: &str, block: Value) -> [Value; 2] {
@@ -87,7 +30,7 @@ fn a_token_of_a_service_account_or_of_a_secret_logs_in() {
     let jwt = jwt_mount(&tenant);
     tenant.put("source", json!({ "password": GOOD }));
     let token = tenant.cluster.service_account_token(&tenant.namespace, "app", &["vault"]).expect("a token");
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     let account = json!({ "role": "app", "serviceAccount": "app", "audiences": ["vault"] });
     tenant.apply_all(&user(&tenant, "account", "jwt", &jwt, account));
     tenant.apply(&secret("token", "jwt", &token));
@@ -120,7 +63,7 @@ fn a_secret_id_logs_in_and_a_new_one_is_used_by_the_next_login() {
     tenant.put("source", json!({ "password": GOOD }));
     let first = new_secret_id(&tenant, &mount);
     tenant.apply(&secret("secret-id", "id", &first));
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     let block = json!({ "roleId": role_id, "secretRef": "secret-id" });
     tenant.apply_all(&user(&tenant, "role", "appRole", &mount, block.clone()));
     tenant.wait_value("role", "password", GOOD);
@@ -161,7 +104,7 @@ fn a_credential_that_is_missing_or_wrong_is_named_and_used_when_it_is_right() {
     let mut elsewhere = secret("id-elsewhere", "id", &id);
     elsewhere["metadata"]["namespace"] = json!(tenant.operator_namespace);
     tenant.apply(&elsewhere);
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     let login = format!("auth/{approle}/login");
     let text = |text: &str| text.replace("HERE", here);
     let cases = [
@@ -215,7 +158,7 @@ fn a_wrong_secret_id_locks_nobody_out() {
     let (mount, role_id) = app_role_mount(&tenant);
     tenant.put("source", json!({ "password": GOOD }));
     tenant.apply(&secret("secret-id", "id", "expired"));
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     let marker = tenant.cluster.vault_audit_marker().expect("the audit log");
     let block = json!({ "roleId": role_id, "secretRef": "secret-id" });
     tenant.apply_all(&user(&tenant, "role", "appRole", &mount, block));

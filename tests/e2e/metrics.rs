@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::support::{Operator, Tenant, eventually};
+use test_support::{Operator, Tenant, eventually};
 
 /// Name, type, labels.
 type Described = BTreeMap<String, (String, BTreeSet<String>)>;
@@ -198,5 +198,5 @@ fn over_https_only_those_who_may_see_metrics() {
     assert!(refused.contains("nauthorized") || refused.contains("logged in"), "{refused}");
     let refused = scrape(&tenant, port, "/other", &token("prometheus")).expect_err("no right to anything else");
     assert!(refused.contains("orbidden"), "{refused}");
-    assert!(crate::tools::http_get(port, "/metrics").is_err(), "plain HTTP is not answered");
+    assert!(test_support::http_get(port, "/metrics").is_err(), "plain HTTP is not answered");
 }

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 use testenv::Options;
 
-use crate::counting::{Count, told};
-use crate::support::{Tenant, eventually, own};
+use test_support::audit::{Count, describe};
+use test_support::{Tenant, eventually, own};
 
 /// Each kind with its finalizer, if VSO puts one on, and what its condition names as the way out.
 const KINDS: [(&str, Option<&str>, &str); 3] = [
@@ -101,11 +101,11 @@ fn objects_say_once_that_they_are_not_served() {
         .into_iter()
         .filter(|e| KINDS.iter().any(|(kind, ..)| e.resource.starts_with(&kind.to_lowercase())))
         .collect();
-    assert_eq!(about.len(), 3, "{}", told(&about));
+    assert_eq!(about.len(), 3, "{}", describe(&about));
     assert!(
         about.iter().all(|e| e.name == "last" && e.verb == "patch" && e.subresource == "status"),
         "{}",
-        told(&about)
+        describe(&about)
     );
     let events = tenant.list("events");
     let kinds: Vec<&str> = KINDS.iter().map(|(kind, ..)| *kind).collect();

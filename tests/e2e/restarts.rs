@@ -2,103 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::api::{Api, encoded};
-use crate::counting::Count;
-use crate::support::{Tenant, eventually};
-
-/// A tenant whose Deployments are watched for restarts.
-pub struct Rig<'a> {
-    pub tenant: &'a Tenant<'a>,
-    pub api: Api,
-}
-
-impl<'a> Rig<'a> {
-    pub fn new(tenant: &'a Tenant<'a>) -> Self {
-        Self { tenant, api: Api::of(tenant.cluster) }
-    }
-
-    /// A VaultStaticSecret that restarts Deployments; members of `spec` win.
-    pub fn object(&self, name: &str, deployments: &[&str], spec: Value) -> Value {
-        let targets: Vec<_> = deployments.iter().map(|d| json!({ "kind": "Deployment", "name": d })).collect();
-        let mut object = self.tenant.static_secret(name, spec);
-        object["spec"]["rolloutRestartTargets"] = json!(targets);
-        object
-    }
-
-    /// A VaultStaticSecret that reads `kv1/<namespace>/<name>`, where content can come back to what it was: a mount of
-    /// version 2 puts its version into the Secret.
-    pub fn kv1(&self, name: &str, deployments: &[&str]) -> Value {
-        self.object(name, deployments, json!({ "type": "kv-v1", "mount": "kv1" }))
-    }
-
-    pub fn put_kv1(&self, name: &str, password: &str) {
-        let path = format!("kv1/{}", self.tenant.path(name));
-        self.tenant.cluster.vault("POST", &path, Some(json!({ "password": password }))).expect("Vault takes a secret");
-    }
-
-    /// What is in the namespace under this name.
-    #[track_caller]
-    pub fn get(&self, kind: &str, name: &str) -> Value {
-        self.api.get(kind, &self.tenant.namespace, name).expect("the object")
-    }
-
-    #[track_caller]
-    pub fn patch(&self, kind: &str, name: &str, patch: Value) -> Value {
-        self.api.patch(kind, &self.tenant.namespace, name, &patch).expect("the object is patched")
-    }
-
-    /// How often the pod template of a Deployment was changed since it was made.
-    #[track_caller]
-    pub fn restarts(&self, deployment: &str) -> i64 {
-        self.get("Deployment", deployment)["metadata"]["generation"].as_i64().expect("a generation") - 1
-    }
-
-    /// MAC of what a Secret holds, with the key of this tenant's operator.
-    pub fn mac(&self, secret: &Value) -> String {
-        use base64::Engine as _;
-        let decode =
-            |v: &Value| base64::engine::general_purpose::STANDARD.decode(v.as_str().expect("text")).expect("base64");
-        let key = self.api.get("Secret", &self.tenant.operator_namespace, "vso-cc-storage-hmac-key").expect("the key");
-        let key = vso::mac::MacKey::new(&decode(&key["data"]["key"])).expect("16 bytes");
-        let entries = secret["data"].as_object().into_iter().flatten();
-        key.mac(&entries.map(|(name, value)| (name.clone(), decode(value))).collect())
-    }
-
-    /// Waits until an object has recorded that the content of its Secret is synced and its targets are restarted.
-    #[track_caller]
-    pub fn wait_recorded(&self, name: &str, password: &str) {
-        eventually(&format!("{name} is synced with {password:?}"), || {
-            let secret = self.api.get("Secret", &self.tenant.namespace, name)?;
-            let object = self.api.get("VaultStaticSecret", &self.tenant.namespace, name)?;
-            let found = crate::api::decoded(&secret, "password").unwrap_or_default();
-            let recorded = object["status"]["secretMAC"] == *self.mac(&secret);
-            let applied = object["status"]["lastGeneration"] == object["metadata"]["generation"];
-            anyhow::ensure!(found == password && recorded && applied, "{found:?}, {}", object["status"]);
-            Ok(())
-        });
-    }
-
-    /// Fails unless a Deployment carries the content of the Secret `object` as the one it was restarted for.
-    #[track_caller]
-    pub fn assert_carries(&self, deployment: &str, object: &str) {
-        let annotations = self.get("Deployment", deployment)["spec"]["template"]["metadata"]["annotations"].clone();
-        let digest = annotations[format!("restart.vso.secrets.hashicorp.com/{object}")].as_str().unwrap_or("nothing");
-        let mac = self.mac(&self.get("Secret", object));
-        assert!(digest.contains(&mac), "{deployment} was restarted for {digest}, {object} holds {mac}");
-    }
-
-    /// Several refreshes of an object with `refreshAfter: 1s`.
-    pub fn several_refreshes(&self) {
-        std::thread::sleep(std::time::Duration::from_secs(4));
-    }
-}
+use test_support::audit::Count;
+use test_support::kube_client::encoded;
+use test_support::restarts::RestartFixture;
+use test_support::{Tenant, eventually};
 
 #[test]
 fn two_rotations_in_one_second_are_two_restarts() {
     let tenant = Tenant::new("rapid");
-    let rig = Rig::new(&tenant);
+    let rig = RestartFixture::new(&tenant);
     tenant.apply(&tenant.workload("Deployment", "app"));
     rig.put_kv1("db", "0");
     let _operator = tenant.operator(&[]);
@@ -134,7 +48,7 @@ fn two_rotations_in_one_second_are_two_restarts() {
 #[test]
 fn nothing_but_new_content_restarts() {
     let tenant = Tenant::new("calm");
-    let rig = Rig::new(&tenant);
+    let rig = RestartFixture::new(&tenant);
     for name in ["app", "late"] {
         tenant.apply(&tenant.workload("Deployment", name));
     }
@@ -210,7 +124,7 @@ fn nothing_but_new_content_restarts() {
 #[test]
 fn content_that_comes_back_restarts_again() {
     let tenant = Tenant::new("flip");
-    let rig = Rig::new(&tenant);
+    let rig = RestartFixture::new(&tenant);
     tenant.apply(&tenant.workload("Deployment", "app"));
     rig.put_kv1("db", "a");
     let _operator = tenant.operator(&[]);
@@ -243,7 +157,7 @@ fn content_that_comes_back_restarts_again() {
 #[test]
 fn several_objects_restart_one_target_once_each() {
     let tenant = Tenant::new("many");
-    let rig = Rig::new(&tenant);
+    let rig = RestartFixture::new(&tenant);
     tenant.apply(&tenant.workload("Deployment", "app"));
     let names = ["a", "b", "c", "d"];
     let _operator = tenant.operator(&[]);

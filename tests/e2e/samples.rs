@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::support::{Operator, Tenant};
+use test_support::{Operator, Tenant};
 
 /// A tenant, its operator, and the sample with what it needs in Vault.
 fn sample(tenant: &Tenant<'_>, file: &str, secrets: &[(&str, Value)]) {
@@ -27,7 +27,7 @@ fn sample(tenant: &Tenant<'_>, file: &str, secrets: &[(&str, Value)]) {
 }
 
 /// One tenant and one operator for the samples; each has names of its own.
-fn ground() -> &'static Tenant<'static> {
+fn set_up() -> &'static Tenant<'static> {
     static GROUND: OnceLock<(Tenant<'static>, Operator)> = OnceLock::new();
     let (tenant, _) = GROUND.get_or_init(|| {
         let tenant = Tenant::new("samples");
@@ -61,7 +61,7 @@ fn every_sample_has_a_test() {
 
 #[test]
 fn which_keys_go_into_the_secret() {
-    let tenant = ground();
+    let tenant = set_up();
     let mixed = json!({ "db_user": "app", "db_password": "p", "db_debug_token": "t", "admin_password": "a" });
     sample(tenant, "filters.yaml", &[("mixed", mixed)]);
     assert_eq!(data(tenant, "mixed"), json!({ "db_user": "app", "db_password": "p" }));
@@ -81,7 +81,7 @@ fn without_the_raw_answer_anywhere() {
 
 #[test]
 fn credentials_of_a_registry() {
-    let tenant = ground();
+    let tenant = set_up();
     let login = json!({ "host": "registry.example.com", "username": "puller", "password": "p<&>\"w" });
     sample(tenant, "dockerconfigjson.yaml", &[("registry", login)]);
     let found = tenant.get("secret", "registry").expect("the Secret");
@@ -95,7 +95,7 @@ fn credentials_of_a_registry() {
 
 #[test]
 fn one_key_from_several_and_several_from_one() {
-    let tenant = ground();
+    let tenant = set_up();
     let database = json!({ "host": "db", "port": 5432, "username": "app", "password": "a/b c", "name": "orders" });
     sample(tenant, "one-key.yaml", &[("database", database)]);
     assert_eq!(
@@ -118,7 +118,7 @@ fn one_key_from_several_and_several_from_one() {
 
 #[test]
 fn files_of_all_keys() {
-    let tenant = ground();
+    let tenant = set_up();
     let settings = json!({ "db_user": "app", "db_password": "p\"w d", "log_level": "info" });
     sample(tenant, "files.yaml", &[("settings", settings)]);
     assert_eq!(
@@ -140,7 +140,7 @@ fn files_of_all_keys() {
 
 #[test]
 fn binary_in_and_out() {
-    let tenant = ground();
+    let tenant = set_up();
     let bytes: Vec<u8> = (0..=255).rev().collect();
     let secret = json!({ "keystore.jks": STANDARD.encode(&bytes), "password": "changeit" });
     sample(tenant, "binary.yaml", &[("keystore", secret)]);
@@ -156,7 +156,7 @@ fn binary_in_and_out() {
 
 #[test]
 fn labels_and_annotations_of_the_object() {
-    let tenant = ground();
+    let tenant = set_up();
     sample(tenant, "metadata.yaml", &[("service", json!({ "token": "t" }))]);
     let expected = "[shop]\nowner = team-blue\ntoken = t\nversion = 1\n";
     assert_eq!(data(tenant, "service"), json!({ "service.ini": expected }));
@@ -168,7 +168,7 @@ fn labels_and_annotations_of_the_object() {
 
 #[test]
 fn templates_that_two_objects_share() {
-    let tenant = ground();
+    let tenant = set_up();
     let login = |name: &str| json!({ "username": name, "password": "p w" });
     sample(tenant, "shared.yaml", &[("orders", login("orders")), ("billing", login("billing"))]);
     assert_eq!(

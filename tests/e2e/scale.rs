@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::api::{Api, decoded};
-use crate::counting::Count;
-use crate::support::Tenant;
+use test_support::Tenant;
+use test_support::audit::Count;
+use test_support::kube_client::{KubeClient, decoded};
 
 const OBJECTS: usize = 1000;
 /// Every so many objects have a Deployment to restart.
@@ -17,7 +17,7 @@ const STALLED: Duration = Duration::from_secs(60);
 
 struct Crowd<'a> {
     tenant: &'a Tenant<'a>,
-    api: Api,
+    api: KubeClient,
 }
 
 fn name(i: usize) -> String {
@@ -108,7 +108,7 @@ fn wait_for(what: &str, goal: usize, number: impl Fn() -> usize) {
 #[test]
 fn a_thousand_objects_sync_with_one_login_and_a_crash_in_the_middle_loses_and_repeats_nothing() {
     let tenant = Tenant::new("scale");
-    let crowd = Crowd { tenant: &tenant, api: Api::of(tenant.cluster) };
+    let crowd = Crowd { tenant: &tenant, api: KubeClient::of(tenant.cluster) };
     let alone = ["--leader-elect=false"];
     crowd.put("one");
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Tenant, eventually};
+use test_support::{Tenant, eventually};
 
 #[test]
 fn a_secret_appears_follows_vault_and_restarts_its_users_once_per_change() {

@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use crate::restarts::Rig;
-use crate::support::{Tenant, eventually};
+use test_support::restarts::RestartFixture;
+use test_support::{Tenant, eventually};
 
 #[test]
 fn a_target_that_is_missing_or_paused_is_restarted_when_it_can_be_and_only_if_it_has_to_be() {
     let tenant = Tenant::new("absent");
-    let rig = Rig::new(&tenant);
+    let rig = RestartFixture::new(&tenant);
     let mut paused = tenant.workload("Deployment", "paused");
     paused["spec"]["paused"] = json!(true);
     tenant.apply(&paused);
@@ -76,7 +76,7 @@ const ROLLOUTS: &str = r#"{
 #[test]
 fn an_argo_rollout_is_restarted_by_its_own_means() {
     let tenant = Tenant::new("argo");
-    let rig = Rig::new(&tenant);
+    let rig = RestartFixture::new(&tenant);
     tenant.cluster.kubectl_apply(ROLLOUTS).expect("the CRD");
     tenant.cluster.kubectl(&["wait", "--for=condition=Established", "crd/rollouts.argoproj.io"]).expect("established");
     tenant.apply(&json!({

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use vso::mac::MacKey;
 use vso::render::SecretData;
 
-use crate::expect::SOON;
-use crate::support::{Tenant, eventually};
+use test_support::{FAST_RETRY, Tenant, eventually};
 
 const SECRET: &str = "templates-hunter2";
 
@@ -25,7 +24,7 @@ fn one(text: &str) -> Value {
 fn a_template_that_fails_is_named_and_changes_nothing() {
     let tenant = Tenant::new("template-errors");
     tenant.put("source", json!({ "password": SECRET, "number": 7 }));
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     let here = tenant.namespace.clone();
     let named = |object: &str| format!("template: {here}/{object}/out:");
     tenant.apply_all(&[
@@ -65,7 +64,7 @@ fn a_template_that_fails_is_named_and_changes_nothing() {
 fn a_shared_template_is_checked_once_and_followed_by_all() {
     let tenant = Tenant::new("template-shared");
     tenant.put("source", json!({ "password": SECRET }));
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     let shared = |text: &str| {
         let templates = json!({ "templates": { "out": { "text": text } } });
         tenant.object("SecretTransformation", "shared", templates)

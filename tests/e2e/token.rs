@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::expect::SOON;
-use crate::http_server::{Answer, Request, serve};
-use crate::methods::secret;
-use crate::support::Tenant;
+use test_support::auth_mounts::secret;
+use test_support::http_server::{Answer, Request, serve};
+use test_support::{FAST_RETRY, Tenant};
 
 const DOMAIN: &str = "3f2b6d0a-58a1-4d0e-9a53-7c1f3c1f9a10";
 
@@ -84,7 +83,7 @@ fn user(tenant: &Tenant<'_>, name: &str, server: &KvServer, key: Option<&str>) -
 fn a_server_that_knows_only_kv_is_read_with_a_token_that_may_be_replaced() {
     let tenant = Tenant::new("token");
     let server = KvServer::start("first-token-hunter2", "one");
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     tenant.apply(&secret("kv-token", "token", "first-token-hunter2\n"));
     tenant.apply_all(&user(&tenant, "kv", &server, None));
     tenant.wait_value("kv", "password", "one");
@@ -128,7 +127,7 @@ fn what_is_wrong_with_a_token_is_said_and_a_right_one_is_used() {
     let server = KvServer::start("right-token", "one");
     let unauthorized = KvServer::start("right-token", "one");
     unauthorized.set(|state| state.refusal = 401);
-    let operator = tenant.operator(&SOON);
+    let operator = tenant.operator(&FAST_RETRY);
     tenant.apply_all(&[
         secret("refused-token", "token", "wrong-token"),
         secret("unauthorized-token", "token", "wrong-token"),
@@ -168,7 +167,7 @@ fn a_server_without_a_seal_status_is_noticed_to_be_back() {
     let (host, path) = server.address.trim_start_matches("http://").split_once('/').expect("a path");
     let proxy = tenant.cluster.proxy("kv", host).expect("a proxy");
     let address = format!("{}/{path}", proxy.url("http"));
-    let _operator = tenant.operator(&SOON);
+    let _operator = tenant.operator(&FAST_RETRY);
     tenant.apply(&secret("kv-token", "token", "token"));
     let mut objects = user(&tenant, "kv", &server, None);
     objects[0]["spec"]["address"] = json!(address);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::Tenant;
+use test_support::Tenant;
 
 /// The keys of a Secret.
 fn keys(tenant: &Tenant<'_>, secret: &str) -> Vec<String> {

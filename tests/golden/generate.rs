@@ -1,10 +1,7 @@
 //! Random templates that are well typed most of the time.
 
-use crate::support::Row;
-
-use tables::*;
-
-mod tables;
+use crate::row::Row;
+use crate::tables::*;
 
 /// Makes templates; equal seeds make equal templates.
 pub struct Generator {

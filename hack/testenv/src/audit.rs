@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::environment::Environment;
 
-/// A place in an audit log. Everything written later comes after it.
+/// A position in an audit log. Everything written later comes after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Marker(u64);
 

@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::control_plane::{self, NODE_ADDRESS, Ports};
 use crate::environment::{ADMIN, Environment, directory};
+use crate::location::Location;
 use crate::node;
-use crate::place::Place;
 use crate::process::Service;
 use crate::proxy::{Proxy, Toxiproxy};
 use crate::server::Server;
@@ -37,7 +37,7 @@ pub struct Options {
     pub node: bool,
     /// Keep the directory, for its logs, when the environment cannot be started.
     pub keep_failed: bool,
-    /// Another place for the API server's audit log, where it outlives the environment.
+    /// Another path for the API server's audit log, where it outlives the environment.
     pub kube_audit_log: Option<PathBuf>,
 }
 
@@ -119,15 +119,15 @@ impl Cluster {
         if vault_events && server != Server::Vault {
             bail!("{} has no event stream", server.name());
         }
-        let (place, ports, vault_host) = match with_node {
-            false => (Place::Machine, Ports::free()?, "127.0.0.1"),
+        let (location, ports, vault_host) = match with_node {
+            false => (Location::Machine, Ports::free()?, "127.0.0.1"),
             true => (node::enter(dir)?, Ports::of_a_node(), NODE_ADDRESS),
         };
         let environment = Environment {
             name: name.to_owned(),
             dir: dir.to_owned(),
             kubeconfig: dir.join(ADMIN),
-            place,
+            location,
             api_server_url: format!("https://127.0.0.1:{}", ports.api_server),
             server,
             vault_addr: format!("http://{vault_host}:{}", ports.vault),
@@ -184,7 +184,7 @@ impl Cluster {
         let ports = &self.ports;
         let mut add = |process, name, tool, arguments| -> Result<()> {
             let program = self.tools.path(tool)?;
-            let service = Service::new(name, program, arguments, &environment.dir, &environment.place);
+            let service = Service::new(name, program, arguments, &environment.dir, &environment.location);
             self.services.insert(process, service);
             Ok(())
         };
@@ -293,7 +293,7 @@ impl Cluster {
     pub fn proxy(&self, name: &str, upstream: &str) -> Result<Proxy> {
         let server = Toxiproxy {
             url: format!("http://127.0.0.1:{}", self.ports.toxiproxy),
-            place: self.environment.place.clone(),
+            location: self.environment.location.clone(),
         };
         let Ok(mut running) = self.toxiproxy.lock() else {
             bail!("toxiproxy: another thread panicked while it started it");
@@ -301,7 +301,7 @@ impl Cluster {
         if running.is_none() {
             let program = self.tools.path(Tool::Toxiproxy)?;
             let arguments = vec!["-host=127.0.0.1".into(), format!("-port={}", self.ports.toxiproxy)];
-            let service = Service::new("toxiproxy", program, arguments, &self.dir, &self.environment.place);
+            let service = Service::new("toxiproxy", program, arguments, &self.dir, &self.environment.location);
             service.start()?;
             service.wait(Duration::from_secs(20), || server.answers())?;
             *running = Some(service);

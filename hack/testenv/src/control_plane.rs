@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 
 use crate::environment::Environment;
 use crate::kubernetes::write_kubeconfig;
+use crate::location::Location;
 use crate::pki::Pki;
-use crate::place::Place;
 
 /// Address on which a node's pods reach the API server: the `kubernetes` Service.
 pub(crate) const SERVICE_ADDRESS: &str = "10.96.0.1";
@@ -121,7 +121,7 @@ pub(crate) fn api_server(environment: &Environment, ports: &Ports) -> Vec<String
         "--audit-log-maxsize=100000".into(),
         "--allow-privileged=true".into(),
     ];
-    if environment.place == Place::Machine {
+    if environment.location == Location::Machine {
         arguments.extend([
             "--bind-address=127.0.0.1".into(),
             "--advertise-address=127.0.0.1".into(),
@@ -159,7 +159,7 @@ pub(crate) fn controller_manager(environment: &Environment) -> Vec<String> {
         "--kube-api-qps=500".into(),
         "--kube-api-burst=500".into(),
     ];
-    if environment.place == Place::Machine {
+    if environment.location == Location::Machine {
         let without_a_node = "--controllers=*,-node-ipam-controller,-node-route-controller,\
                               -cloud-node-lifecycle-controller,-node-lifecycle-controller,-taint-eviction-controller";
         arguments.push(without_a_node.into());

@@ -1,10 +1,10 @@
 //! The demonstration: from `helm install` to a Deployment that rolls because a secret in Vault has changed.
 
 mod build;
-mod farewell;
-mod ground;
-mod own;
-mod teller;
+mod existing_cluster;
+mod narrator;
+mod next_steps;
+mod target;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::server::Server;
 use crate::tools::Tools;
-use ground::{Ground, Level};
-use teller::Teller;
+use narrator::Narrator;
+use target::{Level, Target};
 
 /// Name of the Helm release, and so of everything the chart makes.
 const RELEASE: &str = "vault-secrets-operator";
@@ -54,70 +54,70 @@ impl Demo {
         let own = own.map(std::path::absolute).transpose()?;
         let binary = self.binary.as_ref().map(std::path::absolute).transpose()?;
         std::env::set_current_dir(repository())?;
-        let mut teller = Teller::default();
-        let ground = match own {
-            Some(kubeconfig) => own::ground(&mut teller, &self.name, &kubeconfig, server)?,
-            None => ground::make(&mut teller, self, server, binary)?,
+        let mut narrator = Narrator::default();
+        let target = match own {
+            Some(kubeconfig) => existing_cluster::connect(&mut narrator, &self.name, &kubeconfig, server)?,
+            None => target::make(&mut narrator, self, server, binary)?,
         };
-        let outcome = story(&mut teller, &ground);
+        let outcome = story(&mut narrator, &target);
         match &outcome {
-            Ok(()) => teller.time(),
-            Err(_) => ground.show_trouble(),
+            Ok(()) => narrator.time(),
+            Err(_) => target.show_trouble(),
         }
         if self.keep {
-            println!("\n{}", ground.keep()?.farewell());
+            println!("\n{}", target.keep()?.text());
         }
         outcome
     }
 }
 
-fn story(teller: &mut Teller, ground: &Ground) -> Result<()> {
-    let environment = &ground.environment;
-    install(teller, ground)?;
-    prepare_server(teller, ground)?;
+fn story(narrator: &mut Narrator, target: &Target) -> Result<()> {
+    let environment = &target.environment;
+    install(narrator, target)?;
+    prepare_server(narrator, target)?;
 
-    teller
+    narrator
         .step("Ask for the secret: a VaultConnection, a VaultAuth, a VaultStaticSecret, and a Deployment that uses it");
     let namespace = format!("--namespace={NAMESPACE}");
     let sample = "config/samples/demo.yaml";
     environment.kubectl_apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}"))?;
-    teller.command(&format!("kubectl {namespace} apply -f {sample}   # with {}", ground.vault_address));
+    narrator.command(&format!("kubectl {namespace} apply -f {sample}   # with {}", target.vault_address));
     let manifests = fs::read_to_string(sample).with_context(|| sample.to_owned())?;
     let arguments = [&namespace, "apply", "--server-side", "-f", "-"];
-    environment.run("kubectl", &arguments, Some(&ground.adapt(&manifests)?))?;
-    wait_for("the Secret", || Ok(password(ground)? == "first"))?;
-    teller.note("the Secret app-secret is there:");
-    teller.show(environment, "kubectl", &[&namespace, "get", "secret", "app-secret", "-o", SECRET_TEMPLATE])?;
-    if ground.has_pods() {
-        teller.show(environment, "kubectl", &[&namespace, "rollout", "status", "deployment/app", "--timeout=2m"])?;
-        show_pod(teller, ground)?;
+    environment.run("kubectl", &arguments, Some(&target.adapt(&manifests)?))?;
+    wait_for("the Secret", || Ok(password(target)? == "first"))?;
+    narrator.note("the Secret app-secret is there:");
+    narrator.show(environment, "kubectl", &[&namespace, "get", "secret", "app-secret", "-o", SECRET_TEMPLATE])?;
+    if target.has_pods() {
+        narrator.show(environment, "kubectl", &[&namespace, "rollout", "status", "deployment/app", "--timeout=2m"])?;
+        show_pod(narrator, target)?;
     }
 
-    teller.step(&format!("Write a new version in {}, touch nothing in Kubernetes", environment.server.name()));
-    let before = generation(ground)?;
-    put_secret(teller, ground, "second")?;
+    narrator.step(&format!("Write a new version in {}, touch nothing in Kubernetes", environment.server.name()));
+    let before = generation(target)?;
+    put_secret(narrator, target, "second")?;
 
-    teller.step("Wait for it to arrive (refreshAfter is 10s)");
-    wait_for("the new value in the Secret", || Ok(password(ground)? == "second"))?;
-    teller.note("the Secret has changed:");
-    teller.show(environment, "kubectl", &[&namespace, "get", "secret", "app-secret", "-o", SECRET_TEMPLATE])?;
-    wait_for("the restart of the Deployment", || Ok(generation(ground)? > before))?;
-    teller.note("the Deployment rolls:");
-    if ground.has_pods() {
-        teller.show(environment, "kubectl", &[&namespace, "rollout", "status", "deployment/app", "--timeout=2m"])?;
-        show_pod(teller, ground)?;
+    narrator.step("Wait for it to arrive (refreshAfter is 10s)");
+    wait_for("the new value in the Secret", || Ok(password(target)? == "second"))?;
+    narrator.note("the Secret has changed:");
+    narrator.show(environment, "kubectl", &[&namespace, "get", "secret", "app-secret", "-o", SECRET_TEMPLATE])?;
+    wait_for("the restart of the Deployment", || Ok(generation(target)? > before))?;
+    narrator.note("the Deployment rolls:");
+    if target.has_pods() {
+        narrator.show(environment, "kubectl", &[&namespace, "rollout", "status", "deployment/app", "--timeout=2m"])?;
+        show_pod(narrator, target)?;
     } else {
         wait_for("a second ReplicaSet", || {
             let names = environment.kubectl(&[&namespace, "get", "replicasets", "-o", "name"])?;
             Ok(names.lines().count() == 2)
         })?;
-        teller.show(environment, "kubectl", &[&namespace, "get", "replicasets"])?;
+        narrator.show(environment, "kubectl", &[&namespace, "get", "replicasets"])?;
     }
 
-    teller.step("What the objects say");
+    narrator.step("What the objects say");
     let kinds = "vaultconnections,vaultauths,vaultstaticsecrets";
-    teller.show(environment, "kubectl", &[&namespace, "get", kinds])?;
-    teller.show(
+    narrator.show(environment, "kubectl", &[&namespace, "get", kinds])?;
+    narrator.show(
         environment,
         "kubectl",
         &[
@@ -133,52 +133,52 @@ fn story(teller: &mut Teller, ground: &Ground) -> Result<()> {
 const SECRET_TEMPLATE: &str =
     r#"go-template={{range $k, $v := .data}}{{if ne $k "_raw"}}{{$k}}={{$v | base64decode}}{{"\n"}}{{end}}{{end}}"#;
 
-fn install(teller: &mut Teller, ground: &Ground) -> Result<()> {
-    let environment = &ground.environment;
-    teller.step("Install the chart");
+fn install(narrator: &mut Narrator, target: &Target) -> Result<()> {
+    let environment = &target.environment;
+    narrator.step("Install the chart");
     let chart = "charts/vault-secrets-operator";
-    let (repository_of_image, tag) = ground.image.rsplit_once(':').context("an image without a tag")?;
+    let (repository_of_image, tag) = target.image.rsplit_once(':').context("an image without a tag")?;
     let repository_value = format!("controller.manager.image.repository={repository_of_image}");
     let tag_value = format!("controller.manager.image.tag={tag}");
     let namespace = format!("--namespace={OPERATOR_NAMESPACE}");
     let mut arguments = vec!["install", RELEASE, chart, &namespace, "--create-namespace"];
-    if ground.level == Level::Process {
+    if target.level == Level::Process {
         arguments.extend(["--set", "controller.replicas=0"]);
     } else {
         arguments.extend(["--set", &repository_value, "--set", &tag_value, "--wait", "--timeout=2m"]);
     }
-    teller.command(&format!("helm {}", arguments.join(" ")));
+    narrator.command(&format!("helm {}", arguments.join(" ")));
     environment.run("helm", &arguments, None)?;
-    if ground.level == Level::Process {
-        teller.note("no node: the operator runs as a process, with the rights of the chart's ServiceAccount");
-        return ground.start_operator();
+    if target.level == Level::Process {
+        narrator.note("no node: the operator runs as a process, with the rights of the chart's ServiceAccount");
+        return target.start_operator();
     }
-    teller.show(environment, "kubectl", &[&namespace, "get", "pods"])
+    narrator.show(environment, "kubectl", &[&namespace, "get", "pods"])
 }
 
-fn prepare_server(teller: &mut Teller, ground: &Ground) -> Result<()> {
-    let environment = &ground.environment;
+fn prepare_server(narrator: &mut Narrator, target: &Target) -> Result<()> {
+    let environment = &target.environment;
     let (server, command) = (environment.server.name(), environment.server.command());
-    teller.step(&format!(
+    narrator.step(&format!(
         "Prepare {server}: a secret, a policy that may read it, a role for the application's ServiceAccount"
     ));
-    put_secret(teller, ground, "first")?;
-    let rules = format!(r#"path "{}/data/demo/app" {{ capabilities = ["read"] }}"#, ground.kv_mount);
-    teller.command(&format!("{command} policy write {POLICY} -   # {rules}"));
+    put_secret(narrator, target, "first")?;
+    let rules = format!(r#"path "{}/data/demo/app" {{ capabilities = ["read"] }}"#, target.kv_mount);
+    narrator.command(&format!("{command} policy write {POLICY} -   # {rules}"));
     environment.run(command, &["policy", "write", POLICY, "-"], Some(&rules))?;
-    let role = format!("auth/{}/role/{ROLE}", ground.auth_mount);
+    let role = format!("auth/{}/role/{ROLE}", target.auth_mount);
     let namespaces = format!("bound_service_account_namespaces={NAMESPACE}");
     let policies = format!("token_policies={POLICY}");
     let names = "bound_service_account_names=app";
-    teller.run(environment, command, &["write", &role, names, &namespaces, "audience=vault", &policies])
+    narrator.run(environment, command, &["write", &role, names, &namespaces, "audience=vault", &policies])
 }
 
-fn put_secret(teller: &Teller, ground: &Ground, password: &str) -> Result<()> {
-    let mount = format!("-mount={}", ground.kv_mount);
+fn put_secret(narrator: &Narrator, target: &Target, password: &str) -> Result<()> {
+    let mount = format!("-mount={}", target.kv_mount);
     let password = format!("password={password}");
-    let environment = &ground.environment;
+    let environment = &target.environment;
     let arguments = ["kv", "put", &mount, "demo/app", "username=app", &password];
-    teller.run(environment, environment.server.command(), &arguments)
+    narrator.run(environment, environment.server.command(), &arguments)
 }
 
 /// Vault where it is there already, else OpenBao, unless one is asked for.
@@ -187,34 +187,34 @@ fn choose(server: Option<Server>, tools: &Tools) -> Server {
 }
 
 /// The password in the Secret; empty while there is none.
-fn password(ground: &Ground) -> Result<String> {
+fn password(target: &Target) -> Result<String> {
     let template = r#"go-template={{with .data}}{{with .password}}{{. | base64decode}}{{end}}{{end}}"#;
     let namespace = format!("--namespace={NAMESPACE}");
     let arguments = [&namespace, "get", "secret", "app-secret", "--ignore-not-found", "-o", template];
-    ground.environment.kubectl(&arguments)
+    target.environment.kubectl(&arguments)
 }
 
-fn generation(ground: &Ground) -> Result<u64> {
+fn generation(target: &Target) -> Result<u64> {
     let namespace = format!("--namespace={NAMESPACE}");
     let arguments = [&namespace, "get", "deployment", "app", "-o", "jsonpath={.metadata.generation}"];
-    Ok(ground.environment.kubectl(&arguments)?.trim().parse()?)
+    Ok(target.environment.kubectl(&arguments)?.trim().parse()?)
 }
 
 /// The pod, and what it sees of the secret.
-fn show_pod(teller: &Teller, ground: &Ground) -> Result<()> {
-    let environment = &ground.environment;
+fn show_pod(narrator: &Narrator, target: &Target) -> Result<()> {
+    let environment = &target.environment;
     let namespace = format!("--namespace={NAMESPACE}");
     wait_for("the end of the old pod", || {
         let pods = environment.kubectl(&[&namespace, "get", "pods", "-o", "name"])?;
         Ok(pods.lines().count() == 1)
     })?;
-    teller.show(environment, "kubectl", &[&namespace, "get", "pods"])?;
-    if ground.level == Level::Node {
+    narrator.show(environment, "kubectl", &[&namespace, "get", "pods"])?;
+    if target.level == Level::Node {
         let arguments = [&namespace, "exec", "deployment/app", "--", "/workload", "env"];
-        teller.command(&format!("kubectl {} | grep password", arguments.join(" ")));
+        narrator.command(&format!("kubectl {} | grep password", arguments.join(" ")));
         let variables = environment.kubectl(&arguments)?;
         for line in variables.lines().filter(|line| line.starts_with("password=")) {
-            teller.note(&format!("  {line}"));
+            narrator.note(&format!("  {line}"));
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::place::Place;
+use crate::location::Location;
 use crate::server::Server;
 use crate::watcher::{self, MARK};
 
@@ -23,7 +23,7 @@ pub struct Environment {
     pub(crate) name: String,
     pub(crate) dir: PathBuf,
     pub(crate) kubeconfig: PathBuf,
-    pub(crate) place: Place,
+    pub(crate) location: Location,
     pub(crate) api_server_url: String,
     pub(crate) server: Server,
     pub(crate) vault_addr: String,
@@ -44,7 +44,7 @@ impl Environment {
 
     /// Whether it has a node, and so runs inside namespaces of its own.
     pub fn has_node(&self) -> bool {
-        self.place != Place::Machine
+        self.location != Location::Machine
     }
 
     /// A kubeconfig of a cluster administrator.
@@ -135,9 +135,9 @@ impl Environment {
         Ok(Self {
             name: name.to_owned(),
             kubeconfig: dir.join(ADMIN),
-            place: match value["firstPid"].as_u64() {
-                None => Place::Machine,
-                Some(pid) => Place::Namespaces(u32::try_from(pid)?),
+            location: match value["firstPid"].as_u64() {
+                None => Location::Machine,
+                Some(pid) => Location::Namespaces(u32::try_from(pid)?),
             },
             api_server_url: field("apiServer")?,
             server: Server::named(&field("server")?)?,
@@ -149,9 +149,9 @@ impl Environment {
     }
 
     pub(crate) fn save(&self) -> Result<()> {
-        let first_pid = match self.place {
-            Place::Machine => Value::Null,
-            Place::Namespaces(pid) => json!(pid),
+        let first_pid = match self.location {
+            Location::Machine => Value::Null,
+            Location::Namespaces(pid) => json!(pid),
         };
         let value = json!({
             "apiServer": self.api_server_url,

@@ -17,7 +17,7 @@ impl Environment {
     /// kubectl, helm and vault or bao on its `PATH`.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-        let mut command = self.place.command(program, &dir);
+        let mut command = self.location.command(program, &dir);
         for (name, value) in self.variables() {
             command.env(name, value);
         }

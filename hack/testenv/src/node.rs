@@ -16,7 +16,7 @@ use crate::cluster::{Cluster, Process};
 use crate::control_plane::{NODE_ADDRESS, NODE_NAME};
 use crate::environment::Environment;
 use crate::image;
-use crate::place::Place;
+use crate::location::Location;
 use crate::process::Service;
 use crate::tools::Tool;
 
@@ -146,8 +146,8 @@ fn cni_directory() -> Option<&'static str> {
     CNI_DIRECTORIES.into_iter().find(has)
 }
 
-/// Makes the namespaces and returns the place inside them.
-pub(crate) fn enter(dir: &Path) -> Result<Place> {
+/// Makes the namespaces and returns the location inside them.
+pub(crate) fn enter(dir: &Path) -> Result<Location> {
     if dir.as_os_str().len() > 80 || dir.starts_with("/run") {
         bail!("{}: a node's directory must be short and not below /run; set TMPDIR", dir.display());
     }
@@ -160,11 +160,11 @@ pub(crate) fn enter(dir: &Path) -> Result<Place> {
     arguments.push("sh".into());
     arguments.extend([&script, dir, &ready].map(|path| path.display().to_string()));
     let program = which("unshare").context("unshare")?;
-    let service = Service::new("namespaces", program, arguments, dir, &Place::Machine);
+    let service = Service::new("namespaces", program, arguments, dir, &Location::Machine);
     service.start()?;
     service.wait(Duration::from_secs(20), || ready.exists())?;
     let pid = fs::read_to_string(&ready)?;
-    Ok(Place::Namespaces(pid.trim().parse().context("pid of the node's first process")?))
+    Ok(Location::Namespaces(pid.trim().parse().context("pid of the node's first process")?))
 }
 
 /// A process: which it is, its name, its program and its arguments.
@@ -276,7 +276,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     fs::write(path("cni/10-testenv.conflist"), format!("{network:#}\n"))?;
     let program = which("containerd").context("containerd")?;
     let arguments = vec![format!("--config={}", path("containerd.toml"))];
-    Ok(Service::new("containerd", program, arguments, &environment.dir, &environment.place))
+    Ok(Service::new("containerd", program, arguments, &environment.dir, &environment.location))
 }
 
 /// Starts what needs the API server, and gives containerd the pause image meanwhile.

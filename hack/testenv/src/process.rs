@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::place::Place;
+use crate::location::Location;
 use crate::text::tail;
 use crate::watcher::MARK;
 
@@ -25,19 +25,25 @@ pub(crate) struct Service {
     variables: Vec<(&'static str, String)>,
     /// Directory of the environment.
     dir: PathBuf,
-    place: Place,
+    location: Location,
     child: Mutex<Option<Child>>,
 }
 
 impl Service {
-    pub(crate) fn new(name: &'static str, program: PathBuf, arguments: Vec<String>, dir: &Path, place: &Place) -> Self {
+    pub(crate) fn new(
+        name: &'static str,
+        program: PathBuf,
+        arguments: Vec<String>,
+        dir: &Path,
+        location: &Location,
+    ) -> Self {
         Self {
             name,
             program,
             arguments,
             variables: Vec::new(),
             dir: dir.to_owned(),
-            place: place.clone(),
+            location: location.clone(),
             child: Mutex::new(None),
         }
     }
@@ -67,7 +73,7 @@ impl Service {
             .with_context(|| format!("opening {}", log_path.display()))?;
         writeln!(log, "# {} {}", self.program.display(), self.arguments.join(" "))?;
         let started = self
-            .place
+            .location
             .service(&self.program, &self.dir, &self.pid_file("inner"))
             .args(&self.arguments)
             .env(MARK, &self.dir)
@@ -155,7 +161,7 @@ impl Service {
         }
     }
 
-    /// Takes note of the end of a process that somebody else has killed.
+    /// Takes note of the end of a process that was killed from outside.
     pub(crate) fn reap(&self) {
         if let Ok(mut child) = self.locked()
             && let Some(mut child) = child.take()
@@ -172,18 +178,18 @@ impl Service {
         }) else {
             return Ok(());
         };
-        if let Place::Namespaces(_) = self.place {
+        if let Location::Namespaces(_) = self.location {
             let path = self.pid_file("inner");
             let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
             let inner = text.trim().parse().with_context(|| path.display().to_string())?;
-            let sent = self.place.signal(inner, signal);
+            let sent = self.location.signal(inner, signal);
             // The process that entered the namespaces stops when its child stops, and must be woken itself.
             if signal == "CONT" {
-                return Place::Machine.signal(outer, signal);
+                return Location::Machine.signal(outer, signal);
             }
             return sent;
         }
-        self.place.signal(outer, signal)
+        self.location.signal(outer, signal)
     }
 
     fn log(&self) -> PathBuf {

@@ -3,14 +3,14 @@
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use crate::place::Place;
+use crate::location::Location;
 use crate::vault::request;
 
 /// The API of a running toxiproxy.
 #[derive(Clone, Debug)]
 pub(crate) struct Toxiproxy {
     pub(crate) url: String,
-    pub(crate) place: Place,
+    pub(crate) location: Location,
 }
 
 /// A direction of a proxied connection.
@@ -48,7 +48,7 @@ impl Toxiproxy {
 
     fn call(&self, method: &str, path: &str, body: Option<Value>) -> Result<(u16, Value)> {
         let url = format!("{}/{path}", self.url);
-        self.place.in_network(|| request(method, &url, body, None))
+        self.location.in_network(|| request(method, &url, body, None))
     }
 
     fn must(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value> {

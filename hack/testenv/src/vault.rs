@@ -130,7 +130,7 @@ impl Environment {
     pub fn vault_raw(&self, method: &str, path: &str, body: Option<Value>, token: &str) -> Result<(u16, Value)> {
         let url = format!("{}/v1/{path}", self.vault_addr);
         let token = (!token.is_empty()).then_some(("x-vault-token", token));
-        self.place
+        self.location
             .in_network(|| request(method, &url, body, token))
             .with_context(|| format!("vault {method} {path}; its log: {}", self.server_log().display()))
     }

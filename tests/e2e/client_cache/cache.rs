@@ -8,19 +8,19 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::api::Api;
-use crate::counting::Count;
-use crate::support::{Operator, Tenant, eventually};
+use test_support::audit::Count;
+use test_support::kube_client::KubeClient;
+use test_support::{Operator, Tenant, eventually};
 
 /// Stored tokens of a tenant.
 pub struct Cache<'a> {
     pub tenant: &'a Tenant<'a>,
-    pub api: Api,
+    pub api: KubeClient,
 }
 
 impl<'a> Cache<'a> {
     pub fn of(tenant: &'a Tenant<'a>) -> Self {
-        Self { tenant, api: Api::of(tenant.cluster) }
+        Self { tenant, api: KubeClient::of(tenant.cluster) }
     }
 
     pub fn start(&self, model: &str, more: &[&str]) -> Operator {

@@ -41,12 +41,15 @@ pub(super) fn build(wanted: &[(&Spec, GoModule)], cache: &Path, count: &str) -> 
     eprintln!("testenv: building {names} {version} ({count}), about {}; log {}", human(seconds), log_path.display());
     let started = Instant::now();
     let mut child = Command::new("go")
-        .args(["build", "-mod=readonly", "-trimpath", "-ldflags", &linker_flags(variables), "-o"])
+        .args(["build", "-mod=readonly", "-trimpath", "-gcflags=all=-dwarf=false"])
+        .args(["-ldflags", &linker_flags(variables), "-o"])
         .arg(format!("{}/", unfinished.display()))
         .args(wanted.iter().map(|(_, module)| module.package))
         .current_dir(manifests(module))
         .env("CGO_ENABLED", "0")
         .env("GOWORK", "off")
+        // The compiler and the linker spend a tenth less time at the cost of some hundred megabytes.
+        .env("GOGC", "400")
         .env_remove("GOFLAGS")
         .env_remove("GOOS")
         .env_remove("GOARCH")

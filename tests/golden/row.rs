@@ -1,0 +1,123 @@
+//! Rows of golden vectors, and rendering one as Go did.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::value::RawValue;
+use vso::gocompat::sprig;
+use vso::gocompat::template::{Environment, Limits, List, Map, Record, Set, Value};
+
+/// One row.
+#[derive(serde::Deserialize, serde::Serialize, Clone, Debug)]
+pub struct Row {
+    #[serde(default, rename = "fn", skip_serializing_if = "String::is_empty")]
+    pub function: String,
+    pub template: String,
+    #[serde(default)]
+    pub input: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub output: String,
+    #[serde(default)]
+    pub output64: String,
+    #[serde(default)]
+    pub error: String,
+    #[serde(default)]
+    pub unstable: bool,
+}
+
+impl Row {
+    /// What Go gave.
+    pub fn expected(&self) -> Result<Vec<u8>, String> {
+        if !self.error.is_empty() {
+            Err(self.error.clone())
+        } else if !self.output64.is_empty() {
+            Ok(STANDARD.decode(&self.output64).expect("output64 is base64"))
+        } else {
+            Ok(self.output.clone().into_bytes())
+        }
+    }
+
+    /// What this crate gives; the error is the text that Go would print.
+    pub fn render(&self) -> Result<Vec<u8>, String> {
+        self.render_in(&Environment::default())
+    }
+
+    pub fn render_in(&self, environment: &Environment) -> Result<Vec<u8>, String> {
+        let set = Set::parse(&[("t", &self.template)], &sprig::functions()).map_err(|e| e.go_text().to_owned())?;
+        let limits = Limits { output: 1 << 20, ..Limits::default() };
+        set.execute_in("t", &self.root(), &limits, environment).map_err(|e| e.go_text().to_owned())
+    }
+
+    /// The dot of the template.
+    pub fn root(&self) -> Value {
+        let text = self.input.as_ref().map_or("{}", |input| input.get());
+        let Value::Map(input) = from_json(text) else { panic!("the input is an object") };
+        let any = |name: &str| input.get(name).unwrap_or_else(|| Value::Map(Map::any()));
+        let strings = |name: &str| {
+            let Value::Map(entries) = any(name) else { panic!("{name} is an object") };
+            let entries = entries.entries();
+            let entries = entries.iter().map(|(k, v)| (k.clone(), v.as_string().expect("a string").clone()));
+            Value::Map(Map::strings(entries))
+        };
+        Value::Object(Arc::new(Record::new(
+            "main.Root",
+            vec![
+                ("Secrets", any("Secrets")),
+                ("Metadata", any("Metadata")),
+                ("Annotations", strings("Annotations")),
+                ("Labels", strings("Labels")),
+            ],
+        )))
+    }
+}
+
+/// Numbers as they are written, which `serde_json::Value` does not keep (`1e3` becomes `1e+3`), and `{"$b64": "..."}`
+/// as the string of those bytes.
+fn from_json(text: &str) -> Value {
+    const OK: &str = "the input is JSON";
+    match text.as_bytes()[0] {
+        b'{' => {
+            let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).expect(OK);
+            if let (1, Some(text)) = (members.len(), members.get("$b64")) {
+                let text: String = serde_json::from_str(text.get()).expect(OK);
+                return Value::str(STANDARD.decode(text).expect("$b64 is base64"));
+            }
+            let map = Map::any();
+            for (name, member) in members {
+                map.insert(name, from_json(member.get()));
+            }
+            Value::Map(map)
+        }
+        b'[' => {
+            let items: Vec<Box<RawValue>> = serde_json::from_str(text).expect(OK);
+            Value::List(List::any(items.iter().map(|item| from_json(item.get())).collect()))
+        }
+        b'-' | b'0'..=b'9' => Value::JsonNumber(text.into()),
+        _ => Value::from_json(&serde_json::from_str(text).expect(OK)),
+    }
+}
+
+/// Whether two results are equal. Vectors hold errors as text, so bytes that are not UTF-8 count as one U+FFFD.
+pub fn same(expected: &Result<Vec<u8>, String>, got: &Result<Vec<u8>, String>) -> bool {
+    match (expected, got) {
+        (Ok(expected), Ok(got)) => expected == got,
+        (Err(expected), Err(got)) => expected == got || one_replacement(expected) == one_replacement(got),
+        _ => false,
+    }
+}
+
+fn one_replacement(text: &str) -> String {
+    let mut text: Vec<char> = text.chars().collect();
+    text.dedup_by(|a, b| *a == '\u{FFFD}' && *b == '\u{FFFD}');
+    text.into_iter().collect()
+}
+
+/// A result for people.
+pub fn shown(result: &Result<Vec<u8>, String>) -> String {
+    match result {
+        Ok(bytes) => format!("{:?}", String::from_utf8_lossy(bytes)),
+        Err(text) => format!("error {text}"),
+    }
+}

@@ -1,0 +1,106 @@
+//! AWS Signature Version 4 from the side of AWS: whether a request was signed by the holder of a key. Written after AWS's
+//! description and shared with nothing that signs.
+
+use std::collections::BTreeMap;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+
+use crate::http_server::Request;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn mac(key: &[u8], text: &str) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// What the header `Authorization` says.
+pub struct Authorization {
+    /// Names the key that signed.
+    pub access_key_id: String,
+    /// Day of the signature.
+    pub date: String,
+    /// Region that the request is for.
+    pub region: String,
+    /// Service that the request is for.
+    pub service: String,
+    /// Names of the headers under the signature.
+    pub signed_headers: Vec<String>,
+    signature: String,
+}
+
+impl Authorization {
+    /// The header `Authorization` of a request.
+    pub fn of(request: &Request) -> Result<Self, String> {
+        let text = request.header("authorization").ok_or("no Authorization")?;
+        let text = text.strip_prefix("AWS4-HMAC-SHA256 ").ok_or("another algorithm")?;
+        let parts: BTreeMap<&str, &str> = text.split(", ").filter_map(|part| part.split_once('=')).collect();
+        let part = |name: &str| parts.get(name).copied().ok_or_else(|| format!("no {name}"));
+        let scope: Vec<&str> = part("Credential")?.split('/').collect();
+        let [id, date, region, service, "aws4_request"] = scope[..] else { return Err("a wrong scope".into()) };
+        Ok(Self {
+            access_key_id: id.into(),
+            date: date.into(),
+            region: region.into(),
+            service: service.into(),
+            signed_headers: part("SignedHeaders")?.split(';').map(str::to_owned).collect(),
+            signature: part("Signature")?.into(),
+        })
+    }
+
+    /// Whether this key has made the signature of this request, which must have no query.
+    pub fn check(&self, request: &Request, secret_access_key: &str) -> Result<(), String> {
+        if !self.signed_headers.iter().any(|name| name == "host") {
+            return Err("the host is not signed".into());
+        }
+        let mut headers = String::new();
+        for name in &self.signed_headers {
+            let value = request.header(name).ok_or_else(|| format!("header {name} is missing"))?;
+            let value = value.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+            headers += &format!("{name}:{value}\n");
+        }
+        assert!(!request.path.contains('?'), "a query is not looked at");
+        let path = request.path.replace("//", "/");
+        let signed = self.signed_headers.join(";");
+        let body = hex(&Sha256::digest(&request.body));
+        let canonical = format!("{}\n{path}\n\n{headers}\n{signed}\n{body}", request.method);
+        let Self { date, region, service, .. } = self;
+        let time = request.header("x-amz-date").ok_or("no date")?;
+        let digest = hex(&Sha256::digest(canonical));
+        let text = format!("AWS4-HMAC-SHA256\n{time}\n{date}/{region}/{service}/aws4_request\n{digest}");
+        let key = [region.as_str(), service, "aws4_request"]
+            .iter()
+            .fold(mac(format!("AWS4{secret_access_key}").as_bytes(), date), |key, part| mac(&key, part));
+        match hex(&mac(&key, &text)) == self.signature && time.starts_with(date.as_str()) {
+            true => Ok(()),
+            false => Err("the signature does not match".into()),
+        }
+    }
+}
+
+#[test]
+fn aws_own_vectors_are_accepted_and_changed_ones_are_not() {
+    let suite = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/sigv4");
+    let cases = std::fs::read_dir(suite).expect("the vectors").map(|entry| entry.expect("a case").path());
+    let cases: Vec<_> = cases.filter(|path| path.is_dir()).collect();
+    assert_eq!(cases.len(), 7);
+    for case in cases {
+        let text = std::fs::read_to_string(case.join("header-signed-request.txt")).expect("a request");
+        let request = Request::parse(&text);
+        let authorization = Authorization::of(&request).expect("it is signed");
+        let key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+        assert_eq!(authorization.check(&request, key), Ok(()), "{}", case.display());
+        assert!(authorization.check(&request, "another").is_err());
+        let mut changed = request.clone();
+        changed.body.push('x');
+        assert!(authorization.check(&changed, key).is_err());
+        let mut changed = request;
+        let host = changed.headers.iter_mut().find(|(name, _)| name == "host").expect("a host");
+        host.1 = "other.amazonaws.com".into();
+        assert!(authorization.check(&changed, key).is_err());
+    }
+}

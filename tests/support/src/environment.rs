@@ -1,0 +1,113 @@
+//! The environments that tests run in, and where they leave what others look at.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use testenv::{Cluster, Options};
+
+/// What takes longer than this will not happen.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The control plane and Vault that most tests share.
+pub fn shared() -> &'static Cluster {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    SHARED.get_or_init(|| own(Options::default()))
+}
+
+/// An environment for one test that breaks things.
+pub fn own(options: Options) -> Cluster {
+    let options = Options { kube_audit_log: Some(kept_audit_log()), ..options };
+    let cluster = Cluster::start(options).expect("the environment comes up");
+    let crds = repository().join("crds");
+    cluster.kubectl(&["apply", "--server-side", "-f", crds.to_str().expect("UTF-8")]).expect("the CRDs are applied");
+    cluster
+        .kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"])
+        .expect("the CRDs are established");
+    cluster
+}
+
+/// The repository.
+pub fn repository() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("this package is two directories below it")
+}
+
+/// The operator that Cargo has built for this test or benchmark.
+pub fn operator_binary() -> PathBuf {
+    std::env::var_os("CARGO_BIN_EXE_vault-secrets-operator").expect("Cargo runs this test or benchmark").into()
+}
+
+/// A directory for files of tests, in Cargo's target directory.
+pub fn scratch() -> PathBuf {
+    let dir = operator_binary().ancestors().nth(2).expect("it is in a profile's directory").join("tmp");
+    std::fs::create_dir_all(&dir).expect("a directory for files of tests");
+    dir
+}
+
+/// Where the end-to-end tests leave the audit logs of their API servers. The file `all` is there when all tests ran.
+pub fn kept_audit_logs() -> PathBuf {
+    scratch().join("e2e-audit")
+}
+
+/// Waits until `check` gives a value. The panic tells what it last gave instead.
+#[track_caller]
+pub fn eventually<T, E: Display>(what: &str, mut check: impl FnMut() -> Result<T, E>) -> T {
+    let end = Instant::now() + TIMEOUT;
+    loop {
+        match check() {
+            Ok(value) => return value,
+            Err(last) if Instant::now() > end => panic!("{what}: not within {TIMEOUT:?}, last: {last}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(150)),
+        }
+    }
+}
+
+/// A file for the API server's audit log that is there when the tests have ended: `tests/rbac.rs` compares what the
+/// operators asked for with what the chart allows them.
+fn kept_audit_log() -> PathBuf {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let dir = DIR.get_or_init(|| {
+        let dir = kept_audit_logs();
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).expect("a directory for audit logs");
+        if runs_all_tests() {
+            std::fs::write(dir.join("all"), "").expect("a file");
+        }
+        dir
+    });
+    dir.join(format!("{}.log", COUNT.fetch_add(1, Ordering::Relaxed)))
+}
+
+/// Whether no name of a test was given to this process.
+fn runs_all_tests() -> bool {
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--test-threads" | "--format" | "--color" => drop(args.next()),
+            "--skip" | "--exact" | "--ignored" => return false,
+            option if option.starts_with('-') => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// A port that is free now, and that no connection is made from.
+pub fn free_port() -> u16 {
+    testenv::free_ports(1).expect("a free port")[0]
+}
+
+/// The body of an answer of 200, or the whole answer.
+pub fn http_get(port: u16, path: &str) -> Result<String, String> {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").map_err(|e| e.to_string())?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).map_err(|e| e.to_string())?;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    if head.starts_with("HTTP/1.1 200") { Ok(body.to_owned()) } else { Err(text) }
+}

@@ -1,0 +1,25 @@
+//! What tests and benchmarks have in common: environments, tenants, operators, clouds.
+//!
+//! It uses the operator as a program and never as a library, so that a change of the operator does not compile it anew.
+
+pub mod audit;
+pub mod auth_mounts;
+pub mod chart;
+pub mod clouds;
+mod environment;
+mod expect;
+pub mod forwarder;
+pub mod http_server;
+pub mod kube_client;
+mod operator;
+pub mod replica_proxy;
+pub mod restarts;
+mod tenant;
+pub mod tls_vault;
+
+pub use environment::{
+    eventually, free_port, http_get, kept_audit_logs, operator_binary, own, repository, scratch, shared,
+};
+pub use expect::{FAST_RETRY, NO_ELECTION};
+pub use operator::Operator;
+pub use tenant::Tenant;
