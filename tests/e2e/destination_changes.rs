@@ -9,6 +9,7 @@ use crate::counting::Count;
 use crate::expect::SOON;
 use crate::support::{Tenant, eventually};
 
+const GOOD: &str = "changes-hunter2";
 const TLS: &str = "kubernetes.io/tls";
 
 /// A policy of the API server for the Secrets of the tenant's namespace. Ends when it is dropped.
@@ -67,7 +68,7 @@ fn set_type(tenant: &Tenant<'_>, name: &str, type_: &str) {
 #[test]
 fn a_type_that_the_data_does_not_fit_costs_no_data() {
     let tenant = Tenant::new("types");
-    tenant.put("db", json!({ "password": "good" }));
+    tenant.put("db", json!({ "password": GOOD }));
     let operator = tenant.operator(&SOON);
     tenant.apply(&tenant.static_secret("db", json!({})));
     tenant.wait_synced("db");
@@ -81,14 +82,14 @@ fn a_type_that_the_data_does_not_fit_costs_no_data() {
     let after = tenant.get("secret", "db").expect("the Secret");
     assert_eq!(after["type"], "example.com/own");
     assert_eq!(after["data"], before["data"]);
-    tenant.assert_nothing_leaked(&operator, &["good"]);
+    tenant.assert_nothing_leaked(&operator, &[GOOD]);
 }
 
 #[test]
 fn a_secret_whose_successor_is_refused_after_all_is_put_back() {
     let tenant = Tenant::new("refusal");
-    tenant.put("db", json!({ "password": "good" }));
-    let _operator = tenant.operator(&["--backoff-initial-interval=3s", "--backoff-max-interval=3s"]);
+    tenant.put("db", json!({ "password": GOOD }));
+    let _operator = tenant.operator(&["--backoff-initial-interval=10s", "--backoff-max-interval=10s"]);
     tenant.apply(&tenant.static_secret("db", json!({ "refreshAfter": "1h" })));
     tenant.wait_synced("db");
     let probe = ["create", "secret", "generic", "probe", "--type=example.com/own"];
@@ -103,7 +104,7 @@ fn a_secret_whose_successor_is_refused_after_all_is_put_back() {
     let before = tenant.get("secret", "db").expect("the Secret");
     set_type(&tenant, "db", "example.com/own");
     tenant.wait_failure("db", "SecretSyncError", &["not now"]);
-    tenant.wait_value("db", "password", "good");
+    tenant.wait_value("db", "password", GOOD);
     let back = tenant.get("secret", "db").expect("the Secret");
     for member in ["data", "type"] {
         assert_eq!(back[member], before[member], "{member}");
@@ -113,9 +114,9 @@ fn a_secret_whose_successor_is_refused_after_all_is_put_back() {
     }
     // The operator's own delete and create are no changes by another client: the next try waits for the back-off.
     let count = Count::start(&tenant);
-    std::thread::sleep(Duration::from_secs(7));
+    std::thread::sleep(Duration::from_secs(16));
     let deletes = count.requests().into_iter().filter(|e| e.verb == "delete").count();
-    assert!((1..=4).contains(&deletes), "{deletes} tries in 7 s with a back-off of 3 s");
+    assert!((1..=4).contains(&deletes), "{deletes} tries in 16 s with a back-off of 10 s");
     drop(policy);
     tenant.wait_synced("db");
     assert_eq!(tenant.get("secret", "db").expect("the Secret")["type"], "example.com/own");
@@ -124,7 +125,7 @@ fn a_secret_whose_successor_is_refused_after_all_is_put_back() {
 #[test]
 fn secrets_of_a_former_name_are_deleted_as_soon_as_they_can_be() {
     let tenant = Tenant::new("rename");
-    tenant.put("db", json!({ "password": "good" }));
+    tenant.put("db", json!({ "password": GOOD }));
     let operator = tenant.operator(&SOON);
     tenant.apply(&tenant.static_secret("db", json!({})));
     tenant.wait_synced("db");
@@ -132,7 +133,7 @@ fn secrets_of_a_former_name_are_deleted_as_soon_as_they_can_be() {
     let policy = Policy::new(&tenant, "DELETE", "false", &["delete", "secret", "probe", "--dry-run=server"]);
     let rename = json!({ "spec": { "destination": { "name": "renamed" } } });
     patch(&tenant, "vaultstaticsecret", "db", rename);
-    tenant.wait_value("renamed", "password", "good");
+    tenant.wait_value("renamed", "password", GOOD);
     tenant.wait_condition("vaultstaticsecret", "db", "SecretSynced", "True", "former name");
     assert!(tenant.get("secret", "db").is_ok());
     drop(policy);
@@ -151,18 +152,18 @@ fn secrets_of_a_former_name_are_deleted_as_soon_as_they_can_be() {
     tenant.apply(&json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "theirs" } }));
     let lent = json!({ "spec": { "destination": { "name": "theirs", "create": false } } });
     patch(&tenant, "vaultstaticsecret", "db", lent);
-    tenant.wait_value("theirs", "password", "good");
+    tenant.wait_value("theirs", "password", GOOD);
     eventually("the Secret of the former name is gone", || match tenant.get("secret", "renamed") {
         Ok(_) => Err("it is there"),
         Err(_) => Ok(()),
     });
-    tenant.assert_nothing_leaked(&operator, &["good"]);
+    tenant.assert_nothing_leaked(&operator, &[GOOD]);
 }
 
 #[test]
 fn marks_that_another_client_takes_off_an_owned_secret_are_put_back() {
     let tenant = Tenant::new("marks");
-    tenant.put("db", json!({ "password": "good" }));
+    tenant.put("db", json!({ "password": GOOD }));
     let _operator = tenant.operator(&SOON);
     tenant.apply(&tenant.static_secret("db", json!({ "refreshAfter": "1h" })));
     tenant.wait_synced("db");
@@ -194,7 +195,7 @@ fn marks_that_another_client_takes_off_an_owned_secret_are_put_back() {
     }
     let writes = count.requests().into_iter().filter(|e| e.is_write() && e.resource == "secrets").count();
     assert!((1..=8).contains(&writes), "{writes} writes against a client that wrote for 15 s");
-    tenant.wait_value("db", "password", "good");
+    tenant.wait_value("db", "password", GOOD);
 }
 
 #[test]
