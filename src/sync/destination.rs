@@ -14,7 +14,7 @@ use crate::api::{Key, SecretOwner};
 use crate::kubernetes::{ErrorKind, KubernetesError, OwnedMetadata, Revision, SecretIndex, SecretWriter, Workloads};
 
 /// A Secret that another client writes at the same time is looked at so many times before the rest is left to a retry.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: usize = 8;
 /// Before each try to put a Secret back.
 const RESTORE_PAUSES: [Duration; 4] =
     [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(9)];

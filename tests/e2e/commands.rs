@@ -173,7 +173,8 @@ fn a_namespace_that_is_gone_does_not_hold_up_an_uninstall() {
     object["metadata"]["finalizers"] = json!(["vaultstaticsecret.secrets.hashicorp.com/finalizer"]);
     tenant.apply(&object);
     let account = "op-vault-secrets-operator-controller-manager";
-    let kubeconfig = tenant.cluster.service_account_kubeconfig(&tenant.operator_namespace, account).expect("a kubeconfig");
+    let kubeconfig =
+        tenant.cluster.service_account_kubeconfig(&tenant.operator_namespace, account).expect("a kubeconfig");
     // The roles of a namespace go with it.
     let namespaces = format!("{0}-gone,{0}", tenant.namespace);
     let uninstall = |namespaces: &str| {

@@ -19,7 +19,7 @@ struct Policy<'a> {
 }
 
 impl<'a> Policy<'a> {
-    /// What does not fulfil `expression` is denied. `probe` is a command that succeeds until the policy works.
+    /// What does not fulfil `expression` is denied. `probe` is a command that the policy denies.
     fn new(tenant: &'a Tenant<'a>, operation: &str, expression: &str, probe: &[&str]) -> Self {
         let name = format!("{}-{}", tenant.namespace, operation.to_lowercase());
         let policy = json!({
@@ -42,8 +42,8 @@ impl<'a> Policy<'a> {
         }
         let policy = Self { tenant, name };
         eventually("the policy works", || match tenant.kubectl(probe) {
-            Ok(_) => Err("not yet"),
-            Err(_) => Ok(()),
+            Err(error) if format!("{error:#}").contains("not now") => Ok(()),
+            other => Err(format!("{other:?}")),
         });
         policy
     }

@@ -41,9 +41,8 @@ impl Denials {
     /// A path was denied. True if that is worth a fresh login, which the caller makes.
     pub fn is_worth_a_login(&mut self, namespace: &str, path: &str, now: Instant) -> bool {
         self.paths.retain(|_, denial| now < denial.at + FORGET_AFTER);
-        let next_age = |backoff: &mut Backoff| {
-            backoff.next(&LOGIN_AGES, now, &mut rand::rng()).unwrap_or(LOGIN_AGES.max)
-        };
+        let next_age =
+            |backoff: &mut Backoff| backoff.next(&LOGIN_AGES, now, &mut rand::rng()).unwrap_or(LOGIN_AGES.max);
         let denial = self.paths.entry((namespace.to_owned(), path.to_owned())).or_insert_with(|| {
             let mut backoff = Backoff::default();
             let login_age = next_age(&mut backoff);
