@@ -3,11 +3,18 @@
 use std::future::Future;
 use std::time::Duration;
 
+use kube::core::Status;
+use kube::core::response::StatusCause;
+
+use crate::api::reference::is_object_name;
+
 /// Kinds of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
     /// The object, or its kind, does not exist.
     NotFound,
+    /// The version, or the rest of a list, that was asked for is too old. The list has to be begun again.
+    Expired,
     /// It exists already, or it is not the one or not in the state that the write expected.
     Conflict,
     /// RBAC or admission forbids it.
@@ -57,6 +64,19 @@ pub(super) fn with_timeout<T>(
     }
 }
 
+/// As [`with_timeout`], for a request with a name in its path that a user chose: what is no name of an object could make it
+/// another request, so it is not sent.
+pub(super) async fn with_name<T>(
+    what: &str,
+    name: &str,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T, KubernetesError> {
+    if !is_object_name(name) {
+        return Err(KubernetesError::new(ErrorKind::Invalid, format!("{what}: {name:?} is not the name of an object")));
+    }
+    with_timeout(what, request).await
+}
+
 fn classify(what: &str, error: &kube::Error) -> KubernetesError {
     let kube::Error::Api(status) = error else {
         let mut cause: &dyn std::error::Error = error;
@@ -68,14 +88,102 @@ fn classify(what: &str, error: &kube::Error) -> KubernetesError {
             format!("{what}: the API server cannot be reached: {cause}"),
         );
     };
-    let kind = match status.code {
-        404 | 410 => ErrorKind::NotFound,
+    KubernetesError::new(kind_of(status), format!("{what}: {}", text_of(status)))
+}
+
+/// By code and reason alone: the message holds names and values that users choose.
+fn kind_of(status: &Status) -> ErrorKind {
+    match status.code {
+        404 => ErrorKind::NotFound,
         409 => ErrorKind::Conflict,
+        410 => ErrorKind::Expired,
         401 | 403 => ErrorKind::Forbidden,
-        // A JSON patch whose `test` fails is reported as 422 by the API server.
-        422 if status.message.contains("testing") || status.message.contains("test operation") => ErrorKind::Conflict,
+        408 | 425 | 429 => ErrorKind::Unavailable,
         400..=428 => ErrorKind::Invalid,
         _ => ErrorKind::Unavailable,
-    };
-    KubernetesError::new(kind, format!("{what}: {}", status.message))
+    }
+}
+
+/// The message of the API server, without what it quotes of a value of a Secret.
+fn text_of(status: &Status) -> String {
+    let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
+    if !causes.iter().any(quotes_value) {
+        return status.message.clone();
+    }
+    let texts: Vec<String> = causes
+        .iter()
+        .map(|cause| {
+            let why =
+                if quotes_value(cause) { "the value is not what the type of the Secret needs" } else { &cause.message };
+            format!("{}: {why}", cause.field)
+        })
+        .collect();
+    texts.join("; ")
+}
+
+/// Whether the text of a cause may quote a value of a Secret: it is the value under a good key that is refused. The text of
+/// the API server is that of the parser that read the value, and names the character at which it stopped.
+fn quotes_value(cause: &StatusCause) -> bool {
+    let key = cause.field.strip_prefix("data[").and_then(|rest| rest.strip_suffix(']'));
+    let good_key = |key: &str| key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    cause.reason == "FieldValueInvalid" && key.is_some_and(good_key)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn error(status: serde_json::Value) -> KubernetesError {
+        let status: Status = serde_json::from_value(status).unwrap();
+        classify("patch Secret ns/testing-registry", &kube::Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn the_code_decides_and_no_word_of_the_message() {
+        for (code, kind) in [
+            (400, ErrorKind::Invalid),
+            (401, ErrorKind::Forbidden),
+            (403, ErrorKind::Forbidden),
+            (404, ErrorKind::NotFound),
+            (408, ErrorKind::Unavailable),
+            (409, ErrorKind::Conflict),
+            (410, ErrorKind::Expired),
+            (422, ErrorKind::Invalid),
+            (429, ErrorKind::Unavailable),
+            (500, ErrorKind::Unavailable),
+            (504, ErrorKind::Unavailable),
+        ] {
+            let message = "Secret \"testing-registry\" is invalid: test operation, not found, conflict";
+            assert_eq!(error(json!({ "code": code, "message": message })).kind, kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_the_api_server_quotes_of_a_value_is_left_out() {
+        let cause =
+            |field: &str, reason: &str, message: &str| json!({ "field": field, "reason": reason, "message": message });
+        let value =
+            "Invalid value: \"<secret contents redacted>\": invalid character 'h' looking for beginning of value";
+        let bad_key = "Invalid value: \"a b\": a valid config key must consist of alphanumeric characters";
+        let text = |causes: serde_json::Value| {
+            error(json!({ "code": 422, "message": format!("all: {value}"), "details": { "causes": causes } }))
+                .to_string()
+        };
+        let redacted = text(json!([
+            cause("data[.dockerconfigjson]", "FieldValueInvalid", value),
+            cause("data[a b]", "FieldValueInvalid", bad_key),
+            cause("data[tls.crt]", "FieldValueRequired", "Required value"),
+        ]));
+        assert_eq!(
+            redacted,
+            format!(
+                "patch Secret ns/testing-registry: data[.dockerconfigjson]: the value is not what the type of the Secret \
+                 needs; data[a b]: {bad_key}; data[tls.crt]: Required value"
+            )
+        );
+        let other = text(json!([cause("metadata.name", "FieldValueInvalid", "Invalid value")]));
+        assert!(other.contains("all: "), "{other}");
+    }
 }

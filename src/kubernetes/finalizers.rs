@@ -23,7 +23,9 @@ pub struct RemovedFinalizers {
     pub left: usize,
 }
 
-/// Takes the finalizers off the objects of a kind in these namespaces until `end`. A kind that the cluster does not know has none.
+/// Takes the finalizers off the objects of a kind in these namespaces until `end`. A kind that the cluster does not know has
+/// none. A namespace of several in which there is no right to list them is passed over: roles go with their namespace, so it
+/// is most likely gone.
 ///
 /// # Errors
 /// If they cannot be listed.
@@ -38,35 +40,68 @@ pub async fn remove_all_finalizers(
     let gvk = GroupVersionKind::gvk(crate::api::GROUP, crate::api::VERSION, kind);
     let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
     let mut released = RemovedFinalizers::default();
+    let mut denied = None;
     for scope in scopes {
-        let api: Api<DynamicObject> = match scope {
-            Scope::All => Api::all_with(client.clone(), &resource),
-            Scope::Namespace(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-        };
-        let mut params = ListParams::default().limit(PAGE_SIZE);
-        loop {
-            let page = match with_timeout(&format!("list {plural}"), api.list_metadata(&params)).await {
-                Ok(page) => page,
-                Err(error) if error.kind == ErrorKind::NotFound => return Ok(released),
-                Err(error) => return Err(error),
-            };
-            for object in page.items {
-                match release(client, &resource, &object, end).await {
-                    Ok(false) => {}
-                    Ok(true) => released.objects += 1,
-                    Err(error) => {
-                        released.left += 1;
-                        progress(error.to_string());
-                    }
-                }
+        match remove_in_scope(client, &resource, scope, end, &mut released, progress).await {
+            Ok(()) => {}
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(released),
+            Err(error) if error.kind == ErrorKind::Forbidden && scopes.len() > 1 => {
+                progress(format!("passed over, since the namespace is gone or its role is: {error}"));
+                denied = Some((denied.map_or(0, |(count, _)| count) + 1, error));
             }
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => break,
-            }
+            Err(error) => return Err(error),
         }
     }
-    Ok(released)
+    match denied {
+        Some((count, error)) if count == scopes.len() => Err(error),
+        _ => Ok(released),
+    }
+}
+
+async fn remove_in_scope(
+    client: &kube::Client,
+    resource: &ApiResource,
+    scope: &Scope,
+    end: Instant,
+    released: &mut RemovedFinalizers,
+    progress: &mut dyn FnMut(String),
+) -> Result<(), KubernetesError> {
+    let (api, place): (Api<DynamicObject>, String) = match scope {
+        Scope::All => (Api::all_with(client.clone(), resource), String::new()),
+        Scope::Namespace(namespace) => {
+            (Api::namespaced_with(client.clone(), namespace, resource), format!(" in {namespace}"))
+        }
+    };
+    let what = format!("list {}{place}", resource.plural);
+    let first = ListParams::default().limit(PAGE_SIZE);
+    let mut params = first.clone();
+    loop {
+        let page = match with_timeout(&what, api.list_metadata(&params)).await {
+            Ok(page) => page,
+            // The list took longer than the API server keeps its version. What was done so far is in no list any more.
+            Err(error)
+                if error.kind == ErrorKind::Expired && params.continue_token.is_some() && Instant::now() < end =>
+            {
+                params = first.clone();
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        for object in page.items {
+            match release(client, resource, &object, end).await {
+                Ok(false) => {}
+                Ok(true) => released.objects += 1,
+                Err(error) => {
+                    released.left += 1;
+                    progress(error.to_string());
+                }
+            }
+        }
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = first.clone().continue_token(&token),
+            None => return Ok(()),
+        }
+    }
 }
 
 /// True if there was something to take off.

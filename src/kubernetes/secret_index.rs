@@ -57,8 +57,16 @@ pub struct SecretIndex {
 #[derive(Default)]
 struct Entries {
     by_name: HashMap<ObjectRef, Entry>,
-    /// UIDs of Secrets that were deleted a moment ago, and when that was learnt.
-    deleted: VecDeque<(Instant, Arc<str>)>,
+    /// Secrets that were deleted a moment ago, or lost their labels.
+    deleted: VecDeque<Deleted>,
+}
+
+struct Deleted {
+    /// When that was learnt.
+    at: Instant,
+    uid: Arc<str>,
+    /// This operator has deleted it.
+    own: bool,
 }
 
 struct Entry {
@@ -95,9 +103,39 @@ impl SecretIndex {
     /// meanwhile stays deleted.
     pub fn apply_answer(&self, id: &ObjectRef, revision: &Revision, owner: &Key) {
         let mut entries = self.entries.write();
-        if !entries.deleted.iter().any(|(_, uid)| *uid == revision.uid) {
+        if entries.deleted(&revision.uid).is_none() {
             let owner = Owner { kind: owner.kind, name: owner.id.name.clone() };
-            entries.update(id, revision.clone(), Some(owner));
+            entries.update(id, revision.clone(), Some(owner), is_older);
+        }
+    }
+
+    /// Takes in that this operator has deleted a version of a Secret: no listener is told of that. True if the version was
+    /// known.
+    pub fn delete_own(&self, id: &ObjectRef, revision: &Revision) -> bool {
+        let mut entries = self.entries.write();
+        let known = entries.by_name.get(id).is_some_and(|entry| entry.revision.uid == revision.uid);
+        entries.remove(id, Some(revision.uid.clone()), true);
+        known
+    }
+
+    fn take_in(&self, object: &PartialObjectMeta<Secret>, update: impl Fn(&Revision, &Revision) -> bool) {
+        let meta = &object.metadata;
+        let id = ObjectRef::of(meta);
+        let owner = self.owner_of(meta);
+        let mut entries = self.entries.write();
+        let uid = meta.uid.as_deref().unwrap_or("");
+        match entries.deleted(uid) {
+            Some(Deleted { own: true, .. }) => return,
+            // It only had lost its labels.
+            Some(_) => entries.deleted.retain(|deleted| *deleted.uid != *uid),
+            None => {}
+        }
+        let former = entries.by_name.get(&id).and_then(|entry| entry.owner.clone());
+        let changed = entries.update(&id, Revision::of(meta), owner.clone(), update);
+        drop(entries);
+        if changed {
+            // Another client may have taken the owner reference away.
+            self.tell(&id, owner.or(former));
         }
     }
 
@@ -116,51 +154,69 @@ impl SecretIndex {
 }
 
 impl Entries {
-    /// Takes in a version. True if it was not known before.
-    fn update(&mut self, id: &ObjectRef, revision: Revision, owner: Option<Owner>) -> bool {
+    /// Takes in a version, if none of the name is known or `replaces` says so of the known one and this. True if it is another
+    /// than the known one.
+    fn update(
+        &mut self,
+        id: &ObjectRef,
+        revision: Revision,
+        owner: Option<Owner>,
+        replaces: impl Fn(&Revision, &Revision) -> bool,
+    ) -> bool {
         let Some(known) = self.by_name.get_mut(id) else {
             self.by_name.insert(id.clone(), Entry { revision, owner });
             return true;
         };
         known.owner = owner.or(known.owner.take());
-        if known.revision.uid == revision.uid && known.revision.number() >= revision.number() {
+        if !replaces(&known.revision, &revision) {
             return false;
         }
         known.revision = revision;
         true
     }
 
-    fn remove(&mut self, id: &ObjectRef, uid: Option<Arc<str>>) -> Option<Owner> {
-        let gone = self.by_name.remove(id);
+    fn deleted(&self, uid: &str) -> Option<&Deleted> {
+        self.deleted.iter().find(|deleted| *deleted.uid == *uid)
+    }
+
+    /// Removes the Secret with this UID, or whatever has the name. Gives the owner it had.
+    fn remove(&mut self, id: &ObjectRef, uid: Option<Arc<str>>, own: bool) -> Option<Owner> {
+        let is_gone = |entry: &Entry| uid.as_ref().is_none_or(|uid| *uid == entry.revision.uid);
+        let gone = if self.by_name.get(id).is_some_and(is_gone) { self.by_name.remove(id) } else { None };
         let now = Instant::now();
-        while self.deleted.front().is_some_and(|(at, _)| now.duration_since(*at) > LATEST_ANSWER) {
+        while self.deleted.front().is_some_and(|deleted| now.duration_since(deleted.at) > LATEST_ANSWER) {
             self.deleted.pop_front();
         }
         if let Some(uid) = uid.or_else(|| gone.as_ref().map(|entry| entry.revision.uid.clone())) {
-            self.deleted.push_back((now, uid));
+            self.deleted.push_back(Deleted { at: now, uid, own });
         }
         gone?.owner
     }
 }
 
+/// Whether another Secret has the name by now, or the Secret a later version.
+fn is_older(known: &Revision, now: &Revision) -> bool {
+    known.uid != now.uid || known.number() < now.number()
+}
+
 impl Sink<PartialObjectMeta<Secret>> for SecretIndex {
     fn apply(&self, object: PartialObjectMeta<Secret>) {
-        let meta = &object.metadata;
-        let id = ObjectRef::of(meta);
-        let owner = self.owner_of(meta);
-        let mut entries = self.entries.write();
-        let changed = entries.update(&id, Revision::of(meta), owner.clone());
-        drop(entries);
-        if changed {
-            self.tell(&id, owner);
-        }
+        self.take_in(&object, is_older);
+    }
+
+    fn apply_listed(&self, object: PartialObjectMeta<Secret>) {
+        self.take_in(&object, |known, listed| known != listed);
     }
 
     fn delete(&self, object: PartialObjectMeta<Secret>) {
         let meta = &object.metadata;
         let id = ObjectRef::of(meta);
+        let uid = meta.uid.as_deref();
         let mut entries = self.entries.write();
-        let known = entries.remove(&id, meta.uid.as_deref().map(Into::into));
+        if uid.and_then(|uid| entries.deleted(uid)).is_some_and(|deleted| deleted.own) {
+            return;
+        }
+        let known = entries.remove(&id, uid.map(Into::into), false);
         drop(entries);
         self.tell(&id, known.or_else(|| self.owner_of(meta)));
     }
@@ -169,7 +225,7 @@ impl Sink<PartialObjectMeta<Secret>> for SecretIndex {
         let mut entries = self.entries.write();
         let covered = |id: &&ObjectRef| namespace.is_none_or(|n| n == &*id.namespace) && !listed.contains(*id);
         let gone: Vec<ObjectRef> = entries.by_name.keys().filter(covered).cloned().collect();
-        let gone: Vec<_> = gone.into_iter().map(|id| (entries.remove(&id, None), id)).collect();
+        let gone: Vec<_> = gone.into_iter().map(|id| (entries.remove(&id, None, false), id)).collect();
         drop(entries);
         gone.into_iter().for_each(|(owner, id)| self.tell(&id, owner));
     }
@@ -231,10 +287,49 @@ mod tests {
     }
 
     #[test]
+    fn the_former_owner_is_told_when_its_reference_is_taken_away() {
+        let (index, told) = index();
+        index.apply_answer(&ObjectRef::new("ns", "secret"), &Revision::of(&secret("", "1").metadata), &key(KIND));
+        let mut bare = secret("VaultStaticSecret", "2");
+        bare.metadata.owner_references = None;
+        index.apply(bare);
+        assert_eq!(*told.lock().unwrap(), [key(KIND)]);
+    }
+
+    #[test]
+    fn an_own_deletion_is_told_to_no_owner_and_takes_no_successor_away() {
+        let (index, told) = index();
+        let id = ObjectRef::new("ns", "secret");
+        let old = Revision::of(&secret("", "1").metadata);
+        index.apply_answer(&id, &old, &key(KIND));
+        assert!(index.delete_own(&id, &old));
+        assert_eq!(index.get(&id), None);
+        let successor = Revision { uid: "successor".into(), resource_version: "3".into() };
+        index.apply_answer(&id, &successor, &key(KIND));
+        index.delete(secret("VaultStaticSecret", "2"));
+        assert_eq!(index.get(&id), Some(successor));
+        assert_eq!(*told.lock().unwrap(), []);
+    }
+
+    #[test]
+    fn a_list_replaces_what_it_shows_older_or_not() {
+        let (index, told) = index();
+        let id = ObjectRef::new("ns", "secret");
+        index.apply_answer(&id, &Revision::of(&secret("", "9").metadata), &key(KIND));
+        index.apply(secret("VaultStaticSecret", "4"));
+        assert_eq!(index.get(&id), Some(Revision::of(&secret("", "9").metadata)), "an event that is late");
+        index.apply_listed(secret("VaultStaticSecret", "4"));
+        assert_eq!(index.get(&id), Some(Revision::of(&secret("", "4").metadata)));
+        assert_eq!(*told.lock().unwrap(), [key(KIND)]);
+        index.apply_listed(secret("VaultStaticSecret", "4"));
+        assert_eq!(told.lock().unwrap().len(), 1, "the known version is no change");
+    }
+
+    #[test]
     fn owners_are_told_apart_by_their_kind() {
         let (index, told) = index();
-        index.apply(secret("VaultDynamicSecret", "1"));
-        index.apply(secret("Deployment", "2"));
+        index.apply(secret("Deployment", "1"));
+        index.apply(secret("VaultDynamicSecret", "2"));
         assert_eq!(*told.lock().unwrap(), [key(VaultDynamicSecret::KIND)]);
     }
 }

@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::{Value, json};
 
-use super::error::with_timeout;
+use super::error::{with_name, with_timeout};
 use super::{ErrorKind, FIELD_MANAGER, KubernetesError, Revision};
 
 /// When an object was last changed, by any client, in seconds since the epoch. The clock is the API server's, which also
@@ -29,6 +29,9 @@ pub struct OwnedMetadata {
     pub owner: Value,
 }
 
+/// A name holds 253 characters, this many before an ending.
+const LONGEST_BASE: usize = 240;
+
 /// Reads and writes Secrets of one namespace.
 pub struct SecretWriter {
     api: Api<Secret>,
@@ -43,12 +46,12 @@ impl SecretWriter {
 
     /// The Secret with its data.
     pub async fn get(&self, name: &str) -> Result<Option<Secret>, KubernetesError> {
-        with_timeout(&self.what("get", name), self.api.get_opt(name)).await
+        with_name(&self.what("get", name), name, self.api.get_opt(name)).await
     }
 
     /// When a Secret was last changed; see [`changed_at`]. `None` if there is none.
     pub async fn changed_at(&self, name: &str) -> Result<Option<i64>, KubernetesError> {
-        let meta = with_timeout(&self.what("get", name), self.api.get_metadata_opt(name)).await?;
+        let meta = with_name(&self.what("get", name), name, self.api.get_metadata_opt(name)).await?;
         Ok(meta.and_then(|secret| changed_at(&secret.metadata)))
     }
 
@@ -60,19 +63,52 @@ impl SecretWriter {
         metadata: &OwnedMetadata,
         data: &BTreeMap<String, Vec<u8>>,
     ) -> Result<Revision, KubernetesError> {
-        let secret: Secret = serde_json::from_value(json!({
-            "metadata": {
-                "name": name,
-                "labels": metadata.labels,
-                "annotations": metadata.annotations,
-                "ownerReferences": [metadata.owner],
-            },
-            "type": type_,
-        }))
-        .map_err(|e| KubernetesError::new(ErrorKind::Invalid, e.to_string()))?;
-        let secret = Secret { data: Some(encode(data)), ..secret };
-        let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-        let created = with_timeout(&self.what("create", name), self.api.create(&params, &secret)).await?;
+        let mut secret = new_secret(type_, metadata, data)?;
+        secret.metadata.name = Some(name.to_owned());
+        self.post(name, &secret, false).await
+    }
+
+    /// Asks whether a Secret could be created in the place of the one of that name: its content, admission and quota are
+    /// checked, and nothing is stored.
+    ///
+    /// # Errors
+    /// What the API server would refuse it for.
+    pub async fn try_create(
+        &self,
+        name: &str,
+        type_: &str,
+        metadata: &OwnedMetadata,
+        data: &BTreeMap<String, Vec<u8>>,
+    ) -> Result<(), KubernetesError> {
+        let mut secret = new_secret(type_, metadata, data)?;
+        // Always the same name: a condition with the answer stays as it is.
+        let beside = format!("{}-dry-run", name[..name.floor_char_boundary(LONGEST_BASE)].trim_end_matches(['-', '.']));
+        secret.metadata.name = Some(beside);
+        match self.post(name, &secret, true).await {
+            // That one of the name exists is found last.
+            Err(error) if error.kind != ErrorKind::Conflict => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Creates a Secret again that was deleted, as it was.
+    pub async fn restore(&self, deleted: &Secret) -> Result<Revision, KubernetesError> {
+        let old = &deleted.metadata;
+        let metadata = ObjectMeta {
+            name: old.name.clone(),
+            labels: old.labels.clone(),
+            annotations: old.annotations.clone(),
+            owner_references: old.owner_references.clone(),
+            finalizers: old.finalizers.clone(),
+            ..ObjectMeta::default()
+        };
+        let secret = Secret { metadata, ..deleted.clone() };
+        self.post(old.name.as_deref().unwrap_or(""), &secret, false).await
+    }
+
+    async fn post(&self, name: &str, secret: &Secret, dry_run: bool) -> Result<Revision, KubernetesError> {
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), dry_run };
+        let created = with_name(&self.what("create", name), name, self.api.create(&params, secret)).await?;
         Ok(Revision::of(&created.metadata))
     }
 
@@ -85,9 +121,10 @@ impl SecretWriter {
         metadata: Option<&OwnedMetadata>,
         data: &BTreeMap<String, Vec<u8>>,
     ) -> Result<Revision, KubernetesError> {
+        // The version is written and not tested: the API server answers a failed `test` as it does bad content, and a write
+        // to another version as a conflict. A Secret that has the version has the UID as well.
         let mut operations = vec![
-            json!({ "op": "test", "path": "/metadata/uid", "value": &*revision.uid }),
-            json!({ "op": "test", "path": "/metadata/resourceVersion", "value": &*revision.resource_version }),
+            json!({ "op": "add", "path": "/metadata/resourceVersion", "value": &*revision.resource_version }),
             json!({ "op": "add", "path": "/data", "value": encode(data) }),
         ];
         if let Some(metadata) = metadata {
@@ -98,8 +135,8 @@ impl SecretWriter {
         let patch: json_patch::Patch = serde_json::from_value(Value::Array(operations))
             .map_err(|e| KubernetesError::new(ErrorKind::Invalid, e.to_string()))?;
         let params = PatchParams::apply(FIELD_MANAGER);
-        let patched =
-            with_timeout(&self.what("patch", name), self.api.patch(name, &params, &Patch::<()>::Json(patch))).await?;
+        let patch = Patch::<()>::Json(patch);
+        let patched = with_name(&self.what("patch", name), name, self.api.patch(name, &params, &patch)).await?;
         Ok(Revision::of(&patched.metadata))
     }
 
@@ -112,7 +149,7 @@ impl SecretWriter {
             }),
             ..DeleteParams::default()
         };
-        match with_timeout(&self.what("delete", name), self.api.delete(name, &params)).await {
+        match with_name(&self.what("delete", name), name, self.api.delete(name, &params)).await {
             Ok(_) => Ok(()),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -130,6 +167,23 @@ impl SecretWriter {
     fn what(&self, verb: &str, name: &str) -> String {
         format!("{verb} Secret {}/{name}", self.namespace)
     }
+}
+
+fn new_secret(
+    type_: &str,
+    metadata: &OwnedMetadata,
+    data: &BTreeMap<String, Vec<u8>>,
+) -> Result<Secret, KubernetesError> {
+    let secret: Secret = serde_json::from_value(json!({
+        "metadata": {
+            "labels": metadata.labels,
+            "annotations": metadata.annotations,
+            "ownerReferences": [metadata.owner],
+        },
+        "type": type_,
+    }))
+    .map_err(|e| KubernetesError::new(ErrorKind::Invalid, e.to_string()))?;
+    Ok(Secret { data: Some(encode(data)), ..secret })
 }
 
 fn encode(data: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, ByteString> {

@@ -26,6 +26,9 @@ pub enum Change<K> {
 pub trait Sink<K>: Send + Sync {
     /// An object is there, in this version.
     fn apply(&self, object: K);
+    /// A list has shown an object in this version. It holds even where a later one was known: an API server whose storage was
+    /// restored from a backup goes back to earlier versions.
+    fn apply_listed(&self, object: K);
     /// An object is gone. This is the last that was seen of it.
     fn delete(&self, object: K);
     /// A list of the namespace, or of the whole cluster, had these objects and no others.
@@ -99,22 +102,30 @@ impl<K: CustomObject> Store<K> {
     }
 }
 
-impl<K: CustomObject> Sink<K> for Store<K> {
-    /// A version that is older than what is known is ignored: the answer of an own write arrives before the watch tells of it.
-    fn apply(&self, mut object: K) {
+impl<K: CustomObject> Store<K> {
+    /// Takes an object in, if none is known of that name or `replaces` says so of the known one and this.
+    fn put(&self, mut object: K, replaces: impl Fn(&ObjectMeta, &ObjectMeta) -> bool) {
         object.prune();
         let id = ObjectRef::of(object.meta());
         let mut objects = self.objects.write();
-        if objects
-            .get(&id)
-            .is_some_and(|known| known.meta().uid == object.meta().uid && is_newer(known.meta(), object.meta()))
-        {
+        if objects.get(&id).is_some_and(|known| !replaces(known.meta(), object.meta())) {
             return;
         }
         let new = Arc::new(object);
         let old = objects.insert(id, new.clone());
         drop(objects);
         self.tell(Change::Applied { old, new });
+    }
+}
+
+impl<K: CustomObject> Sink<K> for Store<K> {
+    /// A version that is older than what is known is ignored: the answer of an own write arrives before the watch tells of it.
+    fn apply(&self, object: K) {
+        self.put(object, |known, object| known.uid != object.uid || !is_newer(known, object));
+    }
+
+    fn apply_listed(&self, object: K) {
+        self.put(object, |_, _| true);
     }
 
     fn delete(&self, object: K) {
@@ -187,6 +198,17 @@ mod tests {
         store.apply(version("u", 2, 100));
         assert_eq!(told.lock().unwrap()[..2], [(None, Some(1)), (Some(1), Some(2))]);
         assert_eq!(store.all()[0].metadata.resource_version.as_deref(), Some("100"));
+    }
+
+    #[test]
+    fn a_list_replaces_what_it_shows_older_or_not() {
+        let (store, told) = store();
+        store.apply(version("u", 2, 100));
+        store.apply(version("u", 1, 50));
+        assert_eq!(store.all()[0].metadata.generation, Some(2), "an event that is late");
+        store.apply_listed(version("u", 1, 50));
+        assert_eq!(store.all()[0].metadata.generation, Some(1), "storage that was restored from a backup");
+        assert_eq!(*told.lock().unwrap(), [(None, Some(2)), (Some(2), Some(1))]);
     }
 
     #[test]

@@ -154,7 +154,7 @@ where
                 }
                 Some(Ok(Event::InitApply(object))) => {
                     listed.insert(ObjectRef::of(object.meta()));
-                    sink.apply(object);
+                    sink.apply_listed(object);
                 }
                 Some(Ok(Event::InitDone)) => {
                     sink.retain(scope.namespace(), &listed);

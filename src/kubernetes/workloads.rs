@@ -1,12 +1,16 @@
 //! Workloads whose pods are restarted.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::Value;
 
-use super::error::with_timeout;
+use super::error::with_name;
 use super::{FIELD_MANAGER, KubernetesError};
 use crate::api::RestartKind;
+
+/// The API server keeps so few managers of an object apart that it puts old ones together, under this name.
+const MERGED_MANAGERS: &str = "ancient-changes";
 
 /// What matters of a workload.
 pub struct Workload {
@@ -20,8 +24,25 @@ pub struct Workload {
     pub restart_at: Option<String>,
     /// When it was made, seconds since the epoch.
     pub created: i64,
+    /// Which client has changed which field last.
+    managed_fields: Vec<ManagedFieldsEntry>,
     /// For the precondition of a patch.
     pub resource_version: String,
+}
+
+impl Workload {
+    /// Whether another client has given the annotation of the pod template its value: a rollback brings old annotations back.
+    /// What no client is known to have written counts as this operator's.
+    pub fn template_annotation_is_foreign(&self, key: &str) -> bool {
+        let field = format!("f:{key}");
+        let path = ["f:spec", "f:template", "f:metadata", "f:annotations", &field];
+        let holds = |entry: &&ManagedFieldsEntry| {
+            let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+            fields.and_then(|fields| path.iter().try_fold(fields, |fields, name| fields.get(name))).is_some()
+        };
+        let managers: Vec<_> = self.managed_fields.iter().filter(holds).map(|entry| entry.manager.as_deref()).collect();
+        !managers.is_empty() && !managers.iter().any(|manager| matches!(manager, Some(FIELD_MANAGER | MERGED_MANAGERS)))
+    }
 }
 
 /// A change of a workload.
@@ -45,7 +66,7 @@ impl Workloads {
     /// Reads a workload.
     pub async fn get(&self, kind: &RestartKind, name: &str) -> Result<Workload, KubernetesError> {
         let what = format!("get {kind} {}/{name}", self.namespace);
-        let object = with_timeout(&what, self.api(kind)?.get(name)).await?;
+        let object = with_name(&what, name, self.api(kind)?.get(name)).await?;
         let template = object.data.pointer("/spec/template/metadata/annotations").and_then(Value::as_object);
         Ok(Workload {
             template_annotations: template.cloned().unwrap_or_default(),
@@ -53,6 +74,7 @@ impl Workloads {
             paused: object.data.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or(false),
             restart_at: object.data.pointer("/spec/restartAt").and_then(Value::as_str).map(str::to_owned),
             created: object.metadata.creation_timestamp.as_ref().map_or(0, |t| t.0.as_second()),
+            managed_fields: object.metadata.managed_fields.unwrap_or_default(),
             resource_version: object.metadata.resource_version.unwrap_or_default(),
         })
     }
@@ -69,7 +91,9 @@ impl Workloads {
         patch["metadata"]["resourceVersion"] = Value::String(read.resource_version.clone());
         let what = format!("patch {kind} {}/{name}", self.namespace);
         let api = self.api(kind)?;
-        with_timeout(&what, api.patch(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch))).await.map(drop)
+        with_name(&what, name, api.patch(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch)))
+            .await
+            .map(drop)
     }
 
     fn api(&self, kind: &RestartKind) -> Result<Api<DynamicObject>, KubernetesError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Secret;
 
 use super::MAC_ANNOTATION;
-use super::ownership::{Ownership, equal_but_macs, metadata_of, owned_metadata, ownership};
+use super::ownership::{Ownership, equal_but_macs, is_marked, metadata_of, owned_metadata, ownership};
 use crate::api::SecretOwner;
 use crate::kubernetes::{KubernetesError, OwnedMetadata, Revision, changed_at};
 use crate::mac::MacKey;
@@ -69,6 +69,9 @@ pub enum DestinationError {
     /// It does not exist and must not be created.
     #[error("{0}")]
     Missing(String),
+    /// Its data cannot be changed.
+    #[error("{0}")]
+    Immutable(String),
     /// It holds content, with this MAC, whose restarts are not known to be done, and is to hold the content that is
     /// recorded as done, or the first to be recorded. Written like that, no trace would be left of what is owed to targets
     /// that were restarted in between; so this content has to be recorded first.
@@ -116,7 +119,10 @@ pub fn decide(
     if metadata.is_some() && current.type_.as_deref().unwrap_or("Opaque") != type_of(desired.owner) {
         return Ok((Write::Recreate(revision), previous));
     }
-    if relation != Some(Ownership::Overwrite)
+    if current.immutable == Some(true) && !equal_data {
+        return Err(DestinationError::Immutable(immutable(desired.owner)));
+    }
+    if relation == Some(Ownership::Ours)
         && !equal_data
         && let Some(held) = written_by_us(current, annotation.as_deref(), desired.key)
     {
@@ -124,6 +130,7 @@ pub fn decide(
     }
     let equal_metadata = match (metadata, relation) {
         (Some(metadata), Some(Ownership::Overwrite)) => metadata_of(current) == *metadata,
+        (Some(metadata), _) if !is_marked(current, metadata, desired.owner) => false,
         (Some(metadata), _) if desired.generation_changed => equal_but_macs(&metadata_of(current), metadata),
         _ => true,
     };
@@ -135,6 +142,22 @@ pub fn decide(
 pub fn check_settled(desired: &DesiredSecret<'_>, held: &str) -> Result<(), DestinationError> {
     let traceable = desired.recorded.is_some_and(|recorded| recorded == held || recorded != desired.mac);
     if traceable || !desired.restarts { Ok(()) } else { Err(DestinationError::Unsettled(held.to_owned())) }
+}
+
+/// The MAC of what a Secret holds.
+pub(super) fn held_mac(secret: &Secret, key: &MacKey) -> String {
+    key.mac(&data_of(secret))
+}
+
+/// What to do with a Secret that was made immutable.
+fn immutable(owner: &dyn SecretOwner) -> String {
+    let id = owner.destination_id();
+    let remedy = if owner.destination().create {
+        "delete it to have it created again with the new data"
+    } else {
+        "delete it and create it again without `immutable`"
+    };
+    format!("destination secret {id} is immutable, and keeps its old data; {remedy}")
 }
 
 /// The type of the Secret.
@@ -150,8 +173,11 @@ pub(super) fn mac_annotation(secret: &Secret) -> Option<String> {
 /// The MAC of what a Secret holds, if this operator has written it. Another client that changes the data leaves the
 /// annotation as it is, or takes it off.
 fn written_by_us(secret: &Secret, annotation: Option<&str>, key: &MacKey) -> Option<String> {
-    let data = secret.data.iter().flatten().map(|(name, value)| (name.clone(), value.0.clone())).collect();
-    annotation.filter(|mac| key.verify(&data, mac)).map(str::to_owned)
+    annotation.filter(|mac| key.verify(&data_of(secret), mac)).map(str::to_owned)
+}
+
+fn data_of(secret: &Secret) -> BTreeMap<String, Vec<u8>> {
+    secret.data.iter().flatten().map(|(name, value)| (name.clone(), value.0.clone())).collect()
 }
 
 fn equal_data(secret: &Secret, data: &SecretData) -> bool {

@@ -1,14 +1,23 @@
 //! The destination Secret: compared before it is written, written under a precondition.
 
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+
 use super::decide::{
-    DesiredSecret, DestinationError, Previous, Write, check_settled, decide, desired_metadata, mac_annotation, type_of,
+    DesiredSecret, DestinationError, Previous, Write, check_settled, decide, desired_metadata, held_mac,
+    mac_annotation, type_of,
 };
 use super::ownership::{OWNER_LABELS, OWNER_UID_LABEL};
+use super::restart::{restart_digest, restarted_for};
 use crate::api::{Key, SecretOwner};
-use crate::kubernetes::{ErrorKind, KubernetesError, OwnedMetadata, Revision, SecretIndex, SecretWriter};
+use crate::kubernetes::{ErrorKind, KubernetesError, OwnedMetadata, Revision, SecretIndex, SecretWriter, Workloads};
 
 /// A Secret that another client writes at the same time is looked at so many times before the rest is left to a retry.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: usize = 8;
+/// Before each try to put a Secret back.
+const RESTORE_PAUSES: [Duration; 4] =
+    [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(9)];
 
 /// A version of the Secret that is known to hold certain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +56,7 @@ impl SyncResult {
 pub async fn sync(
     writer: &SecretWriter,
     index: &SecretIndex,
+    workloads: &Workloads,
     desired: &DesiredSecret<'_>,
     applied: Option<&LastApplied>,
 ) -> Result<SyncResult, DestinationError> {
@@ -58,7 +68,7 @@ pub async fn sync(
         return Ok(SyncResult::unchanged(applied.clone()));
     }
     // On the heap, since almost every run has ended by now.
-    Box::pin(change(&Target { writer, index, desired }, revision.as_ref(), known)).await
+    Box::pin(change(&Target { writer, index, workloads, desired }, revision.as_ref(), known)).await
 }
 
 /// The rest of [`sync`]: the Secret is not known to be what it has to be. `revision` is its version, if a watch tells of it,
@@ -80,10 +90,14 @@ async fn change(
         (Some(_), None, _) => Some(Write::Create),
         _ => None,
     };
-    if let Some(write) = expected
-        && let Some(new) = target.write(&write, metadata.as_ref()).await?
-    {
-        return Ok(target.written(new, Previous::Other));
+    if let Some(write) = expected {
+        match target.write(&write, metadata.as_ref(), None).await {
+            Ok(Some(new)) => return Ok(target.written(new, Previous::Other)),
+            Ok(None) => {}
+            // What the Secret is now may tell better what is wrong with the write.
+            Err(error) if error.kind == ErrorKind::Invalid && matches!(write, Write::Replace(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     for _ in 0..ATTEMPTS {
         let current = target.writer.get(&desired.owner.destination().name).await?;
@@ -92,7 +106,12 @@ async fn change(
             let annotation = current.as_ref().and_then(mac_annotation);
             return Ok(target.unchanged(revision, annotation, previous));
         }
-        if let Some(new) = target.write(&write, metadata.as_ref()).await? {
+        if metadata.is_none()
+            && let Some(current) = &current
+        {
+            target.check_lent_secret(current).await?;
+        }
+        if let Some(new) = target.write(&write, metadata.as_ref(), current.as_ref()).await? {
             return Ok(target.written(new, previous));
         }
     }
@@ -104,41 +123,97 @@ async fn change(
 struct Target<'a> {
     writer: &'a SecretWriter,
     index: &'a SecretIndex,
+    workloads: &'a Workloads,
     desired: &'a DesiredSecret<'a>,
 }
 
 impl Target<'_> {
-    /// Carries out a decision. `None`: the Secret is not any more what it was decided on.
+    /// Carries out a decision about the Secret as it is now. `None`: it is not any more what it was decided on.
     async fn write(
         &self,
         write: &Write,
         metadata: Option<&OwnedMetadata>,
+        current: Option<&Secret>,
     ) -> Result<Option<Revision>, KubernetesError> {
         let name = &self.desired.owner.destination().name;
         let data = self.desired.data.as_map();
-        let created = async || match metadata {
-            Some(metadata) => self.writer.create(name, type_of(self.desired.owner), metadata, data).await,
-            None => Err(KubernetesError::new(ErrorKind::Invalid, "create=false")),
-        };
         let outdated = |kind: ErrorKind| match write {
-            Write::Create => kind == ErrorKind::Conflict,
+            Write::Create | Write::Recreate(_) => kind == ErrorKind::Conflict,
             Write::Replace(_) => matches!(kind, ErrorKind::Conflict | ErrorKind::NotFound),
-            Write::Recreate(_) | Write::Nothing(_) => false,
+            Write::Nothing(_) => false,
         };
-        let result = match write {
-            Write::Nothing(revision) => Ok(revision.clone()),
-            Write::Create => created().await,
-            Write::Replace(revision) => self.writer.replace(name, revision, metadata, data).await,
-            Write::Recreate(revision) => {
-                self.writer.delete(name, revision).await?;
-                created().await
+        let result = match (write, metadata, current) {
+            (Write::Nothing(revision), ..) => Ok(revision.clone()),
+            (Write::Replace(revision), ..) => self.writer.replace(name, revision, metadata, data).await,
+            (Write::Create, Some(metadata), _) => self.create(metadata).await,
+            (Write::Recreate(revision), Some(metadata), Some(current)) => {
+                self.recreate(revision, metadata, current).await
             }
+            _ => Err(KubernetesError::new(ErrorKind::Invalid, "create=false")),
         };
         match result {
             Ok(new) => Ok(Some(new)),
             Err(error) if outdated(error.kind) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    async fn create(&self, metadata: &OwnedMetadata) -> Result<Revision, KubernetesError> {
+        let owner = self.desired.owner;
+        self.writer.create(&owner.destination().name, type_of(owner), metadata, self.desired.data.as_map()).await
+    }
+
+    /// Puts another Secret in the place of this version. That the other one can be created is known before the old one goes,
+    /// and if it is refused all the same, the old one is put back.
+    async fn recreate(
+        &self,
+        revision: &Revision,
+        metadata: &OwnedMetadata,
+        old: &Secret,
+    ) -> Result<Revision, KubernetesError> {
+        let (owner, id) = (self.desired.owner, self.desired.owner.destination_id());
+        self.writer.try_create(&id.name, type_of(owner), metadata, self.desired.data.as_map()).await?;
+        self.writer.delete(&id.name, revision).await?;
+        let was_known = self.index.delete_own(&id, revision);
+        let refused = match self.create(metadata).await {
+            Err(error) if error.kind != ErrorKind::Conflict => error,
+            answer => return answer,
+        };
+        let mut lost = None;
+        for pause in RESTORE_PAUSES {
+            tokio::time::sleep(pause).await;
+            match self.writer.restore(old).await {
+                Ok(revision) => {
+                    if was_known {
+                        self.index.apply_answer(&id, &revision, &Key { kind: owner.kind(), id: owner.id() });
+                    }
+                    return Err(refused);
+                }
+                // One is there: the first answer was lost, or another client has made it.
+                Err(error) if error.kind == ErrorKind::Conflict => return Err(refused),
+                Err(error) => lost = Some(error),
+            }
+        }
+        let why = lost.map(|error| error.to_string()).unwrap_or_default();
+        let text = format!("{refused}; the Secret of the former type could not be put back: {why}");
+        Err(KubernetesError::new(refused.kind, text))
+    }
+
+    /// Fails unless content in a Secret of another client may be replaced without a trace of it. Such a Secret carries no
+    /// mark of this operator. Where a target carries that of the content, the operator has written it.
+    async fn check_lent_secret(&self, current: &Secret) -> Result<(), DestinationError> {
+        let held = held_mac(current, self.desired.key);
+        if check_settled(self.desired, &held).is_ok() {
+            return Ok(());
+        }
+        let owner = self.desired.owner;
+        let digest = restart_digest(&held, owner);
+        for target in owner.restart_targets() {
+            if restarted_for(self.workloads, target, owner.name(), &digest).await? {
+                return Err(DestinationError::Unsettled(held));
+            }
+        }
+        Ok(())
     }
 
     fn written(&self, revision: Revision, previous: Previous) -> SyncResult {

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
-use serde_json::{Value, json};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use serde_json::json;
 
 use super::{MAC_ANNOTATION, RENDERED_ANNOTATION};
-use crate::api::SecretOwner;
+use crate::api::{GROUP, SecretOwner};
 use crate::kubernetes::OwnedMetadata;
 
 /// Labels of every Secret that this operator, or VSO, has created.
@@ -31,21 +32,40 @@ pub enum Ownership {
 }
 
 /// The relation of `owner` to a Secret. `wanted` is what the Secret would carry if `owner` had created it.
+///
+/// An owner reference with the UID of the object is proof that the object has created the Secret, whatever other clients have
+/// made of its labels. Where there is no owner reference any more, the labels are.
 pub fn ownership(secret: &Secret, wanted: &OwnedMetadata, owner: &dyn SecretOwner) -> Ownership {
-    let labels = OWNER_LABELS.map(|(key, _)| key);
-    let labelled_as_ours = labels
-        .iter()
-        .chain([&OWNER_UID_LABEL])
-        .all(|key| label(secret, key) == wanted.labels.get(*key).map(String::as_str));
-    if labelled_as_ours && owner_references(secret) == json!([wanted.owner]) {
+    let references = owner_references(secret);
+    if refers_to(references, owner) || (references.is_empty() && has_owner_labels(secret, wanted)) {
         return Ownership::Ours;
     }
-    // A Secret with all labels was created for another object of this operator's kinds.
-    let of_another = OWNER_LABELS.iter().all(|(key, value)| label(secret, key) == Some(value));
+    // A Secret with all labels, or with an owner of these kinds, was created for another object.
+    let of_another = OWNER_LABELS.iter().all(|(key, value)| label(secret, key) == Some(value))
+        || references.iter().any(|reference| reference.api_version.split('/').next() == Some(GROUP));
     if owner.destination().overwrite && !of_another {
         return Ownership::Overwrite;
     }
     Ownership::Foreign(refusal(secret, wanted, owner))
+}
+
+/// Whether a Secret carries the labels and the owner reference by which it is known as the object's.
+pub(super) fn is_marked(secret: &Secret, wanted: &OwnedMetadata, owner: &dyn SecretOwner) -> bool {
+    has_owner_labels(secret, wanted) && refers_to(owner_references(secret), owner)
+}
+
+/// The keys of `spec.destination` whose values are the operator's, where it asks for other ones.
+pub fn overruled_keys(owner: &dyn SecretOwner) -> Vec<&str> {
+    let destination = owner.destination();
+    if !destination.create {
+        return vec![];
+    }
+    let uid = owner.metadata().uid.as_deref().unwrap_or("");
+    let labels = OWNER_LABELS.into_iter().chain([(OWNER_UID_LABEL, uid)]);
+    let labels = labels.filter(|(key, value)| destination.labels.get(*key).is_some_and(|wanted| wanted != value));
+    let annotations = [MAC_ANNOTATION, RENDERED_ANNOTATION].into_iter();
+    let annotations = annotations.filter(|key| destination.annotations.contains_key(*key));
+    labels.map(|(key, _)| key).chain(annotations).collect()
 }
 
 /// What a Secret carries that `owner` has created: `mac` is the MAC of its data, `rendered` the value of
@@ -85,9 +105,18 @@ pub(super) fn equal_but_macs(one: &OwnedMetadata, other: &OwnedMetadata) -> bool
     one.labels == other.labels && one.owner == other.owner && without_macs(one) == without_macs(other)
 }
 
-/// The owner references of a Secret, as JSON.
-fn owner_references(secret: &Secret) -> Value {
-    json!(secret.metadata.owner_references.as_deref().unwrap_or(&[]))
+fn owner_references(secret: &Secret) -> &[OwnerReference] {
+    secret.metadata.owner_references.as_deref().unwrap_or(&[])
+}
+
+fn refers_to(references: &[OwnerReference], owner: &dyn SecretOwner) -> bool {
+    let uid = owner.metadata().uid.as_deref().unwrap_or("");
+    !uid.is_empty() && references.iter().any(|reference| reference.uid == uid)
+}
+
+fn has_owner_labels(secret: &Secret, wanted: &OwnedMetadata) -> bool {
+    let keys = OWNER_LABELS.iter().map(|(key, _)| key).chain([&OWNER_UID_LABEL]);
+    keys.into_iter().all(|key| label(secret, key) == wanted.labels.get(*key).map(String::as_str))
 }
 
 fn label<'a>(secret: &'a Secret, key: &str) -> Option<&'a str> {
@@ -103,7 +132,7 @@ fn refusal(secret: &Secret, wanted: &OwnedMetadata, owner: &dyn SecretOwner) -> 
             text.push_str(&format!("invalid owner label, key={key}, present={}; ", label(secret, key).is_some()));
         }
     }
-    match secret.metadata.owner_references.as_deref().unwrap_or(&[]) {
+    match owner_references(secret) {
         [] => text.push_str(&format!("secret {id} has no ownerReferences; ")),
         refs => {
             let names: Vec<String> = refs.iter().map(|r| format!("{}/{}", r.kind, r.name)).collect();

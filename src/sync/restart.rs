@@ -8,13 +8,15 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::Previous;
-use crate::api::{RestartKind, RolloutRestartTarget};
+use crate::api::{RestartKind, RolloutRestartTarget, SecretOwner};
 use crate::kubernetes::{ErrorKind, KubernetesError, Workload, WorkloadPatch, Workloads};
 
 /// VSO's annotation on the pod template.
 const RESTARTED_AT: &str = "vso.secrets.hashicorp.com/restartedAt";
 /// Prefix of the annotation with the digest. Its name is that of the object, since several may restart one target.
 const DIGEST_PREFIX: &str = "restart.vso.secrets.hashicorp.com/";
+/// Restarts within one second get times ahead of the clock: not by more than this.
+const MAX_AHEAD: TimeDelta = TimeDelta::minutes(1);
 /// The controllers of workloads update their objects all the time.
 const ATTEMPTS: usize = 6;
 
@@ -67,19 +69,14 @@ pub async fn restart(
     let mut last = None;
     for _ in 0..ATTEMPTS {
         let workload = workloads.get(&target.kind, &target.name).await?;
-        if carried(&workload, &target.kind, &key) == Some(digest)
-            || content_since.is_some_and(|since| workload.created > since)
+        if carries(&workload, &target.kind, &key, digest) || content_since.is_some_and(|since| workload.created > since)
         {
             return Ok(Restart::NotNeeded);
         }
         if workload.paused && target.kind == RestartKind::Deployment {
             return Err(RestartError::Paused(target.name.clone()));
         }
-        let mut now = Utc::now();
-        if let Some(last) = workload.restart_at.as_deref().and_then(|at| at.parse::<DateTime<Utc>>().ok()) {
-            // Argo restarts what is older than this time: it has to be a later one for each restart, to the second.
-            now = now.max(last + TimeDelta::seconds(1));
-        }
+        let now = restart_time(Utc::now(), workload.restart_at.as_deref());
         let now = now.to_rfc3339_opts(SecondsFormat::Secs, true);
         let patch = match target.kind {
             RestartKind::ArgoRollout => {
@@ -98,10 +95,45 @@ pub async fn restart(
     Err(RestartError::Kubernetes(last.unwrap_or_else(|| KubernetesError::new(ErrorKind::Conflict, "conflict"))))
 }
 
-fn carried<'a>(workload: &'a Workload, kind: &RestartKind, key: &str) -> Option<&'a str> {
+/// Whether a target was restarted for the content with this digest. `object` is the name of the object that asks.
+pub(super) async fn restarted_for(
+    workloads: &Workloads,
+    target: &RolloutRestartTarget,
+    object: &str,
+    digest: &str,
+) -> Result<bool, KubernetesError> {
+    match workloads.get(&target.kind, &target.name).await {
+        Ok(workload) => Ok(carries(&workload, &target.kind, &digest_key(object), digest)),
+        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The digest of the content with this MAC: with the UID, since an object that is deleted and made again knows nothing of
+/// what was restarted before.
+pub fn restart_digest(mac: &str, owner: &dyn SecretOwner) -> String {
+    format!("{mac} {}", owner.metadata().uid.as_deref().unwrap_or(""))
+}
+
+/// Whether a workload carries a digest that this operator has put there. A pod template that was rolled back carries that of
+/// an older restart, and its pods have started with newer content.
+fn carries(workload: &Workload, kind: &RestartKind, key: &str, digest: &str) -> bool {
     match kind {
-        RestartKind::ArgoRollout => workload.annotations.get(key).map(String::as_str),
-        _ => workload.template_annotations.get(key).and_then(Value::as_str),
+        RestartKind::ArgoRollout => workload.annotations.get(key).is_some_and(|found| found == digest),
+        _ => {
+            let found = workload.template_annotations.get(key).and_then(Value::as_str);
+            found == Some(digest) && !workload.template_annotation_is_foreign(key)
+        }
+    }
+}
+
+/// The time of a restart. Argo restarts what is older than this time: it has to be a later one for each restart, to the
+/// second. A time far ahead was set by a user or by a clock that went wrong, and does not count.
+fn restart_time(now: DateTime<Utc>, last: Option<&str>) -> DateTime<Utc> {
+    let last = last.and_then(|at| at.parse::<DateTime<Utc>>().ok());
+    match last.filter(|last| *last <= now + MAX_AHEAD) {
+        Some(last) => now.max(last + TimeDelta::seconds(1)),
+        None => now,
     }
 }
 
@@ -140,6 +172,22 @@ mod tests {
             !restarts_pending(Some("old"), &same(None), "new", 6),
             "the same, for a Secret that was not created here"
         );
+    }
+
+    #[test]
+    fn each_restart_has_a_later_time_and_none_waits_for_one_far_ahead() {
+        let now: DateTime<Utc> = "2026-01-01T12:00:00Z".parse().unwrap();
+        for (last, time) in [
+            (None, "12:00:00"),
+            (Some("2026-01-01T11:00:00Z"), "12:00:00"),
+            (Some("2026-01-01T12:00:00Z"), "12:00:01"),
+            (Some("2026-01-01T12:00:07Z"), "12:00:08"),
+            (Some("2026-01-01T12:01:01Z"), "12:00:00"),
+            (Some("2026-01-02T12:00:00Z"), "12:00:00"),
+            (Some("no time"), "12:00:00"),
+        ] {
+            assert_eq!(restart_time(now, last).format("%H:%M:%S").to_string(), time, "{last:?}");
+        }
     }
 
     #[test]

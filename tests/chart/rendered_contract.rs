@@ -248,6 +248,21 @@ fn roles_for_people_can_be_joined_by_both_spellings() -> Result {
     Ok(())
 }
 
+/// What an earlier try of a hook has left is no obstacle to the next: helm creates each anew.
+#[test]
+fn a_hook_that_failed_once_blocks_no_later_try() -> Result {
+    let documents = everything()?;
+    let hooks = documents.iter().filter(|d| !d["metadata"]["annotations"]["helm.sh/hook"].is_null());
+    let mut kinds = vec![];
+    for hook in hooks {
+        let policy = hook["metadata"]["annotations"]["helm.sh/hook-delete-policy"].as_str().unwrap_or_default();
+        assert!(policy.split(',').any(|word| word == "before-hook-creation"), "{}: {policy:?}", hook["metadata"]);
+        kinds.push(hook["metadata"]["annotations"]["helm.sh/hook"].as_str().unwrap_or_default());
+    }
+    assert!(kinds.contains(&"pre-delete"), "{kinds:?}");
+    Ok(())
+}
+
 /// With `scope: namespaces` there is no right outside the watched namespaces and the operator's own, and in its own none
 /// to make tokens, unless Vault tokens are stored, or to watch or change Secrets: it stores some, finds and deletes them.
 #[test]

@@ -171,3 +171,30 @@ fn a_start_writes_nothing_and_logs_in_once_per_identity() {
         assert!(count.reads().values().all(|times| times.len() == 1), "{:?}", count.reads());
     }
 }
+
+#[test]
+fn an_object_without_a_schedule_is_read_once_and_then_when_it_changes() {
+    let tenant = Tenant::new("once");
+    for name in ["a", "b", "c", "d"] {
+        tenant.put(name, json!({ "password": "one" }));
+    }
+    let _operator = tenant.operator(&[]);
+    settled(&tenant);
+    let count = Count::start(&tenant);
+    let spec = json!({ "hmacSecretData": false, "refreshAfter": null });
+    for name in ["a", "b", "c", "d"] {
+        tenant.apply(&tenant.static_secret(name, spec.clone()));
+        tenant.wait_value(name, "password", "one");
+    }
+    std::thread::sleep(Duration::from_secs(4));
+    let reads = || count.reads().into_values().map(|times| times.len()).collect::<Vec<_>>();
+    assert_eq!(reads(), [1, 1, 1, 1]);
+    let label = json!({ "destination": { "labels": { "n": "2" } }, "hmacSecretData": false, "refreshAfter": null });
+    tenant.apply(&tenant.static_secret("a", label));
+    eventually("the label", || match &tenant.get("secret", "a")?["metadata"]["labels"]["n"] {
+        found if found == "2" => Ok(()),
+        found => anyhow::bail!("{found}"),
+    });
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(reads(), [2, 1, 1, 1]);
+}

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use testenv::{Cluster, Options};
 
-use test_support::{eventually, own};
+use test_support::{Tenant, eventually, own};
 
 const NAMESPACE: &str = "vso";
 
@@ -164,4 +164,30 @@ fn definitions_are_upgraded_and_finalizers_released() {
     assert!(!output.status.success());
     let last = said(&output);
     assert!(last.contains("1 vaultauths") && last.contains("not now"), "{last}");
+}
+
+#[test]
+fn a_namespace_that_is_gone_does_not_hold_up_an_uninstall() {
+    let tenant = Tenant::new("uninstall");
+    let mut object = tenant.static_secret("db", json!({}));
+    object["metadata"]["finalizers"] = json!(["vaultstaticsecret.secrets.hashicorp.com/finalizer"]);
+    tenant.apply(&object);
+    let account = "op-vault-secrets-operator-controller-manager";
+    let kubeconfig =
+        tenant.cluster.service_account_kubeconfig(&tenant.operator_namespace, account).expect("a kubeconfig");
+    // The roles of a namespace go with it.
+    let namespaces = format!("{0}-gone,{0}", tenant.namespace);
+    let uninstall = |namespaces: &str| {
+        Command::new(env!("CARGO_BIN_EXE_vault-secrets-operator"))
+            .env_clear()
+            .envs([("OPERATOR_NAMESPACE", tenant.operator_namespace.as_str())])
+            .env("KUBECONFIG", &kubeconfig)
+            .args(["uninstall", "--pre-delete-hook-timeout-seconds=20", "--watch-namespaces", namespaces])
+            .output()
+            .expect("it runs")
+    };
+    let output = uninstall(&namespaces);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains(&format!("in {}-gone: ", tenant.namespace)), "{}", said(&output));
+    assert!(tenant.get("vaultstaticsecret", "db").expect("the object")["metadata"]["finalizers"].is_null());
 }

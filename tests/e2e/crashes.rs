@@ -159,6 +159,8 @@ fn others_who_write_all_the_time_neither_prevent_nor_multiply_restarts() {
         }
     });
     assert!(written.load(Ordering::Relaxed) > 100, "nobody came in between");
+    let failed = tenant.list("events").into_iter().filter(|event| event["reason"] == "SecretSyncError").count();
+    assert_eq!(failed, 0, "a conflict is tried again at once, and is no failure");
     rig.several_refreshes();
     assert_eq!(rig.restarts("app"), 5);
 }

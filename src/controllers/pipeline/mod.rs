@@ -3,6 +3,7 @@
 //! A kind is a [`SecretSource`]: what it obtains, when it is due again, what its status says. Each step is a file; this one
 //! reads from top to bottom like the list in `docs/architecture.md`.
 
+mod drift;
 mod failure;
 mod obtain;
 mod render;
@@ -79,11 +80,19 @@ impl<S: SecretSource> Pipeline<S> {
             }
         };
         let fingerprint = fingerprint(&**object, &plan);
-        if job.class == Class::Event && self.is_echo(object, state, fingerprint) {
-            if self.report_subscription(object, state).await.is_err() {
-                return state.retry(&self.shared.backoff);
+        if job.class == Class::Event && !has_news(state, fingerprint) {
+            // What is left is a change of the Secret by another client, or nothing that means something here.
+            if self.destination_unchanged(object, state) {
+                if self.report_subscription(object, state).await.is_err() {
+                    return state.retry(&self.shared.backoff);
+                }
+                return Outcome::done(state.next_refresh(), state.lane());
             }
-            return Outcome::done(Next::At(state.due, Class::Refresh), state.lane());
+            if let Some(at) = state.drift.wait_until(Instant::now()) {
+                let refresh_is_first = state.due.is_some_and(|due| due < at);
+                let next = if refresh_is_first { state.next_refresh() } else { Next::At(at, Class::Event) };
+                return Outcome::done(next, state.lane());
+            }
         }
         match self.sync(job, object, &plan, fingerprint, state).await {
             Ok(synced) => {
@@ -129,6 +138,10 @@ impl<S: SecretSource> Pipeline<S> {
         let obtained = self.source.obtain(&reading, plan, &mut state.source).await;
         shared.vault.logins.store(&session, &plan.auth).await;
         let Obtained { data, token } = obtained?;
+        if !self.is_known(object) {
+            // It was deleted meanwhile: nothing is done any more for it, nor for another one of its name by mistake.
+            return Err(Interruption::Yield(state.lane()));
+        }
 
         let writer = SecretWriter::new(&shared.outputs.client, owner.namespace());
         let untouched = self.destination_unchanged(object, state);
@@ -138,9 +151,14 @@ impl<S: SecretSource> Pipeline<S> {
             shared.renderer.render(&shared.mac_key.key, &owner, &transformation, data, &writer, previous).await?;
 
         let recorded = write::recorded(&*owner, &output);
+        let applied_mac = state.applied.as_ref().map(|applied| applied.mac.clone());
         let written = write::write(shared, &writer, &*owner, output, recorded.as_deref(), &mut state.applied).await?;
         if let Some(rendered) = written.rendered {
             state.rendered = rendered;
+        }
+        let respecified = owner.applied_generation() != owner.generation();
+        if written.result.wrote && !respecified && applied_mac.as_ref() == Some(&written.mac) {
+            state.drift.repaired(Instant::now());
         }
 
         let previous = &written.result.previous;
@@ -152,7 +170,20 @@ impl<S: SecretSource> Pipeline<S> {
             }
             _ => Some(restart::restart_all(shared, &*owner, &writer, &written.mac).await),
         };
-        Ok(report::Synced { mac: written.mac, wrote: written.result.wrote, record: written.record, restarts, token })
+        Ok(report::Synced {
+            mac: written.mac,
+            wrote: written.result.wrote,
+            record: written.record,
+            orphans: written.orphans,
+            restarts,
+            token,
+        })
+    }
+
+    /// Whether this is still the object of its name, as far as is known.
+    fn is_known(&self, object: &S::Owner) -> bool {
+        let known = self.store.get(&object.key().id);
+        known.is_some_and(|known| known.meta().uid == object.meta().uid)
     }
 
     /// Writes down that the restarts for the content of the Secret are done, before other content takes its place.
@@ -174,14 +205,6 @@ impl<S: SecretSource> Pipeline<S> {
         }
     }
 
-    /// True if the trigger was an echo of our own write, or of a change that means nothing here.
-    fn is_echo(&self, object: &S::Owner, state: &ObjectState<S::State>, fingerprint: u64) -> bool {
-        state.fingerprint == Some(fingerprint)
-            && Instant::now() < state.due
-            && self.destination_unchanged(object, state)
-            && state.subscription.as_ref().is_none_or(|subscription| subscription.pending().is_none())
-    }
-
     /// True if the destination is the version that was applied last. A Secret that no watch covers counts as such: it is read
     /// at each refresh.
     fn destination_unchanged(&self, object: &S::Owner, state: &ObjectState<S::State>) -> bool {
@@ -198,6 +221,9 @@ impl<S: SecretSource> Pipeline<S> {
                 self.shared.vault.logins.users_changed();
             }
             Change::Applied { old, new } => {
+                if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
+                    self.states.lock().remove(&new.key().id);
+                }
                 let generation = new.meta().generation;
                 if old.as_ref().is_some_and(|old| old.meta().generation != generation) {
                     self.shared.vault.logins.users_changed();
@@ -232,8 +258,9 @@ impl<S: SecretSource> Controller for Pipeline<S> {
         let mut state = known.unwrap_or_else(|| Box::new(ObjectState::new(job.due)));
         let outcome = self.run(job, &object, &mut state).await;
         let mut states = self.states.lock();
-        // An object that was deleted meanwhile leaves nothing behind. Looked up under the lock that its deletion takes too.
-        if self.store.get(id).is_some() {
+        // An object that was deleted meanwhile leaves nothing behind, nor to another one of its name. Looked up under the lock
+        // that its deletion takes too.
+        if self.is_known(&object) {
             states.insert(id.clone(), state);
         }
         outcome
@@ -242,6 +269,13 @@ impl<S: SecretSource> Controller for Pipeline<S> {
     fn objects(&self) -> usize {
         self.store.len()
     }
+}
+
+/// Whether anything but the destination may have changed since the last run that got through.
+fn has_news<T>(state: &ObjectState<T>, fingerprint: u64) -> bool {
+    state.fingerprint != Some(fingerprint)
+        || state.due.is_some_and(|due| due <= Instant::now())
+        || state.subscription.as_ref().is_some_and(|subscription| subscription.pending().is_some())
 }
 
 /// How urgent a change of an object is. `known`: an earlier version was known.

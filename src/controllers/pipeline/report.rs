@@ -18,6 +18,7 @@ use crate::controllers::outputs::EventText;
 use crate::controllers::subscriptions;
 use crate::kubernetes::KubernetesError;
 use crate::resolve::{AuthPlan, Plan};
+use crate::sync;
 use crate::vault::TokenInfo;
 use crate::workqueue::{Class, Next};
 
@@ -29,6 +30,8 @@ pub(super) struct Synced {
     pub wrote: bool,
     /// What `status.secretMAC` says of the content.
     pub record: String,
+    /// Why Secrets of a former destination name may be left.
+    pub orphans: Option<String>,
     /// `None`: none was pending.
     pub restarts: Option<Restarts>,
     pub token: TokenInfo,
@@ -50,7 +53,7 @@ impl<S: SecretSource> Pipeline<S> {
     ) -> Outcome {
         let outputs = &self.shared.outputs;
         let errors = synced.restarts.as_ref().map(|restarts| restarts.errors.as_slice());
-        let conditions = conditions_of_success(object, errors);
+        let conditions = conditions_of_success(object, errors, synced.orphans.as_deref());
         let conditions = subscriptions::with_condition(object, state.subscription.as_ref(), conditions);
         let failed = errors.filter(|errors| !errors.is_empty()).map(restarts_failed);
 
@@ -61,7 +64,10 @@ impl<S: SecretSource> Pipeline<S> {
         } else if failed.is_none() {
             status.set_recorded_mac(Some(synced.record));
         }
-        status.set_generation(object.generation());
+        // A generation is applied when what the one before has left is gone, too.
+        if synced.orphans.is_none() {
+            status.set_generation(object.generation());
+        }
         let mut events = subscriptions::events(object.owner_conditions(), &conditions);
         status.set_conditions(conditions);
         let cache_key = cache_key(&plan.auth, &plan.vault_namespace, &synced.token);
@@ -85,23 +91,24 @@ impl<S: SecretSource> Pipeline<S> {
             tracing::info!(restarts = synced.restarts.as_ref().map_or(0, |r| r.restarted), "Secret synced");
         }
         let now = Instant::now();
-        let again = match synced.restarts {
-            Some(restarts) if failed.is_some() => {
-                let again = restarts.again.unwrap_or_else(|| now + state.pause(&self.shared.backoff));
-                let generation = object.generation();
-                let failed = FailedRestarts { mac: synced.mac, generation, errors: restarts.errors, again };
-                state.failed_restarts = Some(Box::new(failed));
-                Some(again)
-            }
-            _ => {
-                state.backoff.reset();
-                None
-            }
+        let restarts = synced.restarts.filter(|_| failed.is_some());
+        let again = if restarts.is_some() || synced.orphans.is_some() {
+            let settled = restarts.as_ref().and_then(|restarts| restarts.again);
+            Some(settled.unwrap_or_else(|| now + state.pause(&self.shared.backoff)))
+        } else {
+            state.backoff.reset();
+            None
         };
-        let next = next_run(again, self.source.next_due(plan, &state.source, now));
-        if let Next::At(due, _) = next {
-            state.due = due;
+        if let (Some(restarts), Some(again)) = (restarts, again) {
+            let generation = object.generation();
+            let failed = FailedRestarts { mac: synced.mac, generation, errors: restarts.errors, again };
+            state.failed_restarts = Some(Box::new(failed));
         }
+        let next = next_run(again, self.source.next_due(plan, &state.source, now));
+        state.due = match next {
+            Next::At(due, _) => Some(due),
+            Next::WhenChanged => None,
+        };
         if again.is_some() { Outcome::failed(next, state.lane()) } else { Outcome::done(next, state.lane()) }
     }
 
@@ -125,12 +132,12 @@ impl<S: SecretSource> Pipeline<S> {
         match retry {
             Retry::Backoff => state.retry(&self.shared.backoff),
             Retry::At(at) => {
-                state.due = at + spread(DEPENDENTS_SPREAD, &mut rand::rng());
-                Outcome::failed(Next::At(state.due, Class::Retry), state.lane())
+                let due = at + spread(DEPENDENTS_SPREAD, &mut rand::rng());
+                Outcome::failed(state.due_at(due, Class::Retry), state.lane())
             }
             Retry::WhenChanged => {
-                state.due = Instant::now() + RECHECK_DENIAL;
-                Outcome::blocked(Next::At(state.due, Class::Refresh), state.lane())
+                let due = Instant::now() + RECHECK_DENIAL;
+                Outcome::blocked(state.due_at(due, Class::Refresh), state.lane())
             }
         }
     }
@@ -154,9 +161,14 @@ impl<S: SecretSource> Pipeline<S> {
 }
 
 /// The conditions of an object whose Secret is as it has to be. `restarts` has what went wrong with the restarts, and is
-/// `None` if none was pending.
-fn conditions_of_success(object: &dyn SecretOwner, restarts: Option<&[String]>) -> Vec<Condition> {
-    let mut updates = vec![ConditionUpdate::holds(ConditionType::SecretSynced, Reason::Synced, "Secret synced")];
+/// `None` if none was pending; `orphans` why Secrets of a former destination name may be left.
+fn conditions_of_success(
+    object: &dyn SecretOwner,
+    restarts: Option<&[String]>,
+    orphans: Option<&str>,
+) -> Vec<Condition> {
+    let synced = synced_message(object, orphans);
+    let mut updates = vec![ConditionUpdate::holds(ConditionType::SecretSynced, Reason::Synced, synced)];
     let type_ = ConditionType::RolloutRestart;
     updates.extend(restarts.map(|errors| match errors {
         [] => ConditionUpdate::holds(type_, Reason::RolloutRestartTriggered, "Rollout restart triggered"),
@@ -169,6 +181,21 @@ fn conditions_of_success(object: &dyn SecretOwner, restarts: Option<&[String]>) 
         known.retain(|c| c.type_ != type_.as_str() || c.status == "True");
     }
     condition::merge(&known, object.generation(), &updates)
+}
+
+/// What there is to say of a Secret that is as it has to be.
+fn synced_message(object: &dyn SecretOwner, orphans: Option<&str>) -> String {
+    let mut message = "Secret synced".to_owned();
+    let overruled = sync::overruled_keys(object);
+    if !overruled.is_empty() {
+        message.push_str("; labels and annotations whose values are the operator's, not those of spec.destination: ");
+        message.push_str(&overruled.join(", "));
+    }
+    if let Some(error) = orphans {
+        message.push_str("; a Secret of a former name could not be deleted yet: ");
+        message.push_str(error);
+    }
+    message
 }
 
 /// The conditions of an object that was not synced.

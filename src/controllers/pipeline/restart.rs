@@ -49,8 +49,7 @@ pub(super) async fn restart_all(
             }
         }
     }
-    // With the UID: an object that is deleted and made again knows nothing of what was restarted before.
-    let digest = format!("{mac} {}", owner.metadata().uid.as_deref().unwrap_or(""));
+    let digest = sync::restart_digest(mac, owner);
     for target in owner.restart_targets() {
         let (kind, name) = (&target.kind, &target.name);
         match sync::restart(&workloads, target, owner.name(), &digest, content_since).await {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::drift::Drift;
 use crate::api::ObjectRef;
 use crate::backoff::{Backoff, Policy};
 use crate::controllers::outcome::Outcome;
@@ -23,14 +24,15 @@ pub(super) const RECHECK_DENIAL: Duration = Duration::from_secs(300);
 pub(super) struct ObjectState<T> {
     /// Of the inputs of the last run, if it succeeded.
     pub fingerprint: Option<u64>,
-    /// When the next run is due if nothing happens.
-    pub due: Instant,
+    /// When the next run is due if nothing happens. `None`: only when the object changes.
+    pub due: Option<Instant>,
     pub backoff: Backoff,
     /// Dropping it ends the login if no other object uses it.
     pub session: Option<Arc<Session>>,
     /// With instant updates: the writes of the path. Dropping it unsubscribes.
     pub subscription: Option<Subscription>,
     pub applied: Option<LastApplied>,
+    pub drift: Drift,
     /// Held so that it is not compiled again at each refresh.
     pub transformation: Option<Arc<CompiledTransformation>>,
     /// Of data that would come out otherwise if it were rendered again.
@@ -68,11 +70,12 @@ impl<T: Default> ObjectState<T> {
     pub fn new(due: Instant) -> Self {
         Self {
             fingerprint: None,
-            due,
+            due: Some(due),
             backoff: Backoff::default(),
             session: None,
             subscription: None,
             applied: None,
+            drift: Drift::default(),
             transformation: None,
             rendered: None,
             failed_restarts: None,
@@ -94,8 +97,19 @@ impl<T> ObjectState<T> {
 
     /// The object is due again after the pause of its back-off.
     pub fn retry(&mut self, policy: &Policy) -> Outcome {
-        self.due = Instant::now() + self.pause(policy);
-        Outcome::failed(Next::At(self.due, Class::Retry), self.lane())
+        let due = Instant::now() + self.pause(policy);
+        Outcome::failed(self.due_at(due, Class::Retry), self.lane())
+    }
+
+    /// Makes the object due at `due` if nothing happens before.
+    pub fn due_at(&mut self, due: Instant, class: Class) -> Next {
+        self.due = Some(due);
+        Next::At(due, class)
+    }
+
+    /// When the object is due if nothing happens.
+    pub fn next_refresh(&self) -> Next {
+        self.due.map_or(Next::WhenChanged, |due| Next::At(due, Class::Refresh))
     }
 
     /// How long to wait after one more failure. A limit on the time of retrying makes retries rare, but never ends them:

@@ -5,7 +5,7 @@ use super::failure::{Failure, Interruption};
 use super::render::{NewData, Output};
 use super::state::Rendered;
 use crate::api::{Reason, SecretOwner};
-use crate::kubernetes::SecretWriter;
+use crate::kubernetes::{SecretWriter, Workloads};
 use crate::sync::{self, DesiredSecret, DestinationError, LastApplied, SyncResult};
 
 /// A Secret that is as it has to be.
@@ -17,6 +17,8 @@ pub(super) struct Written {
     pub record: String,
     /// Inputs and output of its templates, if they were run: `None` where they draw nothing at random.
     pub rendered: Option<Option<Rendered>>,
+    /// Why Secrets of a former destination name may be left.
+    pub orphans: Option<String>,
 }
 
 /// `status.secretMAC` as a MAC of this operator: what VSO has recorded for equal content stands for its MAC.
@@ -59,7 +61,9 @@ pub(super) async fn write(
                 recorded,
                 generation_changed,
             };
-            let result = match sync::sync(writer, &shared.stores.secrets, &desired, applied.as_ref()).await {
+            let workloads = Workloads::new(&shared.outputs.client, owner.namespace());
+            let secrets = &shared.stores.secrets;
+            let result = match sync::sync(writer, secrets, &workloads, &desired, applied.as_ref()).await {
                 Ok(result) => result,
                 // Nothing was written: what is known of the Secret still holds.
                 Err(DestinationError::Unsettled(held)) => return Err(Interruption::Record(held)),
@@ -71,11 +75,16 @@ pub(super) async fn write(
             (result, mac.clone(), Some(inputs.map(|inputs| Rendered { inputs, mac })))
         }
     };
-    if generation_changed && owner.applied_generation() != 0 && owner.destination().create {
+    let mut orphans = None;
+    // The first generation of an object has no former name. The name of another client's Secret has one.
+    if generation_changed && owner.generation() > 1 {
         match sync::delete_orphans(writer, owner).await {
             Ok(0) => {}
             Ok(n) => tracing::info!(n, "deleted Secrets of a former destination name"),
-            Err(error) => tracing::warn!(%error, "Secrets of a former destination name may be left"),
+            Err(error) => {
+                tracing::warn!(%error, "Secrets of a former destination name may be left");
+                orphans = Some(error.to_string());
+            }
         }
     }
     let record = match owner.recorded_mac() {
@@ -83,7 +92,7 @@ pub(super) async fn write(
         _ => mac.clone(),
     };
     *applied = Some(result.applied.clone());
-    Ok(Written { result, mac, record, rendered })
+    Ok(Written { result, mac, record, rendered, orphans })
 }
 
 fn failure(error: &DestinationError) -> Failure {

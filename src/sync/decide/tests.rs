@@ -69,6 +69,7 @@ impl Case {
             Ok((Write::Recreate(_), _)) => "recreate",
             Err(DestinationError::Refused(_)) => "refused",
             Err(DestinationError::Missing(_)) => "missing",
+            Err(DestinationError::Immutable(_)) => "immutable",
             Err(DestinationError::Unsettled(_)) => "unsettled",
             Err(DestinationError::Kubernetes(_)) => "cluster",
         }
@@ -136,6 +137,58 @@ fn a_secret_of_another_origin_is_left_alone_unless_it_may_be_overwritten() {
     assert_eq!(overwrite.word(Some(&theirs)), "refused", "another object of ours has created it");
     let Err(DestinationError::Refused(why)) = case.decide(Some(&foreign("new"))) else { panic!("not refused") };
     assert!(why.contains("not the owner") && why.contains("spec.destination.overwrite"), "{why}");
+}
+
+#[test]
+fn an_owned_secret_is_known_by_its_owner_reference_or_its_labels_and_gets_both_back() {
+    let case = Case::created();
+    let without = |change: fn(&mut Secret)| {
+        let mut secret = case.written("new");
+        change(&mut secret);
+        case.word(Some(&secret))
+    };
+    assert_eq!(without(|s| s.metadata.labels = None), "replace", "labels");
+    assert_eq!(without(|s| s.metadata.owner_references = None), "replace", "owner reference");
+    assert_eq!(
+        without(|s| (s.metadata.labels, s.metadata.owner_references) = (None, None)),
+        "refused",
+        "nothing is left that tells whose it is"
+    );
+    let claimed = |s: &mut Secret| {
+        s.metadata.owner_references = serde_json::from_value(json!([
+            { "apiVersion": "v1", "kind": "ConfigMap", "name": "theirs", "uid": "c-1" }
+        ]))
+        .unwrap();
+    };
+    assert_eq!(without(claimed), "refused", "it has another owner");
+
+    // A label that another tool has set makes the Secret of another object no free one.
+    let mut overwrite = Case::new(json!({ "name": "secret", "create": true, "overwrite": true }));
+    overwrite.object.metadata.uid = Some("u-2".into());
+    let mut theirs = case.written("old");
+    theirs.metadata.labels = Some([("app.kubernetes.io/managed-by".to_owned(), "Helm".to_owned())].into());
+    assert_eq!(overwrite.word(Some(&theirs)), "refused");
+}
+
+#[test]
+fn an_immutable_secret_gets_no_other_data() {
+    for (create, remedy) in [(true, "delete it to have it created again"), (false, "without `immutable`")] {
+        let case = Case::new(json!({ "name": "secret", "create": create }));
+        let frozen = |value: &str| Secret { immutable: Some(true), ..case.written(value) };
+        assert_eq!(case.word(Some(&frozen("new"))), "nothing");
+        assert_eq!(case.word(Some(&frozen("old"))), "immutable");
+        let Err(DestinationError::Immutable(text)) = case.decide(Some(&frozen("old"))) else { panic!("decided") };
+        assert!(text.contains("ns/secret is immutable") && text.contains(remedy), "{text}");
+    }
+}
+
+#[test]
+fn the_annotation_of_another_object_is_believed_in_no_secret_that_is_not_created() {
+    let mut case = Case::new(json!({ "name": "secret", "create": false }));
+    case.restarts = true;
+    case.recorded = Some(case.mac.clone());
+    let theirs = Case::created().written("between");
+    assert_eq!(case.word(Some(&theirs)), "replace");
 }
 
 #[test]

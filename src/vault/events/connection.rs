@@ -50,7 +50,7 @@ impl Connection {
                 }
                 Err(error) if error.kind == ErrorKind::PermissionDenied && !retried => {
                     retried = true;
-                    if session.on_permission_denied(&token).await == AfterDenial::Stands {
+                    if session.on_permission_denied(&token, (namespace, PATH)).await == AfterDenial::Stands {
                         return Err(SessionError::Request(error));
                     }
                     token = session.token().await?;

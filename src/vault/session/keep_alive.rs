@@ -7,18 +7,8 @@ use vaultrs::api::token::requests::{LookupTokenSelfRequest, RenewTokenSelfReques
 
 use super::token::Token;
 use super::{CredentialError, EXPIRY_MARGIN, Inner, Proof, Session, State, refuses};
-use crate::backoff::Policy;
 use crate::vault::transport::RequestOptions;
 use crate::vault::{ErrorKind, VaultError};
-
-/// Fresh logins after denials. A policy that stays wrong costs one login per step.
-const DENIAL: Policy = Policy {
-    initial: Duration::from_secs(30),
-    max: Duration::from_secs(600),
-    multiplier: 2.0,
-    randomization: 0.1,
-    max_elapsed: Duration::ZERO,
-};
 
 /// A denial is looked into again this soon at the earliest; a token younger than this is taken for good.
 const TRUST_TOKEN_FOR: Duration = Duration::from_secs(5);
@@ -33,8 +23,12 @@ pub(in crate::vault) enum AfterDenial {
 }
 
 impl Session {
-    /// Decides what a denial means.
-    pub(in crate::vault) async fn on_permission_denied(self: &Arc<Self>, denied: &Arc<Token>) -> AfterDenial {
+    /// Decides what the denial of a path means.
+    pub(in crate::vault) async fn on_permission_denied(
+        self: &Arc<Self>,
+        denied: &Arc<Token>,
+        (namespace, path): (&str, &str),
+    ) -> AfterDenial {
         let mut inner = self.inner.lock().await;
         let now = Instant::now();
         let current = match &inner.state {
@@ -52,10 +46,7 @@ impl Session {
             let same = matches!(&inner.state, State::Live(token) if token.info.serial == current.info.serial);
             return if same { AfterDenial::Stands } else { AfterDenial::Retry };
         }
-        if now >= inner.relogin_from {
-            // Policies are bound to a token at login; only a new login sees a role that was changed.
-            let pause = inner.denial_backoff.next(&DENIAL, now, &mut rand::rng()).unwrap_or(DENIAL.max);
-            inner.relogin_from = now + pause;
+        if self.denials.lock().is_worth_a_login(namespace, path, now) {
             self.invalidate(&mut inner);
             return AfterDenial::Retry;
         }

@@ -4,6 +4,7 @@
 //! failed is remembered for a while, so that a thousand objects with a wrong role cost one attempt per back-off step.
 
 mod credential;
+mod denials;
 mod keep_alive;
 mod login;
 mod pool;
@@ -24,6 +25,7 @@ use super::server::Server;
 use super::transport::RequestOptions;
 use super::{ErrorKind, VaultError};
 use crate::backoff::{Backoff, Policy};
+use denials::Denials;
 use keep_alive::keep_alive;
 use pool::Shared;
 use refused::Refused;
@@ -76,9 +78,6 @@ struct Inner {
     stored: StoredToken,
     login_backoff: Backoff,
     refused: Option<Refused>,
-    /// Paces fresh logins after denials, so that a policy that stays wrong does not cause a login per read.
-    denial_backoff: Backoff,
-    relogin_from: Instant,
 }
 
 /// One identity on one server. Lives as long as an object refers to it.
@@ -90,6 +89,8 @@ pub struct Session {
     source: TokenSource,
     login_policy: Policy,
     inner: Mutex<Inner>,
+    /// Paces fresh logins after denials, so that a policy that stays wrong does not cause a login per read.
+    denials: parking_lot::Mutex<Denials>,
     /// The sessions that it shares a limit with.
     shared: Option<Arc<Shared>>,
     /// When the token was last asked for, on the clock of [`Shared`].
@@ -132,12 +133,10 @@ impl Session {
             stored: StoredToken::Unknown,
             login_backoff: Backoff::default(),
             refused: None,
-            denial_backoff: Backoff::default(),
-            relogin_from: Instant::now(),
         };
         let inner = Mutex::new(inner);
         let (used, live) = Default::default();
-        Self { identity, server, source, login_policy, inner, shared, used, live }
+        Self { identity, server, source, login_policy, inner, denials: Default::default(), shared, used, live }
     }
 
     /// Reads a path. A denial that a fresh login may cure is answered with one, and the read is tried once more. `index` is
@@ -148,7 +147,7 @@ impl Session {
         index: Option<&str>,
     ) -> Result<(Envelope, TokenInfo), SessionError> {
         let headers: Vec<_> = index.map(|index| ("X-Vault-Index".to_owned(), index.to_owned())).into_iter().collect();
-        self.ask(&read.namespace, &headers, || RawRequest::read(read)).await
+        self.ask((&read.namespace, &read.path), &headers, || RawRequest::read(read)).await
     }
 
     /// Writes to a path of a Vault namespace, in the same way.
@@ -158,12 +157,12 @@ impl Session {
         path: &str,
         body: &Value,
     ) -> Result<(Envelope, TokenInfo), SessionError> {
-        self.ask(namespace, &[], || RawRequest::put(path, body.clone())).await
+        self.ask((namespace, path), &[], || RawRequest::put(path, body.clone())).await
     }
 
     async fn ask(
         self: &Arc<Self>,
-        namespace: &str,
+        (namespace, path): (&str, &str),
         headers: &[(String, String)],
         request: impl Fn() -> RawRequest,
     ) -> Result<(Envelope, TokenInfo), SessionError> {
@@ -173,13 +172,16 @@ impl Session {
         loop {
             let call = RequestOptions { token: Some(&token.secret), namespace: Some(namespace), headers };
             match self.server.send(request(), &call).await {
-                Ok(envelope) => return Ok((envelope, token.info.clone())),
+                Ok(envelope) => {
+                    self.denials.lock().allowed(namespace, path);
+                    return Ok((envelope, token.info.clone()));
+                }
                 Err(error) if error.kind == ErrorKind::StaleReplica => match behind.next() {
                     Some(pause) => tokio::time::sleep(*pause).await,
                     None => return Err(SessionError::Request(error)),
                 },
                 Err(error) if error.kind == ErrorKind::PermissionDenied => {
-                    if retried || self.on_permission_denied(&token).await == AfterDenial::Stands {
+                    if retried || self.on_permission_denied(&token, (namespace, path)).await == AfterDenial::Stands {
                         return Err(SessionError::Request(token.explain(error)));
                     }
                     retried = true;

@@ -91,7 +91,7 @@ async fn a_denial_stands_until_another_token_is_provided() {
     let content = Arc::new(Lock::new(Ok("one".to_owned())));
     let session = session(&content);
     let denied = session.token().await.expect("a token");
-    let judge = || session.on_permission_denied(&denied);
+    let judge = || session.on_permission_denied(&denied, ("", "p"));
     *content.lock().unwrap() = Ok("two".to_owned());
     assert_eq!(judge().await, AfterDenial::Stands, "it was read a moment ago");
     *content.lock().unwrap() = Ok("one".to_owned());

@@ -59,6 +59,12 @@ impl KubeClient {
         Self { runtime, client }
     }
 
+    /// Runs something with the administrator's client.
+    pub fn run<T, F: Future<Output = T>>(&self, work: impl FnOnce(kube::Client) -> F) -> T {
+        let client = self.client.clone();
+        self.runtime.block_on(async move { work(client).await })
+    }
+
     /// An object.
     pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Result<Value> {
         self.send("GET", &format!("{}/{name}", collection(kind, namespace)), None)
