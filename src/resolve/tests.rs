@@ -15,6 +15,7 @@ struct World {
     globals: HashMap<ObjectRef, Arc<VaultAuthGlobal>>,
     transformations: HashMap<ObjectRef, Arc<SecretTransformation>>,
     no_default_globals: bool,
+    ambient_cloud_identity: bool,
 }
 
 impl Lookup for World {
@@ -32,6 +33,9 @@ impl Lookup for World {
     }
     fn allows_default_globals(&self) -> bool {
         !self.no_default_globals
+    }
+    fn allows_ambient_cloud_identity(&self) -> bool {
+        self.ambient_cloud_identity
     }
     fn watches_namespace(&self, namespace: &str) -> bool {
         namespace != "elsewhere"

@@ -12,7 +12,7 @@ use crate::vault::transport::RequestOptions;
 use crate::vault::{ErrorKind, VaultError};
 
 /// Fresh logins after denials. A policy that stays wrong costs one login per step.
-const DENIAL: Policy = Policy {
+const DENIAL_BACKOFF: Policy = Policy {
     initial: Duration::from_secs(30),
     max: Duration::from_secs(600),
     multiplier: 2.0,
@@ -54,10 +54,14 @@ impl Session {
         }
         if now >= inner.relogin_from {
             // Policies are bound to a token at login; only a new login sees a role that was changed.
-            let pause = inner.denial_backoff.next(&DENIAL, now, &mut rand::rng()).unwrap_or(DENIAL.max);
+            let pause = inner.denial_backoff.next(&DENIAL_BACKOFF, now, &mut rand::rng()).unwrap_or(DENIAL_BACKOFF.max);
             inner.relogin_from = now + pause;
             self.invalidate(&mut inner);
             return AfterDenial::Retry;
+        }
+        if current.has_limited_uses() {
+            // A look-up would be a use too.
+            return AfterDenial::Stands;
         }
         let call = RequestOptions { token: Some(&current.secret), namespace: Some(&current.namespace), headers: &[] };
         match self.server.send(LookupTokenSelfRequest {}, &call).await {
@@ -99,7 +103,7 @@ impl Session {
         }
         match result {
             Ok(answer) => {
-                let lease = Duration::from_secs(answer.auth.as_ref().map_or(0, |a| a.lease_duration));
+                let lease = answer.auth.as_ref().map_or(Duration::ZERO, |auth| auth.lease);
                 let expires = Some(Instant::now() + lease);
                 inner.state = State::Live(Arc::new(Token { expires, ..(*current).clone() }));
                 Some(Ok(lease))

@@ -36,7 +36,7 @@ fn session(content: &Arc<Lock<Result<String, CredentialError>>>) -> Arc<Session>
     let metrics = Metrics::new(&Settings::default()).unwrap();
     let server = Server::new(&config, mpsc::unbounded_channel().0, metrics.client.of_connection("ns/c")).unwrap();
     let source = TokenSource { provider: Box::new(Provider(content.clone())), store: None };
-    Arc::new(Session::new(Identity([0; 32]), Arc::new(server), source, CREDENTIAL))
+    Arc::new(Session::new(Identity([0; 32]), Arc::new(server), source, CREDENTIAL_BACKOFF))
 }
 
 /// The token is as old as if it had been read that long ago.
