@@ -44,3 +44,4 @@ mod token;
 mod tools;
 mod transformation;
 mod transport;
+mod uses;
