@@ -84,6 +84,8 @@ pub struct GlobalOptions {
     pub exclude_raw: bool,
     /// Let a VaultAuth use the VaultAuthGlobal named `default` without naming it.
     pub allow_default_globals: bool,
+    /// Let VaultAuths outside of the operator's namespace log in with the operator's own cloud identity.
+    pub allow_ambient_cloud_identity: bool,
 }
 
 /// How to reach the API server, and how hard to press it.
@@ -130,7 +132,11 @@ impl Default for Settings {
             max_concurrent_reconciles: 100,
             session_limit: 10_000,
             persistence: Persistence::None,
-            global: GlobalOptions { exclude_raw: false, allow_default_globals: true },
+            global: GlobalOptions {
+                exclude_raw: false,
+                allow_default_globals: true,
+                allow_ambient_cloud_identity: false,
+            },
             metrics_secure: false,
             metrics_certificates: None,
             uninstall_timeout: Duration::from_secs(60),

@@ -168,6 +168,15 @@ pub(super) const FLAGS: &[Flag] = &[
         apply: |s, v| single_option(v, "allow-default-globals").map(|on| s.global.allow_default_globals = on),
     },
     Flag {
+        name: "allow-ambient-cloud-identity",
+        value: "",
+        default: "false",
+        variable: NoVariable,
+        help: "Let VaultAuths of every namespace log in with the cloud identity of the operator's own pod or node; else only \
+               those of the operator's namespace",
+        apply: |s, v| boolean(v).map(|on| s.global.allow_ambient_cloud_identity = on),
+    },
+    Flag {
         name: "backoff-initial-interval",
         value: "DURATION",
         default: "5s",

@@ -75,7 +75,12 @@ impl SecretSource for StaticSecrets {
                 let data = vault::kv::parse(&envelope, &plan.path, version).map_err(|error| read_failed(&error))?;
                 Ok(Obtained { data, token })
             }
-            Err(SessionError::Request(error)) => Err(read_failed(&with_hint(error, &plan.source)).into()),
+            Err(SessionError::Request(error)) => {
+                if error.kind == ErrorKind::StaleReplica {
+                    reading.give_up_index();
+                }
+                Err(read_failed(&with_hint(error, &plan.source)).into())
+            }
             Err(error) => Err(login_failed(session, &error).await.into()),
         }
     }

@@ -26,6 +26,7 @@ pub(crate) struct Stores {
     /// The namespace that the operator runs in.
     pub operator_namespace: String,
     allow_default_globals: bool,
+    allow_ambient_cloud_identity: bool,
 }
 
 /// The owners of Secrets of one kind.
@@ -65,6 +66,7 @@ impl Stores {
             scopes,
             operator_namespace: settings.operator_namespace.clone(),
             allow_default_globals: settings.global.allow_default_globals,
+            allow_ambient_cloud_identity: settings.global.allow_ambient_cloud_identity,
         }
     }
 
@@ -111,6 +113,10 @@ impl Lookup for Stores {
 
     fn allows_default_globals(&self) -> bool {
         self.allow_default_globals
+    }
+
+    fn allows_ambient_cloud_identity(&self) -> bool {
+        self.allow_ambient_cloud_identity
     }
 
     fn connection(&self, id: &ObjectRef) -> Option<Arc<VaultConnection>> {

@@ -158,6 +158,12 @@ impl Subscription {
             *inbox = None;
         }
     }
+
+    /// The state of a change was not reached in time. The change stays pending without it; that of a change that has come
+    /// meanwhile is waited for.
+    pub fn give_up_index(&self, change: &PendingChange) {
+        self.inbox.give_up_index(change);
+    }
 }
 
 impl Drop for Subscription {
@@ -171,6 +177,14 @@ impl Inbox {
         let mut inbox = self.0.lock();
         let known = inbox.take().and_then(|change| change.index);
         *inbox = Some(PendingChange { since, index: index.cloned().or(known) });
+    }
+
+    fn give_up_index(&self, change: &PendingChange) {
+        if let Some(known) = &mut *self.0.lock()
+            && known.index == change.index
+        {
+            known.index = None;
+        }
     }
 }
 
@@ -338,6 +352,24 @@ mod tests {
         assert!(later.iter().all(|at| *at == first + PACE), "all of them are one run");
         let change = inbox.0.lock().clone().unwrap();
         assert!(change.since > first && change.index.as_deref() == Some("i"), "the newest time, the last known state");
+    }
+
+    #[test]
+    fn an_index_that_no_node_reaches_is_given_up_and_the_change_stays() {
+        let subscribers = Subscribers::default();
+        let inbox = subscriber(&subscribers, "p", "one");
+        let pending = || inbox.0.lock().clone().unwrap();
+        let (lost, newer) = ("lost".to_owned(), "newer".to_owned());
+        subscribers.written(&stream("a"), "p", Some(&lost));
+        let change = pending();
+        // Events without an index keep the last one that is known.
+        subscribers.written(&stream("a"), "p", None);
+        let since = pending().since;
+        inbox.give_up_index(&change);
+        assert_eq!(pending(), PendingChange { since, index: None });
+        subscribers.written(&stream("a"), "p", Some(&newer));
+        inbox.give_up_index(&change);
+        assert_eq!(pending().index.as_deref(), Some("newer"), "another state");
     }
 
     #[test]

@@ -170,6 +170,10 @@ mod tests {
             true
         }
 
+        fn allows_ambient_cloud_identity(&self) -> bool {
+            false
+        }
+
         fn connection(&self, id: &ObjectRef) -> Option<Arc<VaultConnection>> {
             self.connections.get(id).cloned()
         }

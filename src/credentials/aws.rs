@@ -26,6 +26,11 @@ pub(super) async fn params(login: &AuthMethodLogin, aws: &AwsLogin) -> Result<Lo
     let (credentials, credential_uid) = match &aws.source {
         AwsSource::Secret(name) => keys(login, name).await?,
         AwsSource::ServiceAccount(name) => role(login, aws, &sts, name).await?,
+        AwsSource::Default if !sts.is_plain() => {
+            let text = "aws.stsEndpoint: with the operator's own identity it can only be a host, with a scheme and a port: no \
+                        user, path, query or fragment";
+            return Err(CredentialError::Unusable(text.to_owned()));
+        }
         AwsSource::Default => (login.cloud.default_credentials().await?, own_uid(login).await),
     };
     let proof = aws_proof(&sts, aws.header_value.as_deref(), &credentials, SystemTime::now())?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{AuthPlan, Denied, LoginOwner, LoginPlan, Lookup, ObjectRef, allows, connection, merged};
 use crate::api::MethodError;
-use crate::api::auth_methods::Method;
+use crate::api::auth_methods::{CredentialObject, Method};
 use crate::api::{VaultAuth, VaultAuthSpec};
 
 /// Resolves a VaultAuth for use by an object of `target` namespace.
@@ -26,6 +26,17 @@ pub fn auth(object: &VaultAuth, target: &str, lookup: &impl Lookup) -> Result<Au
     let spec = &*merged.spec;
     let method = method(spec, &id)?;
     let invalid = |what: &str| Denied::Invalid(format!("invalid configuration of VaultAuth {id}: {what}"));
+    if method.settings().credential() == CredentialObject::Operator
+        && &*id.namespace != operator_namespace
+        && !lookup.allows_ambient_cloud_identity()
+    {
+        // Otherwise every tenant that may create a VaultAuth could send a proof of this identity to any server.
+        return Err(Denied::NotAllowed(format!(
+            "VaultAuth {id} would use the operator's own cloud identity, which is for VaultAuths in namespace \
+             {operator_namespace:?}: set spec.aws.secretRef or spec.aws.irsaServiceAccount, or name a VaultAuth of that \
+             namespace that allows this one, or start the operator with --allow-ambient-cloud-identity"
+        )));
+    }
     let needs_mount = method.needs_mount();
     if needs_mount && spec.mount.is_none() {
         return Err(invalid("spec.mount is empty; set it to the path of the auth method"));

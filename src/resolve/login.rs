@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::{ConnectionPlan, ObjectRef};
-use crate::api::auth_methods::Method;
+use crate::api::auth_methods::{CredentialObject, Method};
 
 /// A checked VaultAuth with its connection, for one namespace that uses it.
 #[derive(Clone, Debug)]
@@ -80,10 +80,15 @@ impl AuthPlan {
         if !self.login.method.needs_mount() || uids.iter().any(|uid| uid.len() != 36) {
             return None;
         }
-        let input = format!(
+        let mut input = format!(
             "{}-{}.{}-{}.{}",
             owner.uid, owner.generation, connection.uid, connection.generation, credential_uid
         );
+        // The operator's own identity has one UID, whatever namespace uses it, and each namespace has a login of its own.
+        let user = &self.login.credential_namespace;
+        if settings.credential() == CredentialObject::Operator && **user != *owner.id.namespace {
+            input = format!("{input}.{user}");
+        }
         let digest = Sha256::digest(input.as_bytes());
         let method = settings.method().as_str().to_lowercase();
         Some(format!("{method}-{}{}", hex::encode(&digest[..7]), hex::encode(&digest[28..])))

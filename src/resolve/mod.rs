@@ -30,6 +30,8 @@ pub trait Lookup {
     fn global(&self, id: &ObjectRef) -> Option<Arc<VaultAuthGlobal>>;
     /// Whether VaultAuths may use a VaultAuthGlobal named `default` without naming it.
     fn allows_default_globals(&self) -> bool;
+    /// Whether VaultAuths outside of the operator's namespace may log in as the operator itself.
+    fn allows_ambient_cloud_identity(&self) -> bool;
     /// The VaultConnection of that name, if it exists.
     fn connection(&self, id: &ObjectRef) -> Option<Arc<VaultConnection>>;
     /// The SecretTransformation of that name, if it exists.

@@ -16,6 +16,7 @@ pub(crate) struct World {
     globals: HashMap<ObjectRef, Arc<VaultAuthGlobal>>,
     transformations: HashMap<ObjectRef, Arc<SecretTransformation>>,
     no_default_globals: bool,
+    ambient_cloud_identity: bool,
 }
 
 impl Lookup for World {
@@ -33,6 +34,9 @@ impl Lookup for World {
     }
     fn allows_default_globals(&self) -> bool {
         !self.no_default_globals
+    }
+    fn allows_ambient_cloud_identity(&self) -> bool {
+        self.ambient_cloud_identity
     }
     fn watches_namespace(&self, namespace: &str) -> bool {
         namespace != "elsewhere"
@@ -273,6 +277,36 @@ fn identity_is_the_content_and_not_the_object() {
         identity(json!({"headers": {"a": "b"}}), "app"),
         "a parameter is not a header"
     );
+}
+
+#[test]
+fn the_operators_own_cloud_identity_is_for_its_own_namespace() {
+    let aws = |block: serde_json::Value| json!({ "method": "aws", "mount": "aws", "aws": block, "allowedNamespaces": ["app"] });
+    let ambient = || aws(json!({ "role": "r" }));
+    let world = || world().auth("app", "a", ambient()).auth("op", "a", ambient());
+    let of = |world: &World, namespace: &str| super::auth(&world.auths[&ObjectRef::new(namespace, "a")], "app", world);
+    let denied = of(&world(), "app").unwrap_err();
+    assert!(matches!(&denied, Denied::NotAllowed(text) if text.contains("--allow-ambient-cloud-identity")), "{denied}");
+    assert!(of(&world(), "op").is_ok());
+    assert!(of(&World { ambient_cloud_identity: true, ..world() }, "app").is_ok());
+    for block in [json!({ "role": "r", "secretRef": "s" }), json!({ "role": "r", "irsaServiceAccount": "s" })] {
+        assert!(of(&world().auth("app", "a", aws(block)), "app").is_ok());
+    }
+}
+
+#[test]
+fn namespaces_that_share_the_operators_identity_have_cache_keys_of_their_own() {
+    let spec = json!({ "method": "aws", "mount": "aws", "aws": { "role": "r" }, "allowedNamespaces": ["*"] });
+    let uid = |digit: &str| digit.repeat(36);
+    let world = world().auth("op", "a", spec);
+    let key = |namespace: &str| {
+        let mut plan = super::auth(&world.auths[&ObjectRef::new("op", "a")], namespace, &world).unwrap();
+        (plan.owner.uid, plan.login.connection.uid) = (uid("1"), uid("2"));
+        plan.cache_key(&uid("3")).unwrap()
+    };
+    assert_eq!(key("one"), key("one"));
+    assert_ne!(key("one"), key("two"));
+    assert_ne!(key("one"), key("op"));
 }
 
 #[test]

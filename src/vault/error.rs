@@ -21,8 +21,10 @@ pub enum ErrorKind {
     Sealed,
     /// 429: a rate limit or lease quota.
     Throttled,
-    /// No answer: refused, reset, timed out, name not resolved.
+    /// No connection, or one that broke: refused, reset, timed out, name not resolved.
     Unreachable,
+    /// There was a connection, and no answer in time. It may be this request alone that takes so long.
+    TimedOut,
     /// This node, or what is in front of it, serves nothing now: 502 to 504, a standby without a leader, and 472/473 of a
     /// secondary.
     Unavailable,
@@ -56,6 +58,7 @@ impl ErrorKind {
             ErrorKind::Sealed => "sealed",
             ErrorKind::Throttled => "throttled",
             ErrorKind::Unreachable => "unreachable",
+            ErrorKind::TimedOut => "timed_out",
             ErrorKind::Unavailable => "unavailable",
             ErrorKind::StaleReplica => "behind",
             ErrorKind::InternalError => "failed",
@@ -65,6 +68,9 @@ impl ErrorKind {
         }
     }
 }
+
+/// A message is part of an event, which holds 1 KiB.
+const MAX_MESSAGE_BYTES: usize = 400;
 
 /// A failed request to Vault. Holds no part of a request or response body but Vault's own error messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,9 +89,8 @@ impl VaultError {
     /// Builds an error; `message` is cut so that it fits into an event.
     pub fn new(kind: ErrorKind, path: &str, message: impl Into<String>) -> Self {
         let mut message: String = message.into();
-        const LONGEST: usize = 400;
-        if message.len() > LONGEST {
-            message.truncate(message.floor_char_boundary(LONGEST));
+        if message.len() > MAX_MESSAGE_BYTES {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
             message.push('…');
         }
         Self { kind, path: path.to_owned(), message, retry_after: None }
@@ -105,6 +110,7 @@ impl fmt::Display for VaultError {
             ErrorKind::Sealed => write!(f, "Vault is sealed or not initialised, path={path:?}"),
             ErrorKind::Throttled => write!(f, "Vault limits the rate of requests, path={path:?}: {message}"),
             ErrorKind::Unreachable => write!(f, "Vault cannot be reached, path={path:?}: {message}"),
+            ErrorKind::TimedOut => write!(f, "Vault did not answer the request in time, path={path:?}: {message}"),
             ErrorKind::Unavailable => write!(f, "Vault cannot serve the request now, path={path:?}: {message}"),
             ErrorKind::StaleReplica => {
                 write!(f, "this node of Vault has not got the last write yet, path={path:?}: {message}")

@@ -21,15 +21,16 @@ use crate::backoff::{Backoff, Policy};
 use crate::util::WeakTable;
 use connection::{Connection, End};
 
-/// A server that has no events, or does not give them to us, is asked again after about this time. Nobody but its
+/// A server that has no events, or does not give them to this login, is asked again after about this time. Only its
 /// administrator can change that, and seldom does.
-const REFUSED: Duration = Duration::from_secs(600);
-/// No two attempts follow each other faster, whoever asks for one.
-const FLOOR: Duration = Duration::from_secs(5);
+const REFUSED_RETRY_INTERVAL: Duration = Duration::from_secs(600);
+/// Attempts that are asked for by [`EventStream::retry`] do not follow each other faster.
+const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// So many failures in a row are told. Fewer are an interruption that needs no look.
 const FAILURES_TO_TELL: u32 = 5;
-/// A connection that lasted so long was a good one. One that is cut off again and again is none.
-const STABLE: Duration = Duration::from_secs(30);
+/// A connection that lasted so long was a good one. When such a one breaks, or the first one after it, another is opened at
+/// once. One that is cut off again and again is none.
+const STABLE_AFTER: Duration = Duration::from_secs(30);
 
 /// Identifies a stream. Streams with equal keys carry the same events.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -76,7 +77,7 @@ struct Shared {
     key: StreamKey,
     server: ServerId,
     state: Mutex<StreamState>,
-    /// Somebody has reason to think that the next attempt works.
+    /// Something has happened that may make the next attempt work.
     retry: Notify,
     end: CancellationToken,
 }
@@ -201,6 +202,7 @@ impl Listener {
         loop {
             let started = Instant::now();
             let opened = Connection::open(&self.session, &key.namespace).await;
+            let was_open = opened.is_ok();
             let end = match opened {
                 Ok(connection) => self.follow(connection, &mut backoff).await,
                 Err(error) => End::Broken(error),
@@ -211,12 +213,12 @@ impl Listener {
                 End::Broken(error) => error,
             };
             let refused = refusal(&error).is_some();
-            let pause = match refused {
-                true => REFUSED.mul_f64(rand::rng().random_range(0.8..1.2)),
-                false => {
-                    let pause = backoff.next(&self.reconnect, Instant::now(), &mut rand::rng());
-                    pause.unwrap_or(REFUSED)
-                }
+            let is_first_break = was_open && backoff.attempts() == 0;
+            let pause = if refused {
+                REFUSED_RETRY_INTERVAL.mul_f64(rand::rng().random_range(0.8..1.2))
+            } else {
+                let pause = backoff.next(&self.reconnect, Instant::now(), &mut rand::rng());
+                if is_first_break { Duration::ZERO } else { pause.unwrap_or(REFUSED_RETRY_INTERVAL) }
             };
             tracing::info!(%error, namespace = key.namespace, again_in = ?pause, "no events of Vault");
             if refused || backoff.attempts() >= FAILURES_TO_TELL {
@@ -226,7 +228,7 @@ impl Listener {
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.shared.retry.notified() => tokio::time::sleep_until((started + FLOOR).into()).await,
+                () = self.shared.retry.notified() => tokio::time::sleep_until((started + MIN_RETRY_INTERVAL).into()).await,
             }
         }
     }
@@ -243,7 +245,7 @@ impl Listener {
         self.signal(Signal::Started(key.clone())).await;
         loop {
             let event = connection.next(&self.session).await;
-            if opened.elapsed() > STABLE {
+            if opened.elapsed() > STABLE_AFTER {
                 backoff.reset();
                 if !streaming {
                     streaming = true;
@@ -292,3 +294,6 @@ fn refusal(error: &SessionError) -> Option<ErrorKind> {
         SessionError::Credential(_) | SessionError::Login(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

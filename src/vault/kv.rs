@@ -21,9 +21,10 @@ pub fn parse(envelope: &Envelope, path: &str, version: Option<i64>) -> Result<So
         return Err(nothing("is spec.type right for this mount?"));
     };
     if version.is_none() {
-        return match fields.is_empty() {
-            true => Err(VaultError::new(ErrorKind::Empty, path, "")),
-            false => Ok(SourceData::flat("kv-v1", data.clone())),
+        return if fields.is_empty() {
+            Err(VaultError::new(ErrorKind::Empty, path, ""))
+        } else {
+            Ok(SourceData::flat("kv-v1", data.clone()))
         };
     }
     let metadata = fields.get("metadata").and_then(Value::as_object);
@@ -66,22 +67,22 @@ mod tests {
 
     use super::*;
 
-    fn fault(data: Value, version: Option<i64>) -> Option<ErrorKind> {
+    fn failure(data: Value, version: Option<i64>) -> Option<ErrorKind> {
         parse(&Envelope { data: data.into(), ..Envelope::default() }, "p", version).err().map(|e| e.kind)
     }
 
     #[test]
     fn the_ways_to_have_no_data_are_told_apart() {
-        let v2 = |data: Value, metadata: Value| fault(json!({ "data": data, "metadata": metadata }), Some(0));
+        let v2 = |data: Value, metadata: Value| failure(json!({ "data": data, "metadata": metadata }), Some(0));
         assert_eq!(v2(json!({"a": 1}), json!({"version": 1})), None);
         assert_eq!(v2(json!(null), json!({"deletion_time": "2026-01-01T00:00:00Z"})), Some(ErrorKind::Deleted));
         assert_eq!(v2(json!(null), json!({"deletion_time": "x", "destroyed": true})), Some(ErrorKind::Destroyed));
         assert_eq!(v2(json!({}), json!({"version": 1})), Some(ErrorKind::Empty));
         assert_eq!(v2(json!(null), json!({"version": 1})), Some(ErrorKind::Protocol));
-        assert_eq!(fault(json!({"user": "x"}), Some(0)), Some(ErrorKind::Protocol), "a KV v1 answer");
-        assert_eq!(fault(json!(null), None), Some(ErrorKind::Protocol));
-        assert_eq!(fault(json!({}), None), Some(ErrorKind::Empty));
-        assert_eq!(fault(json!({"user": "x"}), None), None);
+        assert_eq!(failure(json!({"user": "x"}), Some(0)), Some(ErrorKind::Protocol), "a KV v1 answer");
+        assert_eq!(failure(json!(null), None), Some(ErrorKind::Protocol));
+        assert_eq!(failure(json!({}), None), Some(ErrorKind::Empty));
+        assert_eq!(failure(json!({"user": "x"}), None), None);
     }
 
     #[test]

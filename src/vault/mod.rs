@@ -6,8 +6,8 @@
 
 mod error;
 mod events;
+mod json;
 pub mod kv;
-mod numbers;
 mod reads;
 mod request;
 mod server;

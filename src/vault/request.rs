@@ -1,16 +1,17 @@
 //! The request that reaches any path of Vault, and the envelope of every answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustify::endpoint::Endpoint;
 use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use rustify::errors::ClientError;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::{Number, Value};
 
-use super::{ErrorKind, VaultError, numbers};
+use super::json::{self, JsonError};
+use super::{ErrorKind, VaultError};
 
 /// What is read. Equal reads with the same session are the same read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -76,7 +77,7 @@ impl Endpoint for RawRequest {
 #[derive(Default, Deserialize)]
 pub struct Envelope {
     /// The content, `null` where there is none. Numbers are as they were sent. Objects share it.
-    #[serde(default, deserialize_with = "content")]
+    #[serde(skip)]
     pub data: Arc<Value>,
     /// Remarks, such as that a path exists only below a KV v2 prefix.
     #[serde(default)]
@@ -88,26 +89,54 @@ pub struct Envelope {
     pub(super) errors: Option<Vec<String>>,
 }
 
-fn content<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Value>, D::Error> {
-    let raw = <&RawValue>::deserialize(deserializer)?;
-    numbers::parse(raw.get()).map(Arc::new).map_err(serde::de::Error::custom)
+impl Envelope {
+    fn parse(body: &[u8]) -> Result<Self, JsonError> {
+        let Value::Object(mut members) = json::parse(body)? else { return Err(JsonError::Syntax) };
+        // The numbers of the content would lose their form on the way through serde.
+        let data = members.remove("data").unwrap_or_default();
+        let envelope: Self = serde_json::from_value(Value::Object(members)).map_err(|_| JsonError::Syntax)?;
+        Ok(Self { data: Arc::new(data), ..envelope })
+    }
 }
 
 /// The token that a login gave.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(super) struct Auth {
+    /// Empty where Vault asks for a second factor first.
+    #[serde(default)]
     pub client_token: SecretString,
     #[serde(default)]
     pub accessor: String,
-    /// Seconds.
-    #[serde(default)]
-    pub lease_duration: u64,
+    /// Zero: the token does not expire.
+    #[serde(default, rename = "lease_duration", deserialize_with = "seconds")]
+    pub lease: Duration,
     #[serde(default)]
     pub renewable: bool,
+    /// How often the token can be used; zero: without limit.
+    #[serde(default)]
+    pub num_uses: u64,
+    /// What Vault asks for before it gives a token.
+    #[serde(default)]
+    pub mfa_requirement: Option<serde::de::IgnoredAny>,
 }
 
-/// No server makes us wait longer.
-const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
+/// No lease is longer. A clock of the process can count that far.
+const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// The lease of so many seconds.
+pub(super) fn lease(seconds: u64) -> Duration {
+    Duration::from_secs(seconds).min(MAX_LEASE)
+}
+
+/// A number of seconds, however large.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let number = Option::<Number>::deserialize(deserializer)?.unwrap_or_else(|| 0.into());
+    let large = number.as_f64().is_some_and(|number| number > 0.0);
+    Ok(lease(number.as_u64().unwrap_or(if large { u64::MAX } else { 0 })))
+}
+
+/// No server delays the next request for longer.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Turns an HTTP answer into an envelope or a classified error.
 pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result<Envelope, VaultError> {
@@ -116,12 +145,11 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
     if status == 204 || (body.is_empty() && response.status().is_success()) {
         return Ok(Envelope::default());
     }
-    // The parser's own message could quote the body, so it is not passed on.
-    let parsed: Option<Envelope> = serde_json::from_slice(body).ok();
+    let parsed = Envelope::parse(body);
     if response.status().is_success() {
-        return parsed
-            .ok_or_else(|| VaultError::new(ErrorKind::Protocol, path, "the body is not the JSON that Vault sends"));
+        return parsed.map_err(|error| VaultError::new(ErrorKind::Protocol, path, error.to_string()));
     }
+    let parsed = parsed.ok();
     let messages = parsed.as_ref().and_then(|e| e.errors.clone()).unwrap_or_default();
     // Vault makes lists of several lines even of one error.
     let text = messages.join("; ").split_whitespace().collect::<Vec<_>>().join(" ");
@@ -132,11 +160,8 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
             _ => Err(VaultError::new(ErrorKind::NotFound, path, text)),
         };
     }
-    let text = match messages.is_empty() {
-        true => format!("HTTP {status}"),
-        false => format!("{text} (HTTP {status})"),
-    };
-    let fault = match status {
+    let text = if messages.is_empty() { format!("HTTP {status}") } else { format!("{text} (HTTP {status})") };
+    let kind = match status {
         // Vault says 403; servers that only speak its API may say 401 to a wrong token.
         401 | 403 => ErrorKind::PermissionDenied,
         429 => ErrorKind::Throttled,
@@ -149,12 +174,12 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
         500..=599 => ErrorKind::InternalError,
         _ => ErrorKind::Invalid,
     };
-    let mut error = VaultError::new(fault, path, text);
+    let mut error = VaultError::new(kind, path, text);
     error.retry_after = response
         .headers()
         .get(http::header::RETRY_AFTER)
         .and_then(|v| v.to_str().ok()?.parse().ok())
-        .map(|seconds| std::time::Duration::from_secs(seconds).min(LONGEST_WAIT));
+        .map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
     Err(error)
 }
 
@@ -168,21 +193,21 @@ mod tests {
 
     #[test]
     fn answers_without_data_are_told_apart() {
-        let fault = |status, body| answer(status, body).err().map(|e| e.kind);
-        assert_eq!(fault(404, r#"{"errors":[]}"#), Some(ErrorKind::NotFound));
-        assert_eq!(fault(403, r#"{"errors":["permission denied"]}"#), Some(ErrorKind::PermissionDenied));
-        assert_eq!(fault(401, "unauthorized"), Some(ErrorKind::PermissionDenied));
-        assert_eq!(fault(503, r#"{"errors":["Vault is sealed"]}"#), Some(ErrorKind::Sealed));
-        assert_eq!(fault(503, "<html>"), Some(ErrorKind::Unavailable));
-        assert_eq!(fault(502, ""), Some(ErrorKind::Unavailable));
-        assert_eq!(fault(412, r#"{"errors":["required index state not present"]}"#), Some(ErrorKind::StaleReplica));
-        assert_eq!(fault(500, r#"{"errors":["connection gone"]}"#), Some(ErrorKind::InternalError));
+        let kind = |status, body| answer(status, body).err().map(|e| e.kind);
+        assert_eq!(kind(404, r#"{"errors":[]}"#), Some(ErrorKind::NotFound));
+        assert_eq!(kind(403, r#"{"errors":["permission denied"]}"#), Some(ErrorKind::PermissionDenied));
+        assert_eq!(kind(401, "unauthorized"), Some(ErrorKind::PermissionDenied));
+        assert_eq!(kind(503, r#"{"errors":["Vault is sealed"]}"#), Some(ErrorKind::Sealed));
+        assert_eq!(kind(503, "<html>"), Some(ErrorKind::Unavailable));
+        assert_eq!(kind(502, ""), Some(ErrorKind::Unavailable));
+        assert_eq!(kind(412, r#"{"errors":["required index state not present"]}"#), Some(ErrorKind::StaleReplica));
+        assert_eq!(kind(500, r#"{"errors":["connection gone"]}"#), Some(ErrorKind::InternalError));
         let no_leader = r#"{"errors":["local node not active but active cluster node not found"]}"#;
-        assert_eq!(fault(500, no_leader), Some(ErrorKind::Unavailable));
-        assert_eq!(fault(429, ""), Some(ErrorKind::Throttled));
-        assert_eq!(fault(400, r#"{"errors":["bad"]}"#), Some(ErrorKind::Invalid));
-        assert_eq!(fault(200, "<html>secret</html>"), Some(ErrorKind::Protocol));
-        assert_eq!(fault(404, r#"{"data":{"data":null,"metadata":{"deletion_time":"x"}}}"#), None);
+        assert_eq!(kind(500, no_leader), Some(ErrorKind::Unavailable));
+        assert_eq!(kind(429, ""), Some(ErrorKind::Throttled));
+        assert_eq!(kind(400, r#"{"errors":["bad"]}"#), Some(ErrorKind::Invalid));
+        assert_eq!(kind(200, "<html>secret</html>"), Some(ErrorKind::Protocol));
+        assert_eq!(kind(404, r#"{"data":{"data":null,"metadata":{"deletion_time":"x"}}}"#), None);
     }
 
     #[test]
@@ -195,5 +220,49 @@ mod tests {
     fn numbers_stay_as_they_were_sent() {
         let envelope = answer(200, r#"{"data":{"n":12345678901234567890123,"f":1.50,"e":1e21}}"#).ok().unwrap();
         assert_eq!(envelope.data.to_string(), r#"{"e":1e21,"f":1.50,"n":12345678901234567890123}"#);
+    }
+
+    #[test]
+    fn a_lease_is_never_longer_than_a_clock_can_count() {
+        for (text, expected) in [
+            ("3600", 3600),
+            ("0", 0),
+            ("-1", 0),
+            ("null", 0),
+            ("18446744073709551615", MAX_LEASE.as_secs()),
+            ("9223372036854775807", MAX_LEASE.as_secs()),
+            ("1e30", MAX_LEASE.as_secs()),
+            ("123456789012345678901234567890", MAX_LEASE.as_secs()),
+        ] {
+            let body = format!(r#"{{"auth":{{"client_token":"x","lease_duration":{text}}}}}"#);
+            let auth = answer(200, &body).ok().unwrap().auth.unwrap();
+            assert_eq!(auth.lease.as_secs(), expected, "{text}");
+            assert!(std::time::Instant::now().checked_add(auth.lease).is_some());
+        }
+    }
+
+    #[test]
+    fn hostile_answers_are_errors() {
+        let deep = format!(r#"{{"data":{{"data":{{"k":{}1e5{}}}}}}}"#, "[".repeat(20_000), "]".repeat(20_000));
+        let error = answer(200, &deep).err().unwrap();
+        assert!(error.kind == ErrorKind::Protocol && error.message.contains("within each other"), "{error}");
+        let many = format!(r#"{{"data":{{"k":[{}0]}}}}"#, "0,".repeat(1_000_000));
+        let error = answer(200, &many).err().unwrap();
+        assert!(error.kind == ErrorKind::Protocol && error.message.contains("memory"), "{error}");
+        assert_eq!(answer(500, &deep).err().unwrap().kind, ErrorKind::InternalError);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_answer_is_read_or_refused(status in 100u16..600, text in ".{0,60}", cut in 0usize..200) {
+            let whole = r#"{"request_id":"r","lease_duration":2764800,"data":{"data":{"a":1e5},"metadata":{"version":3}},"warnings":["w"],"auth":{"client_token":"t","lease_duration":10,"renewable":true,"num_uses":3},"errors":["e"]}"#;
+            let mutated: String = whole.chars().take(cut).chain(text.chars()).chain(whole.chars().skip(cut + 1)).collect();
+            for body in [&text, &mutated] {
+                if let Ok(envelope) = answer(status, body) {
+                    let _ = crate::vault::kv::parse(&envelope, "p", Some(0));
+                    let _ = crate::vault::kv::parse(&envelope, "p", None);
+                }
+            }
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! One Vault server: its transport, and what the last requests have shown of its health.
 //!
-//! While a server is known to be down, requests fail at once with the error that showed it, but for one probe at a time:
-//! a thousand objects do not hammer a Vault that is sealed, and each of them can still say why it waits.
+//! [`Circuit`] is a circuit breaker. While it is closed, requests are sent. While it is open, they fail at once with the error
+//! that opened it: a thousand objects do not hammer a Vault that is sealed, and each of them can still say why it waits. When
+//! the pause is over it is half-open: one request is sent, which closes it or opens it for a longer pause.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use rustify::enums::RequestMethod;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
+use super::json;
 use super::request::{Envelope, RawRequest, classify};
 use super::transport::{Opened, RequestOptions, ServerConfig, Socket, Transport};
 use super::{ErrorKind, VaultError};
@@ -19,26 +21,30 @@ use crate::telemetry::{ConnectionMetrics, Operation};
 /// Identifies a server by the content of its configuration.
 pub type ServerId = u64;
 
-/// So many failures in a row show that a server is down; a sealed Vault says so itself.
+/// So many failures in a row open the circuit; a sealed Vault says so itself.
 const FAILURES_TO_OPEN: u32 = 3;
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// The circuit is open for this long at first, and for twice as long after each failure of a request that was let through.
+const MIN_OPEN_TIME: Duration = Duration::from_secs(1);
+const MAX_OPEN_TIME: Duration = Duration::from_secs(15);
 
 /// One Vault server.
 pub struct Server {
     /// Hash of the configuration.
     pub id: ServerId,
     transport: Transport,
-    health: Mutex<Health>,
+    circuit: Mutex<Circuit>,
     /// Told the id each time the server goes down or comes back.
     changed: mpsc::UnboundedSender<ServerId>,
     metrics: ConnectionMetrics,
 }
 
+/// Whether requests are sent.
 #[derive(Debug)]
-enum Health {
-    Up { failures: u32 },
-    Down { error: VaultError, probe_at: Instant, pause: Duration },
+enum Circuit {
+    /// They are. `failures` of the last ones showed a server that is down; the last one that did not ended at `answered`.
+    Closed { failures: u32, answered: Option<Instant> },
+    /// They are not, because of `error`. From `half_open_at` on one is.
+    Open { error: VaultError, half_open_at: Instant, open_time: Duration },
 }
 
 /// The answer of `sys/seal-status`, which needs no token.
@@ -77,7 +83,7 @@ impl Server {
         Ok(Self {
             id: u64::from_be_bytes(id),
             transport: Transport::new(config)?,
-            health: Mutex::new(Health::Up { failures: 0 }),
+            circuit: Mutex::new(Circuit::Closed { failures: 0, answered: None }),
             changed,
             metrics,
         })
@@ -107,13 +113,14 @@ impl Server {
             Err(error) => Err(error),
         };
         self.metrics.sent(operation, result.is_ok(), started.elapsed());
-        self.record(result.as_ref().err());
+        self.record(started, result.as_ref().err());
         result
     }
 
     /// Opens a websocket unless the server is known to be down, and learns from the answer.
     pub(super) async fn open(&self, path: &str, query: &str, call: &RequestOptions<'_>) -> Result<Socket, VaultError> {
         self.check_circuit(path)?;
+        let started = Instant::now();
         let result = match self.transport.open(path, query, call).await {
             Ok(Opened::Socket(socket)) => Ok(*socket),
             Ok(Opened::Answer(answer)) => Err(classify(path, &answer)
@@ -121,81 +128,95 @@ impl Server {
                 .unwrap_or_else(|| VaultError::new(ErrorKind::Protocol, path, "the answer is no websocket"))),
             Err(error) => Err(error),
         };
-        self.record(result.as_ref().err());
+        self.record(started, result.as_ref().err());
         result
     }
 
     /// Asks for the seal status, whatever is known of the server's health, and learns from the answer.
     pub async fn probe(&self) -> Result<Probe, VaultError> {
         const PATH: &str = "sys/seal-status";
+        let started = Instant::now();
         let result = match self.transport.ask(RawRequest::get(PATH), &RequestOptions::default()).await {
             Err(error) => Err(error),
             Ok(response) if response.status() == http::StatusCode::NOT_FOUND => Ok(Probe::NoSealStatus),
             Ok(response) if !response.status().is_success() => Err(classify(PATH, &response)
                 .err()
                 .unwrap_or_else(|| VaultError::new(ErrorKind::Protocol, PATH, "no seal status"))),
-            Ok(response) => serde_json::from_slice(response.body()).map(Probe::SealStatus).map_err(|_| {
+            Ok(response) => json::parse_as(response.body()).map(Probe::SealStatus).map_err(|_| {
                 VaultError::new(ErrorKind::Protocol, PATH, "the answer is not a seal status; is this a Vault?")
             }),
         };
         match &result {
             Ok(Probe::SealStatus(status)) if status.sealed => {
-                self.record(Some(&VaultError::new(ErrorKind::Sealed, PATH, "")));
+                self.record(started, Some(&VaultError::new(ErrorKind::Sealed, PATH, "")));
             }
             // It shows a server that is up, not one that serves: a standby without a leader and a secondary answer as well.
             Ok(_) if self.last_error().is_some_and(|e| e.kind == ErrorKind::Unavailable) => {}
-            other => self.record(other.as_ref().err()),
+            other => self.record(started, other.as_ref().err()),
         }
         result
     }
 
     /// The error that shows the server to be down, if it is.
     pub fn last_error(&self) -> Option<VaultError> {
-        match &*self.health.lock() {
-            Health::Up { .. } => None,
-            Health::Down { error, .. } => Some(error.clone()),
+        match &*self.circuit.lock() {
+            Circuit::Closed { .. } => None,
+            Circuit::Open { error, .. } => Some(error.clone()),
         }
     }
 
-    /// Fails as a request now would fail without having been sent. Where one may be sent although the server is down, to
-    /// see whether it still is, the turn is taken.
+    /// Fails as a request now would fail without having been sent. Where the circuit is half-open, the caller is the one
+    /// whose request is sent.
     pub(super) fn check_circuit(&self, path: &str) -> Result<(), VaultError> {
-        let mut health = self.health.lock();
-        let Health::Down { error, probe_at, pause } = &mut *health else { return Ok(()) };
+        let mut circuit = self.circuit.lock();
+        let Circuit::Open { error, half_open_at, open_time } = &mut *circuit else { return Ok(()) };
         let now = Instant::now();
-        if now < *probe_at {
+        if now < *half_open_at {
             return Err(VaultError { path: path.to_owned(), ..error.clone() });
         }
-        *probe_at = now + *pause;
+        *half_open_at = now + *open_time;
         Ok(())
     }
 
-    fn record(&self, error: Option<&VaultError>) {
-        let mut health = self.health.lock();
-        let was_down = matches!(*health, Health::Down { .. });
-        match error.filter(|e| e.kind.concerns_server()) {
-            None => *health = Health::Up { failures: 0 },
-            Some(error) => {
-                let now = Instant::now();
-                match &mut *health {
-                    Health::Up { failures } if error.kind != ErrorKind::Sealed && *failures + 1 < FAILURES_TO_OPEN => {
-                        *failures += 1
-                    }
-                    Health::Up { .. } => {
-                        let pause = error.retry_after.unwrap_or(FIRST_PAUSE);
-                        *health = Health::Down { error: error.clone(), probe_at: now + pause, pause };
-                    }
-                    Health::Down { error: known, probe_at, pause } => {
-                        *pause = error.retry_after.unwrap_or((*pause * 2).min(LONGEST_PAUSE));
-                        *probe_at = now + *pause;
-                        *known = error.clone();
-                    }
-                }
+    /// Learns from the outcome of a request that was sent at `started`.
+    fn record(&self, started: Instant, error: Option<&VaultError>) {
+        let mut circuit = self.circuit.lock();
+        let was_open = matches!(*circuit, Circuit::Open { .. });
+        let now = Instant::now();
+        let answered_since = matches!(&*circuit, Circuit::Closed { answered: Some(at), .. } if *at >= started);
+        match error {
+            // Another request was answered meanwhile: this one alone takes so long.
+            Some(error) if error.kind == ErrorKind::TimedOut && answered_since => {}
+            Some(error) if error.kind == ErrorKind::TimedOut || error.kind.concerns_server() => {
+                circuit.fail(error, now);
             }
+            _ => *circuit = Circuit::Closed { failures: 0, answered: Some(now) },
         }
-        if was_down != matches!(*health, Health::Down { .. }) {
+        if was_open != matches!(*circuit, Circuit::Open { .. }) {
             // The receiver lives as long as the process; a closed channel means that it is ending.
             let _ = self.changed.send(self.id);
+        }
+    }
+}
+
+impl Circuit {
+    fn fail(&mut self, error: &VaultError, now: Instant) {
+        // No request is answered in time, so it is the server that does not answer.
+        let kind = if error.kind == ErrorKind::TimedOut { ErrorKind::Unreachable } else { error.kind };
+        let shown = VaultError { kind, ..error.clone() };
+        match self {
+            Self::Closed { failures, .. } if kind != ErrorKind::Sealed && *failures + 1 < FAILURES_TO_OPEN => {
+                *failures += 1
+            }
+            Self::Closed { .. } => {
+                let open_time = error.retry_after.unwrap_or(MIN_OPEN_TIME);
+                *self = Self::Open { error: shown, half_open_at: now + open_time, open_time };
+            }
+            Self::Open { error: known, half_open_at, open_time } => {
+                *open_time = error.retry_after.unwrap_or((*open_time * 2).min(MAX_OPEN_TIME));
+                *half_open_at = now + *open_time;
+                *known = shown;
+            }
         }
     }
 }
@@ -230,8 +251,8 @@ mod tests {
         (Server::new(&config, changed, metrics.client.of_connection("ns/c")).unwrap(), changes)
     }
 
-    fn fail(server: &Server, fault: ErrorKind) {
-        server.record(Some(&VaultError::new(fault, "p", "")));
+    fn fail(server: &Server, kind: ErrorKind) {
+        server.record(Instant::now(), Some(&VaultError::new(kind, "p", "")));
     }
 
     #[test]
@@ -241,12 +262,12 @@ mod tests {
             fail(&server, ErrorKind::Unreachable);
             fail(&server, ErrorKind::Unreachable);
             assert!(server.check_circuit("p").is_ok());
-            server.record(None);
+            server.record(Instant::now(), None);
         }
         (0..3).for_each(|_| fail(&server, ErrorKind::Unreachable));
         assert!(server.check_circuit("q").is_err());
         assert_eq!(changes.try_recv().ok(), Some(server.id));
-        server.record(None);
+        server.record(Instant::now(), None);
         assert!(server.check_circuit("p").is_ok());
         assert_eq!(changes.try_recv().ok(), Some(server.id));
     }
@@ -254,7 +275,7 @@ mod tests {
     #[test]
     fn what_fails_for_one_path_says_nothing_of_the_server() {
         let (server, mut changes) = server();
-        for fault in [
+        for kind in [
             ErrorKind::InternalError,
             ErrorKind::StaleReplica,
             ErrorKind::Throttled,
@@ -262,7 +283,7 @@ mod tests {
             ErrorKind::NotFound,
             ErrorKind::Invalid,
         ] {
-            (0..5).for_each(|_| fail(&server, fault));
+            (0..5).for_each(|_| fail(&server, kind));
         }
         assert!(server.last_error().is_none() && changes.try_recv().is_err());
     }
@@ -272,5 +293,19 @@ mod tests {
         let (server, _changes) = server();
         fail(&server, ErrorKind::Sealed);
         assert!(server.check_circuit("p").is_err());
+    }
+
+    #[test]
+    fn a_request_that_alone_takes_too_long_says_nothing_of_the_server() {
+        let (server, mut changes) = server();
+        let started = Instant::now();
+        let late = VaultError::new(ErrorKind::TimedOut, "database/creds/x", "");
+        server.record(Instant::now(), None);
+        (0..32).for_each(|_| server.record(started, Some(&late)));
+        assert!(server.check_circuit("p").is_ok() && changes.try_recv().is_err());
+        // Since the last answer nothing was answered in time.
+        let started = Instant::now() + Duration::from_millis(1);
+        (0..3).for_each(|_| server.record(started, Some(&late)));
+        assert_eq!(server.check_circuit("p").unwrap_err().kind, ErrorKind::Unreachable);
     }
 }

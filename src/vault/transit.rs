@@ -27,9 +27,10 @@ impl TransitKey {
         let body = json!({ "name": self.name, "plaintext": STANDARD.encode(plaintext) });
         let path = self.path("encrypt");
         let (answer, _) = session.write(&self.namespace, &path, &body).await?;
-        match answer.data["ciphertext"].is_string() {
-            true => Ok(Arc::unwrap_or_clone(answer.data)),
-            false => Err(not_understood(&path)),
+        if answer.data["ciphertext"].is_string() {
+            Ok(Arc::unwrap_or_clone(answer.data))
+        } else {
+            Err(not_understood(&path))
         }
     }
 

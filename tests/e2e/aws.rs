@@ -95,7 +95,7 @@ fn keys_of_a_secret_and_roles_of_service_accounts() {
             })),
         ),
     ]);
-    let operator = tenant.operator(&[]);
+    let operator = tenant.operator(&["--zap-log-level=9"]);
     for name in ["aws-keys", "temporary", "aws-irsa"] {
         tenant.apply(&user(&tenant, name));
     }
@@ -153,9 +153,15 @@ fn what_is_wrong_with_a_login_is_told_and_nothing_else() {
             json!({ "irsaServiceAccount": "untrusted", "stsEndpoint": "http://127.0.0.1:1" }),
             vec!["AssumeRoleWithWebIdentity", "127.0.0.1", "refused"],
         ),
+        (
+            "query",
+            json!({ "stsEndpoint": "https://sts.amazonaws.com/?Action=GetSessionToken" }),
+            vec!["aws.stsEndpoint", "no user, path, query or fragment"],
+        ),
         ("none", json!({}), vec!["AWS_EC2_METADATA_DISABLED"]),
     ];
-    let operator = tenant.operator_with(&[("AWS_EC2_METADATA_DISABLED", "true")], &FAST_RETRY);
+    let args = [&FAST_RETRY[..], &["--allow-ambient-cloud-identity", "--zap-log-level=9"]].concat();
+    let operator = tenant.operator_with(&[("AWS_EC2_METADATA_DISABLED", "true")], &args);
     for (name, members, _) in &cases {
         let mut block = json!({ "role": "app", "headerValue": SERVER_ID, "stsEndpoint": endpoint });
         json_patch::merge(&mut block, members);
@@ -207,7 +213,8 @@ fn what_the_operator_itself_is() {
         ),
     ];
     for (name, variables, asked) in cases {
-        let operator = tenant.operator_with(&variables, &[]);
+        let args = ["--allow-ambient-cloud-identity", "--zap-log-level=9"];
+        let operator = tenant.operator_with(&variables, &args);
         // Two identities, since the header is part of it; the operator's credentials are asked for once.
         let other = format!("{name}-other");
         let block = json!({ "role": "node", "headerValue": SERVER_ID, "sessionName": "other" });

@@ -37,4 +37,5 @@ mod tls;
 mod token;
 mod transformation;
 mod transport;
+mod uses;
 mod vault_no_data;

@@ -68,6 +68,14 @@ impl Reading<'_> {
             subscription.acknowledge(pending);
         }
     }
+
+    /// No node of Vault has reached the state of the pending change. After a restore it may be gone for good, so the next run
+    /// reads without it.
+    pub fn give_up_index(&self) {
+        if let (Some(subscription), Some(pending)) = (self.subscription, self.pending) {
+            subscription.give_up_index(pending);
+        }
+    }
 }
 
 /// What was obtained.

@@ -7,10 +7,10 @@ use reqwest::{RequestBuilder, StatusCode};
 
 use crate::vault::root_cause;
 
-/// Answers are a few KiB.
-const LONGEST_ANSWER: usize = 1024 * 1024;
+/// Answers are a few KiB. Their parsers need a multiple of that.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// What a service says of itself goes into conditions and events, so it is cut.
-const LONGEST_MESSAGE: usize = 300;
+const MAX_MESSAGE_CHARS: usize = 300;
 
 /// Why there is no credential. Says at which step, and holds no key or token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,8 +52,8 @@ pub(super) async fn ask(step: &str, request: RequestBuilder) -> Result<(StatusCo
     let mut answer = request.send().await.map_err(failed)?;
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-        if body.len() + chunk.len() > LONGEST_ANSWER {
-            return Err(CloudError::new(step, "the answer is longer than 1 MiB"));
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(CloudError::new(step, "the answer is longer than 64 KiB"));
         }
         body.extend_from_slice(&chunk);
     }
@@ -67,7 +67,7 @@ pub(super) fn message(text: &str, secrets: &[&str]) -> String {
     for secret in secrets.iter().filter(|s| !s.is_empty()) {
         text = text.replace(secret, "***");
     }
-    match text.char_indices().nth(LONGEST_MESSAGE) {
+    match text.char_indices().nth(MAX_MESSAGE_CHARS) {
         None => text,
         Some((end, _)) => format!("{}…", &text[..end]),
     }

@@ -76,6 +76,16 @@ impl Sts {
     }
 }
 
+impl Sts {
+    /// Whether the address has nothing but a scheme, a host and a port. What else it has is signed with the request, and AWS
+    /// could read another action in it.
+    pub fn is_plain(&self) -> bool {
+        let url = &self.url;
+        let no_user = url.username().is_empty() && url.password().is_none();
+        url.path() == "/" && url.query().is_none() && url.fragment().is_none() && no_user
+    }
+}
+
 impl Cloud {
     /// Credentials of an IAM role, for a token that the role trusts. They last an hour, by default of STS.
     pub async fn assume_role(
@@ -109,9 +119,17 @@ impl Cloud {
     }
 }
 
+/// Answers have about twenty elements.
+const MAX_XML_NODES: u32 = 1000;
+
+fn parse(xml: &str) -> Option<roxmltree::Document<'_>> {
+    let options = roxmltree::ParsingOptions { nodes_limit: MAX_XML_NODES, ..roxmltree::ParsingOptions::default() };
+    roxmltree::Document::parse_with_options(xml, options).ok()
+}
+
 /// The credentials in the answer to AssumeRoleWithWebIdentity.
 pub(super) fn credentials(xml: &str) -> Option<AwsCredentials> {
-    let document = roxmltree::Document::parse(xml).ok()?;
+    let document = parse(xml)?;
     let node = document.descendants().find(|node| node.tag_name().name() == "Credentials")?;
     let text = |name: &str| {
         let text = node.children().find(|child| child.tag_name().name() == name)?.text()?.trim();
@@ -124,7 +142,7 @@ pub(super) fn credentials(xml: &str) -> Option<AwsCredentials> {
 
 /// Code and message of an error of STS.
 pub(super) fn refusal(xml: &str) -> Option<String> {
-    let document = roxmltree::Document::parse(xml).ok()?;
+    let document = parse(xml)?;
     let error = document.descendants().find(|node| node.tag_name().name() == "Error")?;
     let text = |name: &str| error.children().find(|child| child.tag_name().name() == name)?.text();
     Some(format!("{}: {}", text("Code")?, text("Message").unwrap_or_default()))

@@ -128,6 +128,35 @@ fn region_and_endpoint_of_the_object_come_first() {
 }
 
 #[test]
+fn an_endpoint_with_more_than_a_host_is_not_plain() {
+    let plain = |endpoint: &str| Sts::new(&cloud(&[]), None, Some(endpoint)).unwrap().is_plain();
+    for endpoint in
+        ["sts.vpc.internal", "https://sts.amazonaws.com", "https://sts.amazonaws.com/", "http://127.0.0.1:1"]
+    {
+        assert!(plain(endpoint), "{endpoint}");
+    }
+    for endpoint in [
+        "https://sts.amazonaws.com/?Action=GetSessionToken&Version=2011-06-15",
+        "https://sts.amazonaws.com/?",
+        "https://sts.amazonaws.com/x",
+        "https://sts.amazonaws.com//",
+        "https://user@sts.amazonaws.com/",
+        "https://:pass@sts.amazonaws.com/",
+        "https://sts.amazonaws.com/#x",
+    ] {
+        assert!(!plain(endpoint), "{endpoint}");
+    }
+    assert!(Sts::new(&cloud(&[]), Some("eu-south-1"), None).unwrap().is_plain());
+}
+
+#[test]
+fn answers_with_very_many_elements_are_refused() {
+    let whole = answer("AKID", "KEY", "TOKEN");
+    let many = whole.replace("<Credentials>", &format!("{}<Credentials>", "<a/>".repeat(2000)));
+    assert!(sts::credentials(&many).is_none() && sts::refusal(&"<a>".repeat(20_000)).is_none());
+}
+
+#[test]
 fn a_proof_has_what_vault_asks_for() {
     let sts = Sts::new(&cloud(&[]), None, None).unwrap();
     let credentials = AwsCredentials::new("AKID", "SECRET", Some("TOKEN".into()), None, "test");

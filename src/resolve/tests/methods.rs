@@ -13,7 +13,11 @@ use crate::api::auth_methods::{
 /// The plan of a VaultAuth with this method and this block.
 fn plan(method: &str, block: Value) -> Result<AuthPlan, Denied> {
     let spec = json!({ "method": method, "kubernetes": null, method: block });
-    let world = World::default().auth("app", "a", spec).connection("op", "default", json!({}));
+    let world = World { ambient_cloud_identity: true, ..World::default() }.auth("app", "a", spec).connection(
+        "op",
+        "default",
+        json!({}),
+    );
     auth(&world.auths[&ObjectRef::new("app", "a")], "app", &world)
 }
 
@@ -195,7 +199,11 @@ fn the_digest_of_a_login_stays_what_it_is() {
         "method": "appRole", "mount": "m", "namespace": "team", "kubernetes": null, "params": { "p": "1" },
         "headers": { "h": "2" }, "appRole": full("appRole"),
     });
-    let world = World::default().auth("app", "a", spec).connection("op", "default", json!({}));
+    let world = World { ambient_cloud_identity: true, ..World::default() }.auth("app", "a", spec).connection(
+        "op",
+        "default",
+        json!({}),
+    );
     found.push(short(auth(&world.auths[&ObjectRef::new("app", "a")], "app", &world).expect("a plan")));
     let expected = [
         "8edc4ab1925bf28d",
@@ -216,7 +224,11 @@ fn a_fixed_token_needs_no_mount_and_is_one_session_whatever_a_login_would_carry(
     let of = |members: Value| {
         let mut spec = json!({ "method": "token", "mount": null, "kubernetes": null });
         spec.as_object_mut().expect("an object").extend(members.as_object().expect("an object").clone());
-        let world = World::default().auth("app", "a", spec).connection("op", "default", json!({}));
+        let world = World { ambient_cloud_identity: true, ..World::default() }.auth("app", "a", spec).connection(
+            "op",
+            "default",
+            json!({}),
+        );
         auth(&world.auths[&ObjectRef::new("app", "a")], "app", &world).expect("a plan")
     };
     let block = |name: &str, key: &str| json!({ "token": { "secretRef": { "name": name, "key": key } } });

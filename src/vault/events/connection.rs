@@ -14,9 +14,9 @@ use crate::vault::{ErrorKind, VaultError};
 
 /// Events of all versions of the KV engine.
 const PATH: &str = "sys/events/subscribe/kv*";
-const PING_EVERY: Duration = Duration::from_secs(15);
+const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// A server that is alive answers a ping in this time, or has sent one of its own.
-const DEAD_AFTER: Duration = Duration::from_secs(35);
+const MAX_SILENCE: Duration = Duration::from_secs(35);
 
 /// An open websocket.
 pub(super) struct Connection {
@@ -44,7 +44,7 @@ impl Connection {
             match session.server.open(PATH, "json=true", &call).await {
                 Ok(socket) => {
                     let now = Instant::now();
-                    let mut pings = interval_at((now + PING_EVERY).into(), PING_EVERY);
+                    let mut pings = interval_at((now + PING_INTERVAL).into(), PING_INTERVAL);
                     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
                     return Ok(Self { socket, token, pings, heard: now });
                 }
@@ -83,7 +83,7 @@ impl Connection {
                 if !session.is_current(&self.token).await {
                     return Err(End::Token);
                 }
-                if self.heard.elapsed() > DEAD_AFTER {
+                if self.heard.elapsed() > MAX_SILENCE {
                     return Err(broken("the server does not answer on the event stream"));
                 }
                 match self.socket.send(Message::Ping(Bytes::new())).await {

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::vault::json::{self, JsonError};
+
 /// A write to a KV engine.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Write {
@@ -50,9 +52,12 @@ struct Plugin {
     mount_path: String,
 }
 
+/// Vault's own have about a hundred.
+const MAX_INDEX_BYTES: usize = 1024;
+
 /// Reads a message. `Ok(None)`: nothing was written that could be read.
-pub(super) fn parse(text: &str) -> Result<Option<Write>, serde_json::Error> {
-    let Data { event, event_type, namespace, plugin_info } = serde_json::from_str::<Message>(text)?.data;
+pub(super) fn parse(text: &str) -> Result<Option<Write>, JsonError> {
+    let Data { event, event_type, namespace, plugin_info } = json::parse_as::<Message>(text.as_bytes())?.data;
     let Metadata { modified, path, data_path, vault_index } = event.metadata;
     if modified != "true" {
         return Ok(None);
@@ -62,7 +67,9 @@ pub(super) fn parse(text: &str) -> Result<Option<Write>, serde_json::Error> {
         _ => Some(path),
     };
     let Some(path) = path.filter(|path| !path.is_empty()) else { return Ok(None) };
-    let index = vault_index.filter(|index| !index.is_empty());
+    // Another text could not be sent as a header, and every read with it would fail.
+    let usable = |index: &String| !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_graphic());
+    let index = vault_index.filter(usable).filter(|index| index.len() <= MAX_INDEX_BYTES);
     Ok(Some(Write { namespace: namespace.trim_matches('/').to_owned(), path, index }))
 }
 
@@ -109,7 +116,16 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_reads_is_nothing() {
+    fn an_index_that_no_header_can_carry_is_none() {
+        for index in ["a\\nb", "ä", "a b", &"x".repeat(1025)] {
+            let metadata = format!(r#"{{"modified":"true","path":"team/secret/data/a","vault_index":"{index}"}}"#);
+            let write = parse(&message("kv-v2/data-write", "", &metadata)).unwrap().unwrap();
+            assert_eq!(write.index, None, "{index:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_read_is_nothing() {
         assert_eq!(path("kv-v2/config-write", r#"{"modified":"true","path":"team/secret/config"}"#), None);
         assert_eq!(path("kv-v2/data-write", r#"{"modified":"false","path":"team/secret/data/a"}"#), None);
         assert_eq!(path("kv-v1/write", r#"{"modified":"true"}"#), None);

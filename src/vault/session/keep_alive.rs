@@ -50,6 +50,10 @@ impl Session {
             self.invalidate(&mut inner);
             return AfterDenial::Retry;
         }
+        if current.has_limited_uses() {
+            // A look-up would be a use too.
+            return AfterDenial::Stands;
+        }
         let call = RequestOptions { token: Some(&current.secret), namespace: Some(&current.namespace), headers: &[] };
         match self.server.send(LookupTokenSelfRequest {}, &call).await {
             Err(error) if error.kind == ErrorKind::PermissionDenied => {
@@ -90,7 +94,7 @@ impl Session {
         }
         match result {
             Ok(answer) => {
-                let lease = Duration::from_secs(answer.auth.as_ref().map_or(0, |a| a.lease_duration));
+                let lease = answer.auth.as_ref().map_or(Duration::ZERO, |auth| auth.lease);
                 let expires = Some(Instant::now() + lease);
                 inner.state = State::Live(Arc::new(Token { expires, ..(*current).clone() }));
                 Some(Ok(lease))

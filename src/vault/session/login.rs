@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
 use super::credential::{LoginRequest, Proof};
@@ -9,7 +10,7 @@ use super::refused::Refused;
 use super::stored::go_json;
 use super::token::Granted;
 use super::{Inner, Session, SessionError, StoredToken};
-use crate::vault::request::RawRequest;
+use crate::vault::request::{Auth, RawRequest};
 use crate::vault::transport::RequestOptions;
 use crate::vault::{ErrorKind, VaultError};
 
@@ -68,13 +69,27 @@ impl Session {
         let auth = answer.auth.ok_or_else(|| {
             SessionError::Login(VaultError::new(ErrorKind::Protocol, &path, "the answer to the login has no token"))
         })?;
+        if auth.client_token.expose_secret().is_empty() {
+            return Err(SessionError::Login(no_token(&path, &auth)));
+        }
         tracing::info!(
             path,
             accessor_known = !auth.accessor.is_empty(),
-            ttl_s = auth.lease_duration,
+            ttl_s = auth.lease.as_secs(),
             "logged in to Vault"
         );
-        let login_response = self.source.store.as_ref().filter(|_| auth.renewable).and_then(|_| go_json(&body));
+        let login_response =
+            self.source.store.as_ref().filter(|_| auth.renewable && auth.num_uses == 0).and_then(|_| go_json(&body));
         Ok(Granted { auth, namespace, credential_uid, login_response, stored_under: None, location: None })
     }
+}
+
+/// The error of a login that was answered without a token.
+fn no_token(path: &str, auth: &Auth) -> VaultError {
+    if auth.mfa_requirement.is_some() {
+        let text = "the login asks for multi-factor authentication, which has no place in an operator: exempt this role \
+                    or mount from Vault's login MFA enforcement";
+        return VaultError::new(ErrorKind::PermissionDenied, path, text);
+    }
+    VaultError::new(ErrorKind::Protocol, path, "the answer to the login has no token")
 }

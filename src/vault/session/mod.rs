@@ -104,7 +104,7 @@ const REPLICATION_RETRIES: [Duration; 4] =
 
 /// Paces looks for a credential that Kubernetes did not have, or for another than the one that was refused. No watch tells of
 /// a Secret that is made or changed, or of a right that is granted, and a look costs one request.
-const CREDENTIAL: Policy = Policy {
+const CREDENTIAL_BACKOFF: Policy = Policy {
     initial: Duration::from_secs(2),
     max: Duration::from_secs(15),
     multiplier: 1.5,
@@ -177,7 +177,10 @@ impl Session {
                     return Ok((envelope, token.info.clone()));
                 }
                 Err(error) if error.kind == ErrorKind::StaleReplica => match behind.next() {
-                    Some(pause) => tokio::time::sleep(*pause).await,
+                    Some(pause) => {
+                        tokio::time::sleep(*pause).await;
+                        token = self.token().await?;
+                    }
                     None => return Err(SessionError::Request(error)),
                 },
                 Err(error) if error.kind == ErrorKind::PermissionDenied => {
@@ -192,7 +195,7 @@ impl Session {
         }
     }
 
-    /// The token, after a login if there is none that is good.
+    /// The token for one request, after a login if there is none that is good.
     pub(super) async fn token(self: &Arc<Self>) -> Result<Arc<Token>, SessionError> {
         let mut inner = self.inner.lock().await;
         let now = Instant::now();
@@ -206,7 +209,7 @@ impl Session {
             self.read_again(&mut inner, &token).await;
         }
         match &inner.state {
-            State::Live(token) if token.expires.is_none_or(|e| now + EXPIRY_MARGIN < e) => {
+            State::Live(token) if token.expires.is_none_or(|e| now + EXPIRY_MARGIN < e) && token.take_use() => {
                 self.count(true);
                 return Ok(token.clone());
             }
@@ -222,6 +225,7 @@ impl Session {
                 inner.login_backoff.reset();
                 inner.refused = None;
                 let token = Arc::new(Token::new(granted));
+                token.take_use();
                 inner.state = State::Live(token.clone());
                 self.set_live(true);
                 drop(inner);
@@ -239,7 +243,7 @@ impl Session {
                     SessionError::Login(e) if e.kind.concerns_server() => Duration::from_millis(500),
                     _ => {
                         let look = matches!(error, SessionError::Credential(_)) || inner.refused.is_some();
-                        let policy = if look { CREDENTIAL } else { self.login_policy };
+                        let policy = if look { CREDENTIAL_BACKOFF } else { self.login_policy };
                         inner.login_backoff.next(&policy, now, &mut rand::rng()).unwrap_or(Duration::from_secs(60))
                     }
                 };
@@ -291,7 +295,10 @@ impl Session {
 
     /// The token is no good any more.
     fn invalidate(&self, inner: &mut Inner) {
-        (inner.state, inner.stored) = (State::None, StoredToken::Invalid);
+        // One that is used up was never stored.
+        let was_limited = matches!(&inner.state, State::Live(token) if token.has_limited_uses());
+        inner.stored = if was_limited { StoredToken::Absent } else { StoredToken::Invalid };
+        inner.state = State::None;
         self.set_live(false);
     }
 

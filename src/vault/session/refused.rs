@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use crate::vault::{ErrorKind, VaultError};
 
 /// A refused credential is offered this often, in case Vault did not know it yet. Two that share a role stay below 5.
-const OFFERS: u32 = 2;
+const MAX_OFFERS: u32 = 2;
 /// And then once in so long: Vault has forgotten the refusals before after 15 minutes.
-const AGAIN: Duration = Duration::from_secs(16 * 60);
+const OFFER_INTERVAL: Duration = Duration::from_secs(16 * 60);
 
 /// The last credential that was refused.
 pub(super) struct Refused {
@@ -26,7 +26,9 @@ impl Refused {
     pub fn hold_back(refused: &Option<Self>, credential: Option<&str>, now: Instant) -> Result<(), VaultError> {
         let same = refused.as_ref().filter(|refused| credential == Some(&refused.credential));
         match same {
-            Some(refused) if refused.offers >= OFFERS && now < refused.at + AGAIN => Err(refused.error.clone()),
+            Some(refused) if refused.offers >= MAX_OFFERS && now < refused.at + OFFER_INTERVAL => {
+                Err(refused.error.clone())
+            }
             _ => Ok(()),
         }
     }
@@ -39,7 +41,7 @@ impl Refused {
             "{}; it is offered again when its Secret changes, else every {} minutes, since Vault locks a role that is \
              tried too often",
             error.message,
-            AGAIN.as_secs() / 60
+            OFFER_INTERVAL.as_secs() / 60
         );
         let error = VaultError { message, ..error };
         *refused = Some(Self { credential, offers: offers + 1, at: now, error: error.clone() });
@@ -76,14 +78,14 @@ mod tests {
     #[test]
     fn only_a_refusal_counts_and_only_where_vault_counts() {
         let now = Instant::now();
-        let error = |fault| VaultError::new(fault, "p", "text");
-        for (credential, fault) in [
+        let error = |kind| VaultError::new(kind, "p", "text");
+        for (credential, kind) in [
             (Some("id"), ErrorKind::PermissionDenied),
             (Some("id"), ErrorKind::Unreachable),
             (None, ErrorKind::Invalid),
         ] {
             let mut refused = None;
-            let shown = Refused::note(&mut refused, credential.map(str::to_owned), error(fault), now);
+            let shown = Refused::note(&mut refused, credential.map(str::to_owned), error(kind), now);
             assert!(refused.is_none() && shown.message == "text");
         }
     }

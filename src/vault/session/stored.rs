@@ -8,7 +8,8 @@ use vaultrs::api::token::requests::RenewTokenSelfRequest;
 use super::token::Granted;
 use super::{Session, SessionError, refuses};
 use crate::gocompat::json::html_escape;
-use crate::vault::request::Auth;
+use crate::vault::json;
+use crate::vault::request::{Auth, lease};
 use crate::vault::transport::RequestOptions;
 
 /// Where the token of a session is stored over a restart. Only the cluster can store one.
@@ -81,16 +82,22 @@ struct TokenAnswer {
 
 /// The body of Vault's answer to a login as Go would write it again. `None` if it is no such answer.
 pub(super) fn go_json(body: &[u8]) -> Option<SecretString> {
-    let answer: Answer = serde_json::from_slice(body).ok()?;
+    let answer: Answer = json::parse_as(body).ok()?;
     let json = serde_json::to_string(&answer).ok()?;
     Some(html_escape(&json).into())
 }
 
 /// The token in a stored answer. `None` if there is none.
 fn token_in(answer: &SecretString) -> Option<Auth> {
-    let answer: Answer = serde_json::from_str(answer.expose_secret()).ok()?;
+    let answer: Answer = json::parse_as(answer.expose_secret().as_bytes()).ok()?;
     let TokenAnswer { client_token, accessor, lease_duration, renewable, .. } = answer.auth;
-    (!client_token.is_empty()).then(|| Auth { client_token: client_token.into(), accessor, lease_duration, renewable })
+    (!client_token.is_empty()).then(|| Auth {
+        client_token: client_token.into(),
+        accessor,
+        lease: lease(lease_duration),
+        renewable,
+        ..Auth::default()
+    })
 }
 
 impl Session {
@@ -107,9 +114,9 @@ impl Session {
         let call = RequestOptions { token: Some(&auth.client_token), namespace: Some(&namespace), headers: &[] };
         match self.server.send(RenewTokenSelfRequest { increment: None }, &call).await {
             Ok(renewed) => {
-                let renewed = renewed.auth.map_or((0, false), |a| (a.lease_duration, a.renewable));
-                (auth.lease_duration, auth.renewable) = renewed;
-                tracing::info!(stored_under = key, ttl_s = auth.lease_duration, "took up a stored Vault token");
+                let renewed = renewed.auth.unwrap_or_default();
+                (auth.lease, auth.renewable) = (renewed.lease, renewed.renewable);
+                tracing::info!(stored_under = key, ttl_s = auth.lease.as_secs(), "took up a stored Vault token");
                 Ok(Some(Granted {
                     auth,
                     namespace,
@@ -150,7 +157,7 @@ mod tests {
     fn a_token_is_found_or_there_is_none() {
         let found = token_in(&GO.to_owned().into()).unwrap();
         assert_eq!((found.client_token.expose_secret(), found.accessor.as_str()), ("hvs.x", "a"));
-        assert_eq!((found.lease_duration, found.renewable), (3600, true));
+        assert_eq!((found.lease.as_secs(), found.renewable), (3600, true));
         for none in ["", "{}", "null", r#"{"auth":null}"#, r#"{"auth":{}}"#, r#"{"auth":{"client_token":""}}"#] {
             assert!(token_in(&none.to_owned().into()).is_none(), "{none}");
         }

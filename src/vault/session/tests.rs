@@ -3,9 +3,11 @@ use std::sync::Mutex as Lock;
 use secrecy::ExposeSecret as _;
 use tokio::sync::mpsc;
 
+use super::token::Granted;
 use super::*;
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
+use crate::vault::request::Auth;
 use crate::vault::{ServerConfig, Trust};
 
 /// Gives what the test has put there.
@@ -36,7 +38,7 @@ fn session(content: &Arc<Lock<Result<String, CredentialError>>>) -> Arc<Session>
     let metrics = Metrics::new(&Settings::default()).unwrap();
     let server = Server::new(&config, mpsc::unbounded_channel().0, metrics.client.of_connection("ns/c")).unwrap();
     let source = TokenSource { provider: Box::new(Provider(content.clone())), store: None };
-    Arc::new(Session::new(Identity([0; 32]), Arc::new(server), source, CREDENTIAL))
+    Arc::new(Session::new(Identity([0; 32]), Arc::new(server), source, CREDENTIAL_BACKOFF))
 }
 
 /// The token is as old as if it had been read that long ago.
@@ -104,4 +106,23 @@ async fn a_denial_stands_until_another_token_is_provided() {
     assert_eq!(secret(&session).await.as_deref(), Ok("two"));
     let error = denied.explain(VaultError::new(ErrorKind::PermissionDenied, "p", "no"));
     assert_eq!(error.message, "no; the token is that in a file");
+}
+
+#[test]
+fn uses_are_counted_and_such_a_token_is_not_renewed() {
+    let granted = |num_uses: u64| Granted {
+        auth: Auth { lease: Duration::from_secs(60), renewable: true, num_uses, ..Auth::default() },
+        namespace: String::new(),
+        credential_uid: String::new(),
+        login_response: None,
+        stored_under: None,
+        location: None,
+    };
+    let token = Token::new(granted(3));
+    assert!(!token.info.renewable && token.has_limited_uses());
+    let copy = token.clone();
+    assert_eq!([token.take_use(), copy.take_use(), token.take_use(), copy.take_use()], [true, true, true, false]);
+    let token = Token::new(granted(0));
+    assert!(token.info.renewable && !token.has_limited_uses());
+    assert!((0..100).all(|_| token.take_use()));
 }

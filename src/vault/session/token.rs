@@ -1,6 +1,7 @@
 //! A token and what is known of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use blake2::{Blake2b, Digest as _, digest::consts::U32};
@@ -43,6 +44,8 @@ pub(in crate::vault) struct Token {
     pub verified: Instant,
     /// Where it stands, if no login gave it.
     pub(super) location: Option<Arc<str>>,
+    /// How many requests it is still good for; `None`: without limit.
+    pub(super) uses_left: Option<Arc<AtomicU64>>,
 }
 
 /// What a login gave.
@@ -61,7 +64,7 @@ impl From<ProvidedToken> for Granted {
     fn from(token: ProvidedToken) -> Self {
         let ProvidedToken { secret, credential_uid, location } = token;
         Self {
-            auth: Auth { client_token: secret, accessor: String::new(), lease_duration: 0, renewable: false },
+            auth: Auth { client_token: secret, ..Auth::default() },
             namespace: String::new(),
             credential_uid,
             login_response: None,
@@ -85,15 +88,28 @@ impl Token {
                 client_id,
                 credential_uid,
                 serial: rand::random(),
-                renewable: auth.renewable && auth.lease_duration > 0,
+                // A renewal is a use too.
+                renewable: auth.renewable && !auth.lease.is_zero() && auth.num_uses == 0,
                 stored_under: stored_under.map(Into::into),
             },
             namespace,
             login_response,
-            expires: (auth.lease_duration > 0).then(|| now + Duration::from_secs(auth.lease_duration)),
+            expires: (!auth.lease.is_zero()).then(|| now + auth.lease),
             verified: now,
             location: location.map(Into::into),
+            uses_left: (auth.num_uses > 0).then(|| Arc::new(AtomicU64::new(auth.num_uses))),
         }
+    }
+
+    /// Counts a request that is sent with the token. False if the token is used up: Vault would revoke it, or has.
+    pub(super) fn take_use(&self) -> bool {
+        let Some(left) = &self.uses_left else { return true };
+        left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    /// Whether Vault counts the requests that are sent with it.
+    pub(super) fn has_limited_uses(&self) -> bool {
+        self.uses_left.is_some()
     }
 
     /// Whether no login gave it.

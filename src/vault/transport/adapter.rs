@@ -29,11 +29,7 @@ impl MiddleWare for ApplyOptions {
 impl Client for Transport {
     async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ClientError> {
         let (url, method) = (String::new(), String::new());
-        self.round_trip(request).await.map_err(|e| ClientError::RequestError {
-            source: e.without_url().into(),
-            url,
-            method,
-        })
+        self.round_trip(request).await.map_err(|e| ClientError::RequestError { source: e.into(), url, method })
     }
 
     fn base(&self) -> &str {

@@ -1,0 +1,73 @@
+//! Why a request got no answer, and which kind of failure that is.
+
+use std::time::Duration;
+
+use super::redirect::RedirectError;
+use crate::vault::{ErrorKind, VaultError};
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TransportError {
+    /// There was no connection, or it broke.
+    #[error(transparent)]
+    Request(#[from] hyper_util::client::legacy::Error),
+    /// The connection broke while the answer came.
+    #[error(transparent)]
+    Body(#[from] hyper::Error),
+    /// There was a connection, and no whole answer in time.
+    #[error("no answer within {0:?}: timed out")]
+    TimedOut(Duration),
+    /// The server sends the request elsewhere, where it must not go.
+    #[error(transparent)]
+    Redirect(#[from] RedirectError),
+    /// More than [`super::MAX_ANSWER_BYTES`].
+    #[error("the answer is longer than {} MiB", super::MAX_ANSWER_BYTES / (1024 * 1024))]
+    TooLong,
+}
+
+/// The kind of a failure on the way to Vault. The text of the innermost cause is the message.
+pub(super) fn network_error(path: &str, error: &(dyn std::error::Error + 'static)) -> VaultError {
+    let kind = match find(error) {
+        Some(TransportError::TimedOut(_)) => ErrorKind::TimedOut,
+        Some(TransportError::Redirect(_) | TransportError::TooLong) => ErrorKind::Protocol,
+        _ if is_tls(error) => ErrorKind::Tls,
+        _ => ErrorKind::Unreachable,
+    };
+    VaultError::new(kind, path, root_cause(error))
+}
+
+fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a TransportError> {
+    error.downcast_ref().or_else(|| find(error.source()?))
+}
+
+/// Whether TLS is among the causes. An [`std::io::Error`] hides what it wraps: its source is the source of that.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    if error.is::<rustls::Error>() {
+        return true;
+    }
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    wrapped.is_some_and(|wrapped| is_tls(wrapped)) || error.source().is_some_and(is_tls)
+}
+
+/// The innermost cause of an error: the outer ones of the HTTP stack only say that sending failed.
+pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_handshake_is_found_however_deep_it_is_wrapped() {
+        use std::io::{Error, ErrorKind};
+        let tls = || Error::new(ErrorKind::InvalidData, rustls::Error::DecryptError);
+        assert!(is_tls(&tls()));
+        assert!(is_tls(&Error::other(Error::other(tls()))));
+        assert!(!is_tls(&Error::other(Error::from(ErrorKind::ConnectionRefused))));
+    }
+}

@@ -1,0 +1,266 @@
+mod server;
+
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+
+use super::super::request::RawRequest;
+use super::*;
+use server::{Identity, Server, serve, serve_tunnels};
+
+const OK: &str = "HTTP/1.1 200 .\r\nContent-Length: 2\r\n\r\n{}";
+
+fn redirect(status: u16, location: &str) -> String {
+    format!("HTTP/1.1 {status} .\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")
+}
+
+fn config(address: &str, trust: Trust) -> ServerConfig {
+    ServerConfig { address: address.into(), trust, tls_server_name: None, headers: vec![], timeout: None }
+}
+
+fn named(address: &str, trust: Trust, name: &str) -> ServerConfig {
+    ServerConfig { tls_server_name: Some(name.to_owned()), ..config(address, trust) }
+}
+
+/// The status of the answer, or the error.
+async fn get(config: &ServerConfig) -> Result<u16, VaultError> {
+    get_by(Transport::new(config)?).await
+}
+
+async fn get_by(transport: Transport) -> Result<u16, VaultError> {
+    let token = SecretString::from("hunter2");
+    let call = RequestOptions { token: Some(&token), ..RequestOptions::default() };
+    transport.ask(RawRequest::get("kv/a"), &call).await.map(|answer| answer.status().as_u16())
+}
+
+impl Server {
+    fn address(&self, scheme: &str) -> String {
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.seen.lock().requests.clone()
+    }
+}
+
+#[test]
+fn urls_are_built_as_vaults_own_client_builds_them() {
+    let transport = |address: &str| Transport::new(&config(address, Trust::System)).unwrap();
+    let url = |address: &str, path: &str| transport(address).url(path, None).unwrap().to_string();
+    assert_eq!(url("http://v:8200", "secret/data/a"), "http://v:8200/v1/secret/data/a");
+    assert_eq!(url("https://proxy/vault/", "/kv//a/"), "https://proxy/vault/v1/kv/a");
+    assert_eq!(url("https://[::1]:8200", "kv/a b?#"), "https://[::1]:8200/v1/kv/a%20b%3F%23");
+    assert_eq!(url("https://v", "\t/auth/token/renew-self"), "https://v/v1/auth/token/renew-self");
+    assert!(transport("http://v").url("kv/../sys/mounts", None).is_err());
+}
+
+#[test]
+fn a_wrong_address_is_an_error_that_names_it() {
+    for address in ["", "vault:8200", "ftp://vault", "http://"] {
+        let error = Transport::new(&config(address, Trust::System)).err().expect("refused").to_string();
+        assert!(error.contains("address"), "{error}");
+    }
+}
+
+#[test]
+fn a_wrong_server_name_is_an_error_that_names_it() {
+    for name in ["", "a b", "a:1", "https://v"] {
+        let error = Transport::new(&named("https://v", Trust::System, name)).err().expect("refused").to_string();
+        assert!(error.contains("tlsServerName"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_from_https_to_http_is_refused_and_nothing_is_sent() {
+    let authority = Identity::authority(&["127.0.0.1"]);
+    let trust = Trust::Pem(authority.pem());
+    let leaf = Identity::new(&["127.0.0.1"], Some(&authority), |_| ());
+    for status in [301, 302, 307, 308] {
+        for scheme in ["http", "ws"] {
+            let plain = serve(None, OK).await;
+            let tls = serve(Some(&leaf), &redirect(status, &format!("{}/v1/kv/a", plain.address(scheme)))).await;
+            let config = config(&tls.address("https"), trust.clone());
+            let result = get(&config).await;
+            let transport = Transport::new(&config).unwrap();
+            let token = SecretString::from("hunter2");
+            let call = RequestOptions { token: Some(&token), ..RequestOptions::default() };
+            let opened = transport.open("sys/events/subscribe/kv*", "json=true", &call).await;
+            if status == 308 {
+                // Vault's client does not follow it.
+                assert_eq!(result, Ok(308));
+                assert!(matches!(opened, Ok(Opened::Answer(answer)) if answer.status() == 308));
+            } else {
+                for error in [result.unwrap_err(), opened.err().expect("refused")] {
+                    assert_eq!(error.kind, ErrorKind::Protocol);
+                    assert!(error.message.contains("protocol downgrade"), "{error}");
+                }
+            }
+            assert_eq!(plain.requests(), Vec::<String>::new(), "{status} {scheme}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_redirect_is_followed_with_the_token_and_the_method() {
+    let active = serve(None, OK).await;
+    for status in [301, 302, 307] {
+        let standby = serve(None, &redirect(status, &format!("{}/v1/kv/a", active.address("http")))).await;
+        let transport = Transport::new(&config(&standby.address("http"), Trust::System)).unwrap();
+        let token = SecretString::from("hunter2");
+        let call = RequestOptions { token: Some(&token), ..RequestOptions::default() };
+        let request = RawRequest::put("kv/a", serde_json::json!({}));
+        assert_eq!(transport.ask(request, &call).await.unwrap().status(), 200);
+        let request = active.requests().pop().unwrap();
+        assert!(request.starts_with("PUT /v1/kv/a ") && request.contains("x-vault-token: hunter2"), "{request}");
+        assert!(request.contains(&format!("host: 127.0.0.1:{}\r\n", active.port)), "{request}");
+        let again = serve(None, &redirect(status, &format!("{}/v1/kv/a", standby.address("http")))).await;
+        let error = get(&config(&again.address("http"), Trust::System)).await.unwrap_err();
+        assert_eq!((error.kind, error.message.contains("more than once")), (ErrorKind::Protocol, true), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_server_name_changes_what_is_verified_and_not_where_a_connection_leads() {
+    let authority = Identity::authority(&[]);
+    let trust = || Trust::Pem(authority.pem());
+    let leaf = Identity::new(&["vault.example.com", "192.0.2.7"], Some(&authority), |_| ());
+    let server = serve(Some(&leaf), OK).await;
+    for name in ["vault.example.com", "192.0.2.7"] {
+        assert_eq!(get(&named(&server.address("https"), trust(), name)).await, Ok(200), "{name}");
+    }
+    assert_eq!(server.seen.lock().names, ["vault.example.com"], "an IP address is no name to send");
+    for request in server.requests() {
+        assert!(request.contains(&format!("host: 127.0.0.1:{}\r\n", server.port)), "{request}");
+    }
+    let error = get(&named(&server.address("https"), trust(), "other.example.com")).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Tls, "{error}");
+    assert_eq!(get(&config(&server.address("https"), trust())).await.unwrap_err().kind, ErrorKind::Tls);
+
+    // A standby leads to another host, whose certificate has that name too.
+    let standby = serve(Some(&leaf), &redirect(307, &format!("https://localhost:{}/v1/kv/a", server.port))).await;
+    for name in ["vault.example.com", "192.0.2.7"] {
+        let before = server.requests().len();
+        assert_eq!(get(&named(&standby.address("https"), trust(), name)).await, Ok(200), "{name}");
+        assert_eq!(server.requests().len(), before + 1);
+        assert!(server.requests()[before].contains(&format!("host: localhost:{}\r\n", server.port)));
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_for_the_host_and_not_for_the_server_name() {
+    let authority = Identity::authority(&[]);
+    let leaf = Identity::new(&["vault.example.com"], Some(&authority), |_| ());
+    let server = serve(Some(&leaf), OK).await;
+    let proxy = serve_tunnels(server.port).await;
+    let proxies = Proxies::new("", &format!("http://user:pass@127.0.0.1:{}", proxy.port), "");
+    let config = named("https://inside.example:8200", Trust::Pem(authority.pem()), "vault.example.com");
+    assert_eq!(get_by(Transport::with_proxies(&config, proxies).unwrap()).await, Ok(200));
+    let asked = proxy.requests().pop().unwrap();
+    assert!(asked.starts_with("CONNECT inside.example:8200 HTTP/1.1\r\n"), "{asked}");
+    assert!(asked.to_lowercase().contains("proxy-authorization: basic "), "{asked}");
+    assert!(!server.requests()[0].to_lowercase().contains("proxy-authorization"));
+    assert_eq!(server.seen.lock().names, ["vault.example.com"]);
+
+    // Without TLS the proxy gets the request itself.
+    let proxy = serve(None, OK).await;
+    let proxies = || Proxies::new(&format!("http://user:pass@127.0.0.1:{}", proxy.port), "", "*.excepted");
+    let plain = self::config("http://inside.example:8200", Trust::System);
+    assert_eq!(get_by(Transport::with_proxies(&plain, proxies()).unwrap()).await, Ok(200));
+    let request = proxy.requests().pop().unwrap();
+    assert!(request.starts_with("GET http://inside.example:8200/v1/kv/a HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains("proxy-authorization: Basic "), "{request}");
+    // Loopback is never asked for through it.
+    let local = serve(None, OK).await;
+    for host in ["127.0.0.1", "localhost"] {
+        let config = self::config(&format!("http://{host}:{}", local.port), Trust::System);
+        assert_eq!(get_by(Transport::with_proxies(&config, proxies()).unwrap()).await, Ok(200));
+    }
+    assert_eq!((local.requests().len(), proxy.requests().len()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_given_itself_is_trusted() {
+    let names = ["127.0.0.1"];
+    let old = |params: &mut rcgen::CertificateParams| {
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    };
+    let authority = Identity::authority(&[]);
+    let other = Identity::authority(&names);
+    for identity in [
+        Identity::authority(&names),
+        Identity::new(&names, None, |_| ()),
+        Identity::new(&names, Some(&authority), |_| ()),
+    ] {
+        let server = serve(Some(&identity), OK).await;
+        let address = server.address("https");
+        assert_eq!(get(&config(&address, Trust::Pem(identity.pem()))).await, Ok(200));
+        let both = [other.pem(), identity.pem()].concat();
+        assert_eq!(get(&config(&address, Trust::Pem(both))).await, Ok(200));
+        // The name counts.
+        let error = get(&named(&address, Trust::Pem(identity.pem()), "vault.example.com")).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Tls, "{error}");
+    }
+    // So do the dates.
+    for identity in [
+        Identity::new(&names, None, old),
+        Identity::new(&names, Some(&authority), old),
+        Identity::new(&names, None, |params| {
+            old(params);
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        }),
+    ] {
+        let server = serve(Some(&identity), OK).await;
+        let error = get(&config(&server.address("https"), Trust::Pem(identity.pem()))).await.unwrap_err();
+        assert!(error.kind == ErrorKind::Tls && error.message.contains("expired"), "{error}");
+    }
+    // Another certificate is another one, however it is called.
+    for (shown, given) in [
+        (Identity::authority(&names), Identity::authority(&names)),
+        (Identity::new(&names, Some(&authority), |_| ()), Identity::new(&names, Some(&authority), |_| ())),
+        (Identity::new(&names, None, |_| ()), Identity::new(&names, None, |_| ())),
+    ] {
+        let server = serve(Some(&shown), OK).await;
+        let error = get(&config(&server.address("https"), Trust::Pem(given.pem()))).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Tls, "{error}");
+        assert_eq!(server.requests().len(), 0);
+        let skipped = get(&config(&server.address("https"), Trust::InsecureSkipVerify)).await;
+        assert_eq!(skipped, Ok(200));
+    }
+}
+
+#[tokio::test]
+async fn failures_on_the_way_are_told_apart() {
+    let silent = serve(None, "").await;
+    let config =
+        |address: String| ServerConfig { timeout: Some(Duration::from_millis(500)), ..config(&address, Trust::System) };
+    assert_eq!(get(&config(silent.address("http"))).await.unwrap_err().kind, ErrorKind::TimedOut);
+    // The TLS handshake belongs to the connection: it is accepted, and nothing comes.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    assert_eq!(get(&config(address)).await.unwrap_err().kind, ErrorKind::Unreachable);
+    let closed = { TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap() };
+    assert_eq!(get(&config(format!("http://{closed}"))).await.unwrap_err().kind, ErrorKind::Unreachable);
+    assert_eq!(get(&config("http://no.such.host.invalid".into())).await.unwrap_err().kind, ErrorKind::Unreachable);
+    let length = MAX_ANSWER_BYTES + 1;
+    let long = format!("HTTP/1.1 200 .\r\nContent-Length: {length}\r\n\r\n{}", " ".repeat(length));
+    let long = serve(None, &long).await;
+    let patient = ServerConfig { timeout: None, ..config(long.address("http")) };
+    let error = get(&patient).await.unwrap_err();
+    assert!(error.kind == ErrorKind::Protocol && error.message.contains("4 MiB"), "{error}");
+}
+
+#[tokio::test]
+async fn the_headers_of_a_connection_are_sent_and_ours_cannot_be_displaced() {
+    let server = serve(None, OK).await;
+    let headers = [("x-extra", "one"), ("x-extra", "two"), ("X-Vault-Token", "theirs"), ("User-Agent", "theirs")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let config = ServerConfig { headers, ..config(&server.address("http"), Trust::System) };
+    assert_eq!(get(&config).await, Ok(200));
+    let request = server.requests().pop().unwrap();
+    for line in
+        ["x-extra: one", "x-extra: two", "x-vault-token: hunter2", "user-agent: theirs", "x-vault-request: true"]
+    {
+        assert!(request.contains(&format!("{line}\r\n")), "{request}");
+    }
+    assert!(!request.contains("x-vault-token: theirs"));
+}
