@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::values::{boolean, duration, level, namespace_list, number, number_where, one_of, positive, single_option};
+use super::values::{
+    boolean, directory_list, duration, level, namespace_list, number, number_where, one_of, positive, single_option,
+};
 use crate::settings::{BindAddress, LogEncoder, LogSettings, Persistence, Settings};
 
 /// One flag: everything there is to say about it.
@@ -166,6 +168,23 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "For all VaultAuths, separated by commas. allow-default-globals: a VaultAuth may use the VaultAuthGlobal \
                named default without naming it",
         apply: |s, v| single_option(v, "allow-default-globals").map(|on| s.global.allow_default_globals = on),
+    },
+    Flag {
+        name: "ca-cert-dirs",
+        value: "DIRS",
+        default: "",
+        variable: NoVariable,
+        help: "Directories in which caCertPath of a VaultConnection may be, separated by commas; empty: any but /dev, /proc, \
+               /sys and that of the operator's service account, which are never read",
+        apply: |s, v| directory_list(v).map(|dirs| s.ca_cert_dirs = dirs),
+    },
+    Flag {
+        name: "min-refresh-after",
+        value: "DURATION",
+        default: "1s",
+        variable: NoVariable,
+        help: "The shortest interval between two reads of an object: a shorter refreshAfter counts as this",
+        apply: |s, v| positive(v).map(|d| s.min_refresh_after = d),
     },
     Flag {
         name: "backoff-initial-interval",

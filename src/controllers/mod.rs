@@ -5,6 +5,7 @@
 //! another changes. `controller` is what a kind has to be, `pipeline` the way of all kinds that fill a Secret, and the files
 //! named after a kind are the kinds. `kinds` has a row for each; this file puts the parts together.
 
+mod ca_file;
 mod client_cache;
 mod controller;
 mod dependents;
@@ -42,6 +43,7 @@ use crate::telemetry::Metrics;
 use crate::vault::{ReadCache, ServerId, Signal};
 use crate::workqueue::Class;
 
+use ca_file::CaFiles;
 use client_cache::ClientCache;
 use controller::Watches;
 use dependents::{Dependents, RECOVERY_SPREAD};
@@ -104,7 +106,9 @@ impl Controllers {
         let outputs =
             Outputs { events: Events::new(client.clone(), host), client: client.clone(), metrics: metrics.clone() };
         let dependents = Arc::new(Dependents::new(stores.clone(), work.clone()));
-        let servers = Arc::new(Servers::new(client, server_changed, metrics.clone()));
+        let ca_files = CaFiles::new(settings.ca_cert_dirs.clone());
+        let servers = Servers::new(client, stores.clone(), ca_files, server_changed, metrics.clone());
+        let servers = Arc::new(servers);
         let logins = ClientCache::new(&settings, stores.clone(), servers.clone(), outputs.clone(), mac_key.clone());
         let vault = VaultAccess {
             servers,

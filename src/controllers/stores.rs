@@ -1,6 +1,7 @@
 //! The objects that the watches keep current, and which of them refer to which.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Resource as _;
 
@@ -26,6 +27,7 @@ pub(crate) struct Stores {
     /// The namespace that the operator runs in.
     pub operator_namespace: String,
     allow_default_globals: bool,
+    min_refresh_after: Duration,
 }
 
 /// The owners of Secrets of one kind.
@@ -65,6 +67,7 @@ impl Stores {
             scopes,
             operator_namespace: settings.operator_namespace.clone(),
             allow_default_globals: settings.global.allow_default_globals,
+            min_refresh_after: settings.min_refresh_after,
         }
     }
 
@@ -132,5 +135,9 @@ impl Lookup for Stores {
 
     fn operator_namespace(&self) -> &str {
         &self.operator_namespace
+    }
+
+    fn min_refresh_after(&self) -> Duration {
+        self.min_refresh_after
     }
 }

@@ -185,6 +185,10 @@ mod tests {
         fn operator_namespace(&self) -> &str {
             "operator"
         }
+
+        fn min_refresh_after(&self) -> Duration {
+            Duration::from_secs(1)
+        }
     }
 
     fn object<K: serde::de::DeserializeOwned>(kind: &str, spec: Value) -> K {

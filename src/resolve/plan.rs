@@ -56,7 +56,7 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
             Some(parsed.as_std()).filter(|d| !d.is_zero())
         }
     };
-    let refresh = refresh.or(hmac.then_some(DEFAULT_REFRESH));
+    let refresh = refresh.or(hmac.then_some(DEFAULT_REFRESH)).map(|interval| interval.max(lookup.min_refresh_after()));
 
     if spec.destination.name.is_empty() {
         return Err(Denied::Invalid("invalid Destination, err=invalid objectKey, empty name".into()));
