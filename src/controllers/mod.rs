@@ -15,6 +15,7 @@ mod kinds;
 mod outcome;
 mod outputs;
 mod pipeline;
+mod probe;
 mod secret_transformation;
 mod servers;
 mod snapshot;
@@ -47,7 +48,7 @@ use ca_file::CaFiles;
 use client_cache::ClientCache;
 use controller::Watches;
 use dependents::{Dependents, RECOVERY_SPREAD};
-use engine::Engine;
+use engine::{Engine, LONGEST_RUN, SLOW_RUN};
 use kinds::Owners;
 use outputs::Outputs;
 use pipeline::{Renderer, Shared};
@@ -102,7 +103,7 @@ impl Controllers {
         let mac_key = Arc::new(mac_key);
         let owners = Owners::default();
         let stores = Arc::new(Stores::new(&settings, scopes, owners.stores()));
-        let work = Arc::new(Work::new(settings.max_concurrent_reconciles));
+        let work = Arc::new(Work::new(settings.max_concurrent_reconciles, SLOW_RUN));
         let outputs =
             Outputs { events: Events::new(client.clone(), host), client: client.clone(), metrics: metrics.clone() };
         let dependents = Arc::new(Dependents::new(stores.clone(), work.clone()));
@@ -128,7 +129,8 @@ impl Controllers {
             mac_key,
             backoff: settings.backoff,
         });
-        let engine = Engine { work, controllers: kinds::controllers(&owners, &shared), metrics };
+        let controllers = kinds::controllers(&owners, &shared);
+        let engine = Engine { work, controllers, metrics, longest_run: LONGEST_RUN, slow_run: SLOW_RUN };
         (Self { engine: Arc::new(engine), shared }, VaultNotifications { servers: servers_changed, writes })
     }
 

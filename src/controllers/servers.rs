@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::ca_file::CaFiles;
+use super::probe::SharedProbe;
 use super::stores::Stores;
 use crate::api::ObjectRef;
 use crate::kubernetes::SecretWriter;
@@ -21,6 +22,7 @@ struct Known {
     uid: String,
     generation: i64,
     server: Arc<Server>,
+    probe: Arc<SharedProbe>,
     /// When the authority of its certificate was read.
     read: Instant,
 }
@@ -90,15 +92,14 @@ impl Servers {
         // Shared with others of equal content, it counts as the first of them.
         let metrics = self.metrics.client.of_connection(&plan.id.to_string());
         let server = Server::new(&config, self.changed.clone(), metrics).map_err(|e| e.message)?;
-        let mut server = Arc::new(server);
         let mut known = self.known.lock();
-        if let Some(same) = known.values().find(|k| k.server.id == server.id) {
-            server = same.server.clone();
-        }
+        let same = known.values().find(|k| k.server.id == server.id).map(|k| (k.server.clone(), k.probe.clone()));
+        let (server, probe) = same.unwrap_or_else(|| (Arc::new(server), Arc::default()));
         // A run may hold the plan of a connection that is gone. Looked up under the lock that `forget` takes, which follows
         // the deletion.
         if self.stores.connections.get(&plan.id).is_some() {
-            let entry = Known { uid: plan.uid.clone(), generation: plan.generation, server: server.clone(), read };
+            let entry =
+                Known { uid: plan.uid.clone(), generation: plan.generation, server: server.clone(), probe, read };
             known.insert(plan.id.clone(), entry);
         } else {
             self.metrics.client.forget_connection(&plan.id.to_string());
@@ -130,6 +131,12 @@ impl Servers {
             shrink(&mut known);
             self.metrics.client.forget_connection(&connection.to_string());
         }
+    }
+
+    /// What all connections to a server know of it. One that is not in use any more is probed apart.
+    pub fn probe_of(&self, server: &Server) -> Arc<SharedProbe> {
+        let known = self.known.lock();
+        known.values().find(|k| k.server.id == server.id).map(|k| k.probe.clone()).unwrap_or_default()
     }
 
     /// The connections that lead to a server.

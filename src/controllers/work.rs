@@ -9,9 +9,6 @@ use tokio::sync::Notify;
 use crate::api::Key;
 use crate::workqueue::{Class, Job, Lane, Limits, Next, Queue};
 
-/// A Vault whose runs take longer is slow, or hangs.
-pub(super) const SLOW_RUN: Duration = Duration::from_secs(5);
-
 /// One Vault server gets a third of the workers at most, so that one that hangs leaves the others theirs.
 fn per_lane(total: usize) -> usize {
     (total / 3).clamp(1, 32)
@@ -25,10 +22,10 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// Nothing is due. At most `total` objects are worked on at the same time.
-    pub fn new(total: usize) -> Self {
+    /// Nothing is due. At most `total` objects are worked on at the same time; a run of more than `slow_after` is slow.
+    pub fn new(total: usize, slow_after: Duration) -> Self {
         let total = total.max(1);
-        let queue = Queue::new(Limits { total, per_lane: per_lane(total), slow_after: SLOW_RUN });
+        let queue = Queue::new(Limits { total, per_lane: per_lane(total), slow_after });
         Self { queue: Mutex::new(queue), wake: Notify::new(), listed: AtomicBool::new(false) }
     }
 
@@ -63,7 +60,7 @@ impl Work {
         self.lock().enter(key, lane, Instant::now())
     }
 
-    /// Whether a run that takes long should end now, to go on later. To be asked every [`SLOW_RUN`].
+    /// Whether a run that takes long should end now, to go on later. To be asked again and again.
     pub fn must_yield(&self, key: &Key) -> bool {
         self.lock().must_yield(key, Instant::now())
     }
