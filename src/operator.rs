@@ -105,7 +105,7 @@ async fn mac_key(client: &kube::Client, namespace: &str, stop: &CancellationToke
 /// Waits until every watch has listed its objects: before that an object that is only not listed yet would look missing.
 async fn wait_for(watches: &[Arc<WatchHealth>], stop: &CancellationToken) -> bool {
     let mut said = Instant::now();
-    while watches.iter().any(|w| !w.synced()) {
+    while watches.iter().any(|w| !w.synced() && !w.counts_as_empty()) {
         if said.elapsed() > Duration::from_secs(10) {
             said = Instant::now();
             tracing::warn!(
@@ -118,11 +118,18 @@ async fn wait_for(watches: &[Arc<WatchHealth>], stop: &CancellationToken) -> boo
             () = stop.cancelled() => return false,
         }
     }
+    let empty: Vec<&str> = watches.iter().filter(|w| w.counts_as_empty()).map(|w| w.name.as_str()).collect();
+    if !empty.is_empty() {
+        tracing::warn!(
+            scopes = empty.join(", "),
+            "a namespace, a CRD or a right is missing: what is there counts as empty until it can be listed"
+        );
+    }
     true
 }
 
 fn missing(watches: &[Arc<WatchHealth>]) -> Vec<String> {
-    watches.iter().filter(|w| !w.synced()).map(|w| format!("watch of {}", w.name)).collect()
+    watches.iter().filter(|w| !w.synced() && !w.counts_as_empty()).map(|w| format!("watch of {}", w.name)).collect()
 }
 
 fn endpoints(
