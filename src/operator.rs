@@ -13,6 +13,9 @@ use crate::kubernetes::{self, AccessReviewer, ErrorKind, KnownKey, Lease, Reques
 use crate::settings::Settings;
 use crate::telemetry::{self, Endpoints, Metrics, Secure};
 
+/// So many TokenReviews and SubjectAccessReviews are under way at the same time.
+const REVIEWS_IN_FLIGHT: usize = 2;
+
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the probes and the scrapes look at while the parts come up.
@@ -29,14 +32,17 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let end = CancellationToken::new();
     let metrics = Arc::new(Metrics::new(&settings)?);
     let state: Arc<Mutex<State>> = Arc::default();
-    let limit = RequestLimit { qps: settings.kube.qps, burst: settings.kube.burst };
+    let limit = RequestLimit { qps: settings.kube.qps, burst: settings.kube.burst, in_flight: 0 };
     // Nothing is sent yet.
     let client = kubernetes::connect(settings.kube.kubeconfig.as_deref(), limit, metrics.clone()).await?;
     // On a connection of its own, the Lease never waits behind the requests of objects: an admission webhook that is slow
     // must not cost the leadership.
     let for_lease =
         kubernetes::connect(settings.kube.kubeconfig.as_deref(), RequestLimit::default(), metrics.clone()).await?;
-    telemetry::serve(endpoints(&settings, &metrics, &client, &state), end.clone())?;
+    // Nor does a flood of scrapes with unknown tokens hold up the requests of objects.
+    let few = RequestLimit { in_flight: REVIEWS_IN_FLIGHT, ..RequestLimit::default() };
+    let for_reviews = kubernetes::connect(settings.kube.kubeconfig.as_deref(), few, metrics.clone()).await?;
+    telemetry::serve(endpoints(&settings, &metrics, &for_reviews, &state), end.clone())?;
 
     let namespace = settings.operator_namespace.clone();
     let host = settings.pod.name.clone().unwrap_or_else(hostname);
@@ -99,7 +105,7 @@ async fn mac_key(client: &kube::Client, namespace: &str, stop: &CancellationToke
 /// Waits until every watch has listed its objects: before that an object that is only not listed yet would look missing.
 async fn wait_for(watches: &[Arc<WatchHealth>], stop: &CancellationToken) -> bool {
     let mut said = Instant::now();
-    while watches.iter().any(|w| !w.synced()) {
+    while watches.iter().any(|w| !w.synced() && !w.counts_as_empty()) {
         if said.elapsed() > Duration::from_secs(10) {
             said = Instant::now();
             tracing::warn!(
@@ -112,11 +118,18 @@ async fn wait_for(watches: &[Arc<WatchHealth>], stop: &CancellationToken) -> boo
             () = stop.cancelled() => return false,
         }
     }
+    let empty: Vec<&str> = watches.iter().filter(|w| w.counts_as_empty()).map(|w| w.name.as_str()).collect();
+    if !empty.is_empty() {
+        tracing::warn!(
+            scopes = empty.join(", "),
+            "a namespace, a CRD or a right is missing: what is there counts as empty until it can be listed"
+        );
+    }
     true
 }
 
 fn missing(watches: &[Arc<WatchHealth>]) -> Vec<String> {
-    watches.iter().filter(|w| !w.synced()).map(|w| format!("watch of {}", w.name)).collect()
+    watches.iter().filter(|w| !w.synced() && !w.counts_as_empty()).map(|w| format!("watch of {}", w.name)).collect()
 }
 
 fn endpoints(

@@ -36,6 +36,10 @@ pub struct Settings {
     pub metrics_certificates: Option<PathBuf>,
     /// How long `uninstall` goes on at most.
     pub uninstall_timeout: Duration,
+    /// Directories in which `caCertPath` of a VaultConnection may be; empty: any that is not forbidden.
+    pub ca_cert_dirs: Vec<PathBuf>,
+    /// The shortest interval between two reads of an object; what asks for less gets this.
+    pub min_refresh_after: Duration,
     /// The back-off of objects whose Vault read fails.
     pub backoff: Policy,
     /// The client of the API server.
@@ -140,6 +144,8 @@ impl Default for Settings {
             metrics_secure: false,
             metrics_certificates: None,
             uninstall_timeout: Duration::from_secs(60),
+            ca_cert_dirs: vec![],
+            min_refresh_after: Duration::from_secs(1),
             backoff: Policy::default(),
             kube: KubeSettings::default(),
             log: LogSettings::PRODUCTION,

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::values::{boolean, duration, level, namespace_list, number, number_where, one_of, positive, single_option};
+use super::values::{
+    boolean, directory_list, duration, level, namespace_list, number, number_where, one_of, positive, single_option,
+};
 use crate::settings::{BindAddress, LogEncoder, LogSettings, Persistence, Settings};
 
 /// One flag: everything there is to say about it.
@@ -175,6 +177,23 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "Let VaultAuths of every namespace log in with the cloud identity of the operator's own pod or node; else only \
                those of the operator's namespace",
         apply: |s, v| boolean(v).map(|on| s.global.allow_ambient_cloud_identity = on),
+    },
+    Flag {
+        name: "ca-cert-dirs",
+        value: "DIRS",
+        default: "",
+        variable: NoVariable,
+        help: "Directories in which caCertPath of a VaultConnection may be, separated by commas; empty: any but /dev, /proc, \
+               /sys and that of the operator's service account, which are never read",
+        apply: |s, v| directory_list(v).map(|dirs| s.ca_cert_dirs = dirs),
+    },
+    Flag {
+        name: "min-refresh-after",
+        value: "DURATION",
+        default: "1s",
+        variable: NoVariable,
+        help: "The shortest interval between two reads of an object: a shorter refreshAfter counts as this",
+        apply: |s, v| positive(v).map(|d| s.min_refresh_after = d),
     },
     Flag {
         name: "backoff-initial-interval",

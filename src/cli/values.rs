@@ -1,6 +1,7 @@
 //! What the values of flags may look like.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -72,6 +73,15 @@ pub(super) fn namespace_list(text: &str) -> Result<BTreeSet<String>, String> {
         }
     };
     items(text).map(namespace).collect()
+}
+
+/// Absolute paths of directories.
+pub(super) fn directory_list(text: &str) -> Result<Vec<PathBuf>, String> {
+    let directory = |name: &str| {
+        let path = PathBuf::from(name);
+        if path.is_absolute() { Ok(path) } else { Err(format!("{name:?} is not an absolute path")) }
+    };
+    items(text).map(directory).collect()
 }
 
 /// The names of zap, and its numbers: the higher, the more is logged.

@@ -11,6 +11,10 @@ use crate::workqueue::Job;
 
 use super::outcome::Outcome;
 
+/// What is told of a run that took too long.
+pub(crate) const TIMED_OUT: &str =
+    "the run took longer than 180 s and was ended: a server does not answer, or answers slowly";
+
 /// Reconciles the objects of one kind.
 #[async_trait::async_trait]
 pub(crate) trait Controller: Send + Sync + 'static {
@@ -23,6 +27,11 @@ pub(crate) trait Controller: Send + Sync + 'static {
 
     /// One run.
     async fn reconcile(&self, job: &Job<Key>) -> Outcome;
+
+    /// What follows a run that took longer than any may, and was ended. A kind that has a condition for it says so there.
+    async fn timed_out(&self, _job: &Job<Key>) -> Outcome {
+        Outcome::retry_later()
+    }
 
     /// How many objects are known.
     fn objects(&self) -> usize;

@@ -1,10 +1,11 @@
 //! Who has to look again when an object changes that others refer to.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::api::ObjectMeta;
+use parking_lot::Mutex;
 
 use super::stores::Stores;
 use super::work::Work;
@@ -18,17 +19,21 @@ use crate::workqueue::Class;
 pub(super) const DEPENDENTS_SPREAD: Duration = Duration::from_millis(200);
 /// Objects of a Vault that came back are tried again within this time.
 pub(super) const RECOVERY_SPREAD: Duration = Duration::from_secs(2);
+/// Connections that work again are collected for this time.
+const RECOVERY_BATCH: Duration = Duration::from_millis(200);
 
 /// Makes objects due when what they refer to changes.
 pub(crate) struct Dependents {
     stores: Arc<Stores>,
     work: Arc<Work>,
+    /// VaultConnections that work again, until their users are told.
+    recovered: Mutex<HashSet<ObjectRef>>,
 }
 
 impl Dependents {
     /// Over these stores, into this queue.
     pub fn new(stores: Arc<Stores>, work: Arc<Work>) -> Self {
-        Self { stores, work }
+        Self { stores, work, recovered: Mutex::default() }
     }
 
     /// Makes a changed object due itself and forgets one that is gone. Returns its name if a controller would come to another
@@ -45,7 +50,10 @@ impl Dependents {
                     return None;
                 }
                 let key = new.key();
-                self.work.push_now(key.clone(), Class::Event);
+                // A repaired spec or a deletion does not wait for a Vault that hangs.
+                let meta = |object: &K| (object.meta().generation, object.meta().deletion_timestamp.is_some());
+                let asked_for = old.as_ref().is_some_and(|old| meta(old) != meta(new));
+                self.work.push_now(key.clone(), if asked_for { Class::Urgent } else { Class::Event });
                 Some(key.id)
             }
         }
@@ -60,9 +68,34 @@ impl Dependents {
 
     /// Makes the owners due whose VaultAuth uses a VaultConnection.
     pub fn of_connection(&self, id: &ObjectRef, within: Duration) {
+        self.of_connections(&HashSet::from([id.clone()]), within);
+    }
+
+    /// Makes the owners due that use a VaultConnection which works again. A Vault that comes back brings all its connections
+    /// with it, so those of a short while are looked for together.
+    pub fn of_recovered_connection(self: &Arc<Self>, id: &ObjectRef) {
+        let mut recovered = self.recovered.lock();
+        recovered.insert(id.clone());
+        if recovered.len() > 1 {
+            return;
+        }
+        let this = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(RECOVERY_BATCH).await;
+            let recovered = std::mem::take(&mut *this.recovered.lock());
+            this.of_connections(&recovered, RECOVERY_SPREAD);
+        });
+    }
+
+    fn of_connections(&self, connections: &HashSet<ObjectRef>, within: Duration) {
+        // Most owners share a few VaultAuths.
+        let mut uses = HashMap::<ObjectRef, bool>::new();
         self.push_owners(within, |owner| {
-            let auth = self.stores.auth_of(owner).and_then(|auth| self.stores.auths.get(&auth));
-            auth.and_then(|auth| self.stores.connection_of(&auth)).as_ref() == Some(id)
+            let Some(id) = self.stores.auth_of(owner) else { return false };
+            *uses.entry(id).or_insert_with_key(|id| {
+                let connection = self.stores.auths.get(id).and_then(|auth| self.stores.connection_of(&auth));
+                connection.is_some_and(|connection| connections.contains(&connection))
+            })
         });
     }
 
@@ -73,7 +106,7 @@ impl Dependents {
         });
     }
 
-    fn push_owners(&self, within: Duration, concerned: impl Fn(&dyn SecretOwner) -> bool) {
+    fn push_owners(&self, within: Duration, mut concerned: impl FnMut(&dyn SecretOwner) -> bool) {
         if !self.work.is_listed() {
             return;
         }

@@ -3,17 +3,11 @@
 //! This operator puts none on, since nothing outside of Kubernetes has to be cleaned up; but an object that came from VSO
 //! could never be deleted with its finalizer.
 
-use std::time::{Duration, Instant};
-
 use kube::{Api, ResourceExt as _};
 
 use super::outcome::Outcome;
 use crate::api::CustomObject;
 use crate::kubernetes;
-use crate::workqueue::{Class, Next};
-
-/// After the API server refused.
-const RETRY: Duration = Duration::from_secs(5);
 
 /// The run of an object that is being deleted.
 pub(super) async fn remove_finalizer<K: CustomObject>(client: &kube::Client, object: &K, finalizer: &str) -> Outcome {
@@ -22,7 +16,7 @@ pub(super) async fn remove_finalizer<K: CustomObject>(client: &kube::Client, obj
         Ok(()) => Outcome::await_change(),
         Err(error) => {
             tracing::warn!(object = %object.key(), %error, "finalizer could not be removed");
-            Outcome::failed(Next::At(Instant::now() + RETRY, Class::Retry), None)
+            Outcome::write_failed()
         }
     }
 }

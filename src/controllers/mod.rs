@@ -5,6 +5,7 @@
 //! another changes. `controller` is what a kind has to be, `pipeline` the way of all kinds that fill a Secret, and the files
 //! named after a kind are the kinds. `kinds` has a row for each; this file puts the parts together.
 
+mod ca_file;
 mod client_cache;
 mod controller;
 mod dependents;
@@ -14,6 +15,7 @@ mod kinds;
 mod outcome;
 mod outputs;
 mod pipeline;
+mod probe;
 mod secret_transformation;
 mod servers;
 mod snapshot;
@@ -42,10 +44,11 @@ use crate::telemetry::Metrics;
 use crate::vault::{ReadCache, ServerId, Signal};
 use crate::workqueue::Class;
 
+use ca_file::CaFiles;
 use client_cache::ClientCache;
 use controller::Watches;
 use dependents::{Dependents, RECOVERY_SPREAD};
-use engine::Engine;
+use engine::{Engine, LONGEST_RUN, SLOW_RUN};
 use kinds::Owners;
 use outputs::Outputs;
 use pipeline::{Renderer, Shared};
@@ -100,11 +103,13 @@ impl Controllers {
         let mac_key = Arc::new(mac_key);
         let owners = Owners::default();
         let stores = Arc::new(Stores::new(&settings, scopes, owners.stores()));
-        let work = Arc::new(Work::new(settings.max_concurrent_reconciles));
+        let work = Arc::new(Work::new(settings.max_concurrent_reconciles, SLOW_RUN));
         let outputs =
             Outputs { events: Events::new(client.clone(), host), client: client.clone(), metrics: metrics.clone() };
         let dependents = Arc::new(Dependents::new(stores.clone(), work.clone()));
-        let servers = Arc::new(Servers::new(client, server_changed, metrics.clone()));
+        let ca_files = CaFiles::new(settings.ca_cert_dirs.clone());
+        let servers = Servers::new(client, stores.clone(), ca_files, server_changed, metrics.clone());
+        let servers = Arc::new(servers);
         let logins = ClientCache::new(&settings, stores.clone(), servers.clone(), outputs.clone(), mac_key.clone());
         let vault = VaultAccess {
             servers,
@@ -124,7 +129,8 @@ impl Controllers {
             mac_key,
             backoff: settings.backoff,
         });
-        let engine = Engine { work, controllers: kinds::controllers(&owners, &shared), metrics };
+        let controllers = kinds::controllers(&owners, &shared);
+        let engine = Engine { work, controllers, metrics, longest_run: LONGEST_RUN, slow_run: SLOW_RUN };
         (Self { engine: Arc::new(engine), shared }, VaultNotifications { servers: servers_changed, writes })
     }
 

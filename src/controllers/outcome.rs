@@ -1,7 +1,14 @@
 //! How a run ended, and when the object is due again.
 
+use std::time::{Duration, Instant};
+
 use crate::telemetry::RunResult;
-use crate::workqueue::{Lane, Next};
+use crate::workqueue::{Class, Lane, Next};
+
+/// After the API server refused a write.
+const WRITE_RETRY_DELAY: Duration = Duration::from_secs(5);
+/// After a run that panicked or hung.
+const LATE_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// What a run says of the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +48,18 @@ impl Outcome {
         Self { next, lane, result: RunResult::Requeue }
     }
 
-    /// The run panicked or hung.
-    pub fn panicked(next: Next) -> Self {
-        Self { next, lane: None, result: RunResult::Panic }
+    /// The API server refused a write.
+    pub fn write_failed() -> Self {
+        Self::failed(Next::At(Instant::now() + WRITE_RETRY_DELAY, Class::Retry), None)
+    }
+
+    /// The run hung.
+    pub fn retry_later() -> Self {
+        Self::failed(Next::At(Instant::now() + LATE_RETRY_DELAY, Class::Retry), None)
+    }
+
+    /// The run panicked.
+    pub fn panicked() -> Self {
+        Self { result: RunResult::Panic, ..Self::retry_later() }
     }
 }

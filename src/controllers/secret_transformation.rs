@@ -1,7 +1,6 @@
 //! SecretTransformation: whether its templates can be used.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::controller::{Controller, Watches};
 use super::dependents::Dependents;
@@ -16,10 +15,7 @@ use crate::kubernetes::Change;
 use crate::render::{TemplateText, TransformationCache};
 use crate::resolve;
 use crate::telemetry::ResourceStatus;
-use crate::workqueue::{Class, Job, Next};
-
-/// After the API server refused a write.
-const RETRY: Duration = Duration::from_secs(5);
+use crate::workqueue::{Job, Next};
 
 /// Checks the templates of all transformations.
 pub(super) struct SecretTransformations {
@@ -60,7 +56,7 @@ impl Controller for SecretTransformations {
             // The conditions carry the generation, so the status is written for each content, valid or not.
             Ok(true) => self.dependents.of_transformation(id),
             Ok(false) => {}
-            Err(_) => return Outcome::failed(Next::At(Instant::now() + RETRY, Class::Retry), None),
+            Err(_) => return Outcome::write_failed(),
         }
         if valid { Outcome::await_change() } else { Outcome::blocked(Next::WhenChanged, None) }
     }

@@ -7,10 +7,14 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::ca_file::CaFiles;
+use super::probe::SharedProbe;
+use super::stores::Stores;
 use crate::api::ObjectRef;
 use crate::kubernetes::SecretWriter;
 use crate::resolve::{CaSource, ConnectionPlan};
 use crate::telemetry::Metrics;
+use crate::util::{WeakTable, shrink};
 use crate::vault::{Server, ServerConfig, ServerId, Trust};
 
 /// A server, and the version of the object it was built from.
@@ -18,6 +22,7 @@ struct Known {
     uid: String,
     generation: i64,
     server: Arc<Server>,
+    probe: Arc<SharedProbe>,
     /// When the authority of its certificate was read.
     read: Instant,
 }
@@ -39,18 +44,28 @@ const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
 /// Builds servers and remembers them.
 pub(crate) struct Servers {
     client: kube::Client,
+    /// Which connections there are.
+    stores: Arc<Stores>,
+    ca_files: CaFiles,
     known: Mutex<HashMap<ObjectRef, Known>>,
     /// Told of each server that goes down or comes back.
     changed: mpsc::UnboundedSender<ServerId>,
     metrics: Arc<Metrics>,
-    /// Held while an authority is read again: runs that fail for the same reason wait for what is found.
-    reloading: tokio::sync::Mutex<()>,
+    /// Held while the authority of a connection is read again: runs that fail for the same reason wait for what is found.
+    reloading: WeakTable<ObjectRef, tokio::sync::Mutex<()>>,
 }
 
 impl Servers {
     /// Knows no server. `changed` is told of each that goes down or comes back.
-    pub fn new(client: kube::Client, changed: mpsc::UnboundedSender<ServerId>, metrics: Arc<Metrics>) -> Self {
-        Self { client, known: Mutex::default(), changed, metrics, reloading: tokio::sync::Mutex::default() }
+    pub fn new(
+        client: kube::Client,
+        stores: Arc<Stores>,
+        ca_files: CaFiles,
+        changed: mpsc::UnboundedSender<ServerId>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let (known, reloading) = (Mutex::default(), WeakTable::default());
+        Self { client, stores, ca_files, known, changed, metrics, reloading }
     }
 
     /// The server of a connection, built at first use and again when the object changed. Connections with equal content
@@ -69,7 +84,7 @@ impl Servers {
         let read = Instant::now();
         let config = ServerConfig {
             address: plan.address.clone(),
-            trust: trust(&self.client, &plan.ca).await?,
+            trust: self.trust(&plan.ca).await?,
             tls_server_name: plan.tls_server_name.clone(),
             headers: plan.headers.clone(),
             timeout: plan.timeout,
@@ -77,13 +92,18 @@ impl Servers {
         // Shared with others of equal content, it counts as the first of them.
         let metrics = self.metrics.client.of_connection(&plan.id.to_string());
         let server = Server::new(&config, self.changed.clone(), metrics).map_err(|e| e.message)?;
-        let mut server = Arc::new(server);
         let mut known = self.known.lock();
-        if let Some(same) = known.values().find(|k| k.server.id == server.id) {
-            server = same.server.clone();
+        let same = known.values().find(|k| k.server.id == server.id).map(|k| (k.server.clone(), k.probe.clone()));
+        let (server, probe) = same.unwrap_or_else(|| (Arc::new(server), Arc::default()));
+        // A run may hold the plan of a connection that is gone. Looked up under the lock that `forget` takes, which follows
+        // the deletion.
+        if self.stores.connections.get(&plan.id).is_some() {
+            let entry =
+                Known { uid: plan.uid.clone(), generation: plan.generation, server: server.clone(), probe, read };
+            known.insert(plan.id.clone(), entry);
+        } else {
+            self.metrics.client.forget_connection(&plan.id.to_string());
         }
-        let entry = Known { uid: plan.uid.clone(), generation: plan.generation, server: server.clone(), read };
-        known.insert(plan.id.clone(), entry);
         Ok(server)
     }
 
@@ -93,23 +113,30 @@ impl Servers {
         if !matches!(plan.ca, CaSource::Secret(_) | CaSource::File(_)) {
             return Ok(Authority::Same);
         }
-        let _reloading = self.reloading.lock().await;
+        let reloading = self.reloading.get_or_insert_with(plan.id.clone(), |_| Arc::default());
+        let _reloading = reloading.lock().await;
         match self.known.lock().get(&plan.id) {
             Some(known) if known.server.id != server => return Ok(Authority::AlreadyReplaced),
             Some(known) if known.read.elapsed() >= RELOAD_INTERVAL => {}
             _ => return Ok(Authority::Same),
         }
-        match self.build(plan).await?.id == server {
-            true => Ok(Authority::Same),
-            false => Ok(Authority::Replaced),
-        }
+        let same = self.build(plan).await?.id == server;
+        Ok(if same { Authority::Same } else { Authority::Replaced })
     }
 
     /// Forgets the server of a connection that is gone.
     pub fn forget(&self, connection: &ObjectRef) {
-        if self.known.lock().remove(connection).is_some() {
+        let mut known = self.known.lock();
+        if known.remove(connection).is_some() {
+            shrink(&mut known);
             self.metrics.client.forget_connection(&connection.to_string());
         }
+    }
+
+    /// What all connections to a server know of it. One that is not in use any more is probed apart.
+    pub fn probe_of(&self, server: &Server) -> Arc<SharedProbe> {
+        let known = self.known.lock();
+        known.values().find(|k| k.server.id == server.id).map(|k| k.probe.clone()).unwrap_or_default()
     }
 
     /// The connections that lead to a server.
@@ -121,22 +148,20 @@ impl Servers {
     pub fn is_down(&self, server: ServerId) -> bool {
         self.known.lock().values().any(|k| k.server.id == server && k.server.last_error().is_some())
     }
-}
 
-async fn trust(client: &kube::Client, ca: &CaSource) -> Result<Trust, String> {
-    match ca {
-        CaSource::System => Ok(Trust::System),
-        CaSource::Skip => Ok(Trust::InsecureSkipVerify),
-        CaSource::File(path) => {
-            let pem = tokio::fs::read(path).await;
-            pem.map(Trust::Pem).map_err(|e| format!("spec.caCertPath {path:?} cannot be read: {e}"))
-        }
-        CaSource::Secret(id) => {
-            let secret = SecretWriter::new(client, &id.namespace).get(&id.name).await.map_err(|e| e.to_string())?;
-            let secret = secret.ok_or_else(|| format!("the CA secret \"{id}\" does not exist"))?;
-            let pem = secret.data.and_then(|mut data| data.remove("ca.crt"));
-            let pem = pem.ok_or_else(|| format!("\"ca.crt\" not present in the CA secret \"{id}\""))?;
-            Ok(Trust::Pem(pem.0))
+    async fn trust(&self, ca: &CaSource) -> Result<Trust, String> {
+        match ca {
+            CaSource::System => Ok(Trust::System),
+            CaSource::Skip => Ok(Trust::InsecureSkipVerify),
+            CaSource::File(path) => self.ca_files.read(path).await.map(Trust::Pem),
+            CaSource::Secret(id) => {
+                let secrets = SecretWriter::new(&self.client, &id.namespace);
+                let secret = secrets.get(&id.name).await.map_err(|e| e.to_string())?;
+                let secret = secret.ok_or_else(|| format!("the CA secret \"{id}\" does not exist"))?;
+                let pem = secret.data.and_then(|mut data| data.remove("ca.crt"));
+                let pem = pem.ok_or_else(|| format!("\"ca.crt\" not present in the CA secret \"{id}\""))?;
+                Ok(Trust::Pem(pem.0))
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The objects that the watches keep current, and which of them refer to which.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Resource as _;
 
@@ -27,6 +28,7 @@ pub(crate) struct Stores {
     pub operator_namespace: String,
     allow_default_globals: bool,
     allow_ambient_cloud_identity: bool,
+    min_refresh_after: Duration,
 }
 
 /// The owners of Secrets of one kind.
@@ -67,6 +69,7 @@ impl Stores {
             operator_namespace: settings.operator_namespace.clone(),
             allow_default_globals: settings.global.allow_default_globals,
             allow_ambient_cloud_identity: settings.global.allow_ambient_cloud_identity,
+            min_refresh_after: settings.min_refresh_after,
         }
     }
 
@@ -138,5 +141,9 @@ impl Lookup for Stores {
 
     fn operator_namespace(&self) -> &str {
         &self.operator_namespace
+    }
+
+    fn min_refresh_after(&self) -> Duration {
+        self.min_refresh_after
     }
 }

@@ -2,7 +2,6 @@
 //! deleted.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -16,10 +15,7 @@ use crate::api::{
     condition,
 };
 use crate::kubernetes::{ErrorKind, Store};
-use crate::workqueue::{Class, Job, Next};
-
-/// After the API server failed.
-const RETRY: Duration = Duration::from_secs(5);
+use crate::workqueue::{Job, Next};
 
 /// A kind that is not served.
 pub(super) trait UnsupportedKind: CustomObject {
@@ -61,9 +57,7 @@ impl<K: UnsupportedKind> Controller for Unsupported<K> {
         K::set_conditions(&mut status, conditions);
         match self.outputs.publish(&self.store, &*object, &status, &[]).await {
             // A status that the schema refuses is refused each time.
-            Err(error) if error.kind != ErrorKind::Invalid => {
-                Outcome::failed(Next::At(Instant::now() + RETRY, Class::Retry), None)
-            }
+            Err(error) if error.kind != ErrorKind::Invalid => Outcome::write_failed(),
             _ => Outcome::blocked(Next::WhenChanged, None),
         }
     }

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use blake2::{Blake2b, Digest as _, digest::consts::U32};
 use kube::{Resource as _, ResourceExt as _};
@@ -23,9 +22,6 @@ use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Next};
 
 const FINALIZER: &str = "vaultauth.secrets.hashicorp.com/finalizer";
-/// After the API server refused a write.
-const RETRY: Duration = Duration::from_secs(5);
-
 /// Checks the settings of all logins.
 pub(super) struct VaultAuths {
     pub vault: Arc<VaultAccess>,
@@ -55,7 +51,7 @@ impl Controller for VaultAuths {
         }
         let (status, event) = report(&object, &**stores);
         if self.outputs.publish(&stores.auths, &object, &status, &[event]).await.is_err() {
-            return Outcome::failed(Next::At(Instant::now() + RETRY, Class::Retry), None);
+            return Outcome::write_failed();
         }
         // What would change the result is watched, and makes this object due.
         if status.error.is_none() { Outcome::await_change() } else { Outcome::blocked(Next::WhenChanged, None) }
@@ -188,6 +184,10 @@ mod tests {
 
         fn operator_namespace(&self) -> &str {
             "operator"
+        }
+
+        fn min_refresh_after(&self) -> std::time::Duration {
+            std::time::Duration::from_secs(1)
         }
     }
 

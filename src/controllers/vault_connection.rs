@@ -1,54 +1,44 @@
 //! VaultConnection: whether its Vault answers, now and not only when the object was made.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
 
-use super::controller::{Controller, Watches};
-use super::dependents::RECOVERY_SPREAD;
+use super::controller::{Controller, TIMED_OUT, Watches};
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
 use super::outputs::{EventText, Outputs};
+use super::probe::{Finding, SharedProbe};
 use super::servers::Authority;
 use super::vault_access::VaultAccess;
 use crate::api::{
-    ConditionType, ConditionUpdate, CustomObject as _, Key, Kind, ObjectRef, Reason, VaultConnection,
-    VaultConnectionStatus, condition,
+    ConditionType, ConditionUpdate, CustomObject as _, Key, Kind, Reason, VaultConnection, VaultConnectionStatus,
+    condition,
 };
-use crate::backoff::horizon;
 use crate::kubernetes::Change;
 use crate::resolve;
 use crate::telemetry::ResourceStatus;
-use crate::vault::Probe;
-use crate::workqueue::{Class, Job, Next};
+use crate::vault::Server;
+use crate::workqueue::{Class, Job, Lane, Next};
 
 const FINALIZER: &str = "vaultconnection.secrets.hashicorp.com/finalizer";
-/// A Vault that answers is asked this often whether it still does, and the authority that its certificate has to be from is
-/// read again. Requests of objects show trouble before that.
-const PROBE_EVERY: Duration = Duration::from_secs(60);
-/// One that does not is asked more often: this is how recovery is noticed.
-const PROBE_DOWN_EVERY: Duration = Duration::from_secs(5);
+/// A connection that cannot be used as it is, is looked at again after a part of the time that it has been so: what is missing
+/// is often an object that is made a moment later.
+const MIN_RETRY_DELAY: Duration = Duration::from_secs(5);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// Of a server that speaks a part of Vault's API. A wrong path in the address looks like this, too.
 const NO_SEAL_STATUS: &str = "the server answers, but has no sys/seal-status: reads of secrets show its health";
 
-/// What a probe found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Finding {
-    /// Unsealed and answering.
-    Up,
-    /// The server answers, and has no seal status to tell.
-    NoSealStatus,
-    /// The connection is right, but this Vault serves nothing now.
-    Sealed(String),
-    /// Unsealed, but requests are not served.
-    Unavailable(String),
-    /// The client cannot be built from the object.
-    NoClient(String),
-    /// It does not answer as a Vault does.
-    NoAnswer(String),
+/// What a run has found.
+struct Look {
+    finding: Finding,
+    /// When there is more to know.
+    next: Instant,
+    /// The server that the connection leads to.
+    lane: Option<Lane>,
 }
 
 /// Probes the Vaults of all connections.
@@ -79,19 +69,33 @@ impl Controller for VaultConnections {
         if object.metadata.deletion_timestamp.is_some() {
             return remove_finalizer(&self.outputs.client, &*object, FINALIZER).await;
         }
-        let finding = self.probe(id, &object).await;
-        let old = object.status.clone().unwrap_or_default();
+        let Look { finding, next, lane } = match self.look(job, &object).await {
+            Ok(look) => look,
+            Err(lane) => return Outcome::yielded(Next::At(job.due, job.class), Some(lane)),
+        };
+        let old = object.status.as_ref().map_or(&[][..], |status| &status.conditions);
         let (status, events) = report(&object, &finding);
-        let retry = Next::At(Instant::now() + PROBE_DOWN_EVERY, Class::Retry);
-        if self.outputs.publish(connections, &object, &status, &events).await.is_err() || !finding.is_up() {
-            return Outcome::failed(retry, None);
+        if self.outputs.publish(connections, &object, &status, &events).await.is_err() {
+            return Outcome::failed(Next::At(Instant::now() + MIN_RETRY_DELAY, Class::Retry), lane);
         }
-        if condition::is_false(&old.conditions, ConditionType::Ready) {
+        if !finding.is_up() {
+            return Outcome::failed(Next::At(next, Class::Retry), lane);
+        }
+        if condition::is_false(old, ConditionType::Ready) {
             // The owners of Secrets that use it need not wait for their next try.
-            self.vault.dependents.of_connection(id, RECOVERY_SPREAD);
+            self.vault.dependents.of_recovered_connection(id);
         }
-        let due = Instant::now() + horizon(PROBE_EVERY, &mut rand::rng());
-        Outcome::done(Next::At(due, Class::Refresh), None)
+        Outcome::done(Next::At(next, Class::Refresh), lane)
+    }
+
+    async fn timed_out(&self, job: &Job<Key>) -> Outcome {
+        let connections = &self.vault.stores.connections;
+        let Some(object) = connections.get(&job.key.id) else { return Outcome::await_change() };
+        let next = Next::At(Instant::now() + retry_delay(&object), Class::Retry);
+        let (status, events) = report(&object, &Finding::NoAnswer(TIMED_OUT.into()));
+        // Reported by `publish` if it fails; tried again in any case.
+        let _ = self.outputs.publish(connections, &object, &status, &events).await;
+        Outcome::failed(next, None)
     }
 
     fn objects(&self) -> usize {
@@ -101,13 +105,6 @@ impl Controller for VaultConnections {
     fn resources(&self) -> Vec<ResourceStatus> {
         let all = self.vault.stores.connections.all();
         all.iter().filter_map(|object| ResourceStatus::of(&**object, object.status.as_ref().map(|s| s.valid))).collect()
-    }
-}
-
-impl Finding {
-    /// Whether requests can be expected to work.
-    fn is_up(&self) -> bool {
-        matches!(self, Finding::Up | Finding::NoSealStatus)
     }
 }
 
@@ -127,40 +124,45 @@ impl VaultConnections {
         dependents.of_connection(&id, super::dependents::DEPENDENTS_SPREAD);
     }
 
-    async fn probe(&self, id: &ObjectRef, object: &VaultConnection) -> Finding {
-        let servers = &self.vault.servers;
-        let plan = match resolve::connection(object) {
-            Ok(plan) => plan,
-            Err(denied) => return Finding::NoClient(denied.to_string()),
+    /// Looks at the Vault of a connection, or gives the lane that has no permit left.
+    async fn look(&self, job: &Job<Key>, object: &VaultConnection) -> Result<Look, Lane> {
+        let no_client = |error: String| {
+            let next = Instant::now() + retry_delay(object);
+            Ok(Look { finding: Finding::NoClient(error), next, lane: None })
         };
-        let mut server = match servers.get_or_connect(&plan).await {
-            Ok(server) => server,
-            Err(error) => return Finding::NoClient(error),
+        let (server, probe) = match self.connect(object).await {
+            Ok(connected) => connected,
+            Err(error) => return no_client(error),
         };
-        // The authority may have been rotated. Nothing tells of it: its Secret is watched no more than any other.
-        match servers.reload_authority(&plan, server.id).await {
-            Ok(Authority::Same) => {}
-            Ok(Authority::Replaced | Authority::AlreadyReplaced) => {
-                tracing::info!(connection = %id, "another certificate authority is trusted from now on");
-                server = match servers.get_or_connect(&plan).await {
-                    Ok(server) => server,
-                    Err(error) => return Finding::NoClient(error),
-                };
-            }
-            // Objects go on with the one that was read last.
-            Err(error) => return Finding::NoClient(error),
+        if !self.vault.work.enter(&job.key, server.id) {
+            return Err(server.id);
         }
-        match server.probe().await {
-            Ok(Probe::SealStatus(status)) if !status.initialized => Finding::Sealed("Vault is not initialized".into()),
-            Ok(Probe::SealStatus(status)) if status.sealed => Finding::Sealed("Vault is sealed".into()),
-            Ok(found) => match (server.last_error(), found) {
-                (Some(error), _) => Finding::Unavailable(error.message),
-                (None, Probe::SealStatus(_)) => Finding::Up,
-                (None, Probe::NoSealStatus) => Finding::NoSealStatus,
-            },
-            Err(error) => Finding::NoAnswer(error.to_string()),
-        }
+        let (finding, next) = probe.look(&server).await;
+        Ok(Look { finding, next, lane: Some(server.id) })
     }
+
+    async fn connect(&self, object: &VaultConnection) -> Result<(Arc<Server>, Arc<SharedProbe>), String> {
+        let servers = &self.vault.servers;
+        let plan = resolve::connection(object).map_err(|denied| denied.to_string())?;
+        let server = servers.get_or_connect(&plan).await?;
+        // The authority may have been rotated. Nothing tells of it: its Secret is watched no more than any other. Where it
+        // cannot be read, objects go on with the one that was read last.
+        let server = match servers.reload_authority(&plan, server.id).await? {
+            Authority::Same => server,
+            Authority::Replaced | Authority::AlreadyReplaced => {
+                tracing::info!(connection = %plan.id, "another certificate authority is trusted from now on");
+                servers.get_or_connect(&plan).await?
+            }
+        };
+        Ok((server.clone(), servers.probe_of(&server)))
+    }
+}
+
+/// How long to wait for what the connection itself lacks.
+fn retry_delay(object: &VaultConnection) -> Duration {
+    let failing = condition::find(object.conditions(), ConditionType::Ready).filter(|ready| ready.status == "False");
+    let since = failing.and_then(|ready| SystemTime::from(ready.last_transition_time.0).elapsed().ok());
+    since.map_or(MIN_RETRY_DELAY, |since| (since / 4).clamp(MIN_RETRY_DELAY, MAX_RETRY_DELAY))
 }
 
 /// What there is to tell of a finding. The texts have nothing in them that changes from probe to probe: an equal result is no

@@ -22,10 +22,10 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// Nothing is due. At most `total` objects are worked on at the same time.
-    pub fn new(total: usize) -> Self {
+    /// Nothing is due. At most `total` objects are worked on at the same time; a run of more than `slow_after` is slow.
+    pub fn new(total: usize, slow_after: Duration) -> Self {
         let total = total.max(1);
-        let queue = Queue::new(Limits { total, per_lane: per_lane(total) });
+        let queue = Queue::new(Limits { total, per_lane: per_lane(total), slow_after });
         Self { queue: Mutex::new(queue), wake: Notify::new(), listed: AtomicBool::new(false) }
     }
 
@@ -57,7 +57,12 @@ impl Work {
 
     /// Puts an object that is worked on into the lane of its Vault. False if that lane has no permit left.
     pub fn enter(&self, key: &Key, lane: Lane) -> bool {
-        self.lock().enter(key, lane)
+        self.lock().enter(key, lane, Instant::now())
+    }
+
+    /// Whether a run that takes long should end now, to go on later. To be asked again and again.
+    pub fn must_yield(&self, key: &Key) -> bool {
+        self.lock().must_yield(key, Instant::now())
     }
 
     /// Ends the work on an object.

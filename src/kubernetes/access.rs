@@ -1,6 +1,6 @@
-//! Who may scrape metrics: the API server says whose token it is (TokenReview), and whether he may (SubjectAccessReview).
+//! Which callers may scrape metrics: the API server says whose token it is (TokenReview), and whether its holder may
+//! (SubjectAccessReview).
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
@@ -13,25 +13,26 @@ use sha2::{Digest as _, Sha256};
 use super::KubernetesError;
 use super::error::with_timeout;
 use crate::telemetry::Access;
+use crate::util::BoundedCache;
 
 /// An answer counts for so long, so that scrapes cost next to nothing.
 const GRANTED_FOR: Duration = Duration::from_secs(60);
-/// A refusal counts for less: whoever has just been given the right should not have to wait.
+/// A refusal counts for less: a caller that has just been given the right should not have to wait.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
-/// More tokens than this are a caller that tries them out.
+/// More tokens than this are a caller that tries them out: it displaces its own.
 const REMEMBERED_TOKENS: usize = 1000;
 
 /// Asks the API server, and remembers its answers for a while.
 pub struct AccessReviewer {
     client: kube::Client,
     /// By the SHA-256 of path and token.
-    known: Mutex<HashMap<[u8; 32], (Instant, Access)>>,
+    known: Mutex<BoundedCache<[u8; 32], Access>>,
 }
 
 impl AccessReviewer {
     /// With nothing remembered.
     pub fn new(client: kube::Client) -> Self {
-        Self { client, known: Mutex::default() }
+        Self { client, known: Mutex::new(BoundedCache::new(REMEMBERED_TOKENS)) }
     }
 
     /// Whether the holder of a bearer token may `get` a path that is no resource of Kubernetes.
@@ -40,19 +41,12 @@ impl AccessReviewer {
     /// If the API server gives no answer.
     pub async fn review(&self, token: &str, path: &str) -> Result<Access, KubernetesError> {
         let key: [u8; 32] = Sha256::digest(format!("{path}\n{token}").as_bytes()).into();
-        let lock = || self.known.lock();
-        if let Some((until, access)) = lock().get(&key)
-            && Instant::now() < *until
-        {
+        if let Some(access) = self.known.lock().get(&key, Instant::now()) {
             return Ok(*access);
         }
         let access = self.ask(token, path).await?;
-        let mut known = lock();
-        if known.len() >= REMEMBERED_TOKENS {
-            known.clear();
-        }
-        let lasts = if access == Access::Granted { GRANTED_FOR } else { REFUSED_FOR };
-        known.insert(key, (Instant::now() + lasts, access));
+        let (lasts, now) = (if access == Access::Granted { GRANTED_FOR } else { REFUSED_FOR }, Instant::now());
+        self.known.lock().insert(key, access, now + lasts, now);
         Ok(access)
     }
 
@@ -84,9 +78,7 @@ impl AccessReviewer {
         };
         let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
         let review = with_timeout("create SubjectAccessReview", api.create(&PostParams::default(), &review)).await?;
-        Ok(match review.status.is_some_and(|status| status.allowed) {
-            true => Access::Granted,
-            false => Access::Forbidden,
-        })
+        let allowed = review.status.is_some_and(|status| status.allowed);
+        Ok(if allowed { Access::Granted } else { Access::Forbidden })
     }
 }

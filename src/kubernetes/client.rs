@@ -17,7 +17,10 @@ use crate::telemetry::Metrics;
 
 /// So many requests wait for their answer at the same time. More would wait in the API server instead, each on a
 /// connection of its own, and a connection costs some 30 KiB here and more there.
-const IN_FLIGHT: usize = 16;
+const MAX_REQUESTS_IN_FLIGHT: usize = 16;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than a watch lives, so that none is cut for being quiet.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How hard the API server may be pressed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,6 +29,8 @@ pub struct RequestLimit {
     pub qps: f32,
     /// Requests at once; 0: as many as a second may have.
     pub burst: u32,
+    /// Requests that wait for their answer at the same time; 0: the default.
+    pub in_flight: usize,
 }
 
 /// Connects with a kubeconfig if one is named, else with the service account of the pod, else as `kubectl` would.
@@ -49,14 +54,15 @@ pub async fn connect(
     };
     // kube would repeat a request for up to 1,000 s inside one call. Here the queue decides when to try again.
     config.default_retry = false;
-    config.connect_timeout = Some(Duration::from_secs(5));
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
     // For lists and the start of watches, which have no limit of their own: a connection that died without a word would
-    // hold them until the kernel gives up. Longer than a watch lives, so that none is cut for being quiet.
-    config.read_timeout = Some(Duration::from_secs(300));
+    // hold them until the kernel gives up.
+    config.read_timeout = Some(READ_TIMEOUT);
     config.reset_reader_on_write = true;
+    let in_flight = if limit.in_flight == 0 { MAX_REQUESTS_IN_FLIGHT } else { limit.in_flight };
     let builder = ClientBuilder::try_from(config)?
         .with_layer(&layer_fn(move |inner| Counted { inner, metrics: metrics.clone() }))
-        .with_layer(&ConcurrencyLimitLayer::new(IN_FLIGHT));
+        .with_layer(&ConcurrencyLimitLayer::new(in_flight));
     if limit.qps <= 0.0 {
         return Ok(builder.build());
     }

@@ -2,7 +2,6 @@
 //! object cannot flood its namespace. They are written beside the runs that report them, few at a time: what tells of a
 //! thousand syncs does not hold up the next.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::error::with_timeout;
 use super::{ErrorKind, FIELD_MANAGER, KubernetesError};
+use crate::util::BoundedCache;
 
 /// Normal or Warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ impl EventType {
 
 /// An equal event within this time is only counted.
 const REPEAT_AFTER: Duration = Duration::from_secs(600);
+/// So long the API server keeps an Event by default: an equal one is counted in it.
+const EVENT_TTL: Duration = Duration::from_secs(3600);
 /// An object may cause so many different events in a burst, then one per [`EVENT_REFILL_INTERVAL`].
 const EVENT_BURST: f64 = 25.0;
 const EVENT_REFILL_INTERVAL: Duration = Duration::from_secs(60);
@@ -46,24 +48,32 @@ const EVENT_REFILL_INTERVAL: Duration = Duration::from_secs(60);
 const REMEMBERED_EVENTS: usize = 2048;
 /// So many requests for events are under way at a time.
 const CONCURRENT_EVENT_WRITES: usize = 2;
-/// So many events wait for their turn. Who reports one more writes it himself, as long as that takes.
+/// So many events wait for their turn. A run that reports one more writes it itself, as long as that takes.
 const MAX_WAITING_EVENTS: usize = 1024;
 /// Longest text of an event that the API server takes, in bytes.
-const LONGEST_MESSAGE: usize = 1024;
+const MAX_MESSAGE_BYTES: usize = 1024;
 
 /// Writes events.
 pub struct Events {
     client: kube::Client,
     host: String,
-    seen: Mutex<HashMap<u64, Series>>,
+    seen: Mutex<BoundedCache<u64, Series>>,
     /// By hash of the UID.
-    budgets: Mutex<HashMap<u64, (f64, Instant)>>,
+    budgets: Mutex<BoundedCache<u64, Budget>>,
     turns: Semaphore,
     places: Arc<Semaphore>,
     writes: TaskTracker,
 }
 
+/// How many different events an object may still cause.
+#[derive(Clone, Copy)]
+struct Budget {
+    left: f64,
+    at: Instant,
+}
+
 /// Equal events about one object.
+#[derive(Clone)]
 struct Series {
     name: String,
     count: i32,
@@ -91,8 +101,8 @@ impl Events {
         Arc::new(Self {
             client,
             host,
-            seen: Mutex::default(),
-            budgets: Mutex::default(),
+            seen: Mutex::new(BoundedCache::new(REMEMBERED_EVENTS)),
+            budgets: Mutex::new(BoundedCache::new(REMEMBERED_EVENTS)),
             turns: Semaphore::new(CONCURRENT_EVENT_WRITES),
             places: Arc::new(Semaphore::new(MAX_WAITING_EVENTS)),
             writes: TaskTracker::new(),
@@ -115,7 +125,7 @@ impl Events {
         }
     }
 
-    /// Waits until all that was reported is written, but no longer than `limit`. Nobody else needs the API server any more.
+    /// Waits until all that was reported is written, but no longer than `limit`. Nothing else needs the API server any more.
     pub async fn finish(&self, limit: Duration) {
         self.turns.add_permits(MAX_WAITING_EVENTS);
         self.writes.close();
@@ -129,22 +139,25 @@ impl Events {
         let key = hash(&(&about.uid, about.kind.as_deref(), reason, message));
         let (now, time) = (Instant::now(), Utc::now());
         let mut seen = self.seen.lock();
-        make_room(&mut seen, |s| now.duration_since(s.written) < REPEAT_AFTER);
-        let (name, count) = match seen.get_mut(&key) {
-            Some(series) => {
+        let (name, count) = match seen.get(&key, now).cloned() {
+            Some(mut series) => {
                 series.count += 1;
-                if now.duration_since(series.written) < REPEAT_AFTER {
+                let repeated = now.duration_since(series.written) < REPEAT_AFTER;
+                if !repeated {
+                    series.written = now;
+                }
+                seen.insert(key, series.clone(), series.written + EVENT_TTL, now);
+                if repeated {
                     return None;
                 }
-                series.written = now;
-                (series.name.clone(), series.count)
+                (series.name, series.count)
             }
             None if !self.within_budget(hash(&about.uid), now) => return None,
             None => {
                 let object = about.name.as_deref().unwrap_or("");
                 let nanos = time.timestamp_nanos_opt().unwrap_or_default();
                 let name = format!("{object}.{nanos:x}{:04x}", rand::random::<u16>());
-                seen.insert(key, Series { name: name.clone(), count: 1, written: now });
+                seen.insert(key, Series { name: name.clone(), count: 1, written: now }, now + EVENT_TTL, now);
                 (name, 1)
             }
         };
@@ -193,18 +206,18 @@ impl Events {
 
     fn within_budget(&self, uid: u64, now: Instant) -> bool {
         let mut budgets = self.budgets.lock();
-        // A budget that is full again says nothing.
-        make_room(&mut budgets, |(left, at)| {
-            *left + now.duration_since(*at).as_secs_f64() / EVENT_REFILL_INTERVAL.as_secs_f64() < EVENT_BURST
-        });
-        let (left, at) = budgets.entry(uid).or_insert((EVENT_BURST, now));
-        *left = (*left + now.duration_since(*at).as_secs_f64() / EVENT_REFILL_INTERVAL.as_secs_f64()).min(EVENT_BURST);
-        *at = now;
-        let allowed = *left >= 1.0;
-        if allowed {
-            *left -= 1.0;
+        let full = Budget { left: EVENT_BURST, at: now };
+        let Budget { left, at } = budgets.get(&uid, now).copied().unwrap_or(full);
+        let refilled = now.duration_since(at).as_secs_f64() / EVENT_REFILL_INTERVAL.as_secs_f64();
+        let left = (left + refilled).min(EVENT_BURST);
+        if left < 1.0 {
+            return false;
         }
-        allowed
+        let left = left - 1.0;
+        // A budget that is full again says nothing.
+        let until = now + EVENT_REFILL_INTERVAL.mul_f64(EVENT_BURST - left);
+        budgets.insert(uid, Budget { left, at: now }, until, now);
+        true
     }
 }
 
@@ -214,18 +227,7 @@ fn hash(of: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// Forgets what is not worth keeping once there is too much, and all of it if that does not help: at worst an event is
-/// repeated. To look through them for each event of a crowd would cost more than that.
-fn make_room<T>(remembered: &mut HashMap<u64, T>, keep: impl Fn(&T) -> bool) {
-    if remembered.len() >= REMEMBERED_EVENTS {
-        remembered.retain(|_, value| keep(value));
-        if remembered.len() > REMEMBERED_EVENTS / 2 {
-            remembered.clear();
-        }
-    }
-}
-
 fn cut(message: &str) -> &str {
-    let end = message.floor_char_boundary(LONGEST_MESSAGE);
+    let end = message.floor_char_boundary(MAX_MESSAGE_BYTES);
     &message[..end]
 }

@@ -8,6 +8,7 @@ use kube::api::ObjectMeta;
 use parking_lot::RwLock;
 
 use crate::api::{CustomObject, ObjectRef};
+use crate::util::shrink;
 
 /// How an object changed.
 pub enum Change<K> {
@@ -130,7 +131,10 @@ impl<K: CustomObject> Sink<K> for Store<K> {
 
     fn delete(&self, object: K) {
         let id = ObjectRef::of(object.meta());
-        let gone = self.objects.write().remove(&id);
+        let mut objects = self.objects.write();
+        let gone = objects.remove(&id);
+        shrink(&mut objects);
+        drop(objects);
         if let Some(gone) = gone {
             self.tell(Change::Deleted(gone));
         }
@@ -144,6 +148,7 @@ impl<K: CustomObject> Sink<K> for Store<K> {
             .cloned()
             .collect();
         let gone: Vec<_> = gone.iter().filter_map(|id| objects.remove(id)).collect();
+        shrink(&mut objects);
         drop(objects);
         gone.into_iter().for_each(|gone| self.tell(Change::Deleted(gone)));
     }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
@@ -29,10 +30,10 @@ pub enum Scope {
 impl Scope {
     /// What `--watch-namespaces` names: the whole cluster if that is empty.
     pub fn watched(namespaces: &BTreeSet<String>) -> Vec<Scope> {
-        match namespaces.is_empty() {
-            true => vec![Scope::All],
-            false => namespaces.iter().cloned().map(Scope::Namespace).collect(),
+        if namespaces.is_empty() {
+            return vec![Scope::All];
         }
+        namespaces.iter().cloned().map(Scope::Namespace).collect()
     }
 
     /// These scopes and a namespace, if they do not cover it.
@@ -69,12 +70,26 @@ pub struct WatchHealth {
     /// Kind and scope, for the readiness report.
     pub name: String,
     synced: AtomicBool,
+    /// Since when the list is answered by 403 or 404 and nothing else.
+    missing_since: Mutex<Option<Instant>>,
 }
 
 impl WatchHealth {
     /// True from the first complete list on.
     pub fn synced(&self) -> bool {
         self.synced.load(Ordering::Acquire)
+    }
+
+    /// True if the namespace, the kind or the right to list it has been missing for a while: there is nothing to wait for. The
+    /// watch goes on, and what appears is seen.
+    pub fn counts_as_empty(&self) -> bool {
+        let missing = *self.missing_since.lock();
+        !self.synced() && missing.is_some_and(|since| since.elapsed() >= MISSING_AFTER)
+    }
+
+    fn list_failed(&self, missing: bool) {
+        let mut since = self.missing_since.lock();
+        *since = missing.then(|| since.unwrap_or_else(Instant::now));
     }
 }
 
@@ -85,6 +100,10 @@ const WATCH_SECONDS: u32 = 240;
 
 /// Pauses of a watch that fails. The library's own grow to a minute: so long would an API server that is back be thought
 /// gone, and what changes meanwhile not be seen.
+/// A scope that is missing for so long counts as empty.
+const MISSING_AFTER: Duration = Duration::from_secs(10);
+/// The longest pause of a watch whose namespace, kind or right is missing: it costs next to nothing, for as long as it lasts.
+const MAX_MISSING_PAUSE: Duration = Duration::from_secs(30);
 const RETRY_PAUSES: Policy = Policy {
     initial: Duration::from_millis(500),
     max: Duration::from_secs(8),
@@ -93,21 +112,50 @@ const RETRY_PAUSES: Policy = Policy {
     max_elapsed: Duration::ZERO,
 };
 
+/// The failures in a row of one watch.
+#[derive(Clone, Default)]
+struct Pause(Arc<Mutex<Failures>>);
+
 #[derive(Default)]
-struct Pause(Backoff);
+struct Failures {
+    backoff: Backoff,
+    missing: bool,
+}
+
+impl Pause {
+    fn failed(&self, missing: bool) {
+        self.0.lock().missing = missing;
+    }
+
+    /// The watch works.
+    fn works(&self) {
+        self.0.lock().backoff.reset();
+    }
+}
 
 impl Iterator for Pause {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        self.0.next(&RETRY_PAUSES, Instant::now(), &mut rand::rng())
+        let mut failures = self.0.lock();
+        let max = if failures.missing { MAX_MISSING_PAUSE } else { RETRY_PAUSES.max };
+        failures.backoff.next(&Policy { max, ..RETRY_PAUSES }, Instant::now(), &mut rand::rng())
     }
 }
 
 impl kube::runtime::utils::Backoff for Pause {
-    fn reset(&mut self) {
-        self.0.reset();
-    }
+    /// Called for each event, also for the one that says that a list begins, before it fails. [`Pause::works`] ends a failure.
+    fn reset(&mut self) {}
+}
+
+/// Whether the namespace, the kind or the right to list it is missing.
+fn is_missing(error: &watcher::Error) -> bool {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code,
+        _ => return false,
+    };
+    matches!(status, 403 | 404)
 }
 
 /// Starts a watch that puts what it sees into `sink`. It ends with `stop`.
@@ -122,14 +170,18 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let name = format!("{}{}", K::plural(&()), scope.namespace().map(|n| format!(" in {n}")).unwrap_or_default());
-    let health = Arc::new(WatchHealth { name, synced: AtomicBool::new(false) });
+    let health = Arc::new(WatchHealth { name, synced: AtomicBool::new(false), missing_since: Mutex::default() });
     let mut config = watcher::Config::default().page_size(PAGE_SIZE).timeout(WATCH_SECONDS);
     if let Some(labels) = labels {
         config = config.labels(labels);
     }
     let (own, scope) = (health.clone(), scope.clone());
     tokio::spawn(async move {
-        let mut events = std::pin::pin!(watcher(api, config).backoff(Pause::default()));
+        let pause = Pause::default();
+        // Told before the pause is chosen.
+        let told = pause.clone();
+        let watched = watcher(api, config).inspect_err(move |error| told.failed(is_missing(error)));
+        let mut events = std::pin::pin!(watched.backoff(pause.clone()));
         let mut listed = HashSet::new();
         let mut failing = false;
         loop {
@@ -145,6 +197,7 @@ where
                         tracing::warn!(watch = own.name, %error, "watch failed, trying again");
                     }
                     failing = true;
+                    own.list_failed(is_missing(&error));
                     continue;
                 }
                 Some(Ok(Event::Init)) => {
@@ -155,6 +208,8 @@ where
                 Some(Ok(Event::InitApply(object))) => {
                     listed.insert(ObjectRef::of(object.meta()));
                     sink.apply_listed(object);
+                    // The next page may fail.
+                    continue;
                 }
                 Some(Ok(Event::InitDone)) => {
                     sink.retain(scope.namespace(), &listed);
@@ -167,10 +222,49 @@ where
                 Some(Ok(Event::Apply(object))) => sink.apply(object),
                 Some(Ok(Event::Delete(object))) => sink.delete(object),
             }
+            pause.works();
             if std::mem::take(&mut failing) {
                 tracing::info!(watch = own.name, "watch works again");
             }
         }
     });
     health
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::utils::Backoff as _;
+
+    use super::*;
+
+    #[test]
+    fn a_list_that_fails_again_and_again_is_tried_less_and_less() {
+        for (missing, longest) in [(true, MAX_MISSING_PAUSE), (false, RETRY_PAUSES.max)] {
+            let mut pause = Pause::default();
+            let pauses: Vec<Duration> = (0..20)
+                .filter_map(|_| {
+                    // Each list is announced before it fails.
+                    pause.reset();
+                    pause.failed(missing);
+                    pause.next()
+                })
+                .collect();
+            assert!(pauses[0] < Duration::from_secs(1) && pauses[19] > longest / 2, "{pauses:?}");
+            pause.works();
+            assert!(pause.next().is_some_and(|pause| pause < Duration::from_secs(1)));
+        }
+    }
+
+    #[test]
+    fn what_is_missing_counts_as_empty_after_a_while() {
+        let watch = WatchHealth { name: "w".into(), synced: AtomicBool::new(false), missing_since: Mutex::default() };
+        watch.list_failed(true);
+        assert!(!watch.counts_as_empty());
+        let long_ago = Instant::now().checked_sub(MISSING_AFTER);
+        *watch.missing_since.lock() = long_ago;
+        watch.list_failed(true);
+        assert!(watch.counts_as_empty());
+        watch.list_failed(false);
+        assert!(!watch.counts_as_empty(), "an API server that fails is waited for");
+    }
 }

@@ -7,6 +7,9 @@ use crate::api::VaultConnection;
 use crate::api::reference::is_object_name;
 use crate::gocompat::GoDuration;
 
+/// A request that hangs holds a worker. Longer limits are cut to this, so that its failure is seen while the run goes on.
+const MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Where the authorities for the server's certificate come from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CaSource {
@@ -85,7 +88,7 @@ pub fn connection(object: &VaultConnection) -> Result<ConnectionPlan, Denied> {
         Some(text) => {
             let parsed = GoDuration::parse(text).map_err(|e| Denied::Invalid(format!("spec.timeout {text:?}: {e}")))?;
             // Zero means "no limit of its own" in Go's client; a hanging request would hold a worker for ever here.
-            Some(parsed.as_std()).filter(|d| !d.is_zero())
+            Some(parsed.as_std().min(MAX_REQUEST_TIMEOUT)).filter(|d| !d.is_zero())
         }
     };
     Ok(ConnectionPlan {

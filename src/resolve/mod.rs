@@ -19,6 +19,7 @@ pub use plan::{Plan, StaticRead, static_secret};
 pub use transformation::{ResolvedTemplate, ResolvedTransformation, templates_of, transformation, transformation_refs};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::api::{SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection};
 
@@ -40,6 +41,8 @@ pub trait Lookup {
     fn watches_namespace(&self, namespace: &str) -> bool;
     /// The namespace the operator runs in, where the objects named `default` are found.
     fn operator_namespace(&self) -> &str;
+    /// The shortest interval between two reads of an object.
+    fn min_refresh_after(&self) -> Duration;
 }
 
 /// Why an owner of a Secret has no plan.

@@ -46,6 +46,7 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
         Some(text) => Some(interval(text)?).filter(|interval| !interval.is_zero()),
     };
     let refresh = refresh.or(spec.hmac_secret_data.unwrap_or(true).then_some(DEFAULT_REFRESH));
+    let refresh = refresh.map(|interval| interval.max(lookup.min_refresh_after()));
     let transformation = transformation(&spec.destination.transformation, &id, lookup)?;
     let (mount, path) = (spec.mount.trim_matches('/'), spec.path.trim_matches('/'));
     if mount.is_empty() || path.is_empty() {

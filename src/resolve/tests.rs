@@ -44,6 +44,9 @@ impl Lookup for World {
     fn operator_namespace(&self) -> &str {
         "op"
     }
+    fn min_refresh_after(&self) -> Duration {
+        Duration::from_secs(1)
+    }
 }
 
 impl World {
@@ -126,6 +129,9 @@ fn paths_and_intervals() {
         (p.path.as_str(), p.source.version, p.source.refresh),
         ("secret/a/b", None, Some(Duration::from_secs(10)))
     );
+    let refresh = |after: &str| plan(json!({ "refreshAfter": after })).unwrap().source.refresh;
+    assert_eq!(refresh("0.000001s"), Some(Duration::from_secs(1)), "an object cannot take a Vault for itself");
+    assert_eq!(refresh("1500ms"), Some(Duration::from_millis(1500)));
     assert_eq!(plan(json!({"version": 3})).unwrap().source.version, Some(3));
     assert_eq!(plan(json!({"hmacSecretData": false})).unwrap().source.refresh, None);
     assert!(
@@ -241,6 +247,17 @@ fn the_data_of_kv_v2_paths_is_noticed_where_it_does_not_belong() {
     ] {
         assert_eq!(superfluous(spec.clone()), None, "{spec}");
     }
+}
+
+#[test]
+fn no_request_hangs_for_longer_than_a_run_may_take() {
+    let timeout = |text: &str| {
+        let world = World::default().connection("app", "c", json!({ "timeout": text }));
+        super::connection(&world.connections[&ObjectRef::new("app", "c")]).unwrap().timeout
+    };
+    assert_eq!(timeout("5s"), Some(Duration::from_secs(5)));
+    assert_eq!(timeout("9999h"), Some(Duration::from_secs(60)));
+    assert_eq!(timeout("0s"), None);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `/healthz`, `/readyz` and `/metrics`, on a thread of their own: work that keeps the others busy must not make a probe
 //! fail.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
@@ -12,10 +13,11 @@ use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -31,11 +33,11 @@ pub type Authorize = Arc<dyn Fn(String, String) -> BoxFuture<'static, Result<Acc
 /// Whether a caller may see the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// He may.
+    /// It may.
     Granted,
     /// The token is not valid.
     Unauthenticated,
-    /// He may not.
+    /// The token is valid, and its holder lacks the right.
     Forbidden,
 }
 
@@ -69,9 +71,15 @@ enum Endpoint {
 }
 
 /// A certificate that was changed is used after this at the latest.
-const CERTIFICATE_REFRESH: Duration = Duration::from_secs(10);
+const CERTIFICATE_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 /// A client that does not finish its handshake is not waited for longer.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Nor is one that does not send a request, or its next one. Longer than scrapes usually are apart is not needed: a new
+/// connection costs little.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// So many connections a listener has. One more ends the oldest: a crowd that does nothing but hold connections does not keep
+/// a probe or a scrape from its answer, which takes milliseconds.
+const MAX_CONNECTIONS: usize = 48;
 
 /// Serves until `stop`. Returns when all addresses are bound, or why one cannot be.
 pub fn serve(mut endpoints: Endpoints, stop: CancellationToken) -> std::io::Result<()> {
@@ -94,7 +102,7 @@ pub fn serve(mut endpoints: Endpoints, stop: CancellationToken) -> std::io::Resu
         runtime.block_on(async move {
             for (listener, served) in [(metrics, metrics_as), (health, Endpoint::Health)] {
                 let Some(Ok(listener)) = listener.map(TcpListener::from_std) else { continue };
-                tokio::spawn(accept(listener, endpoints.clone(), Arc::new(served)));
+                tokio::spawn(accept(listener, endpoints.clone(), Arc::new(served), HEADER_TIMEOUT));
             }
             if let Some(certificate) = certificate {
                 tokio::spawn(refresh(certificate));
@@ -122,7 +130,7 @@ fn bind(address: &Option<BindAddress>, flag: &str) -> std::io::Result<Option<std
 async fn refresh(certificate: Arc<Certificate>) {
     let mut said = None;
     loop {
-        tokio::time::sleep(CERTIFICATE_REFRESH).await;
+        tokio::time::sleep(CERTIFICATE_REFRESH_INTERVAL).await;
         let failure = certificate.refresh().err();
         if let Some(failure) = &failure
             && said.as_ref() != Some(failure)
@@ -133,7 +141,8 @@ async fn refresh(certificate: Arc<Certificate>) {
     }
 }
 
-async fn accept(listener: TcpListener, endpoints: Arc<Endpoints>, served: Arc<Endpoint>) {
+async fn accept(listener: TcpListener, endpoints: Arc<Endpoints>, served: Arc<Endpoint>, header_timeout: Duration) {
+    let mut connections = VecDeque::<AbortHandle>::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of file descriptors, most likely: wait for some to be closed.
@@ -141,36 +150,51 @@ async fn accept(listener: TcpListener, endpoints: Arc<Endpoints>, served: Arc<En
             continue;
         };
         let (endpoints, served) = (endpoints.clone(), served.clone());
-        tokio::spawn(async move {
+        let connection = tokio::spawn(async move {
             match &*served {
                 Endpoint::SecureMetrics(acceptor, _) => {
                     // A client that does not speak TLS, or not to us, is its own affair.
-                    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                        serve_connection(stream, endpoints, &served).await;
+                    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                        serve_connection(stream, endpoints, &served, header_timeout).await;
                     }
                 }
-                Endpoint::Health | Endpoint::Metrics => serve_connection(stream, endpoints, &served).await,
+                Endpoint::Health | Endpoint::Metrics => {
+                    serve_connection(stream, endpoints, &served, header_timeout).await;
+                }
             }
         });
+        connections.retain(|connection| !connection.is_finished());
+        connections.push_back(connection.abort_handle());
+        if connections.len() > MAX_CONNECTIONS
+            && let Some(oldest) = connections.pop_front()
+        {
+            oldest.abort();
+        }
     }
 }
 
-async fn serve_connection(stream: impl AsyncRead + AsyncWrite + Unpin, endpoints: Arc<Endpoints>, served: &Endpoint) {
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    endpoints: Arc<Endpoints>,
+    served: &Endpoint,
+    header_timeout: Duration,
+) {
     let service = service_fn(|request| {
         let endpoints = endpoints.clone();
         async move { Ok::<_, Infallible>(answer(&request, &endpoints, served).await) }
     });
     // So is one that hangs up in the middle.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer(request: &Request<Incoming>, endpoints: &Endpoints, served: &Endpoint) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     let (status, body) = match (served, path) {
         (Endpoint::Metrics, "/metrics") => (StatusCode::OK, (endpoints.render)()),
-        (Endpoint::SecureMetrics(_, authorize), _) => match access(request, authorize).await {
-            Ok(Access::Granted) if path == "/metrics" => (StatusCode::OK, (endpoints.render)()),
-            Ok(Access::Granted) => (StatusCode::NOT_FOUND, "not found".to_owned()),
+        (Endpoint::SecureMetrics(_, authorize), "/metrics") => match access(request, authorize).await {
+            Ok(Access::Granted) => (StatusCode::OK, (endpoints.render)()),
             Ok(Access::Unauthenticated) => {
                 (StatusCode::UNAUTHORIZED, "a bearer token that Kubernetes knows is needed\n".to_owned())
             }
@@ -203,5 +227,68 @@ async fn access(request: &Request<Incoming>, authorize: &Authorize) -> Result<Ac
             authorize(token.trim().to_owned(), request.uri().path().to_owned()).await
         }
         _ => Ok(Access::Unauthenticated),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    async fn listen(header_timeout: Duration) -> std::net::SocketAddr {
+        let endpoints = Endpoints {
+            metrics: None,
+            secure: None,
+            health: None,
+            render: Arc::new(String::new),
+            ready: Arc::new(Vec::new),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(accept(listener, Arc::new(endpoints), Arc::new(Endpoint::Health), header_timeout));
+        address
+    }
+
+    /// Waits until the server ends the connection.
+    async fn ended(stream: &mut TcpStream) {
+        let end = async { while stream.read(&mut [0; 1024]).await.is_ok_and(|n| n > 0) {} };
+        tokio::time::timeout(Duration::from_secs(60), end).await.expect("the server ends the connection");
+    }
+
+    async fn get(address: std::net::SocketAddr, path: &str) -> (TcpStream, String) {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = [0; 1024];
+        let n = stream.read(&mut answer).await.unwrap();
+        (stream, String::from_utf8_lossy(&answer[..n]).into_owned())
+    }
+
+    #[tokio::test]
+    async fn a_crowd_of_idle_connections_ends_and_a_probe_is_answered() {
+        let address = listen(Duration::from_secs(3600)).await;
+        let mut idle = vec![];
+        for _ in 0..3 * MAX_CONNECTIONS {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        let (_probe, answer) = get(address, "/healthz").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        for stream in &mut idle[..2 * MAX_CONNECTIONS] {
+            ended(stream).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_sends_nothing_is_not_waited_for() {
+        let address = listen(Duration::from_millis(200)).await;
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let mut half = TcpStream::connect(address).await.unwrap();
+        half.write_all(b"GET /healthz HTTP/1.1\r\nHost").await.unwrap();
+        let (mut served, answer) = get(address, "/healthz").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        for stream in [&mut silent, &mut half, &mut served] {
+            ended(stream).await;
+        }
     }
 }

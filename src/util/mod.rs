@@ -1,5 +1,9 @@
 //! Small containers that several modules need.
 
+mod bounded_cache;
+mod shrink;
 mod weak_table;
 
+pub use bounded_cache::BoundedCache;
+pub use shrink::shrink;
 pub use weak_table::WeakTable;

@@ -44,7 +44,7 @@ proptest! {
         };
         let start = Instant::now();
         let due = start + MS;
-        let mut queue = Queue::new(Limits { total, per_lane });
+        let mut queue = Queue::new(Limits { total, per_lane, slow_after: 5_000 * MS });
         let lane_of = |key: usize| Some(keys[key].0).filter(|lane| *lane > 0);
         for (key, (_, class)) in keys.iter().enumerate() {
             learn(&mut queue, key, lane_of(key), Next::At(due, *class), start);
@@ -69,7 +69,7 @@ proptest! {
     #[test]
     fn urgent_goes_first(others in 0_u32..60, lanes in 1_u64..5) {
         let now = Instant::now();
-        let mut queue = Queue::new(Limits { total: 1, per_lane: 1 });
+        let mut queue = Queue::new(Limits { total: 1, per_lane: 1, slow_after: 5_000 * MS });
         for key in 0..others + 20 {
             let class = if key < others { Class::ALL[1 + key as usize % 3] } else { Class::Urgent };
             learn(&mut queue, key, Some(u64::from(key) % lanes), Next::At(now + MS, class), now);

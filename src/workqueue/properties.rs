@@ -17,6 +17,7 @@ enum Op {
     /// Of the running keys, the one at this position.
     Finish(usize, Option<(u64, Class)>, Option<Lane>),
     Enter(usize, Lane),
+    MustYield(usize),
     Remove(Key),
     Advance(u64),
     ToNextWake,
@@ -36,12 +37,14 @@ fn earlier(a: Due, b: Due) -> Due {
 #[derive(Clone, Debug)]
 enum Entry {
     Waiting { due: Due, lane: Option<Lane> },
-    Running { since: Instant, lane: Option<Lane>, again: Option<Due>, removed: bool },
+    Running { due: Instant, started: Instant, entered: Instant, lane: Option<Lane>, again: Option<Due>, removed: bool },
 }
 
 struct Model {
     limits: Limits,
     keys: BTreeMap<Key, Entry>,
+    /// Whether the runs of a lane are quick, where it is known.
+    quick: BTreeMap<Lane, bool>,
 }
 
 impl Model {
@@ -53,8 +56,41 @@ impl Model {
         self.running(|_| true) >= self.limits.total
     }
 
+    /// Permits held by lanes that are not known to be quick.
+    fn held(&self) -> usize {
+        self.running(|lane| lane.is_some_and(|lane| self.quick.get(&lane) != Some(&true)))
+    }
+
+    fn half(&self) -> usize {
+        (self.limits.total / 2).max(1)
+    }
+
     fn has_permit(&self, lane: Option<Lane>) -> bool {
-        lane.is_none() || self.running(|l| l == lane) < self.limits.per_lane
+        let Some(known) = lane else { return true };
+        let running = self.running(|l| l == lane);
+        let tried = match self.quick.get(&known) {
+            Some(quick) => *quick,
+            None => running == 0,
+        };
+        running < self.limits.per_lane && (tried || self.held() < self.half())
+    }
+
+    fn is_late(&self, since: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(since) >= self.limits.slow_after
+    }
+
+    fn must_yield(&mut self, key: Key, now: Instant) -> bool {
+        let Some(Entry::Running { started, entered, lane, again, removed, .. }) = self.keys.get(&key) else {
+            return false;
+        };
+        let (removed, again, lane) = (*removed, *again, *lane);
+        let (late, slow) = (self.is_late(*started, now), lane.is_some() && self.is_late(*entered, now));
+        if let Some(lane) = lane.filter(|_| late && slow) {
+            self.quick.insert(lane, false);
+        }
+        let again = again.map(|again| again.class);
+        let superseded = again == Some(Class::Urgent) || again == Some(Class::Event) && slow;
+        late && (removed || superseded || slow && self.held() > self.half())
     }
 
     fn waiting(&self) -> impl Iterator<Item = (Key, Due, Option<Lane>)> + '_ {
@@ -76,7 +112,10 @@ impl Model {
             None => {
                 self.keys.insert(key, Entry::Waiting { due: new, lane: None });
             }
-            Some(Entry::Waiting { due, .. }) => *due = earlier(*due, new),
+            Some(Entry::Waiting { due, lane }) => {
+                *due = earlier(*due, new);
+                *lane = lane.filter(|_| new.class > Class::Event);
+            }
             Some(Entry::Running { again, .. }) => *again = Some(again.map_or(new, |old| earlier(old, new))),
         }
     }
@@ -91,11 +130,18 @@ impl Model {
             let same = other_lane == lane && other.class == due.class;
             assert!(!same || other.at >= due.at, "not the first of its class and lane");
         }
-        self.keys.insert(job.key, Entry::Running { since: due.at, lane, again: None, removed: false });
+        let running = Entry::Running { due: due.at, started: now, entered: now, lane, again: None, removed: false };
+        self.keys.insert(job.key, running);
     }
 
-    fn finish(&mut self, key: Key, next: Option<Due>, lane: Option<Lane>) {
-        let Some(Entry::Running { again, removed, .. }) = self.keys.remove(&key) else { panic!("{key} does not run") };
+    fn finish(&mut self, key: Key, next: Option<Due>, lane: Option<Lane>, now: Instant) {
+        let Some(Entry::Running { again, removed, lane: place, entered, .. }) = self.keys.remove(&key) else {
+            panic!("{key} does not run")
+        };
+        if let Some(place) = place {
+            self.quick.insert(place, !self.is_late(entered, now));
+        }
+        let lane = lane.filter(|_| again.is_none_or(|again| again.class > Class::Event));
         let next = if removed { None } else { next };
         let due = match (next, again) {
             (Some(a), Some(b)) => Some(earlier(a, b)),
@@ -118,7 +164,7 @@ impl Model {
             .values()
             .filter(|e| match e {
                 Entry::Waiting { due, .. } => late(due.at),
-                Entry::Running { since, .. } => late(*since),
+                Entry::Running { due, .. } => late(*due),
             })
             .count()
     }
@@ -137,6 +183,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (any::<usize>(), prop::option::weighted(0.8, (0_u64..40, class())), prop::option::weighted(0.8, lane()))
             .prop_map(|(n, next, lane)| Op::Finish(n, next, lane)),
         2 => (any::<usize>(), lane()).prop_map(|(n, lane)| Op::Enter(n, lane)),
+        2 => any::<usize>().prop_map(Op::MustYield),
         1 => key.prop_map(Op::Remove),
         3 => (0_u64..20).prop_map(Op::Advance),
         2 => Just(Op::ToNextWake),
@@ -176,7 +223,7 @@ fn run(limits: Limits, ops: Vec<Op>) {
     let start = Instant::now();
     let mut now = start;
     let mut queue = Queue::new(limits);
-    let mut model = Model { limits, keys: BTreeMap::new() };
+    let mut model = Model { limits, keys: BTreeMap::new(), quick: BTreeMap::new() };
     for op in ops {
         match op {
             Op::Push(key, delay, class) => {
@@ -195,21 +242,26 @@ fn run(limits: Limits, ops: Vec<Op>) {
                 };
                 let due = next.map(|(delay, class)| Due { at: now + ms(delay), class });
                 queue.finish(&key, due.map_or(Next::WhenChanged, |d| Next::At(d.at, d.class)), lane, now);
-                model.finish(key, due, lane);
+                model.finish(key, due, lane, now);
             }
             Op::Enter(n, wanted) => {
                 let Some(key) = model.nth_running(n) else {
                     continue;
                 };
                 let free = model.has_permit(Some(wanted));
-                let Some(Entry::Running { lane, .. }) = model.keys.get_mut(&key) else {
+                let Some(Entry::Running { lane, entered, .. }) = model.keys.get_mut(&key) else {
                     continue;
                 };
                 let expected = free || *lane == Some(wanted);
-                if expected {
-                    *lane = Some(wanted);
+                if expected && *lane != Some(wanted) {
+                    (*lane, *entered) = (Some(wanted), now);
                 }
-                assert_eq!(queue.enter(&key, wanted), expected);
+                assert_eq!(queue.enter(&key, wanted, now), expected);
+            }
+            Op::MustYield(n) => {
+                if let Some(key) = model.nth_running(n) {
+                    assert_eq!(queue.must_yield(&key, now), model.must_yield(key, now));
+                }
             }
             Op::Remove(key) => {
                 queue.remove(&key);
@@ -250,7 +302,7 @@ fn drain(mut queue: Queue<Key>, mut model: Model, mut now: Instant) {
         assert!(model.may_run(now).is_empty());
         while let Some(key) = model.nth_running(0) {
             queue.finish(&key, Next::WhenChanged, None, now);
-            model.finish(key, None, None);
+            model.finish(key, None, None, now);
         }
         now = queue.next_wake(now).unwrap_or(now);
         check(&queue, &model, now);
@@ -262,8 +314,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn behaves_like_the_model(total in 1_usize..6, per_lane in 1_usize..4, ops in vec(op(), 1..150)) {
-        run(Limits { total, per_lane }, ops);
+    fn behaves_like_the_model(total in 1_usize..8, per_lane in 1_usize..4, slow in 1_u64..20, ops in vec(op(), 1..150)) {
+        run(Limits { total, per_lane, slow_after: ms(slow) }, ops);
     }
 
 }

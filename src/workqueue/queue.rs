@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-use super::ready::{Order, Place, Ready};
+use super::ready::{Order, Pace, Place, Ready};
 use super::{Class, Lane};
+use crate::util::shrink;
 
 /// How much may run at the same time. Zero counts as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,9 @@ pub struct Limits {
     pub total: usize,
     /// Of the keys of one lane, so that a Vault that does not answer holds no more than this.
     pub per_lane: usize,
+    /// A run that takes longer shows that its Vault is slow. Vaults that are slow, or not known yet, hold no more than half of
+    /// `total` together, but for one run of each that is not known.
+    pub slow_after: Duration,
 }
 
 /// A key that is to be worked on now, until [`Queue::finish`].
@@ -96,6 +100,8 @@ struct Running {
     place: Place,
     due: Instant,
     started: Instant,
+    /// When it was put into its lane.
+    entered: Instant,
     /// Pushed while it runs.
     again: Option<Due>,
     /// Removed while it runs: what the run says about the next one is about something that is gone.
@@ -109,6 +115,7 @@ struct Running {
 #[derive(Debug)]
 pub struct Queue<K> {
     total: usize,
+    slow_after: Duration,
     waiting: HashMap<K, Waiting>,
     running: HashMap<K, Running>,
     delayed: BTreeMap<Order, K>,
@@ -122,10 +129,11 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     pub fn new(limits: Limits) -> Self {
         Self {
             total: limits.total.max(1),
+            slow_after: limits.slow_after,
             waiting: HashMap::new(),
             running: HashMap::new(),
             delayed: BTreeMap::new(),
-            ready: Ready::new(limits.per_lane.max(1)),
+            ready: Ready::new(limits),
             seq: 0,
         }
     }
@@ -133,7 +141,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     /// Makes a key due at `due` at the latest.
     ///
     /// A key that waits already is brought forward, never put off, and its class is raised, never lowered. One that is
-    /// running runs once more afterwards.
+    /// running runs once more afterwards. What changed may lead to another Vault: then the key does not wait for its lane.
     pub fn push(&mut self, key: K, due: Instant, class: Class, now: Instant) {
         let new = Due { at: due, class };
         if let Some(run) = self.running.get_mut(&key) {
@@ -145,10 +153,10 @@ impl<K: Clone + Eq + Hash> Queue<K> {
             return;
         };
         let merged = old.due.merge(new);
-        if merged.at == old.due.at && merged.class == old.due.class {
+        let lane = lane_after(class, old.lane);
+        if merged.at == old.due.at && merged.class == old.due.class && lane == old.lane {
             return;
         }
-        let lane = old.lane;
         self.unlink(&key);
         self.wait(key, merged, lane, now);
     }
@@ -162,7 +170,8 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         let taken = self.ready.take()?;
         let (key, waiting) = self.waiting.remove_entry(&taken.key)?;
         let due = waiting.due.at;
-        self.running.insert(key, Running { place: taken.place, due, started: now, again: None, removed: false });
+        self.running
+            .insert(key, Running { place: taken.place, due, started: now, entered: now, again: None, removed: false });
         Some(Job { key: taken.key, class: taken.class, due })
     }
 
@@ -171,7 +180,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     /// `false` if that lane has no permit left: then the run should end at once with the due time and class of its job,
     /// and that lane; the key keeps its turn and costs nothing until the lane has a permit. This is how a Vault that does
     /// not answer is kept from holding every permit by keys whose lane was not known.
-    pub fn enter(&mut self, key: &K, lane: Lane) -> bool {
+    pub fn enter(&mut self, key: &K, lane: Lane, now: Instant) -> bool {
         let Some(run) = self.running.get_mut(key) else {
             return false;
         };
@@ -184,7 +193,25 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         }
         self.ready.release(run.place);
         run.place = wanted;
+        run.entered = now;
         true
+    }
+
+    /// Whether a run that takes long should end now, to go on later: since its key changed or was removed, or since the Vaults
+    /// that are slow hold more than half of all permits. To be asked again and again while it runs.
+    #[must_use]
+    pub fn must_yield(&mut self, key: &K, now: Instant) -> bool {
+        let Some(run) = self.running.get(key) else { return false };
+        if now.saturating_duration_since(run.started) < self.slow_after {
+            return false;
+        }
+        let slow = run.place.is_some() && now.saturating_duration_since(run.entered) >= self.slow_after;
+        if slow {
+            self.ready.set_pace(run.place, Pace::Slow);
+        }
+        let superseded =
+            run.again.is_some_and(|again| again.class == Class::Urgent || again.class == Class::Event && slow);
+        run.removed || superseded || slow && self.ready.share_exceeded()
     }
 
     /// Ends the run of a key. `lane` is where its next run belongs, as far as this one found out.
@@ -195,7 +222,12 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         let Some((key, run)) = self.running.remove_entry(key) else {
             return;
         };
+        if run.place.is_some() {
+            let quick = now.saturating_duration_since(run.entered) < self.slow_after;
+            self.ready.set_pace(run.place, if quick { Pace::Quick } else { Pace::Slow });
+        }
         self.ready.release(run.place);
+        let lane = run.again.map_or(lane, |again| lane_after(again.class, lane));
         let own = match next {
             Next::At(at, class) if !run.removed => Some(Due { at, class }),
             Next::At(..) | Next::WhenChanged => None,
@@ -216,6 +248,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         } else {
             self.unlink(key);
             self.waiting.remove(key);
+            shrink(&mut self.waiting);
         }
     }
 
@@ -299,6 +332,14 @@ impl<K: Clone + Eq + Hash> Queue<K> {
                 self.ready.insert(waiting.lane, waiting.due.class, order, key);
             }
         }
+    }
+}
+
+/// The lane of a key that was pushed for `class`: a change may have led it to another Vault.
+fn lane_after(class: Class, lane: Option<Lane>) -> Option<Lane> {
+    match class {
+        Class::Urgent | Class::Event => None,
+        Class::Retry | Class::Refresh => lane,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
-use super::{Class, Lane};
+use super::{Class, Lane, Limits};
 
 /// FIFO by due time; the number tells keys apart that are due at the same instant.
 pub(super) type Order = (Instant, u64);
@@ -15,6 +15,20 @@ pub(super) type Place = Option<Lane>;
 /// that a lane gets, one in this many goes to a class that would have to wait. Both are needed: the first keeps a flood
 /// of urgent work in one lane from silencing the others, the second does the same inside a lane.
 pub(super) const FAIR_TURN: u64 = 8;
+
+/// So many lanes without keys and runs are remembered for their pace.
+const REMEMBERED_LANES: usize = 1024;
+
+/// How long the runs of a lane take, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// No run has ended yet. One may always be tried.
+    Unknown,
+    /// The last run that ended was quick.
+    Quick,
+    /// A run took long, or still does. All lanes that are not quick share half of all permits.
+    Slow,
+}
 
 /// What [`Ready::take`] gives out. It holds one permit of `place`, to be given back with [`Ready::release`].
 pub(super) struct Taken<K> {
@@ -31,6 +45,7 @@ struct LaneState<K> {
     stamp: u64,
     /// How often this lane was served.
     turns: u64,
+    pace: Pace,
 }
 
 impl<K> LaneState<K> {
@@ -42,6 +57,15 @@ impl<K> LaneState<K> {
         self.running == 0 && self.due.iter().all(BTreeMap::is_empty)
     }
 
+    /// Whether a permit depends on what the other lanes hold that are not quick.
+    fn shares(&self) -> bool {
+        match self.pace {
+            Pace::Quick => false,
+            Pace::Slow => true,
+            Pace::Unknown => self.running > 0,
+        }
+    }
+
     /// The class that a fair turn is for: the classes take these turns in rotation, so that each gets its share.
     fn favoured(&self) -> Option<Class> {
         let first = usize::try_from(self.turns / FAIR_TURN % 4).unwrap_or_default();
@@ -49,19 +73,37 @@ impl<K> LaneState<K> {
     }
 }
 
-/// Invariant: `open[class]` has exactly the lanes that have a due key of that class and a permit.
+/// Lanes by class of a due key, in the order in which they were last served.
+type Open = [BTreeSet<(u64, Place)>; 4];
+
+/// Invariant: `open[class]` and `sharing[class]` together have exactly the lanes that have a due key of that class and a
+/// permit of their own; those in `sharing` may use it only while `held` is below `shared`.
 #[derive(Debug)]
 pub(super) struct Ready<K> {
     per_lane: usize,
+    /// So many permits all lanes together may hold that are not quick.
+    shared: usize,
+    /// So many they hold.
+    held: usize,
     lanes: HashMap<Place, LaneState<K>>,
-    open: [BTreeSet<(u64, Place)>; 4],
+    open: Open,
+    sharing: Open,
     pops: u64,
     len: usize,
 }
 
 impl<K> Ready<K> {
-    pub fn new(per_lane: usize) -> Self {
-        Self { per_lane, lanes: HashMap::new(), open: Default::default(), pops: 0, len: 0 }
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            per_lane: limits.per_lane.max(1),
+            shared: (limits.total / 2).max(1),
+            held: 0,
+            lanes: HashMap::new(),
+            open: Open::default(),
+            sharing: Open::default(),
+            pops: 0,
+            len: 0,
+        }
     }
 
     /// How many keys are due.
@@ -72,7 +114,23 @@ impl<K> Ready<K> {
 
     /// Whether a due key has a permit to run.
     pub fn can_take(&self) -> bool {
-        self.open.iter().any(|lanes| !lanes.is_empty())
+        Class::ALL.into_iter().any(|class| self.head(class).is_some())
+    }
+
+    /// Whether the lanes that are not quick hold more than their share of all permits.
+    pub fn share_exceeded(&self) -> bool {
+        self.held > self.shared
+    }
+
+    /// Remembers how long the runs of a lane take.
+    pub fn set_pace(&mut self, place: Place, pace: Pace) {
+        let Some(lane) = self.lanes.get_mut(&place) else { return };
+        match (std::mem::replace(&mut lane.pace, pace), pace) {
+            (Pace::Unknown | Pace::Slow, Pace::Quick) => self.held -= lane.running,
+            (Pace::Quick, Pace::Unknown | Pace::Slow) => self.held += lane.running,
+            _ => {}
+        }
+        self.settle(place);
     }
 
     pub fn insert(&mut self, place: Place, class: Class, order: Order, key: K) {
@@ -98,6 +156,7 @@ impl<K> Ready<K> {
         lane.stamp = pops;
         lane.turns += 1;
         lane.running += 1;
+        self.held += usize::from(lane.pace != Pace::Quick);
         let (_, key) = lane.due[class.index()].pop_first()?;
         self.len -= 1;
         self.settle(place);
@@ -106,26 +165,34 @@ impl<K> Ready<K> {
 
     /// Takes a permit of a lane for a key that already runs elsewhere; `false` if the lane has none left.
     pub fn acquire(&mut self, place: Place) -> bool {
-        let limit = self.limit(place);
+        let (limit, share) = (self.limit(place), self.held < self.shared);
         let lane = self.lane(place);
-        if lane.running >= limit {
-            return false;
+        let permit = lane.running < limit && (share || !lane.shares());
+        if permit {
+            lane.running += 1;
+            self.held += usize::from(lane.pace != Pace::Quick);
         }
-        lane.running += 1;
         self.settle(place);
-        true
+        permit
     }
 
     /// Gives a permit back.
     pub fn release(&mut self, place: Place) {
         if let Some(lane) = self.lanes.get_mut(&place) {
             lane.running = lane.running.saturating_sub(1);
+            self.held -= usize::from(lane.pace != Pace::Quick);
         }
         self.settle(place);
     }
 
+    /// The lane that is next for a class.
+    fn head(&self, class: Class) -> Option<(u64, Place)> {
+        let share = self.sharing[class.index()].first().filter(|_| self.held < self.shared);
+        self.open[class.index()].first().into_iter().chain(share).min().copied()
+    }
+
     fn choose(&self) -> Option<(Class, Place)> {
-        let heads = || Class::ALL.into_iter().filter_map(|c| Some((c, *self.open[c.index()].first()?)));
+        let heads = || Class::ALL.into_iter().filter_map(|c| Some((c, self.head(c)?)));
         // `min_by_key` keeps the first of equals, which is the highest class that the lane has.
         let (class, (_, place)) = if self.pops % FAIR_TURN == FAIR_TURN - 1 {
             heads().min_by_key(|(_, stamped)| *stamped)?
@@ -145,12 +212,15 @@ impl<K> Ready<K> {
 
     fn lane(&mut self, place: Place) -> &mut LaneState<K> {
         let stamp = self.pops;
-        self.lanes.entry(place).or_insert_with(|| LaneState { due: Default::default(), running: 0, stamp, turns: 0 })
+        // The free lane is no Vault: how long its runs take says nothing.
+        let pace = if place.is_some() { Pace::Unknown } else { Pace::Quick };
+        let new = || LaneState { due: Default::default(), running: 0, stamp, turns: 0, pace };
+        self.lanes.entry(place).or_insert_with(new)
     }
 
     fn close(&mut self, place: Place) {
         if let Some(lane) = self.lanes.get(&place) {
-            for open in &mut self.open {
+            for open in self.open.iter_mut().chain(&mut self.sharing) {
                 open.remove(&(lane.stamp, place));
             }
         }
@@ -163,14 +233,18 @@ impl<K> Ready<K> {
             return;
         };
         for class in Class::ALL {
-            let open = &mut self.open[class.index()];
-            if lane.running < limit && lane.has(class) {
-                open.insert((lane.stamp, place));
-            } else {
-                open.remove(&(lane.stamp, place));
+            let permit = lane.running < limit && lane.has(class);
+            for (open, shares) in [(&mut self.open, false), (&mut self.sharing, true)] {
+                let open = &mut open[class.index()];
+                if permit && lane.shares() == shares {
+                    open.insert((lane.stamp, place));
+                } else {
+                    open.remove(&(lane.stamp, place));
+                }
             }
         }
-        if lane.is_idle() {
+        let worth_keeping = lane.pace != Pace::Unknown && place.is_some() && self.lanes.len() <= REMEMBERED_LANES;
+        if lane.is_idle() && !worth_keeping {
             self.lanes.remove(&place);
         }
     }
@@ -182,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_lane_without_keys_and_runs_is_forgotten() {
-        let mut ready = Ready::new(1);
+        let mut ready = Ready::new(Limits { total: 2, per_lane: 1, slow_after: std::time::Duration::from_secs(5) });
         let now = Instant::now();
         for lane in 0..100 {
             ready.insert(Some(lane), Class::Refresh, (now, lane), lane);
@@ -193,6 +267,18 @@ mod tests {
             ready.release(Some(lane));
         }
         assert!(ready.lanes.is_empty() && ready.open.iter().all(BTreeSet::is_empty));
-        assert_eq!(ready.len(), 0);
+        assert_eq!((ready.len(), ready.held), (0, 0));
+    }
+
+    #[test]
+    fn not_every_lane_that_ever_was_is_remembered() {
+        let mut ready = Ready::new(Limits { total: 2, per_lane: 1, slow_after: std::time::Duration::from_secs(5) });
+        for lane in 0..10_000 {
+            ready.insert(Some(lane), Class::Refresh, (Instant::now(), lane), lane);
+            assert!(ready.take().is_some());
+            ready.set_pace(Some(lane), if lane % 2 == 0 { Pace::Quick } else { Pace::Slow });
+            ready.release(Some(lane));
+        }
+        assert!(ready.lanes.len() <= REMEMBERED_LANES && ready.held == 0);
     }
 }

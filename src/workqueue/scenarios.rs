@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::{Class, Job, Limits, Next, Queue};
 
-const LIMITS: Limits = Limits { total: 10, per_lane: 2 };
+const LIMITS: Limits = limits(10, 2);
+
+const fn limits(total: usize, per_lane: usize) -> Limits {
+    Limits { total, per_lane, slow_after: Duration::from_secs(5) }
+}
 
 fn s(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -87,7 +91,7 @@ fn when_changed_leaves_nothing_behind() {
 #[test]
 fn a_vault_that_hangs_holds_only_its_own_permits() {
     let (mut queue, now) = with_lanes(
-        Limits { total: 3, per_lane: 2 },
+        limits(4, 2),
         &[
             ("hung1", 1, Class::Urgent),
             ("hung2", 1, Class::Urgent),
@@ -107,13 +111,13 @@ fn a_vault_that_hangs_holds_only_its_own_permits() {
 #[test]
 fn a_key_of_unknown_lane_gives_way_when_its_lane_is_full() {
     let now = Instant::now();
-    let mut queue = Queue::new(Limits { total: 10, per_lane: 2 });
+    let mut queue = Queue::new(limits(10, 2));
     for key in ["a", "b", "c", "d"] {
         queue.push(key, now, Class::Urgent, now);
     }
     let jobs: Vec<_> = std::iter::from_fn(|| queue.pop(now)).collect();
     assert_eq!(jobs.len(), 4, "no lane is known, so only the total counts");
-    let entered: Vec<bool> = jobs.iter().map(|job| queue.enter(&job.key, 7)).collect();
+    let entered: Vec<bool> = jobs.iter().map(|job| queue.enter(&job.key, 7, now)).collect();
     assert_eq!(entered, [true, true, false, false]);
     for job in &jobs[2..] {
         queue.finish(&job.key, Next::At(job.due, job.class), Some(7), now);
@@ -123,13 +127,85 @@ fn a_key_of_unknown_lane_gives_way_when_its_lane_is_full() {
     assert_eq!(queue.pop(now), Some(Job { key: "c", class: Class::Urgent, due: now }));
 }
 
+/// Gives the runs of lanes 1 to 4 all permits that they can get, and lets them hang.
+fn four_vaults_that_hang(known: bool) -> (Queue<u32>, Instant) {
+    let now = Instant::now();
+    let mut queue = Queue::new(limits(100, 32));
+    for key in 0..160 {
+        queue.push(key, now, Class::Refresh, now);
+    }
+    while let Some(job) = queue.pop(now) {
+        if known {
+            assert!(queue.enter(&job.key, u64::from(job.key % 4), now));
+        }
+        queue.finish(&job.key, Next::At(now + s(1), Class::Refresh), Some(u64::from(job.key % 4)), now);
+    }
+    let now = now + s(1);
+    while queue.pop(now).is_some() {}
+    (queue, now)
+}
+
+#[test]
+fn vaults_that_have_not_answered_hold_half_of_all_permits() {
+    let (mut queue, now) = four_vaults_that_hang(false);
+    assert_eq!(queue.in_flight(), 50);
+    // A Vault that is new, and one that is known to be quick.
+    for round in 0..2 {
+        queue.push(1_000, now, Class::Refresh, now);
+        let job = queue.pop(now).expect("permits are left");
+        assert_eq!((job.key, queue.enter(&job.key, 7, now)), (1_000, true), "round {round}");
+        queue.finish(&job.key, Next::WhenChanged, None, now);
+    }
+}
+
+#[test]
+fn vaults_that_stop_to_answer_give_half_of_all_permits_back() {
+    let (mut queue, now) = four_vaults_that_hang(true);
+    assert_eq!(queue.in_flight(), 100, "all had answered");
+    let now = now + s(5);
+    for key in 0..160 {
+        if queue.must_yield(&key, now) {
+            queue.finish(&key, Next::At(now, Class::Refresh), Some(u64::from(key % 4)), now);
+        }
+    }
+    assert_eq!((queue.in_flight(), queue.pop(now)), (50, None));
+}
+
+#[test]
+fn a_change_does_not_wait_for_the_vault_that_hangs() {
+    for class in [Class::Urgent, Class::Event] {
+        let (mut queue, now) = with_lanes(
+            limits(10, 1),
+            &[("hung", 1, Class::Refresh), ("waits", 1, Class::Refresh), ("deleted", 1, Class::Refresh)],
+        );
+        let now = now + s(1);
+        assert_eq!(keys(&mut queue, now), ["hung"]);
+        queue.push("waits", now, class, now);
+        assert_eq!(keys(&mut queue, now), ["waits"], "its address may be another by now");
+        queue.push("hung", now, class, now);
+        assert!(!queue.must_yield(&"hung", now + s(4)), "it may well end by itself");
+        assert!(queue.must_yield(&"hung", now + s(5)));
+        queue.finish(&"hung", Next::At(now, Class::Refresh), Some(1), now + s(5));
+        assert!(keys(&mut queue, now + s(5)).contains(&"hung"));
+    }
+}
+
+#[test]
+fn the_run_of_an_object_that_is_gone_ends_soon() {
+    let (mut queue, now) = with_lanes(limits(10, 1), &[("gone", 1, Class::Refresh)]);
+    let now = now + s(1);
+    assert_eq!(keys(&mut queue, now), ["gone"]);
+    queue.remove(&"gone");
+    assert!(queue.must_yield(&"gone", now + s(5)));
+}
+
 #[test]
 fn lanes_take_turns() {
     let mut all = Vec::new();
     for (lane, names) in [["a1", "a2", "a3"], ["b1", "b2", "b3"], ["c1", "c2", "c3"]].into_iter().enumerate() {
         all.extend(names.map(|name| (name, lane as u64, Class::Refresh)));
     }
-    let (mut queue, now) = with_lanes(Limits { total: 1, per_lane: 1 }, &all);
+    let (mut queue, now) = with_lanes(limits(1, 1), &all);
     let mut order = Vec::new();
     while let Some(job) = queue.pop(now + s(1)) {
         queue.finish(&job.key, Next::WhenChanged, None, now + s(1));
@@ -144,7 +220,7 @@ fn lanes_take_turns() {
 #[test]
 fn refresh_is_served_during_a_flood_of_urgent_work() {
     let now = Instant::now();
-    let mut queue = Queue::new(Limits { total: 1, per_lane: 1 });
+    let mut queue = Queue::new(limits(1, 1));
     for key in 0..40 {
         queue.push(key, now, Class::Refresh, now);
     }
@@ -172,7 +248,7 @@ fn a_recovered_vault_wakes_its_retries_and_nothing_else() {
 #[test]
 fn a_limit_of_zero_does_not_stop_the_world() {
     let now = Instant::now();
-    let mut queue = Queue::new(Limits { total: 0, per_lane: 0 });
+    let mut queue = Queue::new(limits(0, 0));
     queue.push("a", now, Class::Urgent, now);
     assert!(queue.pop(now).is_some());
 }
@@ -180,7 +256,7 @@ fn a_limit_of_zero_does_not_stop_the_world() {
 #[test]
 fn ten_thousand_keys_in_one_pass() {
     let now = Instant::now();
-    let mut queue = Queue::new(Limits { total: 100, per_lane: 64 });
+    let mut queue = Queue::new(limits(100, 64));
     for key in 0..10_000_u32 {
         queue.push(key, now + Duration::from_millis(u64::from(key % 1_000)), Class::Refresh, now);
     }

@@ -52,7 +52,7 @@ fn a_wrong_authority_is_named_and_a_new_one_is_taken_up() {
         "keyless" => format!("\"ca.crt\" not present in the CA secret \"{here}/ca-keyless\""),
         "garbage" => "no valid certificates found in CA cert data".to_owned(),
         "both" => "CACertPath and CACertSecretRef are mutually exclusive".to_owned(),
-        "file" => "spec.caCertPath \"/nowhere/ca.pem\" cannot be read".to_owned(),
+        "file" => "spec.caCertPath \"/nowhere/ca.pem\" cannot be used".to_owned(),
         _ => "TLS handshake with Vault failed".to_owned(),
     };
     let address = vault.address();

@@ -43,12 +43,16 @@ fn everything_the_chart_can_pass() {
         "--global-transformation-options=exclude-raw",
         "--kube-client-qps=12.5",
         "--kube-client-burst=25",
+        "--ca-cert-dirs=/etc/vault-ca, /etc/ssl/certs",
+        "--min-refresh-after=5s",
     ];
     let settings = run(&[CHART, &more[..]].concat(), &[("OPERATOR_POD_NAME", "pod"), ("OPERATOR_POD_UID", "u-1")]);
     assert_eq!((settings.session_limit, settings.max_concurrent_reconciles), (500, 7));
     assert_eq!(settings.persistence, Persistence::Encrypted);
     assert!(settings.global.exclude_raw && settings.global.allow_default_globals);
     assert_eq!((settings.kube.qps, settings.kube.burst), (12.5, 25));
+    assert_eq!(settings.ca_cert_dirs, ["/etc/vault-ca", "/etc/ssl/certs"].map(std::path::PathBuf::from));
+    assert_eq!(settings.min_refresh_after, Duration::from_secs(5));
     assert_eq!(settings.pod, Pod { name: Some("pod".to_owned()), uid: Some("u-1".to_owned()) });
 }
 

@@ -54,6 +54,8 @@ fn malformed_flags_say_which_and_why() {
         ("--client-cache-persistence-model=direct", "direct-unencrypted"),
         ("--global-vault-auth-options=other", "allow-default-globals"),
         ("--kube-client-burst", "value is required"),
+        ("--ca-cert-dirs=certs", "not an absolute path"),
+        ("--min-refresh-after=0s", "more than 0"),
     ] {
         let text = error(&[arg], &[]);
         let flag = arg.split('=').next().unwrap_or_default();

@@ -20,7 +20,7 @@ use std::time::Instant;
 use kube::Resource as _;
 use parking_lot::Mutex;
 
-use super::controller::{Controller, Watches};
+use super::controller::{Controller, TIMED_OUT, Watches};
 use super::dependents::spec_or_metadata_changed;
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
@@ -264,6 +264,12 @@ impl<S: SecretSource> Controller for Pipeline<S> {
             states.insert(id.clone(), state);
         }
         outcome
+    }
+
+    async fn timed_out(&self, job: &Job<Key>) -> Outcome {
+        let Some(object) = self.store.get(&job.key.id) else { return Outcome::await_change() };
+        let mut state = Box::new(ObjectState::new(job.due));
+        self.fail(&object, &mut state, Failure::new(Reason::VaultClientError, TIMED_OUT)).await
     }
 
     fn objects(&self) -> usize {
