@@ -98,7 +98,7 @@ impl Server {
         Ok(self.send_for_body(endpoint, call).await?.0)
     }
 
-    /// The same, for whoever wants the body as well, as it was sent.
+    /// Sends like [`Server::send`], and gives the body as well, as it was sent.
     pub(super) async fn send_for_body<E: Endpoint>(
         &self,
         endpoint: E,
