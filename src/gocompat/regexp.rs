@@ -2,14 +2,19 @@
 //!
 //! Go's classes `\d \w \s` and `\b` are ASCII; `{` that begins no repetition, and `[` and `&` within a class, are
 //! themselves; `\Q...\E` quotes; group names may begin with a digit. Groups lose their names here, the caller keeps
-//! them.
+//! them. [`Pattern`] compiles the result within limits.
 
 mod class;
+mod pattern;
+
+pub(crate) use pattern::{Groups, Pattern, PatternError};
 
 /// An expression for the `regex` crate, and the names of its groups.
-pub(crate) struct Translated {
-    pub(crate) pattern: String,
-    pub(crate) names: Vec<Option<String>>,
+struct Translated {
+    pattern: String,
+    names: Vec<Option<String>>,
+    /// How many classes such as `\pL` there are.
+    properties: usize,
 }
 
 /// Go's limit on how often something may be repeated.
@@ -20,6 +25,9 @@ struct Translator<'t> {
     at: usize,
     out: String,
     names: Vec<Option<String>>,
+    properties: usize,
+    /// What a group that captures begins with.
+    open_group: &'static str,
     /// For each open group: the place of its parenthesis.
     open: Vec<usize>,
 }
@@ -31,14 +39,24 @@ fn complain<T>(what: &str, about: &str) -> Step<T> {
 }
 
 /// An expression or Go's complaint, without the words before it.
-pub(crate) fn translate(pattern: &[u8]) -> Step<Translated> {
+/// Without `groups` none captures, which makes a search cheaper.
+fn translate(pattern: &[u8], groups: bool) -> Step<Translated> {
     let text = match std::str::from_utf8(pattern) {
         Ok(text) => text,
         Err(error) => return complain("invalid UTF-8", &String::from_utf8_lossy(&pattern[error.valid_up_to()..])),
     };
-    let mut translator = Translator { text, at: 0, out: String::new(), names: Vec::new(), open: Vec::new() };
+    let mut translator = Translator {
+        text,
+        at: 0,
+        out: String::new(),
+        names: Vec::new(),
+        properties: 0,
+        open_group: if groups { "(" } else { "(?:" },
+        open: Vec::new(),
+    };
     translator.all()?;
-    Ok(Translated { pattern: translator.out, names: translator.names })
+    let Translator { out: pattern, names, properties, .. } = translator;
+    Ok(Translated { pattern, names, properties })
 }
 
 fn class(letter: char) -> Option<&'static str> {
@@ -123,10 +141,7 @@ impl<'t> Translator<'t> {
             }
             repeated = now_repeated;
         }
-        match self.open.is_empty() {
-            true => Ok(()),
-            false => complain("missing closing )", self.text),
-        }
+        if self.open.is_empty() { Ok(()) } else { complain("missing closing )", self.text) }
     }
 
     /// A repetition with its `?`, or nothing if a brace is only a brace.
@@ -152,7 +167,7 @@ impl<'t> Translator<'t> {
         self.open.push(self.at);
         let Some(flags) = rest.strip_prefix("(?") else {
             self.at += 1;
-            self.out.push('(');
+            self.out.push_str(self.open_group);
             self.names.push(None);
             return Ok(());
         };
@@ -171,7 +186,7 @@ impl<'t> Translator<'t> {
             }
             self.names.push(Some(name.to_owned()));
             self.at += length;
-            self.out.push('(');
+            self.out.push_str(self.open_group);
             return Ok(());
         }
         let mut negative = false;
@@ -237,7 +252,11 @@ impl<'t> Translator<'t> {
 
 /// `{2}`, `{2,}`, `{2,3}` and its length.
 fn braces(text: &str) -> Option<(u32, Option<u32>, usize)> {
-    let end = text.find('}')?;
+    let length = text[1..].bytes().take_while(|b| b.is_ascii_digit() || *b == b',').count();
+    let end = 1 + length;
+    if text.as_bytes().get(end) != Some(&b'}') {
+        return None;
+    }
     let body = &text[1..end];
     let number = |digits: &str| {
         let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{CompiledTransformation, Input};
 use crate::gocompat::json;
+use crate::gocompat::template::{Context, Environment, Limits};
 
 /// The key that holds the whole answer.
 const RAW_KEY: &str = "_raw";
@@ -87,6 +88,9 @@ pub enum RenderError {
         /// What is wrong with it.
         why: String,
     },
+    /// The patterns of `includes` and `excludes` need more than an object may have.
+    #[error("too many regular expressions in includes and excludes: {0}; use fewer, or spread the keys over several objects")]
+    TooManyPatterns(String),
     /// A template does not parse, or failed. The text has no value in it.
     #[error("{0}")]
     Template(String),
@@ -127,13 +131,14 @@ pub struct Built {
 /// See [`RenderError`]; the rules of Kubernetes are checked as well.
 pub fn build(input: &Input<'_>, transformation: &CompiledTransformation) -> Result<Built, RenderError> {
     let Input { source, exclude_raw, .. } = *input;
-    let rendered = transformation.render(input)?;
+    let mut context = Context::new(&Limits::default(), &Environment::default());
+    let rendered = transformation.render(&mut context, input)?;
     if rendered.contains_key(RAW_KEY) && !exclude_raw {
         return Err(RenderError::RawKey);
     }
     let mut data = SecretData::default();
     for (key, value) in source.data() {
-        if !transformation.filter().keeps(key) {
+        if !transformation.filter().keeps(&mut context, key)? {
             continue;
         }
         if key == RAW_KEY && !exclude_raw {

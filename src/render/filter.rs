@@ -2,80 +2,89 @@
 //!
 //! RE2 as Go has it, unanchored.
 
-use std::collections::HashMap;
-
-use regex::Regex;
-
 use super::RenderError;
-use crate::gocompat::regexp::{self, Translated};
+use crate::gocompat::regexp::{Groups, Pattern, PatternError};
+use crate::gocompat::template::Context;
 
-/// Compiled patterns. Objects with equal patterns share them.
-#[derive(Default)]
-pub struct Patterns {
-    known: HashMap<String, Regex>,
-}
-
-/// As many patterns as VSO keeps. A filter holds its own patterns, whatever is forgotten here.
-const MAX_PATTERNS: usize = 250;
-/// A pattern that compiles to more than this is refused: it would cost every object that much memory.
-const MAX_COMPILED: usize = 1 << 20;
-
-impl Patterns {
-    /// The compiled form of a pattern.
-    ///
-    /// # Errors
-    /// If it is not RE2; the error has the pattern and what is wrong with it.
-    pub fn get(&mut self, pattern: &str) -> Result<Regex, RenderError> {
-        if let Some(regex) = self.known.get(pattern) {
-            return Ok(regex.clone());
-        }
-        let refused = |why: String| RenderError::Pattern { pattern: pattern.to_owned(), why };
-        let Translated { pattern: translated, .. } = regexp::translate(pattern.as_bytes()).map_err(refused)?;
-        // The translation is valid, so that it can only be too large.
-        let regex = regex::RegexBuilder::new(&translated)
-            .size_limit(MAX_COMPILED)
-            .build()
-            .map_err(|_| refused("it is too large".to_owned()))?;
-        if self.known.len() >= MAX_PATTERNS {
-            self.known.clear();
-        }
-        self.known.insert(pattern.to_owned(), regex.clone());
-        Ok(regex)
-    }
-}
+/// Patterns of an object.
+const MAX_PATTERNS: usize = 256;
+/// What all of them may compile to: the object keeps them.
+const MAX_COMPILED_BYTES: usize = 1 << 20;
 
 /// The patterns of one object.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    includes: Vec<Regex>,
-    excludes: Vec<Regex>,
+    includes: Vec<Pattern>,
+    excludes: Vec<Pattern>,
 }
 
 impl Filter {
-    /// Compiles the patterns.
+    /// Compiles the patterns, within what is left of the limits of the object.
     ///
     /// # Errors
-    /// The first that is not RE2.
-    pub fn new(patterns: &mut Patterns, includes: &[String], excludes: &[String]) -> Result<Self, RenderError> {
-        let mut compile = |list: &[String]| list.iter().map(|p| patterns.get(p)).collect::<Result<Vec<_>, _>>();
-        Ok(Self { includes: compile(includes)?, excludes: compile(excludes)? })
+    /// The first that is not RE2, or the limit that is reached.
+    pub fn new(context: &mut Context, includes: &[String], excludes: &[String]) -> Result<Self, RenderError> {
+        let count = includes.len() + excludes.len();
+        if count > MAX_PATTERNS {
+            return Err(RenderError::TooManyPatterns(format!("they are {count}, an object may have {MAX_PATTERNS}")));
+        }
+        let mut left = MAX_COMPILED_BYTES;
+        let mut compile = |text: &String| {
+            let refused = |why: String| RenderError::Pattern { pattern: text.clone(), why };
+            let compiled = Pattern::compile(context, text.as_bytes(), Groups::Ignored);
+            // What compiling took is free again.
+            context.end_call();
+            let pattern = compiled.map_err(|error| match error {
+                PatternError::Syntax(why) => refused(why),
+                PatternError::Limit(error) => refused(error.shown().to_owned()),
+            })?;
+            let Some(rest) = left.checked_sub(pattern.compiled_bytes()) else {
+                let why = format!("compiled, they need more than {MAX_COMPILED_BYTES} bytes together");
+                return Err(RenderError::TooManyPatterns(why));
+            };
+            left = rest;
+            Ok(pattern)
+        };
+        let includes = includes.iter().map(&mut compile).collect::<Result<_, _>>()?;
+        Ok(Self { includes, excludes: excludes.iter().map(compile).collect::<Result<_, _>>()? })
+    }
+
+    /// Whether every key stays.
+    pub fn is_empty(&self) -> bool {
+        self.includes.is_empty() && self.excludes.is_empty()
     }
 
     /// Whether a key stays. Excludes come first; includes are only looked at if there are any.
-    pub fn keeps(&self, key: &str) -> bool {
-        !self.excludes.iter().any(|r| r.is_match(key))
-            && (self.includes.is_empty() || self.includes.iter().any(|r| r.is_match(key)))
+    ///
+    /// # Errors
+    /// The limit of the object that is reached.
+    pub fn keeps(&self, context: &mut Context, key: &str) -> Result<bool, RenderError> {
+        let mut any = |patterns: &[Pattern]| {
+            for pattern in patterns {
+                pattern.count_search(context, key.len()).map_err(|error| RenderError::Template(error.shown().into()))?;
+                if pattern.regex().is_match(key.as_bytes()) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        Ok(!any(&self.excludes)? && (self.includes.is_empty() || any(&self.includes)?))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gocompat::template::{Environment, Limits};
+
+    fn context() -> Context {
+        Context::new(&Limits::default(), &Environment::default())
+    }
 
     fn kept<'a>(includes: &[&str], excludes: &[&str], keys: &[&'a str]) -> Vec<&'a str> {
         let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-        let filter = Filter::new(&mut Patterns::default(), &owned(includes), &owned(excludes)).unwrap();
-        keys.iter().copied().filter(|k| filter.keeps(k)).collect()
+        let filter = Filter::new(&mut context(), &owned(includes), &owned(excludes)).unwrap();
+        keys.iter().copied().filter(|key| filter.keeps(&mut context(), key).unwrap()).collect()
     }
 
     #[test]
@@ -109,24 +118,32 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_named() {
-        let mut patterns = Patterns::default();
         for (pattern, why) in [
             ("a(b", "missing closing ): `a(b`"),
             ("*", "missing argument to repetition operator: `*`"),
             ("\\", "trailing backslash at end of expression"),
         ] {
-            let error = Filter::new(&mut patterns, &[], &[pattern.to_owned()]).unwrap_err().to_string();
+            let error = Filter::new(&mut context(), &[], &[pattern.to_owned()]).unwrap_err().to_string();
             assert!(error.contains(&format!("{pattern:?}")) && error.contains(why), "{error}");
         }
-        assert!(patterns.get(&"(a{1000}){1000}".repeat(9)).is_err(), "too much");
     }
 
     #[test]
-    fn patterns_are_kept_and_not_for_ever() {
-        let mut patterns = Patterns::default();
-        for i in 0..3 * MAX_PATTERNS {
-            patterns.get(&format!("k{i}")).unwrap();
-            assert!(patterns.known.len() <= MAX_PATTERNS);
-        }
+    fn patterns_are_limited_in_number_and_in_size() {
+        let refused = |patterns: &[String]| Filter::new(&mut context(), patterns, &[]).unwrap_err().to_string();
+        let many: Vec<String> = (0..=MAX_PATTERNS).map(|i| format!("^key-{i}$")).collect();
+        assert!(Filter::new(&mut context(), &many[1..], &[]).is_ok());
+        assert!(refused(&many).contains("257"), "{}", refused(&many));
+        let large: Vec<String> = (0..100).map(|i| format!(r"\pL{{12}}_{i}")).collect();
+        assert!(refused(&large).contains("together"), "{}", refused(&large));
+        assert!(refused(&["(a{1000}){1000}".to_owned()]).contains("too large"));
+    }
+
+    #[test]
+    fn keys_and_patterns_have_a_budget() {
+        let filter = Filter::new(&mut context(), &["(a|b)*c".to_owned()], &[]).unwrap();
+        let (mut context, key) = (context(), "a".repeat(1 << 20));
+        let ended = (0..1000).any(|_| filter.keeps(&mut context, &key).is_err());
+        assert!(ended, "1000 MiB are searched");
     }
 }

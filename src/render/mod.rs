@@ -10,7 +10,7 @@ pub mod source;
 pub mod transformation;
 
 pub use data::{Built, RenderError, SecretData, build};
-pub use filter::{Filter, Patterns};
+pub use filter::Filter;
 pub use input::Input;
 pub use source::SourceData;
 pub use transformation::{CompiledTransformation, TemplateText, TransformationCache};

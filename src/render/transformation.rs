@@ -6,9 +6,9 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
-use super::{Filter, Input, Patterns, RenderError};
+use super::{Filter, Input, RenderError};
 use crate::gocompat::sprig;
-use crate::gocompat::template::{Functions, Limits, Set};
+use crate::gocompat::template::{Context, Environment, Functions, Limits, Set};
 
 /// A digest over the content of a transformation.
 pub type TransformationId = [u8; 32];
@@ -45,6 +45,11 @@ impl CompiledTransformation {
         &self.id
     }
 
+    /// Whether there is work whose cost a tenant chooses.
+    pub fn is_costly(&self) -> bool {
+        self.has_templates() || !self.filter.is_empty()
+    }
+
     /// Whether a template fills a key.
     pub fn has_templates(&self) -> bool {
         !self.outputs.is_empty()
@@ -59,13 +64,15 @@ impl CompiledTransformation {
     ///
     /// # Errors
     /// The error of the first template that fails.
-    pub fn render(&self, input: &Input<'_>) -> Result<BTreeMap<String, Vec<u8>>, RenderError> {
+    pub fn render(&self, context: &mut Context, input: &Input<'_>) -> Result<BTreeMap<String, Vec<u8>>, RenderError> {
         let mut rendered = BTreeMap::new();
         if let Some(templates) = &self.templates {
             // All templates share one input, as in VSO: what a template sets in a map, the next template sees.
-            let root = input.root();
+            let mut root = input.root();
+            let counted = context.account(&mut root);
+            counted.map_err(|error| RenderError::Template(error.shown().to_owned()))?;
             for (key, name) in &self.outputs {
-                let printed = templates.execute(name, &root, &Limits::default());
+                let printed = templates.execute_in(name, &root, context);
                 rendered.insert(key.clone(), printed.map_err(|error| RenderError::Template(error.to_string()))?);
             }
         }
@@ -76,13 +83,12 @@ impl CompiledTransformation {
 /// The transformations in use. Objects whose filters and templates have equal content share one.
 pub struct TransformationCache {
     table: Mutex<Table>,
-    patterns: Mutex<Patterns>,
     functions: Functions,
 }
 
 impl Default for TransformationCache {
     fn default() -> Self {
-        Self { table: Mutex::default(), patterns: Mutex::default(), functions: sprig::functions() }
+        Self { table: Mutex::default(), functions: sprig::functions() }
     }
 }
 
@@ -105,7 +111,7 @@ impl TransformationCache {
         excludes: &[String],
     ) -> Result<Arc<CompiledTransformation>, RenderError> {
         let id = id_of(templates, includes, excludes);
-        if let Some(transformation) = self.table.lock().known.get(&id).and_then(Weak::upgrade) {
+        if let Some(transformation) = self.known(&id) {
             return Ok(transformation);
         }
         // Not under the lock of the table: long templates take their time.
@@ -117,6 +123,20 @@ impl TransformationCache {
         }
         table.known.insert(id, Arc::downgrade(&transformation));
         Ok(transformation)
+    }
+
+    /// The transformation with this content, if an object uses it already.
+    pub fn in_use(
+        &self,
+        templates: &[TemplateText<'_>],
+        includes: &[String],
+        excludes: &[String],
+    ) -> Option<Arc<CompiledTransformation>> {
+        self.known(&id_of(templates, includes, excludes))
+    }
+
+    fn known(&self, id: &TransformationId) -> Option<Arc<CompiledTransformation>> {
+        self.table.lock().known.get(id).and_then(Weak::upgrade)
     }
 
     /// Whether a template parses by itself. The templates that it calls need not exist.
@@ -145,13 +165,13 @@ impl TransformationCache {
         let outputs: Vec<(String, String)> =
             templates.iter().filter_map(|t| Some((t.key?.to_owned(), t.name.to_owned()))).collect();
         let parsed = if templates.is_empty() { None } else { Some(self.parse(templates)?) };
-        let mut patterns = self.patterns.lock();
+        let mut context = Context::new(&Limits::default(), &Environment::default());
         Ok(CompiledTransformation {
             id,
             volatile: parsed.as_ref().is_some_and(|set| outputs.iter().any(|(_, name)| set.is_volatile(name))),
             templates: parsed,
             outputs,
-            filter: Filter::new(&mut patterns, includes, excludes)?,
+            filter: Filter::new(&mut context, includes, excludes)?,
         })
     }
 }

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use vso::gocompat::sprig;
-use vso::gocompat::template::{Environment, Limits, List, Map, Record, Set, Value};
+use vso::gocompat::template::{Context, Environment, Limits, List, Map, Record, Set, Value};
 
 /// One row.
 #[derive(serde::Deserialize, serde::Serialize, Clone, Debug)]
@@ -46,8 +46,9 @@ impl Row {
 
     pub fn render_in(&self, environment: &Environment) -> Result<Vec<u8>, String> {
         let set = Set::parse(&[("t", &self.template)], &sprig::functions()).map_err(|e| e.go_text().to_owned())?;
-        let limits = Limits { output: 1 << 20, ..Limits::default() };
-        set.execute_in("t", &self.root(), &limits, environment).map_err(|e| e.go_text().to_owned())
+        // Not optimised, what is slow here takes long.
+        let limits = Limits { time: std::time::Duration::from_secs(30), ..Limits::default() };
+        set.execute_in("t", &self.root(), &mut Context::new(&limits, environment)).map_err(|e| e.go_text().to_owned())
     }
 
     /// The dot of the template.

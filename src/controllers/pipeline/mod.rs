@@ -116,7 +116,7 @@ impl<S: SecretSource> Pipeline<S> {
     ) -> Result<report::Synced, Interruption> {
         let shared = &*self.shared;
         let owner: Arc<dyn SecretOwner> = object.clone();
-        let transformation = shared.renderer.compile(&plan.transformation)?;
+        let transformation = shared.renderer.compile(&plan.transformation).await?;
         state.transformation = Some(transformation.clone());
 
         let (session, login_changed) = obtain::session(shared, job, &plan.auth, state.session.as_ref()).await?;

@@ -15,11 +15,15 @@ use crate::render::{
 use crate::resolve::ResolvedTransformation;
 use crate::sync::{self, LastApplied};
 
+/// How many objects are rendered at one time. Each may use a core for two seconds, and 16 MiB: all of them fit into the
+/// memory that the chart gives the operator.
+const MAX_CONCURRENT_RENDERINGS: usize = 4;
+
 /// Compiles and runs the transformations of all objects.
 pub(crate) struct Renderer {
     pub transformations: Arc<TransformationCache>,
-    /// Templates run on so many threads at most: each may use a core and, for a moment, tens of MiB.
-    permits: Semaphore,
+    /// Templates and filters are compiled and run on so many threads at most.
+    permits: Arc<Semaphore>,
     /// No object has the key `_raw`.
     exclude_raw: bool,
 }
@@ -53,18 +57,38 @@ pub(super) struct Previous<'a> {
 impl Renderer {
     /// With the transformations that are compiled already.
     pub fn new(transformations: Arc<TransformationCache>, exclude_raw: bool) -> Self {
-        let threads = 2 * std::thread::available_parallelism().map_or(1, usize::from);
-        Self { transformations, permits: Semaphore::new(threads), exclude_raw }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let permits = Semaphore::new((2 * threads).min(MAX_CONCURRENT_RENDERINGS));
+        Self { transformations, permits: Arc::new(permits), exclude_raw }
     }
 
     /// The filters and templates of a plan, compiled unless they still are.
-    pub fn compile(&self, gathered: &ResolvedTransformation) -> Result<Arc<CompiledTransformation>, Failure> {
-        let templates = gathered.templates.iter();
-        let templates: Vec<_> =
-            templates.map(|t| TemplateText { key: t.key.as_deref(), name: &t.name, text: &t.text }).collect();
-        let compiled = self.transformations.get(&templates, &gathered.includes, &gathered.excludes);
+    pub async fn compile(&self, gathered: &ResolvedTransformation) -> Result<Arc<CompiledTransformation>, Failure> {
+        let ResolvedTransformation { includes, excludes, .. } = gathered;
+        if let Some(transformation) = self.transformations.in_use(&texts(gathered), includes, excludes) {
+            return Ok(transformation);
+        }
+        let (transformations, gathered) = (self.transformations.clone(), gathered.clone());
+        let compiled = self
+            .on_a_thread(move || transformations.get(&texts(&gathered), &gathered.includes, &gathered.excludes))
+            .await;
         // Only a change of the gathered objects makes it good, and they are watched.
         compiled.map_err(|error| Failure { retry: Retry::WhenChanged, ..Failure::data(&error) })
+    }
+
+    /// Does work that may take as long as its limits let it: not on a thread that others wait for.
+    async fn on_a_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, RenderError> + Send + 'static,
+    ) -> Result<T, RenderError> {
+        let failed = |_| RenderError::Template("a template could not be run to its end".into());
+        let permit = self.permits.clone().acquire_owned().await.map_err(|_| failed(()))?;
+        let work = move || {
+            // A run that is given up leaves its thread behind, and the permit with it.
+            let _permit = permit;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(failed(())))
     }
 
     /// Renders the data, or finds that the Secret holds the output of equal inputs.
@@ -88,15 +112,9 @@ impl Renderer {
             }
             inputs = Some(digest);
         }
-        let built = if transformation.has_templates() {
-            // A template may take as long as its limits let it: not on a thread that others wait for.
+        let built = if transformation.is_costly() {
             let (owner, transformation) = (owner.clone(), transformation.clone());
-            let _permit = self.permits.acquire().await;
-            let work = move || render::build(&input(&*owner, &source, exclude_raw), &transformation);
-            match tokio::task::spawn_blocking(work).await {
-                Ok(built) => built,
-                Err(_) => Err(RenderError::Template("a template could not be run to its end".into())),
-            }
+            self.on_a_thread(move || render::build(&input(&*owner, &source, exclude_raw), &transformation)).await
         } else {
             render::build(&input(&**owner, &source, exclude_raw), transformation)
         };
@@ -105,6 +123,12 @@ impl Renderer {
         let vso_mac = (!built.nil.is_empty()).then(|| key.mac_with_nil(built.data.as_map(), &built.nil));
         Ok(Output::New(NewData { data: built.data, mac, vso_mac, inputs }))
     }
+}
+
+/// The templates as they are compiled.
+fn texts(gathered: &ResolvedTransformation) -> Vec<TemplateText<'_>> {
+    let templates = gathered.templates.iter();
+    templates.map(|t| TemplateText { key: t.key.as_deref(), name: &t.name, text: &t.text }).collect()
 }
 
 fn input<'a>(owner: &'a dyn SecretOwner, source: &'a SourceData, exclude_raw: bool) -> Input<'a> {

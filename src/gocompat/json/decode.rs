@@ -13,8 +13,7 @@ pub(crate) enum DecodeError {
 }
 
 /// The value, and Go's complaint about a number that no float can hold, in whose place there is nil.
-pub(crate) fn decode(ctx: &mut Context<'_>, text: &[u8]) -> Result<(Value, Option<String>), DecodeError> {
-    ctx.reserve(text.len()).map_err(DecodeError::Limit)?;
+pub(crate) fn decode(ctx: &mut Context, text: &[u8]) -> Result<(Value, Option<String>), DecodeError> {
     let mut reader = Reader { ctx, text, at: 0, complaint: None };
     reader.space();
     let value = reader.value(0)?;
@@ -25,8 +24,8 @@ pub(crate) fn decode(ctx: &mut Context<'_>, text: &[u8]) -> Result<(Value, Optio
     }
 }
 
-struct Reader<'r, 'c, 't> {
-    ctx: &'r mut Context<'c>,
+struct Reader<'r, 't> {
+    ctx: &'r mut Context,
     text: &'t [u8],
     at: usize,
     complaint: Option<String>,
@@ -48,7 +47,7 @@ fn end() -> DecodeError {
     DecodeError::Syntax("unexpected end of JSON input".to_owned())
 }
 
-impl Reader<'_, '_, '_> {
+impl Reader<'_, '_> {
     fn space(&mut self) {
         while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\r' | b'\n')) {
             self.at += 1;
@@ -70,9 +69,9 @@ impl Reader<'_, '_, '_> {
 
     fn value(&mut self, depth: usize) -> Result<Value, DecodeError> {
         if depth > MAX_NESTING {
-            return Err(DecodeError::Limit(CallError::new("exceeded max depth")));
+            return Err(DecodeError::Limit(CallError::limit("exceeded max depth")));
         }
-        self.ctx.reserve(32).and_then(|()| self.ctx.step(1)).map_err(DecodeError::Limit)?;
+        self.ctx.reserve_texts(1).and_then(|()| self.ctx.step(1)).map_err(DecodeError::Limit)?;
         match self.next()? {
             b'{' => self.object(depth),
             b'[' => self.array(depth),
@@ -97,6 +96,8 @@ impl Reader<'_, '_, '_> {
     }
 
     fn object(&mut self, depth: usize) -> Result<Value, DecodeError> {
+        // A container takes as much as a few texts, and an entry too.
+        self.ctx.reserve_texts(2).map_err(DecodeError::Limit)?;
         let map = Map::any();
         self.space();
         if self.text.get(self.at) == Some(&b'}') {
@@ -110,6 +111,7 @@ impl Reader<'_, '_, '_> {
                 byte => return Err(unexpected(byte, "looking for beginning of object key string")),
             }
             let key = self.string()?;
+            self.ctx.reserve_texts(2).map_err(DecodeError::Limit)?;
             self.space();
             match self.next()? {
                 b':' => {}
@@ -128,6 +130,7 @@ impl Reader<'_, '_, '_> {
     }
 
     fn array(&mut self, depth: usize) -> Result<Value, DecodeError> {
+        self.ctx.reserve_texts(2).map_err(DecodeError::Limit)?;
         let mut items = Vec::new();
         self.space();
         if self.text.get(self.at) == Some(&b']') {
@@ -203,6 +206,7 @@ impl Reader<'_, '_, '_> {
         }
         // Each byte that is not UTF-8 becomes one U+FFFD.
         if std::str::from_utf8(&out).is_err() {
+            self.ctx.reserve(out.len().saturating_mul(3)).map_err(DecodeError::Limit)?;
             let mut valid = String::with_capacity(out.len());
             for chunk in out.utf8_chunks() {
                 valid.push_str(chunk.valid());

@@ -17,22 +17,22 @@ fn unsupported(text: impl Into<String>) -> EncodeError {
 }
 
 /// `json.Marshal`
-pub(crate) fn encode(ctx: &mut Context<'_>, value: &Value, style: Style) -> Result<Vec<u8>, EncodeError> {
-    value.check_nesting().map_err(EncodeError::Limit)?;
+pub(crate) fn encode(ctx: &mut Context, value: &Value, style: Style) -> Result<Vec<u8>, EncodeError> {
+    value.check_nesting(ctx).map_err(EncodeError::Limit)?;
     let mut out = Vec::new();
     write_value(ctx, &mut out, value, style, 0)?;
     Ok(out)
 }
 
 fn write_value(
-    ctx: &mut Context<'_>,
+    ctx: &mut Context,
     out: &mut Vec<u8>,
     value: &Value,
     style: Style,
     depth: usize,
 ) -> Result<(), EncodeError> {
     if depth > MAX_NESTING {
-        return Err(EncodeError::Limit(CallError::new("value is nested too deep")));
+        return Err(EncodeError::Limit(CallError::limit("value is nested too deep")));
     }
     let before = out.len();
     match value {
@@ -42,14 +42,19 @@ fn write_value(
         Value::Uint(u, _) => out.extend_from_slice(u.to_string().as_bytes()),
         Value::Float(f) => write_float(out, *f)?,
         Value::Complex(..) => return Err(unsupported("json: unsupported type: complex128")),
-        Value::Str(s) => write_string(out, s, style),
+        Value::Str(s) => write_string(ctx, out, s, style)?,
         Value::JsonNumber(n) if n.is_empty() => out.push(b'0'),
-        Value::JsonNumber(n) if is_number(n) => out.extend_from_slice(n),
+        Value::JsonNumber(n) if is_number(n) => {
+            ctx.step_bytes(n.len()).and_then(|()| ctx.reserve(n.len())).map_err(EncodeError::Limit)?;
+            out.extend_from_slice(n);
+        }
         Value::JsonNumber(n) => {
             let text = format!("json: invalid number literal {:?}", n.to_text());
             return Err(EncodeError::Unsupported(CallError::secret(text, "json: invalid number literal")));
         }
         Value::Bytes(b) => {
+            let length = b.len().saturating_mul(3);
+            ctx.step_bytes(length).and_then(|()| ctx.reserve(length)).map_err(EncodeError::Limit)?;
             out.push(b'"');
             out.extend(base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &**b).as_bytes());
             out.push(b'"');
@@ -57,6 +62,8 @@ fn write_value(
         Value::List(list) if list.is_nil() => out.extend_from_slice(b"null"),
         Value::List(list) => {
             out.push(b'[');
+            // The elements as they are now.
+            ctx.reserve_items(list.len()).map_err(EncodeError::Limit)?;
             for (i, item) in list.items().iter().enumerate() {
                 if i > 0 {
                     out.push(b',');
@@ -68,11 +75,12 @@ fn write_value(
         Value::Map(map) if map.is_nil() => out.extend_from_slice(b"null"),
         Value::Map(map) => {
             out.push(b'{');
+            ctx.reserve_items(map.len().saturating_mul(2)).map_err(EncodeError::Limit)?;
             for (i, (key, item)) in map.entries().iter().enumerate() {
                 if i > 0 {
                     out.push(b',');
                 }
-                write_string(out, key, style);
+                write_string(ctx, out, key, style)?;
                 out.push(b':');
                 write_value(ctx, out, item, style, depth + 1)?;
             }
@@ -80,14 +88,14 @@ fn write_value(
         }
         Value::Object(object) => {
             if let Some(text) = object.marshal_text() {
-                write_string(out, &text, style);
+                write_string(ctx, out, &text, style)?;
             } else {
                 out.push(b'{');
                 for (i, (name, _, field)) in object.fields().iter().filter(|(_, public, _)| *public).enumerate() {
                     if i > 0 {
                         out.push(b',');
                     }
-                    write_string(out, name.as_bytes(), style);
+                    write_string(ctx, out, name.as_bytes(), style)?;
                     out.push(b':');
                     write_value(ctx, out, field, style, depth + 1)?;
                 }
@@ -95,8 +103,11 @@ fn write_value(
             }
         }
     }
-    // What a container holds has been counted by its members.
-    let counted = if matches!(value, Value::List(_) | Value::Map(_)) { 2 } else { out.len() - before };
+    // Texts, and what a container holds, have been counted before they were written.
+    let counted = match value {
+        Value::Bool(_) | Value::Int(..) | Value::Uint(..) | Value::Duration(_) | Value::Float(_) => out.len() - before,
+        _ => 4,
+    };
     ctx.reserve(counted).and_then(|()| ctx.step(1)).map_err(EncodeError::Limit)
 }
 
@@ -131,7 +142,17 @@ fn write_float(out: &mut Vec<u8>, f: f64) -> Result<(), EncodeError> {
     Ok(())
 }
 
-fn write_string(out: &mut Vec<u8>, text: &[u8], style: Style) {
+fn write_string(ctx: &mut Context, out: &mut Vec<u8>, text: &[u8], style: Style) -> Result<(), EncodeError> {
+    let is_text = std::str::from_utf8(text).is_ok();
+    let width = |byte: &u8| match byte {
+        b'"' | b'\\' => 2,
+        // The escaped line separators begin with this byte.
+        0..b' ' | b'<' | b'>' | b'&' | 0xE2 => 6,
+        0x80.. if !is_text => 6,
+        _ => 1,
+    };
+    let length = 3 + text.iter().map(width).sum::<usize>();
+    ctx.step_bytes(length).and_then(|()| ctx.reserve(length)).map_err(EncodeError::Limit)?;
     out.push(b'"');
     for chunk in text.utf8_chunks() {
         escape(chunk.valid(), style, |part| out.extend_from_slice(part.as_bytes()));
@@ -140,6 +161,7 @@ fn write_string(out: &mut Vec<u8>, text: &[u8], style: Style) {
         }
     }
     out.push(b'"');
+    Ok(())
 }
 
 /// `isValidNumber`
@@ -165,8 +187,11 @@ fn is_number(text: &[u8]) -> bool {
 }
 
 /// `json.MarshalIndent(value, "", "  ")`
-pub(crate) fn encode_pretty(ctx: &mut Context<'_>, value: &Value) -> Result<Vec<u8>, EncodeError> {
+pub(crate) fn encode_pretty(ctx: &mut Context, value: &Value) -> Result<Vec<u8>, EncodeError> {
     let compact = encode(ctx, value, Style::Html)?;
+    ctx.step_bytes(compact.len())
+        .and_then(|()| ctx.reserve(compact.len().saturating_mul(2)))
+        .map_err(EncodeError::Limit)?;
     let mut out = Vec::with_capacity(compact.len() * 2);
     let mut depth = 0;
     let (mut in_string, mut escaped) = (false, false);
@@ -206,7 +231,7 @@ pub(crate) fn encode_pretty(ctx: &mut Context<'_>, value: &Value) -> Result<Vec<
     Ok(out)
 }
 
-fn new_line(ctx: &mut Context<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), EncodeError> {
+fn new_line(ctx: &mut Context, out: &mut Vec<u8>, depth: usize) -> Result<(), EncodeError> {
     ctx.reserve(1 + 2 * depth).map_err(EncodeError::Limit)?;
     out.push(b'\n');
     out.extend(std::iter::repeat_n(b' ', 2 * depth));

@@ -25,6 +25,7 @@ impl<'t> Translator<'t> {
             return complain("invalid character class range", property);
         }
         self.at += length;
+        self.properties += 1;
         Ok(property)
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::gocompat::template::{CallError, Context, List, Map, Type, Value};
+use crate::gocompat::template::{CallError, Context, List, Map, Str, Type, Value};
 
 /// What a function gives.
 pub(super) type Answer = Result<Value, CallError>;
@@ -50,7 +50,7 @@ pub(super) fn nil_dereference() -> CallError {
 }
 
 /// The elements of a slice argument, or sprig's complaint: `Cannot <what> <kind>`.
-pub(super) fn elements(ctx: &mut Context<'_>, value: &Value, what: &str) -> Result<Vec<Value>, CallError> {
+pub(super) fn elements(ctx: &mut Context, value: &Value, what: &str) -> Result<Vec<Value>, CallError> {
     if matches!(value, Value::Nil) {
         return Err(nil_dereference());
     }
@@ -66,15 +66,14 @@ pub(super) fn string(bytes: impl Into<Vec<u8>>) -> Value {
     Value::str(bytes.into())
 }
 
-/// A `[]string` result.
-pub(super) fn strings(ctx: &mut Context<'_>, parts: Vec<Vec<u8>>) -> Answer {
+/// A `[]string` result. The texts have been counted.
+pub(super) fn strings(ctx: &mut Context, parts: Vec<Str>) -> Answer {
     ctx.reserve_items(parts.len())?;
-    ctx.reserve(parts.iter().map(Vec::len).sum())?;
     Ok(Value::List(List::strings(parts)))
 }
 
 /// What sprig's `strval` gives: the string itself, bytes as a string, anything else as `%v` prints it.
-pub(super) fn strval<'v>(ctx: &mut Context<'_>, value: &'v Value) -> Result<Cow<'v, [u8]>, CallError> {
+pub(super) fn strval<'v>(ctx: &mut Context, value: &'v Value) -> Result<Cow<'v, [u8]>, CallError> {
     match value {
         Value::Str(s) | Value::Bytes(s) | Value::JsonNumber(s) => Ok(Cow::Borrowed(s)),
         Value::Object(object) => match object.string() {
@@ -86,7 +85,7 @@ pub(super) fn strval<'v>(ctx: &mut Context<'_>, value: &'v Value) -> Result<Cow<
 }
 
 /// What `fmt.Sprint` gives for one value.
-pub(super) fn sprint(ctx: &mut Context<'_>, value: &Value) -> Result<Vec<u8>, CallError> {
+pub(super) fn sprint(ctx: &mut Context, value: &Value) -> Result<Vec<u8>, CallError> {
     crate::gocompat::template::format::sprintf(ctx, b"%v", std::slice::from_ref(value))
 }
 
@@ -94,8 +93,8 @@ pub(super) fn sprint(ctx: &mut Context<'_>, value: &Value) -> Result<Vec<u8>, Ca
 pub(super) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     match needle {
         [] => Some(0),
-        [byte] => haystack.iter().position(|b| b == byte),
-        _ => haystack.windows(needle.len()).position(|window| window == needle),
+        [byte] => memchr::memchr(*byte, haystack),
+        _ => memchr::memmem::find(haystack, needle),
     }
 }
 

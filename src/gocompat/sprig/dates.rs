@@ -42,7 +42,10 @@ pub(super) static FUNCTIONS: &[Function] = &[
         Ok(string(round(nanos.unsigned_abs())))
     }),
     function!("mustToDate", [S, S], |ctx, a| {
-        ctx.reserve(bytes(a, 0).len().saturating_add(bytes(a, 1).len()))?;
+        let length = bytes(a, 0).len().saturating_add(bytes(a, 1).len());
+        ctx.step_square(length)?;
+        // An error quotes both texts.
+        ctx.reserve(length.saturating_mul(24))?;
         let time = layout::parse(&lossy(bytes(a, 0)), &lossy(bytes(a, 1)))
             .map_err(|text| CallError::secret(text, "the text is not a date in this layout"))?;
         Ok(Value::Object(Arc::new(time)))
@@ -50,14 +53,14 @@ pub(super) static FUNCTIONS: &[Function] = &[
 ];
 
 /// Nanoseconds from then until now, or as many as fit.
-fn since(ctx: &Context<'_>, seconds: i64, nanos: u32) -> i64 {
+fn since(ctx: &Context, seconds: i64, nanos: u32) -> i64 {
     let now = ctx.now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i128::try_from(now.as_nanos()).unwrap_or(0);
     let then = i128::from(seconds) * i128::from(SECOND) + i128::from(nanos);
     i64::try_from(now - then).unwrap_or(if now > then { i64::MAX } else { i64::MIN })
 }
 
-fn ago(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
+fn ago(ctx: &mut Context, args: &[Value]) -> Answer {
     let nanos = match any(args, 0) {
         Value::Int(seconds, IntKind::Int | IntKind::Int64) => since(ctx, *seconds, 0),
         Value::Object(object) => {

@@ -92,7 +92,7 @@ pub(super) fn div(a: &Decimal, b: &Decimal) -> Result<Decimal, CallError> {
 
 /// An operation over all operands from the left.
 pub(super) fn fold(
-    ctx: &mut Context<'_>,
+    ctx: &mut Context,
     first: &Value,
     rest: &[Value],
     f: fn(&Decimal, &Decimal) -> Result<Decimal, CallError>,

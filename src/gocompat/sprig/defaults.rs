@@ -24,8 +24,12 @@ pub(super) fn is_empty(value: &Value) -> bool {
     !value.is_true()
 }
 
-fn fail(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
-    let text = lossy(bytes(args, 0));
+/// Longest message of `fail` that is passed on.
+const MAX_MESSAGE_BYTES: usize = 4096;
+
+fn fail(ctx: &mut Context, args: &[Value]) -> Answer {
+    let text = bytes(args, 0);
+    let text = lossy(text.get(..MAX_MESSAGE_BYTES).unwrap_or(text));
     Err(if ctx.constant_arguments() {
         CallError::new(text)
     } else {

@@ -45,38 +45,40 @@ pub(super) static FUNCTIONS: &[Function] = &[
         Ok(Value::Map(map(a, 0)))
     }),
     function!("values", [D], |ctx, a| {
+        ctx.reserve_items(map(a, 0).len().saturating_mul(3))?;
         let entries = map(a, 0).entries();
-        ctx.reserve_items(entries.len())?;
         Ok(Value::List(List::any(entries.into_iter().map(|(_, value)| value).collect())))
     }),
 ];
 
-fn dict(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
-    ctx.reserve_items(args.len())?;
+fn dict(ctx: &mut Context, args: &[Value]) -> Answer {
+    ctx.reserve_items(args.len().saturating_mul(2))?;
     let map = Map::any();
     for pair in args.chunks(2) {
         let key = strval(ctx, any(pair, 0))?.into_owned();
         ctx.reserve(key.len())?;
+        ctx.reserve_texts(1)?;
         map.insert(key, pair.get(1).cloned().unwrap_or_else(|| Value::str("")));
     }
     Ok(Value::Map(map))
 }
 
 /// Go's order of keys is random; here they are sorted, so that a Secret does not change from render to render.
-fn keys(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
+fn keys(ctx: &mut Context, args: &[Value]) -> Answer {
     let mut keys: Vec<Str> = Vec::new();
     for i in 0..args.len() {
+        ctx.reserve_items(map(args, i).len().saturating_mul(2))?;
         let more = map(args, i).keys();
-        ctx.reserve_items(more.len())?;
         keys.extend(more);
     }
     Ok(Value::List(List::strings(keys)))
 }
 
-fn filter(ctx: &mut Context<'_>, args: &[Value], keep: bool) -> Answer {
+fn filter(ctx: &mut Context, args: &[Value], keep: bool) -> Answer {
     let names: std::collections::BTreeSet<&[u8]> = (1..args.len()).map(|i| bytes(args, i)).collect();
+    ctx.reserve_items(args.len())?;
+    ctx.reserve_items(map(args, 0).len().saturating_mul(6))?;
     let entries = map(args, 0).entries();
-    ctx.reserve_items(entries.len().saturating_mul(2))?;
     let out = Map::any();
     for (key, value) in entries {
         if names.contains(&*key) == keep {
@@ -92,7 +94,7 @@ fn conversion(value: &Value, wanted: &str) -> CallError {
     CallError::new(format!("interface conversion: interface {{}} is {is}, not {wanted}"))
 }
 
-fn dig(_: &mut Context<'_>, args: &[Value]) -> Answer {
+fn dig(_: &mut Context, args: &[Value]) -> Answer {
     let [path @ .., default, last] = args else {
         return Err(CallError::new("dig needs at least three arguments"));
     };
@@ -122,23 +124,23 @@ fn dig(_: &mut Context<'_>, args: &[Value]) -> Answer {
 /// What copystructure comes to when it is given nil.
 const NIL_COPY: &str = "reflect: call of reflect.Value.Type on zero Value";
 
-fn copy(ctx: &mut Context<'_>, value: &Value) -> Answer {
+fn copy(ctx: &mut Context, value: &Value) -> Answer {
     if matches!(value, Value::Nil) {
         return Err(CallError::new(NIL_COPY));
     }
-    value.check_nesting()?;
+    value.check_nesting(ctx)?;
     copy_value(ctx, value)
 }
 
-fn copy_value(ctx: &mut Context<'_>, value: &Value) -> Answer {
+fn copy_value(ctx: &mut Context, value: &Value) -> Answer {
     Ok(match value {
         Value::List(list) if !list.is_nil() => {
-            ctx.reserve_items(list.len() + 1)?;
+            ctx.reserve_items(list.len().saturating_mul(2) + 4)?;
             let items = list.items().iter().map(|item| copy_value(ctx, item)).collect::<Result<_, _>>()?;
             Value::List(List::new(list.elem(), items))
         }
         Value::Map(map) if !map.is_nil() => {
-            ctx.reserve_items(map.len().saturating_mul(2) + 1)?;
+            ctx.reserve_items(map.len().saturating_mul(6) + 4)?;
             let out = Map::new(map.elem());
             for (key, item) in map.entries() {
                 out.insert(key, copy_value(ctx, &item)?);

@@ -2,18 +2,23 @@
 
 use super::args::{Answer, any, bytes, function, string};
 use crate::gocompat::json::{self, Style};
-use crate::gocompat::template::{CallError, Context, Function, Type, Value};
+use crate::gocompat::template::{CallError, Function, Type, Value};
 
 const S: Type = Type::String;
 const A: Type = Type::Any;
 
 pub(super) static FUNCTIONS: &[Function] = &[
-    function!("b32dec", [S], |ctx, a| decoded(ctx, bytes(a, 0), base32_decode(bytes(a, 0)), "base32")),
+    function!("b32dec", [S], |ctx, a| {
+        // Each digit is looked for among all.
+        ctx.step_bytes(bytes(a, 0).len().saturating_mul(2))?;
+        ctx.reserve(bytes(a, 0).len())?;
+        decoded(base32_decode(bytes(a, 0)), "base32")
+    }),
     function!("b32enc", [S], |ctx, a| {
         ctx.reserve(bytes(a, 0).len() / 5 * 8 + 8)?;
         Ok(string(base32_encode(bytes(a, 0))))
     }),
-    function!("b64dec", [S], |ctx, a| decoded(ctx, bytes(a, 0), base64_decode(bytes(a, 0)), "base64")),
+    function!("b64dec", [S], |_, a| decoded(base64_decode(bytes(a, 0)), "base64")),
     function!("b64enc", [S], |ctx, a| {
         ctx.reserve(bytes(a, 0).len() / 3 * 4 + 4)?;
         Ok(string(base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes(a, 0))))
@@ -52,8 +57,7 @@ fn or_empty(written: Result<Vec<u8>, json::EncodeError>) -> Answer {
 }
 
 /// What is not base64 gives, as its text, the error.
-fn decoded(ctx: &mut Context<'_>, text: &[u8], result: Result<Vec<u8>, usize>, name: &str) -> Answer {
-    ctx.reserve(text.len())?;
+fn decoded(result: Result<Vec<u8>, usize>, name: &str) -> Answer {
     Ok(string(result.unwrap_or_else(|at| format!("illegal {name} data at input byte {at}").into_bytes())))
 }
 

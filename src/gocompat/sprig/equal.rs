@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use crate::gocompat::template::{CallError, Context, MAX_NESTING, Value};
 
-pub(super) fn deep_equal(ctx: &mut Context<'_>, a: &Value, b: &Value) -> Result<bool, CallError> {
-    a.check_nesting()?;
-    b.check_nesting()?;
+pub(super) fn deep_equal(ctx: &mut Context, a: &Value, b: &Value) -> Result<bool, CallError> {
+    a.check_nesting(ctx)?;
+    b.check_nesting(ctx)?;
     equal(ctx, a, b, 0)
 }
 
-fn equal(ctx: &mut Context<'_>, a: &Value, b: &Value, depth: usize) -> Result<bool, CallError> {
+fn equal(ctx: &mut Context, a: &Value, b: &Value, depth: usize) -> Result<bool, CallError> {
     ctx.step(1)?;
     if depth > MAX_NESTING {
-        return Err(CallError::new("value is nested too deep"));
+        return Err(CallError::limit("value is nested too deep"));
     }
     if a.go_type() != b.go_type() {
         return Ok(false);
@@ -27,11 +27,17 @@ fn equal(ctx: &mut Context<'_>, a: &Value, b: &Value, depth: usize) -> Result<bo
         (Value::Complex(a, ai), Value::Complex(b, bi)) => a == b && ai == bi,
         (Value::Str(a), Value::Str(b))
         | (Value::JsonNumber(a), Value::JsonNumber(b))
-        | (Value::Bytes(a), Value::Bytes(b)) => a == b,
+        | (Value::Bytes(a), Value::Bytes(b)) => {
+            if a.len() == b.len() {
+                ctx.step_bytes(a.len())?;
+            }
+            a == b
+        }
         (Value::List(a), Value::List(b)) => {
             if a.is_nil() != b.is_nil() || a.len() != b.len() {
                 return Ok(false);
             }
+            ctx.step(a.len() as u64 / 8)?;
             for (a, b) in a.items().iter().zip(b.items().iter()) {
                 if !equal(ctx, a, b, depth + 1)? {
                     return Ok(false);
@@ -46,6 +52,7 @@ fn equal(ctx: &mut Context<'_>, a: &Value, b: &Value, depth: usize) -> Result<bo
             if a.same(b) {
                 return Ok(true);
             }
+            ctx.step(a.len() as u64 / 4)?;
             for (key, a) in a.entries() {
                 match b.get(&*key) {
                     Some(b) if equal(ctx, &a, &b, depth + 1)? => {}
@@ -59,6 +66,8 @@ fn equal(ctx: &mut Context<'_>, a: &Value, b: &Value, depth: usize) -> Result<bo
                 return Ok(true);
             }
             let (mine, theirs) = (a.fields(), b.fields());
+            let bytes = mine.iter().chain(&theirs).filter_map(|(.., field)| field.len()).sum();
+            ctx.step_bytes(bytes)?;
             for ((_, _, mine), (_, _, theirs)) in mine.iter().zip(&theirs) {
                 if !equal(ctx, mine, theirs, depth + 1)? {
                     return Ok(false);

@@ -41,8 +41,10 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
-pub(super) fn build_custom_cert(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
+pub(super) fn build_custom_cert(ctx: &mut Context, args: &[Value]) -> Answer {
     ctx.reserve(bytes(args, 0).len().saturating_add(bytes(args, 1).len()).saturating_mul(3))?;
+    // Each block that begins is followed by a search for its end.
+    ctx.step_square(bytes(args, 0).len().max(bytes(args, 1).len()) / 8)?;
     let fail = |text: &str| CallError::new(text);
     let cert = decode(bytes(args, 0)).ok_or_else(|| fail("unable to decode base64 certificate"))?;
     let key = decode(bytes(args, 1)).ok_or_else(|| fail("unable to decode base64 private key"))?;

@@ -78,7 +78,7 @@ fn divide(args: &[Value], f: fn(i64, i64) -> i64) -> Answer {
     }
 }
 
-fn rand_int(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
+fn rand_int(ctx: &mut Context, args: &[Value]) -> Answer {
     let (min, max) = (int(args, 0), int(args, 1));
     match u64::try_from(max.wrapping_sub(min)) {
         Ok(bound) if bound > 0 => Ok(Value::int(min.wrapping_add_unsigned(random_below(ctx, bound)))),
@@ -86,7 +86,7 @@ fn rand_int(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
     }
 }
 
-fn round(_: &mut Context<'_>, args: &[Value]) -> Answer {
+fn round(_: &mut Context, args: &[Value]) -> Answer {
     let on = match args.get(2) {
         Some(Value::Float(on)) => *on,
         _ => 0.5,
@@ -108,7 +108,7 @@ fn count(start: i64, stop: i64, step: i64) -> u64 {
     start.abs_diff(stop).div_ceil(step.unsigned_abs())
 }
 
-fn numbers(ctx: &mut Context<'_>, start: i64, stop: i64, step: i64) -> Result<Vec<i64>, CallError> {
+fn numbers(ctx: &mut Context, start: i64, stop: i64, step: i64) -> Result<Vec<i64>, CallError> {
     let count = usize::try_from(count(start, stop, step)).unwrap_or(usize::MAX);
     ctx.reserve_items(count)?;
     let mut out = Vec::with_capacity(count);
@@ -120,12 +120,12 @@ fn numbers(ctx: &mut Context<'_>, start: i64, stop: i64, step: i64) -> Result<Ve
     Ok(out)
 }
 
-fn until(ctx: &mut Context<'_>, start: i64, stop: i64, step: i64) -> Answer {
+fn until(ctx: &mut Context, start: i64, stop: i64, step: i64) -> Answer {
     let items = numbers(ctx, start, stop, step)?.into_iter().map(Value::int).collect();
     Ok(Value::List(List::new(I, items)))
 }
 
-fn seq(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
+fn seq(ctx: &mut Context, args: &[Value]) -> Answer {
     let (start, step, end) = match args.len() {
         1 => (1, if int(args, 0) < 1 { -1 } else { 1 }, int(args, 0)),
         2 => (int(args, 0), if int(args, 1) < int(args, 0) { -1 } else { 1 }, int(args, 1)),

@@ -5,12 +5,12 @@ use super::defaults::is_empty;
 use crate::gocompat::template::{CallError, Context, Kind, Map, Type, Value};
 
 /// Merges the second and further maps into the first, which changes.
-pub(super) fn merge(ctx: &mut Context<'_>, args: &[Value], overwrite: bool, must: bool) -> Answer {
+pub(super) fn merge(ctx: &mut Context, args: &[Value], overwrite: bool, must: bool) -> Answer {
     let mut into = map(args, 0);
     for i in 1..args.len() {
         let from = map(args, i);
-        Value::Map(into.clone()).check_nesting()?;
-        Value::Map(from.clone()).check_nesting()?;
+        Value::Map(into.clone()).check_nesting(ctx)?;
+        Value::Map(from.clone()).check_nesting(ctx)?;
         if into.is_nil() && !from.is_nil() {
             into = Map::new(Type::Any);
         }
@@ -48,10 +48,11 @@ fn assignable(into: &Map, value: Type) -> Result<(), CallError> {
     }
 }
 
-fn deep_merge(ctx: &mut Context<'_>, into: &Map, from: &Map, overwrite: bool) -> Result<(), Failure> {
+fn deep_merge(ctx: &mut Context, into: &Map, from: &Map, overwrite: bool) -> Result<(), Failure> {
     if into.is_nil() || into.same(from) {
         return Ok(());
     }
+    ctx.reserve_items(from.len().saturating_mul(2))?;
     for (key, source) in from.entries() {
         ctx.step(1)?;
         let target = into.get(&*key);

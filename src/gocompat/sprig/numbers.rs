@@ -86,7 +86,7 @@ fn trim_zero_decimal(text: &[u8]) -> &[u8] {
 }
 
 /// A random number below `bound`, each as likely as the other.
-pub(super) fn random_below(ctx: &mut Context<'_>, bound: u64) -> u64 {
+pub(super) fn random_below(ctx: &mut Context, bound: u64) -> u64 {
     let whole = u64::MAX - u64::MAX % bound;
     loop {
         let number = ctx.random_u64();

@@ -151,13 +151,25 @@ pub(super) fn trim_matches(bytes: &[u8], test: impl Fn(char) -> bool) -> &[u8] {
         start += width;
     }
     let mut end = bytes.len();
-    // Go decodes the last rune from the end; for valid text and for stray bytes that is the last rune from the start too.
-    let tail: Vec<(char, usize)> = runes(&bytes[start..]).collect();
-    for (c, width) in tail.into_iter().rev() {
+    while end > start {
+        let (c, width) = last_rune(&bytes[start..end]);
         if !test(c) {
             break;
         }
         end -= width;
     }
     &bytes[start..end]
+}
+
+/// The last rune, decoded from the end, with its width; a byte that is not UTF-8 is U+FFFD with width 1.
+fn last_rune(bytes: &[u8]) -> (char, usize) {
+    for width in 1..=bytes.len().min(4) {
+        let tail = &bytes[bytes.len() - width..];
+        // A byte that continues a rune is none by itself.
+        if tail[0] & 0xC0 != 0x80 {
+            let rune = std::str::from_utf8(tail).ok().and_then(|text| text.chars().next());
+            return rune.map_or((RUNE_ERROR, 1), |c| (c, width));
+        }
+    }
+    (RUNE_ERROR, 1)
 }

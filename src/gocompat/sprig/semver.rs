@@ -12,15 +12,17 @@ use constraint::Constraints;
 
 pub(super) static FUNCTIONS: &[Function] = &[
     function!("semver", [Type::String], |ctx, a| {
-        ctx.reserve(bytes(a, 0).len().saturating_mul(2))?;
+        ctx.reserve(bytes(a, 0).len().saturating_mul(8))?;
         Ok(Value::Object(Arc::new(Version::parse(&lossy(bytes(a, 0)))?)))
     }),
     function!("semverCompare", [Type::String, Type::String], compare),
 ];
 
-fn compare(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
+fn compare(ctx: &mut Context, args: &[Value]) -> Answer {
     let text = lossy(bytes(args, 0));
-    ctx.reserve(text.len().saturating_mul(4))?;
+    // Ranges are rewritten one after the other, and a constraint takes much more than its text.
+    ctx.step_square(text.len())?;
+    ctx.reserve(text.len().saturating_mul(160).saturating_add(bytes(args, 1).len().saturating_mul(8)))?;
     let constraints = Constraints::parse(&text)?;
     let version = Version::parse(&lossy(bytes(args, 1)))?;
     Ok(constraints.check(&version).into())

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::args::{Answer, any, bytes, find, function, int, sprint, string, strings, strval};
 use super::runes::{is_space, runes, trim_matches};
 use crate::gocompat::template::format::sprintf;
-use crate::gocompat::template::{CallError, Context, Function, List, Map, Type, Value};
+use crate::gocompat::template::{CallError, Context, Function, List, Map, Str, Type, Value};
 
 const S: Type = Type::String;
 const I: Type = Type::INT;
@@ -26,16 +26,19 @@ pub(super) static FUNCTIONS: &[Function] = &[
     function!("repeat", [I, S], |ctx, a| Ok(string(repeat(ctx, bytes(a, 1), int(a, 0))?))),
     function!("replace", [S, S, S], |ctx, a| Ok(string(replace(ctx, bytes(a, 2), bytes(a, 0), bytes(a, 1))?))),
     function!("shuffle", [S], shuffle).volatile(),
-    function!("split", [S, S], |ctx, a| numbered(ctx, split(bytes(a, 1), bytes(a, 0), -1))),
-    function!("splitList", [S, S], |ctx, a| strings(ctx, split(bytes(a, 1), bytes(a, 0), -1).unwrap_or_default())),
-    function!("splitn", [S, I, S], |ctx, a| numbered(ctx, split(bytes(a, 2), bytes(a, 0), int(a, 1)))),
+    function!("split", [S, S], |ctx, a| numbered(ctx, bytes(a, 1), bytes(a, 0), -1)),
+    function!("splitList", [S, S], |ctx, a| {
+        let parts = split(ctx, bytes(a, 1), bytes(a, 0), -1)?;
+        strings(ctx, parts)
+    }),
+    function!("splitn", [S, I, S], |ctx, a| numbered(ctx, bytes(a, 2), bytes(a, 0), int(a, 1))),
     function!("squote", [], ..A, squote),
     function!("substr", [I, I, S], |_, a| substr(int(a, 0), int(a, 1), bytes(a, 2))),
     function!("toString", [A], |ctx, a| Ok(string(strval(ctx, any(a, 0))?))),
     function!("toStrings", [A], |ctx, a| Ok(Value::List(to_strings(ctx, any(a, 0))?))),
     function!("trim", [S], |_, a| Ok(string(trim_matches(bytes(a, 0), is_space)))),
-    function!("trimAll", [S, S], |_, a| Ok(string(trim_all(bytes(a, 1), bytes(a, 0))))),
-    function!("trimall", [S, S], |_, a| Ok(string(trim_all(bytes(a, 1), bytes(a, 0))))),
+    function!("trimAll", [S, S], |ctx, a| Ok(string(trim_all(ctx, bytes(a, 1), bytes(a, 0))?))),
+    function!("trimall", [S, S], |ctx, a| Ok(string(trim_all(ctx, bytes(a, 1), bytes(a, 0))?))),
     function!("trimPrefix", [S, S], |_, a| {
         Ok(string(bytes(a, 1).strip_prefix(bytes(a, 0)).unwrap_or_else(|| bytes(a, 1))))
     }),
@@ -44,7 +47,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     }),
 ];
 
-fn cat(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
+fn cat(ctx: &mut Context, args: &[Value]) -> Answer {
     let mut out = Vec::new();
     for value in args.iter().filter(|v| !matches!(v, Value::Nil)) {
         if !out.is_empty() || value_follows(args, value) {
@@ -52,7 +55,6 @@ fn cat(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
         }
         out.extend(sprint(ctx, value)?);
     }
-    ctx.reserve(out.len())?;
     Ok(string(out))
 }
 
@@ -62,16 +64,18 @@ fn value_follows(args: &[Value], value: &Value) -> bool {
     args.iter().find(|v| !matches!(v, Value::Nil)).is_some_and(|first| !std::ptr::eq(first, value))
 }
 
-fn quote(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
+fn quote(ctx: &mut Context, args: &[Value]) -> Answer {
     let mut parts = Vec::new();
     for value in args.iter().filter(|v| !matches!(v, Value::Nil)) {
-        let text = Value::str(strval(ctx, value)?.into_owned());
+        let text = strval(ctx, value)?;
+        ctx.reserve(text.len())?;
+        let text = Value::str(text.into_owned());
         parts.push(sprintf(ctx, b"%q", &[text])?);
     }
     Ok(string(parts.join(&b' ')))
 }
 
-fn squote(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
+fn squote(ctx: &mut Context, args: &[Value]) -> Answer {
     let mut parts = Vec::new();
     for value in args.iter().filter(|v| !matches!(v, Value::Nil)) {
         parts.push(sprintf(ctx, b"'%v'", std::slice::from_ref(value))?);
@@ -80,7 +84,7 @@ fn squote(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
 }
 
 /// `strings.Repeat`
-pub(super) fn repeat(ctx: &mut Context<'_>, text: &[u8], count: i64) -> Result<Vec<u8>, CallError> {
+pub(super) fn repeat(ctx: &mut Context, text: &[u8], count: i64) -> Result<Vec<u8>, CallError> {
     let Ok(count) = usize::try_from(count) else {
         return Err(CallError::new("strings: negative Repeat count"));
     };
@@ -89,11 +93,11 @@ pub(super) fn repeat(ctx: &mut Context<'_>, text: &[u8], count: i64) -> Result<V
         return Err(CallError::new("strings: Repeat output length overflow"));
     };
     ctx.reserve(length)?;
-    Ok(if text.is_empty() { Vec::new() } else { text.repeat(count) })
+    Ok(text.repeat(if text.is_empty() { 0 } else { count }))
 }
 
 /// `strings.ReplaceAll`: an empty `old` is found before every rune and at the end.
-pub(super) fn replace(ctx: &mut Context<'_>, text: &[u8], old: &[u8], new: &[u8]) -> Result<Vec<u8>, CallError> {
+pub(super) fn replace(ctx: &mut Context, text: &[u8], old: &[u8], new: &[u8]) -> Result<Vec<u8>, CallError> {
     let mut out = Vec::with_capacity(text.len());
     ctx.reserve(text.len())?;
     if old == new {
@@ -103,6 +107,7 @@ pub(super) fn replace(ctx: &mut Context<'_>, text: &[u8], old: &[u8], new: &[u8]
     if old.is_empty() {
         let mut at = 0;
         for (_, width) in runes(text) {
+            ctx.step(1)?;
             ctx.reserve(new.len())?;
             out.extend_from_slice(new);
             out.extend_from_slice(&text[at..at + width]);
@@ -112,8 +117,10 @@ pub(super) fn replace(ctx: &mut Context<'_>, text: &[u8], old: &[u8], new: &[u8]
         out.extend_from_slice(new);
         return Ok(out);
     }
+    let finder = memchr::memmem::Finder::new(old);
     let mut rest = text;
-    while let Some(at) = find(rest, old) {
+    while let Some(at) = finder.find(rest) {
+        ctx.step(1)?;
         ctx.reserve(new.len())?;
         out.extend_from_slice(&rest[..at]);
         out.extend_from_slice(new);
@@ -123,43 +130,49 @@ pub(super) fn replace(ctx: &mut Context<'_>, text: &[u8], old: &[u8], new: &[u8]
     Ok(out)
 }
 
-/// `strings.SplitN`; `None` of the nil slice that `n == 0` gives.
-fn split(text: &[u8], separator: &[u8], n: i64) -> Option<Vec<Vec<u8>>> {
+/// `strings.SplitN`; nothing if `n == 0`.
+fn split(ctx: &mut Context, text: &[u8], separator: &[u8], n: i64) -> Result<Vec<Str>, CallError> {
+    let mut parts = Vec::new();
     if n == 0 {
-        return None;
+        return Ok(parts);
     }
     let limit = usize::try_from(n).unwrap_or(usize::MAX);
-    let mut parts = Vec::new();
     let mut rest = text;
     if separator.is_empty() {
         for (_, width) in runes(text) {
             if parts.len() + 1 == limit {
                 break;
             }
+            ctx.reserve_texts(1)?;
             let (head, tail) = rest.split_at(width);
-            parts.push(head.to_vec());
+            parts.push(head.into());
             rest = tail;
         }
         if !rest.is_empty() {
-            parts.push(rest.to_vec());
+            parts.push(rest.into());
         }
-        return Some(parts);
+        return Ok(parts);
     }
+    let finder = memchr::memmem::Finder::new(separator);
     while parts.len() + 1 < limit
-        && let Some(at) = find(rest, separator)
+        && let Some(at) = finder.find(rest)
     {
-        parts.push(rest[..at].to_vec());
+        ctx.reserve_texts(1)?;
+        parts.push(rest[..at].into());
         rest = &rest[at + separator.len()..];
     }
-    parts.push(rest.to_vec());
-    Some(parts)
+    parts.push(rest.into());
+    Ok(parts)
 }
 
-fn numbered(ctx: &mut Context<'_>, parts: Option<Vec<Vec<u8>>>) -> Answer {
-    let parts = parts.unwrap_or_default();
-    ctx.reserve_items(parts.len().saturating_mul(2))?;
-    ctx.reserve(parts.iter().map(Vec::len).sum())?;
-    Ok(Value::Map(Map::strings(parts.into_iter().enumerate().map(|(i, part)| (format!("_{i}"), part)))))
+fn numbered(ctx: &mut Context, text: &[u8], separator: &[u8], n: i64) -> Answer {
+    let parts = split(ctx, text, separator, n)?;
+    ctx.reserve_texts(parts.len().saturating_mul(2))?;
+    let map = Map::new(S);
+    for (i, part) in parts.into_iter().enumerate() {
+        map.insert(format!("_{i}"), Value::Str(part));
+    }
+    Ok(Value::Map(map))
 }
 
 fn substr(start: i64, end: i64, text: &[u8]) -> Answer {
@@ -185,33 +198,46 @@ fn substr(start: i64, end: i64, text: &[u8]) -> Answer {
     Ok(string(&text[from..to]))
 }
 
-fn trim_all<'t>(text: &'t [u8], cut: &[u8]) -> &'t [u8] {
+fn trim_all<'t>(ctx: &mut Context, text: &'t [u8], cut: &[u8]) -> Result<&'t [u8], CallError> {
+    ctx.step(cut.len() as u64 / 8)?;
+    ctx.reserve(cut.len().saturating_mul(4))?;
     let cut: BTreeSet<char> = runes(cut).map(|(c, _)| c).collect();
-    trim_matches(text, |c| cut.contains(&c))
+    Ok(trim_matches(text, |c| cut.contains(&c)))
 }
 
 /// sprig's `strslice`: a `[]string` is given back itself, other slices lose their nils.
-pub(super) fn to_strings(ctx: &mut Context<'_>, value: &Value) -> Result<List, CallError> {
+pub(super) fn to_strings(ctx: &mut Context, value: &Value) -> Result<List, CallError> {
     match value {
         Value::List(list) if list.elem() == Type::String => return Ok(list.clone()),
         Value::Nil => return Ok(List::strings(Vec::<Vec<u8>>::new())),
         _ => {}
     }
-    let Some(items) = value.elements() else {
+    if !matches!(value, Value::List(_) | Value::Bytes(_)) {
         return Ok(List::strings([strval(ctx, value)?.into_owned()]));
-    };
-    ctx.reserve_items(items.len())?;
-    let mut out = Vec::with_capacity(items.len());
+    }
+    ctx.reserve_items(value.len().unwrap_or(0).saturating_mul(2))?;
+    let items = value.elements().unwrap_or_default();
+    let mut out: Vec<Str> = Vec::with_capacity(items.len());
     for item in items.iter().filter(|v| !matches!(v, Value::Nil)) {
-        let text = strval(ctx, item)?.into_owned();
-        ctx.reserve(text.len())?;
+        // A string is shared and not copied.
+        let text = match item {
+            Value::Str(text) => text.clone(),
+            item => {
+                let text = strval(ctx, item)?;
+                ctx.reserve_texts(1)?;
+                ctx.reserve(text.len())?;
+                text.into_owned().into()
+            }
+        };
         out.push(text);
     }
     Ok(List::strings(out))
 }
 
-fn join(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
-    let parts = to_strings(ctx, any(args, 1))?.items();
+fn join(ctx: &mut Context, args: &[Value]) -> Answer {
+    let parts = to_strings(ctx, any(args, 1))?;
+    ctx.reserve_items(parts.len())?;
+    let parts = parts.items();
     let separator = bytes(args, 0);
     let length: usize = parts.iter().filter_map(Value::len).sum();
     ctx.reserve(separator.len().saturating_mul(parts.len()).saturating_add(length))?;
@@ -221,13 +247,18 @@ fn join(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
 
 /// goutils looks at bytes and writes them as runes: what has a blank comes out garbled if it is not ASCII, what has none is left alone.
 fn no_space(text: &[u8]) -> Vec<u8> {
+    if !text.iter().any(|b| is_space(char::from(*b))) {
+        return text.to_vec();
+    }
     let kept: String = text.iter().map(|b| char::from(*b)).filter(|c| !is_space(*c)).collect();
-    if kept.chars().count() == text.len() { text.to_vec() } else { kept.into_bytes() }
+    kept.into_bytes()
 }
 
-fn shuffle(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
-    let mut letters: Vec<char> = runes(bytes(args, 0)).map(|(c, _)| c).collect();
-    ctx.step(letters.len() as u64)?;
+fn shuffle(ctx: &mut Context, args: &[Value]) -> Answer {
+    let text = bytes(args, 0);
+    ctx.step(text.len() as u64)?;
+    ctx.reserve(text.len().saturating_mul(size_of::<char>()))?;
+    let mut letters: Vec<char> = runes(text).map(|(c, _)| c).collect();
     for i in (1..letters.len()).rev() {
         let other = super::numbers::random_below(ctx, i as u64 + 1);
         letters.swap(i, usize::try_from(other).unwrap_or(0));

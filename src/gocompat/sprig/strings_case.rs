@@ -1,23 +1,30 @@
 //! Strings: the case of letters and words.
 
-use super::args::{bytes, function, string};
+use super::args::{Answer, bytes, function, string};
 use super::runes::{is_lower, is_space, is_title, is_upper, map_runes, to_lower, to_title, to_upper};
 use super::words::{camel_case, lower_case_words};
-use crate::gocompat::template::{Function, Type};
+use crate::gocompat::template::{Context, Function, Type};
 
 const S: Type = Type::String;
 
 pub(super) static FUNCTIONS: &[Function] = &[
-    function!("camelcase", [S], |_, a| Ok(string(camel_case(bytes(a, 0))))),
+    function!("camelcase", [S], |ctx, a| words(ctx, bytes(a, 0), camel_case)),
     function!("initials", [S], |_, a| Ok(string(initials(bytes(a, 0))))),
-    function!("kebabcase", [S], |_, a| Ok(string(lower_case_words(bytes(a, 0), '-')))),
+    function!("kebabcase", [S], |ctx, a| words(ctx, bytes(a, 0), |text| lower_case_words(text, '-'))),
     function!("lower", [S], |_, a| Ok(string(map_runes(bytes(a, 0), to_lower)))),
-    function!("snakecase", [S], |_, a| Ok(string(lower_case_words(bytes(a, 0), '_')))),
-    function!("swapcase", [S], |_, a| Ok(string(swap_case(bytes(a, 0))))),
-    function!("title", [S], |_, a| Ok(string(title(bytes(a, 0))))),
-    function!("untitle", [S], |_, a| Ok(string(untitle(bytes(a, 0))))),
+    function!("snakecase", [S], |ctx, a| words(ctx, bytes(a, 0), |text| lower_case_words(text, '_'))),
+    function!("swapcase", [S], |ctx, a| words(ctx, bytes(a, 0), swap_case)),
+    function!("title", [S], |ctx, a| words(ctx, bytes(a, 0), title)),
+    function!("untitle", [S], |ctx, a| words(ctx, bytes(a, 0), untitle)),
     function!("upper", [S], |_, a| Ok(string(map_runes(bytes(a, 0), to_upper)))),
 ];
+
+/// Looks up several classes of each character.
+fn words(ctx: &mut Context, text: &[u8], change: impl Fn(&[u8]) -> Vec<u8>) -> Answer {
+    ctx.step(text.len() as u64 / 4)?;
+    ctx.reserve(text.len().saturating_mul(2))?;
+    Ok(string(change(text)))
+}
 
 /// goutils looks at bytes and writes them as runes: every letter beyond ASCII comes out as Latin-1 read it.
 fn initials(text: &[u8]) -> Vec<u8> {

@@ -37,7 +37,7 @@ fn abbreviate(text: &[u8], offset: i64, width: i64) -> Vec<u8> {
     // Within the text from here on: 0 < width < length.
     let at = |i: i64| usize::try_from(i).unwrap_or(0);
     let mut offset = offset.min(length);
-    if length - offset < width - 3 {
+    if length.saturating_sub(offset) < width - 3 {
         offset = length - (width - 3);
     }
     if offset <= 4 {
@@ -52,9 +52,10 @@ fn abbreviate(text: &[u8], offset: i64, width: i64) -> Vec<u8> {
     [b"...", &text[at(length - (width - 3))..]].concat()
 }
 
-fn indent(ctx: &mut Context<'_>, spaces: i64, text: &[u8], before: &[u8]) -> Result<Vec<u8>, CallError> {
+fn indent(ctx: &mut Context, spaces: i64, text: &[u8], before: &[u8]) -> Result<Vec<u8>, CallError> {
     let pad = repeat(ctx, b" ", spaces)?;
     let lines = text.iter().filter(|b| **b == b'\n').count();
+    ctx.step(lines as u64)?;
     ctx.reserve(pad.len().saturating_mul(lines + 1).saturating_add(text.len()))?;
     let mut out = before.to_vec();
     out.extend_from_slice(&pad);

@@ -7,9 +7,10 @@ use crate::gocompat::template::{CallError, Context, Function, Kind, Map, Type, V
 pub(super) static FUNCTIONS: &[Function] =
     &[function!("urlJoin", [Type::ANY_MAP], join), function!("urlParse", [Type::String], parse)];
 
-fn parse(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
+fn parse(ctx: &mut Context, args: &[Value]) -> Answer {
     let text = bytes(args, 0);
-    ctx.reserve(text.len().saturating_mul(2) + 512)?;
+    // Each part is a copy, and an error quotes the text.
+    ctx.reserve(text.len().saturating_mul(16) + 1024)?;
     let url = Url::parse(text)
         .map_err(|error| CallError::secret(format!("unable to parse url: {}", lossy(&error)), "unable to parse url"))?;
     let dict = Map::any();
@@ -36,8 +37,12 @@ fn part(dict: &Map, key: &str) -> Result<Vec<u8>, CallError> {
     }
 }
 
-fn join(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
+fn join(ctx: &mut Context, args: &[Value]) -> Answer {
     let dict = map(args, 0);
+    let parts = ["scheme", "host", "path", "query", "opaque", "fragment", "userinfo"];
+    let length: usize = parts.iter().filter_map(|key| dict.get(key)?.len()).fold(0, usize::saturating_add);
+    ctx.step_bytes(length.saturating_mul(4))?;
+    ctx.reserve(length.saturating_mul(16))?;
     let mut url = Url {
         scheme: part(&dict, "scheme")?,
         host: part(&dict, "host")?,
@@ -56,7 +61,5 @@ fn join(ctx: &mut Context<'_>, args: &[Value]) -> Answer {
         })?;
         url.user = parsed.user;
     }
-    let out = url.to_bytes();
-    ctx.reserve(out.len())?;
-    Ok(string(out))
+    Ok(string(url.to_bytes()))
 }

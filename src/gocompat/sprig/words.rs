@@ -1,6 +1,7 @@
 //! `camelcase`, `snakecase`, `kebabcase`: xstrings v1.5.0.
 
 use super::runes::{RUNE_ERROR, is_letter, is_number, is_punct, is_space, is_upper, runes, to_lower, to_upper};
+use crate::gocompat::template::strconv::decode;
 
 fn is_connector(c: char) -> bool {
     c == '-' || c == '_' || is_space(c)
@@ -66,9 +67,10 @@ enum Word {
 /// The next rune that is valid, with the bytes up to its end; `previous` if there is none.
 fn next_valid(text: &[u8], previous: char) -> (char, usize) {
     let mut size = 0;
-    for (c, width) in runes(text) {
+    while size < text.len() {
+        let (c, width) = decode(&text[size..]);
         size += width;
-        if c != RUNE_ERROR {
+        if let Some(c) = c.filter(|c| *c != RUNE_ERROR) {
             return (c, size);
         }
     }

@@ -4,7 +4,7 @@ use super::args::rfind;
 use crate::gocompat::template::{CallError, Context};
 
 pub(super) fn wrap(
-    ctx: &mut Context<'_>,
+    ctx: &mut Context,
     text: &[u8],
     width: i64,
     new_line: &[u8],
@@ -14,14 +14,14 @@ pub(super) fn wrap(
     let width = usize::try_from(width.max(1)).unwrap_or(usize::MAX);
     let mut out = Vec::new();
     let mut at = 0;
-    ctx.reserve(text.len())?;
     while text.len() - at > width {
         if text[at] == b' ' {
             at += 1;
             continue;
         }
         ctx.reserve(new_line.len())?;
-        ctx.step(1 + width as u64 / 64)?;
+        // The width is gone through in search of a blank.
+        ctx.step(1 + width as u64 / 32)?;
         if let Some(space) = rfind(&text[at..=at + width], b' ') {
             out.extend_from_slice(&text[at..at + space]);
             out.extend_from_slice(new_line);

@@ -5,7 +5,7 @@ use super::format::{sprint, sprintf, sprintln};
 use super::operand::Operand;
 use super::types::{Type, UintKind};
 use super::value::collections::List;
-use super::value::functions::{CallError, Context};
+use super::value::{CallError, Context};
 use super::value::{Str, Value};
 
 mod compare;
@@ -18,7 +18,7 @@ pub(super) struct Builtin {
     pub name: &'static str,
     pub params: &'static [Type],
     pub variadic: Option<Type>,
-    pub call: fn(&mut Context<'_>, Vec<Operand>) -> Result<Operand>,
+    pub call: fn(&mut Context, Vec<Operand>) -> Result<Operand>,
 }
 
 const REFLECT: Type = Type::Reflect;
@@ -27,7 +27,7 @@ const fn builtin(
     name: &'static str,
     params: &'static [Type],
     variadic: Option<Type>,
-    call: fn(&mut Context<'_>, Vec<Operand>) -> Result<Operand>,
+    call: fn(&mut Context, Vec<Operand>) -> Result<Operand>,
 ) -> Builtin {
     Builtin { name, params, variadic, call }
 }
@@ -71,11 +71,11 @@ fn values(args: Vec<Operand>) -> Vec<Value> {
     args.into_iter().map(Operand::into_value).collect()
 }
 
-fn unreachable_logic(_: &mut Context<'_>, _: Vec<Operand>) -> Result<Operand> {
+fn unreachable_logic(_: &mut Context, _: Vec<Operand>) -> Result<Operand> {
     Err(CallError::new("not a function"))
 }
 
-fn printf(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Operand> {
+fn printf(context: &mut Context, args: Vec<Operand>) -> Result<Operand> {
     let args = values(args);
     let (format, args) = match args.split_first() {
         Some((Value::Str(format), args)) => (format.clone(), args),
@@ -85,7 +85,7 @@ fn printf(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Operand> {
 }
 
 /// `call`: there are no functions among the values, so there is nothing to call. The executor puts the name first.
-fn call(_: &mut Context<'_>, args: Vec<Operand>) -> Result<Operand> {
+fn call(_: &mut Context, args: Vec<Operand>) -> Result<Operand> {
     match args.get(1).map(Operand::value) {
         None | Some(Value::Nil) => Err(CallError::new("call of nil")),
         Some(value) => {
@@ -110,7 +110,7 @@ fn length(args: &[Operand]) -> Result<Operand> {
 }
 
 /// `indexArg`
-fn index_arg(context: &Context<'_>, index: &Value, cap: usize) -> Result<usize> {
+fn index_arg(context: &Context, index: &Value, cap: usize) -> Result<usize> {
     let at = match index {
         Value::Int(i, _) | Value::Duration(i) => *i,
         Value::Uint(u, _) => *u as i64,
@@ -127,7 +127,7 @@ fn index_arg(context: &Context<'_>, index: &Value, cap: usize) -> Result<usize> 
     }
 }
 
-fn index(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Operand> {
+fn index(context: &mut Context, args: Vec<Operand>) -> Result<Operand> {
     let mut args = args.into_iter().map(Operand::unwrapped);
     let mut item = match args.next() {
         None | Some(Operand::Invalid) => return Err(CallError::new("index of untyped nil")),
@@ -166,7 +166,7 @@ fn index(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Operand> {
     Ok(item)
 }
 
-fn byte(context: &Context<'_>, bytes: &[u8], index: &Value, range_error: &str) -> Result<Operand> {
+fn byte(context: &Context, bytes: &[u8], index: &Value, range_error: &str) -> Result<Operand> {
     let at = index_arg(context, index, bytes.len())?;
     let byte = bytes.get(at).ok_or_else(|| CallError::new(range_error))?;
     Ok(Operand::Plain(Value::Uint(u64::from(*byte), UintKind::Uint8)))
@@ -198,7 +198,7 @@ fn zero(elem: Type) -> Operand {
     })
 }
 
-fn slice(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Operand> {
+fn slice(context: &mut Context, args: Vec<Operand>) -> Result<Operand> {
     let mut args = args.into_iter();
     let item = match args.next().map(Operand::unwrapped) {
         None | Some(Operand::Invalid) => return Err(CallError::new("slice of untyped nil")),

@@ -7,8 +7,7 @@ use super::operand::Operand;
 use super::set::Set;
 use super::strconv::{quote_text, to_text};
 use super::types::Type;
-use super::value::Value;
-use super::value::functions::{CallError, Context, Environment, Limits};
+use super::value::{CallError, Context, Environment, Limits, Str, Value};
 
 mod call;
 mod eval;
@@ -17,6 +16,9 @@ type Result<T> = std::result::Result<T, TemplateError>;
 
 /// How deep actions, pipelines and templates may be nested in sum while they run: what the stack of a thread carries.
 const MAX_FRAMES: usize = 400;
+
+/// An error quotes no more of a value than this.
+const MAX_QUOTED_BYTES: usize = 4096;
 
 /// What an error is about.
 #[derive(Clone, Copy)]
@@ -38,8 +40,7 @@ enum Flow {
 
 struct State<'s, 'e> {
     set: &'s Set,
-    context: Context<'e>,
-    limits: Limits,
+    context: &'e mut Context,
     out: Vec<u8>,
     /// The template that is being executed, and its variables.
     tree: &'s Tree,
@@ -55,44 +56,31 @@ impl Set {
     ///
     /// Maps in `data` that the template changes stay changed, as in VSO, where all templates of an object share their
     /// input.
+    ///
+    /// # Errors
+    /// What Go says, or which of the limits is reached.
     pub fn execute(&self, name: &str, data: &Value, limits: &Limits) -> Result<Vec<u8>> {
-        self.execute_in(name, data, limits, &Environment::default())
+        self.execute_in(name, data, &mut Context::new(limits, &Environment::default()))
     }
 
-    /// [`Set::execute`] with another clock and other random numbers.
-    pub fn execute_in(&self, name: &str, data: &Value, limits: &Limits, environment: &Environment) -> Result<Vec<u8>> {
-        execute(self, name, data, limits, environment)
+    /// [`Set::execute`] with what the templates before have left of the limits.
+    ///
+    /// # Errors
+    /// As [`Set::execute`].
+    pub fn execute_in(&self, name: &str, data: &Value, context: &mut Context) -> Result<Vec<u8>> {
+        let Some(tree) = self.trees.get(name) else {
+            let name = quote_text(name);
+            return Err(TemplateError::new(format!("template: no template {name} associated with template \"\"")));
+        };
+        let dot = match data {
+            Value::Nil => Operand::Invalid,
+            data => Operand::Plain(data.clone()),
+        };
+        let vars = vec![("$", dot.clone())];
+        let mut state = State { set: self, context, out: Vec::new(), tree, vars, at: At::Nothing, depth: 0, frames: 0 };
+        state.walk(&dot, &tree.root)?;
+        Ok(state.out)
     }
-}
-
-pub(super) fn execute(
-    set: &Set,
-    name: &str,
-    data: &Value,
-    limits: &Limits,
-    environment: &Environment,
-) -> Result<Vec<u8>> {
-    let Some(tree) = set.trees.get(name) else {
-        let name = quote_text(name);
-        return Err(TemplateError::new(format!("template: no template {name} associated with template \"\"")));
-    };
-    let dot = match data {
-        Value::Nil => Operand::Invalid,
-        data => Operand::Plain(data.clone()),
-    };
-    let mut state = State {
-        set,
-        context: Context::new(limits, environment),
-        limits: *limits,
-        out: Vec::new(),
-        tree,
-        vars: vec![("$", dot.clone())],
-        at: At::Nothing,
-        depth: 0,
-        frames: 0,
-    };
-    state.walk(&dot, &tree.root)?;
-    Ok(state.out)
 }
 
 impl<'s> State<'s, '_> {
@@ -125,8 +113,8 @@ impl<'s> State<'s, '_> {
 
     /// An error whose text in Go ends with a value.
     fn fail_with_value<T>(&mut self, before: &str, value: &Value, after: &str) -> Result<T> {
-        let printed = print_action(&mut self.context, value).unwrap_or_else(|_| b"...".to_vec());
-        let text = format!("{before}{}{after}", to_text(&printed));
+        let printed = print_action(self.context, value).unwrap_or_else(|_| b"...".to_vec());
+        let text = format!("{before}{}{after}", to_text(printed.get(..MAX_QUOTED_BYTES).unwrap_or(&printed)));
         Err(self.error(&CallError::secret(text, format!("{before}<redacted>{after}"))))
     }
 
@@ -151,9 +139,8 @@ impl<'s> State<'s, '_> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        if bytes.len() > self.limits.output - self.out.len() {
-            return self.fail(format!("template writes more than {} bytes", self.limits.output));
-        }
+        let counted = self.context.write(bytes.len());
+        self.check(counted)?;
         self.out.extend_from_slice(bytes);
         Ok(())
     }
@@ -196,7 +183,8 @@ impl<'s> State<'s, '_> {
             Value::Nil => self.write(b"<no value>"),
             Value::Str(text) => self.write(text),
             value => {
-                let printed = print_action(&mut self.context, value);
+                let printed = print_action(self.context, value);
+                self.context.end_call();
                 let printed = self.check(printed)?;
                 self.write(&printed)
             }
@@ -275,6 +263,9 @@ impl<'s> State<'s, '_> {
                 }
             }
             Value::Map(map) => {
+                // The entries as they are now, held for as long as the loop goes on.
+                let held = self.context.hold(map.len().saturating_mul(size_of::<(Str, Value)>()));
+                let _held = self.check(held)?;
                 for (key, element) in map.entries() {
                     let element = Operand::element(element, map.elem());
                     if iterate(self, Operand::Plain(Value::Str(key)), element)? == Flow::Break {
@@ -319,8 +310,8 @@ impl<'s> State<'s, '_> {
         let Some(tree) = self.set.trees.get(&call.name) else {
             return self.fail(format!("template {} not defined", quote_text(&call.name)));
         };
-        if self.depth >= self.limits.depth {
-            return self.fail(format!("exceeded maximum template depth ({})", self.limits.depth));
+        if self.depth >= self.context.max_depth() {
+            return self.fail(format!("exceeded maximum template depth ({})", self.context.max_depth()));
         }
         let dot = match &call.pipe {
             Some(pipe) => self.eval_pipeline(dot, pipe)?,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::types::{Kind, UintKind};
 use super::value::collections::Map;
-use super::value::functions::{CallError, Context};
+use super::value::{CallError, Context};
 use super::value::{MAX_NESTING, Object, Value};
 use crate::gocompat::GoDuration;
 use printer::Printer;
@@ -19,7 +19,7 @@ pub use float::format_float;
 pub(crate) use float::shortest;
 
 /// `fmt.Sprint`: a space between two arguments of which neither is a string.
-pub fn sprint(context: &mut Context<'_>, args: &[Value]) -> Result<Vec<u8>, CallError> {
+pub fn sprint(context: &mut Context, args: &[Value]) -> Result<Vec<u8>, CallError> {
     // Most values are one string.
     if let [Value::Str(text)] = args {
         context.reserve(text.len())?;
@@ -39,7 +39,7 @@ pub fn sprint(context: &mut Context<'_>, args: &[Value]) -> Result<Vec<u8>, Call
 }
 
 /// `fmt.Sprintln`
-pub fn sprintln(context: &mut Context<'_>, args: &[Value]) -> Result<Vec<u8>, CallError> {
+pub fn sprintln(context: &mut Context, args: &[Value]) -> Result<Vec<u8>, CallError> {
     run(context, |printer| {
         for (i, arg) in args.iter().enumerate() {
             if i > 0 {
@@ -52,12 +52,12 @@ pub fn sprintln(context: &mut Context<'_>, args: &[Value]) -> Result<Vec<u8>, Ca
 }
 
 /// `fmt.Sprintf`
-pub fn sprintf(context: &mut Context<'_>, format: &[u8], args: &[Value]) -> Result<Vec<u8>, CallError> {
+pub fn sprintf(context: &mut Context, format: &[u8], args: &[Value]) -> Result<Vec<u8>, CallError> {
     run(context, |printer| printer.printf(format, args))
 }
 
 /// What an action prints: as [`sprint`], but of what a pointer points to.
-pub(super) fn print_action(context: &mut Context<'_>, value: &Value) -> Result<Vec<u8>, CallError> {
+pub(super) fn print_action(context: &mut Context, value: &Value) -> Result<Vec<u8>, CallError> {
     sprint(context, &[pointed_to(value.clone())])
 }
 
@@ -92,10 +92,14 @@ impl Object for PointedTo {
     }
 }
 
-fn run(context: &mut Context<'_>, print: impl FnOnce(&mut Printer)) -> Result<Vec<u8>, CallError> {
+fn run(context: &mut Context, print: impl FnOnce(&mut Printer)) -> Result<Vec<u8>, CallError> {
     context.check_time()?;
-    let mut printer = Printer::new(context.memory_left());
+    let mut printer = Printer::new(context.memory_left(), context.steps_left());
     print(&mut printer);
+    context.step(printer.steps())?;
+    if printer.is_full() {
+        context.reserve(usize::MAX)?;
+    }
     let out = printer.finish()?;
     context.reserve(out.len())?;
     Ok(out)
@@ -120,7 +124,7 @@ impl Printer {
             return;
         }
         if depth > MAX_NESTING {
-            return self.fail(CallError::new("value is nested too deep"));
+            return self.fail(CallError::limit("value is nested too deep"));
         }
         if self.method(value, verb) {
             return;
@@ -162,6 +166,8 @@ impl Printer {
         if self.flags.sharp_v || !matches!(verb, 'v' | 's' | 'x' | 'X' | 'q') {
             return false;
         }
+        // A precision of zero prints nothing of a text, but the text is made each time.
+        self.work(value);
         let text = match value {
             Value::JsonNumber(number) => number.to_vec(),
             Value::Duration(nanos) => GoDuration(*nanos).to_string().into_bytes(),

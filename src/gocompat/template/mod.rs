@@ -24,8 +24,8 @@ pub use record::Record;
 pub use set::Set;
 pub use types::{IntKind, Kind, Type, UintKind};
 pub use value::collections::{List, Map};
-pub use value::functions::{CallError, Context, Environment, Function, Functions, Limits, Method};
-pub use value::{MAX_NESTING, Object, Str, Value};
+pub use value::functions::{Function, Functions, Method};
+pub use value::{CallError, Context, Environment, Limits, MAX_NESTING, Object, Str, Value};
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 
 use super::types::Type;
 use super::value::Value;
-use super::value::functions::CallError;
+use super::value::CallError;
 
 /// The result of an expression. (`reflect.Value`)
 #[derive(Clone, Debug)]

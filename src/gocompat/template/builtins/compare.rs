@@ -3,7 +3,7 @@
 use super::super::format::sprintf;
 use super::super::operand::Operand;
 use super::super::strconv::to_text;
-use super::super::value::functions::{CallError, Context};
+use super::super::value::{CallError, Context};
 use super::super::value::{Object, Value};
 use super::Result;
 use std::sync::Arc;
@@ -40,14 +40,17 @@ fn incompatible(a: &Value, b: &Value) -> CallError {
     CallError::new(format!("incompatible types for comparison: {} and {}", a.type_name(), b.type_name()))
 }
 
+/// An error quotes no more of a value than this.
+const MAX_QUOTED_BYTES: usize = 4096;
+
 /// What Go prints of the value in an error text, which is never shown.
-fn printed(context: &mut Context<'_>, format: &str, value: &Value) -> String {
+fn printed(context: &mut Context, format: &str, value: &Value) -> String {
     sprintf(context, format.as_bytes(), std::slice::from_ref(value))
-        .map_or_else(|_| "...".to_owned(), |text| to_text(&text))
+        .map_or_else(|_| "...".to_owned(), |text| to_text(text.get(..MAX_QUOTED_BYTES).unwrap_or(&text)))
 }
 
 /// Whether the first is equal to any of the others.
-pub(super) fn eq(context: &mut Context<'_>, args: &[Operand]) -> Result<bool> {
+pub(super) fn eq(context: &mut Context, args: &[Operand]) -> Result<bool> {
     let Some((first, others)) = args.split_first().filter(|(_, others)| !others.is_empty()) else {
         return Err(CallError::new("missing argument for comparison"));
     };
@@ -59,7 +62,7 @@ pub(super) fn eq(context: &mut Context<'_>, args: &[Operand]) -> Result<bool> {
     Ok(false)
 }
 
-fn equal(context: &mut Context<'_>, a: &Value, b: &Value) -> Result<bool> {
+fn equal(context: &mut Context, a: &Value, b: &Value) -> Result<bool> {
     Ok(match (a, b) {
         (Value::Bool(a), Value::Bool(b)) => a == b,
         (Value::Int(a, _) | Value::Duration(a), Value::Int(b, _) | Value::Duration(b)) => a == b,
@@ -122,11 +125,11 @@ pub(super) fn lt(args: &[Operand]) -> Result<bool> {
     })
 }
 
-pub(super) fn le(context: &mut Context<'_>, args: &[Operand]) -> Result<bool> {
+pub(super) fn le(context: &mut Context, args: &[Operand]) -> Result<bool> {
     Ok(lt(args)? || eq(context, args)?)
 }
 
-pub(super) fn gt(context: &mut Context<'_>, args: &[Operand]) -> Result<bool> {
+pub(super) fn gt(context: &mut Context, args: &[Operand]) -> Result<bool> {
     le(context, args).map(|le| !le)
 }
 

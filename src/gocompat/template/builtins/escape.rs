@@ -4,11 +4,11 @@ use super::super::format::{pointed_to, sprint};
 use super::super::operand::Operand;
 use super::super::strconv::{decode, is_print};
 use super::super::value::Value;
-use super::super::value::functions::Context;
+use super::super::value::Context;
 use super::Result;
 
 /// The arguments as one text, in which nil is what an action prints for it. (`evalArgs`)
-fn text(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Vec<u8>> {
+fn text(context: &mut Context, args: Vec<Operand>) -> Result<Vec<u8>> {
     let args: Vec<Value> = args
         .into_iter()
         .map(|arg| match arg.into_value() {
@@ -19,10 +19,23 @@ fn text(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Vec<u8>> {
     sprint(context, &args)
 }
 
-pub(super) fn html(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Vec<u8>> {
+/// Counts the text that comes out; `width` is how long a byte may become.
+fn reserve(context: &mut Context, text: &[u8], width: impl Fn(u8) -> usize) -> Result<usize> {
+    let length = text.iter().map(|byte| width(*byte)).sum();
+    context.step_bytes(length)?;
+    context.reserve(length)?;
+    Ok(length)
+}
+
+pub(super) fn html(context: &mut Context, args: Vec<Operand>) -> Result<Vec<u8>> {
     let text = text(context, args)?;
-    context.reserve(text.len())?;
-    let mut out = Vec::with_capacity(text.len());
+    let length = reserve(context, &text, |byte| match byte {
+        b'"' | b'\'' | b'&' => 5,
+        b'<' | b'>' => 4,
+        0 => 3,
+        _ => 1,
+    })?;
+    let mut out = Vec::with_capacity(length);
     for byte in text {
         match byte {
             0 => out.extend_from_slice("\u{fffd}".as_bytes()),
@@ -37,10 +50,15 @@ pub(super) fn html(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Vec<
     Ok(out)
 }
 
-pub(super) fn js(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Vec<u8>> {
+pub(super) fn js(context: &mut Context, args: Vec<Operand>) -> Result<Vec<u8>> {
     let text = text(context, args)?;
-    context.reserve(text.len())?;
-    let mut out = Vec::with_capacity(text.len());
+    let length = reserve(context, &text, |byte| match byte {
+        b'\\' | b'\'' | b'"' => 2,
+        b'<' | b'>' | b'&' | b'=' | 0..b' ' => 6,
+        0x80.. => 3,
+        _ => 1,
+    })?;
+    let mut out = Vec::with_capacity(length);
     let mut rest = text.as_slice();
     while let Some(&byte) = rest.first() {
         let (c, width) = decode(rest);
@@ -60,10 +78,10 @@ pub(super) fn js(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Vec<u8
 }
 
 /// `url.QueryEscape`
-pub(super) fn urlquery(context: &mut Context<'_>, args: Vec<Operand>) -> Result<Vec<u8>> {
+pub(super) fn urlquery(context: &mut Context, args: Vec<Operand>) -> Result<Vec<u8>> {
     let text = text(context, args)?;
-    context.reserve(text.len())?;
-    let mut out = Vec::with_capacity(text.len());
+    let length = reserve(context, &text, |byte| if byte.is_ascii_alphanumeric() { 1 } else { 3 })?;
+    let mut out = Vec::with_capacity(length);
     for byte in text {
         match byte {
             b' ' => out.push(b'+'),

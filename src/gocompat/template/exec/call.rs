@@ -7,8 +7,8 @@ use super::super::node::{self, OperandKind};
 use super::super::operand::Operand;
 use super::super::strconv::quote_text;
 use super::super::types::{Kind, Type};
-use super::super::value::functions::{CallError, Function, Method};
-use super::super::value::{Object, Str, Value};
+use super::super::value::functions::{Function, Method};
+use super::super::value::{CallError, Object, Str, Value};
 use super::{At, Result, State};
 
 /// What a function is called with: the operands after it, and what the pipeline brings.
@@ -122,36 +122,43 @@ impl<'s> State<'s, '_> {
             values.push(value);
         }
         let constant = last.is_none() && args.iter().all(|arg| arg.is_constant() && !is_dot(arg));
-        let mut callee_name = args.first().map(ToString::to_string);
+        // Only the error of `call` names what is called.
+        let is_call = matches!(callee, Callee::Builtin(_)) && name == "call";
+        let mut callee_name = if is_call { args.first().map(ToString::to_string) } else { None };
         if let Some(last) = last {
-            callee_name.get_or_insert_with(|| reflect_string(&last));
+            if is_call {
+                callee_name.get_or_insert_with(|| reflect_string(&last));
+            }
             values.push(self.assign(last, callee.param(args.len()))?);
         }
         if logic {
             return Ok(values.pop().unwrap_or(Operand::Invalid));
         }
         self.context.set_constant_arguments(constant);
-        let called = match callee {
+        let counted = self.context.begin_call(values.iter().map(Operand::value));
+        let called = counted.and_then(|()| match callee {
             Callee::Builtin(builtin) => {
-                if name == "call" {
+                if is_call {
                     values.insert(0, Operand::Plain(Value::str(callee_name.unwrap_or_default())));
                 }
-                (builtin.call)(&mut self.context, values)
+                (builtin.call)(self.context, values)
             }
             Callee::Function(function) => {
                 let values = typed(values, callee);
-                (function.call)(&mut self.context, &values).map(Operand::result)
+                (function.call)(self.context, &values).map(Operand::result)
             }
             Callee::Method(method, object) => {
                 let values = typed(values, callee);
-                (method.call)(&mut self.context, object.as_ref(), &values).map(Operand::result)
+                (method.call)(self.context, object.as_ref(), &values).map(Operand::result)
             }
             Callee::Number(method, number) => (method.call)(number).map(Operand::result),
-        };
-        let called = called.and_then(|value| {
-            // Functions count what is large before they make it; many small values are large too.
-            let size = value.value().as_bytes().map_or(32, <[u8]>::len);
-            self.context.reserve(size).map(|()| value)
+        });
+        self.context.end_call();
+        let called = called.and_then(|mut value| {
+            if let Operand::Plain(value) | Operand::Interface(value) = &mut value {
+                self.context.account(value)?;
+            }
+            Ok(value)
         });
         called.map_err(|error| {
             self.at = node;

@@ -2,7 +2,7 @@
 
 use super::super::strconv::{can_backquote, decode, is_print, quote, quote_rune, rune_count};
 use super::super::value::Value;
-use super::super::value::functions::CallError;
+use super::super::value::CallError;
 use super::float::format_float;
 
 /// What stands between `%` and the verb.
@@ -24,6 +24,10 @@ pub(super) struct Flags {
 pub(super) struct Printer {
     out: Vec<u8>,
     limit: usize,
+    steps: u64,
+    max_steps: u64,
+    /// What was to be written does not fit.
+    is_full: bool,
     failed: Option<CallError>,
     pub flags: Flags,
     /// Printing a value inside `%!d(...)`, where methods are not called.
@@ -31,8 +35,31 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    pub fn new(limit: usize) -> Printer {
-        Printer { out: Vec::new(), limit, failed: None, flags: Flags::default(), erroring: false }
+    pub fn new(limit: usize, max_steps: u64) -> Printer {
+        let flags = Flags::default();
+        Printer { out: Vec::new(), limit, steps: 0, max_steps, is_full: false, failed: None, flags, erroring: false }
+    }
+
+    /// How many steps it took, besides the bytes that were written.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Counts looking at a value that prints itself.
+    pub fn work(&mut self, value: &Value) {
+        let bytes = match value {
+            Value::JsonNumber(number) => number.len(),
+            Value::Object(object) => object.fields().iter().filter_map(|(.., field)| field.len()).sum(),
+            _ => 0,
+        };
+        self.steps += 1 + bytes as u64 / 32;
+        if self.steps > self.max_steps {
+            self.fail(CallError::limit("template takes too many steps"));
+        }
     }
 
     pub fn finish(self) -> Result<Vec<u8>, CallError> {
@@ -49,7 +76,8 @@ impl Printer {
 
     fn fits(&mut self, count: usize) -> bool {
         if self.failed.is_none() && count > self.limit - self.out.len() {
-            self.fail(CallError::new("template needs too much memory"));
+            self.is_full = true;
+            self.fail(CallError::limit("template needs too much memory"));
         }
         self.failed.is_none()
     }

@@ -18,6 +18,8 @@ struct Cursor<'f> {
     /// Some index was used: arguments that are left over are no error then.
     reordered: bool,
     good_index: bool,
+    /// The place of the last bracket that closes an index.
+    last_close: usize,
 }
 
 impl Cursor<'_> {
@@ -40,7 +42,9 @@ impl Cursor<'_> {
         }
         self.reordered = true;
         let rest = &self.format[self.at..];
-        let close = rest.iter().position(|b| *b == b']').filter(|_| rest.len() >= 3);
+        // Where none follows, the rest is not gone through for each bracket that opens.
+        let closed = self.at < self.last_close && rest.len() >= 3;
+        let close = if closed { rest.iter().position(|b| *b == b']') } else { None };
         let Some(close) = close else {
             self.good_index = false;
             self.at += 1;
@@ -103,6 +107,7 @@ impl Printer {
             after_index: false,
             reordered: false,
             good_index: true,
+            last_close: format.iter().rposition(|b| *b == b']').unwrap_or(0),
         };
         while cursor.at < format.len() && !self.has_failed() {
             let rest = &format[cursor.at..];

@@ -13,16 +13,16 @@ const fn function(
     name: &'static str,
     params: &'static [Type],
     variadic: Option<Type>,
-    call: fn(&mut Context<'_>, &[Value]) -> Called,
+    call: fn(&mut Context, &[Value]) -> Called,
 ) -> Function {
     Function { name, params, variadic, call, volatile: false }
 }
 
-fn first(_: &mut Context<'_>, args: &[Value]) -> Called {
+fn first(_: &mut Context, args: &[Value]) -> Called {
     Ok(args[0].clone())
 }
 
-fn len(_: &mut Context<'_>, args: &[Value]) -> Called {
+fn len(_: &mut Context, args: &[Value]) -> Called {
     Ok(Value::int(args[0].len().unwrap() as i64))
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::super::types::Type;
+use super::account::{Account, Lease};
 use super::{Str, Value};
 
 /// A Go slice. Clones share its elements.
@@ -15,7 +16,13 @@ pub struct List {
     cell: Option<Arc<ListCell>>,
 }
 
-struct ListCell(Mutex<Vec<Value>>);
+struct ListCell {
+    items: Mutex<Vec<Value>>,
+    lease: Option<Lease>,
+}
+
+/// What a list or map takes besides its elements.
+const CONTAINER_BYTES: usize = 128;
 
 /// A Go map with string keys, in the order in which Go prints and ranges over it. Clones share its entries.
 #[derive(Clone)]
@@ -24,12 +31,18 @@ pub struct Map {
     cell: Option<Arc<MapCell>>,
 }
 
-struct MapCell(Mutex<BTreeMap<Str, Value>>);
+struct MapCell {
+    entries: Mutex<BTreeMap<Str, Value>>,
+    lease: Mutex<Option<Lease>>,
+}
+
+/// An entry of a map. Its nodes may be half empty.
+const ENTRY_BYTES: usize = 2 * (size_of::<Str>() + size_of::<Value>()) + 16;
 
 impl List {
     /// A slice of this element type.
     pub fn new(elem: Type, items: Vec<Value>) -> List {
-        List { elem, cell: Some(Arc::new(ListCell(Mutex::new(items)))) }
+        List { elem, cell: Some(Arc::new(ListCell { items: Mutex::new(items), lease: None })) }
     }
 
     /// A `[]interface {}`.
@@ -64,7 +77,7 @@ impl List {
 
     /// How many elements.
     pub fn len(&self) -> usize {
-        self.cell.as_ref().map_or(0, |cell| cell.0.lock().len())
+        self.cell.as_ref().map_or(0, |cell| cell.items.lock().len())
     }
 
     /// Whether there are no elements.
@@ -74,18 +87,18 @@ impl List {
 
     /// The element at this place.
     pub fn get(&self, index: usize) -> Option<Value> {
-        self.cell.as_ref().and_then(|cell| cell.0.lock().get(index).cloned())
+        self.cell.as_ref().and_then(|cell| cell.items.lock().get(index).cloned())
     }
 
     /// The elements as they are now.
     pub fn items(&self) -> Vec<Value> {
-        self.cell.as_ref().map_or_else(Vec::new, |cell| cell.0.lock().clone())
+        self.cell.as_ref().map_or_else(Vec::new, |cell| cell.items.lock().clone())
     }
 
     /// The elements from `from` up to `to`, both cut to the length.
     pub fn range(&self, from: usize, to: usize) -> Vec<Value> {
         self.cell.as_ref().map_or_else(Vec::new, |cell| {
-            let items = cell.0.lock();
+            let items = cell.items.lock();
             let to = to.min(items.len());
             items[from.min(to)..to].to_vec()
         })
@@ -94,7 +107,7 @@ impl List {
     /// Gives the slice other elements, which every other holder of it sees (`sortAlpha` sorts a `[]string` in place).
     pub fn replace(&self, items: Vec<Value>) {
         if let Some(cell) = &self.cell {
-            let old = std::mem::replace(&mut *cell.0.lock(), items);
+            let old = std::mem::replace(&mut *cell.items.lock(), items);
             drop(old);
         }
     }
@@ -103,16 +116,24 @@ impl List {
         self.cell.as_ref().map_or(0, |cell| Arc::as_ptr(cell) as usize)
     }
 
+    /// Counts what a list holds that nothing else holds yet, and gives its elements to be counted.
+    pub(super) fn account<'v>(&'v mut self, account: &Account, pending: &mut Vec<&'v mut Value>) {
+        let Some(cell) = self.cell.as_mut().and_then(Arc::get_mut) else { return };
+        let items = cell.items.get_mut();
+        cell.lease.get_or_insert_with(|| account.lease(CONTAINER_BYTES + items.len() * size_of::<Value>()));
+        pending.extend(items.iter_mut());
+    }
+
     /// The elements that are lists or maps.
     pub(super) fn containers(&self) -> Vec<Value> {
-        self.cell.as_ref().map_or_else(Vec::new, |cell| cell.0.lock().iter().filter(|v| nests(v)).cloned().collect())
+        self.cell.as_ref().map_or_else(Vec::new, |cell| cell.items.lock().iter().filter(|v| nests(v)).cloned().collect())
     }
 }
 
 impl Map {
     /// An empty map of this element type.
     pub fn new(elem: Type) -> Map {
-        Map { elem, cell: Some(Arc::new(MapCell(Mutex::new(BTreeMap::new())))) }
+        Map { elem, cell: Some(Arc::new(MapCell { entries: Mutex::default(), lease: Mutex::default() })) }
     }
 
     /// An empty `map[string]interface {}`.
@@ -151,7 +172,7 @@ impl Map {
 
     /// How many entries.
     pub fn len(&self) -> usize {
-        self.cell.as_ref().map_or(0, |cell| cell.0.lock().len())
+        self.cell.as_ref().map_or(0, |cell| cell.entries.lock().len())
     }
 
     /// Whether there are no entries.
@@ -161,39 +182,39 @@ impl Map {
 
     /// The value of a key.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Value> {
-        self.cell.as_ref().and_then(|cell| cell.0.lock().get(key.as_ref()).cloned())
+        self.cell.as_ref().and_then(|cell| cell.entries.lock().get(key.as_ref()).cloned())
     }
 
     /// Whether there is such a key.
     pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
-        self.cell.as_ref().is_some_and(|cell| cell.0.lock().contains_key(key.as_ref()))
+        self.cell.as_ref().is_some_and(|cell| cell.entries.lock().contains_key(key.as_ref()))
     }
 
     /// Adds or replaces an entry. Only for a map that the template has not seen yet: one that it has goes through
-    /// [`Context::set`](super::functions::Context::set), which keeps maps from holding themselves. Nothing happens to
+    /// [`Context::set`](super::Context::set), which keeps maps from holding themselves. Nothing happens to
     /// the nil map.
     pub fn insert(&self, key: impl Into<Str>, value: Value) {
         if let Some(cell) = &self.cell {
-            let old = cell.0.lock().insert(key.into(), value);
+            let old = cell.entries.lock().insert(key.into(), value);
             drop(old);
         }
     }
 
     /// Takes an entry out.
     pub fn remove(&self, key: impl AsRef<[u8]>) -> Option<Value> {
-        self.cell.as_ref().and_then(|cell| cell.0.lock().remove(key.as_ref()))
+        self.cell.as_ref().and_then(|cell| cell.entries.lock().remove(key.as_ref()))
     }
 
     /// The entries as they are now, sorted by key.
     pub fn entries(&self) -> Vec<(Str, Value)> {
         self.cell
             .as_ref()
-            .map_or_else(Vec::new, |cell| cell.0.lock().iter().map(|(k, v)| (k.clone(), v.clone())).collect())
+            .map_or_else(Vec::new, |cell| cell.entries.lock().iter().map(|(k, v)| (k.clone(), v.clone())).collect())
     }
 
     /// The keys as they are now, sorted.
     pub fn keys(&self) -> Vec<Str> {
-        self.cell.as_ref().map_or_else(Vec::new, |cell| cell.0.lock().keys().cloned().collect())
+        self.cell.as_ref().map_or_else(Vec::new, |cell| cell.entries.lock().keys().cloned().collect())
     }
 
     /// Whether both share their entries; equal maps may not.
@@ -205,9 +226,35 @@ impl Map {
         self.cell.as_ref().map_or(0, |cell| Arc::as_ptr(cell) as usize)
     }
 
+    /// Counts what a map holds that nothing else holds yet, and gives its values to be counted.
+    pub(super) fn account<'v>(&'v mut self, account: &Account, pending: &mut Vec<&'v mut Value>) {
+        let Some(cell) = self.cell.as_mut().and_then(Arc::get_mut) else { return };
+        let entries = cell.entries.get_mut();
+        let bytes = || CONTAINER_BYTES + entries.keys().map(Map::entry_bytes).sum::<usize>();
+        cell.lease.get_mut().get_or_insert_with(|| account.lease(bytes()));
+        pending.extend(entries.values_mut());
+    }
+
+    /// What an entry with this key takes, without the value.
+    pub(super) fn entry_bytes(key: &Str) -> usize {
+        ENTRY_BYTES + key.own_bytes()
+    }
+
+    /// Adds or replaces an entry, which is counted for as long as the map lives.
+    pub(super) fn set(&self, account: &Account, key: Str, value: Value) {
+        if let Some(cell) = &self.cell {
+            let bytes = Map::entry_bytes(&key);
+            let old = cell.entries.lock().insert(key, value);
+            if old.is_none() {
+                cell.lease.lock().get_or_insert_with(|| account.lease(0)).grow(bytes);
+            }
+            drop(old);
+        }
+    }
+
     /// The values that are lists or maps.
     pub(super) fn containers(&self) -> Vec<Value> {
-        self.cell.as_ref().map_or_else(Vec::new, |cell| cell.0.lock().values().filter(|v| nests(v)).cloned().collect())
+        self.cell.as_ref().map_or_else(Vec::new, |cell| cell.entries.lock().values().filter(|v| nests(v)).cloned().collect())
     }
 }
 
@@ -252,12 +299,12 @@ fn drop_flat(mut pending: Vec<Value>) {
         match value {
             Value::List(List { cell: Some(cell), .. }) => {
                 if let Some(mut cell) = Arc::into_inner(cell) {
-                    pending.append(cell.0.get_mut());
+                    pending.append(cell.items.get_mut());
                 }
             }
             Value::Map(Map { cell: Some(cell), .. }) => {
                 if let Some(mut cell) = Arc::into_inner(cell) {
-                    let entries = std::mem::take(cell.0.get_mut());
+                    let entries = std::mem::take(cell.entries.get_mut());
                     pending.extend(entries.into_values());
                 }
             }
@@ -268,7 +315,7 @@ fn drop_flat(mut pending: Vec<Value>) {
 
 impl Drop for ListCell {
     fn drop(&mut self) {
-        let items = std::mem::take(self.0.get_mut());
+        let items = std::mem::take(self.items.get_mut());
         if items.iter().any(nests) {
             drop_flat(items);
         }
@@ -277,7 +324,7 @@ impl Drop for ListCell {
 
 impl Drop for MapCell {
     fn drop(&mut self) {
-        let entries = std::mem::take(self.0.get_mut());
+        let entries = std::mem::take(self.entries.get_mut());
         if entries.values().any(nests) {
             drop_flat(entries.into_values().collect());
         }
