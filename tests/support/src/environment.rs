@@ -17,9 +17,13 @@ pub fn shared() -> &'static Cluster {
     SHARED.get_or_init(|| own(Options::default()))
 }
 
-/// An environment for one test that breaks things.
+/// An environment for one test that breaks things. The audit log of its API server is kept.
 pub fn own(options: Options) -> Cluster {
-    let options = Options { kube_audit_log: Some(kept_audit_log()), ..options };
+    with_crds(Options { kube_audit_log: Some(kept_audit_log()), ..options })
+}
+
+/// An environment with the CRDs.
+pub fn with_crds(options: Options) -> Cluster {
     let cluster = Cluster::start(options).expect("the environment comes up");
     let crds = repository().join("crds");
     cluster.kubectl(&["apply", "--server-side", "-f", crds.to_str().expect("UTF-8")]).expect("the CRDs are applied");

@@ -28,7 +28,7 @@ impl Operator {
             .env("OPERATOR_NAMESPACE", &tenant.operator_namespace)
             .envs(variables.iter().copied())
             .args(["--kubeconfig", tenant.kubeconfig.to_str().expect("UTF-8")])
-            .args(["--watch-namespaces", &tenant.namespace])
+            .args(["--watch-namespaces", &tenant.watched])
             .arg(format!("--metrics-bind-address=127.0.0.1:{}", ports[0]))
             .arg(format!("--health-probe-bind-address=127.0.0.1:{}", ports[1]))
             .args(args)
@@ -55,6 +55,11 @@ impl Operator {
     /// Where metrics are served, on loopback.
     pub fn metrics_port(&self) -> u16 {
         self.metrics_port
+    }
+
+    /// Where the probes are served, on loopback.
+    pub fn health_port(&self) -> u16 {
+        self.health_port
     }
 
     /// All metrics, as text.

@@ -21,6 +21,8 @@ pub struct Tenant<'a> {
     pub operator_namespace: String,
     /// With the rights that the chart gives the operator.
     pub(crate) kubeconfig: PathBuf,
+    /// The namespaces that its operator serves, with commas between them.
+    pub(crate) watched: String,
     api: KubeClient,
 }
 
@@ -49,38 +51,26 @@ impl<'a> Tenant<'a> {
             ))
             .expect("a policy");
         cluster.vault_kubernetes_role(&namespace, &["app"], &[&namespace], &[&namespace], "1h").expect("a role");
-        let chart = repository().join("charts/vault-secrets-operator");
-        let rendered = cluster
-            .helm(&[
-                "template",
-                "op",
-                chart.to_str().expect("UTF-8"),
-                "--namespace",
-                &operator_namespace,
-                "--no-hooks",
-                "--set",
-                "controller.rbac.scope=namespaces",
-                "--set",
-                // For its rights: operators choose their model by a flag.
-                "controller.manager.clientCache.persistenceModel=direct-unencrypted",
-                "--set",
-                &format!("controller.manager.watchNamespaces={{{namespace}}}"),
-                "--set",
-                "controller.replicas=0",
-            ])
-            .expect("the chart renders");
-        cluster.kubectl_apply(&rendered).expect("the chart's objects are applied");
+        apply_chart(cluster, &operator_namespace, &namespace);
         let account = "op-vault-secrets-operator-controller-manager";
         let kubeconfig = match api_server {
             None => cluster.service_account_kubeconfig(&operator_namespace, account),
             Some(url) => cluster.service_account_kubeconfig_via(&operator_namespace, account, url),
         }
         .expect("a kubeconfig of the operator");
-        let tenant = Tenant { cluster, namespace, operator_namespace, kubeconfig, api: KubeClient::of(cluster) };
+        let watched = namespace.clone();
+        let tenant =
+            Tenant { cluster, namespace, operator_namespace, watched, kubeconfig, api: KubeClient::of(cluster) };
         tenant.apply(&json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "app" } }));
         tenant.apply(&tenant.object("VaultConnection", "vault", json!({ "address": vault })));
         tenant.apply(&tenant.object("VaultAuth", "app", tenant.auth_spec()));
         tenant
+    }
+
+    /// Lets the operator of this tenant serve another tenant too.
+    pub fn serve_too(&mut self, other: &Tenant<'_>) {
+        self.watched = format!("{},{}", self.watched, other.namespace);
+        apply_chart(self.cluster, &self.operator_namespace, &self.watched);
     }
 
     /// Spec of the VaultAuth that works.
@@ -240,4 +230,29 @@ impl<'a> Tenant<'a> {
     pub fn operator_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Operator {
         Operator::start(self, variables, args)
     }
+}
+
+/// Applies the chart for an operator that serves these namespaces (with commas between them), without its Deployment's pods.
+fn apply_chart(cluster: &Cluster, operator_namespace: &str, watched: &str) {
+    let chart = repository().join("charts/vault-secrets-operator");
+    let rendered = cluster
+        .helm(&[
+            "template",
+            "op",
+            chart.to_str().expect("UTF-8"),
+            "--namespace",
+            operator_namespace,
+            "--no-hooks",
+            "--set",
+            "controller.rbac.scope=namespaces",
+            "--set",
+            // For its rights: operators choose their model by a flag.
+            "controller.manager.clientCache.persistenceModel=direct-unencrypted",
+            "--set",
+            &format!("controller.manager.watchNamespaces={{{watched}}}"),
+            "--set",
+            "controller.replicas=0",
+        ])
+        .expect("the chart renders");
+    cluster.kubectl_apply(&rendered).expect("the chart's objects are applied");
 }
