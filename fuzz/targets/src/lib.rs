@@ -1,0 +1,113 @@
+//! What the fuzz targets do with their input: one function for each, which panics if a promise is broken.
+//!
+//! `cargo fuzz run NAME` searches for inputs; `tests/corpus.rs` runs those in `fuzz/corpus/NAME`.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use vso::api::{ObjectRef, SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection, VaultStaticSecret};
+use vso::cli::{self, Env};
+use vso::gocompat::GoDuration;
+use vso::render::{self, Input, SourceData, TemplateText, TransformationCache};
+use vso::resolve::{self, Lookup};
+
+/// Most bytes that Kubernetes keeps in a Secret.
+const MAX_SECRET_BYTES: usize = 1 << 20;
+
+/// A target: its name, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] =
+    &[("duration", duration), ("flags", flags), ("resource", resource), ("template", template)];
+
+/// A duration that is understood is printed as a text that means the same duration.
+pub fn duration(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(parsed) = GoDuration::parse(text) {
+        assert_eq!(GoDuration::parse(&parsed.to_string()), Ok(parsed), "{text:?}");
+    }
+}
+
+/// A command line, an argument on each line. Lines such as `NAME=value` before an empty line are environment variables.
+pub fn flags(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (variables, args) = text.split_once("\n\n").unwrap_or(("", text));
+    let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let env = Env { variables: variables.lines().filter_map(pair).collect(), mounted_namespace: Some("vso".into()) };
+    let args: Vec<String> = std::iter::once("vault-secrets-operator").chain(args.lines()).map(str::to_owned).collect();
+    // Whatever it says, it says it without a panic.
+    drop(cli::parse(&args, &env));
+}
+
+/// A custom resource as JSON: it is understood or refused, and what is understood is resolved or denied.
+pub fn resource(data: &[u8]) {
+    let Ok(object) = serde_json::from_slice::<Value>(data) else { return };
+    let kind = object["kind"].as_str().unwrap_or_default();
+    match kind {
+        "VaultStaticSecret" => {
+            let Ok(object) = serde_json::from_value::<VaultStaticSecret>(object) else { return };
+            drop(resolve::static_secret(&object, &Nothing));
+        }
+        "VaultAuth" => {
+            let Ok(object) = serde_json::from_value::<VaultAuth>(object) else { return };
+            drop(resolve::auth(&object, "app", &Nothing));
+        }
+        "VaultConnection" => {
+            let Ok(object) = serde_json::from_value::<VaultConnection>(object) else { return };
+            drop(resolve::connection(&object));
+        }
+        "VaultAuthGlobal" => drop(serde_json::from_value::<VaultAuthGlobal>(object)),
+        _ => drop(serde_json::from_value::<SecretTransformation>(object)),
+    }
+}
+
+/// A template, run on data: it ends, and its output fits a Secret.
+pub fn template(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let templates = [TemplateText { key: Some("out"), name: "out", text }];
+    let Ok(compiled) = TransformationCache::default().get(&templates, &[], &[]) else { return };
+    let raw = json!({
+        "data": { "password": "hunter2", "list": ["a", 1, null], "map": { "k": 1.5 } },
+        "metadata": { "version": 3, "custom_metadata": { "owner": "team" } },
+    });
+    let source = SourceData::nested("kv-v2", Arc::new(raw));
+    let input = Input { source: &source, exclude_raw: false, labels: None, annotations: None };
+    if let Ok(built) = render::build(&input, &compiled) {
+        let bytes: usize = built.data.as_map().values().map(Vec::len).sum();
+        assert!(bytes <= MAX_SECRET_BYTES, "{bytes} bytes");
+    }
+}
+
+/// A cluster without objects.
+struct Nothing;
+
+impl Lookup for Nothing {
+    fn auth(&self, _: &ObjectRef) -> Option<Arc<VaultAuth>> {
+        None
+    }
+
+    fn global(&self, _: &ObjectRef) -> Option<Arc<VaultAuthGlobal>> {
+        None
+    }
+
+    fn allows_default_globals(&self) -> bool {
+        true
+    }
+
+    fn connection(&self, _: &ObjectRef) -> Option<Arc<VaultConnection>> {
+        None
+    }
+
+    fn transformation(&self, _: &ObjectRef) -> Option<Arc<SecretTransformation>> {
+        None
+    }
+
+    fn watches_namespace(&self, _: &str) -> bool {
+        true
+    }
+
+    fn operator_namespace(&self) -> &str {
+        "vso"
+    }
+}
