@@ -3,6 +3,7 @@
 //! `cargo fuzz run NAME` searches for inputs; `tests/corpus.rs` runs those in `fuzz/corpus/NAME`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use vso::api::{ObjectRef, SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection, VaultStaticSecret};
@@ -93,6 +94,14 @@ impl Lookup for Nothing {
 
     fn allows_default_globals(&self) -> bool {
         true
+    }
+
+    fn allows_ambient_cloud_identity(&self) -> bool {
+        true
+    }
+
+    fn min_refresh_after(&self) -> Duration {
+        Duration::from_secs(1)
     }
 
     fn connection(&self, _: &ObjectRef) -> Option<Arc<VaultConnection>> {

@@ -59,7 +59,10 @@ impl Failure {
         match error {
             // VSO finds these two when the API server refuses the Secret.
             RenderError::Key { .. } | RenderError::TooLarge(_) => Self::destination(error),
-            RenderError::RawKey | RenderError::Pattern { .. } | RenderError::Template(_) => {
+            RenderError::RawKey
+            | RenderError::Pattern { .. }
+            | RenderError::TooManyPatterns(_)
+            | RenderError::Template(_) => {
                 Self::new(Reason::SecretDataBuilderError, format!("Failed to build K8s secret data: {error}"))
             }
         }
