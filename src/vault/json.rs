@@ -18,11 +18,14 @@ const OBJECT_BYTES: usize = 640;
 
 /// Why a text is not taken. It quotes nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum JsonError {
+pub enum JsonError {
+    /// It is no JSON, or of another shape.
     #[error("the body is not the JSON that Vault sends")]
     Syntax,
+    /// It is nested too deeply.
     #[error("the JSON has more than {MAX_DEPTH} lists and objects within each other")]
     Depth,
+    /// The values would take too much memory.
     #[error("the JSON has too many values: they need more than {} MiB of memory", MAX_MEMORY_BYTES / (1024 * 1024))]
     Memory,
 }

@@ -17,6 +17,7 @@ mod transport;
 
 pub use error::{ErrorKind, VaultError};
 pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState};
+pub use json::JsonError;
 pub use reads::{ReadCache, SharedRead};
 pub use request::{Envelope, Read};
 pub use server::{Probe, Server, ServerId};

@@ -90,7 +90,11 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    fn parse(body: &[u8]) -> Result<Self, JsonError> {
+    /// Reads the body of an answer.
+    ///
+    /// # Errors
+    /// If it is no JSON object as Vault sends, or exceeds a limit on depth or memory.
+    pub fn parse(body: &[u8]) -> Result<Self, JsonError> {
         let Value::Object(mut members) = json::parse(body)? else { return Err(JsonError::Syntax) };
         // The numbers of the content would lose their form on the way through serde.
         let data = members.remove("data").unwrap_or_default();

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use vso::api::{ObjectRef, SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection, VaultStaticSecret};
 use vso::cli::{self, Env};
 use vso::gocompat::GoDuration;
-use vso::render::{self, Input, SourceData, TemplateText, TransformationCache};
+use vso::render::{self, Built, Input, RenderError, SourceData, TemplateText, TransformationCache};
 use vso::resolve::{self, Lookup};
+use vso::vault::{Envelope, kv};
 
 /// Most bytes that Kubernetes keeps in a Secret.
 const MAX_SECRET_BYTES: usize = 1 << 20;
@@ -20,7 +21,18 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
 pub const TARGETS: &[Target] =
-    &[("duration", duration), ("flags", flags), ("resource", resource), ("template", template)];
+    &[("answer", answer), ("duration", duration), ("flags", flags), ("resource", resource), ("template", template)];
+
+/// Vault's answer to a read of either version of KV: data for a Secret that fits it, or an error.
+pub fn answer(data: &[u8]) {
+    let Ok(envelope) = Envelope::parse(data) else { return };
+    let filters = TransformationCache::default().get(&[], &[], &[]).expect("no filter is a good filter");
+    for version in [None, Some(0)] {
+        let Ok(source) = kv::parse(&envelope, "kv/app", version) else { continue };
+        let input = Input { source: &source, exclude_raw: false, labels: None, annotations: None };
+        check_size(render::build(&input, &filters));
+    }
+}
 
 /// A duration that is understood is printed as a text that means the same duration.
 pub fn duration(data: &[u8]) {
@@ -74,7 +86,11 @@ pub fn template(data: &[u8]) {
     });
     let source = SourceData::nested("kv-v2", Arc::new(raw));
     let input = Input { source: &source, exclude_raw: false, labels: None, annotations: None };
-    if let Ok(built) = render::build(&input, &compiled) {
+    check_size(render::build(&input, &compiled));
+}
+
+fn check_size(built: Result<Built, RenderError>) {
+    if let Ok(built) = built {
         let bytes: usize = built.data.as_map().values().map(Vec::len).sum();
         assert!(bytes <= MAX_SECRET_BYTES, "{bytes} bytes");
     }
