@@ -89,7 +89,9 @@ pub enum RenderError {
         why: String,
     },
     /// The patterns of `includes` and `excludes` need more than an object may have.
-    #[error("too many regular expressions in includes and excludes: {0}; use fewer, or spread the keys over several objects")]
+    #[error(
+        "too many regular expressions in includes and excludes: {0}; use fewer, or spread the keys over several objects"
+    )]
     TooManyPatterns(String),
     /// A template does not parse, or failed. The text has no value in it.
     #[error("{0}")]

@@ -61,7 +61,9 @@ impl Filter {
     pub fn keeps(&self, context: &mut Context, key: &str) -> Result<bool, RenderError> {
         let mut any = |patterns: &[Pattern]| {
             for pattern in patterns {
-                pattern.count_search(context, key.len()).map_err(|error| RenderError::Template(error.shown().into()))?;
+                pattern
+                    .count_search(context, key.len())
+                    .map_err(|error| RenderError::Template(error.shown().into()))?;
                 if pattern.regex().is_match(key.as_bytes()) {
                     return Ok(true);
                 }

@@ -4,8 +4,8 @@
 //! a map entry that is missing.
 
 use super::types::Type;
-use super::value::Value;
 use super::value::CallError;
+use super::value::Value;
 
 /// The result of an expression. (`reflect.Value`)
 #[derive(Clone, Debug)]

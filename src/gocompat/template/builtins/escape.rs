@@ -3,8 +3,8 @@
 use super::super::format::{pointed_to, sprint};
 use super::super::operand::Operand;
 use super::super::strconv::{decode, is_print};
-use super::super::value::Value;
 use super::super::value::Context;
+use super::super::value::Value;
 use super::Result;
 
 /// The arguments as one text, in which nil is what an action prints for it. (`evalArgs`)

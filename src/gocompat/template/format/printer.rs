@@ -1,8 +1,8 @@
 //! Padding, integers, floats and strings (`fmt/format.go`).
 
 use super::super::strconv::{can_backquote, decode, is_print, quote, quote_rune, rune_count};
-use super::super::value::Value;
 use super::super::value::CallError;
+use super::super::value::Value;
 use super::float::format_float;
 
 /// What stands between `%` and the verb.

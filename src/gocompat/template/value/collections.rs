@@ -126,7 +126,9 @@ impl List {
 
     /// The elements that are lists or maps.
     pub(super) fn containers(&self) -> Vec<Value> {
-        self.cell.as_ref().map_or_else(Vec::new, |cell| cell.items.lock().iter().filter(|v| nests(v)).cloned().collect())
+        self.cell
+            .as_ref()
+            .map_or_else(Vec::new, |cell| cell.items.lock().iter().filter(|v| nests(v)).cloned().collect())
     }
 }
 
@@ -254,7 +256,9 @@ impl Map {
 
     /// The values that are lists or maps.
     pub(super) fn containers(&self) -> Vec<Value> {
-        self.cell.as_ref().map_or_else(Vec::new, |cell| cell.entries.lock().values().filter(|v| nests(v)).cloned().collect())
+        self.cell
+            .as_ref()
+            .map_or_else(Vec::new, |cell| cell.entries.lock().values().filter(|v| nests(v)).cloned().collect())
     }
 }
 

@@ -237,7 +237,8 @@ impl Context {
                 Value::List(list) => list.account(&self.account, &mut pending),
                 Value::Map(map) => map.account(&self.account, &mut pending),
                 Value::Object(object) if Arc::strong_count(object) == 1 => {
-                    let texts = object.fields().iter().filter_map(|(.., field)| field.as_bytes()).map(<[u8]>::len).sum();
+                    let texts =
+                        object.fields().iter().filter_map(|(.., field)| field.as_bytes()).map(<[u8]>::len).sum();
                     // Nothing tells when an object is dropped.
                     self.kept.grow(OBJECT_BYTES.saturating_add(texts));
                 }
