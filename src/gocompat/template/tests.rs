@@ -77,7 +77,9 @@ fn shown_error(sources: &[(String, String)]) -> String {
 fn execute(text: &str) -> Result<Vec<u8>, String> {
     let sources = [("t", text)];
     let set = Set::parse(&sources, &functions()).map_err(|error| error.to_string())?;
-    set.execute("t", &root(), &Limits::default()).map_err(|error| error.to_string())
+    // Not optimised, what is slow here takes long: the other limits are tried.
+    let limits = Limits { time: std::time::Duration::from_secs(60), ..Limits::default() };
+    set.execute("t", &root(), &limits).map_err(|error| error.to_string())
 }
 
 #[test]
