@@ -59,6 +59,8 @@ struct Entries {
     by_name: HashMap<ObjectRef, Entry>,
     /// Secrets that were deleted a moment ago, or lost their labels.
     deleted: VecDeque<Deleted>,
+    /// Secrets that this operator is replacing, each with the owner to tell of what happened to it meanwhile.
+    replaced: HashMap<ObjectRef, Option<Owner>>,
 }
 
 struct Deleted {
@@ -118,6 +120,13 @@ impl SecretIndex {
         known
     }
 
+    /// Tells no listener of this Secret until the answer is dropped. Then the listener is told of what came meanwhile, unless
+    /// the caller knows what that was.
+    pub fn replacing(&self, id: &ObjectRef) -> Replacing<'_> {
+        self.entries.write().replaced.insert(id.clone(), None);
+        Replacing { index: self, id: id.clone(), expected: false }
+    }
+
     fn take_in(&self, object: &PartialObjectMeta<Secret>, update: impl Fn(&Revision, &Revision) -> bool) {
         let meta = &object.metadata;
         let id = ObjectRef::of(meta);
@@ -147,8 +156,29 @@ impl SecretIndex {
     }
 
     fn tell(&self, id: &ObjectRef, owner: Option<Owner>) {
+        if let Some(later) = self.entries.write().replaced.get_mut(id) {
+            *later = owner.or(later.take());
+            return;
+        }
         if let (Some(Owner { kind, name }), Some(listener)) = (owner, self.listener.get()) {
             listener(Key { kind, id: ObjectRef::new(id.namespace.clone(), name) });
+        }
+    }
+}
+
+/// A Secret that this operator deletes and creates again: the watch may tell of both before their answers are there.
+pub struct Replacing<'a> {
+    index: &'a SecretIndex,
+    id: ObjectRef,
+    /// What came was the operator's own doing.
+    pub expected: bool,
+}
+
+impl Drop for Replacing<'_> {
+    fn drop(&mut self) {
+        let owner = self.index.entries.write().replaced.remove(&self.id).flatten();
+        if !self.expected {
+            self.index.tell(&self.id, owner);
         }
     }
 }
@@ -309,6 +339,23 @@ mod tests {
         index.delete(secret("VaultStaticSecret", "2"));
         assert_eq!(index.get(&id), Some(successor));
         assert_eq!(*told.lock().unwrap(), []);
+    }
+
+    #[test]
+    fn while_a_secret_is_replaced_its_owner_is_told_of_nothing_that_is_expected() {
+        for expected in [true, false] {
+            let (index, told) = index();
+            let id = ObjectRef::new("ns", "secret");
+            index.apply_answer(&id, &Revision::of(&secret("", "1").metadata), &key(KIND));
+            let mut replacing = index.replacing(&id);
+            index.delete(secret("VaultStaticSecret", "2"));
+            assert_eq!(*told.lock().unwrap(), []);
+            replacing.expected = expected;
+            drop(replacing);
+            assert_eq!(told.lock().unwrap().len(), usize::from(!expected));
+            index.apply(secret("VaultStaticSecret", "3"));
+            assert_eq!(told.lock().unwrap().len(), usize::from(!expected) + 1, "it is over");
+        }
     }
 
     #[test]

@@ -173,6 +173,7 @@ impl Target<'_> {
     ) -> Result<Revision, KubernetesError> {
         let (owner, id) = (self.desired.owner, self.desired.owner.destination_id());
         self.writer.try_create(&id.name, type_of(owner), metadata, self.desired.data.as_map()).await?;
+        let mut replacing = self.index.replacing(&id);
         self.writer.delete(&id.name, revision).await?;
         let was_known = self.index.delete_own(&id, revision);
         let refused = match self.create(metadata).await {
@@ -187,6 +188,8 @@ impl Target<'_> {
                     if was_known {
                         self.index.apply_answer(&id, &revision, &Key { kind: owner.kind(), id: owner.id() });
                     }
+                    // The next try is one of the back-off.
+                    replacing.expected = true;
                     return Err(refused);
                 }
                 // One is there: the first answer was lost, or another client has made it.

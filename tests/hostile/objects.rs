@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use test_support::Tenant;
 use test_support::kube_client::KubeClient;
+use test_support::{Tenant, scratch};
 
 use crate::server;
 
@@ -90,7 +90,7 @@ fn templates(tenant: &Tenant<'_>) -> Vec<Value> {
 }
 
 fn files(tenant: &Tenant<'_>) -> Vec<Value> {
-    let fifo = std::env::temp_dir().join(format!("{}.fifo", tenant.namespace));
+    let fifo = scratch().join(format!("{}-{}.fifo", tenant.namespace, std::process::id()));
     let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo");
     assert!(made.success());
     let fifo = fifo.to_str().expect("UTF-8").to_owned();
