@@ -97,6 +97,7 @@ fn what_a_template_may_use_has_an_end() {
         (format!("{{{{ len (printf \"{}\"{}) }}}}", "%1000000d".repeat(100), " 1".repeat(100)), "too much memory"),
         (nested("{{ if 1 }}", "", "{{ end }}"), "max expression depth"),
         (format!("{{{{ {} }}}}", nested("(", "1", ")")), "max expression depth"),
+        ("{{ . }}".repeat(20_000), "too long"),
     ] {
         let error = execute(&text).unwrap_err();
         assert!(error.contains(why), "{}: {error}", &text[..text.len().min(80)]);
