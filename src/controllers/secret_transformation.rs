@@ -48,7 +48,11 @@ impl Controller for SecretTransformations {
         if object.metadata.deletion_timestamp.is_some() {
             return Outcome::await_change();
         }
-        let error = self.check(&object).err().unwrap_or_default();
+        // Long templates take their time: not on a thread that others wait for.
+        let (transformations, checked) = (self.transformations.clone(), object.clone());
+        let checked = tokio::task::spawn_blocking(move || check(&transformations, &checked)).await;
+        let error =
+            checked.unwrap_or_else(|_| Err("a template could not be parsed".to_owned())).err().unwrap_or_default();
         let (status, event) = report(&object, error);
         let valid = status.valid;
         let events: Vec<_> = event.into_iter().collect();
@@ -71,15 +75,12 @@ impl Controller for SecretTransformations {
     }
 }
 
-impl SecretTransformations {
-    /// As VSO: every template parses; none is run, and regular expressions are left to the objects that use them.
-    fn check(&self, object: &SecretTransformation) -> Result<(), String> {
-        let templates = resolve::templates_of(object);
-        let check =
-            |(name, text): &(String, String)| self.transformations.check(TemplateText { key: None, name, text }).err();
-        let errors: Vec<String> = templates.iter().filter_map(check).map(|error| error.to_string()).collect();
-        if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
-    }
+/// As VSO: every template parses; none is run, and regular expressions are left to the objects that use them.
+fn check(transformations: &TransformationCache, object: &SecretTransformation) -> Result<(), String> {
+    let templates = resolve::templates_of(object);
+    let check = |(name, text): &(String, String)| transformations.check(TemplateText { key: None, name, text }).err();
+    let errors: Vec<String> = templates.iter().filter_map(check).map(|error| error.to_string()).collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
 }
 
 /// What there is to tell of a SecretTransformation. `error` is empty if every template parses.

@@ -18,6 +18,7 @@ pub(super) struct Lexer<'a> {
     /// Whether `break` and `continue` are keywords, and not functions.
     break_ok: bool,
     continue_ok: bool,
+    items_left: usize,
 }
 
 /// What a state of the scanner leads to: a token, or another state.
@@ -27,7 +28,8 @@ enum Step<'a> {
 }
 
 impl<'a> Lexer<'a> {
-    pub fn new(input: &'a str, break_ok: bool, continue_ok: bool) -> Self {
+    /// `items_left` is how many tokens it may give.
+    pub fn new(input: &'a str, break_ok: bool, continue_ok: bool, items_left: usize) -> Self {
         Lexer {
             input,
             pos: 0,
@@ -39,10 +41,23 @@ impl<'a> Lexer<'a> {
             inside_action: false,
             break_ok,
             continue_ok,
+            items_left,
         }
     }
 
+    /// How many more tokens it may give.
+    pub fn items_left(&self) -> usize {
+        self.items_left
+    }
+
     pub fn next_item(&mut self) -> Item<'a> {
+        if self.items_left == 0
+            && let Step::Token(error) =
+                self.error("the templates of the object are too long: spread them over several objects")
+        {
+            return error;
+        }
+        self.items_left = self.items_left.saturating_sub(1);
         loop {
             match if self.inside_action { self.action() } else { self.text() } {
                 Step::Token(item) => return item,

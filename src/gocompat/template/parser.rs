@@ -73,10 +73,16 @@ pub(super) struct Parser<'a> {
     depth: usize,
 }
 
-/// The templates that a source defines: itself, and what it has of `define` and `block`.
-pub(super) fn parse(name: &str, text: &str, has_function: &dyn Fn(&str) -> bool) -> Result<BTreeMap<String, Tree>> {
+/// The templates that a source defines: itself, and what it has of `define` and `block`. `tokens_left` is how many
+/// tokens the sources of a set may still have.
+pub(super) fn parse(
+    name: &str,
+    text: &str,
+    has_function: &dyn Fn(&str) -> bool,
+    tokens_left: &mut usize,
+) -> Result<BTreeMap<String, Tree>> {
     let mut parser = Parser {
-        lexer: Lexer::new(text, !has_function("break"), !has_function("continue")),
+        lexer: Lexer::new(text, !has_function("break"), !has_function("continue"), *tokens_left),
         source: name.into(),
         text: text.into(),
         has_function,
@@ -85,6 +91,7 @@ pub(super) fn parse(name: &str, text: &str, has_function: &dyn Fn(&str) -> bool)
         depth: 0,
     };
     let root = parser.top_level()?;
+    *tokens_left = parser.lexer.items_left();
     parser.add(name.to_owned(), root)?;
     Ok(parser.trees)
 }

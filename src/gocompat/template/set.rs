@@ -7,6 +7,9 @@ use super::node::Tree;
 use super::value::functions::Functions;
 use super::{builtins, parser};
 
+/// Tokens of all sources of a set. Parsed, a token takes some hundred bytes, for as long as an object uses the set.
+const MAX_TOKENS: usize = 50_000;
+
 /// A set of parsed templates.
 pub struct Set {
     pub(super) trees: BTreeMap<String, Tree>,
@@ -21,10 +24,11 @@ impl Set {
         sources: &[(N, T)],
         functions: &Functions,
     ) -> Result<Set, TemplateError> {
+        let mut tokens_left = MAX_TOKENS;
         let mut set = Set { trees: BTreeMap::new(), functions: functions.clone() };
         for (name, text) in sources {
             let known = |name: &str| functions.get(name).is_some() || builtins::find(name).is_some();
-            for (name, tree) in parser::parse(name.as_ref(), text.as_ref(), &known)? {
+            for (name, tree) in parser::parse(name.as_ref(), text.as_ref(), &known, &mut tokens_left)? {
                 if !tree.is_empty() || !set.trees.contains_key(&name) {
                     set.trees.insert(name, tree);
                 }

@@ -79,6 +79,12 @@ impl Printer {
             self.is_full = true;
             self.fail(CallError::limit("template needs too much memory"));
         }
+        let length = self.out.len() + count;
+        if self.failed.is_none() && length > self.out.capacity() {
+            // Not further than the limit: the old buffer and the new one are there at once.
+            let capacity = length.max(self.limit.min(2 * self.out.capacity()));
+            self.out.reserve_exact(capacity - self.out.len());
+        }
         self.failed.is_none()
     }
 

@@ -1,4 +1,5 @@
 //! Lists and maps, shared and changed in place as Go's are.
+#![expect(clippy::mutable_key_type, reason = "a key is ordered by its bytes, which do not change; its account is not")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -19,7 +19,7 @@ pub struct Limits {
     pub steps: u64,
     /// Bytes of output.
     pub output: usize,
-    /// Bytes that values hold at one time. While a buffer grows the process may hold twice as many.
+    /// Bytes that values hold at one time. While a buffer grows the process may hold more than twice as many.
     pub memory: usize,
     /// How deep templates may call templates.
     pub depth: usize,
@@ -32,7 +32,7 @@ impl Default for Limits {
             steps: 5_000_000,
             // A Secret holds one MiB.
             output: 1 << 20,
-            memory: 8 << 20,
+            memory: 6 << 20,
             depth: 100,
         }
     }
