@@ -65,14 +65,21 @@ impl Model {
         (self.limits.total / 2).max(1)
     }
 
+    /// So many permits are held at most with the first ones of lanes that are not known.
+    fn three_quarters(&self) -> usize {
+        let total = self.limits.total;
+        (total - total / 4).clamp(1, total.saturating_sub(1).max(1))
+    }
+
     fn has_permit(&self, lane: Option<Lane>) -> bool {
         let Some(known) = lane else { return true };
         let running = self.running(|l| l == lane);
-        let tried = match self.quick.get(&known) {
-            Some(quick) => *quick,
-            None => running == 0,
+        let has_room = match self.quick.get(&known) {
+            Some(true) => true,
+            None if running == 0 => self.held() < self.three_quarters(),
+            Some(false) | None => self.held() < self.half(),
         };
-        running < self.limits.per_lane && (tried || self.held() < self.half())
+        running < self.limits.per_lane && has_room
     }
 
     fn is_late(&self, since: Instant, now: Instant) -> bool {

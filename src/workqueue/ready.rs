@@ -57,12 +57,12 @@ impl<K> LaneState<K> {
         self.running == 0 && self.due.iter().all(BTreeMap::is_empty)
     }
 
-    /// Whether a permit depends on what the other lanes hold that are not quick.
-    fn shares(&self) -> bool {
+    /// What the next permit depends on.
+    fn room(&self) -> Room {
         match self.pace {
-            Pace::Quick => false,
-            Pace::Slow => true,
-            Pace::Unknown => self.running > 0,
+            Pace::Quick => Room::Free,
+            Pace::Unknown if self.running == 0 => Room::First,
+            Pace::Unknown | Pace::Slow => Room::Shared,
         }
     }
 
@@ -73,21 +73,38 @@ impl<K> LaneState<K> {
     }
 }
 
+/// What the permit of a lane depends on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// On nothing: the lane is quick.
+    Free,
+    /// It is the first of a lane that is not known yet: on a quarter of all permits more than the share.
+    First,
+    /// On the share of the lanes that are not quick.
+    Shared,
+}
+
+impl Room {
+    const ALL: [Self; 3] = [Self::Free, Self::First, Self::Shared];
+}
+
 /// Lanes by class of a due key, in the order in which they were last served.
 type Open = [BTreeSet<(u64, Place)>; 4];
 
-/// Invariant: `open[class]` and `sharing[class]` together have exactly the lanes that have a due key of that class and a
-/// permit of their own; those in `sharing` may use it only while `held` is below `shared`.
+/// Invariant: the `open[room][class]` together have exactly the lanes that have a due key of that class and a permit of their
+/// own; they may use it only while `held` is below the limit of the room.
 #[derive(Debug)]
 pub(super) struct Ready<K> {
     per_lane: usize,
-    /// So many permits all lanes together may hold that are not quick.
+    /// So many permits all lanes together may hold that are not quick, and so many with the first permits of lanes that
+    /// are not known.
     shared: usize,
+    shared_and_first: usize,
     /// So many they hold.
     held: usize,
     lanes: HashMap<Place, LaneState<K>>,
-    open: Open,
-    sharing: Open,
+    /// By [`Room`].
+    open: [Open; 3],
     pops: u64,
     len: usize,
 }
@@ -97,10 +114,10 @@ impl<K> Ready<K> {
         Self {
             per_lane: limits.per_lane.max(1),
             shared: (limits.total / 2).max(1),
+            shared_and_first: (limits.total - limits.total / 4).clamp(1, limits.total.saturating_sub(1).max(1)),
             held: 0,
             lanes: HashMap::new(),
-            open: Open::default(),
-            sharing: Open::default(),
+            open: Default::default(),
             pops: 0,
             len: 0,
         }
@@ -165,9 +182,11 @@ impl<K> Ready<K> {
 
     /// Takes a permit of a lane for a key that already runs elsewhere; `false` if the lane has none left.
     pub fn acquire(&mut self, place: Place) -> bool {
-        let (limit, share) = (self.limit(place), self.held < self.shared);
+        let limit = self.limit(place);
+        let room = self.lane(place).room();
+        let has_room = self.has_room(room);
         let lane = self.lane(place);
-        let permit = lane.running < limit && (share || !lane.shares());
+        let permit = lane.running < limit && has_room;
         if permit {
             lane.running += 1;
             self.held += usize::from(lane.pace != Pace::Quick);
@@ -185,10 +204,18 @@ impl<K> Ready<K> {
         self.settle(place);
     }
 
+    fn has_room(&self, room: Room) -> bool {
+        match room {
+            Room::Free => true,
+            Room::First => self.held < self.shared_and_first,
+            Room::Shared => self.held < self.shared,
+        }
+    }
+
     /// The lane that is next for a class.
     fn head(&self, class: Class) -> Option<(u64, Place)> {
-        let share = self.sharing[class.index()].first().filter(|_| self.held < self.shared);
-        self.open[class.index()].first().into_iter().chain(share).min().copied()
+        let rooms = Room::ALL.into_iter().zip(&self.open).filter(|(room, _)| self.has_room(*room));
+        rooms.filter_map(|(_, open)| open[class.index()].first()).min().copied()
     }
 
     fn choose(&self) -> Option<(Class, Place)> {
@@ -220,7 +247,7 @@ impl<K> Ready<K> {
 
     fn close(&mut self, place: Place) {
         if let Some(lane) = self.lanes.get(&place) {
-            for open in self.open.iter_mut().chain(&mut self.sharing) {
+            for open in self.open.iter_mut().flatten() {
                 open.remove(&(lane.stamp, place));
             }
         }
@@ -234,9 +261,9 @@ impl<K> Ready<K> {
         };
         for class in Class::ALL {
             let permit = lane.running < limit && lane.has(class);
-            for (open, shares) in [(&mut self.open, false), (&mut self.sharing, true)] {
+            for (room, open) in Room::ALL.into_iter().zip(&mut self.open) {
                 let open = &mut open[class.index()];
-                if permit && lane.shares() == shares {
+                if permit && lane.room() == room {
                     open.insert((lane.stamp, place));
                 } else {
                     open.remove(&(lane.stamp, place));
@@ -266,7 +293,7 @@ mod tests {
             assert!(!ready.can_take());
             ready.release(Some(lane));
         }
-        assert!(ready.lanes.is_empty() && ready.open.iter().all(BTreeSet::is_empty));
+        assert!(ready.lanes.is_empty() && ready.open.iter().flatten().all(BTreeSet::is_empty));
         assert_eq!((ready.len(), ready.held), (0, 0));
     }
 

@@ -13,6 +13,8 @@ use crate::workqueue::Lane;
 pub(crate) enum Interruption {
     /// The run keeps its turn: its Vault has enough of the workers for now, or is another server since.
     Yield(Option<Lane>),
+    /// The run comes again after this pause, as if it had not begun.
+    Later(std::time::Duration),
     /// The content with this MAC has to be recorded before the run can go on.
     Record(String),
     /// Something is wrong.

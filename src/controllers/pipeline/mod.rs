@@ -100,6 +100,9 @@ impl<S: SecretSource> Pipeline<S> {
                 self.succeed(object, &plan, state, synced).await
             }
             Err(Interruption::Yield(lane)) => Outcome::yielded(Next::At(job.due, job.class), lane),
+            Err(Interruption::Later(delay)) => {
+                Outcome::yielded(Next::At(Instant::now() + delay, job.class), state.lane())
+            }
             Err(Interruption::Record(mac)) => self.record(job, object, state, mac).await,
             Err(Interruption::Failed(failure)) => self.fail(object, state, failure).await,
         }
@@ -116,8 +119,8 @@ impl<S: SecretSource> Pipeline<S> {
     ) -> Result<report::Synced, Interruption> {
         let shared = &*self.shared;
         let owner: Arc<dyn SecretOwner> = object.clone();
-        let transformation = shared.renderer.compile(&plan.transformation).await?;
-        state.transformation = Some(transformation.clone());
+        let prepared = shared.renderer.prepare(owner.namespace(), &plan.transformation).await?;
+        state.transformation = Some(prepared.transformation.clone());
 
         let (session, login_changed) = obtain::session(shared, job, &plan.auth, state.session.as_ref()).await?;
         if login_changed {
@@ -147,8 +150,8 @@ impl<S: SecretSource> Pipeline<S> {
         let untouched = self.destination_unchanged(object, state);
         let previous =
             render::Previous { applied: state.applied.as_ref(), rendered: state.rendered.as_ref(), untouched };
-        let output =
-            shared.renderer.render(&shared.mac_key.key, &owner, &transformation, data, &writer, previous).await?;
+        let (renderer, key) = (&shared.renderer, &shared.mac_key.key);
+        let output = renderer.render(key, &owner, prepared, data, &writer, previous).await?;
 
         let recorded = write::recorded(&*owner, &output);
         let applied_mac = state.applied.as_ref().map(|applied| applied.mac.clone());

@@ -1,8 +1,9 @@
 //! From the data of the source to the data of the Secret and its MAC.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::failure::{Failure, Interruption, Retry};
 use super::state::Rendered;
@@ -14,18 +15,48 @@ use crate::render::{
 };
 use crate::resolve::ResolvedTransformation;
 use crate::sync::{self, LastApplied};
+use crate::util::WeakTable;
 
 /// How many objects are rendered at one time. Each may use a core for two seconds, and 16 MiB: all of them fit into the
 /// memory that the chart gives the operator.
 const MAX_CONCURRENT_RENDERINGS: usize = 4;
+
+/// How many of them may be of one namespace: expensive templates of one tenant hold up no other.
+const MAX_CONCURRENT_RENDERINGS_OF_NAMESPACE: usize = 2;
+
+/// How many runs of one namespace may render or wait for it. Others give back the permits they hold, and come again.
+const MAX_TURNS_OF_NAMESPACE: usize = 6;
+
+/// After so long a run comes again that found all turns of its namespace taken.
+const TURN_RETRY_DELAY: Duration = Duration::from_millis(300);
 
 /// Compiles and runs the transformations of all objects.
 pub(crate) struct Renderer {
     pub transformations: Arc<TransformationCache>,
     /// Templates and filters are compiled and run on so many threads at most.
     permits: Arc<Semaphore>,
+    /// The namespaces in which objects are rendered now.
+    namespaces: WeakTable<Arc<str>, NamespaceTurns>,
     /// No object has the key `_raw`.
     exclude_raw: bool,
+}
+
+/// The turns of a namespace.
+struct NamespaceTurns {
+    all: Arc<Semaphore>,
+    running: Arc<Semaphore>,
+}
+
+/// What a run renders with.
+pub(super) struct Prepared {
+    pub transformation: Arc<CompiledTransformation>,
+    turn: Option<Turn>,
+}
+
+/// The right of a run to render, as one of a few of its namespace.
+struct Turn {
+    namespace: Arc<NamespaceTurns>,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// What there is for the Secret.
@@ -54,38 +85,65 @@ pub(super) struct Previous<'a> {
     pub untouched: bool,
 }
 
+impl Default for NamespaceTurns {
+    fn default() -> Self {
+        let permits = |count| Arc::new(Semaphore::new(count));
+        Self { all: permits(MAX_TURNS_OF_NAMESPACE), running: permits(MAX_CONCURRENT_RENDERINGS_OF_NAMESPACE) }
+    }
+}
+
 impl Renderer {
     /// With the transformations that are compiled already.
     pub fn new(transformations: Arc<TransformationCache>, exclude_raw: bool) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let permits = Semaphore::new((2 * threads).min(MAX_CONCURRENT_RENDERINGS));
-        Self { transformations, permits: Arc::new(permits), exclude_raw }
+        Self { transformations, permits: Arc::new(permits), namespaces: WeakTable::default(), exclude_raw }
     }
 
-    /// The filters and templates of a plan, compiled unless they still are.
-    pub async fn compile(&self, gathered: &ResolvedTransformation) -> Result<Arc<CompiledTransformation>, Failure> {
-        let ResolvedTransformation { includes, excludes, .. } = gathered;
+    /// Takes the turn of a run that has filters or templates, and compiles them unless they still are.
+    ///
+    /// # Errors
+    /// If all turns of the namespace are taken, and the run has to come again; or if something does not compile.
+    pub(super) async fn prepare(
+        &self,
+        namespace: &str,
+        gathered: &ResolvedTransformation,
+    ) -> Result<Prepared, Interruption> {
+        let ResolvedTransformation { templates, includes, excludes, .. } = gathered;
+        let mut turn = None;
+        if !(templates.is_empty() && includes.is_empty() && excludes.is_empty()) {
+            let turns = self.namespaces.get_or_insert_with(namespace.into(), |_| Arc::new(NamespaceTurns::default()));
+            let permit = turns.all.clone().try_acquire_owned();
+            let permit = permit.map_err(|_| Interruption::Later(TURN_RETRY_DELAY))?;
+            turn = Some(Turn { namespace: turns, _permit: permit });
+        }
         if let Some(transformation) = self.transformations.in_use(&texts(gathered), includes, excludes) {
-            return Ok(transformation);
+            return Ok(Prepared { transformation, turn });
         }
         let (transformations, gathered) = (self.transformations.clone(), gathered.clone());
-        let compiled = self
-            .on_a_thread(move || transformations.get(&texts(&gathered), &gathered.includes, &gathered.excludes))
-            .await;
-        // Only a change of the gathered objects makes it good, and they are watched.
-        compiled.map_err(|error| Failure { retry: Retry::WhenChanged, ..Failure::data(&error) })
+        let work = move || transformations.get(&texts(&gathered), &gathered.includes, &gathered.excludes);
+        match self.on_a_thread(turn.as_ref(), work).await {
+            Ok(transformation) => Ok(Prepared { transformation, turn }),
+            // Only a change of the gathered objects makes it good, and they are watched.
+            Err(error) => Err(Failure { retry: Retry::WhenChanged, ..Failure::data(&error) }.into()),
+        }
     }
 
     /// Does work that may take as long as its limits let it: not on a thread that others wait for.
     async fn on_a_thread<T: Send + 'static>(
         &self,
+        turn: Option<&Turn>,
         work: impl FnOnce() -> Result<T, RenderError> + Send + 'static,
     ) -> Result<T, RenderError> {
         let failed = |_| RenderError::Template("a template could not be run to its end".into());
+        let running = match turn {
+            Some(turn) => Some(turn.namespace.running.clone().acquire_owned().await.map_err(|_| failed(()))?),
+            None => None,
+        };
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| failed(()))?;
         let work = move || {
-            // A run that is given up leaves its thread behind, and the permit with it.
-            let _permit = permit;
+            // A run that is given up leaves its thread behind, and the permits with it.
+            let _permits = (running, permit);
             work()
         };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(failed(())))
@@ -96,11 +154,12 @@ impl Renderer {
         &self,
         key: &MacKey,
         owner: &Arc<dyn SecretOwner>,
-        transformation: &Arc<CompiledTransformation>,
+        prepared: Prepared,
         source: SourceData,
         writer: &SecretWriter,
         previous: Previous<'_>,
     ) -> Result<Output, Interruption> {
+        let Prepared { transformation, turn } = prepared;
         let exclude_raw = owner.destination().transformation.exclude_raw || self.exclude_raw;
         let mut inputs = None;
         if transformation.is_volatile() {
@@ -114,9 +173,10 @@ impl Renderer {
         }
         let built = if transformation.is_costly() {
             let (owner, transformation) = (owner.clone(), transformation.clone());
-            self.on_a_thread(move || render::build(&input(&*owner, &source, exclude_raw), &transformation)).await
+            let work = move || render::build(&input(&*owner, &source, exclude_raw), &transformation);
+            self.on_a_thread(turn.as_ref(), work).await
         } else {
-            render::build(&input(&**owner, &source, exclude_raw), transformation)
+            render::build(&input(&**owner, &source, exclude_raw), &transformation)
         };
         let built = built.map_err(|error| Failure::data(&error))?;
         let mac = key.mac(built.data.as_map());
