@@ -72,7 +72,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
             // Kept until the end: a closed channel would look like lost leadership.
             always = Some(leads);
         }
-        controllers.run(notifications, leadership, stop).await;
+        controllers.run(watches, notifications, leadership, stop).await;
         drop(always);
     }
     tracing::info!("stopping");

@@ -159,10 +159,17 @@ impl Controllers {
         watches.required
     }
 
-    /// Runs until `stop`, whenever this process leads; returns when the runs under way have ended.
-    pub async fn run(&self, mut notifications: VaultNotifications, leads: Leadership, stop: CancellationToken) {
+    /// Runs until `stop`, whenever this process leads; returns when the runs under way have ended. `watches` are those of
+    /// [`Controllers::spawn_watches`].
+    pub async fn run(
+        &self,
+        watches: Vec<Arc<WatchHealth>>,
+        mut notifications: VaultNotifications,
+        leads: Leadership,
+        stop: CancellationToken,
+    ) {
         self.shared.work.set_listed();
-        tokio::spawn(client_cache::maintain(self.shared.vault.logins.clone(), leads.clone(), stop.clone()));
+        tokio::spawn(client_cache::maintain(self.shared.vault.logins.clone(), watches, leads.clone(), stop.clone()));
         let mut engine = std::pin::pin!(self.engine.clone().run(leads.clone(), stop.clone()));
         let Shared { subscriptions, stores, work, .. } = &*self.shared;
         let (mut leadership, mut led) = (leads, false);

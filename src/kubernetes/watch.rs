@@ -98,12 +98,12 @@ const PAGE_SIZE: u32 = 100;
 /// Watches are renewed after so many seconds; load balancers that cut idle connections at five minutes never see one idle.
 const WATCH_SECONDS: u32 = 240;
 
-/// Pauses of a watch that fails. The library's own grow to a minute: so long would an API server that is back be thought
-/// gone, and what changes meanwhile not be seen.
 /// A scope that is missing for so long counts as empty.
 const MISSING_AFTER: Duration = Duration::from_secs(10);
 /// The longest pause of a watch whose namespace, kind or right is missing: it costs next to nothing, for as long as it lasts.
 const MAX_MISSING_PAUSE: Duration = Duration::from_secs(30);
+/// Pauses of a watch that fails. The library's own grow to a minute: so long would an API server that is back be thought
+/// gone, and what changes meanwhile not be seen.
 const RETRY_PAUSES: Policy = Policy {
     initial: Duration::from_millis(500),
     max: Duration::from_secs(8),

@@ -10,17 +10,23 @@ use kube::ResourceExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::ClientCache;
-use crate::kubernetes::{KubernetesError, Leadership, StoredFor};
+use crate::kubernetes::{KubernetesError, Leadership, StoredFor, WatchHealth};
 use crate::settings::Persistence;
 use crate::telemetry::StorageOperation;
 
 /// Changes come in groups.
 const SETTLE: Duration = Duration::from_secs(5);
-/// After the API server refused.
-const RETRY: Duration = Duration::from_secs(30);
+/// After the API server refused, or while objects are not listed.
+const RETRY_DELAY: Duration = Duration::from_secs(30);
 
-/// Runs until `stop`; does something only while this process leads.
-pub(in super::super) async fn maintain(cache: Arc<ClientCache>, mut leads: Leadership, stop: CancellationToken) {
+/// Runs until `stop`; does something only while this process leads. What `watches` have not listed is not gone: nothing is
+/// swept before all have.
+pub(in super::super) async fn maintain(
+    cache: Arc<ClientCache>,
+    watches: Vec<Arc<WatchHealth>>,
+    mut leads: Leadership,
+    stop: CancellationToken,
+) {
     let persistent = cache.persistence != Persistence::None;
     cache.outputs.metrics.client.enforce_encryption(cache.persistence == Persistence::Encrypted);
     loop {
@@ -30,10 +36,18 @@ pub(in super::super) async fn maintain(cache: Arc<ClientCache>, mut leads: Leade
         }
         cache.leads.store(true, Ordering::Relaxed);
         loop {
-            let result = if persistent { sweep(&cache).await } else { purge(&cache).await };
+            let listed = watches.iter().all(|watch| watch.synced());
+            let result = if !persistent {
+                purge(&cache).await
+            } else if listed {
+                sweep(&cache).await
+            } else {
+                Ok(())
+            };
             let again = async {
                 match &result {
-                    Err(_) => tokio::time::sleep(RETRY).await,
+                    Err(_) => tokio::time::sleep(RETRY_DELAY).await,
+                    Ok(()) if persistent && !listed => tokio::time::sleep(RETRY_DELAY).await,
                     Ok(()) if persistent => {
                         cache.changed.notified().await;
                         tokio::time::sleep(SETTLE).await;
