@@ -22,7 +22,11 @@ pub(super) trait UnsupportedKind: CustomObject {
     /// The finalizer that VSO puts on its objects; empty if VSO puts none on.
     const FINALIZER: &'static str;
     /// What that means for the user of an object, and what to do.
-    fn condition() -> ConditionUpdate<'static>;
+    const MESSAGE: &'static str;
+    /// The condition of each object.
+    fn condition() -> ConditionUpdate<'static> {
+        ConditionUpdate::fails(ConditionType::Ready, Reason::NotSupported, Self::MESSAGE)
+    }
     /// Replaces the conditions of a status.
     fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>);
 }
@@ -69,14 +73,8 @@ impl<K: UnsupportedKind> Controller for Unsupported<K> {
 
 impl UnsupportedKind for VaultDynamicSecret {
     const FINALIZER: &'static str = "vaultdynamicsecret.secrets.hashicorp.com/finalizer";
-    fn condition() -> ConditionUpdate<'static> {
-        ConditionUpdate::fails(
-            ConditionType::Ready,
-            Reason::NotSupported,
-            "This version of the operator does not serve VaultDynamicSecrets: the Secret stays as it is, \
-        and its lease is neither renewed nor revoked. Let VSO serve this object until a version of this operator does.",
-        )
-    }
+    const MESSAGE: &'static str = "This version of the operator does not serve VaultDynamicSecrets: the Secret stays as it is, \
+        and its lease is neither renewed nor revoked. Let VSO serve this object until a version of this operator does.";
 
     fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>) {
         status.conditions = conditions;
@@ -86,14 +84,8 @@ impl UnsupportedKind for VaultDynamicSecret {
 impl UnsupportedKind for VaultPKISecret {
     /// The plural is VSO's, and of this kind only.
     const FINALIZER: &'static str = "vaultpkisecrets.secrets.hashicorp.com/finalizer";
-    fn condition() -> ConditionUpdate<'static> {
-        ConditionUpdate::fails(
-            ConditionType::Ready,
-            Reason::NotSupported,
-            "This version of the operator does not serve VaultPKISecrets: the Secret stays as it is, and \
-        its certificate is neither replaced nor revoked. Let VSO serve this object until a version of this operator does.",
-        )
-    }
+    const MESSAGE: &'static str = "This version of the operator does not serve VaultPKISecrets: the Secret stays as it is, and \
+        its certificate is neither replaced nor revoked. Let VSO serve this object until a version of this operator does.";
 
     fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>) {
         status.conditions = conditions;
@@ -102,15 +94,13 @@ impl UnsupportedKind for VaultPKISecret {
 
 impl UnsupportedKind for CSISecrets {
     const FINALIZER: &'static str = "";
+    const MESSAGE: &'static str = "HashiCorp's CSI driver serves CSISecrets, and not \
+        this operator. Its image is part of Vault Enterprise; csi.enabled of the chart installs it. Without the driver, use a \
+        VaultStaticSecret.";
+
     fn condition() -> ConditionUpdate<'static> {
         // Whether the driver runs, and how it fares, is not for the operator to see.
-        ConditionUpdate::unknown(
-            ConditionType::Ready,
-            Reason::ServedByDriver,
-            "HashiCorp's CSI driver serves CSISecrets, and not \
-            this operator. Its image is part of Vault Enterprise; csi.enabled of the chart installs it. Without the driver, use a \
-            VaultStaticSecret.",
-        )
+        ConditionUpdate::unknown(ConditionType::Ready, Reason::ServedByDriver, Self::MESSAGE)
     }
 
     fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>) {

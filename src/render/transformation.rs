@@ -45,16 +45,6 @@ impl CompiledTransformation {
         &self.id
     }
 
-    /// Whether there is work whose cost a tenant chooses.
-    pub fn is_costly(&self) -> bool {
-        self.has_templates() || !self.filter.is_empty()
-    }
-
-    /// Whether a template fills a key.
-    pub fn has_templates(&self) -> bool {
-        !self.outputs.is_empty()
-    }
-
     /// Whether equal inputs may give unequal data: a template calls a function that is volatile.
     pub fn is_volatile(&self) -> bool {
         self.volatile

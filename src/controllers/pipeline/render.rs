@@ -50,6 +50,7 @@ struct NamespaceTurns {
 /// What a run renders with.
 pub(super) struct Prepared {
     pub transformation: Arc<CompiledTransformation>,
+    /// None if there are no filters and no templates.
     turn: Option<Turn>,
 }
 
@@ -110,36 +111,34 @@ impl Renderer {
         gathered: &ResolvedTransformation,
     ) -> Result<Prepared, Interruption> {
         let ResolvedTransformation { templates, includes, excludes, .. } = gathered;
-        let mut turn = None;
-        if !(templates.is_empty() && includes.is_empty() && excludes.is_empty()) {
-            let turns = self.namespaces.get_or_insert_with(namespace.into(), |_| Arc::new(NamespaceTurns::default()));
-            let permit = turns.all.clone().try_acquire_owned();
-            let permit = permit.map_err(|_| Interruption::Later(TURN_RETRY_DELAY))?;
-            turn = Some(Turn { namespace: turns, _permit: permit });
+        // Only a change of the gathered objects makes it good, and they are watched.
+        let failed = |error: RenderError| Failure { retry: Retry::WhenChanged, ..Failure::data(&error) };
+        if templates.is_empty() && includes.is_empty() && excludes.is_empty() {
+            // There is nothing to compile and nothing to wait for.
+            let transformation = self.transformations.get(&[], &[], &[]).map_err(failed)?;
+            return Ok(Prepared { transformation, turn: None });
         }
+        let turns = self.namespaces.get_or_insert_with(namespace.into(), |_| Arc::new(NamespaceTurns::default()));
+        let permit = turns.all.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Interruption::Later(TURN_RETRY_DELAY))?;
+        let turn = Turn { namespace: turns, _permit: permit };
         if let Some(transformation) = self.transformations.in_use(&texts(gathered), includes, excludes) {
-            return Ok(Prepared { transformation, turn });
+            return Ok(Prepared { transformation, turn: Some(turn) });
         }
         let (transformations, gathered) = (self.transformations.clone(), gathered.clone());
         let work = move || transformations.get(&texts(&gathered), &gathered.includes, &gathered.excludes);
-        match self.on_a_thread(turn.as_ref(), work).await {
-            Ok(transformation) => Ok(Prepared { transformation, turn }),
-            // Only a change of the gathered objects makes it good, and they are watched.
-            Err(error) => Err(Failure { retry: Retry::WhenChanged, ..Failure::data(&error) }.into()),
-        }
+        let transformation = self.on_a_thread(&turn, work).await.map_err(failed)?;
+        Ok(Prepared { transformation, turn: Some(turn) })
     }
 
     /// Does work that may take as long as its limits let it: not on a thread that others wait for.
     async fn on_a_thread<T: Send + 'static>(
         &self,
-        turn: Option<&Turn>,
+        turn: &Turn,
         work: impl FnOnce() -> Result<T, RenderError> + Send + 'static,
     ) -> Result<T, RenderError> {
         let failed = |_| RenderError::Template("a template could not be run to its end".into());
-        let running = match turn {
-            Some(turn) => Some(turn.namespace.running.clone().acquire_owned().await.map_err(|_| failed(()))?),
-            None => None,
-        };
+        let running = turn.namespace.running.clone().acquire_owned().await.map_err(|_| failed(()))?;
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| failed(()))?;
         let work = move || {
             // A run that is given up leaves its thread behind, and the permits with it.
@@ -171,12 +170,13 @@ impl Renderer {
             }
             inputs = Some(digest);
         }
-        let built = if transformation.is_costly() {
-            let (owner, transformation) = (owner.clone(), transformation.clone());
-            let work = move || render::build(&input(&*owner, &source, exclude_raw), &transformation);
-            self.on_a_thread(turn.as_ref(), work).await
-        } else {
-            render::build(&input(&**owner, &source, exclude_raw), &transformation)
+        let built = match turn {
+            Some(turn) => {
+                let owner = owner.clone();
+                let work = move || render::build(&input(&*owner, &source, exclude_raw), &transformation);
+                self.on_a_thread(&turn, work).await
+            }
+            None => render::build(&input(&**owner, &source, exclude_raw), &transformation),
         };
         let built = built.map_err(|error| Failure::data(&error))?;
         let mac = key.mac(built.data.as_map());
