@@ -16,6 +16,9 @@ use crate::watcher::MARK;
 
 const GRACE: Duration = Duration::from_secs(20);
 
+/// How long a process may take from `exec` until its variables are seen.
+const VARIABLES: Duration = Duration::from_secs(5);
+
 /// How to start a process, and the process while it runs.
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -86,6 +89,7 @@ impl Service {
             .stderr(log)
             .spawn()
             .with_context(|| format!("starting {}", self.program.display()))?;
+        await_variables(started.id());
         fs::write(self.pid_file("pid"), started.id().to_string())?;
         *child = Some(started);
         Ok(())
@@ -205,5 +209,17 @@ impl Service {
             Ok(guard) => Ok(guard),
             Err(_) => bail!("{}: another thread panicked while it started or stopped it", self.name),
         }
+    }
+}
+
+/// Waits until the kernel shows the variables of a process that was just started, by which [`MARK`] is found. For a moment
+/// after `exec`, it shows none, as for a process that has ended. A process that ends meanwhile is waited for in vain; what
+/// uses it says so.
+fn await_variables(pid: u32) {
+    let deadline = Instant::now() + VARIABLES;
+    while Instant::now() < deadline
+        && fs::read(format!("/proc/{pid}/environ")).is_ok_and(|variables| variables.is_empty())
+    {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
