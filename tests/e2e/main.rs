@@ -14,6 +14,7 @@ mod connections;
 mod crashes;
 mod destination_changes;
 mod destinations;
+mod engines;
 mod faults;
 mod gcp;
 mod globals;
