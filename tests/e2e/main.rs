@@ -14,6 +14,7 @@ mod connections;
 mod crashes;
 mod destination_changes;
 mod destinations;
+mod dynamic;
 mod engines;
 mod faults;
 mod gcp;
