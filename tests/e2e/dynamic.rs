@@ -1,6 +1,7 @@
 //! VaultDynamicSecret: leases that are kept, credentials that are replaced before they end, and nothing lost over restarts.
 
 mod restarts;
+mod samples;
 
 use serde_json::{Value, json};
 use testenv::Cluster;

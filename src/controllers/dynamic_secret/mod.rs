@@ -20,7 +20,8 @@ use chrono::Utc;
 
 use super::outputs::EventText;
 use super::pipeline::{
-    CleanUpError, Failure, Interruption, Obtained, Reading, Report, SecretSource, cache_key, login_failed, read_failed,
+    CleanUpError, Failure, Interruption, Lifetime, Obtained, Reading, Report, SecretSource, cache_key, login_failed,
+    read_failed,
 };
 use super::stores::Stores;
 use crate::api::dynamic_secret::{PendingLease, SecretLease};
@@ -221,9 +222,11 @@ impl SecretSource for DynamicSecrets {
         EventText::warning(Reason::SecretLeaseRevoke, text)
     }
 
-    fn expires(object: &VaultDynamicSecret) -> Option<i64> {
+    fn lifetime(object: &VaultDynamicSecret) -> Option<Lifetime> {
         let status = object.status.as_ref().filter(|status| status.secret_lease.duration > 0)?;
-        Some(status.last_renewal_time.saturating_add(status.secret_lease.duration))
+        let (renewed, duration) = (status.last_renewal_time, status.secret_lease.duration);
+        let renew_by = renewed.saturating_add(duration - duration / 10);
+        Some(Lifetime { ends: renewed.saturating_add(duration), renew_by })
     }
 }
 

@@ -37,13 +37,14 @@ use crate::backoff::Policy;
 use crate::kubernetes::{Change, KnownKey, SecretWriter, Store};
 use crate::render::SourceData;
 use crate::resolve::Plan;
+use crate::telemetry::Expiry;
 use crate::workqueue::{Class, Job, Next};
 
 pub(crate) use failure::{Failure, Interruption};
 pub(crate) use obtain::{login_failed, read_failed};
 pub(crate) use render::Renderer;
 pub(crate) use report::cache_key;
-pub(crate) use source::{CleanUpError, Obtained, Reading, Report, SecretSource};
+pub(crate) use source::{CleanUpError, Lifetime, Obtained, Reading, Report, SecretSource};
 use state::{ObjectState, States};
 
 /// What the pipelines of all kinds share.
@@ -351,6 +352,16 @@ impl<S: SecretSource> Controller for Pipeline<S> {
 
     fn objects(&self) -> usize {
         self.store.len()
+    }
+
+    fn expiries(&self) -> Vec<Expiry> {
+        let expiry = |object: &S::Owner| {
+            let Lifetime { ends, renew_by } = S::lifetime(object)?;
+            let ObjectRef { namespace, name } = object.key().id;
+            let controller = S::Owner::KIND.controller();
+            Some(Expiry { controller, namespace: namespace.to_string(), name: name.to_string(), ends, renew_by })
+        };
+        self.store.all().iter().filter_map(|object| expiry(object)).collect()
     }
 }
 
