@@ -149,7 +149,7 @@ impl SecretSource for DynamicSecrets {
     ) -> Report {
         let mut report = Report::default();
         (report.conditions, report.events) = state.retirement.report(status);
-        report.remarks.extend(plan.source.remark.map(Into::into));
+        report.remarks.extend(plan.source.remarks.iter().map(|remark| (*remark).into()));
         if std::mem::take(&mut state.pending_done) {
             status.pending_lease = None;
         }
@@ -422,7 +422,7 @@ async fn replace(
     };
     reading.acknowledge();
     let lease = lease_of(&envelope);
-    if !envelope.data.as_object().is_some_and(|data| !data.is_empty()) {
+    if envelope.data.as_object().is_none_or(serde_json::Map::is_empty) {
         if !lease.id.is_empty() {
             give_back(session, plan, &lease).await?;
         }
