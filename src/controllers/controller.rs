@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{Key, Kind};
 use crate::kubernetes::{Scope, WatchHealth, spawn_watch};
-use crate::telemetry::ResourceStatus;
+use crate::telemetry::{Expiry, ResourceStatus};
 use crate::workqueue::Job;
 
 use super::outcome::Outcome;
@@ -35,6 +35,11 @@ pub(crate) trait Controller: Send + Sync + 'static {
 
     /// How many objects are known.
     fn objects(&self) -> usize;
+
+    /// When the content of the Secrets ends, as the status says. Empty for a kind whose content does not end.
+    fn expiries(&self) -> Vec<Expiry> {
+        vec![]
+    }
 
     /// Which objects are valid, as their status says. Empty for a kind whose status does not say it.
     fn resources(&self) -> Vec<ResourceStatus> {

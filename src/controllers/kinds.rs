@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::controller::Controller;
+use super::dynamic_secret::DynamicSecrets;
 use super::pipeline::{Pipeline, Shared};
 use super::secret_transformation::SecretTransformations;
 use super::static_secret::StaticSecrets;
@@ -17,17 +18,18 @@ use crate::kubernetes::Store;
 #[derive(Default)]
 pub(super) struct Owners {
     static_secrets: Arc<Store<VaultStaticSecret>>,
+    dynamic_secrets: Arc<Store<VaultDynamicSecret>>,
 }
 
 impl Owners {
     /// A row for each kind.
     pub fn stores(&self) -> Vec<Arc<dyn OwnerStore>> {
-        vec![self.static_secrets.clone()]
+        vec![self.static_secrets.clone(), self.dynamic_secrets.clone()]
     }
 }
 
-/// A row for each kind.
-pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>) -> Vec<Arc<dyn Controller>> {
+/// A row for each kind. `pod_uid`: UID of the operator's pod.
+pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>, pod_uid: Option<String>) -> Vec<Arc<dyn Controller>> {
     let (vault, outputs) = (shared.vault.clone(), shared.outputs.clone());
     let (stores, dependents) = (shared.stores.clone(), shared.vault.dependents.clone());
     vec![
@@ -40,7 +42,7 @@ pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>) -> Vec<Arc<dyn 
             outputs,
         }),
         Arc::new(Pipeline::new(StaticSecrets, owners.static_secrets.clone(), shared.clone())),
-        unsupported::<VaultDynamicSecret>(shared),
+        Arc::new(Pipeline::new(DynamicSecrets { pod_uid }, owners.dynamic_secrets.clone(), shared.clone())),
         unsupported::<VaultPKISecret>(shared),
         unsupported::<CSISecrets>(shared),
     ]

@@ -18,6 +18,7 @@ impl Controllers {
             controllers: self.queues(Instant::now()),
             resources: self.engine.controllers.iter().flat_map(|controller| controller.resources()).collect(),
             not_synced: self.not_synced(),
+            expiries: self.engine.controllers.iter().flat_map(|controller| controller.expiries()).collect(),
             sessions: self.shared.vault.logins.len(),
             event_streams: self.shared.subscriptions.open_streams(),
             leads: false,

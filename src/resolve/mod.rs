@@ -5,6 +5,7 @@
 
 mod auth;
 mod connection;
+mod dynamic_secret;
 mod global;
 mod login;
 mod plan;
@@ -13,6 +14,7 @@ mod transformation;
 pub use crate::api::{ObjectRef, ObjectRefError};
 pub use auth::auth;
 pub use connection::{CaSource, ConnectionPlan, connection};
+pub use dynamic_secret::{DynamicRead, dynamic_secret};
 pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};
 pub use plan::{Plan, StaticRead, static_secret};

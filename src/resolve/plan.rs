@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::auth::{auth, find};
 use super::{AuthPlan, Denied, Lookup, ObjectRef, PlanError, ResolvedTransformation, transformation};
-use crate::api::{SecretEngine, VaultStaticSecret};
+use crate::api::{Destination, SecretEngine, VaultStaticSecret};
 use crate::gocompat::GoDuration;
 
 /// How the owner of a Secret gets its data. `S` is what only its kind has to know.
@@ -41,32 +41,54 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
     let spec = &object.spec;
     let id = ObjectRef::of(&object.metadata);
     let auth = auth_of(spec.vault_auth_ref.as_deref(), &id, lookup)?;
-    let refresh = match &spec.refresh_after {
-        None => None,
-        Some(text) => Some(interval(text)?).filter(|interval| !interval.is_zero()),
-    };
+    let refresh = refresh_after(spec.refresh_after.as_deref())?;
     let refresh = refresh.or(spec.hmac_secret_data.unwrap_or(true).then_some(DEFAULT_REFRESH));
     let refresh = refresh.map(|interval| interval.max(lookup.min_refresh_after()));
     let transformation = transformation(&spec.destination.transformation, &id, lookup)?;
-    let (mount, path) = (spec.mount.trim_matches('/'), spec.path.trim_matches('/'));
-    if mount.is_empty() || path.is_empty() {
-        return Err(PlanError::Invalid("spec.mount and spec.path must both be set".into()));
-    }
+    let (mount, path) = mount_and_path(&spec.mount, &spec.path)?;
     let (path, version, data_in) = match &spec.kind {
         SecretEngine::KvV1 => (format!("{mount}/{path}"), None, None),
         SecretEngine::KvV2 => (format!("{mount}/data/{path}"), Some(spec.version.unwrap_or(0)), data_in(mount, path)),
         SecretEngine::Unknown(other) => return Err(PlanError::Invalid(format!("unsupported secret type {other:?}"))),
     };
-    if spec.destination.name.is_empty() {
+    check_destination(&spec.destination)?;
+    let vault_namespace = vault_namespace(spec.namespace.as_deref(), &auth);
+    Ok(Plan { auth, vault_namespace, path, transformation, source: StaticRead { version, refresh, data_in } })
+}
+
+/// `spec.mount` and `spec.path`, without slashes at their ends.
+pub(super) fn mount_and_path<'a>(mount: &'a str, path: &'a str) -> Result<(&'a str, &'a str), PlanError> {
+    let (mount, path) = (mount.trim_matches('/'), path.trim_matches('/'));
+    if mount.is_empty() || path.is_empty() {
+        return Err(PlanError::Invalid("spec.mount and spec.path must both be set".into()));
+    }
+    Ok((mount, path))
+}
+
+/// Fails if a destination cannot be a Secret that the operator may write.
+pub(super) fn check_destination(destination: &Destination) -> Result<(), PlanError> {
+    if destination.name.is_empty() {
         return Err(PlanError::Destination("invalid Destination, err=invalid objectKey, empty name".into()));
     }
-    if spec.destination.type_.as_deref() == Some("kubernetes.io/service-account-token") {
+    if destination.type_.as_deref() == Some("kubernetes.io/service-account-token") {
         let text = "spec.destination.type: kubernetes.io/service-account-token is not allowed";
         return Err(PlanError::Destination(text.into()));
     }
-    let own = spec.namespace.as_deref().unwrap_or("").trim_matches('/');
-    let vault_namespace = if own.is_empty() { auth.login.vault_namespace.clone() } else { own.to_owned() };
-    Ok(Plan { auth, vault_namespace, path, transformation, source: StaticRead { version, refresh, data_in } })
+    Ok(())
+}
+
+/// The Vault namespace to read in: `spec.namespace` or that of the login.
+pub(super) fn vault_namespace(own: Option<&str>, auth: &AuthPlan) -> String {
+    match own.unwrap_or("").trim_matches('/') {
+        "" => auth.login.vault_namespace.clone(),
+        own => own.to_owned(),
+    }
+}
+
+/// The value of `spec.refreshAfter`. `None`: never.
+pub(super) fn refresh_after(text: Option<&str>) -> Result<Option<Duration>, PlanError> {
+    let Some(text) = text else { return Ok(None) };
+    Ok(Some(interval(text)?).filter(|interval| !interval.is_zero()))
 }
 
 /// What mount and path have of `data`. A path that was copied from a policy has it.
@@ -81,7 +103,7 @@ fn data_in(mount: &str, path: &str) -> Option<&'static str> {
 }
 
 /// The login that an object uses.
-fn auth_of(reference: Option<&str>, user: &ObjectRef, lookup: &impl Lookup) -> Result<AuthPlan, Denied> {
+pub(super) fn auth_of(reference: Option<&str>, user: &ObjectRef, lookup: &impl Lookup) -> Result<AuthPlan, Denied> {
     let id = ObjectRef::resolve(reference, &user.namespace, lookup.operator_namespace())
         .map_err(|e| Denied::Reference(format!("vaultAuthRef: {e}")))?;
     let found = find(&id, "VaultAuth", &user.to_string(), lookup, || lookup.auth(&id))?;

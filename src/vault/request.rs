@@ -79,6 +79,18 @@ pub struct Envelope {
     /// The content, `null` where there is none. Numbers are as they were sent. Objects share it.
     #[serde(skip)]
     pub data: Arc<Value>,
+    /// ID of the request, as in Vault's audit log.
+    #[serde(default)]
+    pub request_id: String,
+    /// ID of the lease of the content; empty without one.
+    #[serde(default)]
+    pub lease_id: String,
+    /// How long that lease lasts; zero without one.
+    #[serde(default, deserialize_with = "seconds")]
+    pub lease_duration: Duration,
+    /// Whether the lease can be renewed.
+    #[serde(default)]
+    pub renewable: bool,
     /// Remarks, such as that a path exists only below a KV v2 prefix.
     #[serde(default)]
     pub warnings: Option<Vec<String>>,
@@ -128,7 +140,7 @@ pub(super) struct Auth {
 const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// The lease of so many seconds.
-pub(super) fn lease(seconds: u64) -> Duration {
+pub(crate) fn lease(seconds: u64) -> Duration {
     Duration::from_secs(seconds).min(MAX_LEASE)
 }
 

@@ -14,6 +14,8 @@ mod connections;
 mod crashes;
 mod destination_changes;
 mod destinations;
+mod dynamic;
+mod engines;
 mod faults;
 mod gcp;
 mod globals;

@@ -34,6 +34,8 @@ pub struct Metrics {
     resource_status: IntGaugeVec,
     objects: IntGaugeVec,
     not_synced: IntGaugeVec,
+    expiry: IntGaugeVec,
+    renewal_deadline: IntGaugeVec,
     sessions: IntGauge,
     event_streams: IntGauge,
     leader: IntGauge,
@@ -48,6 +50,8 @@ pub struct Snapshot {
     pub resources: Vec<ResourceStatus>,
     /// Reason of the condition `SecretSynced` of objects where it is false, and how many of them.
     pub not_synced: Vec<(String, usize)>,
+    /// Leases and certificates.
+    pub expiries: Vec<Expiry>,
     /// Logins in use.
     pub sessions: usize,
     /// Open websockets with events of Vault.
@@ -73,6 +77,21 @@ pub struct ControllerSnapshot {
     pub unfinished: Duration,
     /// For how long the longest of them has been.
     pub longest: Duration,
+}
+
+/// When the content of a Secret ends.
+#[derive(Clone, Debug)]
+pub struct Expiry {
+    /// Controller of the kind of the object that fills it.
+    pub controller: &'static str,
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// In seconds since 1970.
+    pub ends: i64,
+    /// When it has to be renewed or replaced at the latest, in seconds since 1970.
+    pub renew_by: i64,
 }
 
 /// Whether an object is valid.
@@ -145,6 +164,16 @@ impl Metrics {
                 "Objects whose condition SecretSynced is false, by its reason.",
                 &["reason"],
             )?,
+            expiry: register.gauges(
+                "vso_secret_expiry_timestamp_seconds",
+                "When the lease or certificate in the Secret of an object ends, since 1970.",
+                &["controller", "name", "namespace"],
+            )?,
+            renewal_deadline: register.gauges(
+                "vso_secret_renewal_deadline_timestamp_seconds",
+                "When the lease or certificate in the Secret of an object has to be renewed or replaced, since 1970.",
+                &["controller", "name", "namespace"],
+            )?,
             sessions: register.gauge("vso_vault_sessions", "Logins in use.")?,
             event_streams: register.gauge("vso_vault_event_streams", "Open websockets with events of Vault.")?,
             leader: register.labelled_gauge(
@@ -189,6 +218,13 @@ impl Metrics {
         self.not_synced.reset();
         for (reason, objects) in &snapshot.not_synced {
             self.not_synced.with_label_values(&[reason]).set(count(*objects));
+        }
+        self.expiry.reset();
+        self.renewal_deadline.reset();
+        for Expiry { controller, namespace, name, ends, renew_by } in &snapshot.expiries {
+            let labels = [controller, name.as_str(), namespace];
+            self.expiry.with_label_values(&labels).set(*ends);
+            self.renewal_deadline.with_label_values(&labels).set(*renew_by);
         }
         self.sessions.set(count(snapshot.sessions));
         self.event_streams.set(count(snapshot.event_streams));

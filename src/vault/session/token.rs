@@ -14,6 +14,21 @@ use crate::vault::request::Auth;
 /// A token that no login gave is read again this long after the last time: a replaced one may go on being good.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
+/// A token with less than this part of its life left is not extended any more, or its extension fails: it is extended while
+/// a third is left.
+const LAST_PART: f64 = 0.3;
+
+/// The token that requests are sent with.
+#[derive(Clone, Debug)]
+pub struct TokenInUse {
+    /// What is known of it.
+    pub info: TokenInfo,
+    /// When it ends, and what Vault has issued with it ends. `None`: never. It may be extended before.
+    pub expires: Option<Instant>,
+    /// From then on it is not extended any more, if it was not until then.
+    pub ending_since: Option<Instant>,
+}
+
 /// What the status of an object says of the token that was used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenInfo {
@@ -40,6 +55,8 @@ pub(in crate::vault) struct Token {
     pub login_response: Option<SecretString>,
     /// `None`: does not expire.
     pub expires: Option<Instant>,
+    /// How long it lived when it was granted; zero: for ever.
+    pub(super) granted: Duration,
     /// When lookup-self last showed the token to be good, or when it was last read where no login gave it.
     pub verified: Instant,
     /// Where it stands, if no login gave it.
@@ -95,6 +112,7 @@ impl Token {
             namespace,
             login_response,
             expires: (!auth.lease.is_zero()).then(|| now + auth.lease),
+            granted: auth.lease,
             verified: now,
             location: location.map(Into::into),
             uses_left: (auth.num_uses > 0).then(|| Arc::new(AtomicU64::new(auth.num_uses))),
@@ -110,6 +128,12 @@ impl Token {
     /// Whether Vault counts the requests that are sent with it.
     pub(super) fn has_limited_uses(&self) -> bool {
         self.uses_left.is_some()
+    }
+
+    /// It, and when it ends.
+    pub(super) fn in_use(&self) -> TokenInUse {
+        let replaceable = self.expires.and_then(|end| end.checked_sub(self.granted.mul_f64(LAST_PART)));
+        TokenInUse { info: self.info.clone(), expires: self.expires, ending_since: replaceable }
     }
 
     /// Whether no login gave it.
