@@ -26,6 +26,7 @@ mod methods;
 mod metrics;
 mod not_served;
 mod preconditions;
+mod races;
 mod restarts;
 mod rollbacks;
 mod samples;
