@@ -31,6 +31,7 @@ mod restarts;
 mod rollbacks;
 mod samples;
 mod scale;
+mod scopes;
 mod sync;
 mod targets;
 mod templates;
