@@ -27,4 +27,4 @@ pub use session::{
 };
 pub use transit::TransitKey;
 pub(crate) use transport::root_cause;
-pub use transport::{ServerConfig, Trust};
+pub use transport::{ServerConfig, SharedResources, Trust};

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::json;
 use super::request::{Envelope, RawRequest, classify};
-use super::transport::{Opened, RequestOptions, ServerConfig, Socket, Transport};
+use super::transport::{Opened, RequestOptions, ServerConfig, SharedResources, Socket, Transport};
 use super::{ErrorKind, VaultError};
 use crate::telemetry::{ConnectionMetrics, Operation};
 
@@ -74,6 +74,7 @@ impl Server {
     /// Builds the connection pool; nothing is sent.
     pub fn new(
         config: &ServerConfig,
+        shared: &SharedResources,
         changed: mpsc::UnboundedSender<ServerId>,
         metrics: ConnectionMetrics,
     ) -> Result<Self, VaultError> {
@@ -82,7 +83,7 @@ impl Server {
         id.copy_from_slice(&digest[..8]);
         Ok(Self {
             id: u64::from_be_bytes(id),
-            transport: Transport::new(config)?,
+            transport: Transport::new(config, shared)?,
             circuit: Mutex::new(Circuit::Closed { failures: 0, answered: None }),
             changed,
             metrics,
@@ -248,7 +249,10 @@ mod tests {
         };
         let (changed, changes) = mpsc::unbounded_channel();
         let metrics = Metrics::new(&Settings::default()).unwrap();
-        (Server::new(&config, changed, metrics.client.of_connection("ns/c")).unwrap(), changes)
+        (
+            Server::new(&config, &SharedResources::default(), changed, metrics.client.of_connection("ns/c")).unwrap(),
+            changes,
+        )
     }
 
     fn fail(server: &Server, kind: ErrorKind) {

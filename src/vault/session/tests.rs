@@ -8,7 +8,7 @@ use super::*;
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
 use crate::vault::request::Auth;
-use crate::vault::{ServerConfig, Trust};
+use crate::vault::{ServerConfig, SharedResources, Trust};
 
 /// Gives what the test has put there.
 struct Provider(Arc<Lock<Result<String, CredentialError>>>);
@@ -36,7 +36,13 @@ fn session(content: &Arc<Lock<Result<String, CredentialError>>>) -> Arc<Session>
         timeout: None,
     };
     let metrics = Metrics::new(&Settings::default()).unwrap();
-    let server = Server::new(&config, mpsc::unbounded_channel().0, metrics.client.of_connection("ns/c")).unwrap();
+    let server = Server::new(
+        &config,
+        &SharedResources::default(),
+        mpsc::unbounded_channel().0,
+        metrics.client.of_connection("ns/c"),
+    )
+    .unwrap();
     let source = TokenSource { provider: Box::new(Provider(content.clone())), store: None };
     Arc::new(Session::new(Identity([0; 32]), Arc::new(server), source, CREDENTIAL_BACKOFF))
 }
