@@ -31,12 +31,13 @@ use super::{ErrorKind, VaultError};
 use adapter::ApplyOptions;
 use connector::Connector;
 use error::{TransportError, network_error};
-use long_answers::{LongAnswers, LongAnswersOfServer, Turn};
+use long_answers::{LongAnswers, LongAnswersOfServer};
 use proxy::Proxies;
 use redirect::RedirectError;
 use tls::{SystemAuthorities, Tls};
 
 pub(crate) use error::root_cause;
+pub(super) use long_answers::Turn;
 pub(super) use options::RequestOptions;
 pub(super) use upgrade::{Opened, Socket};
 
@@ -109,6 +110,14 @@ impl ServerConfig {
 pub struct SharedResources {
     authorities: SystemAuthorities,
     long_answers: LongAnswers,
+}
+
+#[cfg(test)]
+impl SharedResources {
+    /// How many more answers may be long.
+    pub fn free_turns(&self) -> usize {
+        self.long_answers.free()
+    }
 }
 
 /// One connection pool. Cheap to clone.
@@ -231,7 +240,7 @@ impl Transport {
         }
     }
 
-    /// Reads a whole answer, up to [`MAX_ANSWER_BYTES`]. The turn of a long one ends when the answer is dropped.
+    /// Reads a whole answer, up to [`MAX_ANSWER_BYTES`]. The turn of a long one is among the extensions.
     async fn receive<B>(&self, answer: Response<B>) -> Result<Response<Vec<u8>>, TransportError>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -258,7 +267,9 @@ impl Transport {
             }
             bytes.extend_from_slice(&chunk);
         }
-        parts.extensions.insert(turn.map(Arc::new));
+        if let Some(turn) = turn {
+            parts.extensions.insert(Arc::new(turn));
+        }
         Ok(Response::from_parts(parts, bytes))
     }
 }

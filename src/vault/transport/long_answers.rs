@@ -1,4 +1,4 @@
-//! Turns of long answers: those that are read at one time, of all servers together, fit into a fixed amount of memory.
+//! Turns of long answers: those that are there at one time, of all servers together, fit into a fixed amount of memory.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{MAX_ANSWER_BYTES, TransportError};
 
-/// Memory of all long answers that are being read.
+/// Memory of the texts of all long answers. What is parsed of each has a limit too (`json`).
 pub(super) const MAX_READING_BYTES: usize = 24 * 1024 * 1024;
 /// So many long answers of one server are read at the same time.
 const MAX_LONG_ANSWERS_OF_SERVER: usize = 2;
@@ -31,6 +31,13 @@ impl Default for LongAnswers {
     }
 }
 
+#[cfg(test)]
+impl LongAnswers {
+    pub fn free(&self) -> usize {
+        self.turns.available_permits()
+    }
+}
+
 /// The long answers of one server.
 #[derive(Clone)]
 pub(super) struct LongAnswersOfServer {
@@ -38,8 +45,8 @@ pub(super) struct LongAnswersOfServer {
     turns: Arc<Semaphore>,
 }
 
-/// The right of an answer to be long. It is kept until the answer is parsed.
-pub(super) struct Turn {
+/// The right of an answer to be long. It is kept for as long as anything of the answer.
+pub(in crate::vault) struct Turn {
     _of_server: OwnedSemaphorePermit,
     _of_process: OwnedSemaphorePermit,
     may_end_at: Instant,
@@ -70,7 +77,7 @@ impl LongAnswersOfServer {
 
 impl Turn {
     /// Waits until the turn has lasted long enough and others wait for one.
-    pub async fn over(&mut self) {
+    pub(super) async fn over(&mut self) {
         tokio::time::sleep_until(self.may_end_at.into()).await;
         if self.waiting.wait_for(|waiting| *waiting > 0).await.is_err() {
             // Nothing is left that could wait.
