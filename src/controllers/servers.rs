@@ -125,6 +125,14 @@ impl Servers {
         Ok(if same { Authority::Same } else { Authority::Replaced })
     }
 
+    /// Learns that a run with the server of a connection was ended after so long.
+    pub fn timed_out(&self, connection: &ObjectRef, after: Duration) {
+        let server = self.known.lock().get(connection).map(|known| known.server.clone());
+        if let Some(server) = server {
+            server.timed_out(after);
+        }
+    }
+
     /// Forgets the server of a connection that is gone.
     pub fn forget(&self, connection: &ObjectRef) {
         let mut known = self.known.lock();

@@ -158,6 +158,14 @@ impl Server {
         result
     }
 
+    /// Learns that a run was ended after so long, and with it the request that it waited for. It says something of the server
+    /// only if no other request was answered since the run began.
+    pub fn timed_out(&self, after: Duration) {
+        let now = Instant::now();
+        let error = VaultError::new(ErrorKind::TimedOut, "", format!("no answer within {after:?}: timed out"));
+        self.record(now.checked_sub(after).unwrap_or(now), Some(&error));
+    }
+
     /// The error that shows the server to be down, if it is.
     pub fn last_error(&self) -> Option<VaultError> {
         match &*self.circuit.lock() {
@@ -297,6 +305,19 @@ mod tests {
         let (server, _changes) = server();
         fail(&server, ErrorKind::Sealed);
         assert!(server.check_circuit("p").is_err());
+    }
+
+    #[test]
+    fn runs_that_took_too_long_show_a_server_that_answers_nothing() {
+        let (server, mut changes) = server();
+        let after = Duration::from_millis(50);
+        server.record(Instant::now(), None);
+        (0..5).for_each(|_| server.timed_out(after));
+        assert!(server.check_circuit("p").is_ok() && changes.try_recv().is_err(), "it has answered meanwhile");
+        std::thread::sleep(2 * after);
+        (0..3).for_each(|_| server.timed_out(after));
+        assert_eq!(server.check_circuit("p").unwrap_err().kind, ErrorKind::Unreachable);
+        assert_eq!(changes.try_recv().ok(), Some(server.id));
     }
 
     #[test]

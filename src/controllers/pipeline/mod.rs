@@ -20,7 +20,7 @@ use std::time::Instant;
 use kube::Resource as _;
 use parking_lot::Mutex;
 
-use super::controller::{Controller, TIMED_OUT, Watches};
+use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
 use super::dependents::spec_or_metadata_changed;
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
@@ -271,8 +271,11 @@ impl<S: SecretSource> Controller for Pipeline<S> {
 
     async fn timed_out(&self, job: &Job<Key>) -> Outcome {
         let Some(object) = self.store.get(&job.key.id) else { return Outcome::await_change() };
+        if let Ok(plan) = S::resolve(&object, &self.shared.stores) {
+            self.shared.vault.servers.timed_out(&plan.auth.login.connection.id, LONGEST_RUN);
+        }
         let mut state = Box::new(ObjectState::new(job.due));
-        self.fail(&object, &mut state, Failure::new(Reason::VaultClientError, TIMED_OUT)).await
+        self.fail(&object, &mut state, Failure::new(Reason::VaultClientError, timed_out_text())).await
     }
 
     fn objects(&self) -> usize {
