@@ -16,7 +16,7 @@ mod transit;
 mod transport;
 
 pub use error::{ErrorKind, VaultError};
-pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState};
+pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState, Write};
 pub use json::JsonError;
 pub use reads::{ReadCache, SharedRead};
 pub use request::{Envelope, Read};
