@@ -220,7 +220,7 @@ impl<S: SecretSource> Pipeline<S> {
             Change::Deleted(object) => {
                 let key = object.key();
                 self.shared.work.remove(&key);
-                self.states.lock().remove(&key.id);
+                state::forget(&mut self.states.lock(), &key.id);
                 self.shared.vault.logins.users_changed();
             }
             Change::Applied { old, new } => {
