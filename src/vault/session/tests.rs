@@ -137,10 +137,8 @@ fn uses_are_counted_and_such_a_token_is_not_renewed() {
     assert!((0..100).all(|_| token.take_use()));
 }
 
-/// Answers every request with a secret of 100 KiB. Gives the address, and how many requests there were.
-async fn serve_a_long_secret() -> (String, Arc<Lock<usize>>) {
-    let value = "a".repeat(100 * 1024);
-    let body = format!(r#"{{"data":{{"data":{{"k":"{value}"}},"metadata":{{"version":1}}}}}}"#);
+/// Answers every request with this body. Gives the address, and how many requests there were.
+async fn serve(body: String) -> (String, Arc<Lock<usize>>) {
     let answer = format!("HTTP/1.1 200 .\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -158,7 +156,9 @@ async fn serve_a_long_secret() -> (String, Arc<Lock<usize>>) {
 
 #[tokio::test]
 async fn a_long_answer_has_its_turn_until_the_last_object_is_done_with_it() {
-    let (address, requests) = serve_a_long_secret().await;
+    let value = "a".repeat(100 * 1024);
+    let secret = format!(r#"{{"data":{{"data":{{"k":"{value}"}},"metadata":{{"version":1}}}}}}"#);
+    let (address, requests) = serve(secret).await;
     let shared = SharedResources::default();
     let all = shared.free_turns();
     let session = session_at(&address, &shared, &Arc::new(Lock::new(Ok("one".to_owned()))));
@@ -174,4 +174,42 @@ async fn a_long_answer_has_its_turn_until_the_last_object_is_done_with_it() {
     assert_eq!(shared.free_turns(), all - 1);
     drop(data);
     assert_eq!(shared.free_turns(), all, "the answer is not kept in case another object wants it");
+}
+
+/// Has the token of an earlier process.
+struct Stored(&'static str);
+
+#[async_trait::async_trait]
+impl TokenStore for Stored {
+    async fn load(&self) -> Option<StoredLogin> {
+        Some(StoredLogin {
+            key: "k".into(),
+            login_response: self.0.to_owned().into(),
+            namespace: String::new(),
+            credential_uid: "u".into(),
+        })
+    }
+
+    async fn delete(&self, why: Option<&str>) {
+        panic!("it is good: {why:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stored_token_with_a_huge_lease_is_taken_up() {
+    for lease in ["18446744073709551615", "9223372036854775807", "1e30", "-1"] {
+        let (address, requests) =
+            serve(format!(r#"{{"auth":{{"client_token":"x","renewable":true,"lease_duration":{lease}}}}}"#)).await;
+        let content = Arc::new(Lock::new(Err(CredentialError::Unusable("it must not log in".into()))));
+        let session = session_at(&address, &SharedResources::default(), &content);
+        let stored =
+            Stored(r#"{"auth":{"client_token":"stored","renewable":true,"lease_duration":18446744073709551615}}"#);
+        let source = TokenSource { provider: Box::new(Provider(content)), store: Some(Box::new(stored)) };
+        let session = Arc::new(Session::new(Identity([0; 32]), session.server.clone(), source, CREDENTIAL_BACKOFF));
+        assert_eq!(secret(&session).await.as_deref(), Ok("stored"), "{lease}");
+        assert_eq!(secret(&session).await.as_deref(), Ok("stored"), "{lease}");
+        // What renews the token lives with it.
+        tokio::task::yield_now().await;
+        assert_eq!(*requests.lock().unwrap(), 1, "{lease}: one renewal");
+    }
 }
