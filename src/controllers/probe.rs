@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::settings::Settings;
     use crate::telemetry::Metrics;
-    use crate::vault::{ServerConfig, Trust};
+    use crate::vault::{ServerConfig, SharedResources, Trust};
 
     /// A server that counts requests and answers each after a while.
     async fn vault(answer: &'static str) -> (Server, Arc<AtomicUsize>) {
@@ -128,7 +128,10 @@ mod tests {
         let config = ServerConfig { address, trust, tls_server_name: None, headers: vec![], timeout };
         let metrics = Metrics::new(&Settings::default()).unwrap();
         let (changed, _) = tokio::sync::mpsc::unbounded_channel();
-        (Server::new(&config, changed, metrics.client.of_connection("ns/c")).unwrap(), requests)
+        (
+            Server::new(&config, &SharedResources::default(), changed, metrics.client.of_connection("ns/c")).unwrap(),
+            requests,
+        )
     }
 
     const UNSEALED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 35\r\nConnection: close\r\n\r\n\

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
 
-use super::controller::{Controller, TIMED_OUT, Watches};
+use super::controller::{Controller, Watches, timed_out_text};
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
 use super::outputs::{EventText, Outputs};
@@ -92,7 +92,7 @@ impl Controller for VaultConnections {
         let connections = &self.vault.stores.connections;
         let Some(object) = connections.get(&job.key.id) else { return Outcome::await_change() };
         let next = Next::At(Instant::now() + retry_delay(&object), Class::Retry);
-        let (status, events) = report(&object, &Finding::NoAnswer(TIMED_OUT.into()));
+        let (status, events) = report(&object, &Finding::NoAnswer(timed_out_text()));
         // Reported by `publish` if it fails; tried again in any case.
         let _ = self.outputs.publish(connections, &object, &status, &events).await;
         Outcome::failed(next, None)
@@ -210,7 +210,8 @@ fn conditions(
     use ConditionType::{Healthy, Ready, ResourceValidation, VaultPing};
     let address = &object.spec.address;
     let validation = if valid {
-        let text = format!("Successfully validated resource, address={address}");
+        let cut = resolve::cut_timeout(&object.spec).map(|note| format!("; {note}")).unwrap_or_default();
+        let text = format!("Successfully validated resource, address={address}{cut}");
         ConditionUpdate::holds(ResourceValidation, Reason::Accepted, text)
     } else {
         let text = format!("Failed to validate resource, address={address}, errs={text}");
@@ -238,14 +239,25 @@ fn conditions(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::VaultConnectionSpec;
     use crate::api::condition::find;
 
     #[test]
+    fn a_timeout_that_is_too_long_is_told() {
+        for (timeout, told) in [(None, false), (Some("60s"), false), (Some("0s"), false), (Some("61s"), true)] {
+            let spec = VaultConnectionSpec { timeout: timeout.map(Into::into), ..Default::default() };
+            let (status, _) = report(&VaultConnection::new("c", spec), &Finding::Up);
+            let message = &find(&status.conditions, ConditionType::ResourceValidation).unwrap().message;
+            let text = "; spec.timeout 61s counts as 60 s: no request takes longer";
+            assert_eq!(message.ends_with(text), told, "{message}");
+            assert_eq!(message.contains("spec.timeout"), told, "{message}");
+        }
+    }
+
+    #[test]
     fn each_finding_has_its_conditions_and_its_event() {
-        let object = VaultConnection::new(
-            "c",
-            crate::api::VaultConnectionSpec { address: "http://v".into(), ..Default::default() },
-        );
+        let object =
+            VaultConnection::new("c", VaultConnectionSpec { address: "http://v".into(), ..Default::default() });
         let text = || "why".to_owned();
         let accepted = ("Accepted", "VaultConnection accepted");
         let invalid = ("InvalidConfiguration", "VaultConnection invalid");

@@ -1,5 +1,6 @@
 //! What a Secret is made of, whichever engine it was read from.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -10,18 +11,25 @@ pub struct SourceData {
     kind: &'static str,
     raw: Arc<Value>,
     nested: bool,
+    /// Dropped with the last copy.
+    _held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl SourceData {
     /// An answer whose members are the keys. `kind` is part of the digest over the inputs of a template
     /// ([`super::Input::fingerprint`]), which outlives the process: each kind of source keeps its text for ever.
     pub fn flat(kind: &'static str, raw: Arc<Value>) -> Self {
-        Self { kind, raw, nested: false }
+        Self { kind, raw, nested: false, _held: None }
     }
 
     /// An answer whose member `data` has the keys. `kind` as in [`SourceData::flat`].
     pub fn nested(kind: &'static str, raw: Arc<Value>) -> Self {
-        Self { kind, raw, nested: true }
+        Self { kind, raw, nested: true, _held: None }
+    }
+
+    /// Keeps something for as long as this is in use: the right to the memory of the answer.
+    pub fn holding(self, held: Arc<dyn Any + Send + Sync>) -> Self {
+        Self { _held: Some(held), ..self }
     }
 
     /// The kind of source.

@@ -5,7 +5,7 @@ mod certificate;
 mod log;
 mod metrics;
 
-pub use admin::{Access, Authorize, Endpoints, ReadinessCheck, Secure, serve};
+pub use admin::{Access, Authorize, Check, CheckState, Endpoints, ReadinessChecks, Secure, serve};
 pub use log::init as init_log;
 pub use metrics::{
     ClientMetrics, ConnectionMetrics, ControllerSnapshot, Expiry, Metrics, Operation, ResourceStatus, RunResult,

@@ -19,6 +19,8 @@ use super::session::{Identity, Session, SessionError};
 use super::{ErrorKind, VaultError};
 use crate::backoff::{Backoff, Policy};
 use crate::util::WeakTable;
+pub use message::Write;
+
 use connection::{Connection, End};
 
 /// A server that has no events, or does not give them to this login, is asked again after about this time. Only its

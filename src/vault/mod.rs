@@ -16,7 +16,7 @@ mod transit;
 mod transport;
 
 pub use error::{ErrorKind, VaultError};
-pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState};
+pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState, Write};
 pub use json::JsonError;
 pub use reads::{ReadCache, SharedRead};
 pub(crate) use request::lease;
@@ -28,4 +28,4 @@ pub use session::{
 };
 pub use transit::TransitKey;
 pub(crate) use transport::root_cause;
-pub use transport::{ServerConfig, Trust};
+pub use transport::{ServerConfig, SharedResources, Trust};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
 use super::json::{self, JsonError};
+use super::transport::Turn;
 use super::{ErrorKind, VaultError};
 
 /// What is read. Equal reads with the same session are the same read.
@@ -99,6 +100,9 @@ pub struct Envelope {
     pub(super) auth: Option<Auth>,
     #[serde(default)]
     pub(super) errors: Option<Vec<String>>,
+    /// The turn of a long answer.
+    #[serde(skip)]
+    pub(super) turn: Option<Arc<Turn>>,
 }
 
 impl Envelope {
@@ -161,7 +165,8 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
     if status == 204 || (body.is_empty() && response.status().is_success()) {
         return Ok(Envelope::default());
     }
-    let parsed = Envelope::parse(body);
+    let turn = response.extensions().get::<Arc<Turn>>().cloned();
+    let parsed = Envelope::parse(body).map(|envelope| Envelope { turn, ..envelope });
     if response.status().is_success() {
         return parsed.map_err(|error| VaultError::new(ErrorKind::Protocol, path, error.to_string()));
     }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::json;
 use super::request::{Envelope, RawRequest, classify};
-use super::transport::{Opened, RequestOptions, ServerConfig, Socket, Transport};
+use super::transport::{Opened, RequestOptions, ServerConfig, SharedResources, Socket, Transport};
 use super::{ErrorKind, VaultError};
 use crate::telemetry::{ConnectionMetrics, Operation};
 
@@ -74,6 +74,7 @@ impl Server {
     /// Builds the connection pool; nothing is sent.
     pub fn new(
         config: &ServerConfig,
+        shared: &SharedResources,
         changed: mpsc::UnboundedSender<ServerId>,
         metrics: ConnectionMetrics,
     ) -> Result<Self, VaultError> {
@@ -82,7 +83,7 @@ impl Server {
         id.copy_from_slice(&digest[..8]);
         Ok(Self {
             id: u64::from_be_bytes(id),
-            transport: Transport::new(config)?,
+            transport: Transport::new(config, shared)?,
             circuit: Mutex::new(Circuit::Closed { failures: 0, answered: None }),
             changed,
             metrics,
@@ -155,6 +156,14 @@ impl Server {
             other => self.record(started, other.as_ref().err()),
         }
         result
+    }
+
+    /// Learns that a run was ended after so long, and with it the request that it waited for. It says something of the server
+    /// only if no other request was answered since the run began.
+    pub fn timed_out(&self, after: Duration) {
+        let now = Instant::now();
+        let error = VaultError::new(ErrorKind::TimedOut, "", format!("no answer within {after:?}: timed out"));
+        self.record(now.checked_sub(after).unwrap_or(now), Some(&error));
     }
 
     /// The error that shows the server to be down, if it is.
@@ -248,7 +257,10 @@ mod tests {
         };
         let (changed, changes) = mpsc::unbounded_channel();
         let metrics = Metrics::new(&Settings::default()).unwrap();
-        (Server::new(&config, changed, metrics.client.of_connection("ns/c")).unwrap(), changes)
+        (
+            Server::new(&config, &SharedResources::default(), changed, metrics.client.of_connection("ns/c")).unwrap(),
+            changes,
+        )
     }
 
     fn fail(server: &Server, kind: ErrorKind) {
@@ -293,6 +305,19 @@ mod tests {
         let (server, _changes) = server();
         fail(&server, ErrorKind::Sealed);
         assert!(server.check_circuit("p").is_err());
+    }
+
+    #[test]
+    fn runs_that_took_too_long_show_a_server_that_answers_nothing() {
+        let (server, mut changes) = server();
+        let after = Duration::from_millis(50);
+        server.record(Instant::now(), None);
+        (0..5).for_each(|_| server.timed_out(after));
+        assert!(server.check_circuit("p").is_ok() && changes.try_recv().is_err(), "it has answered meanwhile");
+        std::thread::sleep(2 * after);
+        (0..3).for_each(|_| server.timed_out(after));
+        assert_eq!(server.check_circuit("p").unwrap_err().kind, ErrorKind::Unreachable);
+        assert_eq!(changes.try_recv().ok(), Some(server.id));
     }
 
     #[test]

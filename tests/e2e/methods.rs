@@ -233,3 +233,28 @@ fn logins_that_fail_delay_nobody_else() {
     assert!(slowest < std::time::Duration::from_secs(5), "a change of the healthy object took {slowest:?}");
     tenant.assert_nothing_leaked(&operator, &[GOOD]);
 }
+
+/// Vault answers the login with what it wants besides, and without a token.
+#[test]
+fn a_login_that_asks_for_a_second_factor_says_so_until_it_is_exempt() {
+    let tenant = Tenant::new("mfa");
+    let vault = |method: &str, path: &str, body: Value| tenant.cluster.vault(method, path, Some(body)).expect(path);
+    let mount = jwt_mount(&tenant);
+    tenant.put("source", json!({ "password": GOOD }));
+    let mounts = vault("GET", "sys/auth", json!(null));
+    let accessor = mounts["data"][format!("{mount}/")]["accessor"].as_str().expect("an accessor").to_owned();
+    let method = vault("POST", "identity/mfa/method/totp", json!({ "issuer": tenant.namespace, "period": 30 }));
+    let enforcement = format!("identity/mfa/login-enforcement/{}", tenant.namespace);
+    let enforce = json!({ "mfa_method_ids": [method["data"]["method_id"]], "auth_method_accessors": [accessor] });
+    vault("POST", &enforcement, enforce);
+    let operator = tenant.operator(&FAST_RETRY);
+    let account = json!({ "role": "app", "serviceAccount": "app", "audiences": ["vault"] });
+    tenant.apply_all(&user(&tenant, "app", "jwt", &mount, account));
+    let login = format!("auth/{mount}/login");
+    tenant.wait_failure("app", "VaultClientConfigError", &[&login, "multi-factor authentication", "exempt"]);
+    assert!(tenant.get("secret", "app").is_err(), "there is nothing to write");
+    vault("DELETE", &enforcement, json!(null));
+    tenant.wait_value("app", "password", GOOD);
+    tenant.wait_synced("app");
+    tenant.assert_nothing_leaked(&operator, &[GOOD]);
+}

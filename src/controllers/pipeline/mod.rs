@@ -22,7 +22,7 @@ use kube::Resource as _;
 use kube::core::object::HasStatus as _;
 use parking_lot::Mutex;
 
-use super::controller::{Controller, TIMED_OUT, Watches};
+use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
 use super::dependents::spec_or_metadata_changed;
 use super::finalizer::{add_finalizer, has_finalizer};
 use super::outcome::Outcome;
@@ -295,7 +295,7 @@ impl<S: SecretSource> Pipeline<S> {
             Change::Deleted(object) => {
                 let key = object.key();
                 self.shared.work.remove(&key);
-                self.states.lock().remove(&key.id);
+                state::forget(&mut self.states.lock(), &key.id);
                 self.shared.vault.logins.users_changed();
             }
             Change::Applied { old, new } => {
@@ -346,8 +346,11 @@ impl<S: SecretSource> Controller for Pipeline<S> {
 
     async fn timed_out(&self, job: &Job<Key>) -> Outcome {
         let Some(object) = self.store.get(&job.key.id) else { return Outcome::await_change() };
+        if let Ok(plan) = S::resolve(&object, &self.shared.stores) {
+            self.shared.vault.servers.timed_out(&plan.auth.login.connection.id, LONGEST_RUN);
+        }
         let mut state = Box::new(ObjectState::new(job.due));
-        self.fail(&object, &mut state, Failure::new(Reason::VaultClientError, TIMED_OUT)).await
+        self.fail(&object, &mut state, Failure::new(Reason::VaultClientError, timed_out_text())).await
     }
 
     fn objects(&self) -> usize {

@@ -6,6 +6,7 @@ mod controller;
 mod register;
 mod settings;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use prometheus::{
@@ -38,6 +39,7 @@ pub struct Metrics {
     renewal_deadline: IntGaugeVec,
     sessions: IntGauge,
     event_streams: IntGauge,
+    missing_watches: IntGaugeVec,
     leader: IntGauge,
 }
 
@@ -56,6 +58,8 @@ pub struct Snapshot {
     pub sessions: usize,
     /// Open websockets with events of Vault.
     pub event_streams: usize,
+    /// For each watched namespace, empty for the whole cluster, how many of its watches have nothing to list.
+    pub missing_watches: BTreeMap<String, usize>,
     /// Whether this process leads.
     pub leads: bool,
 }
@@ -176,6 +180,11 @@ impl Metrics {
             )?,
             sessions: register.gauge("vso_vault_sessions", "Logins in use.")?,
             event_streams: register.gauge("vso_vault_event_streams", "Open websockets with events of Vault.")?,
+            missing_watches: register.gauges(
+                "vso_watches_missing",
+                "Kinds that cannot be listed in a watched namespace, since the namespace, the definition or the right is missing.",
+                &["watched_namespace"],
+            )?,
             leader: register.labelled_gauge(
                 "leader_election_master_status",
                 "Whether this process leads.",
@@ -228,6 +237,9 @@ impl Metrics {
         }
         self.sessions.set(count(snapshot.sessions));
         self.event_streams.set(count(snapshot.event_streams));
+        for (namespace, watches) in &snapshot.missing_watches {
+            self.missing_watches.with_label_values(&[namespace]).set(count(*watches));
+        }
         self.leader.set(snapshot.leads.into());
         let mut out = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {

@@ -2,6 +2,7 @@
 //!
 //! It uses the operator as a program and never as a library, so that a change of the operator does not compile it anew.
 
+pub mod api_proxy;
 pub mod audit;
 pub mod auth_mounts;
 pub mod chart;

@@ -75,6 +75,16 @@ impl<'a> Tenant<'a> {
         apply_chart(self.cluster, &self.operator_namespace, &self.watched);
     }
 
+    /// Lets the operator of this tenant watch a namespace in which it has no rights.
+    pub fn watch_without_rights(&mut self, namespace: &str) {
+        self.watched = format!("{},{namespace}", self.watched);
+    }
+
+    /// Gives the operator of this tenant its rights in all namespaces that it watches.
+    pub fn grant_rights(&self) {
+        apply_chart(self.cluster, &self.operator_namespace, &self.watched);
+    }
+
     /// Spec of the VaultAuth that works.
     pub fn auth_spec(&self) -> Value {
         json!({
