@@ -18,6 +18,7 @@ impl Controllers {
             controllers: self.queues(Instant::now()),
             resources: self.engine.controllers.iter().flat_map(|controller| controller.resources()).collect(),
             not_synced: self.not_synced(),
+            servers: self.shared.vault.servers.infos(),
             sessions: self.shared.vault.logins.len(),
             event_streams: self.shared.subscriptions.open_streams(),
             leads: false,

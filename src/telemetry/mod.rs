@@ -8,6 +8,6 @@ mod metrics;
 pub use admin::{Access, Authorize, Endpoints, ReadinessCheck, Secure, serve};
 pub use log::init as init_log;
 pub use metrics::{
-    ClientMetrics, ConnectionMetrics, ControllerSnapshot, Metrics, Operation, ResourceStatus, RunResult, Snapshot,
-    StorageOperation,
+    ClientMetrics, ConnectionMetrics, ControllerSnapshot, Metrics, Operation, ResourceStatus, RunResult, ServerInfo,
+    Snapshot, StorageOperation,
 };

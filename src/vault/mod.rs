@@ -14,6 +14,7 @@ mod server;
 mod session;
 mod transit;
 mod transport;
+mod version;
 
 pub use error::{ErrorKind, VaultError};
 pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState};
@@ -28,3 +29,4 @@ pub use session::{
 pub use transit::TransitKey;
 pub(crate) use transport::root_cause;
 pub use transport::{ServerConfig, Trust};
+pub use version::{Product, ServerVersion};

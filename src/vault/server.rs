@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::json;
 use super::request::{Envelope, RawRequest, classify};
 use super::transport::{Opened, RequestOptions, ServerConfig, Socket, Transport};
+use super::version::ServerVersion;
 use super::{ErrorKind, VaultError};
 use crate::telemetry::{ConnectionMetrics, Operation};
 
@@ -33,6 +34,8 @@ pub struct Server {
     pub id: ServerId,
     transport: Transport,
     circuit: Mutex<Circuit>,
+    /// What the last probe has shown.
+    version: Mutex<Option<ServerVersion>>,
     /// Told the id each time the server goes down or comes back.
     changed: mpsc::UnboundedSender<ServerId>,
     metrics: ConnectionMetrics,
@@ -48,7 +51,7 @@ enum Circuit {
 }
 
 /// The answer of `sys/seal-status`, which needs no token.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct SealStatus {
     /// False before `vault operator init`.
     #[serde(default)]
@@ -59,6 +62,10 @@ pub struct SealStatus {
     /// Version of Vault or OpenBao.
     #[serde(default)]
     pub version: String,
+    /// Only OpenBao has it, since 2.6.
+    pub commit_date: Option<String>,
+    /// Only Vault has it, since 1.19, where several nodes share the storage.
+    pub removed_from_cluster: Option<bool>,
 }
 
 /// What a probe has found.
@@ -84,6 +91,7 @@ impl Server {
             id: u64::from_be_bytes(id),
             transport: Transport::new(config)?,
             circuit: Mutex::new(Circuit::Closed { failures: 0, answered: None }),
+            version: Mutex::default(),
             changed,
             metrics,
         })
@@ -109,7 +117,9 @@ impl Server {
         let operation = operation(endpoint.method(), &path);
         let started = Instant::now();
         let result = match self.transport.ask(endpoint, call).await {
-            Ok(response) => classify(&path, &response).map(|envelope| (envelope, response.into_body())),
+            Ok(response) => classify(&path, &response)
+                .map(|envelope| (envelope, response.into_body()))
+                .map_err(|error| error.in_namespace(call.namespace)),
             Err(error) => Err(error),
         };
         self.metrics.sent(operation, result.is_ok(), started.elapsed());
@@ -123,9 +133,10 @@ impl Server {
         let started = Instant::now();
         let result = match self.transport.open(path, query, call).await {
             Ok(Opened::Socket(socket)) => Ok(*socket),
-            Ok(Opened::Answer(answer)) => Err(classify(path, &answer)
-                .err()
-                .unwrap_or_else(|| VaultError::new(ErrorKind::Protocol, path, "the answer is no websocket"))),
+            Ok(Opened::Answer(answer)) => Err(match classify(path, &answer) {
+                Ok(_) => VaultError::new(ErrorKind::Protocol, path, "the answer is no websocket"),
+                Err(error) => error.in_namespace(call.namespace),
+            }),
             Err(error) => Err(error),
         };
         self.record(started, result.as_ref().err());
@@ -146,6 +157,9 @@ impl Server {
                 VaultError::new(ErrorKind::Protocol, PATH, "the answer is not a seal status; is this a Vault?")
             }),
         };
+        if let Ok(Probe::SealStatus(status)) = &result {
+            *self.version.lock() = Some(ServerVersion::of(status));
+        }
         match &result {
             Ok(Probe::SealStatus(status)) if status.sealed => {
                 self.record(started, Some(&VaultError::new(ErrorKind::Sealed, PATH, "")));
@@ -155,6 +169,11 @@ impl Server {
             other => self.record(started, other.as_ref().err()),
         }
         result
+    }
+
+    /// Which server it is, if a probe has shown it.
+    pub fn version(&self) -> Option<ServerVersion> {
+        self.version.lock().clone()
     }
 
     /// The error that shows the server to be down, if it is.
@@ -278,6 +297,7 @@ mod tests {
         for kind in [
             ErrorKind::InternalError,
             ErrorKind::StaleReplica,
+            ErrorKind::NamespaceNotServed,
             ErrorKind::Throttled,
             ErrorKind::PermissionDenied,
             ErrorKind::NotFound,

@@ -24,6 +24,7 @@ mod kube_faults;
 mod leadership;
 mod methods;
 mod metrics;
+mod namespaces;
 mod not_served;
 mod preconditions;
 mod restarts;

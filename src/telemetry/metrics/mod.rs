@@ -34,6 +34,7 @@ pub struct Metrics {
     resource_status: IntGaugeVec,
     objects: IntGaugeVec,
     not_synced: IntGaugeVec,
+    servers: IntGaugeVec,
     sessions: IntGauge,
     event_streams: IntGauge,
     leader: IntGauge,
@@ -48,6 +49,8 @@ pub struct Snapshot {
     pub resources: Vec<ResourceStatus>,
     /// Reason of the condition `SecretSynced` of objects where it is false, and how many of them.
     pub not_synced: Vec<(String, usize)>,
+    /// The servers that connections lead to.
+    pub servers: Vec<ServerInfo>,
     /// Logins in use.
     pub sessions: usize,
     /// Open websockets with events of Vault.
@@ -86,6 +89,17 @@ pub struct ResourceStatus {
     pub name: String,
     /// What its status says.
     pub valid: bool,
+}
+
+/// The server that a VaultConnection leads to.
+#[derive(Clone, Debug)]
+pub struct ServerInfo {
+    /// The VaultConnection, `namespace/name`.
+    pub vault_connection: String,
+    /// Name of the program.
+    pub product: &'static str,
+    /// Its version.
+    pub version: String,
 }
 
 impl ResourceStatus {
@@ -145,6 +159,11 @@ impl Metrics {
                 "Objects whose condition SecretSynced is false, by its reason.",
                 &["reason"],
             )?,
+            servers: register.gauges(
+                "vso_vault_server_info",
+                "Always 1; the labels say which server a VaultConnection leads to.",
+                &["vault_connection", "product", "version"],
+            )?,
             sessions: register.gauge("vso_vault_sessions", "Logins in use.")?,
             event_streams: register.gauge("vso_vault_event_streams", "Open websockets with events of Vault.")?,
             leader: register.labelled_gauge(
@@ -189,6 +208,10 @@ impl Metrics {
         self.not_synced.reset();
         for (reason, objects) in &snapshot.not_synced {
             self.not_synced.with_label_values(&[reason]).set(count(*objects));
+        }
+        self.servers.reset();
+        for ServerInfo { vault_connection, product, version } in &snapshot.servers {
+            self.servers.with_label_values(&[vault_connection.as_str(), product, version]).set(1);
         }
         self.sessions.set(count(snapshot.sessions));
         self.event_streams.set(count(snapshot.event_streams));
