@@ -10,17 +10,18 @@ mod json;
 pub mod kv;
 mod reads;
 mod request;
+mod seal_status;
 mod server;
 mod session;
 mod transit;
 mod transport;
-mod version;
 
 pub use error::{ErrorKind, VaultError};
 pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState};
 pub use json::JsonError;
 pub use reads::{ReadCache, SharedRead};
 pub use request::{Envelope, Read};
+pub use seal_status::{Product, ServerVersion};
 pub use server::{Probe, Server, ServerId};
 pub use session::{
     CredentialError, CredentialProvider, Identity, LoginRequest, Proof, ProvidedToken, Session, SessionError,
@@ -29,4 +30,3 @@ pub use session::{
 pub use transit::TransitKey;
 pub(crate) use transport::root_cause;
 pub use transport::{ServerConfig, Trust};
-pub use version::{Product, ServerVersion};

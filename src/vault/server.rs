@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustify::endpoint::Endpoint;
 use rustify::enums::RequestMethod;
-use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::json;
 use super::request::{Envelope, RawRequest, classify};
+use super::seal_status::{SealStatus, ServerVersion};
 use super::transport::{Opened, RequestOptions, ServerConfig, Socket, Transport};
-use super::version::ServerVersion;
 use super::{ErrorKind, VaultError};
 use crate::telemetry::{ConnectionMetrics, Operation};
 
@@ -48,24 +47,6 @@ enum Circuit {
     Closed { failures: u32, answered: Option<Instant> },
     /// They are not, because of `error`. From `half_open_at` on one is.
     Open { error: VaultError, half_open_at: Instant, open_time: Duration },
-}
-
-/// The answer of `sys/seal-status`, which needs no token.
-#[derive(Debug, Default, Deserialize)]
-pub struct SealStatus {
-    /// False before `vault operator init`.
-    #[serde(default)]
-    pub initialized: bool,
-    /// True while the root key is not in memory.
-    #[serde(default)]
-    pub sealed: bool,
-    /// Version of Vault or OpenBao.
-    #[serde(default)]
-    pub version: String,
-    /// Only OpenBao has it, since 2.6.
-    pub commit_date: Option<String>,
-    /// Only Vault has it, since 1.19, where several nodes share the storage.
-    pub removed_from_cluster: Option<bool>,
 }
 
 /// What a probe has found.

@@ -1,11 +1,30 @@
-//! Which server it is, from what it says of itself. Nothing depends on it but what people are told.
+//! What a server says of itself: whether it is sealed, and which program it is. On the program nothing depends but what
+//! people are told.
 
 use std::fmt;
 
-use super::server::SealStatus;
+use serde::Deserialize;
 
 /// A version is text of the server; a longer one is not shown.
 const MAX_VERSION_BYTES: usize = 64;
+
+/// The answer of `sys/seal-status`, which needs no token.
+#[derive(Debug, Default, Deserialize)]
+pub struct SealStatus {
+    /// False before `vault operator init`.
+    #[serde(default)]
+    pub initialized: bool,
+    /// True while the root key is not in memory.
+    #[serde(default)]
+    pub sealed: bool,
+    /// Version of Vault or OpenBao.
+    #[serde(default)]
+    pub version: String,
+    /// Only OpenBao has it, since 2.6.
+    pub commit_date: Option<String>,
+    /// Only Vault has it, since 1.19, where several nodes share the storage.
+    pub removed_from_cluster: Option<bool>,
+}
 
 /// The program that serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
