@@ -94,6 +94,11 @@ enum Command {
         #[arg(long)]
         optional: bool,
     },
+    /// Fail unless a server is there, and need not be unpacked or built.
+    Has {
+        /// The server.
+        server: Server,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -164,6 +169,11 @@ fn run(command: Command) -> Result<ExitCode> {
             tools.ensure(&Tool::ALL)?;
             if optional {
                 tools.ensure(&Tool::OPTIONAL)?;
+            }
+        }
+        Command::Has { server } => {
+            if !Tools::default().has(server.tool()) {
+                bail!("no {}; `cargo testenv build --optional` gets all servers", server.name());
             }
         }
     }
