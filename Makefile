@@ -30,7 +30,7 @@ lane-openbao:
 	if cargo testenv has openbao; then E2E_SERVER=openbao RUST_TEST_THREADS=5 cargo test --test e2e; fi
 
 lane-others:
-	RUST_TEST_THREADS=4 cargo test --workspace --lib --bins $(addprefix --test ,$(OTHERS))
+	RUST_TEST_THREADS=4 cargo test --workspace --no-fail-fast --lib --bins $(addprefix --test ,$(OTHERS))
 
 lint:
 	cargo fmt --all --check
