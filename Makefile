@@ -24,10 +24,10 @@ test: lint ## All tests: formatting, clippy, generated files, unit, property, ar
 	cargo test --test rbac
 
 lane-vault:
-	RUST_TEST_THREADS=5 cargo test --test e2e
+	RUST_TEST_THREADS=4 cargo test --test e2e
 
 lane-openbao:
-	if cargo testenv has openbao; then E2E_SERVER=openbao RUST_TEST_THREADS=5 cargo test --test e2e; fi
+	if cargo testenv has openbao; then E2E_SERVER=openbao RUST_TEST_THREADS=4 cargo test --test e2e; fi
 
 lane-others:
 	RUST_TEST_THREADS=4 cargo test --workspace --no-fail-fast --lib --bins $(addprefix --test ,$(OTHERS))
