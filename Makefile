@@ -15,6 +15,9 @@ LANES = lane-vault lane-openbao lane-others
 FOUND = $(wildcard tests/*.rs tests/*/main.rs hack/testenv/tests/*.rs fuzz/targets/tests/*.rs)
 OTHERS = $(filter-out e2e rbac,$(sort $(basename $(notdir $(patsubst %/main.rs,%.rs,$(FOUND))))))
 
+# Tests in which the server has no part, and which cost most: once, on Vault, is enough. `make test WITHOUT_SERVER=` runs all.
+WITHOUT_SERVER = commands:: kube_faults:: leadership:: not_served:: scale::
+
 test: lint ## All tests: formatting, clippy, generated files, unit, property, architecture, end to end on Vault and OpenBao.
 	cargo testenv build
 	cargo test --workspace --no-run
@@ -27,7 +30,8 @@ lane-vault:
 	RUST_TEST_THREADS=4 cargo test --test e2e
 
 lane-openbao:
-	if cargo testenv has openbao; then E2E_SERVER=openbao RUST_TEST_THREADS=4 cargo test --test e2e; fi
+	if cargo testenv has openbao; then \
+	  E2E_SERVER=openbao RUST_TEST_THREADS=4 cargo test --test e2e -- $(addprefix --skip ,$(WITHOUT_SERVER)); fi
 
 lane-others:
 	RUST_TEST_THREADS=4 cargo test --workspace --no-fail-fast --lib --bins $(addprefix --test ,$(OTHERS))
