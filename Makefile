@@ -26,8 +26,9 @@ test: lint ## All tests: formatting, clippy, generated files, unit, property, ar
 	# It looks at what the operators have asked for on Vault.
 	cargo test --test rbac
 
+# The longest of them gets the most threads.
 lane-vault:
-	RUST_TEST_THREADS=4 cargo test --test e2e
+	RUST_TEST_THREADS=6 cargo test --test e2e
 
 lane-openbao:
 	if cargo testenv has openbao; then \

@@ -135,6 +135,7 @@ fn others_who_write_all_the_time_neither_prevent_nor_multiply_restarts() {
     rig.wait_recorded("db", "0");
 
     let (stop, written) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let mut rotation = 0;
     std::thread::scope(|scope| {
         for (kind, name) in [("Deployment", "app"), ("Secret", "db")] {
             let (stop, written, namespace) = (&stop, &written, &tenant.namespace);
@@ -153,18 +154,19 @@ fn others_who_write_all_the_time_neither_prevent_nor_multiply_restarts() {
         }
         // Stops the writers also if an assertion fails.
         let _stop = OnDrop(&stop);
-        for rotation in 1..=5 {
+        // As many as it takes until others have come in between often enough, however slow the machine is.
+        while rotation < 5 || written.load(Ordering::Relaxed) < 50 {
+            rotation += 1;
             tenant.put("db", json!({ "password": rotation.to_string() }));
             rig.wait_recorded("db", &rotation.to_string());
             rig.assert_carries("app", "db");
             assert_eq!(rig.restarts("app"), rotation);
         }
     });
-    assert!(written.load(Ordering::Relaxed) > 50, "nobody came in between");
     let failed = tenant.list("events").into_iter().filter(|event| event["reason"] == "SecretSyncError").count();
     assert_eq!(failed, 0, "a conflict is tried again at once, and is no failure");
     rig.several_refreshes();
-    assert_eq!(rig.restarts("app"), 5);
+    assert_eq!(rig.restarts("app"), rotation);
 }
 
 struct OnDrop<'a>(&'a AtomicBool);
