@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::backoff::{Backoff, Policy, horizon};
-use crate::vault::{Probe, Server};
+use crate::vault::{Probe, Server, ServerVersion};
 
 /// A Vault that answers is asked this often whether it still does, and the authority that its certificate has to be from is
 /// read again. Requests of objects show trouble before that.
@@ -21,7 +21,7 @@ const FAILED_PROBE_PAUSES: Policy = Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
     /// Unsealed and answering.
-    Up,
+    Up(ServerVersion),
     /// The server answers, and has no seal status to tell.
     NoSealStatus,
     /// The connection is right, but this Vault serves nothing now.
@@ -37,7 +37,7 @@ pub(super) enum Finding {
 impl Finding {
     /// Whether requests can be expected to work.
     pub fn is_up(&self) -> bool {
-        matches!(self, Finding::Up | Finding::NoSealStatus)
+        matches!(self, Finding::Up(_) | Finding::NoSealStatus)
     }
 }
 
@@ -87,7 +87,7 @@ async fn probe(server: &Server) -> Finding {
         Ok(Probe::SealStatus(status)) if status.sealed => Finding::Sealed("Vault is sealed".into()),
         Ok(found) => match (server.last_error(), found) {
             (Some(error), _) => Finding::Unavailable(error.message),
-            (None, Probe::SealStatus(_)) => Finding::Up,
+            (None, Probe::SealStatus(status)) => Finding::Up(ServerVersion::of(&status)),
             (None, Probe::NoSealStatus) => Finding::NoSealStatus,
         },
         Err(error) => Finding::NoAnswer(error.to_string()),

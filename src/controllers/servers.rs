@@ -13,9 +13,9 @@ use super::stores::Stores;
 use crate::api::ObjectRef;
 use crate::kubernetes::SecretWriter;
 use crate::resolve::{CaSource, ConnectionPlan};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, ServerInfo};
 use crate::util::{WeakTable, shrink};
-use crate::vault::{Server, ServerConfig, ServerId, SharedResources, Trust};
+use crate::vault::{Server, ServerConfig, ServerId, ServerVersion, SharedResources, Trust};
 
 /// A server, and the version of the object it was built from.
 struct Known {
@@ -146,6 +146,15 @@ impl Servers {
     pub fn probe_of(&self, server: &Server) -> Arc<SharedProbe> {
         let known = self.known.lock();
         known.values().find(|k| k.server.id == server.id).map(|k| k.probe.clone()).unwrap_or_default()
+    }
+
+    /// Which server each connection leads to, where that is known.
+    pub fn infos(&self) -> Vec<ServerInfo> {
+        let info = |(id, known): (&ObjectRef, &Known)| {
+            let ServerVersion { product, version } = known.server.version()?;
+            Some(ServerInfo { vault_connection: id.to_string(), product: product.as_str(), version })
+        };
+        self.known.lock().iter().filter_map(info).collect()
     }
 
     /// The connections that lead to a server.

@@ -19,6 +19,7 @@ impl Controllers {
             resources: self.engine.controllers.iter().flat_map(|controller| controller.resources()).collect(),
             not_synced: self.not_synced(),
             expiries: self.engine.controllers.iter().flat_map(|controller| controller.expiries()).collect(),
+            servers: self.shared.vault.servers.infos(),
             sessions: self.shared.vault.logins.len(),
             event_streams: self.shared.subscriptions.open_streams(),
             missing_watches: BTreeMap::new(),

@@ -9,5 +9,5 @@ pub use admin::{Access, Authorize, Check, CheckState, Endpoints, ReadinessChecks
 pub use log::init as init_log;
 pub use metrics::{
     ClientMetrics, ConnectionMetrics, ControllerSnapshot, Expiry, Metrics, Operation, ResourceStatus, RunResult,
-    Snapshot, StorageOperation,
+    ServerInfo, Snapshot, StorageOperation,
 };

@@ -10,6 +10,7 @@ mod json;
 pub mod kv;
 mod reads;
 mod request;
+mod seal_status;
 mod server;
 mod session;
 mod transit;
@@ -21,6 +22,7 @@ pub use json::JsonError;
 pub use reads::{ReadCache, SharedRead};
 pub(crate) use request::lease;
 pub use request::{Envelope, Read};
+pub use seal_status::{Product, ServerVersion};
 pub use server::{Probe, Server, ServerId};
 pub use session::{
     CredentialError, CredentialProvider, Identity, LoginRequest, Proof, ProvidedToken, Session, SessionError,

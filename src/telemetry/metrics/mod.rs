@@ -37,6 +37,7 @@ pub struct Metrics {
     not_synced: IntGaugeVec,
     expiry: IntGaugeVec,
     renewal_deadline: IntGaugeVec,
+    servers: IntGaugeVec,
     sessions: IntGauge,
     event_streams: IntGauge,
     missing_watches: IntGaugeVec,
@@ -54,6 +55,8 @@ pub struct Snapshot {
     pub not_synced: Vec<(String, usize)>,
     /// Leases and certificates.
     pub expiries: Vec<Expiry>,
+    /// The servers that connections lead to.
+    pub servers: Vec<ServerInfo>,
     /// Logins in use.
     pub sessions: usize,
     /// Open websockets with events of Vault.
@@ -109,6 +112,17 @@ pub struct ResourceStatus {
     pub name: String,
     /// What its status says.
     pub valid: bool,
+}
+
+/// The server that a VaultConnection leads to.
+#[derive(Clone, Debug)]
+pub struct ServerInfo {
+    /// The VaultConnection, `namespace/name`.
+    pub vault_connection: String,
+    /// Name of the program.
+    pub product: &'static str,
+    /// Its version.
+    pub version: String,
 }
 
 impl ResourceStatus {
@@ -178,6 +192,11 @@ impl Metrics {
                 "When the lease or certificate in the Secret of an object has to be renewed or replaced, since 1970.",
                 &["controller", "name", "namespace"],
             )?,
+            servers: register.gauges(
+                "vso_vault_server_info",
+                "Always 1; the labels say which server a VaultConnection leads to.",
+                &["vault_connection", "product", "version"],
+            )?,
             sessions: register.gauge("vso_vault_sessions", "Logins in use.")?,
             event_streams: register.gauge("vso_vault_event_streams", "Open websockets with events of Vault.")?,
             missing_watches: register.gauges(
@@ -234,6 +253,10 @@ impl Metrics {
             let labels = [controller, name.as_str(), namespace];
             self.expiry.with_label_values(&labels).set(*ends);
             self.renewal_deadline.with_label_values(&labels).set(*renew_by);
+        }
+        self.servers.reset();
+        for ServerInfo { vault_connection, product, version } in &snapshot.servers {
+            self.servers.with_label_values(&[vault_connection.as_str(), product, version]).set(1);
         }
         self.sessions.set(count(snapshot.sessions));
         self.event_streams.set(count(snapshot.event_streams));
