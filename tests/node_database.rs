@@ -25,7 +25,6 @@ const LEASE_SECONDS: u64 = 60;
 const RENEWAL_PERCENT: u64 = 20;
 
 #[test]
-#[ignore = "VaultDynamicSecret is not served"]
 fn no_login_fails_while_credentials_operator_and_vault_are_replaced() {
     if let Some(skip) = node::unavailable() {
         eprintln!("skipped: {skip}");

@@ -30,7 +30,6 @@ use crate::api::{
     condition,
 };
 use crate::backoff::Policy;
-use crate::gocompat::GoDuration;
 use crate::render::SourceData;
 use crate::resolve::{self, DynamicRead, Plan, PlanError};
 use crate::vault::{Envelope, ErrorKind, Read, Session, SessionError, TokenInfo, VaultError};
@@ -266,7 +265,7 @@ impl DynamicSecrets {
 fn written_event(status: &VaultDynamicSecretStatus, new: &NewCredentials, state: &Credentials) -> EventText {
     let reason = if status.last_generation == 0 { Reason::SecretSynced } else { Reason::SecretRotated };
     let due = state.next_due().map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()));
-    let horizon = GoDuration(i64::try_from(due.as_nanos()).unwrap_or(i64::MAX));
+    let horizon = format!("{:.1}s", due.as_secs_f64());
     let (lease, cause) = (&new.lease.id, new.cause.as_str());
     EventText::normal(reason, format!("Secret synced, lease_id={lease:?}, horizon={horizon}, sync_reason={cause:?}"))
 }
