@@ -1,8 +1,11 @@
 //! VaultDynamicSecret: leases that are kept, credentials that are replaced before they end, and nothing lost over restarts.
 
+mod deletion;
+mod engines;
 mod faults;
 mod input;
 mod refusal;
+mod replaced;
 mod restarts;
 mod static_roles;
 

@@ -194,7 +194,11 @@ mod tests {
         assert_eq!(of(&renewable, Some(now), Some(now), Some(now)), Step::Replace(Cause::LeaseRenewalFailed));
         assert_eq!(of(&renewable, Some(now), Some(now), None), Step::Renew, "after a time without an operator");
         let later = Some(now + SECOND);
-        assert_eq!(of(&renewable, later, later, Some(now)), Step::Renew, "what failed before it was due is tried again");
+        assert_eq!(
+            of(&renewable, later, later, Some(now)),
+            Step::Renew,
+            "what failed before it was due is tried again"
+        );
         assert_eq!(of(&renewable, later, later, later), Step::Keep);
         assert_eq!(of(&fixed, Some(now), Some(now + SECOND), None), Step::Replace(Cause::Due));
         assert_eq!(of(&fixed, Some(now + SECOND), None, None), Step::Keep);

@@ -84,6 +84,9 @@ impl SecretSource for DynamicSecrets {
         let Reading { object, session, held, .. } = *reading;
         let nothing = VaultDynamicSecretStatus::default();
         let status = object.status.as_ref().unwrap_or(&nothing);
+        let fingerprint = fingerprint(object, plan);
+        state.forced |= state.fingerprint.is_some_and(|known| known != fingerprint);
+        state.fingerprint = Some(fingerprint);
         if let Some(pending) = &status.pending_lease {
             if held.is_some_and(|held| held.applied.mac == pending.secret_mac) {
                 // An earlier run has written them. If the spec is another since, that run's generation is what is applied.
@@ -93,9 +96,6 @@ impl SecretSource for DynamicSecrets {
             give_back(session, plan, &pending.lease).await?;
             state.pending_done = true;
         }
-        let fingerprint = fingerprint(object, plan);
-        state.forced |= state.fingerprint.is_some_and(|known| known != fingerprint);
-        state.fingerprint = Some(fingerprint);
         state.set_times(status, plan.source.renewal_percent, plan.source.refresh);
         let token = match session.token_in_use().await {
             Ok(token) => token,
@@ -349,7 +349,7 @@ fn situation<'a>(
     state: &Credentials,
     token: TokenRelation,
 ) -> Situation<'a> {
-    let times = state.lease_times();
+    let (times, now) = (state.lease_times(), Instant::now());
     // What has no lease costs nothing to obtain again.
     let drifted = status.secret_lease.id.is_empty() && held.is_some_and(HeldSecret::has_other_content);
     Situation {
@@ -358,12 +358,12 @@ fn situation<'a>(
         exists: held.is_some(),
         forced: state.forced,
         token,
-        now: Instant::now(),
+        now,
         due: if drifted {
-            Some(Instant::now())
+            Some(now)
         } else if status.static_creds_meta_data.is_some() {
             // Nothing tells of the rotations while no operator ran.
-            Some(state.look.map_or_else(Instant::now, |(at, _)| at))
+            Some(state.look.map_or(now, |(at, _)| at))
         } else {
             times.map(|times| times.due)
         },

@@ -50,7 +50,8 @@ fn what_vault_does_not_have_is_named() {
 fn the_schema_refuses_what_can_never_work() {
     let tenant = Tenant::new("dynschema");
     let object = |spec: Value| {
-        let mut full = json!({ "vaultAuthRef": "app", "mount": "db", "path": "creds/app", "destination": { "name": "x" } });
+        let mut full =
+            json!({ "vaultAuthRef": "app", "mount": "db", "path": "creds/app", "destination": { "name": "x" } });
         json_patch::merge(&mut full, &spec);
         tenant.object("VaultDynamicSecret", "never", full)
     };

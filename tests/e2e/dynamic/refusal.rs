@@ -78,5 +78,7 @@ impl Drop for Refusal<'_> {
 fn try_apply_dry(tenant: &Tenant<'_>, object: &str) -> anyhow::Result<()> {
     let file = tenant.cluster.dir().join(format!("{}-probe.json", tenant.namespace));
     std::fs::write(&file, object)?;
-    tenant.kubectl(&["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", &file.to_string_lossy()]).map(drop)
+    tenant
+        .kubectl(&["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", &file.to_string_lossy()])
+        .map(drop)
 }
