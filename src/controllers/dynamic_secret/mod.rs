@@ -488,7 +488,7 @@ async fn replace(
     };
     reading.acknowledge();
     let lease = lease_of(&envelope);
-    if !envelope.data.as_object().is_some_and(|data| !data.is_empty()) {
+    if envelope.data.as_object().is_none_or(|data| data.is_empty()) {
         if !lease.id.is_empty() {
             give_back(session, plan, &lease).await?;
         }
