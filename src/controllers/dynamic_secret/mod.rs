@@ -234,7 +234,9 @@ impl SecretSource for DynamicSecrets {
     }
 
     fn lifetime(object: &VaultDynamicSecret) -> Option<Lifetime> {
-        let status = object.status.as_ref().filter(|status| status.secret_lease.duration > 0)?;
+        // KV engines of version 1 tell a duration, and have no leases.
+        let leased = |status: &&VaultDynamicSecretStatus| !status.secret_lease.id.is_empty();
+        let status = object.status.as_ref().filter(leased)?;
         let (renewed, duration) = (status.last_renewal_time, status.secret_lease.duration);
         let renew_by = renewed.saturating_add(duration - duration / 10);
         Some(Lifetime { ends: renewed.saturating_add(duration), renew_by })
