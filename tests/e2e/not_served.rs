@@ -41,12 +41,6 @@ fn status_of_vso(kind: &str) -> Value {
           "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z" },
     ]);
     match kind {
-        "VaultDynamicSecret" => json!({
-            "lastRenewalTime": 1_767_225_600, "lastGeneration": 1, "lastRuntimePodUID": "u", "conditions": conditions,
-            "secretLease": { "id": "db/creds/app/x", "duration": 3600, "renewable": true, "requestID": "q" },
-            "staticCredsMetaData": { "lastVaultRotation": 0, "rotationPeriod": 0, "ttl": 0 },
-            "vaultClientMeta": { "cacheKey": "kubernetes-1", "id": "i" },
-        }),
         "VaultPKISecret" => json!({
             "serialNumber": "0a:0b", "expiration": 1_798_761_600, "lastGeneration": 1, "lastRotation": 1_767_225_600,
             "secretMAC": "bWFj", "valid": true, "error": "", "conditions": conditions,

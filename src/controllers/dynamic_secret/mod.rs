@@ -36,6 +36,7 @@ use lease::revoke;
 use renew::{hold_lease, renew_lease, without_login};
 use replace::{give_back, replace};
 use report::{record_token_end, written_event};
+use schedule::MARGIN_PART;
 use state::Credentials;
 
 /// Asks Vault for credentials, and keeps their leases.
@@ -148,10 +149,6 @@ impl SecretSource for DynamicSecrets {
         state.lease_due()
     }
 
-    fn note_write(&self, state: &mut Credentials, wrote: bool) {
-        state.unchanged = !wrote;
-    }
-
     fn report_failure(
         &self,
         object: &VaultDynamicSecret,
@@ -168,6 +165,7 @@ impl SecretSource for DynamicSecrets {
         object: &VaultDynamicSecret,
         plan: &Plan<DynamicRead>,
         state: &mut Credentials,
+        wrote: bool,
         status: &mut VaultDynamicSecretStatus,
     ) -> Report {
         let mut report = Report::default();
@@ -182,11 +180,12 @@ impl SecretSource for DynamicSecrets {
         }
         self.report_lease(object, state, status, &mut report);
         if let Some(new) = new {
-            report.written = Some(written_event(status, &new, state));
             if new.generation != object.generation() {
                 report.generation = Some(new.generation);
             }
-            self.report_new(object, plan, state, status, new);
+            let cause = new.cause;
+            self.report_new(object, plan, state, wrote, status, new);
+            report.written = Some(written_event(status, cause, state));
             if condition::is_false(object.owner_conditions(), ConditionType::LeaseRenewal) {
                 let (reason, text) = (Reason::SecretLeaseRenewal, "New credentials were obtained");
                 report.conditions.push(ConditionUpdate::holds(ConditionType::LeaseRenewal, reason, text));
@@ -238,7 +237,7 @@ impl SecretSource for DynamicSecrets {
         let leased = |status: &&VaultDynamicSecretStatus| !status.secret_lease.id.is_empty();
         let status = object.status.as_ref().filter(leased)?;
         let (renewed, duration) = (status.last_renewal_time, status.secret_lease.duration);
-        let renew_by = renewed.saturating_add(duration - duration / 10);
+        let renew_by = renewed.saturating_add(duration - duration / i64::from(MARGIN_PART));
         Some(Lifetime { ends: renewed.saturating_add(duration), renew_by })
     }
 }

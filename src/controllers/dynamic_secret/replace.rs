@@ -11,8 +11,7 @@ use super::rotation::{is_same_rotation, next_look, rotation_of};
 use super::state::{Credentials, NewCredentials, unix_time};
 use crate::api::dynamic_secret::SecretLease;
 use crate::api::{Reason, SecretOwner, VaultDynamicSecret, VaultDynamicSecretStatus};
-use crate::controllers::pipeline::{Failure, Interruption, Obtained, Reading, login_failed, read_failed};
-use crate::render::SourceData;
+use crate::controllers::pipeline::{Failure, Interruption, Obtained, Reading};
 use crate::resolve::{DynamicRead, Plan};
 use crate::vault::{Envelope, ErrorKind, Read, Session, SessionError, TokenInfo, VaultError};
 
@@ -27,33 +26,14 @@ pub(super) async fn replace(
     state: &mut Credentials,
     cause: Cause,
 ) -> Result<Obtained, Interruption> {
-    let Reading { session, held, outputs, .. } = *reading;
+    let Reading { session, held, .. } = *reading;
     if let Some(why) = held.and_then(|held| held.immutable.as_deref()) {
         return Err(Failure::destination(why).into());
     }
     session.replace_ending_token().await;
     let started = Instant::now();
     let answer = ask(session, plan).await;
-    let error = answer.as_ref().err();
-    outputs.metrics.vault_read(
-        error.map(|error| match error {
-            SessionError::Credential(_) => "credential",
-            SessionError::Login(error) | SessionError::Request(error) => error.kind.as_str(),
-        }),
-        started.elapsed(),
-    );
-    if let Some(SessionError::Login(error) | SessionError::Request(error)) = error
-        && error.kind == ErrorKind::Tls
-        && reading.vault.on_untrusted_certificate(&plan.auth.login.connection, session.server.id).await
-    {
-        return Err(Interruption::Yield(Some(session.server.id)));
-    }
-    let (envelope, token) = match answer {
-        Ok(answer) => answer,
-        Err(SessionError::Request(error)) => return Err(read_failed(&with_hint(error)).into()),
-        Err(error) => return Err(login_failed(session, &error).await.into()),
-    };
-    reading.acknowledge();
+    let (envelope, token) = reading.settle(&plan.auth, started, answer, with_hint).await?;
     let lease = lease_of(&envelope);
     if envelope.data.as_object().is_none_or(serde_json::Map::is_empty) {
         if !lease.id.is_empty() {
@@ -86,8 +66,7 @@ pub(super) async fn replace(
         client_id: Some(token.client_id.clone()).filter(|id| !id.is_empty()),
         token_expiration: in_use.and_then(|token| unix_time(token.expires?)),
     });
-    let data = SourceData::flat("dynamic", envelope.data.clone());
-    Ok(Obtained::Data { data, token })
+    Ok(Obtained::Data { data: envelope.flat("dynamic"), token })
 }
 
 async fn ask(session: &Arc<Session>, plan: &Plan<DynamicRead>) -> Result<(Envelope, TokenInfo), SessionError> {
@@ -101,12 +80,11 @@ async fn ask(session: &Arc<Session>, plan: &Plan<DynamicRead>) -> Result<(Envelo
 }
 
 /// Adds what to look at to an error.
-fn with_hint(mut error: VaultError) -> VaultError {
-    if error.kind == ErrorKind::NotFound {
-        let hint = "there is nothing at this path; spec.mount or spec.path may be wrong, or the role does not exist";
-        error.message = if error.message.is_empty() { hint.to_owned() } else { format!("{}; {hint}", error.message) };
+fn with_hint(error: VaultError) -> VaultError {
+    if error.kind != ErrorKind::NotFound {
+        return error;
     }
-    error
+    error.hinted("there is nothing at this path; spec.mount or spec.path may be wrong, or the role does not exist")
 }
 
 /// Revokes a lease that nothing uses. A policy that does not allow it is no reason to stop.

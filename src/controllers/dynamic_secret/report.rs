@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 
 use super::DynamicSecrets;
+use super::decide::Cause;
 use super::state::{Credentials, NewCredentials};
 use crate::api::{
     ConditionType, ConditionUpdate, Reason, SecretOwner, VaultDynamicSecret, VaultDynamicSecretStatus, condition,
@@ -53,6 +54,7 @@ impl DynamicSecrets {
         object: &VaultDynamicSecret,
         plan: &Plan<DynamicRead>,
         state: &mut Credentials,
+        wrote: bool,
         status: &mut VaultDynamicSecretStatus,
         new: NewCredentials,
     ) {
@@ -60,7 +62,7 @@ impl DynamicSecrets {
         (state.failing, state.forced, state.token) = (None, false, None);
         state.backoff.reset();
         let unleased = new.lease.id.is_empty() && status.secret_lease.id.is_empty() && new.rotation.is_none();
-        if unleased && state.unchanged && status.last_generation == object.generation() {
+        if unleased && !wrote && status.last_generation == object.generation() {
             // The answer is the one before: nothing is worth a write.
             state.start_lease(&new.lease, Duration::ZERO, renewal_percent, refresh);
             return;
@@ -84,12 +86,12 @@ impl DynamicSecrets {
     }
 }
 
-/// The event of new credentials. VSO's text.
-pub(super) fn written_event(status: &VaultDynamicSecretStatus, new: &NewCredentials, state: &Credentials) -> EventText {
+/// The event of new credentials, which `status` and `state` have by now. VSO's text.
+pub(super) fn written_event(status: &VaultDynamicSecretStatus, cause: Cause, state: &Credentials) -> EventText {
     let reason = if status.last_generation == 0 { Reason::SecretSynced } else { Reason::SecretRotated };
     let due = state.next_due().map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()));
     let horizon = format!("{:.1}s", due.as_secs_f64());
-    let (lease, cause) = (&new.lease.id, new.cause.as_str());
+    let (lease, cause) = (&status.secret_lease.id, cause.as_str());
     EventText::normal(reason, format!("Secret synced, lease_id={lease:?}, horizon={horizon}, sync_reason={cause:?}"))
 }
 

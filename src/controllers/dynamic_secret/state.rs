@@ -34,8 +34,6 @@ pub(crate) struct Credentials {
     pub(super) renewed: Option<(SecretLease, i64)>,
     /// A login that had failed has succeeded, until that is in the status.
     pub(super) login_recovered: bool,
-    /// The Secret already held the data that was obtained.
-    pub(super) unchanged: bool,
     /// Why it was renewed for the last time.
     pub(super) last_renewal: Option<String>,
     /// What the status says of pending credentials is done with.
