@@ -3,9 +3,9 @@
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::Resource;
-use kube::core::NamespaceResourceScope;
 use kube::core::object::{HasSpec, HasStatus};
+use kube::core::{ClusterResourceScope, NamespaceResourceScope};
+use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -56,9 +56,27 @@ impl fmt::Display for Key {
     }
 }
 
-/// A kind of this operator's API: namespaced, with a status that has conditions.
+/// Whether objects of a kind are in namespaces.
+pub trait ApiScope: Sized {
+    /// Access to the objects of a kind in a namespace, which has no meaning for a kind that is in none.
+    fn api<K: Resource<DynamicType = (), Scope = Self>>(client: Client, namespace: &str) -> Api<K>;
+}
+
+impl ApiScope for NamespaceResourceScope {
+    fn api<K: Resource<DynamicType = (), Scope = Self>>(client: Client, namespace: &str) -> Api<K> {
+        Api::namespaced(client, namespace)
+    }
+}
+
+impl ApiScope for ClusterResourceScope {
+    fn api<K: Resource<DynamicType = (), Scope = Self>>(client: Client, _namespace: &str) -> Api<K> {
+        Api::all(client)
+    }
+}
+
+/// A kind that the operator serves, with a status that has conditions.
 pub trait CustomObject:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    Resource<DynamicType = (), Scope: ApiScope>
     + HasStatus<Status: Clone + Default + PartialEq + Serialize + Send + Sync>
     + Clone
     + fmt::Debug

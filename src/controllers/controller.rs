@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Key, Kind};
+use crate::api::{ApiScope, Key, Kind};
 use crate::kubernetes::{Scope, WatchHealth, spawn_watch};
 use crate::telemetry::{Expiry, ResourceStatus};
 use crate::workqueue::Job;
@@ -101,7 +101,7 @@ impl Watches<'_> {
 
 /// What can be watched.
 pub(crate) trait Watched:
-    kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+    kube::Resource<DynamicType = (), Scope: ApiScope>
     + Clone
     + std::fmt::Debug
     + serde::de::DeserializeOwned
@@ -112,7 +112,7 @@ pub(crate) trait Watched:
 }
 
 impl<K> Watched for K where
-    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+    K: kube::Resource<DynamicType = (), Scope: ApiScope>
         + Clone
         + std::fmt::Debug
         + serde::de::DeserializeOwned

@@ -1,10 +1,8 @@
 //! Finalizers. This operator puts one on where something outside of Kubernetes has to be cleaned up before the object goes;
 //! VSO puts one on everything, and it is taken off at deletion.
 
-use kube::{Api, ResourceExt as _};
-
 use super::outcome::Outcome;
-use crate::api::CustomObject;
+use crate::api::{ApiScope as _, CustomObject};
 use crate::kubernetes::{self, KubernetesError};
 
 /// Whether an object has a finalizer.
@@ -21,13 +19,13 @@ pub(super) async fn add_finalizer<K: CustomObject>(
     object: &K,
     finalizer: &str,
 ) -> Result<K, KubernetesError> {
-    let api = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
+    let api = K::Scope::api(client.clone(), object.meta().namespace.as_deref().unwrap_or(""));
     kubernetes::add_finalizer(&api, object, finalizer).await
 }
 
 /// Lets an object go that is being deleted.
 pub(super) async fn remove_finalizer<K: CustomObject>(client: &kube::Client, object: &K, finalizer: &str) -> Outcome {
-    let api = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
+    let api = K::Scope::api(client.clone(), object.meta().namespace.as_deref().unwrap_or(""));
     match kubernetes::remove_finalizer(&api, object, finalizer).await {
         Ok(()) => Outcome::await_change(),
         Err(error) => {

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Api;
 use kube::api::ObjectMeta;
 use serde_json::{Map, Value};
 
-use crate::api::{CustomObject, GROUP, Kind, Reason, VERSION};
+use crate::api::{ApiScope as _, CustomObject, GROUP, Kind, Reason, VERSION};
 use crate::kubernetes::{ErrorKind, EventType, Events, KubernetesError, Store, patch_status};
 use crate::telemetry::Metrics;
 
@@ -62,7 +61,7 @@ impl Outputs {
         events: &[EventText],
     ) -> Result<bool, KubernetesError> {
         let Some(patch) = status_patch(object.status(), new) else { return Ok(false) };
-        let api = Api::namespaced(self.client.clone(), object.meta().namespace.as_deref().unwrap_or(""));
+        let api = K::Scope::api(self.client.clone(), object.meta().namespace.as_deref().unwrap_or(""));
         match patch_status(&api, object, Value::Object(patch)).await {
             Ok(answer) => store.apply_answer(answer),
             Err(error) => {

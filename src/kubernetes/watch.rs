@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::store::Sink;
-use crate::api::ObjectRef;
+use crate::api::{ApiScope, ObjectRef};
 use crate::backoff::{Backoff, Policy};
 
 /// What part of the cluster a watch covers.
@@ -53,13 +53,10 @@ impl Scope {
     }
 
     /// The API of this scope.
-    pub fn api<K>(&self, client: &kube::Client) -> Api<K>
-    where
-        K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
-    {
+    pub fn api<K: Resource<Scope: ApiScope, DynamicType = ()>>(&self, client: &kube::Client) -> Api<K> {
         match self {
             Scope::All => Api::all(client.clone()),
-            Scope::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
+            Scope::Namespace(namespace) => K::Scope::api(client.clone(), namespace),
         }
     }
 }

@@ -1,0 +1,27 @@
+//! The custom resources of group `external-secrets.io`, which the External Secrets Operator (ESO) defines: one file per kind,
+//! and one for each part that several have.
+//!
+//! One type serves both versions of a kind: `v1` has all that `v1beta1` has. As in [`crate::api`], reading is lenient, and an
+//! empty string is an unset one.
+
+pub mod external_secret;
+pub mod kubernetes;
+pub mod remote;
+pub mod rewrite;
+pub mod secret_store;
+pub mod selector;
+pub mod target;
+pub mod vault;
+pub mod vault_auth;
+
+pub use external_secret::{ExternalSecret, ExternalSecretSpec, ExternalSecretStatus, RefreshPolicy};
+pub use remote::{ConversionStrategy, DecodingStrategy, MetadataPolicy, NullBytePolicy};
+pub use secret_store::{
+    ClusterSecretStore, ClusterSecretStoreSpec, SecretStore, SecretStoreSpec, SecretStoreStatus, StoreKind,
+};
+pub use target::{CreationPolicy, DeletionPolicy};
+
+/// The API group.
+pub const GROUP: &str = "external-secrets.io";
+/// The stored version.
+pub const VERSION: &str = "v1";
