@@ -206,7 +206,11 @@ pub struct StaticCredsMetaData {
 }
 
 impl CustomObject for VaultDynamicSecret {
-    const KIND: Kind = Kind::new(&KindNames { kind: "VaultDynamicSecret", controller: "vaultdynamicsecret" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: super::API_VERSION,
+        kind: "VaultDynamicSecret",
+        controller: "vaultdynamicsecret",
+    });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)

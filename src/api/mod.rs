@@ -35,8 +35,8 @@ pub use auth_global::{MethodDefaults, VaultAuthGlobal, VaultAuthGlobalSpec, Vaul
 pub use auth_login::{MethodError, MethodExtras};
 pub use auth_methods::AuthMethod;
 pub use common::{
-    Destination, GROUP, LAST_APPLIED, RestartKind, RolloutRestartTarget, SourceTemplate, SyncConfig, Template,
-    TemplateRef, Transformation, TransformationRef, VERSION, VaultClientMeta,
+    API_VERSION, Destination, GROUP, LAST_APPLIED, RestartKind, RolloutRestartTarget, SourceTemplate, SyncConfig,
+    Template, TemplateRef, Transformation, TransformationRef, VERSION, VaultClientMeta,
 };
 pub use condition::{ConditionType, ConditionUpdate, Reason};
 pub use connection::{VaultConnection, VaultConnectionSpec, VaultConnectionStatus};

@@ -123,7 +123,8 @@ pub struct VaultPKISecretStatus {
 }
 
 impl CustomObject for VaultPKISecret {
-    const KIND: Kind = Kind::new(&KindNames { kind: "VaultPKISecret", controller: "vaultpkisecret" });
+    const KIND: Kind =
+        Kind::new(&KindNames { api_version: super::API_VERSION, kind: "VaultPKISecret", controller: "vaultpkisecret" });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)

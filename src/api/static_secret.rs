@@ -124,7 +124,11 @@ pub struct VaultStaticSecretStatus {
 }
 
 impl CustomObject for VaultStaticSecret {
-    const KIND: Kind = Kind::new(&KindNames { kind: "VaultStaticSecret", controller: "vaultstaticsecret" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: super::API_VERSION,
+        kind: "VaultStaticSecret",
+        controller: "vaultstaticsecret",
+    });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)

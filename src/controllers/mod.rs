@@ -37,7 +37,6 @@ use kube::core::PartialObjectMeta;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{CustomObject as _, Key, VaultConnection};
 use crate::kubernetes::{Events, KnownKey, Leadership, OWNED_SELECTOR, Scope, Sink, WatchHealth};
 use crate::render::TransformationCache;
 use crate::settings::Settings;
@@ -150,8 +149,8 @@ impl Controllers {
             controller.clone().watch(&mut watches);
         }
         let (owners, work) = (stores.clone(), work.clone());
-        stores.secrets.listen(move |owner| {
-            if owners.has_owner(&owner) {
+        stores.secrets.listen(move |_, owner| {
+            if let Some(owner) = owner.filter(|owner| owners.has_owner(owner)) {
                 work.push(owner, Instant::now() + SETTLE, Class::Event);
             }
         });
@@ -198,8 +197,8 @@ impl Controllers {
     /// A server went down or came back: its connections show it, and what waited for it is tried again.
     fn server_changed(&self, server: ServerId) {
         let Shared { work, vault, subscriptions, .. } = &*self.shared;
-        for id in vault.servers.connections_of(server) {
-            work.push_now(Key { kind: VaultConnection::KIND, id }, Class::Event);
+        for connection in vault.servers.connections_of(server) {
+            work.push_now(connection, Class::Event);
         }
         if !vault.servers.is_down(server) {
             subscriptions.server_works(server);

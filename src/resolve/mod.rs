@@ -6,18 +6,25 @@
 mod auth;
 mod connection;
 mod dynamic_secret;
+mod external_secret;
 mod global;
 mod login;
 mod plan;
+mod store;
 mod transformation;
 
 pub use crate::api::{ObjectRef, ObjectRefError};
 pub use auth::auth;
 pub use connection::{CaSource, ConnectionPlan, connection, cut_timeout};
 pub use dynamic_secret::{DynamicRead, dynamic_secret};
+pub use external_secret::{ExternalPlan, external_secret};
 pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};
 pub use plan::{Plan, StaticRead, static_secret};
+pub use store::{
+    ClusterLogin, ClusterStore, SecretKey, StoreLookup, StorePlan, StoreSource, VaultStore, cluster_secret_store,
+    is_foreign, secret_store, store_key, store_of, store_refs, uses_store,
+};
 pub use transformation::{ResolvedTemplate, ResolvedTransformation, templates_of, transformation, transformation_refs};
 
 use std::sync::Arc;

@@ -46,6 +46,11 @@ impl RawRequest {
         Self { query, ..Self::get(&read.path) }
     }
 
+    /// `LIST` of a folder.
+    pub fn list(path: &str) -> Self {
+        Self { query: Some("list=true".to_owned()), ..Self::get(path) }
+    }
+
     /// `PUT` of a JSON body.
     pub fn put(path: &str, body: Value) -> Self {
         Self { method: RequestMethod::PUT, path: path.to_owned(), query: None, body: Some(body) }

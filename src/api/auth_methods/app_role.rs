@@ -30,9 +30,14 @@ pub struct VaultAuthConfigAppRole {
 pub struct AppRoleLogin {
     /// Role ID.
     pub role_id: String,
-    /// Name of the Secret whose key `id` is the secret ID.
+    /// Name of the Secret with the secret ID.
     pub secret: String,
+    /// Key of the secret ID.
+    pub key: String,
 }
+
+/// The key of the secret ID for a VaultAuth. VSO's.
+const SECRET_ID_KEY: &str = "id";
 
 impl MethodConfig for VaultAuthConfigAppRole {
     const LABEL: &'static str = "AppRole";
@@ -53,7 +58,11 @@ impl MethodConfig for VaultAuthConfigAppRole {
             return Err(InvalidSetting(text.to_owned()));
         }
         let secret = required(&self.secret_ref, "secretRef")?;
-        Ok(Method::AppRole(AppRoleLogin { role_id, secret: object_name(&secret, "secretRef")? }))
+        Ok(Method::AppRole(AppRoleLogin {
+            role_id,
+            secret: object_name(&secret, "secretRef")?,
+            key: SECRET_ID_KEY.to_owned(),
+        }))
     }
 }
 
@@ -67,8 +76,12 @@ impl LoginSettings for AppRoleLogin {
     }
 
     fn digest(&self, add: &mut dyn FnMut(&str)) {
-        let Self { role_id, secret } = self;
+        let Self { role_id, secret, key } = self;
         add(role_id);
         add(secret);
+        // Stored logins have the digest without the key.
+        if key != SECRET_ID_KEY {
+            add(key);
+        }
     }
 }

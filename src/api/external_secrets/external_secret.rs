@@ -145,7 +145,8 @@ pub struct Binding {
 }
 
 impl CustomObject for ExternalSecret {
-    const KIND: Kind = Kind::new(&KindNames { kind: "ExternalSecret", controller: "externalsecret" });
+    const KIND: Kind =
+        Kind::new(&KindNames { api_version: super::API_VERSION, kind: "ExternalSecret", controller: "externalsecret" });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)

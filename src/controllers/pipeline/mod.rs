@@ -310,7 +310,7 @@ impl<S: SecretSource> Controller for Pipeline<S> {
     async fn timed_out(&self, job: &Job<Key>) -> Outcome {
         let Some(object) = self.store.get(&job.key.id) else { return Outcome::await_change() };
         if let Ok(plan) = S::resolve(&object, &self.shared.stores) {
-            self.shared.vault.servers.timed_out(&plan.auth.login.connection.id, LONGEST_RUN);
+            self.shared.vault.servers.timed_out(&plan.auth.login.connection.key, LONGEST_RUN);
         }
         let mut state = Box::new(ObjectState::new(job.due));
         self.fail(&object, &mut state, Failure::new(Reason::VaultClientError, timed_out_text())).await

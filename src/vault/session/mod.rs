@@ -150,6 +150,11 @@ impl Session {
         self.ask((&read.namespace, &read.path), &headers, || RawRequest::read(read)).await
     }
 
+    /// Lists a folder of a Vault namespace, in the same way.
+    pub async fn list(self: &Arc<Self>, namespace: &str, path: &str) -> Result<(Envelope, TokenInfo), SessionError> {
+        self.ask((namespace, path), &[], || RawRequest::list(path)).await
+    }
+
     /// Writes to a path of a Vault namespace, in the same way.
     pub async fn write(
         self: &Arc<Self>,
