@@ -1,0 +1,3 @@
+//! What an ExternalSecret makes of what its stores hold, without I/O.
+
+pub mod template;
