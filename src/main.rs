@@ -4,6 +4,7 @@
 
 use std::process::ExitCode;
 
+use vso::api::crd;
 use vso::cli::{self, Invocation};
 use vso::version::VERSION;
 use vso::{commands, operator, telemetry};

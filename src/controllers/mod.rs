@@ -11,16 +11,20 @@ mod controller;
 mod dependents;
 mod dynamic_secret;
 mod engine;
+mod external_secret;
 mod finalizer;
 mod kinds;
 mod outcome;
 mod outputs;
 mod pipeline;
 mod probe;
+mod render_turns;
+mod secret_store;
 mod secret_transformation;
 mod servers;
 mod snapshot;
 mod static_secret;
+mod store_access;
 mod stores;
 mod subscriptions;
 mod unsupported;
@@ -129,7 +133,7 @@ impl Controllers {
             mac_key,
             backoff: settings.backoff,
         });
-        let controllers = kinds::controllers(&owners, &shared, settings.pod.uid);
+        let controllers = kinds::controllers(&owners, &shared, &settings);
         let engine = Engine { work, controllers, metrics, longest_run: LONGEST_RUN, slow_run: SLOW_RUN };
         (Self { engine: Arc::new(engine), shared }, VaultNotifications { servers: servers_changed, writes })
     }

@@ -7,15 +7,14 @@ use kube::Resource as _;
 
 use super::controller::{Controller, Watches};
 use super::dependents::DEPENDENTS_SPREAD;
-use super::store_access::{CheckError, Checked, StoreAccess};
 use super::finalizer::remove_finalizer;
 use super::outcome::{Outcome, retry_delay};
 use super::outputs::{EventText, Outputs};
+use super::store_access::{CheckError, Checked, StoreAccess};
 use super::vault_access::VaultAccess;
 use crate::api::external_secrets::secret_store::Provider;
 use crate::api::external_secrets::{ClusterSecretStore, SecretStore, SecretStoreStatus};
 use crate::api::{ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, condition};
-use crate::gocompat::GoDuration;
 use crate::kubernetes::{Change, Store};
 use crate::resolve::{self, Denied, StorePlan};
 use crate::workqueue::{Class, Job, Next};
@@ -57,7 +56,10 @@ enum Finding {
     /// It can be used, as far as is known.
     Unknown(String),
     /// It cannot be used. `unusable`: not even a client could be made.
-    Failed { unusable: bool, why: String },
+    Failed {
+        unusable: bool,
+        why: String,
+    },
 }
 
 #[async_trait::async_trait]
@@ -83,13 +85,13 @@ impl<K: StoreObject> Controller for SecretStores<K> {
         if object.meta().deletion_timestamp.is_some() {
             return remove_finalizer(&self.outputs.client, &*object, FINALIZER).await;
         }
-        let interval = interval(&*object);
+        let interval = resolve::check_interval(object.refresh_interval());
         let finding = match &interval {
             Ok(_) => match self.check(job, &*object).await {
                 Ok(finding) => finding,
                 Err(lane) => return Outcome::yielded(Next::At(job.due, job.class), Some(lane)),
             },
-            Err(why) => Finding::Failed { unusable: true, why: why.clone() },
+            Err(why) => Finding::Failed { unusable: true, why: why.to_string() },
         };
         let was_failing = condition::is_false(object.conditions(), ConditionType::Ready);
         let (status, event) = report(&*object, &finding);
@@ -103,7 +105,10 @@ impl<K: StoreObject> Controller for SecretStores<K> {
         if was_failing {
             self.vault.dependents.of_store(&job.key, DEPENDENTS_SPREAD);
         }
-        Outcome::done(Next::At(Instant::now() + interval.unwrap_or(CHECK_INTERVAL), Class::Refresh), None)
+        Outcome::done(
+            Next::At(Instant::now() + interval.ok().flatten().unwrap_or(CHECK_INTERVAL), Class::Refresh),
+            None,
+        )
     }
 
     fn objects(&self) -> usize {
@@ -135,25 +140,6 @@ impl<K: StoreObject> SecretStores<K> {
             Err(CheckError::Failed { unusable, why }) => Ok(Finding::Failed { unusable, why }),
         }
     }
-}
-
-/// How often a store is checked.
-///
-/// # Errors
-/// What is wrong with `spec.refreshInterval`.
-fn interval(object: &impl StoreObject) -> Result<Duration, String> {
-    let Some(value) = object.refresh_interval() else { return Ok(CHECK_INTERVAL) };
-    let invalid = || format!("invalid refreshInterval {value}: it is a number of seconds, or a duration such as 5m");
-    let interval = match value {
-        serde_json::Value::Null => Duration::ZERO,
-        serde_json::Value::Number(seconds) => Duration::from_secs(seconds.as_u64().ok_or_else(invalid)?),
-        serde_json::Value::String(text) if text.is_empty() => Duration::ZERO,
-        serde_json::Value::String(text) => {
-            GoDuration::parse(text).ok().filter(|parsed| parsed.0 >= 0).ok_or_else(invalid)?.as_std()
-        }
-        _ => return Err(invalid()),
-    };
-    Ok(if interval.is_zero() { CHECK_INTERVAL } else { interval.max(Duration::from_secs(1)) })
 }
 
 /// What there is to tell of a finding. The texts begin with those of ESO.

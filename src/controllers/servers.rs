@@ -12,10 +12,10 @@ use super::probe::SharedProbe;
 use super::stores::Stores;
 use crate::api::{CustomObject as _, Key, VaultConnection};
 use crate::kubernetes::{SecretWriter, config_map_data};
-use crate::resolve::{CaSource, ConnectionPlan};
+use crate::resolve::{CaSource, ConnectionPlan, SecretKey};
 use crate::telemetry::{Metrics, ServerInfo};
 use crate::util::{WeakTable, shrink};
-use crate::vault::{Server, ServerConfig, ServerId, ServerVersion, SharedResources, Trust};
+use crate::vault::{ClientCertificate, Server, ServerConfig, ServerId, ServerVersion, SharedResources, Trust};
 
 /// A server, and the version of the object it was built from.
 struct Known {
@@ -87,6 +87,7 @@ impl Servers {
             address: plan.address.clone(),
             trust: self.trust(&plan.ca).await?,
             tls_server_name: plan.tls_server_name.clone(),
+            client_certificate: self.client_certificate(plan).await?,
             headers: plan.headers.clone(),
             timeout: plan.timeout,
         };
@@ -111,7 +112,8 @@ impl Servers {
     /// Reads the authority of a connection again, since `server` was not trusted or some time has passed. If it is the
     /// same, or cannot be read, so stays the server, with the logins on it.
     pub async fn reload_authority(&self, plan: &ConnectionPlan, server: ServerId) -> Result<Authority, String> {
-        if matches!(plan.ca, CaSource::System | CaSource::Skip | CaSource::Text(_)) {
+        if matches!(plan.ca, CaSource::System | CaSource::Skip | CaSource::Text(_)) && plan.client_certificate.is_none()
+        {
             return Ok(Authority::Same);
         }
         let reloading = self.reloading.get_or_insert_with(plan.key.clone(), |_| Arc::default());
@@ -165,6 +167,19 @@ impl Servers {
     /// Whether the last requests have shown a server to be down.
     pub fn is_down(&self, server: ServerId) -> bool {
         self.known.lock().values().any(|k| k.server.id == server && k.server.last_error().is_some())
+    }
+
+    async fn client_certificate(&self, plan: &ConnectionPlan) -> Result<Option<ClientCertificate>, String> {
+        let Some((certificate, key)) = &plan.client_certificate else { return Ok(None) };
+        let (chain, key) = (self.secret_value(certificate).await?, self.secret_value(key).await?);
+        Ok(Some(ClientCertificate { chain, key: key.into() }))
+    }
+
+    async fn secret_value(&self, SecretKey { id, key }: &SecretKey) -> Result<Vec<u8>, String> {
+        let secret = SecretWriter::new(&self.client, &id.namespace).get(&id.name).await.map_err(|e| e.to_string())?;
+        let secret = secret.ok_or_else(|| format!("the secret \"{id}\" does not exist"))?;
+        let value = secret.data.and_then(|mut data| data.remove(key));
+        value.map(|value| value.0).ok_or_else(|| format!("{key:?} not present in the secret \"{id}\""))
     }
 
     async fn trust(&self, ca: &CaSource) -> Result<Trust, String> {

@@ -18,7 +18,7 @@ use crate::api::external_secrets::DecodingStrategy;
 use crate::api::external_secrets::target::{Template, TemplateAs, TemplateFrom, TemplateMergePolicy};
 use crate::gocompat::eso;
 use crate::gocompat::template::strconv::to_text;
-use crate::gocompat::template::{Context, Functions, MAX_TOKENS, Map, Value};
+use crate::gocompat::template::{Context, Environment, Functions, Limits, MAX_TOKENS, Map, Value};
 
 /// Bytes by key.
 type Data = BTreeMap<String, Vec<u8>>;
@@ -128,8 +128,12 @@ impl CompiledTemplate {
     /// # Errors
     /// See [`TemplateError`]: the first text that is missing or does not parse.
     pub fn new(template: &Template, fetched: &Fetched) -> Result<CompiledTemplate, TemplateError> {
-        let mut compiler =
-            Compiler { functions: eso::functions(), tokens_left: MAX_TOKENS, bytes_left: MAX_TEXT_BYTES, steps: vec![] };
+        let mut compiler = Compiler {
+            functions: eso::functions(),
+            tokens_left: MAX_TOKENS,
+            bytes_left: MAX_TEXT_BYTES,
+            steps: vec![],
+        };
         for (index, from) in template.template_from.iter().enumerate() {
             compiler.from(index, from, fetched)?;
         }
@@ -165,6 +169,14 @@ impl CompiledTemplate {
     /// Whether equal data may give an unequal Secret: a template calls a function that is volatile.
     pub fn is_volatile(&self) -> bool {
         self.volatile
+    }
+
+    /// The same as [`Self::render`], with the limits that an object has.
+    ///
+    /// # Errors
+    /// See [`TemplateError`]: the first template that fails.
+    pub fn render_within_limits(&self, data: &Data, decode: Decode) -> Result<Rendered, TemplateError> {
+        self.render(&mut Context::new(&Limits::default(), &Environment::default()), data, decode)
     }
 
     /// Makes what the Secret holds of the data of the stores. What comes later wins: the data (if it stays), `templateFrom`

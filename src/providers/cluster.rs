@@ -13,7 +13,10 @@ use super::{Found, Provider, ProviderError};
 use crate::api::external_secrets::MetadataPolicy;
 use crate::api::external_secrets::remote::{Find, RemoteRef};
 use crate::api::reference::is_object_name;
-use crate::external_secret::{Data, property, value};
+use crate::external_secret::Data;
+use crate::external_secret::document::{Json, JsonError};
+use crate::external_secret::property::{self, PropertyError};
+use crate::external_secret::value::Fields;
 use crate::resolve::ClusterStore;
 
 /// So many Secrets are listed at a time.
@@ -116,22 +119,21 @@ impl Provider for ClusterProvider<'_> {
         if remote.metadata_policy == Some(MetadataPolicy::Fetch) {
             return metadata(&secret, &remote.key, remote.property.as_deref());
         }
-        let Some(path) = remote.property.as_deref() else { return Ok(value::whole(&texts(&secret.data))) };
+        let Some(path) = remote.property.as_deref() else { return Ok(whole(texts(&secret.data))) };
         property_of(&secret.data, &remote.key, path)
     }
 
     async fn get_map(&mut self, remote: &RemoteRef) -> Result<Data, ProviderError> {
         if remote.metadata_policy == Some(MetadataPolicy::Fetch) || remote.property.is_some() {
             let value = self.get(remote).await?;
-            return value::json_members(&value).map_err(|error| ProviderError::Unusable(error.to_string()));
+            return json_members(&value).map_err(|error| ProviderError::Unusable(error.to_string()));
         }
         Ok(self.read(&remote.key).await?.data)
     }
 
     async fn find(&mut self, find: &Find) -> Result<Data, ProviderError> {
         let regexp = super::name_pattern(find)?;
-        let selector: Vec<String> =
-            find.tags.iter().flatten().map(|(name, value)| format!("{name}={value}")).collect();
+        let selector: Vec<String> = find.tags.iter().flatten().map(|(name, value)| format!("{name}={value}")).collect();
         if regexp.is_none() && find.tags.is_none() {
             return Err(ProviderError::Unusable("find needs name.regexp or tags".to_owned()));
         }
@@ -151,7 +153,7 @@ impl Provider for ClusterProvider<'_> {
                 let name = item.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("");
                 let by_name = regexp.as_ref().is_none_or(|regexp| regexp.regex().is_match(name.as_bytes()));
                 if find.tags.is_some() || by_name {
-                    found.add(name.to_owned(), value::whole(&texts(&remote(item)?.data)))?;
+                    found.add(name.to_owned(), whole(texts(&remote(item)?.data)))?;
                 }
             }
             match list.pointer("/metadata/continue").and_then(Value::as_str) {
@@ -196,11 +198,7 @@ fn property_of(data: &Data, name: &str, path: &str) -> Result<Vec<u8>, ProviderE
     }
     let (key, rest) = path.split_once('.').ok_or_else(missing)?;
     let value = data.get(key).ok_or_else(missing)?;
-    match property::of_text(value, rest) {
-        Ok(Some(found)) => Ok(found),
-        Ok(None) => Err(missing()),
-        Err(error) => Err(ProviderError::Unusable(error.to_string())),
-    }
+    part(value, rest, missing)
 }
 
 fn metadata(secret: &Remote, name: &str, path: Option<&str>) -> Result<Vec<u8>, ProviderError> {
@@ -209,7 +207,7 @@ fn metadata(secret: &Remote, name: &str, path: Option<&str>) -> Result<Vec<u8>, 
             ("annotations".to_owned(), Value::Object(secret.annotations.clone())),
             ("labels".to_owned(), Value::Object(secret.labels.clone())),
         ]);
-        return Ok(value::whole(&all));
+        return Ok(whole(all));
     };
     let missing = || ProviderError::Unusable(format!("property {path} does not exist in metadata of secret {name:?}"));
     let (kind, rest) = path.split_once('.').map_or((path, None), |(kind, rest)| (kind, Some(rest)));
@@ -218,7 +216,7 @@ fn metadata(secret: &Remote, name: &str, path: Option<&str>) -> Result<Vec<u8>, 
         "annotations" => &secret.annotations,
         _ => return Err(missing()),
     };
-    let Some(rest) = rest else { return Ok(value::whole(members)) };
+    let Some(rest) = rest else { return Ok(whole(members.clone())) };
     // A key of that very name comes first: the keys of most labels have dots.
     let found = members.get(rest).or_else(|| members.get(&rest.replace("\\.", ".")));
     if let Some(found) = found.and_then(Value::as_str) {
@@ -226,8 +224,26 @@ fn metadata(secret: &Remote, name: &str, path: Option<&str>) -> Result<Vec<u8>, 
     }
     let (key, rest) = rest.split_once('.').ok_or_else(missing)?;
     let value = members.get(key).and_then(Value::as_str).ok_or_else(missing)?;
-    let found = property::of_text(value.as_bytes(), rest).map_err(|error| ProviderError::Unusable(error.to_string()))?;
-    found.ok_or_else(missing)
+    part(value.as_bytes(), rest, missing)
+}
+
+/// A part of a JSON document.
+fn part(document: &[u8], path: &str, missing: impl FnOnce() -> ProviderError) -> Result<Vec<u8>, ProviderError> {
+    property::find(&mut super::context(), document, path).map_err(|error| match error {
+        PropertyError::Missing(_) => missing(),
+        error => ProviderError::Unusable(error.to_string()),
+    })
+}
+
+/// A JSON object of these members.
+fn whole(members: Map<String, Value>) -> Vec<u8> {
+    Fields::new(members).json().as_bytes().to_vec()
+}
+
+/// The members of a JSON object, each as JSON.
+fn json_members(text: &[u8]) -> Result<Data, JsonError> {
+    let members = Json::parse(text)?.members();
+    Ok(members.map(|(name, value)| (name.into_owned(), value.raw().as_bytes().to_vec())).collect())
 }
 
 fn encode(text: &str) -> String {

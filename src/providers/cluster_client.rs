@@ -79,15 +79,12 @@ impl ClusterClients {
 
 impl ClusterClient {
     /// The answer to a request. `None`: there is no such object.
-    pub async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Option<Value>, ClusterError> {
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Option<Value>, ClusterError> {
         let content = body.map(Value::to_string).unwrap_or_default();
-        let request = Request::builder().method(method).uri(path).header(http::header::CONTENT_TYPE, "application/json");
-        let request = request.body(Body::from(content.into_bytes())).map_err(|error| ClusterError::failed(error.to_string()))?;
+        let request =
+            Request::builder().method(method).uri(path).header(http::header::CONTENT_TYPE, "application/json");
+        let request =
+            request.body(Body::from(content.into_bytes())).map_err(|error| ClusterError::failed(error.to_string()))?;
         let answer = tokio::time::timeout(REQUEST_TIMEOUT, async {
             let answer = self.client.send(request).await.map_err(|error| ClusterError::failed(root_cause(&error)))?;
             let status = answer.status();
@@ -103,7 +100,8 @@ impl ClusterClient {
         }
         // The message of a status never quotes a Secret.
         let message = parsed.as_ref().and_then(|status| status.get("message")?.as_str());
-        let is_status = parsed.as_ref().is_some_and(|status| status.get("kind").and_then(Value::as_str) == Some("Status"));
+        let is_status =
+            parsed.as_ref().is_some_and(|status| status.get("kind").and_then(Value::as_str) == Some("Status"));
         if status == StatusCode::NOT_FOUND && is_status {
             return Ok(None);
         }
@@ -197,12 +195,18 @@ async fn authorities(own: &kube::Client, ca: &CaSource) -> Result<Option<Vec<Vec
         CaSource::Secret(id, key) => value(own, &SecretKey { id: id.clone(), key: key.clone() }).await?,
         CaSource::ConfigMap(id, key) => {
             let data = config_map_data(own, &id.namespace, &id.name).await.map_err(|error| error.to_string())?;
-            let mut data = data.ok_or_else(|| format!("cannot get Kubernetes configmap {:?} from namespace {:?}: it does not exist", id.name, id.namespace))?;
+            let mut data = data.ok_or_else(|| {
+                format!(
+                    "cannot get Kubernetes configmap {:?} from namespace {:?}: it does not exist",
+                    id.name, id.namespace
+                )
+            })?;
             data.remove(key).ok_or_else(|| format!("cannot find configmap data for key: {key:?}"))?.into_bytes()
         }
     };
     let certificates = CertificateDer::pem_slice_iter(&pem).map(|certificate| certificate.map(|c| c.to_vec()));
-    let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(|_| "failed to parse certificates from CertPool")?;
+    let certificates =
+        certificates.collect::<Result<Vec<_>, _>>().map_err(|_| "failed to parse certificates from CertPool")?;
     if certificates.is_empty() {
         return Err("failed to parse certificates from CertPool: there is none".to_owned());
     }
@@ -212,9 +216,8 @@ async fn authorities(own: &kube::Client, ca: &CaSource) -> Result<Option<Vec<Vec
 /// The value of a key of a Secret. The texts of errors are ESO's.
 async fn value(own: &kube::Client, key: &SecretKey) -> Result<Vec<u8>, String> {
     let SecretKey { id, key } = key;
-    let missing = |why: &str| {
-        format!("cannot get Kubernetes secret {:?} from namespace {:?}: {why}", &*id.name, &*id.namespace)
-    };
+    let missing =
+        |why: &str| format!("cannot get Kubernetes secret {:?} from namespace {:?}: {why}", &*id.name, &*id.namespace);
     let found = SecretWriter::new(own, &id.namespace).get(&id.name).await;
     let secret = found.map_err(|error: KubernetesError| match error.kind {
         ErrorKind::Forbidden => missing("the operator may not read it"),
@@ -227,5 +230,7 @@ async fn value(own: &kube::Client, key: &SecretKey) -> Result<Vec<u8>, String> {
 
 async fn text(own: &kube::Client, key: &SecretKey) -> Result<SecretString, String> {
     let bytes = value(own, key).await?;
-    String::from_utf8(bytes).map(Into::into).map_err(|_| format!("key {:?} of secret {} is not text (UTF-8)", key.key, key.id))
+    String::from_utf8(bytes)
+        .map(Into::into)
+        .map_err(|_| format!("key {:?} of secret {} is not text (UTF-8)", key.key, key.id))
 }

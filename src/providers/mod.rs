@@ -75,8 +75,7 @@ impl Found {
 /// The regular expression of `find.name`.
 fn name_pattern(find: &Find) -> Result<Option<Pattern>, ProviderError> {
     let Some(regexp) = find.name.as_ref().and_then(|name| name.regexp.as_deref()) else { return Ok(None) };
-    let mut context = Context::new(&Limits::default(), &Environment::default());
-    let compiled = Pattern::compile(&mut context, regexp.as_bytes(), Groups::Ignored);
+    let compiled = Pattern::compile(&mut context(), regexp.as_bytes(), Groups::Ignored);
     compiled.map(Some).map_err(|error| {
         let why = match error {
             PatternError::Syntax(why) => why,
@@ -84,4 +83,9 @@ fn name_pattern(find: &Find) -> Result<Option<Pattern>, ProviderError> {
         };
         ProviderError::Unusable(format!("find.name.regexp {regexp:?}: {why}"))
     })
+}
+
+/// The limits of one look at a document.
+fn context() -> Context {
+    Context::new(&Limits::default(), &Environment::default())
 }

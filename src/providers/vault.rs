@@ -10,7 +10,8 @@ use super::vault_path::{checked, data_path, found_path, list_path, metadata_path
 use super::{Found, MAX_FOUND, Provider, ProviderError};
 use crate::api::external_secrets::MetadataPolicy;
 use crate::api::external_secrets::remote::{Find, RemoteRef};
-use crate::external_secret::{Data, property, value};
+use crate::external_secret::Data;
+use crate::external_secret::value::{self, Fields};
 use crate::resolve::VaultStore;
 use crate::vault::{Envelope, ErrorKind, Read, ReadCache, Session, SessionError, SharedRead};
 
@@ -50,12 +51,13 @@ impl VaultProvider<'_> {
     /// The members of a secret.
     async fn members(&mut self, key: &str, version: Option<&str>) -> Result<Map<String, Value>, ProviderError> {
         let path = data_path(self.store, key).map_err(ProviderError::Unusable)?;
-        let version = match version {
-            None => 0,
-            Some(text) => text.parse().ok().filter(|version| *version >= 0).ok_or_else(|| {
-                ProviderError::Unusable(format!("version {text:?} is not the number of a version"))
-            })?,
-        };
+        let version =
+            match version {
+                None => 0,
+                Some(text) => text.parse().ok().filter(|version| *version >= 0).ok_or_else(|| {
+                    ProviderError::Unusable(format!("version {text:?} is not the number of a version"))
+                })?,
+            };
         let envelope = self.read(path.clone(), version).await.map_err(|error| not_found(error, &path))?;
         members_of(&envelope, self.store.versioned, &path)
     }
@@ -87,7 +89,9 @@ impl VaultProvider<'_> {
         while let Some(folder) = folders.pop() {
             listed += 1;
             if listed > MAX_FOLDERS || names.len() > MAX_FOUND {
-                let text = format!("there are more than {MAX_FOLDERS} folders or {MAX_FOUND} secrets: name less with find.path");
+                let text = format!(
+                    "there are more than {MAX_FOLDERS} folders or {MAX_FOUND} secrets: name less with find.path"
+                );
                 return Err(ProviderError::Unusable(text));
             }
             let path = list_path(self.store, &folder).map_err(ProviderError::Unusable)?;
@@ -128,15 +132,13 @@ impl Provider for VaultProvider<'_> {
         if members.is_empty() && remote.metadata_policy == Some(MetadataPolicy::Fetch) {
             return Ok(vec![]);
         }
-        match remote.property.as_deref() {
-            None => Ok(value::whole(&members)),
-            Some(path) => property::property(&members, path).map_err(|error| ProviderError::Unusable(error.to_string())),
-        }
+        let found = Fields::new(members).get(&mut super::context(), remote.property.as_deref());
+        found.map_err(|error| ProviderError::Unusable(error.to_string()))
     }
 
     async fn get_map(&mut self, remote: &RemoteRef) -> Result<Data, ProviderError> {
         let value = self.get(remote).await?;
-        value::object(&value).map_err(|error| ProviderError::Unusable(error.to_string()))
+        value::extract(&value).map_err(|error| ProviderError::Unusable(error.to_string()))
     }
 
     async fn find(&mut self, find: &Find) -> Result<Data, ProviderError> {
@@ -167,7 +169,7 @@ impl Provider for VaultProvider<'_> {
                 Err(error) => Err(not_found(error, &path)),
             };
             match members {
-                Ok(members) => found.add(name, value::whole(&members))?,
+                Ok(members) => found.add(name, Fields::new(members).json().as_bytes().to_vec())?,
                 Err(ProviderError::NoSecret(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -181,7 +183,9 @@ fn members_of(envelope: &Envelope, versioned: bool, path: &str) -> Result<Map<St
     let holder = if versioned { envelope.data.get("data") } else { Some(&*envelope.data) };
     match holder {
         Some(Value::Object(members)) => Ok(members.clone()),
-        Some(Value::Null) => Err(ProviderError::NoSecret(format!("the newest version of {path:?} is deleted or destroyed"))),
+        Some(Value::Null) => {
+            Err(ProviderError::NoSecret(format!("the newest version of {path:?} is deleted or destroyed")))
+        }
         None => Err(ProviderError::Unusable(format!("failed to find data field in the answer of {path:?}"))),
         Some(_) => Err(ProviderError::Unusable(format!("the data of {path:?} is no JSON object"))),
     }

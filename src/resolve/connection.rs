@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Denied, ObjectRef};
+use super::{Denied, ObjectRef, SecretKey};
 use crate::api::reference::is_object_name;
 use crate::api::{CustomObject as _, Key, VaultConnection, VaultConnectionSpec};
 use crate::gocompat::GoDuration;
@@ -47,6 +47,8 @@ pub struct ConnectionPlan {
     pub tls_server_name: Option<String>,
     /// Authorities.
     pub ca: CaSource,
+    /// What is shown to the server: a certificate and its key. Only stores have it.
+    pub client_certificate: Option<(SecretKey, SecretKey)>,
     /// Limit of one request.
     pub timeout: Option<Duration>,
 }
@@ -115,6 +117,7 @@ pub fn connection(object: &VaultConnection) -> Result<ConnectionPlan, Denied> {
         headers: spec.headers.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         tls_server_name: spec.tls_server_name.clone(),
         ca,
+        client_certificate: None,
         timeout,
         key: Key { kind: VaultConnection::KIND, id },
     })

@@ -56,7 +56,9 @@ pub fn external_secret(
     for (i, entry) in spec.data_from.iter().enumerate() {
         let source = entry.source_ref.as_ref();
         if source.is_some_and(|source| source.generator_ref.is_some()) {
-            return Err(Denied::Invalid(format!("spec.dataFrom[{i}].sourceRef.generatorRef: generators are not served")));
+            return Err(Denied::Invalid(format!(
+                "spec.dataFrom[{i}].sourceRef.generatorRef: generators are not served"
+            )));
         }
         let Some(store) = index(source.and_then(|s| s.store_ref.as_ref()), &format!("spec.dataFrom[{i}]"))? else {
             return Ok(None);

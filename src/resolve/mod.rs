@@ -22,8 +22,8 @@ pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};
 pub use plan::{Plan, StaticRead, static_secret};
 pub use store::{
-    ClusterLogin, ClusterStore, SecretKey, StoreLookup, StorePlan, StoreSource, VaultStore, cluster_secret_store,
-    is_foreign, secret_store, store_key, store_of, store_refs, uses_store,
+    ClusterLogin, ClusterStore, SecretKey, StoreLookup, StorePlan, StoreSource, VaultStore, check_interval,
+    cluster_secret_store, is_foreign, secret_store, store_key, store_of, store_refs, uses_store,
 };
 pub use transformation::{ResolvedTemplate, ResolvedTransformation, templates_of, transformation, transformation_refs};
 

@@ -16,6 +16,7 @@ mod destination_changes;
 mod destinations;
 mod dynamic;
 mod engines;
+mod external;
 mod faults;
 mod gcp;
 mod globals;

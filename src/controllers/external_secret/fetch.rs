@@ -139,11 +139,11 @@ impl Run<'_> {
 
     async fn vault_failed(&self, store: usize, place: &str, error: &SessionError) -> Interruption {
         let failure = failed(place, &error.to_string());
-        let (StoreSource::Vault(vault), Some(session)) = (&self.plan.stores[store].source, &self.sessions[store]) else {
+        let (StoreSource::Vault(vault), Some(session)) = (&self.plan.stores[store].source, &self.sessions[store])
+        else {
             return failure.into();
         };
-        if is_tls(error)
-            && self.access.vault.on_untrusted_certificate(&vault.login.connection, session.server.id).await
+        if is_tls(error) && self.access.vault.on_untrusted_certificate(&vault.login.connection, session.server.id).await
         {
             return Interruption::Yield(Some(session.server.id));
         }

@@ -129,9 +129,8 @@ impl ExternalSecrets {
     /// What is to be read. `None`: another operator serves it.
     fn plan(&self, object: &ExternalSecret) -> Result<Option<ExternalPlan>, Failure> {
         check::spec(&object.spec).map_err(|why| Failure::new(why).until_changed())?;
-        resolve::external_secret(object, self.min_interval, &**self.stores()).map_err(|denied: Denied| {
-            fetch::provider(denied.to_string()).until_changed()
-        })
+        resolve::external_secret(object, self.min_interval, &**self.stores())
+            .map_err(|denied: Denied| fetch::provider(denied.to_string()).until_changed())
     }
 
     /// Reads the stores, and makes the Secret what they say.
@@ -157,7 +156,8 @@ impl ExternalSecrets {
             }
         }
         let template = self.template(object).await?;
-        let inputs = render::inputs(object, &fetched.data, template.as_ref());
+        let inputs = render::inputs(object, &fetched.data, template.as_deref());
+        state.template.clone_from(&template);
         if self.is_untouched(object, state) && state.applied.as_ref().is_some_and(|applied| applied.inputs == inputs) {
             return Ok(Synced { done: Done::Unchanged, missing });
         }

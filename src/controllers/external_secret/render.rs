@@ -11,26 +11,29 @@ use crate::api::external_secrets::ExternalSecret;
 use crate::controllers::render_turns::{TURN_RETRY_DELAY, Turn};
 use crate::external_secret::template::{self, CompiledTemplate, Fetched, Rendered, SourceKind, TemplateError};
 use crate::external_secret::{Data, decode};
-use crate::gocompat::template::{Context, Environment, Limits};
 use crate::kubernetes::{KubernetesError, SecretWriter, config_map_data};
 
-/// A template that is compiled, and the turn to run it.
-pub(super) struct Prepared {
-    template: Arc<CompiledTemplate>,
-    turn: Turn,
-}
-
 impl ExternalSecrets {
-    /// Reads and compiles the template of an object, if it has one.
-    pub(super) async fn template(&self, object: &ExternalSecret) -> Result<Option<Prepared>, Interruption> {
+    /// The template of an object, if it has one, with the texts that it takes from other objects. Compiled, unless it still
+    /// is.
+    pub(super) async fn template(
+        &self,
+        object: &ExternalSecret,
+    ) -> Result<Option<Arc<CompiledTemplate>>, Interruption> {
         let Some(spec) = &object.spec.target.template else { return Ok(None) };
         let fetched = self.sources(object).await?;
-        let namespace = object.metadata.namespace.as_deref().unwrap_or("");
-        let turn = self.turns.take(namespace).ok_or(Interruption::Later(TURN_RETRY_DELAY))?;
+        if let Some(template) = self.templates.in_use(spec, &fetched) {
+            return Ok(Some(template));
+        }
         let (cache, spec) = (self.templates.clone(), spec.clone());
+        let turn = self.turn(object)?;
         let template = turn.run(move || cache.get(&spec, &fetched)).await.unwrap_or_else(|| Err(cut_off()));
-        let template = template.map_err(|error| failed(&error))?;
-        Ok(Some(Prepared { template, turn }))
+        Ok(Some(template.map_err(|error| failed(&error))?))
+    }
+
+    fn turn(&self, object: &ExternalSecret) -> Result<Turn, Interruption> {
+        let namespace = object.metadata.namespace.as_deref().unwrap_or("");
+        self.turns.take(namespace).ok_or(Interruption::Later(TURN_RETRY_DELAY))
     }
 
     /// The texts that the template takes from other objects.
@@ -47,7 +50,8 @@ impl ExternalSecrets {
             let text = |error: KubernetesError| error.to_string();
             let data = match kind {
                 SourceKind::ConfigMap => {
-                    let found = config_map_data(client, namespace, &name).await.map_err(|e| failed("ConfigMap", text(e)))?;
+                    let found =
+                        config_map_data(client, namespace, &name).await.map_err(|e| failed("ConfigMap", text(e)))?;
                     let found = found.ok_or_else(|| failed("ConfigMap", missing()))?;
                     found.into_iter().map(|(key, text)| (key, text.into_bytes())).collect()
                 }
@@ -68,25 +72,22 @@ impl ExternalSecrets {
         &self,
         object: &ExternalSecret,
         data: Data,
-        prepared: Option<Prepared>,
+        template: Option<Arc<CompiledTemplate>>,
     ) -> Result<Rendered, Interruption> {
-        let Some(Prepared { template, turn }) = prepared else {
+        let Some(template) = template else {
             let meta = &object.metadata;
             let own = |map: &Option<BTreeMap<String, String>>| map.clone().unwrap_or_default();
             return Ok(Rendered { data, labels: own(&meta.labels), annotations: own(&meta.annotations), type_: None });
         };
-        let work = move || {
-            let mut context = Context::new(&Limits::default(), &Environment::default());
-            template.render(&mut context, &data, decode::decode)
-        };
-        let rendered = turn.run(work).await.unwrap_or_else(|| Err(cut_off()));
+        let work = move || template.render_within_limits(&data, decode::decode);
+        let rendered = self.turn(object)?.run(work).await.unwrap_or_else(|| Err(cut_off()));
         Ok(rendered.map_err(|error| failed(&error))?)
     }
 }
 
 /// A digest over all that decides what the Secret has to be, but for what it holds from others. Equal digests mean that
 /// nothing has to be written, even where a template draws something at random.
-pub(super) fn inputs(object: &ExternalSecret, data: &Data, prepared: Option<&Prepared>) -> [u8; 32] {
+pub(super) fn inputs(object: &ExternalSecret, data: &Data, template: Option<&CompiledTemplate>) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut add = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_be_bytes());
@@ -95,7 +96,7 @@ pub(super) fn inputs(object: &ExternalSecret, data: &Data, prepared: Option<&Pre
     add(&serde_json::to_vec(&object.spec.target).unwrap_or_default());
     let meta = &object.metadata;
     add(&serde_json::to_vec(&(&meta.uid, &meta.labels, &meta.annotations)).unwrap_or_default());
-    add(prepared.map(|prepared| prepared.template.id().as_slice()).unwrap_or_default());
+    add(template.map(|template| template.id().as_slice()).unwrap_or_default());
     for (key, value) in data {
         add(key.as_bytes());
         add(value);

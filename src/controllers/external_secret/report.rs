@@ -140,7 +140,9 @@ fn status_of_success(
     let event = match done {
         Done::Created => Some(EventText::normal(Reason::Created, "secret created")),
         Done::Updated => Some(EventText::normal(Reason::Updated, "secret updated")),
-        Done::Deleted { now: true } => Some(EventText::normal(Reason::Deleted, "secret deleted due to DeletionPolicy=Delete")),
+        Done::Deleted { now: true } => {
+            Some(EventText::normal(Reason::Deleted, "secret deleted due to DeletionPolicy=Delete"))
+        }
         _ => None,
     };
     let known = object.status.clone().unwrap_or_default();

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::api::ObjectRef;
 use crate::backoff::Backoff;
+use crate::external_secret::template::CompiledTemplate;
 use crate::kubernetes::Revision;
 use crate::providers::ReadsInUse;
 use crate::vault::Session;
@@ -27,6 +28,8 @@ pub(super) struct State {
     pub stores: Option<Vec<(String, i64)>>,
     /// The Secret as the last run has left it.
     pub applied: Option<Applied>,
+    /// Held so that it is not compiled again at each refresh.
+    pub template: Option<Arc<CompiledTemplate>>,
     /// Pauses after failures.
     pub backoff: Backoff,
 }

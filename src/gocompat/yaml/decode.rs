@@ -224,9 +224,15 @@ mod tests {
 
     #[test]
     fn no_error_quotes_a_value() {
-        for text in
-            ["hunter2", "- hunter2", "a: [hunter2", "a: {b: hunter2}", "a: *hunter2", "a: !!int hunter2", "a: \"hunter2"]
-        {
+        for text in [
+            "hunter2",
+            "- hunter2",
+            "a: [hunter2",
+            "a: {b: hunter2}",
+            "a: *hunter2",
+            "a: !!int hunter2",
+            "a: \"hunter2",
+        ] {
             let error = strings(text).expect_err(text);
             assert!(!error.contains("hunter2"), "{error}");
         }

@@ -7,9 +7,7 @@ mod node;
 mod number;
 mod resolve;
 
-
 pub(crate) use decode::{decode, decode_strings};
-
 
 use crate::gocompat::template::CallError;
 

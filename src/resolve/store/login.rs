@@ -3,10 +3,13 @@
 
 use super::origin::{Origin, SecretKey};
 use crate::api::auth_methods::{
-    AppRoleLogin, JwtLogin, JwtSource, KubernetesLogin, Method, TokenLogin, TokenRequestSpec,
+    AppRoleLogin, CertLogin, Directory, JwtLogin, JwtSource, KubernetesLogin, Method, PasswordLogin, RoleId,
+    TokenLogin, TokenRequestSpec,
 };
-use crate::api::external_secrets::selector::ServiceAccountSelector;
-use crate::api::external_secrets::vault_auth::{StoreAppRole, StoreJwt, StoreKubernetes, VaultStoreAuth};
+use crate::api::external_secrets::selector::{SecretKeySelector, ServiceAccountSelector};
+use crate::api::external_secrets::vault_auth::{
+    StoreAppRole, StoreJwt, StoreKubernetes, StoreLdap, StoreUserPass, VaultStoreAuth,
+};
 use crate::api::reference::is_object_name;
 use crate::resolve::{ConnectionPlan, Denied, LoginPlan};
 
@@ -26,7 +29,7 @@ struct Found {
 pub(super) fn login(
     origin: &Origin<'_>,
     auth: Option<&VaultStoreAuth>,
-    connection: ConnectionPlan,
+    mut connection: ConnectionPlan,
     namespace: &str,
 ) -> Result<(LoginPlan, bool), Denied> {
     let no_method = || Denied::Invalid("cannot initialize Vault client: no valid auth method specified".into());
@@ -45,14 +48,22 @@ pub(super) fn login(
         app_role_login(origin, app_role)?
     } else if let Some(kubernetes) = &auth.kubernetes {
         kubernetes_login(origin, kubernetes)?
-    } else if auth.ldap.is_some() {
-        return Err(not_served("ldap"));
-    } else if auth.user_pass.is_some() {
-        return Err(not_served("userPass"));
+    } else if let Some(StoreLdap { path, username, secret_ref }) = &auth.ldap {
+        let mount = path.as_deref().unwrap_or("ldap");
+        password_login(origin, (Directory::Ldap, "ldap"), mount, username, secret_ref)?
+    } else if let Some(StoreUserPass { path, username, secret_ref }) = &auth.user_pass {
+        let mount = path.as_deref().unwrap_or("userpass");
+        password_login(origin, (Directory::Vault, "userPass"), mount, username, secret_ref)?
     } else if let Some(jwt) = &auth.jwt {
         jwt_login(origin, jwt)?
-    } else if auth.cert.is_some() {
-        return Err(not_served("cert"));
+    } else if let Some(cert) = &auth.cert {
+        let member = "spec.provider.vault.auth.cert";
+        let (certificate, key) = origin.certificate(&cert.client_cert, &cert.secret_ref, member)?;
+        let (secret, namespace) = (certificate.id.name.to_string(), certificate.id.namespace.to_string());
+        connection.client_certificate = Some((certificate, key));
+        let method = Method::Cert(CertLogin { role: cert.vault_role.clone().unwrap_or_default(), secret });
+        let mount = cert.path.clone().unwrap_or_else(|| "cert".to_owned());
+        Found { method, mount, namespace, is_named: true }
     } else if auth.iam.is_some() {
         return Err(not_served("iam"));
     } else if auth.gcp.is_some() {
@@ -73,20 +84,48 @@ pub(super) fn login(
     Ok((plan, origin.is_cluster_store() && !found.is_named))
 }
 
+fn password_login(
+    origin: &Origin<'_>,
+    (directory, member): (Directory, &str),
+    mount: &str,
+    username: &str,
+    selector: &SecretKeySelector,
+) -> Result<Found, Denied> {
+    let member = format!("spec.provider.vault.auth.{member}");
+    let username = username.trim();
+    if username.is_empty() {
+        return Err(Denied::Invalid(format!("{member} has no username")));
+    }
+    let SecretKey { id, key } = origin.secret_key(selector, &format!("{member}.secretRef"), None)?;
+    let (username, secret) = (username.to_owned(), id.name.to_string());
+    let method = Method::Password(PasswordLogin { directory, username, secret, key });
+    let (mount, namespace) = (mount.to_owned(), id.namespace.to_string());
+    Ok(Found { method, mount, namespace, is_named: selector.namespace.is_some() })
+}
+
 fn not_served(method: &str) -> Denied {
     Denied::Invalid(format!("spec.provider.vault.auth.{method} is not served yet by this operator"))
 }
 
 fn app_role_login(origin: &Origin<'_>, app_role: &StoreAppRole) -> Result<Found, Denied> {
     let member = "spec.provider.vault.auth.appRole";
-    let Some(role_id) = app_role.role_id.as_deref().map(str::trim) else {
-        return Err(match app_role.role_ref {
-            Some(_) => not_served("appRole.roleRef"),
-            None => Denied::Invalid("invalid `Auth.AppRole`: neither `roleId` nor `roleRef` was supplied".into()),
-        });
-    };
     let SecretKey { id, key } = origin.secret_key(&app_role.secret_ref, &format!("{member}.secretRef"), None)?;
-    let method = Method::AppRole(AppRoleLogin { role_id: role_id.to_owned(), secret: id.name.to_string(), key });
+    let role_id = match (&app_role.role_id, &app_role.role_ref) {
+        (Some(role_id), _) => RoleId::Text(role_id.trim().to_owned()),
+        (None, Some(selector)) => {
+            let found = origin.secret_key(selector, &format!("{member}.roleRef"), None)?;
+            if found.id.namespace != id.namespace {
+                let text = format!("{member}: roleRef and secretRef have to name Secrets of one namespace");
+                return Err(Denied::Invalid(text));
+            }
+            RoleId::Secret { name: found.id.name.to_string(), key: found.key }
+        }
+        (None, None) => {
+            let text = "invalid `Auth.AppRole`: neither `roleId` nor `roleRef` was supplied";
+            return Err(Denied::Invalid(text.into()));
+        }
+    };
+    let method = Method::AppRole(AppRoleLogin { role_id, secret: id.name.to_string(), key });
     Ok(Found {
         method,
         mount: app_role.path.clone().unwrap_or_else(|| "approle".to_owned()),

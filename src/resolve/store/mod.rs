@@ -7,6 +7,9 @@ mod origin;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
 
 use super::{CaSource, ConnectionPlan, Denied, LoginPlan};
 use crate::api::external_secrets::kubernetes::{KubernetesAuth, KubernetesProvider};
@@ -14,6 +17,7 @@ use crate::api::external_secrets::secret_store::{Provider, StoreCondition, Store
 use crate::api::external_secrets::vault::{KvVersion, VaultProvider};
 use crate::api::external_secrets::{ClusterSecretStore, ExternalSecret, SecretStore, StoreKind};
 use crate::api::{CustomObject, Key, ObjectRef};
+use crate::gocompat::GoDuration;
 
 use authority::ca_source;
 use origin::Origin;
@@ -121,6 +125,31 @@ pub enum ClusterLogin {
     },
     /// With what a kubeconfig says, which has the address of the API server as well.
     Kubeconfig(SecretKey),
+}
+
+/// The shortest time between two checks of a store.
+const MIN_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a store is to be checked. `None`: it says nothing of it.
+///
+/// # Errors
+/// What is wrong with `spec.refreshInterval`.
+pub fn check_interval(value: Option<&Value>) -> Result<Option<Duration>, Denied> {
+    let invalid = |value: &Value| {
+        let text = format!("invalid refreshInterval {value}: it is a number of seconds, or a duration such as 5m");
+        Denied::Invalid(text)
+    };
+    let interval = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) if text.is_empty() => return Ok(None),
+        Some(value @ Value::Number(seconds)) => Duration::from_secs(seconds.as_u64().ok_or_else(|| invalid(value))?),
+        Some(value @ Value::String(text)) => {
+            let parsed = GoDuration::parse(text).ok().filter(|parsed| parsed.0 >= 0);
+            parsed.ok_or_else(|| invalid(value))?.as_std()
+        }
+        Some(value) => return Err(invalid(value)),
+    };
+    Ok((!interval.is_zero()).then(|| interval.max(MIN_CHECK_INTERVAL)))
 }
 
 /// Which stores an ExternalSecret reads.
@@ -272,15 +301,14 @@ fn vault_store(origin: &Origin<'_>, vault: &VaultProvider) -> Result<(VaultStore
     if vault.tls.cert_secret_ref.is_some() != vault.tls.key_secret_ref.is_some() {
         return Err(Denied::Invalid(format!("{member}.tls needs both certSecretRef and keySecretRef, or neither")));
     }
-    if vault.tls.cert_secret_ref.is_some() {
-        return Err(Denied::Invalid(format!(
-            "{member}.tls is not served yet: the operator shows no client certificate"
-        )));
-    }
     if vault.headers.keys().any(|name| name.eq_ignore_ascii_case("x-vault-token")) {
         return Err(Denied::Invalid(format!("{member}.headers: X-Vault-Token cannot be set")));
     }
     let namespace = vault.namespace.as_deref().unwrap_or("").trim_matches('/').to_owned();
+    let client_certificate = match (&vault.tls.cert_secret_ref, &vault.tls.key_secret_ref) {
+        (Some(certificate), Some(key)) => Some(origin.certificate(certificate, key, &format!("{member}.tls"))?),
+        _ => None,
+    };
     let connection = ConnectionPlan {
         key: origin.key.clone(),
         uid: origin.meta.uid.clone().unwrap_or_default(),
@@ -288,6 +316,7 @@ fn vault_store(origin: &Origin<'_>, vault: &VaultProvider) -> Result<(VaultStore
         address: vault.server.clone(),
         headers: vault.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         tls_server_name: None,
+        client_certificate,
         ca: ca_source(origin, vault.ca_bundle.as_deref(), vault.ca_provider.as_ref(), member)?,
         timeout: None,
     };

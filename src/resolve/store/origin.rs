@@ -46,6 +46,25 @@ impl Origin<'_> {
         }
     }
 
+    /// A client certificate that the store names, and its key. The connection is one for all users of the store, and so is what
+    /// it shows: a ClusterSecretStore has to name the namespace.
+    ///
+    /// # Errors
+    /// If a name or the namespace is missing.
+    pub fn certificate(
+        &self,
+        certificate: &SecretKeySelector,
+        key: &SecretKeySelector,
+        member: &str,
+    ) -> Result<(SecretKey, SecretKey), Denied> {
+        if self.is_cluster_store() && (certificate.namespace.is_none() || key.namespace.is_none()) {
+            let text = format!("{member}: the Secrets with the certificate and its key need a namespace");
+            return Err(Denied::Invalid(text));
+        }
+        let certificate = self.secret_key(certificate, member, Some("tls.crt"))?;
+        Ok((certificate, self.secret_key(key, member, Some("tls.key"))?))
+    }
+
     /// A key of a Secret that the store names.
     ///
     /// # Errors
