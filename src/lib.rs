@@ -13,6 +13,7 @@ pub mod cli;
 pub mod commands;
 pub mod controllers;
 pub mod credentials;
+pub mod external_secret;
 pub mod gocompat;
 pub mod kubernetes;
 pub mod mac;

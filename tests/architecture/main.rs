@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("version", &[]),
     ("api", &["gocompat"]),
     ("render", &["api", "gocompat"]),
+    ("external_secret", &["api", "gocompat", "util"]),
     ("resolve", &["api", "gocompat"]),
     ("settings", &["api", "backoff", "gocompat"]),
     ("cli", &["api", "backoff", "gocompat", "settings", "version"]),
@@ -62,7 +63,7 @@ const CONFINED: &[(&str, &[&str])] = &[
 
 /// What a module without I/O must not name.
 const IMPURE: &[&str] = &["tokio::", "hyper::", "std::net", "std::process", "std::env", "async fn", "kube::Client"];
-const PURE: &[&str] = &["gocompat", "backoff", "mac", "api", "render", "resolve", "workqueue"];
+const PURE: &[&str] = &["gocompat", "backoff", "mac", "api", "render", "external_secret", "resolve", "workqueue"];
 
 fn sources() -> Vec<(String, PathBuf, String)> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
