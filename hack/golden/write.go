@@ -30,6 +30,9 @@ func writeAll(dir string) error {
 			return err
 		}
 	}
+	if err := writeProperties(filepath.Join(dir, "property.jsonl"), 2000); err != nil {
+		return err
+	}
 	return writeRows(filepath.Join(dir, "language.jsonl"), language())
 }
 

@@ -1,3 +1,20 @@
 //! What an ExternalSecret makes of what its stores hold, without I/O.
+//!
+//! - [`document`], [`value`], [`property`]: what is read of a secret in a store.
+//! - [`decode`], [`keys`], [`rewrite`], [`merge`]: what becomes of values and keys.
+//! - [`pipeline`]: all of them, in their order.
+//! - [`check`]: what an ExternalSecret must not say.
+//! - [`hash`], [`managed_fields`], [`target`]: the Secret.
+//! - [`sync_window`], [`cron`]: when the stores may be read.
+//! - [`template`]: what templates make of the data.
 
+use std::collections::BTreeMap;
+
+pub mod document;
+pub mod hash;
+pub mod property;
 pub mod template;
+pub mod value;
+
+/// The data of a Secret.
+pub type Data = BTreeMap<String, Vec<u8>>;

@@ -4,6 +4,7 @@
 mod fuzz;
 mod generate;
 mod properties;
+mod property;
 mod row;
 mod sigv4;
 mod tables;
