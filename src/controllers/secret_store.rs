@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kube::Resource as _;
-
 use super::controller::{Controller, Watches};
 use super::dependents::DEPENDENTS_SPREAD;
 use super::finalizer::remove_finalizer;
@@ -12,7 +10,6 @@ use super::outcome::{Outcome, retry_delay};
 use super::outputs::{EventText, Outputs};
 use super::store_access::{CheckError, Checked, StoreAccess};
 use super::vault_access::VaultAccess;
-use crate::api::external_secrets::secret_store::Provider;
 use crate::api::external_secrets::{ClusterSecretStore, SecretStore, SecretStoreStatus};
 use crate::api::{ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, condition};
 use crate::kubernetes::{Change, Store};
@@ -32,8 +29,6 @@ pub(super) trait StoreObject: CustomObject<Status = SecretStoreStatus> {
     fn class(&self) -> Option<&str>;
     /// `spec.refreshInterval`.
     fn refresh_interval(&self) -> Option<&serde_json::Value>;
-    /// `spec.provider`.
-    fn provider(&self) -> &Provider;
     /// How the store itself is reached, without an object that uses it.
     fn plan(&self) -> Result<StorePlan, Denied>;
     /// Starts the watch of the kind.
@@ -184,10 +179,6 @@ impl StoreObject for SecretStore {
         self.spec.refresh_interval.as_ref()
     }
 
-    fn provider(&self) -> &Provider {
-        &self.spec.provider
-    }
-
     fn plan(&self) -> Result<StorePlan, Denied> {
         resolve::secret_store(self)
     }
@@ -204,10 +195,6 @@ impl StoreObject for ClusterSecretStore {
 
     fn refresh_interval(&self) -> Option<&serde_json::Value> {
         self.spec.refresh_interval.as_ref()
-    }
-
-    fn provider(&self) -> &Provider {
-        &self.spec.provider
     }
 
     fn plan(&self) -> Result<StorePlan, Denied> {

@@ -4,6 +4,7 @@
 
 mod cache;
 mod error;
+mod keys;
 mod program;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use cache::TemplateCache;
 pub use error::TemplateError;
+pub use keys::KeyTemplates;
 use program::Program;
 
 use crate::api::external_secrets::DecodingStrategy;

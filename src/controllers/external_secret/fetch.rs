@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::ExternalSecrets;
 use super::failure::{Failure, Interruption};
 use super::state::State;
 use crate::api::external_secrets::ExternalSecret;
@@ -11,8 +12,10 @@ use crate::api::external_secrets::target::DeletionPolicy;
 use crate::api::{Key, Reason};
 use crate::controllers::outputs::EventText;
 use crate::controllers::store_access::{NoSession, StoreAccess, is_tls};
-use crate::external_secret::{Data, pipeline};
-use crate::providers::{ClusterProvider, Provider, ProviderError, ReadsInUse, VaultProvider};
+use crate::external_secret::Data;
+use crate::external_secret::answers::{Answers, entry_failed, row_failed};
+use crate::external_secret::pipeline::Missing;
+use crate::providers::{Provider, ProviderError, ReadsInUse, VaultProvider};
 use crate::resolve::{ExternalPlan, StoreSource};
 use crate::vault::{Session, SessionError};
 use crate::workqueue::Job;
@@ -25,33 +28,44 @@ pub(super) struct Fetched {
     pub missing: Vec<EventText>,
 }
 
-/// Reads everything that an ExternalSecret names. Answers to requests that began before `not_before` are too old.
-pub(super) async fn fetch(
-    access: &StoreAccess,
-    job: &Job<Key>,
-    object: &ExternalSecret,
-    plan: &ExternalPlan,
-    state: &mut State,
-    not_before: Instant,
-) -> Result<Fetched, Interruption> {
-    let mut sessions = vec![];
-    for store in &plan.stores {
-        sessions.push(match &store.source {
-            StoreSource::Kubernetes(_) => None,
-            StoreSource::Vault(vault) => match access.session(job, vault).await {
-                Ok(session) => Some(session),
-                Err(NoSession::NoPermit(lane)) => return Err(Interruption::Yield(Some(lane))),
-                Err(NoSession::Unusable(why)) => return Err(provider(why).into()),
-            },
-        });
+impl ExternalSecrets {
+    /// Reads everything that an object names, and puts it together. Answers to requests that began before `not_before` are
+    /// too old.
+    pub(super) async fn fetch(
+        &self,
+        job: &Job<Key>,
+        object: &Arc<ExternalSecret>,
+        plan: &ExternalPlan,
+        state: &mut State,
+        not_before: Instant,
+    ) -> Result<Fetched, Interruption> {
+        let mut sessions = vec![];
+        for store in &plan.stores {
+            sessions.push(match &store.source {
+                StoreSource::Kubernetes(_) => None,
+                StoreSource::Vault(vault) => match self.access.session(job, vault).await {
+                    Ok(session) => Some(session),
+                    Err(NoSession::NoPermit(lane)) => return Err(Interruption::Yield(Some(lane))),
+                    Err(NoSession::Unusable(why)) => return Err(provider(&why).into()),
+                },
+            });
+        }
+        state.sessions = sessions.iter().flatten().cloned().collect();
+        let former = std::mem::take(&mut state.reads);
+        let reads = &mut state.reads;
+        let mut run = Run { access: &self.access, plan, sessions, not_before, former: &former, reads };
+        let answers = run.all(&object.spec).await?;
+        let assembled = if object.spec.data_from.iter().any(|entry| !entry.rewrite.is_empty()) {
+            let of = object.clone();
+            let work = self.turn(object)?.run(move || answers.assemble(&of.spec)).await;
+            work.ok_or_else(|| provider("a rewrite could not be run to its end"))?
+        } else {
+            answers.assemble(&object.spec)
+        };
+        let (data, missing) = assembled.map_err(|error| provider(&error.to_string()))?;
+        let event = |missing: &Missing| EventText::normal(Reason::MissingProviderSecret, missing.to_string());
+        Ok(Fetched { data, missing: missing.iter().map(event).collect() })
     }
-    state.sessions = sessions.iter().flatten().cloned().collect();
-    let former = std::mem::take(&mut state.reads);
-    let mut reads = ReadsInUse::default();
-    let mut run = Run { access, plan, sessions, not_before, former: &former, reads: &mut reads };
-    let fetched = run.all(&object.spec).await;
-    state.reads = reads;
-    fetched
 }
 
 struct Run<'a> {
@@ -65,39 +79,23 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn all(&mut self, spec: &ExternalSecretSpec) -> Result<Fetched, Interruption> {
-        let mut fetched = Fetched { data: Data::new(), missing: vec![] };
-        let retains = matches!(spec.target.deletion_policy, None | Some(DeletionPolicy::Retain));
+    async fn all(&mut self, spec: &ExternalSecretSpec) -> Result<Answers, Interruption> {
+        let mut answers = Answers::default();
         for (i, entry) in spec.data_from.iter().enumerate() {
-            let place = format!("spec.dataFrom[{i}]");
             let store = self.plan.data_from[i];
-            let (what, found) = match (&entry.extract, &entry.find) {
-                (Some(extract), _) => ("extract", self.provider(store).get_map(extract).await),
-                (None, Some(find)) => ("find", self.provider(store).find(find).await),
-                (None, None) => return Err(provider(format!("{place} has neither extract nor find")).into()),
+            let found = match (&entry.extract, &entry.find) {
+                (Some(extract), _) => self.provider(store).get_map(extract).await,
+                (None, Some(find)) => self.provider(store).find(find).await,
+                (None, None) => return Err(provider(&format!("spec.dataFrom[{i}] is empty")).into()),
             };
-            let place = format!("{place}.{what}");
-            match self.settle(store, &place, found, retains).await? {
-                Ok(data) => {
-                    let data = pipeline::data_from(entry, data).map_err(|why| failed(&place, &why.to_string()))?;
-                    fetched.data.extend(data);
-                }
-                Err(missing) => fetched.missing.push(missing),
-            }
+            answers.entries.push(self.settle(spec, store, found, |why| entry_failed(spec, i, why)).await?);
         }
         for (i, row) in spec.data.iter().enumerate() {
-            let place = format!("spec.data[{i}] (key: {})", row.remote_ref.key);
             let store = self.plan.data[i];
             let found = self.provider(store).get(&row.remote_ref).await;
-            match self.settle(store, &place, found, retains).await? {
-                Ok(value) => {
-                    let value = pipeline::data_row(row, value).map_err(|why| failed(&place, &why.to_string()))?;
-                    fetched.data.insert(row.secret_key.clone(), value);
-                }
-                Err(missing) => fetched.missing.push(missing),
-            }
+            answers.rows.push(self.settle(spec, store, found, |why| row_failed(spec, i, why)).await?);
         }
-        Ok(fetched)
+        Ok(answers)
     }
 
     fn provider(&mut self, store: usize) -> Box<dyn Provider + '_> {
@@ -115,30 +113,28 @@ impl Run<'_> {
         }
     }
 
-    /// What an answer means: data, a remark that there is none, or the end of the run.
+    /// What an answer means: data, nothing, or the end of the run.
     async fn settle<T>(
         &self,
+        spec: &ExternalSecretSpec,
         store: usize,
-        place: &str,
         found: Result<T, ProviderError>,
-        retains: bool,
-    ) -> Result<Result<T, EventText>, Interruption> {
+        failed: impl Fn(String) -> String,
+    ) -> Result<Option<T>, Interruption> {
         let error = match found {
-            Ok(found) => return Ok(Ok(found)),
+            Ok(found) => return Ok(Some(found)),
             Err(error) => error,
         };
+        let may_be_absent = matches!(spec.target.deletion_policy, Some(DeletionPolicy::Delete | DeletionPolicy::Merge));
+        let failure = provider(&failed(error.to_string()));
         match error {
-            ProviderError::NoSecret(why) if !retains => {
-                let text = format!("{place}: {why}");
-                Ok(Err(EventText::normal(Reason::MissingProviderSecret, text)))
-            }
-            ProviderError::Vault(error) => Err(self.vault_failed(store, place, &error).await),
-            error => Err(failed(place, &error.to_string()).into()),
+            ProviderError::NoSecret(_) if may_be_absent => Ok(None),
+            ProviderError::Vault(error) => Err(self.vault_failed(store, failure, &error).await),
+            _ => Err(failure.into()),
         }
     }
 
-    async fn vault_failed(&self, store: usize, place: &str, error: &SessionError) -> Interruption {
-        let failure = failed(place, &error.to_string());
+    async fn vault_failed(&self, store: usize, failure: Failure, error: &SessionError) -> Interruption {
         let (StoreSource::Vault(vault), Some(session)) = (&self.plan.stores[store].source, &self.sessions[store])
         else {
             return failure.into();
@@ -158,11 +154,7 @@ impl Run<'_> {
     }
 }
 
-fn failed(place: &str, why: &str) -> Failure {
-    provider(format!("error processing {place}, err: {why}"))
-}
-
 /// The stores do not give the data.
-pub(super) fn provider(why: String) -> Failure {
+pub(super) fn provider(why: &str) -> Failure {
     Failure::new(format!("could not get secret data from provider: {why}"))
 }

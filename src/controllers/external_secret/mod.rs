@@ -38,7 +38,6 @@ use crate::resolve::{self, Denied, ExternalPlan};
 use crate::workqueue::{Class, Job, Next};
 
 use failure::{Failure, Interruption};
-use fetch::fetch;
 use refresh::{Refresh, refresh};
 use report::{Done, Synced};
 use state::{State, States};
@@ -130,7 +129,7 @@ impl ExternalSecrets {
     fn plan(&self, object: &ExternalSecret) -> Result<Option<ExternalPlan>, Failure> {
         check::spec(&object.spec).map_err(|why| Failure::new(why).until_changed())?;
         resolve::external_secret(object, self.min_interval, &**self.stores())
-            .map_err(|denied: Denied| fetch::provider(denied.to_string()).until_changed())
+            .map_err(|denied: Denied| fetch::provider(&denied.to_string()).until_changed())
     }
 
     /// Reads the stores, and makes the Secret what they say.
@@ -141,7 +140,7 @@ impl ExternalSecrets {
         plan: &ExternalPlan,
         state: &mut State,
     ) -> Result<Synced, Interruption> {
-        let fetched = fetch(&self.access, job, object, plan, state, Instant::now()).await?;
+        let fetched = self.fetch(job, object, plan, state, Instant::now()).await?;
         let missing = fetched.missing;
         if fetched.data.is_empty() {
             match object.spec.target.deletion_policy {

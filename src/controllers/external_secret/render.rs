@@ -31,7 +31,7 @@ impl ExternalSecrets {
         Ok(Some(template.map_err(|error| failed(&error))?))
     }
 
-    fn turn(&self, object: &ExternalSecret) -> Result<Turn, Interruption> {
+    pub(super) fn turn(&self, object: &ExternalSecret) -> Result<Turn, Interruption> {
         let namespace = object.metadata.namespace.as_deref().unwrap_or("");
         self.turns.take(namespace).ok_or(Interruption::Later(TURN_RETRY_DELAY))
     }
@@ -79,7 +79,7 @@ impl ExternalSecrets {
             let own = |map: &Option<BTreeMap<String, String>>| map.clone().unwrap_or_default();
             return Ok(Rendered { data, labels: own(&meta.labels), annotations: own(&meta.annotations), type_: None });
         };
-        let work = move || template.render_within_limits(&data, decode::decode);
+        let work = move || template.render_within_limits(&data, decode::of_template);
         let rendered = self.turn(object)?.run(work).await.unwrap_or_else(|| Err(cut_off()));
         Ok(rendered.map_err(|error| failed(&error))?)
     }

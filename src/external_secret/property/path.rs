@@ -6,7 +6,8 @@ use super::query::{Query, UNENDED};
 
 /// Functions of gjson. A component after a dot that begins with `@` and one of the names is a call.
 const MODIFIERS: [&str; 13] = [
-    "pretty", "ugly", "reverse", "this", "flatten", "join", "valid", "keys", "values", "tostr", "fromstr", "group", "dig",
+    "pretty", "ugly", "reverse", "this", "flatten", "join", "valid", "keys", "values", "tostr", "fromstr", "group",
+    "dig",
 ];
 
 /// What follows a component.
@@ -60,8 +61,7 @@ impl<'p> Name<'p> {
             match byte {
                 b'.' | b'|' => {
                     end = at;
-                    next =
-                        if byte == b'|' { Next::Pipe(&path[at + 1..]) } else { Next::after_dot(&path[at + 1..]) };
+                    next = if byte == b'|' { Next::Pipe(&path[at + 1..]) } else { Next::after_dot(&path[at + 1..]) };
                     break;
                 }
                 b'\\' => {
@@ -162,7 +162,8 @@ fn index(part: &str) -> Option<usize> {
     if part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let number = part.bytes().fold(0_u64, |number, digit| number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')));
+    let number =
+        part.bytes().fold(0_u64, |number, digit| number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')));
     usize::try_from(number).ok()
 }
 

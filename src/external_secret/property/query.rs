@@ -65,8 +65,7 @@ pub(super) struct Query<'p> {
 }
 
 /// What gjson makes of a query without an end.
-pub(super) const UNENDED: Query<'static> =
-    Query { path: "", operator: Operator::Exists, value: Cow::Borrowed("") };
+pub(super) const UNENDED: Query<'static> = Query { path: "", operator: Operator::Exists, value: Cow::Borrowed("") };
 
 fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c <= ' ')
