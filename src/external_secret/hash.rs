@@ -123,10 +123,7 @@ mod tests {
         assert_eq!(of_owner("bar", "pull-my-secret"), "7f9dfab9173403a4c6d018c26445070f70a02476a901faa21d60eea8");
         let metadata = ObjectMeta { generation: Some(3), ..ObjectMeta::default() };
         assert_eq!(of_metadata(&metadata), "f47fe3c0b255b6dd8047cdffa772587bb829efe7a1cb70febeda2eb2");
-        assert_eq!(
-            synced_resource_version(&metadata),
-            "3-f47fe3c0b255b6dd8047cdffa772587bb829efe7a1cb70febeda2eb2"
-        );
+        assert_eq!(synced_resource_version(&metadata), "3-f47fe3c0b255b6dd8047cdffa772587bb829efe7a1cb70febeda2eb2");
         let digest = |text: &str| {
             let mut printed = Printed::default();
             printed.text(text);

@@ -1,5 +1,7 @@
 //! What becomes of keys that come from a store: a key of a Secret has letters, digits, `-`, `.` and `_` only.
 
+use std::collections::btree_map::Entry;
+
 use super::Data;
 use crate::api::external_secrets::ConversionStrategy;
 use crate::gocompat::template::strconv::is_letter;
@@ -17,10 +19,10 @@ pub enum KeyError {
     #[error("conversion strategy {0} is not supported")]
     Strategy(String),
     /// The key is too long.
-    #[error("key has length {} but max is {MAX_KEY_BYTES}: {}", .0.len(), shown(.0))]
+    #[error("key has length {} but max is {MAX_KEY_BYTES}: (following is truncated): {}", .0.len(), shown(.0))]
     TooLong(String),
     /// The key has a character that it must not have.
-    #[error("key has invalid character {character:?}, only alphanumeric, '-', '.' and '_' are allowed: {}", shown(.key))]
+    #[error("key has invalid character {character}, only alphanumeric, '-', '.' and '_' are allowed: {}", shown(.key))]
     Character {
         /// The key.
         key: String,
@@ -88,10 +90,10 @@ pub fn reverse_unicode(data: Data) -> Result<Data, KeyError> {
 fn renamed(data: Data, rename: impl Fn(&str) -> String) -> Result<Data, KeyError> {
     let mut out = Data::new();
     for (key, value) in data {
-        let new = rename(&key);
-        if out.insert(new, value).is_some() {
-            return Err(KeyError::Collision(key));
-        }
+        match out.entry(rename(&key)) {
+            Entry::Vacant(entry) => entry.insert(value),
+            Entry::Occupied(entry) => return Err(KeyError::Collision(entry.key().clone())),
+        };
     }
     Ok(out)
 }
@@ -185,10 +187,13 @@ mod tests {
     fn keys_that_no_secret_may_have_are_refused() {
         assert_eq!(keys(&validate(data(&["", "a", "B.c-d_e", "é"])).unwrap()), ["B.c-d_e", "a", "é"]);
         let error = validate(data(&["a/b"])).unwrap_err();
-        assert_eq!(error.to_string(), "key has invalid character '/', only alphanumeric, '-', '.' and '_' are allowed: a/b");
+        assert_eq!(
+            error.to_string(),
+            "key has invalid character /, only alphanumeric, '-', '.' and '_' are allowed: a/b"
+        );
         assert!(validate(data(&[&"a".repeat(253)])).is_ok());
         let error = validate(data(&[&"é".repeat(127)])).unwrap_err();
-        assert!(error.to_string().starts_with("key has length 254 but max is 253: "));
+        assert!(error.to_string().starts_with("key has length 254 but max is 253: (following is truncated): é"));
     }
 
     proptest! {
@@ -196,7 +201,8 @@ mod tests {
         fn conversion_gives_valid_keys_and_can_be_undone(key in ".{1,20}") {
             let converted = convert(Some(&ConversionStrategy::Unicode), data(&[&key])).unwrap();
             prop_assert!(validate(converted.clone()).is_ok());
-            if !key.contains("_U") {
+            // ESO reads back five digits at most.
+            if !key.contains("_U") && key.chars().all(|c| c < '\u{100000}') {
                 prop_assert_eq!(reverse_unicode(converted).unwrap(), data(&[&key]));
             }
         }

@@ -9,9 +9,16 @@
 
 use std::collections::BTreeMap;
 
+pub mod decode;
 pub mod document;
 pub mod hash;
+pub mod keys;
+pub mod managed_fields;
+pub mod merge;
+pub mod pipeline;
 pub mod property;
+pub mod rewrite;
+pub mod target;
 pub mod value;
 
 /// The data of a Secret.

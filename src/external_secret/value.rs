@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::Data;
 use super::document::{Halves, Json, JsonError, Kind, unescape};
 use super::property::{self, PropertyError};
-use crate::gocompat::json;
+use crate::gocompat::json::{self, Style};
 use crate::gocompat::template::Context;
 
 /// Why a text has no members.
@@ -87,17 +87,18 @@ pub(super) fn of_json(value: Json<'_>) -> Vec<u8> {
     match value.kind() {
         Kind::Null => Vec::new(),
         Kind::String => value.string(Halves::Json).unwrap_or_default().into_owned().into_bytes(),
-        Kind::Number => number(value.raw()).into_bytes(),
+        Kind::Number => number(value.raw(), false).into_bytes(),
         _ => {
             let mut out = String::new();
-            write(&mut out, value);
+            write(&mut out, value, Style::Html);
             out.into_bytes()
         }
     }
 }
 
-/// A value as Go writes it, with the digits that numbers have. Values are nested no deeper than a document may be.
-pub(super) fn write(out: &mut String, value: Json<'_>) {
+/// A value as Go writes it by way of floats, unless a number would lose digits. Values are nested no deeper than a document
+/// may be.
+pub(super) fn write(out: &mut String, value: Json<'_>, style: Style) {
     match value.kind() {
         Kind::Object => {
             let members: BTreeMap<_, _> =
@@ -107,9 +108,9 @@ pub(super) fn write(out: &mut String, value: Json<'_>) {
                 if i > 0 {
                     out.push(',');
                 }
-                json::write_str(out, &name);
+                json::write_styled(out, &name, style);
                 out.push(':');
-                write(out, value);
+                write(out, value, style);
             }
             out.push('}');
         }
@@ -119,25 +120,29 @@ pub(super) fn write(out: &mut String, value: Json<'_>) {
                 if i > 0 {
                     out.push(',');
                 }
-                write(out, value);
+                write(out, value, style);
             }
             out.push(']');
         }
-        Kind::String => json::write_str(out, &value.string(Halves::Json).unwrap_or_default()),
+        Kind::String => json::write_styled(out, &value.string(Halves::Json).unwrap_or_default(), style),
+        Kind::Number => out.push_str(&number(value.raw(), true)),
         _ => out.push_str(value.raw()),
     }
 }
 
-/// A number in plain decimals, which is what ESO makes of it by way of a float. One that no float can hold stays as it
-/// is written.
-fn number(written: &str) -> String {
-    match written.parse::<f64>() {
-        Ok(float) if float.is_finite() => {
-            let plain = float.to_string();
-            if decimal(&plain) == decimal(written) { plain } else { written.to_owned() }
-        }
-        _ => written.to_owned(),
-    }
+/// A number as ESO writes it by way of a float: in plain decimals, within JSON with an exponent if it is very large or
+/// small. A number that no float can hold stays as it is written.
+fn number(written: &str, within_json: bool) -> String {
+    let Some(float) = written.parse::<f64>().ok().filter(|float| float.is_finite()) else { return written.to_owned() };
+    let size = float.abs();
+    let text = if within_json && size != 0.0 && !(1e-6..1e21).contains(&size) {
+        let text = format!("{float:e}");
+        // Go writes the sign of every exponent.
+        if text.contains("e-") { text } else { text.replace('e', "e+") }
+    } else {
+        float.to_string()
+    };
+    if decimal(&text) == decimal(written) { text } else { written.to_owned() }
 }
 
 /// Sign, digits without zeroes around them, and the power of ten of the last digit.
@@ -214,7 +219,7 @@ mod tests {
         assert_eq!(text("big"), "1e400");
         assert_eq!(text("b"), "false");
         assert_eq!(text("z"), "");
-        assert_eq!(text("o"), r#"{"x":[1.0,{"k":1e5}],"y":"\u003c"}"#);
+        assert_eq!(text("o"), r#"{"x":[1,{"k":100000}],"y":"\u003c"}"#);
         assert_eq!(text("d"), "2");
         assert_eq!(text("é"), "\u{fffd}");
         assert_eq!(data.len(), 10);
@@ -242,7 +247,24 @@ mod tests {
             ("1e-400", "1e-400"),
             ("0e999999999999999999999", "0e999999999999999999999"),
         ] {
-            assert_eq!(number(written), expected, "{written}");
+            assert_eq!(number(written, false), expected, "{written}");
+        }
+    }
+
+    /// Recorded from Go 1.26.
+    #[test]
+    fn a_number_within_json_is_that_of_go() {
+        for (written, expected) in [
+            ("1e20", "100000000000000000000"),
+            ("1e21", "1e+21"),
+            ("-1.50E+300", "-1.5e+300"),
+            ("0.000001", "0.000001"),
+            ("0.0000001", "1e-7"),
+            ("1.0", "1"),
+            ("-0.0", "-0"),
+            ("12345678901234567890", "12345678901234567890"),
+        ] {
+            assert_eq!(number(written, true), expected, "{written}");
         }
     }
 

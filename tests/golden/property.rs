@@ -33,7 +33,13 @@ fn properties_are_those_of_gjson() {
         };
         found += usize::from(row.found && answer.is_ok());
         if !equal {
-            wrong.push(format!("{} of {}: {:?}, gjson has {:?}", row.path, row.document, answer.map(|b| String::from_utf8_lossy(&b).into_owned()), row.found.then_some(row.text)));
+            wrong.push(format!(
+                "{} of {}: {:?}, gjson has {:?}",
+                row.path,
+                row.document,
+                answer.map(|b| String::from_utf8_lossy(&b).into_owned()),
+                row.found.then_some(row.text)
+            ));
         }
     }
     assert!(found > 1500, "{found} rows find something");

@@ -4,6 +4,7 @@
 
 mod path;
 mod query;
+mod quotes;
 mod search;
 mod wildcard;
 
@@ -70,7 +71,8 @@ pub fn find(context: &mut Context, document: &[u8], property: &str) -> Result<Ve
     if property.len() > MAX_PATH_BYTES {
         return Err(unsupported("the expression is longer than 1024 bytes"));
     }
-    let json = Json::parse(document).map_err(|cause| PropertyError::Document { property: property.to_owned(), cause })?;
+    let json =
+        Json::parse(document).map_err(|cause| PropertyError::Document { property: property.to_owned(), cause })?;
     match search::get(context, json, property) {
         Ok(Some(found)) => Ok(text_of(Json::checked(&found)).into_owned().into_bytes()),
         Ok(None) => Err(PropertyError::Missing(property.to_owned())),

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 
 use super::query::{Query, UNENDED};
+use super::quotes::closing_quote;
 
 /// Functions of gjson. A component after a dot that begins with `@` and one of the names is a call.
 const MODIFIERS: [&str; 13] = [
-    "pretty", "ugly", "reverse", "this", "flatten", "join", "valid", "keys", "values", "tostr", "fromstr", "group", "dig",
+    "pretty", "ugly", "reverse", "this", "flatten", "join", "valid", "keys", "values", "tostr", "fromstr", "group",
+    "dig",
 ];
 
 /// What follows a component.
@@ -60,8 +62,7 @@ impl<'p> Name<'p> {
             match byte {
                 b'.' | b'|' => {
                     end = at;
-                    next =
-                        if byte == b'|' { Next::Pipe(&path[at + 1..]) } else { Next::after_dot(&path[at + 1..]) };
+                    next = if byte == b'|' { Next::Pipe(&path[at + 1..]) } else { Next::after_dot(&path[at + 1..]) };
                     break;
                 }
                 b'\\' => {
@@ -162,7 +163,8 @@ fn index(part: &str) -> Option<usize> {
     if part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let number = part.bytes().fold(0_u64, |number, digit| number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')));
+    let number =
+        part.bytes().fold(0_u64, |number, digit| number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')));
     usize::try_from(number).ok()
 }
 
@@ -214,20 +216,4 @@ fn after_brackets(bytes: &[u8], mut at: usize, open: u8, close: u8) -> usize {
         at += 1;
     }
     at
-}
-
-/// The place of the quote that closes the one at `at`, and whether a backslash is between them.
-pub(super) fn closing_quote(bytes: &[u8], mut at: usize) -> (usize, bool) {
-    at += 1;
-    let mut escaped = false;
-    while let Some(&byte) = bytes.get(at) {
-        if byte == b'\\' {
-            escaped = true;
-            at += 1;
-        } else if byte == b'"' {
-            break;
-        }
-        at += 1;
-    }
-    (at, escaped)
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::path::closing_quote;
+use super::quotes::closing_quote;
 use super::{number, wildcard};
 use crate::external_secret::document::{Halves, Json, Kind, unescape};
 use crate::gocompat::template::{CallError, Context, strconv};
@@ -65,8 +65,7 @@ pub(super) struct Query<'p> {
 }
 
 /// What gjson makes of a query without an end.
-pub(super) const UNENDED: Query<'static> =
-    Query { path: "", operator: Operator::Exists, value: Cow::Borrowed("") };
+pub(super) const UNENDED: Query<'static> = Query { path: "", operator: Operator::Exists, value: Cow::Borrowed("") };
 
 fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c <= ' ')

@@ -17,7 +17,8 @@ fn found(document: &str, property: &str) -> Option<String> {
 
 #[test]
 fn what_is_missing_unsupported_or_no_json_says_so() {
-    let error = |document: &str, property: &str| find(&mut context(), document.as_bytes(), property).unwrap_err().to_string();
+    let error =
+        |document: &str, property: &str| find(&mut context(), document.as_bytes(), property).unwrap_err().to_string();
     assert_eq!(error(r#"{"a":1}"#, "b\"c"), r#"cannot find secret data for key: "b\"c""#);
     assert_eq!(error("hunter2", "a"), r#"cannot find secret data for key: "a": the value is not JSON"#);
     for property in ["@reverse", "a.@keys", "{a,b}", "a.[b,c]", "!true", "!\"x\"", "..0", "a|@this"] {

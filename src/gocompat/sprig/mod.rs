@@ -35,6 +35,8 @@ mod urls;
 mod words;
 mod wrap;
 
+pub(crate) use regex::replaced;
+
 /// The functions, in families.
 static FAMILIES: &[&[Function]] = &[
     strings::FUNCTIONS,
