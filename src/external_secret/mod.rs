@@ -16,6 +16,7 @@ pub mod decode;
 pub mod document;
 pub mod hash;
 pub mod keys;
+pub mod managed_fields;
 pub mod merge;
 pub mod pipeline;
 pub mod property;

@@ -4,6 +4,7 @@
 
 mod path;
 mod query;
+mod quotes;
 mod search;
 mod wildcard;
 

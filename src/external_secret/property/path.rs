@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::query::{Query, UNENDED};
+use super::quotes::closing_quote;
 
 /// Functions of gjson. A component after a dot that begins with `@` and one of the names is a call.
 const MODIFIERS: [&str; 13] = [
@@ -215,20 +216,4 @@ fn after_brackets(bytes: &[u8], mut at: usize, open: u8, close: u8) -> usize {
         at += 1;
     }
     at
-}
-
-/// The place of the quote that closes the one at `at`, and whether a backslash is between them.
-pub(super) fn closing_quote(bytes: &[u8], mut at: usize) -> (usize, bool) {
-    at += 1;
-    let mut escaped = false;
-    while let Some(&byte) = bytes.get(at) {
-        if byte == b'\\' {
-            escaped = true;
-            at += 1;
-        } else if byte == b'"' {
-            break;
-        }
-        at += 1;
-    }
-    (at, escaped)
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::path::closing_quote;
+use super::quotes::closing_quote;
 use super::{number, wildcard};
 use crate::external_secret::document::{Halves, Json, Kind, unescape};
 use crate::gocompat::template::{CallError, Context, strconv};
