@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("gocompat", &[]),
     ("backoff", &[]),
     ("mac", &["gocompat"]),
+    ("pki", &["render"]),
     ("workqueue", &["util"]),
     ("util", &[]),
     ("version", &[]),
