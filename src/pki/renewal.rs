@@ -124,7 +124,7 @@ mod tests {
             (30 * DAY, 0, 20 * DAY, 20 * DAY - 30 * DAY / 20),
             (60, 0, 40, 37),
             (30 * DAY, 7 * DAY, 23 * DAY, 23 * DAY - 30 * DAY / 20),
-            (DAY, 20 * HOUR, 4 * HOUR, DAY / 10),
+            (DAY, 20 * HOUR, 4 * HOUR, 4 * HOUR - DAY / 20),
             // An offset within the tolerance of the clocks.
             (DAY, MINUTE, DAY - 10 * MINUTE, DAY - 10 * MINUTE - DAY / 20),
             (10 * MINUTE, 1, 10 * MINUTE - 100, 10 * MINUTE - 130),
@@ -133,7 +133,7 @@ mod tests {
             (DAY, DAY, DAY / 10, DAY / 10),
             (DAY, i64::MAX, DAY / 10, DAY / 10),
             (1, 0, 1, 1),
-            (0, 0, 1, 1),
+            (0, 0, 3, 3),
         ] {
             let (last, first) = window(ttl, offset);
             assert!(last <= latest && last >= latest - ttl / 100 - 1, "{ttl} {offset}: latest {last}, not {latest}");

@@ -7,6 +7,7 @@ mod auth;
 mod connection;
 mod global;
 mod login;
+mod pki_secret;
 mod plan;
 mod transformation;
 
@@ -15,6 +16,7 @@ pub use auth::auth;
 pub use connection::{CaSource, ConnectionPlan, connection};
 pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};
+pub use pki_secret::{IssuerCheck, KeystoreRequest, PkiRequest, pki_secret};
 pub use plan::{Plan, StaticRead, static_secret};
 pub use transformation::{ResolvedTemplate, ResolvedTransformation, templates_of, transformation, transformation_refs};
 

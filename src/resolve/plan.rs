@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::auth::{auth, find};
 use super::{AuthPlan, Denied, Lookup, ObjectRef, PlanError, ResolvedTransformation, transformation};
-use crate::api::{SecretEngine, VaultStaticSecret};
+use crate::api::{Destination, SecretEngine, VaultStaticSecret};
 use crate::gocompat::GoDuration;
 
 /// How the owner of a Secret gets its data. `S` is what only its kind has to know.
@@ -57,16 +57,27 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
         SecretEngine::KvV2 => (format!("{mount}/data/{path}"), Some(spec.version.unwrap_or(0)), data_in(mount, path)),
         SecretEngine::Unknown(other) => return Err(PlanError::Invalid(format!("unsupported secret type {other:?}"))),
     };
-    if spec.destination.name.is_empty() {
+    check_destination(&spec.destination)?;
+    let vault_namespace = vault_namespace(spec.namespace.as_deref(), &auth);
+    Ok(Plan { auth, vault_namespace, path, transformation, source: StaticRead { version, refresh, data_in } })
+}
+
+/// Whether a destination can be a Secret that the operator fills.
+pub(super) fn check_destination(destination: &Destination) -> Result<(), PlanError> {
+    if destination.name.is_empty() {
         return Err(PlanError::Destination("invalid Destination, err=invalid objectKey, empty name".into()));
     }
-    if spec.destination.type_.as_deref() == Some("kubernetes.io/service-account-token") {
+    if destination.type_.as_deref() == Some("kubernetes.io/service-account-token") {
         let text = "spec.destination.type: kubernetes.io/service-account-token is not allowed";
         return Err(PlanError::Destination(text.into()));
     }
-    let own = spec.namespace.as_deref().unwrap_or("").trim_matches('/');
-    let vault_namespace = if own.is_empty() { auth.login.vault_namespace.clone() } else { own.to_owned() };
-    Ok(Plan { auth, vault_namespace, path, transformation, source: StaticRead { version, refresh, data_in } })
+    Ok(())
+}
+
+/// The Vault namespace of an object: `spec.namespace`, or that of its login.
+pub(super) fn vault_namespace(own: Option<&str>, auth: &AuthPlan) -> String {
+    let own = own.unwrap_or("").trim_matches('/');
+    if own.is_empty() { auth.login.vault_namespace.clone() } else { own.to_owned() }
 }
 
 /// What mount and path have of `data`. A path that was copied from a policy has it.
@@ -81,7 +92,7 @@ fn data_in(mount: &str, path: &str) -> Option<&'static str> {
 }
 
 /// The login that an object uses.
-fn auth_of(reference: Option<&str>, user: &ObjectRef, lookup: &impl Lookup) -> Result<AuthPlan, Denied> {
+pub(super) fn auth_of(reference: Option<&str>, user: &ObjectRef, lookup: &impl Lookup) -> Result<AuthPlan, Denied> {
     let id = ObjectRef::resolve(reference, &user.namespace, lookup.operator_namespace())
         .map_err(|e| Denied::Reference(format!("vaultAuthRef: {e}")))?;
     let found = find(&id, "VaultAuth", &user.to_string(), lookup, || lookup.auth(&id))?;
