@@ -40,13 +40,13 @@ impl MacKey {
 
     /// The digest of `data`, as `status.secretMAC` has it: standard base64 of 32 bytes.
     pub fn mac(&self, data: &Data) -> String {
-        STANDARD.encode(self.digest(&message_of(data)).finalize().into_bytes())
+        self.mac_of_content(data, &[], |_| true)
     }
 
-    /// The digest of `data` as VSO has it for templates that print nothing: the keys in `nil` have no value in VSO, where
-    /// they have an empty value here.
-    pub fn mac_with_nil(&self, data: &Data, nil: &[String]) -> String {
-        let entries = data.iter();
+    /// The digest of the keys of `data` that are content. `nil`: the keys of templates that print nothing, which have no
+    /// value in VSO, where they have an empty value here.
+    pub fn mac_of_content(&self, data: &Data, nil: &[String], is_content: impl Fn(&str) -> bool) -> String {
+        let entries = data.iter().filter(|(key, _)| is_content(key));
         let entries = entries.map(|(k, v)| (k.as_str(), (!nil.contains(k)).then_some(v.as_slice())));
         STANDARD.encode(self.digest(&message(entries)).finalize().into_bytes())
     }
@@ -164,8 +164,8 @@ mod tests {
         assert_eq!(key().mac(&data), "+oFjt0q8NcJxK03QbwBo+zfrgPvziOAO7CUomvJ/e/A=");
         let with_empty = self::data(&[("a", b"1"), ("nil", b"")]);
         let nil = key().digest(r#"{"a":"MQ==","nil":null}"#).finalize().into_bytes();
-        assert_eq!(key().mac_with_nil(&with_empty, &["nil".to_owned()]), STANDARD.encode(nil));
-        assert_eq!(key().mac_with_nil(&with_empty, &[]), key().mac(&with_empty));
+        assert_eq!(key().mac_of_content(&with_empty, &["nil".to_owned()], |_| true), STANDARD.encode(nil));
+        assert_eq!(key().mac_of_content(&with_empty, &[], |key| key != "nil"), key().mac(&[].into()));
         assert_eq!(key().mac(&Data::new()), "+R4+nwXMLfZKwcJvitzN/9qNHkp6jFChoI7q2sbd/sU=");
     }
 

@@ -42,7 +42,7 @@ pub use connection::{VaultConnection, VaultConnectionSpec, VaultConnectionStatus
 pub use csi_secrets::{CSISecrets, CSISecretsSpec, CSISecretsStatus};
 pub use dynamic_secret::{VaultDynamicSecret, VaultDynamicSecretSpec, VaultDynamicSecretStatus};
 pub use kind::{CustomObject, Key, Kind, KindNames};
-pub use owner::SecretOwner;
+pub use owner::{ContentKeys, SecretOwner};
 pub use pki_secret::{
     Keystore, Keystores, PKIIssue, PKIPendingCertificate, SecretKeyRef, VaultPKISecret, VaultPKISecretSpec,
     VaultPKISecretStatus,

@@ -27,6 +27,10 @@ pub trait SecretOwner: Send + Sync + 'static {
     fn applied_generation(&self) -> i64;
     /// The conditions of the status.
     fn owner_conditions(&self) -> &[Condition];
+    /// Which keys of the Secret are its content.
+    fn content_keys(&self) -> ContentKeys {
+        ContentKeys::All
+    }
 
     /// Namespace of the object, of its Secret and of its workloads.
     fn namespace(&self) -> &str {
@@ -62,6 +66,29 @@ pub trait SecretOwner: Send + Sync + 'static {
             "name": meta.name,
             "uid": meta.uid,
         })
+    }
+}
+
+/// Which keys of a Secret are its content. A change of the others alone is not written and restarts nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContentKeys {
+    /// All.
+    #[default]
+    All,
+    /// All but what Vault says about the rotation of static credentials, which differs in each answer. The rule is VSO's.
+    StaticCredentials,
+}
+
+impl ContentKeys {
+    /// Whether a key is content.
+    pub fn contains(self, key: &str) -> bool {
+        match self {
+            ContentKeys::All => true,
+            ContentKeys::StaticCredentials => {
+                let about = ["rotation_schedule", "rotation_period", "last_vault_rotation"];
+                !key.starts_with("ttl") && !key.ends_with("_raw") && !about.iter().any(|part| key.contains(part))
+            }
+        }
     }
 }
 

@@ -32,7 +32,7 @@ impl SecretSource for StaticSecrets {
 
     async fn obtain(
         &self,
-        reading: &Reading<'_>,
+        reading: &Reading<'_, VaultStaticSecret>,
         plan: &Plan<StaticRead>,
         state: &mut Option<Arc<SharedRead>>,
     ) -> Result<Obtained, Interruption> {
@@ -73,7 +73,7 @@ impl SecretSource for StaticSecrets {
             Ok((envelope, token)) => {
                 reading.acknowledge();
                 let data = vault::kv::parse(&envelope, &plan.path, version).map_err(|error| read_failed(&error))?;
-                Ok(Obtained { data, token })
+                Ok(Obtained::Data { data, token })
             }
             Err(SessionError::Request(error)) => {
                 if error.kind == ErrorKind::StaleReplica {

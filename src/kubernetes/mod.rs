@@ -30,7 +30,7 @@ pub use lease::{Leadership, Lease};
 pub use mac_key::{KnownKey, ensure_mac_key};
 pub use secret_index::{OWNED_SELECTOR, Revision, SecretIndex};
 pub use secrets::{OwnedMetadata, SecretWriter, changed_at};
-pub use status::{patch_status, remove_finalizer};
+pub use status::{add_finalizer, patch_status, remove_finalizer};
 pub use store::{Change, Sink, Store};
 pub use tokens::{ServiceAccountToken, object_uid, service_account_token};
 pub use watch::{Scope, WatchHealth, spawn_watch};

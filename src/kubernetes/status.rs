@@ -1,4 +1,4 @@
-//! Writes to the objects of the operator's own kinds: their status and, where VSO has put one, their finalizer.
+//! Writes to the objects of the operator's own kinds: their status and their finalizer.
 
 use std::fmt::Debug;
 
@@ -49,6 +49,22 @@ where
     }
 }
 
+/// Puts a finalizer on an object, unless it has it.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] if the object is gone.
+pub async fn add_finalizer<K>(api: &Api<K>, object: &K, finalizer: &str) -> Result<K, KubernetesError>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let patch = |meta: &ObjectMeta| {
+        let others = meta.finalizers.iter().flatten().map(String::as_str).filter(|found| *found != finalizer);
+        let all: Vec<&str> = others.chain([finalizer]).collect();
+        json!({ "metadata": { "resourceVersion": meta.resource_version, "finalizers": all } })
+    };
+    patch_version(api, Part::Finalizers, object.meta(), patch).await
+}
+
 /// What of an object is written.
 #[derive(Clone, Copy)]
 enum Part {
@@ -70,7 +86,7 @@ where
     let (namespace, name) = (known.namespace.as_deref().unwrap_or(""), known.name.as_deref().unwrap_or(""));
     let verb = match part {
         Part::Status => "patch the status of",
-        Part::Finalizers => "remove the finalizer of",
+        Part::Finalizers => "change the finalizers of",
     };
     let what = format!("{verb} {} {namespace}/{name}", K::kind(&()));
     let params = PatchParams::apply(FIELD_MANAGER);

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 
 use super::MAC_ANNOTATION;
 use super::ownership::{Ownership, equal_but_macs, is_marked, metadata_of, owned_metadata, ownership};
-use crate::api::SecretOwner;
+use crate::api::{ContentKeys, SecretOwner};
 use crate::kubernetes::{KubernetesError, OwnedMetadata, Revision, changed_at};
 use crate::mac::MacKey;
 use crate::render::SecretData;
@@ -98,15 +98,13 @@ pub fn decide(
     let Some(current) = current else {
         return match metadata {
             Some(_) => Ok((Write::Create, Previous::Other)),
-            None => {
-                let id = desired.owner.destination_id();
-                Err(DestinationError::Missing(format!("destination secret {id} does not exist, and create=false")))
-            }
+            None => Err(missing(desired.owner)),
         };
     };
     let revision = Revision::of(&current.metadata);
     let annotation = mac_annotation(current);
-    let equal_data = equal_data(current, desired.data);
+    let content = desired.owner.content_keys();
+    let equal_data = equal_data(current, desired.data, content);
     let previous = if equal_data {
         Previous::Equal { annotation: annotation.clone(), changed: changed_at(&current.metadata) }
     } else {
@@ -124,7 +122,7 @@ pub fn decide(
     }
     if relation == Some(Ownership::Ours)
         && !equal_data
-        && let Some(held) = written_by_us(current, annotation.as_deref(), desired.key)
+        && let Some(held) = annotation.filter(|mac| desired.key.verify(&content_of(current, content), mac))
     {
         check_settled(desired, &held)?;
     }
@@ -144,13 +142,25 @@ pub fn check_settled(desired: &DesiredSecret<'_>, held: &str) -> Result<(), Dest
     if traceable || !desired.restarts { Ok(()) } else { Err(DestinationError::Unsettled(held.to_owned())) }
 }
 
-/// The MAC of what a Secret holds.
-pub(super) fn held_mac(secret: &Secret, key: &MacKey) -> String {
-    key.mac(&data_of(secret))
+/// The MAC of the content that a Secret holds. Where it is that of [`MAC_ANNOTATION`], this operator has written it: another
+/// client that changes the data leaves the annotation as it is, or takes it off.
+pub(super) fn held_mac(secret: &Secret, key: &MacKey, content: ContentKeys) -> String {
+    key.mac(&content_of(secret, content))
+}
+
+fn content_of(secret: &Secret, content: ContentKeys) -> BTreeMap<String, Vec<u8>> {
+    let data = secret.data.iter().flatten().filter(|(name, _)| content.contains(name));
+    data.map(|(name, value)| (name.clone(), value.0.clone())).collect()
+}
+
+/// There is no Secret, and the object must not create it.
+pub(super) fn missing(owner: &dyn SecretOwner) -> DestinationError {
+    let id = owner.destination_id();
+    DestinationError::Missing(format!("destination secret {id} does not exist, and create=false"))
 }
 
 /// What to do with a Secret that was made immutable.
-fn immutable(owner: &dyn SecretOwner) -> String {
+pub(super) fn immutable(owner: &dyn SecretOwner) -> String {
     let id = owner.destination_id();
     let remedy = if owner.destination().create {
         "delete it to have it created again with the new data"
@@ -170,21 +180,15 @@ pub(super) fn mac_annotation(secret: &Secret) -> Option<String> {
     secret.metadata.annotations.as_ref()?.get(MAC_ANNOTATION).cloned()
 }
 
-/// The MAC of what a Secret holds, if this operator has written it. Another client that changes the data leaves the
-/// annotation as it is, or takes it off.
-fn written_by_us(secret: &Secret, annotation: Option<&str>, key: &MacKey) -> Option<String> {
-    annotation.filter(|mac| key.verify(&data_of(secret), mac)).map(str::to_owned)
-}
-
-fn data_of(secret: &Secret) -> BTreeMap<String, Vec<u8>> {
+/// What a Secret holds.
+pub(super) fn data_of(secret: &Secret) -> SecretData {
     secret.data.iter().flatten().map(|(name, value)| (name.clone(), value.0.clone())).collect()
 }
 
-fn equal_data(secret: &Secret, data: &SecretData) -> bool {
-    let have = secret.data.as_ref();
-    let want = data.as_map();
-    have.map_or(0, BTreeMap::len) == want.len()
-        && have.into_iter().flatten().all(|(key, value)| want.get(key) == Some(&value.0))
+fn equal_data(secret: &Secret, data: &SecretData, content: ContentKeys) -> bool {
+    let have = secret.data.iter().flatten().filter(|(name, _)| content.contains(name));
+    let want = data.as_map().iter().filter(|(name, _)| content.contains(name));
+    have.map(|(name, value)| (name, &value.0)).eq(want)
 }
 
 #[cfg(test)]

@@ -205,7 +205,7 @@ impl Target<'_> {
     /// Fails unless content in a Secret of another client may be replaced without a trace of it. Such a Secret carries no
     /// mark of this operator. Where a target carries that of the content, the operator has written it.
     async fn check_lent_secret(&self, current: &Secret) -> Result<(), DestinationError> {
-        let held = held_mac(current, self.desired.key);
+        let held = held_mac(current, self.desired.key, self.desired.owner.content_keys());
         if check_settled(self.desired, &held).is_ok() {
             return Ok(());
         }

@@ -2,12 +2,14 @@
 
 mod decide;
 mod destination;
+mod held;
 mod ownership;
 mod rendered;
 mod restart;
 
 pub use decide::{DesiredSecret, DestinationError, Previous};
 pub use destination::{LastApplied, SyncResult, delete_orphans, sync};
+pub use held::{HeldSecret, look};
 pub use ownership::overruled_keys;
 pub use rendered::{rendered_mac, reusable_output};
 pub use restart::{Restart, RestartError, restart, restart_digest, restarts_pending};

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::Secret;
 
+use super::decide::data_of;
 use super::{MAC_ANNOTATION, RENDERED_ANNOTATION};
 use crate::api::Destination;
 use crate::kubernetes::{KubernetesError, SecretWriter};
@@ -28,7 +29,7 @@ pub async fn reusable_output(
 }
 
 fn data_if_reusable(secret: Secret, create: bool, key: &MacKey, inputs: &str, mac: Option<&str>) -> Option<SecretData> {
-    let data: SecretData = secret.data.unwrap_or_default().into_iter().map(|(name, value)| (name, value.0)).collect();
+    let data = data_of(&secret);
     let found = key.mac(data.as_map());
     let made_here = mac == Some(found.as_str());
     let annotations = secret.metadata.annotations.unwrap_or_default();

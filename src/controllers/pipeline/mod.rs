@@ -3,6 +3,7 @@
 //! A kind is a [`SecretSource`]: what it obtains, when it is due again, what its status says. Each step is a file; this one
 //! reads from top to bottom like the list in `docs/architecture.md`.
 
+mod delete;
 mod drift;
 mod failure;
 mod obtain;
@@ -18,11 +19,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kube::Resource as _;
+use kube::core::object::HasStatus as _;
 use parking_lot::Mutex;
 
 use super::controller::{Controller, TIMED_OUT, Watches};
 use super::dependents::spec_or_metadata_changed;
-use super::finalizer::remove_finalizer;
+use super::finalizer::{add_finalizer, has_finalizer};
 use super::outcome::Outcome;
 use super::outputs::Outputs;
 use super::stores::Stores;
@@ -33,13 +35,14 @@ use crate::api::owner::OwnerStatus as _;
 use crate::api::{CustomObject as _, Key, Kind, ObjectRef, Reason, SecretOwner};
 use crate::backoff::Policy;
 use crate::kubernetes::{Change, KnownKey, SecretWriter, Store};
+use crate::render::SourceData;
 use crate::resolve::Plan;
 use crate::workqueue::{Class, Job, Next};
 
 pub(crate) use failure::{Failure, Interruption};
 pub(crate) use obtain::{login_failed, read_failed};
 pub(crate) use render::Renderer;
-pub(crate) use source::{Obtained, Reading, SecretSource};
+pub(crate) use source::{CleanUpError, Obtained, Reading, Report, SecretSource, StatusOf};
 use state::{ObjectState, States};
 
 /// What the pipelines of all kinds share.
@@ -94,25 +97,29 @@ impl<S: SecretSource> Pipeline<S> {
                 return Outcome::done(next, state.lane());
             }
         }
-        match self.sync(job, object, &plan, fingerprint, state).await {
+        if S::needs_finalizer(object) && !has_finalizer(&**object, S::FINALIZER) {
+            return self.add_finalizer(job, object, state).await;
+        }
+        let mut object = object.clone();
+        match self.sync(job, &mut object, &plan, fingerprint, state).await {
             Ok(synced) => {
                 state.fingerprint = Some(fingerprint);
-                self.succeed(object, &plan, state, synced).await
+                self.succeed(&object, &plan, state, synced).await
             }
             Err(Interruption::Yield(lane)) => Outcome::yielded(Next::At(job.due, job.class), lane),
             Err(Interruption::Later(delay)) => {
                 Outcome::yielded(Next::At(Instant::now() + delay, job.class), state.lane())
             }
-            Err(Interruption::Record(mac)) => self.record(job, object, state, mac).await,
-            Err(Interruption::Failed(failure)) => self.fail(object, state, failure).await,
+            Err(Interruption::Record(mac)) => self.record(job, &object, state, mac).await,
+            Err(Interruption::Failed(failure)) => self.fail(&object, state, failure).await,
         }
     }
 
-    /// Everything but the report.
+    /// Everything but the report. `object` gets what is announced in its status.
     async fn sync(
         &self,
         job: &Job<Key>,
-        object: &Arc<S::Owner>,
+        object: &mut Arc<S::Owner>,
         plan: &Plan<S::Plan>,
         fingerprint: u64,
         state: &mut ObjectState<S::State>,
@@ -137,32 +144,27 @@ impl<S: SecretSource> Pipeline<S> {
         let subscription = state.subscription.as_ref();
         let pending = subscription.and_then(Subscription::pending);
         let (vault, outputs) = (&*shared.vault, &shared.outputs);
-        let reading = Reading { job, session: &session, vault, outputs, subscription, pending: pending.as_ref() };
+        let writer = SecretWriter::new(&shared.outputs.client, owner.namespace());
+        let held = if S::LOOKS_FIRST { write::look(shared, &writer, &*owner, &state.applied).await? } else { None };
+        let (looked, held) = (object.clone(), held.as_ref());
+        let pending = pending.as_ref();
+        let reading = Reading { job, object: &*looked, session: &session, vault, outputs, held, subscription, pending };
         let obtained = self.source.obtain(&reading, plan, &mut state.source).await;
         shared.vault.logins.store(&session, &plan.auth).await;
-        let Obtained { data, token } = obtained?;
-        if !self.is_known(object) {
-            // It was deleted meanwhile: nothing is done any more for it, nor for another one of its name by mistake.
-            return Err(Interruption::Yield(state.lane()));
-        }
-
-        let writer = SecretWriter::new(&shared.outputs.client, owner.namespace());
-        let untouched = self.destination_unchanged(object, state);
-        let previous =
-            render::Previous { applied: state.applied.as_ref(), rendered: state.rendered.as_ref(), untouched };
-        let (renderer, key) = (&shared.renderer, &shared.mac_key.key);
-        let output = renderer.render(key, &owner, prepared, data, &writer, previous).await?;
-
-        let recorded = write::recorded(&*owner, &output);
-        let applied_mac = state.applied.as_ref().map(|applied| applied.mac.clone());
-        let written = write::write(shared, &writer, &*owner, output, recorded.as_deref(), &mut state.applied).await?;
-        if let Some(rendered) = written.rendered {
-            state.rendered = rendered;
-        }
-        let respecified = owner.applied_generation() != owner.generation();
-        if written.result.wrote && !respecified && applied_mac.as_ref() == Some(&written.mac) {
-            state.drift.repaired(Instant::now());
-        }
+        let (written, recorded, token) = match obtained? {
+            Obtained::Kept { unfinished } => {
+                let (written, recorded) = write::keep(shared, &writer, &*owner, held, &mut state.applied).await?;
+                (written, recorded.filter(|recorded| unfinished || !recorded.is_empty()), None)
+            }
+            Obtained::Data { data, token } => {
+                let put = self.put(object, state, prepared, data, &writer).await;
+                if put.is_err() {
+                    self.source.discard(&session, plan, &mut state.source).await;
+                }
+                let (written, recorded) = put?;
+                (written, recorded, Some(token))
+            }
+        };
 
         let previous = &written.result.previous;
         let pending = restart::pending(&*owner, recorded.as_deref(), previous, &written.mac, shared.mac_key.made);
@@ -181,6 +183,76 @@ impl<S: SecretSource> Pipeline<S> {
             restarts,
             token,
         })
+    }
+
+    /// Renders new data and writes it. Returns what was written, and the content whose restarts are all done.
+    async fn put(
+        &self,
+        object: &mut Arc<S::Owner>,
+        state: &mut ObjectState<S::State>,
+        prepared: render::Prepared,
+        data: SourceData,
+        writer: &SecretWriter,
+    ) -> Result<(write::Written, Option<String>), Interruption> {
+        let shared = &*self.shared;
+        if !self.is_known(object) {
+            // It was deleted meanwhile: nothing is done any more for it, nor for another one of its name by mistake.
+            return Err(Interruption::Yield(state.lane()));
+        }
+        let owner: Arc<dyn SecretOwner> = object.clone();
+        let untouched = self.destination_unchanged(object, state);
+        let previous =
+            render::Previous { applied: state.applied.as_ref(), rendered: state.rendered.as_ref(), untouched };
+        let (renderer, key) = (&shared.renderer, &shared.mac_key.key);
+        let output = renderer.render(key, &owner, prepared, data, writer, previous).await?;
+        if let render::Output::New(new) = &output {
+            self.announce(object, &state.source, &new.mac).await?;
+        }
+
+        let recorded = write::recorded(&*owner, &output);
+        let applied_mac = state.applied.as_ref().map(|applied| applied.mac.clone());
+        let written = write::write(shared, writer, &*owner, output, recorded.as_deref(), &mut state.applied).await?;
+        if let Some(rendered) = &written.rendered {
+            state.rendered = rendered.clone();
+        }
+        let respecified = owner.applied_generation() != owner.generation();
+        if written.result.wrote && !respecified && applied_mac.as_ref() == Some(&written.mac) {
+            state.drift.repaired(Instant::now());
+        }
+        Ok((written, recorded))
+    }
+
+    /// Puts into the status what a later run has to know of new data, should this one not come to its end.
+    async fn announce(&self, object: &mut Arc<S::Owner>, state: &S::State, mac: &str) -> Result<(), Interruption> {
+        let mut status = report::status_of(&**object);
+        self.source.announce(state, mac, &mut status);
+        if object.status() == Some(&status) || status == StatusOf::<S::Owner>::default() {
+            return Ok(());
+        }
+        let written = self.shared.outputs.publish(&self.store, &**object, &status, &[]).await;
+        written
+            .map_err(|error| Failure::new(Reason::SecretSyncError, format!("Failed to update the status: {error}")))?;
+        // The object stays the one that is synced: only its status and version are those of the answer.
+        let mut announced = (**object).clone();
+        let known = self.store.get(&object.key().id).filter(|known| known.meta().uid == object.meta().uid);
+        announced.meta_mut().resource_version = known.and_then(|known| known.meta().resource_version.clone());
+        *announced.status_mut() = Some(status);
+        *object = Arc::new(announced);
+        Ok(())
+    }
+
+    /// Puts the finalizer on an object before anything is made for it that has to be cleaned up.
+    async fn add_finalizer(&self, job: &Job<Key>, object: &S::Owner, state: &mut ObjectState<S::State>) -> Outcome {
+        match add_finalizer(&self.shared.outputs.client, object, S::FINALIZER).await {
+            Ok(answer) => {
+                self.store.apply_answer(answer);
+                Outcome::yielded(Next::At(job.due, job.class), state.lane())
+            }
+            Err(error) => {
+                let text = format!("Failed to add the finalizer: {error}");
+                self.fail(object, state, Failure::new(Reason::SecretSyncError, text)).await
+            }
+        }
     }
 
     /// Whether this is still the object of its name, as far as is known.
@@ -256,7 +328,7 @@ impl<S: SecretSource> Controller for Pipeline<S> {
         let known = self.states.lock().remove(id);
         let Some(object) = self.store.get(id) else { return Outcome::await_change() };
         if object.meta().deletion_timestamp.is_some() {
-            return remove_finalizer(&self.shared.outputs.client, &*object, S::FINALIZER).await;
+            return self.delete(job, &object, known.and_then(|known| known.session)).await;
         }
         let mut state = known.unwrap_or_else(|| Box::new(ObjectState::new(job.due)));
         let outcome = self.run(job, &object, &mut state).await;

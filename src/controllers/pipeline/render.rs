@@ -179,8 +179,10 @@ impl Renderer {
             None => render::build(&input(&**owner, &source, exclude_raw), &transformation),
         };
         let built = built.map_err(|error| Failure::data(&error))?;
-        let mac = key.mac(built.data.as_map());
-        let vso_mac = (!built.nil.is_empty()).then(|| key.mac_with_nil(built.data.as_map(), &built.nil));
+        let content = owner.content_keys();
+        let mac_of = |nil: &[String]| key.mac_of_content(built.data.as_map(), nil, |name| content.contains(name));
+        let mac = mac_of(&[]);
+        let vso_mac = (!built.nil.is_empty()).then(|| mac_of(&built.nil));
         Ok(Output::New(NewData { data: built.data, mac, vso_mac, inputs }))
     }
 }

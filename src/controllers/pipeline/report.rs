@@ -1,5 +1,6 @@
 //! What a run has to tell: conditions, status, events, and when the next one is due.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -34,7 +35,8 @@ pub(super) struct Synced {
     pub orphans: Option<String>,
     /// `None`: none was pending.
     pub restarts: Option<Restarts>,
-    pub token: TokenInfo,
+    /// The token that the data was obtained with, if it is new.
+    pub token: Option<TokenInfo>,
 }
 
 /// The status of an object, to be changed.
@@ -53,11 +55,13 @@ impl<S: SecretSource> Pipeline<S> {
     ) -> Outcome {
         let outputs = &self.shared.outputs;
         let errors = synced.restarts.as_ref().map(|restarts| restarts.errors.as_slice());
-        let conditions = conditions_of_success(object, errors, synced.orphans.as_deref());
-        let conditions = subscriptions::with_condition(object, state.subscription.as_ref(), conditions);
         let failed = errors.filter(|errors| !errors.is_empty()).map(restarts_failed);
-
         let mut status = status_of(object);
+        let report = self.source.report(object, plan, &mut state.source, &mut status);
+        let conditions = conditions_of_success(object, errors, synced.orphans.as_deref(), &report.remarks);
+        let conditions = condition::merge(&conditions, object.generation(), &report.conditions);
+        let conditions = subscriptions::with_condition(object, state.subscription.as_ref(), conditions);
+
         // `secretMAC` stands for the content whose restarts are done, so it moves only when they are.
         if !object.keeps_digest() {
             status.set_recorded_mac(None);
@@ -70,15 +74,18 @@ impl<S: SecretSource> Pipeline<S> {
         }
         let mut events = subscriptions::events(object.owner_conditions(), &conditions);
         status.set_conditions(conditions);
-        let cache_key = cache_key(&plan.auth, &plan.vault_namespace, &synced.token);
-        if cache_key.is_some() {
-            status.set_cache_key(cache_key.clone());
+        let token = synced.token.map(|token| (cache_key(&plan.auth, &plan.vault_namespace, &token), token));
+        if let Some((Some(cache_key), _)) = &token {
+            status.set_cache_key(Some(cache_key.clone()));
         }
         if object.status() != Some(&status) {
-            // The client ID changes with each login; that alone is not worth a write for every object.
-            status.set_cache_key(cache_key);
-            status.set_client_id(synced.token.client_id);
+            if let Some((cache_key, token)) = token {
+                // The client ID changes with each login; that alone is not worth a write for every object.
+                status.set_cache_key(cache_key);
+                status.set_client_id(token.client_id);
+            }
             events.extend(errors.unwrap_or_default().iter().map(|error| restart_failed(error)));
+            events.extend(report.events);
         }
         if outputs.publish(&self.store, object, &status, &events).await.is_err() {
             // Nothing is lost: the Secret is written, and the next run finds all as after a start.
@@ -86,7 +93,7 @@ impl<S: SecretSource> Pipeline<S> {
             return state.retry(&self.shared.backoff);
         }
         if synced.wrote {
-            let event = EventText::normal(Reason::SecretSynced, "Secret synced");
+            let event = report.written.unwrap_or_else(|| EventText::normal(Reason::SecretSynced, "Secret synced"));
             outputs.event(object.kind(), object.metadata(), &event).await;
             tracing::info!(restarts = synced.restarts.as_ref().map_or(0, |r| r.restarted), "Secret synced");
         }
@@ -161,13 +168,16 @@ impl<S: SecretSource> Pipeline<S> {
 }
 
 /// The conditions of an object whose Secret is as it has to be. `restarts` has what went wrong with the restarts, and is
-/// `None` if none was pending; `orphans` why Secrets of a former destination name may be left.
+/// `None` if none was pending; `orphans` why Secrets of a former destination name may be left; `remarks` what else there is
+/// to say.
 fn conditions_of_success(
     object: &dyn SecretOwner,
     restarts: Option<&[String]>,
     orphans: Option<&str>,
+    remarks: &[Cow<'static, str>],
 ) -> Vec<Condition> {
-    let synced = synced_message(object, orphans);
+    let mut synced = synced_message(object, orphans);
+    remarks.iter().for_each(|remark| synced.push_str(&format!("; {remark}")));
     let mut updates = vec![ConditionUpdate::holds(ConditionType::SecretSynced, Reason::Synced, synced)];
     let type_ = ConditionType::RolloutRestart;
     updates.extend(restarts.map(|errors| match errors {

@@ -1,16 +1,20 @@
 //! What a kind brings to the pipeline.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use kube::core::object::HasStatus;
+
 use crate::api::owner::{OwnerStatus, SecretOwner};
-use crate::api::{CustomObject, Key, Reason};
-use crate::controllers::outputs::Outputs;
+use crate::api::{ConditionUpdate, CustomObject, Key, Reason};
+use crate::controllers::outputs::{EventText, Outputs};
 use crate::controllers::stores::Stores;
 use crate::controllers::subscriptions::{PendingChange, Subscription};
 use crate::controllers::vault_access::VaultAccess;
 use crate::render::SourceData;
 use crate::resolve::{Plan, PlanError};
+use crate::sync::HeldSecret;
 use crate::vault::{Session, TokenInfo};
 use crate::workqueue::Job;
 
@@ -25,43 +29,106 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
     /// What is remembered of an object between two runs. Dropped when the login is another.
     type State: Default + Send + Sync;
 
-    /// The finalizer that VSO puts on the objects. Ours never get it.
+    /// The finalizer that VSO puts on the objects.
     const FINALIZER: &'static str;
     /// The reason of conditions and events for settings that cannot work. VSO has one for each kind.
     const INVALID: Reason;
+    /// The destination is looked at before anything is obtained: obtaining data for it has a cost, or depends on what it holds.
+    const LOOKS_FIRST: bool = false;
 
     /// Turns the objects in the stores into a plan.
     fn resolve(object: &Self::Owner, stores: &Stores) -> Result<Plan<Self::Plan>, PlanError>;
 
-    /// Obtains the data.
+    /// Whether something outside of Kubernetes has to be cleaned up before an object goes: then it gets the finalizer.
+    fn needs_finalizer(_object: &Self::Owner) -> bool {
+        false
+    }
+
+    /// Obtains data for the Secret, or finds that what it holds is to stay.
     fn obtain(
         &self,
-        reading: &Reading<'_>,
+        reading: &Reading<'_, Self::Owner>,
         plan: &Plan<Self::Plan>,
         state: &mut Self::State,
     ) -> impl Future<Output = Result<Obtained, Interruption>> + Send;
 
+    /// What the status has to say of new data, with this MAC, before the Secret holds it: a run that comes after a crash finds
+    /// it there. A status that differs is written.
+    fn announce(&self, _state: &Self::State, _mac: &str, _status: &mut StatusOf<Self::Owner>) {}
+
+    /// The new data did not get into the Secret, and no run will put it there.
+    fn discard(
+        &self,
+        _session: &Arc<Session>,
+        _plan: &Plan<Self::Plan>,
+        _state: &mut Self::State,
+    ) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// The Secret is as it has to be: puts what only this kind has to say into the status. Conditions and events are added
+    /// to those of every kind.
+    fn report(
+        &self,
+        _object: &Self::Owner,
+        _plan: &Plan<Self::Plan>,
+        _state: &mut Self::State,
+        _status: &mut StatusOf<Self::Owner>,
+    ) -> Report {
+        Report::default()
+    }
+
     /// When the object is due again if nothing changes. `None`: only when it changes.
     fn next_due(&self, plan: &Plan<Self::Plan>, state: &Self::State, now: Instant) -> Option<Instant>;
+
+    /// The object is being deleted: cleans up what is outside of Kubernetes. Returns what there is to tell of it.
+    ///
+    /// # Errors
+    /// What could not be done, as an event tells it, and whether it is worth another try.
+    fn clean_up(
+        &self,
+        _object: &Self::Owner,
+        _plan: &Plan<Self::Plan>,
+        _session: &Arc<Session>,
+    ) -> impl Future<Output = Result<Option<EventText>, CleanUpError>> + Send {
+        async { Ok(None) }
+    }
+
+    /// The event of a clean-up for which there is no login, or not in time.
+    fn not_cleaned_up(_object: &Self::Owner, why: &str) -> EventText {
+        EventText::warning(Self::INVALID, why)
+    }
+
+    /// When what the Secret holds ends, in seconds since 1970, as far as the status tells.
+    fn expires(_object: &Self::Owner) -> Option<i64> {
+        None
+    }
 }
 
+/// The status of an object.
+pub(crate) type StatusOf<K> = <K as HasStatus>::Status;
+
 /// What a kind obtains its data with.
-pub(crate) struct Reading<'a> {
+pub(crate) struct Reading<'a, O> {
     /// The run.
     pub job: &'a Job<Key>,
+    /// The object.
+    pub object: &'a O,
     /// The login.
     pub session: &'a Arc<Session>,
     /// Access to Vault.
     pub vault: &'a VaultAccess,
     /// For counts.
     pub outputs: &'a Outputs,
+    /// What the destination holds, if the kind looks first and there is a Secret.
+    pub held: Option<&'a HeldSecret>,
     /// With instant updates: the writes of the path.
     pub subscription: Option<&'a Subscription>,
     /// A change that Vault has told of: what is obtained must not be older.
     pub pending: Option<&'a PendingChange>,
 }
 
-impl Reading<'_> {
+impl<O> Reading<'_, O> {
     /// Vault has answered with a state that shows the pending change.
     pub fn acknowledge(&self) {
         if let (Some(subscription), Some(pending)) = (self.subscription, self.pending) {
@@ -78,10 +145,39 @@ impl Reading<'_> {
     }
 }
 
-/// What was obtained.
-pub(crate) struct Obtained {
-    /// The data.
-    pub data: SourceData,
-    /// The token that it was obtained with.
-    pub token: TokenInfo,
+/// What there is for the Secret.
+pub(crate) enum Obtained {
+    /// Data that it has to hold.
+    Data {
+        /// The data.
+        data: SourceData,
+        /// The token that it was obtained with.
+        token: TokenInfo,
+    },
+    /// What it holds is to stay. Only where the kind looks first, and there is a Secret.
+    Kept {
+        /// An earlier run has written it without coming to its end: restarts may be owed.
+        unfinished: bool,
+    },
+}
+
+/// What only one kind has to say of a Secret that is as it has to be.
+#[derive(Default)]
+pub(crate) struct Report {
+    /// Conditions of the kind.
+    pub conditions: Vec<ConditionUpdate<'static>>,
+    /// What is added to the message of the condition `SecretSynced`.
+    pub remarks: Vec<Cow<'static, str>>,
+    /// Events that go with a status that is written.
+    pub events: Vec<EventText>,
+    /// The event of a Secret that was written, where it is not VSO's for VaultStaticSecrets.
+    pub written: Option<EventText>,
+}
+
+/// What of a clean-up could not be done.
+pub(crate) struct CleanUpError {
+    /// For a person to read.
+    pub event: EventText,
+    /// Another try may do it.
+    pub may_pass: bool,
 }

@@ -43,6 +43,7 @@ pub(super) struct ObjectState<T> {
 }
 
 /// Inputs and output of templates that draw salts or random numbers.
+#[derive(Clone)]
 pub(super) struct Rendered {
     /// Digest of the inputs.
     pub inputs: String,

@@ -4,9 +4,9 @@ use super::Shared;
 use super::failure::{Failure, Interruption};
 use super::render::{NewData, Output};
 use super::state::Rendered;
-use crate::api::{Reason, SecretOwner};
+use crate::api::{Key, Reason, SecretOwner};
 use crate::kubernetes::{SecretWriter, Workloads};
-use crate::sync::{self, DesiredSecret, DestinationError, LastApplied, SyncResult};
+use crate::sync::{self, DesiredSecret, DestinationError, HeldSecret, LastApplied, Previous, SyncResult};
 
 /// A Secret that is as it has to be.
 pub(super) struct Written {
@@ -33,6 +33,49 @@ pub(super) fn recorded(owner: &dyn SecretOwner, output: &Output) -> Option<Strin
 /// Whether changes of the content restart workloads.
 pub(super) fn restarts(owner: &dyn SecretOwner) -> bool {
     owner.keeps_digest() && !owner.restart_targets().is_empty()
+}
+
+/// What the destination holds, before anything is obtained for it. `None`: there is no Secret, and the object may create it.
+pub(super) async fn look(
+    shared: &Shared,
+    writer: &SecretWriter,
+    owner: &dyn SecretOwner,
+    applied: &Option<LastApplied>,
+) -> Result<Option<HeldSecret>, Interruption> {
+    let (secrets, key) = (&shared.stores.secrets, &shared.mac_key.key);
+    let held = sync::look(writer, secrets, owner, key, applied.as_ref()).await;
+    held.map_err(|error| failure(&error).into())
+}
+
+/// Leaves the Secret its data. Only what it carries beside them is put right, where it was read and is not known as the
+/// object's any more. Returns the content whose restarts are all done, too.
+pub(super) async fn keep(
+    shared: &Shared,
+    writer: &SecretWriter,
+    owner: &dyn SecretOwner,
+    held: Option<&HeldSecret>,
+    applied: &mut Option<LastApplied>,
+) -> Result<(Written, Option<String>), Interruption> {
+    let Some(held) = held else {
+        let text = format!("destination secret {} does not exist", owner.destination_id());
+        return Err(Failure::new(Reason::InexistentDestination, text).into());
+    };
+    let recorded = owner.recorded_mac().map(str::to_owned);
+    let mac = held.applied.mac.clone();
+    if let (false, Some(data)) = (held.marked, &held.data) {
+        let output = Output::New(NewData { data: data.clone(), mac, vso_mac: None, inputs: None });
+        let written = write(shared, writer, owner, output, recorded.as_deref(), applied).await?;
+        return Ok((written, recorded));
+    }
+    let annotation = held.applied.annotation.clone();
+    let previous = Previous::Equal { annotation, changed: held.changed };
+    let result = SyncResult { applied: held.applied.clone(), wrote: false, previous };
+    *applied = Some(held.applied.clone());
+    if owner.destination().create {
+        let key = Key { kind: owner.kind(), id: owner.id() };
+        shared.stores.secrets.apply_answer(&owner.destination_id(), &held.applied.revision, &key);
+    }
+    Ok((Written { result, record: mac.clone(), mac, rendered: None, orphans: None }, recorded))
 }
 
 /// Makes the Secret what it has to be. `applied` is what is known of the Secret: from an earlier run before, from this one

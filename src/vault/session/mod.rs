@@ -253,6 +253,30 @@ impl Session {
         }
     }
 
+    /// The token that requests are sent with, and when it ends, after a login if there is none. What Vault issues with it does
+    /// not outlive it.
+    ///
+    /// # Errors
+    /// If there is no login.
+    pub async fn token_in_use(self: &Arc<Self>) -> Result<(TokenInfo, Option<Instant>), SessionError> {
+        if let State::Live(token) = &self.inner.lock().await.state
+            && token.expires.is_none_or(|end| Instant::now() + EXPIRY_MARGIN < end)
+        {
+            return Ok((token.info.clone(), token.expires));
+        }
+        let token = self.token().await?;
+        Ok((token.info.clone(), token.expires))
+    }
+
+    /// Gives up a token that nears its end, so that the next request logs in: what Vault issues then lives longer. What was
+    /// issued before lives on until the old token ends.
+    pub async fn replace_ending_token(&self) {
+        let mut inner = self.inner.lock().await;
+        if matches!(&inner.state, State::Live(token) if token.is_ending(Instant::now())) {
+            self.invalidate(&mut inner);
+        }
+    }
+
     /// When a login that failed is tried again. `None` if the last one did not fail, or failed for the server's sake:
     /// then the server's recovery is what to wait for.
     pub async fn next_login(&self) -> Option<Instant> {

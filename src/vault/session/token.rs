@@ -14,6 +14,9 @@ use crate::vault::request::Auth;
 /// A token that no login gave is read again this long after the last time: a replaced one may go on being good.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
+/// A token with less than this part of its life left is not extended any more, or its extension fails.
+const ENDING: f64 = 0.3;
+
 /// What the status of an object says of the token that was used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenInfo {
@@ -40,6 +43,8 @@ pub(in crate::vault) struct Token {
     pub login_response: Option<SecretString>,
     /// `None`: does not expire.
     pub expires: Option<Instant>,
+    /// How long it lived when it was granted; zero: for ever.
+    pub(super) granted: Duration,
     /// When lookup-self last showed the token to be good, or when it was last read where no login gave it.
     pub verified: Instant,
     /// Where it stands, if no login gave it.
@@ -95,6 +100,7 @@ impl Token {
             namespace,
             login_response,
             expires: (!auth.lease.is_zero()).then(|| now + auth.lease),
+            granted: auth.lease,
             verified: now,
             location: location.map(Into::into),
             uses_left: (auth.num_uses > 0).then(|| Arc::new(AtomicU64::new(auth.num_uses))),
@@ -110,6 +116,11 @@ impl Token {
     /// Whether Vault counts the requests that are sent with it.
     pub(super) fn has_limited_uses(&self) -> bool {
         self.uses_left.is_some()
+    }
+
+    /// Whether it nears its end and is not extended any more: what is extended is so while a third of its life is left.
+    pub(super) fn is_ending(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|end| end.saturating_duration_since(now) < self.granted.mul_f64(ENDING))
     }
 
     /// Whether no login gave it.
