@@ -10,6 +10,8 @@ use k8s_openapi::jiff::Timestamp;
 pub enum ConditionType {
     /// A VaultAuthGlobal was found and merged.
     Available,
+    /// The certificate in the Secret has not ended.
+    CertificateValid,
     /// The object does what it is for.
     Healthy,
     /// Events of Vault arrive.
@@ -31,6 +33,7 @@ impl ConditionType {
     pub fn as_str(self) -> &'static str {
         match self {
             ConditionType::Available => "Available",
+            ConditionType::CertificateValid => "CertificateValid",
             ConditionType::Healthy => "Healthy",
             ConditionType::InstantUpdates => "InstantUpdates",
             ConditionType::Ready => "Ready",
@@ -47,6 +50,16 @@ impl ConditionType {
 pub enum Reason {
     /// The object was checked and can be used.
     Accepted,
+    /// The certificate in the Secret has ended.
+    CertificateExpired,
+    /// A certificate was issued.
+    CertificateIssued,
+    /// A certificate should have been replaced by now.
+    CertificateRenewalOverdue,
+    /// A certificate could not be revoked.
+    CertificateRevocationError,
+    /// A certificate was revoked.
+    CertificateRevoked,
     /// A stored Vault client was not trusted.
     ClientCacheEntryDropped,
     /// Vault clients cannot be stored.
@@ -81,6 +94,8 @@ pub enum Reason {
     RolloutRestartTriggeredFailed,
     /// The data of the Secret could not be made.
     SecretDataBuilderError,
+    /// The Secret was written again with new content.
+    SecretRotated,
     /// The Secret could not be written.
     SecretSyncError,
     /// The Secret was written.
@@ -116,6 +131,11 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::Accepted => "Accepted",
+            Reason::CertificateExpired => "CertificateExpired",
+            Reason::CertificateIssued => "CertificateIssued",
+            Reason::CertificateRenewalOverdue => "CertificateRenewalOverdue",
+            Reason::CertificateRevocationError => "CertificateRevocationError",
+            Reason::CertificateRevoked => "CertificateRevoked",
             Reason::ClientCacheEntryDropped => "ClientCacheEntryDropped",
             Reason::ClientCacheStorageError => "ClientCacheStorageError",
             Reason::Denied => "Denied",
@@ -133,6 +153,7 @@ impl Reason {
             Reason::RolloutRestartTriggered => "RolloutRestartTriggered",
             Reason::RolloutRestartTriggeredFailed => "RolloutRestartTriggeredFailed",
             Reason::SecretDataBuilderError => "SecretDataBuilderError",
+            Reason::SecretRotated => "SecretRotated",
             Reason::SecretSyncError => "SecretSyncError",
             Reason::SecretSynced => "SecretSynced",
             Reason::ServedByDriver => "ServedByDriver",

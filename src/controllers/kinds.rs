@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::controller::Controller;
 use super::pipeline::{Pipeline, Shared};
+use super::pki_secret::PkiSecrets;
 use super::secret_transformation::SecretTransformations;
 use super::static_secret::StaticSecrets;
 use super::stores::OwnerStore;
@@ -17,12 +18,13 @@ use crate::kubernetes::Store;
 #[derive(Default)]
 pub(super) struct Owners {
     static_secrets: Arc<Store<VaultStaticSecret>>,
+    pki_secrets: Arc<Store<VaultPKISecret>>,
 }
 
 impl Owners {
     /// A row for each kind.
     pub fn stores(&self) -> Vec<Arc<dyn OwnerStore>> {
-        vec![self.static_secrets.clone()]
+        vec![self.static_secrets.clone(), self.pki_secrets.clone()]
     }
 }
 
@@ -40,8 +42,12 @@ pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>) -> Vec<Arc<dyn 
             outputs,
         }),
         Arc::new(Pipeline::new(StaticSecrets, owners.static_secrets.clone(), shared.clone())),
+        Arc::new(Pipeline::new(
+            PkiSecrets { outputs: shared.outputs.clone() },
+            owners.pki_secrets.clone(),
+            shared.clone(),
+        )),
         unsupported::<VaultDynamicSecret>(shared),
-        unsupported::<VaultPKISecret>(shared),
         unsupported::<CSISecrets>(shared),
     ]
 }

@@ -11,8 +11,7 @@ use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
 use super::outputs::Outputs;
 use crate::api::{
-    CSISecrets, ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, VaultDynamicSecret, VaultPKISecret,
-    condition,
+    CSISecrets, ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, VaultDynamicSecret, condition,
 };
 use crate::kubernetes::{ErrorKind, Store};
 use crate::workqueue::{Job, Next};
@@ -75,17 +74,6 @@ impl UnsupportedKind for VaultDynamicSecret {
     const FINALIZER: &'static str = "vaultdynamicsecret.secrets.hashicorp.com/finalizer";
     const MESSAGE: &'static str = "This version of the operator does not serve VaultDynamicSecrets: the Secret stays as it is, \
         and its lease is neither renewed nor revoked. Let VSO serve this object until a version of this operator does.";
-
-    fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>) {
-        status.conditions = conditions;
-    }
-}
-
-impl UnsupportedKind for VaultPKISecret {
-    /// The plural is VSO's, and of this kind only.
-    const FINALIZER: &'static str = "vaultpkisecrets.secrets.hashicorp.com/finalizer";
-    const MESSAGE: &'static str = "This version of the operator does not serve VaultPKISecrets: the Secret stays as it is, and \
-        its certificate is neither replaced nor revoked. Let VSO serve this object until a version of this operator does.";
 
     fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>) {
         status.conditions = conditions;

@@ -173,7 +173,9 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
     let parsed = Envelope::parse(body);
     if response.status().is_success() {
         let date = date(response.headers());
-        return parsed.map(|envelope| Envelope { date, ..envelope }).map_err(|error| VaultError::new(ErrorKind::Protocol, path, error.to_string()));
+        return parsed
+            .map(|envelope| Envelope { date, ..envelope })
+            .map_err(|error| VaultError::new(ErrorKind::Protocol, path, error.to_string()));
     }
     let parsed = parsed.ok();
     let messages = parsed.as_ref().and_then(|e| e.errors.clone()).unwrap_or_default();

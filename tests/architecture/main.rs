@@ -32,6 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "credentials",
             "kubernetes",
             "mac",
+            "pki",
             "render",
             "resolve",
             "settings",

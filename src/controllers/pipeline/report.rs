@@ -123,13 +123,16 @@ impl<S: SecretSource> Pipeline<S> {
     pub(super) async fn fail(&self, object: &S::Owner, state: &mut ObjectState<S::State>, failure: Failure) -> Outcome {
         state.fingerprint = None;
         let retry = failure.retry;
+        let mut status = status_of(object);
+        let (own, own_events) = self.source.report_failure(object, &failure, &mut status);
         let conditions = conditions_of_failure(object, &failure);
+        let conditions = condition::merge(&conditions, object.generation(), &own);
         let conditions = subscriptions::with_condition(object, state.subscription.as_ref(), conditions);
         if conditions != object.owner_conditions() {
             tracing::warn!(reason = failure.reason.as_str(), error = failure.message, "not synced");
             let mut events = subscriptions::events(object.owner_conditions(), &conditions);
             events.extend(failure.into_events());
-            let mut status = status_of(object);
+            events.extend(own_events);
             status.set_conditions(conditions);
             if self.shared.outputs.publish(&self.store, object, &status, &events).await.is_err() {
                 // The user does not know yet what to change.

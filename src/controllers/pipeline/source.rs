@@ -18,7 +18,7 @@ use crate::sync::HeldSecret;
 use crate::vault::{Session, TokenInfo};
 use crate::workqueue::Job;
 
-use super::failure::Interruption;
+use super::failure::{Failure, Interruption};
 
 /// A kind that fills a Secret.
 pub(crate) trait SecretSource: Send + Sync + 'static {
@@ -78,6 +78,17 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
         Report::default()
     }
 
+    /// The run did not get through: puts what only this kind has to say of it into the status. Returns conditions, and events
+    /// for a status that is written.
+    fn report_failure(
+        &self,
+        _object: &Self::Owner,
+        _failure: &Failure,
+        _status: &mut StatusOf<Self::Owner>,
+    ) -> (Vec<ConditionUpdate<'static>>, Vec<EventText>) {
+        (vec![], vec![])
+    }
+
     /// When the object is due again if nothing changes. `None`: only when it changes.
     fn next_due(&self, plan: &Plan<Self::Plan>, state: &Self::State, now: Instant) -> Option<Instant>;
 
@@ -92,6 +103,14 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
         _session: &Arc<Session>,
     ) -> impl Future<Output = Result<Option<EventText>, CleanUpError>> + Send {
         async { Ok(None) }
+    }
+
+    /// The object is being deleted: leaves the destination as its spec says, where that needs no login.
+    ///
+    /// # Errors
+    /// As for [`SecretSource::clean_up`].
+    fn clean_up_destination(&self, _object: &Self::Owner) -> impl Future<Output = Result<(), CleanUpError>> + Send {
+        async { Ok(()) }
     }
 
     /// The event of a clean-up for which there is no login, or not in time.
@@ -120,6 +139,8 @@ pub(crate) struct Reading<'a, O> {
     pub vault: &'a VaultAccess,
     /// For counts.
     pub outputs: &'a Outputs,
+    /// When the key of the MACs was made, in seconds since 1970.
+    pub key_made: i64,
     /// What the destination holds, if the kind looks first and there is a Secret.
     pub held: Option<&'a HeldSecret>,
     /// With instant updates: the writes of the path.
