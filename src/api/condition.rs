@@ -16,10 +16,14 @@ pub enum ConditionType {
     Healthy,
     /// Events of Vault arrive.
     InstantUpdates,
+    /// The lease of the credentials was renewed when it was due.
+    LeaseRenewal,
     /// The object can be used.
     Ready,
     /// The settings of a VaultConnection are right.
     ResourceValidation,
+    /// All restart targets run with the newest content.
+    RolloutComplete,
     /// The workloads were restarted for the last change of the content.
     RolloutRestart,
     /// The Secret holds what Vault holds.
@@ -36,8 +40,10 @@ impl ConditionType {
             ConditionType::CertificateValid => "CertificateValid",
             ConditionType::Healthy => "Healthy",
             ConditionType::InstantUpdates => "InstantUpdates",
+            ConditionType::LeaseRenewal => "LeaseRenewal",
             ConditionType::Ready => "Ready",
             ConditionType::ResourceValidation => "ResourceValidation",
+            ConditionType::RolloutComplete => "RolloutComplete",
             ConditionType::RolloutRestart => "RolloutRestart",
             ConditionType::SecretSynced => "SecretSynced",
             ConditionType::VaultPing => "VaultPing",
@@ -86,16 +92,26 @@ pub enum Reason {
     NotSupported,
     /// The object can be used.
     Ready,
+    /// All restart targets run with the newest content.
+    RolloutComplete,
+    /// A restart target does not run with the newest content yet.
+    RolloutInProgress,
     /// A workload could not be restarted.
     RolloutRestartFailed,
     /// A workload was restarted.
     RolloutRestartTriggered,
     /// Condition of workloads of which one could not be restarted.
     RolloutRestartTriggeredFailed,
+    /// New credentials are in the Secret, in place of others.
+    SecretRotated,
+    /// A lease was renewed.
+    SecretLeaseRenewal,
+    /// A lease could not be renewed.
+    SecretLeaseRenewalError,
+    /// A lease was revoked, or could not be.
+    SecretLeaseRevoke,
     /// The data of the Secret could not be made.
     SecretDataBuilderError,
-    /// The Secret was written again with new content.
-    SecretRotated,
     /// The Secret could not be written.
     SecretSyncError,
     /// The Secret was written.
@@ -149,11 +165,16 @@ impl Reason {
             Reason::NotAvailable => "NotAvailable",
             Reason::NotSupported => "NotSupported",
             Reason::Ready => "Ready",
+            Reason::RolloutComplete => "RolloutComplete",
+            Reason::RolloutInProgress => "RolloutInProgress",
             Reason::RolloutRestartFailed => "RolloutRestartFailed",
             Reason::RolloutRestartTriggered => "RolloutRestartTriggered",
             Reason::RolloutRestartTriggeredFailed => "RolloutRestartTriggeredFailed",
-            Reason::SecretDataBuilderError => "SecretDataBuilderError",
             Reason::SecretRotated => "SecretRotated",
+            Reason::SecretLeaseRenewal => "SecretLeaseRenewal",
+            Reason::SecretLeaseRenewalError => "SecretLeaseRenewalError",
+            Reason::SecretLeaseRevoke => "SecretLeaseRevoke",
+            Reason::SecretDataBuilderError => "SecretDataBuilderError",
             Reason::SecretSyncError => "SecretSyncError",
             Reason::SecretSynced => "SecretSynced",
             Reason::ServedByDriver => "ServedByDriver",

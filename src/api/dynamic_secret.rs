@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,8 @@ use super::common::{
     DURATION_PATTERN, Destination, RolloutRestartTarget, SyncConfig, VaultClientMeta, conditions, conditions_schema,
     int_schema, is_default, non_empty,
 };
-use super::kind::{CustomObject, Kind, KindNames, prune_unserved};
+use super::kind::{CustomObject, Kind, KindNames, prune_owner};
+use super::owner::{ContentKeys, OwnerStatus, SecretOwner};
 
 /// What to ask Vault for, the destination in Kubernetes, and when to renew.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
@@ -50,13 +51,18 @@ pub struct VaultDynamicSecretSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "percent_schema")]
     pub renewal_percent: Option<i64>,
-    /// Revoke the lease when this object is deleted.
+    /// Revoke the lease when this object is deleted. Without it the credentials live until the lease ends.
     #[serde(default, skip_serializing_if = "is_default")]
     pub revoke: bool,
     /// The path gives static credentials, which Vault rotates by itself and which have no lease.
     #[serde(default, skip_serializing_if = "is_default")]
     pub allow_static_creds: bool,
-    /// How often to ask again when the answer carries no lease, such as `30s`.
+    /// When credentials are replaced, revoke the old lease as soon as all rolloutRestartTargets run with the new ones. Without
+    /// it, and without targets, the old lease lives until its end.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub revoke_replaced_leases: bool,
+    /// How often to ask again when the answer carries no lease, such as `30s`. For static credentials: how often to look for a
+    /// rotation that nothing announces.
     #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = DURATION_PATTERN))]
     pub refresh_after: Option<String>,
@@ -107,10 +113,20 @@ pub struct VaultDynamicSecretStatus {
     /// Rotation of static credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub static_creds_meta_data: Option<StaticCredsMetaData>,
+    /// When the Vault token ends that the lease hangs on, in seconds since 1970, as far as is known: it may have been extended
+    /// since. With it the credentials end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vault_token_expiration: Option<i64>,
+    /// New credentials that are about to be written to the Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_lease: Option<PendingLease>,
+    /// Leases of credentials that were replaced, to be revoked when no workload uses them any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced_leases: Vec<ReplacedLease>,
     /// UID of the operator's pod that last synced this object.
     #[serde(rename = "lastRuntimePodUID", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub last_runtime_pod_uid: Option<String>,
-    /// Keyed digest (HMAC-SHA256, base64) of the data that was last written, for static credentials.
+    /// Keyed digest (HMAC-SHA256, base64) of the data whose restarts are done.
     #[serde(rename = "secretMAC", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub secret_mac: Option<String>,
     /// The Vault client that was used.
@@ -139,6 +155,38 @@ pub struct SecretLease {
     pub request_id: String,
 }
 
+/// Credentials on their way into the Secret. After a crash they are found in it, or revoked.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(!default)]
+pub struct PendingLease {
+    /// Their lease.
+    #[serde(flatten)]
+    pub lease: SecretLease,
+    /// When they were obtained, in seconds since 1970.
+    pub obtained: i64,
+    /// Keyed digest of the data that the Secret gets.
+    #[serde(rename = "secretMAC")]
+    pub secret_mac: String,
+    /// The Vault client whose token they hang on.
+    #[serde(rename = "clientID", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// When that token ends, in seconds since 1970, as far as is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vault_token_expiration: Option<i64>,
+}
+
+/// A lease that is to be revoked.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(!default)]
+pub struct ReplacedLease {
+    /// ID of the lease.
+    pub id: String,
+    /// When it ends by itself, in seconds since 1970.
+    pub expiration: i64,
+}
+
 /// When Vault rotates static credentials.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
@@ -163,6 +211,76 @@ impl CustomObject for VaultDynamicSecret {
     }
 
     fn prune(&mut self) {
-        prune_unserved(self);
+        prune_owner(self);
+    }
+}
+
+impl SecretOwner for VaultDynamicSecret {
+    fn kind(&self) -> Kind {
+        Self::KIND
+    }
+
+    fn metadata(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn vault_auth_ref(&self) -> Option<&str> {
+        self.spec.vault_auth_ref.as_deref()
+    }
+
+    fn destination(&self) -> &Destination {
+        &self.spec.destination
+    }
+
+    fn restart_targets(&self) -> &[RolloutRestartTarget] {
+        &self.spec.rollout_restart_targets
+    }
+
+    fn wants_instant_updates(&self) -> bool {
+        self.spec.sync_config.as_ref().is_some_and(|config| config.instant_updates)
+    }
+
+    fn keeps_digest(&self) -> bool {
+        true
+    }
+
+    /// VSO records none for leased credentials. The empty one stands for content that is not known.
+    fn recorded_mac(&self) -> Option<&str> {
+        let status = self.status.as_ref()?;
+        status.secret_mac.as_deref().or((status.last_generation > 0).then_some(""))
+    }
+
+    fn applied_generation(&self) -> i64 {
+        self.status.as_ref().map_or(0, |status| status.last_generation)
+    }
+
+    fn owner_conditions(&self) -> &[Condition] {
+        self.conditions()
+    }
+
+    fn content_keys(&self) -> ContentKeys {
+        if self.spec.allow_static_creds { ContentKeys::StaticCredentials } else { ContentKeys::All }
+    }
+}
+
+impl OwnerStatus for VaultDynamicSecretStatus {
+    fn set_conditions(&mut self, conditions: Vec<Condition>) {
+        self.conditions = conditions;
+    }
+
+    fn set_generation(&mut self, generation: i64) {
+        self.last_generation = generation;
+    }
+
+    fn set_recorded_mac(&mut self, mac: Option<String>) {
+        self.secret_mac = mac;
+    }
+
+    fn set_cache_key(&mut self, cache_key: Option<String>) {
+        self.vault_client_meta.cache_key = cache_key;
+    }
+
+    fn set_client_id(&mut self, id: String) {
+        self.vault_client_meta.id = Some(id).filter(|id| !id.is_empty());
     }
 }

@@ -9,7 +9,7 @@ use kube::core::object::{HasSpec, HasStatus};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{LAST_APPLIED, ObjectRef};
+use super::{LAST_APPLIED, ObjectRef, SecretOwner};
 
 /// A kind. Two are equal if Kubernetes knows them by the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,6 +82,16 @@ pub trait CustomObject:
     /// The key of the object.
     fn key(&self) -> Key {
         Key { kind: Self::KIND, id: ObjectRef::of(self.meta()) }
+    }
+}
+
+/// Drops what the operator does not read of an owner of a Secret.
+pub fn prune_owner(object: &mut (impl Resource + SecretOwner)) {
+    drop_managed_fields(object);
+    let transformation = &object.destination().transformation;
+    // Templates may print any annotation of the object.
+    if transformation.templates.is_empty() && transformation.transformation_refs.is_empty() {
+        drop_last_applied(object);
     }
 }
 

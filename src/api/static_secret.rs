@@ -9,7 +9,7 @@ use super::common::{
     DURATION_PATTERN, Destination, RolloutRestartTarget, SyncConfig, VaultClientMeta, conditions, conditions_schema,
     is_default, non_empty, version_schema,
 };
-use super::kind::{CustomObject, Kind, KindNames, drop_last_applied, drop_managed_fields};
+use super::kind::{CustomObject, Kind, KindNames, prune_owner};
 use super::owner::{OwnerStatus, SecretOwner};
 
 /// The source in Vault, the destination in Kubernetes, and how often to compare them.
@@ -131,12 +131,7 @@ impl CustomObject for VaultStaticSecret {
     }
 
     fn prune(&mut self) {
-        drop_managed_fields(self);
-        let transformation = &self.spec.destination.transformation;
-        // Templates may print any annotation of the object.
-        if transformation.templates.is_empty() && transformation.transformation_refs.is_empty() {
-            drop_last_applied(self);
-        }
+        prune_owner(self);
     }
 }
 

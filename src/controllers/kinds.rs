@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::controller::Controller;
+use super::dynamic_secret::DynamicSecrets;
 use super::pipeline::{Pipeline, Shared};
 use super::pki_secret::PkiSecrets;
 use super::secret_transformation::SecretTransformations;
@@ -18,18 +19,19 @@ use crate::kubernetes::Store;
 #[derive(Default)]
 pub(super) struct Owners {
     static_secrets: Arc<Store<VaultStaticSecret>>,
+    dynamic_secrets: Arc<Store<VaultDynamicSecret>>,
     pki_secrets: Arc<Store<VaultPKISecret>>,
 }
 
 impl Owners {
     /// A row for each kind.
     pub fn stores(&self) -> Vec<Arc<dyn OwnerStore>> {
-        vec![self.static_secrets.clone(), self.pki_secrets.clone()]
+        vec![self.static_secrets.clone(), self.dynamic_secrets.clone(), self.pki_secrets.clone()]
     }
 }
 
-/// A row for each kind.
-pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>) -> Vec<Arc<dyn Controller>> {
+/// A row for each kind. `pod_uid`: UID of the operator's pod.
+pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>, pod_uid: Option<String>) -> Vec<Arc<dyn Controller>> {
     let (vault, outputs) = (shared.vault.clone(), shared.outputs.clone());
     let (stores, dependents) = (shared.stores.clone(), shared.vault.dependents.clone());
     vec![
@@ -42,12 +44,12 @@ pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>) -> Vec<Arc<dyn 
             outputs,
         }),
         Arc::new(Pipeline::new(StaticSecrets, owners.static_secrets.clone(), shared.clone())),
+        Arc::new(Pipeline::new(DynamicSecrets { pod_uid }, owners.dynamic_secrets.clone(), shared.clone())),
         Arc::new(Pipeline::new(
             PkiSecrets { outputs: shared.outputs.clone() },
             owners.pki_secrets.clone(),
             shared.clone(),
         )),
-        unsupported::<VaultDynamicSecret>(shared),
         unsupported::<CSISecrets>(shared),
     ]
 }

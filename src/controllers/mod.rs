@@ -9,6 +9,7 @@ mod ca_file;
 mod client_cache;
 mod controller;
 mod dependents;
+mod dynamic_secret;
 mod engine;
 mod finalizer;
 mod kinds;
@@ -130,7 +131,7 @@ impl Controllers {
             mac_key,
             backoff: settings.backoff,
         });
-        let controllers = kinds::controllers(&owners, &shared);
+        let controllers = kinds::controllers(&owners, &shared, settings.pod.uid);
         let engine = Engine { work, controllers, metrics, longest_run: LONGEST_RUN, slow_run: SLOW_RUN };
         (Self { engine: Arc::new(engine), shared }, VaultNotifications { servers: servers_changed, writes })
     }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::outputs::{EventText, Outputs};
-use super::pipeline::{CleanUpError, Drift, Failure, Interruption, Obtained, Reading, Report, SecretSource, StatusOf};
+use super::pipeline::{CleanUpError, Drift, Failure, Interruption, Obtained, Reading, Report, SecretSource};
 use super::stores::Stores;
-use crate::api::{ConditionUpdate, Reason, VaultPKISecret};
+use crate::api::{ConditionUpdate, Reason, VaultPKISecret, VaultPKISecretStatus};
 use crate::kubernetes::{Revision, SecretWriter};
 use crate::resolve::{self, PkiRequest, Plan, PlanError};
 use crate::vault::Session;
@@ -128,7 +128,7 @@ impl SecretSource for PkiSecrets {
         }
     }
 
-    fn announce(&self, state: &State, mac: &str, status: &mut StatusOf<VaultPKISecret>) {
+    fn announce(&self, state: &State, mac: &str, status: &mut VaultPKISecretStatus) {
         if let Some(unwritten) = &state.unwritten {
             report::announce(unwritten, mac, &state.orphans, status);
         }
@@ -139,7 +139,7 @@ impl SecretSource for PkiSecrets {
         _: &VaultPKISecret,
         plan: &Plan<PkiRequest>,
         state: &mut State,
-        status: &mut StatusOf<VaultPKISecret>,
+        status: &mut VaultPKISecretStatus,
     ) -> Report {
         report::report(&plan.source, state, status)
     }
@@ -148,7 +148,7 @@ impl SecretSource for PkiSecrets {
         &self,
         object: &VaultPKISecret,
         failure: &Failure,
-        status: &mut StatusOf<VaultPKISecret>,
+        status: &mut VaultPKISecretStatus,
     ) -> (Vec<ConditionUpdate<'static>>, Vec<EventText>) {
         report::report_failure(object, failure, status, unix_now())
     }

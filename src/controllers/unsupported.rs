@@ -10,9 +10,7 @@ use super::dependents::Dependents;
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
 use super::outputs::Outputs;
-use crate::api::{
-    CSISecrets, ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, VaultDynamicSecret, condition,
-};
+use crate::api::{CSISecrets, ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, condition};
 use crate::kubernetes::{ErrorKind, Store};
 use crate::workqueue::{Job, Next};
 
@@ -67,16 +65,6 @@ impl<K: UnsupportedKind> Controller for Unsupported<K> {
 
     fn objects(&self) -> usize {
         self.store.len()
-    }
-}
-
-impl UnsupportedKind for VaultDynamicSecret {
-    const FINALIZER: &'static str = "vaultdynamicsecret.secrets.hashicorp.com/finalizer";
-    const MESSAGE: &'static str = "This version of the operator does not serve VaultDynamicSecrets: the Secret stays as it is, \
-        and its lease is neither renewed nor revoked. Let VSO serve this object until a version of this operator does.";
-
-    fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>) {
-        status.conditions = conditions;
     }
 }
 

@@ -24,6 +24,7 @@ pub struct Workload {
     pub restart_at: Option<String>,
     /// When it was made, seconds since the epoch.
     pub created: i64,
+    rollout: Rollout,
     /// Which client has changed which field last.
     managed_fields: Vec<ManagedFieldsEntry>,
     /// For the precondition of a patch.
@@ -31,6 +32,11 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// Why not all pods run the newest pod template yet. `None`: they do.
+    pub fn unfinished_rollout(&self) -> Option<String> {
+        self.rollout.unfinished()
+    }
+
     /// Whether another client has given the annotation of the pod template its value: a rollback brings old annotations back.
     /// What no client is known to have written counts as this operator's.
     pub fn template_annotation_is_foreign(&self, key: &str) -> bool {
@@ -42,6 +48,65 @@ impl Workload {
         };
         let managers: Vec<_> = self.managed_fields.iter().filter(holds).map(|entry| entry.manager.as_deref()).collect();
         !managers.is_empty() && !managers.iter().any(|manager| matches!(manager, Some(FIELD_MANAGER | MERGED_MANAGERS)))
+    }
+}
+
+/// How far the rollout of a workload's newest pod template is: what its controller has put into the status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Rollout {
+    generation: i64,
+    observed_generation: i64,
+    wanted: i64,
+    updated: i64,
+    available: i64,
+    /// Pods of all templates.
+    total: i64,
+}
+
+impl Rollout {
+    fn of(kind: &RestartKind, object: &DynamicObject) -> Self {
+        let number = |path: &str| object.data.pointer(path).and_then(Value::as_i64);
+        // Argo writes it as text.
+        let observed = object.data.pointer("/status/observedGeneration");
+        let observed = observed.and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()));
+        let (wanted, updated, available, total) = match kind {
+            RestartKind::DaemonSet => (
+                number("/status/desiredNumberScheduled").unwrap_or(0),
+                number("/status/updatedNumberScheduled"),
+                number("/status/numberAvailable"),
+                number("/status/currentNumberScheduled"),
+            ),
+            _ => (
+                number("/spec/replicas").unwrap_or(1),
+                number("/status/updatedReplicas"),
+                number("/status/availableReplicas"),
+                number("/status/replicas"),
+            ),
+        };
+        Self {
+            generation: object.metadata.generation.unwrap_or(0),
+            observed_generation: observed.unwrap_or(0),
+            wanted,
+            updated: updated.unwrap_or(0),
+            available: available.unwrap_or(0),
+            total: total.unwrap_or(0),
+        }
+    }
+
+    /// Why it is not complete. As `kubectl rollout status` judges.
+    fn unfinished(&self) -> Option<String> {
+        let Self { generation, observed_generation, wanted, updated, available, total } = *self;
+        if observed_generation < generation {
+            Some("its controller has not seen the restart yet".to_owned())
+        } else if updated < wanted {
+            Some(format!("{updated} of {wanted} pods are new"))
+        } else if total > updated {
+            Some(format!("{} old pods still run", total - updated))
+        } else if available < updated {
+            Some(format!("{available} of {updated} new pods are available"))
+        } else {
+            None
+        }
     }
 }
 
@@ -74,6 +139,7 @@ impl Workloads {
             paused: object.data.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or(false),
             restart_at: object.data.pointer("/spec/restartAt").and_then(Value::as_str).map(str::to_owned),
             created: object.metadata.creation_timestamp.as_ref().map_or(0, |t| t.0.as_second()),
+            rollout: Rollout::of(kind, &object),
             managed_fields: object.metadata.managed_fields.unwrap_or_default(),
             resource_version: object.metadata.resource_version.unwrap_or_default(),
         })

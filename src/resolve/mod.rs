@@ -5,6 +5,7 @@
 
 mod auth;
 mod connection;
+mod dynamic_secret;
 mod global;
 mod login;
 mod pki_secret;
@@ -14,6 +15,7 @@ mod transformation;
 pub use crate::api::{ObjectRef, ObjectRefError};
 pub use auth::auth;
 pub use connection::{CaSource, ConnectionPlan, connection};
+pub use dynamic_secret::{DynamicRead, dynamic_secret};
 pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};
 pub use pki_secret::{IssuerCheck, KeystoreRequest, PkiRequest, pki_secret};

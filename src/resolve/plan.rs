@@ -41,17 +41,11 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
     let spec = &object.spec;
     let id = ObjectRef::of(&object.metadata);
     let auth = auth_of(spec.vault_auth_ref.as_deref(), &id, lookup)?;
-    let refresh = match &spec.refresh_after {
-        None => None,
-        Some(text) => Some(interval(text)?).filter(|interval| !interval.is_zero()),
-    };
+    let refresh = refresh_after(spec.refresh_after.as_deref())?;
     let refresh = refresh.or(spec.hmac_secret_data.unwrap_or(true).then_some(DEFAULT_REFRESH));
     let refresh = refresh.map(|interval| interval.max(lookup.min_refresh_after()));
     let transformation = transformation(&spec.destination.transformation, &id, lookup)?;
-    let (mount, path) = (spec.mount.trim_matches('/'), spec.path.trim_matches('/'));
-    if mount.is_empty() || path.is_empty() {
-        return Err(PlanError::Invalid("spec.mount and spec.path must both be set".into()));
-    }
+    let (mount, path) = mount_and_path(&spec.mount, &spec.path)?;
     let (path, version, data_in) = match &spec.kind {
         SecretEngine::KvV1 => (format!("{mount}/{path}"), None, None),
         SecretEngine::KvV2 => (format!("{mount}/data/{path}"), Some(spec.version.unwrap_or(0)), data_in(mount, path)),
@@ -62,7 +56,16 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
     Ok(Plan { auth, vault_namespace, path, transformation, source: StaticRead { version, refresh, data_in } })
 }
 
-/// Whether a destination can be a Secret that the operator fills.
+/// `spec.mount` and `spec.path`, without slashes at their ends.
+pub(super) fn mount_and_path<'a>(mount: &'a str, path: &'a str) -> Result<(&'a str, &'a str), PlanError> {
+    let (mount, path) = (mount.trim_matches('/'), path.trim_matches('/'));
+    if mount.is_empty() || path.is_empty() {
+        return Err(PlanError::Invalid("spec.mount and spec.path must both be set".into()));
+    }
+    Ok((mount, path))
+}
+
+/// Fails if a destination cannot be a Secret that the operator may write.
 pub(super) fn check_destination(destination: &Destination) -> Result<(), PlanError> {
     if destination.name.is_empty() {
         return Err(PlanError::Destination("invalid Destination, err=invalid objectKey, empty name".into()));
@@ -74,10 +77,18 @@ pub(super) fn check_destination(destination: &Destination) -> Result<(), PlanErr
     Ok(())
 }
 
-/// The Vault namespace of an object: `spec.namespace`, or that of its login.
+/// The Vault namespace to read in: `spec.namespace` or that of the login.
 pub(super) fn vault_namespace(own: Option<&str>, auth: &AuthPlan) -> String {
-    let own = own.unwrap_or("").trim_matches('/');
-    if own.is_empty() { auth.login.vault_namespace.clone() } else { own.to_owned() }
+    match own.unwrap_or("").trim_matches('/') {
+        "" => auth.login.vault_namespace.clone(),
+        own => own.to_owned(),
+    }
+}
+
+/// The value of `spec.refreshAfter`. `None`: never.
+pub(super) fn refresh_after(text: Option<&str>) -> Result<Option<Duration>, PlanError> {
+    let Some(text) = text else { return Ok(None) };
+    Ok(Some(interval(text)?).filter(|interval| !interval.is_zero()))
 }
 
 /// What mount and path have of `data`. A path that was copied from a policy has it.

@@ -19,11 +19,12 @@ pub use error::{ErrorKind, VaultError};
 pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState};
 pub use json::JsonError;
 pub use reads::{ReadCache, SharedRead};
+pub(crate) use request::lease;
 pub use request::{Envelope, Read};
 pub use server::{Probe, Server, ServerId};
 pub use session::{
     CredentialError, CredentialProvider, Identity, LoginRequest, Proof, ProvidedToken, Session, SessionError,
-    SessionPool, StoredLogin, TokenInfo, TokenSource, TokenStore,
+    SessionPool, StoredLogin, TokenInUse, TokenInfo, TokenSource, TokenStore,
 };
 pub use transit::TransitKey;
 pub(crate) use transport::root_cause;

@@ -143,7 +143,7 @@ pub(super) struct Auth {
 const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// The lease of so many seconds.
-pub(super) fn lease(seconds: u64) -> Duration {
+pub(crate) fn lease(seconds: u64) -> Duration {
     Duration::from_secs(seconds).min(MAX_LEASE)
 }
 

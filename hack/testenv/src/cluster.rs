@@ -15,6 +15,7 @@ use crate::control_plane::{self, NODE_ADDRESS, Ports};
 use crate::environment::{ADMIN, Environment, directory};
 use crate::location::Location;
 use crate::node;
+use crate::postgresql::Postgresql;
 use crate::process::Service;
 use crate::proxy::{Proxy, Toxiproxy};
 use crate::server::Server;
@@ -52,6 +53,8 @@ pub enum Process {
     ControllerManager,
     /// Vault or OpenBao.
     Vault,
+    /// PostgreSQL, once [`Cluster::postgresql`] was called. A pause stops new connections alone.
+    Postgresql,
     /// The scheduler; only with a node.
     Scheduler,
     /// The container runtime; only with a node.
@@ -72,6 +75,9 @@ pub struct Cluster {
     storage: VaultStorage,
     vault_events: bool,
     toxiproxy: Mutex<Option<Service>>,
+    /// Where the tool is there.
+    postgresql: Option<Postgresql>,
+    postgresql_is_set_up: Mutex<bool>,
     watcher: Option<Watcher>,
 }
 
@@ -147,10 +153,13 @@ impl Cluster {
             storage,
             vault_events,
             toxiproxy: Mutex::new(None),
+            postgresql: None,
+            postgresql_is_set_up: Mutex::new(false),
             watcher: None,
         };
         cluster.link_commands(&[Tool::Kubectl, server.tool()])?;
         cluster.define_services()?;
+        cluster.define_postgresql(vault_host)?;
 
         // All at once; each waits by itself for the one below it.
         for process in [Process::Etcd, Process::Vault, Process::ApiServer] {
@@ -213,6 +222,32 @@ impl Cluster {
         Ok(())
     }
 
+    fn define_postgresql(&mut self, host: &str) -> Result<()> {
+        if self.tools.has(Tool::Postgresql) {
+            let program = self.tools.path(Tool::Postgresql)?;
+            let postgresql = Postgresql::new(&self.environment, &program, host, self.ports.postgresql)?;
+            self.services.insert(Process::Postgresql, postgresql.service());
+            self.postgresql = Some(postgresql);
+        }
+        Ok(())
+    }
+
+    /// PostgreSQL, which is set up and started by the first call. Nothing builds it: see [`Tool::OPTIONAL`].
+    pub fn postgresql(&self) -> Result<&Postgresql> {
+        let Some(postgresql) = &self.postgresql else {
+            bail!("no PostgreSQL: `cargo testenv build --optional` gets it");
+        };
+        let Ok(mut is_set_up) = self.postgresql_is_set_up.lock() else {
+            bail!("PostgreSQL: another thread panicked while it started it");
+        };
+        if !*is_set_up {
+            postgresql.set_up()?;
+            postgresql.start(self.service(Process::Postgresql)?)?;
+            *is_set_up = true;
+        }
+        Ok(postgresql)
+    }
+
     /// Puts programs on the `PATH` of [`Environment::command`].
     pub(crate) fn link_commands(&self, tools: &[Tool]) -> Result<()> {
         self.tools.link(tools, &self.environment.dir.join("bin"))
@@ -263,6 +298,9 @@ impl Cluster {
         let service = self.service(process)?;
         if service.is_running()? {
             return Ok(());
+        }
+        if process == Process::Postgresql {
+            return self.postgresql()?.start(service);
         }
         service.start()?;
         match process {
@@ -320,7 +358,12 @@ impl Cluster {
     }
 
     pub(crate) fn service(&self, process: Process) -> Result<&Service> {
-        self.services.get(&process).with_context(|| format!("this environment has no {process:?}: it has no node"))
+        self.services.get(&process).with_context(|| match process {
+            Process::Postgresql => {
+                "this environment has no PostgreSQL: `cargo testenv build --optional` gets it".into()
+            }
+            _ => format!("this environment has no {process:?}: it has no node"),
+        })
     }
 }
 

@@ -33,17 +33,26 @@ pub(crate) struct Ports {
     pub(crate) vault: u16,
     pub(crate) vault_cluster: u16,
     pub(crate) toxiproxy: u16,
+    pub(crate) postgresql: u16,
 }
 
 impl Ports {
     pub(crate) fn of_a_node() -> Self {
-        Self { etcd: 2379, etcd_peer: 2380, api_server: 443, vault: 8200, vault_cluster: 8201, toxiproxy: 8474 }
+        Self {
+            etcd: 2379,
+            etcd_peer: 2380,
+            api_server: 443,
+            vault: 8200,
+            vault_cluster: 8201,
+            toxiproxy: 8474,
+            postgresql: 5432,
+        }
     }
 
     pub(crate) fn free() -> Result<Self> {
-        let ports: [u16; 6] = crate::free_ports(6)?.try_into().ok().context("six ports")?;
-        let [etcd, etcd_peer, api_server, vault, vault_cluster, toxiproxy] = ports;
-        Ok(Self { etcd, etcd_peer, api_server, vault, vault_cluster, toxiproxy })
+        let ports: [u16; 7] = crate::free_ports(7)?.try_into().ok().context("seven ports")?;
+        let [etcd, etcd_peer, api_server, vault, vault_cluster, toxiproxy, postgresql] = ports;
+        Ok(Self { etcd, etcd_peer, api_server, vault, vault_cluster, toxiproxy, postgresql })
     }
 }
 
@@ -80,7 +89,7 @@ pub(crate) fn write_files(environment: &Environment) -> Result<()> {
 }
 
 /// Hard enough to guess for other users of this machine.
-fn random() -> String {
+pub(crate) fn random() -> String {
     let part = || RandomState::new().hash_one(std::process::id());
     format!("{:016x}{:016x}", part(), part())
 }

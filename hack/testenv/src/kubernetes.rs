@@ -78,6 +78,13 @@ impl Environment {
         Ok(path)
     }
 
+    /// A kubeconfig with a token that is there already. Its file has this name.
+    pub fn token_kubeconfig(&self, name: &str, token: &str) -> Result<PathBuf> {
+        let path = self.dir.join("kubeconfigs").join(format!("{name}.kubeconfig"));
+        write_kubeconfig(&path, &self.api_server_url, &self.certificate_authority(), token)?;
+        Ok(path)
+    }
+
     /// A token of this service account, valid for 24 hours; for the API server itself when no audience is named.
     pub fn service_account_token(&self, namespace: &str, name: &str, audiences: &[&str]) -> Result<String> {
         let mut arguments = vec!["create", "token", name, "--namespace", namespace, "--duration=24h"];

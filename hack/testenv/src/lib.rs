@@ -1,7 +1,7 @@
 //! A real control plane, a real node and a real Vault or OpenBao on this machine, for tests and demonstrations.
 //!
 //! Everything is the real program, built once from pinned Go modules or unpacked from pinned packages: etcd,
-//! kube-apiserver, kube-controller-manager, kubectl, helm, Vault, OpenBao, toxiproxy. [`Cluster::start`] brings one environment up; it ends with the process that
+//! kube-apiserver, kube-controller-manager, kubectl, helm, Vault, OpenBao, toxiproxy, PostgreSQL. [`Cluster::start`] brings one environment up; it ends with the process that
 //! started it, however that ends. The command `testenv` does the same for people.
 
 #![warn(clippy::expect_used, clippy::unwrap_used)]
@@ -17,6 +17,7 @@ mod location;
 pub mod node;
 mod pki;
 mod ports;
+mod postgresql;
 mod process;
 mod proxy;
 mod server;
@@ -30,6 +31,7 @@ pub use cluster::{Cluster, Options, Process};
 pub use environment::{Environment, down, list};
 pub use node::Skip;
 pub use ports::free_ports;
+pub use postgresql::Postgresql;
 pub use proxy::{Proxy, Stream};
 pub use server::Server;
 pub use tools::{Tool, Tools};

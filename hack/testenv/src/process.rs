@@ -26,6 +26,8 @@ pub(crate) struct Service {
     program: PathBuf,
     arguments: Vec<String>,
     variables: Vec<(&'static str, String)>,
+    /// The signal that asks it to end.
+    stop_signal: &'static str,
     /// Directory of the environment.
     dir: PathBuf,
     location: Location,
@@ -45,6 +47,7 @@ impl Service {
             program,
             arguments,
             variables: Vec::new(),
+            stop_signal: "TERM",
             dir: dir.to_owned(),
             location: location.clone(),
             child: Mutex::new(None),
@@ -54,6 +57,12 @@ impl Service {
     /// Sets an environment variable for it.
     pub(crate) fn with_variable(mut self, name: &'static str, value: &str) -> Self {
         self.variables.push((name, value.to_owned()));
+        self
+    }
+
+    /// Asks it to end by another signal than SIGTERM.
+    pub(crate) fn with_stop_signal(mut self, signal: &'static str) -> Self {
+        self.stop_signal = signal;
         self
     }
 
@@ -97,7 +106,7 @@ impl Service {
 
     /// Asks the process to end and waits for it; kills it when it takes too long.
     pub(crate) fn stop(&self) -> Result<()> {
-        self.signal("TERM")?;
+        self.signal(self.stop_signal)?;
         self.signal("CONT")?;
         let deadline = Instant::now() + GRACE;
         while Instant::now() < deadline {

@@ -29,6 +29,20 @@ marked() {
   fi
 }
 
+# PostgreSQL takes its shared memory away and ends its own processes, which carry no mark. Without this, they end a second
+# after it. Inside a node its pid is another one, and the node's end is enough.
+pid_file=$dir/postgresql/postmaster.pid
+pid=$(head -n 1 "$pid_file" 2>/dev/null)
+if [ -n "$pid" ] && marked | grep -qx -- "$pid"; then
+  kill -QUIT "$pid"
+  kill -CONT "$pid"
+  tries=0
+  while [ -e "$pid_file" ] && [ $tries -lt 100 ]; do
+    tries=$((tries + 1))
+    sleep 0.05
+  done
+fi
+
 tries=0
 while [ $tries -lt 100 ]; do
   left=

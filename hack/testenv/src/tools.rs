@@ -1,5 +1,6 @@
 //! The programs an environment is made of: where to look for them, and how to get those that are missing.
 
+mod debian;
 mod go;
 mod python;
 mod spec;
@@ -40,6 +41,8 @@ pub enum Tool {
     Toxiproxy,
     /// The one Vault whose Community Edition has an event stream. Optional.
     VaultEvents,
+    /// PostgreSQL, with its other programs beside it. Optional.
+    Postgresql,
 }
 
 impl Tool {
@@ -57,7 +60,7 @@ impl Tool {
     ];
 
     /// What some tests need, and skip without. Nothing gets them unless they are asked for.
-    pub const OPTIONAL: [Tool; 2] = [Tool::OpenBao, Tool::VaultEvents];
+    pub const OPTIONAL: [Tool; 3] = [Tool::OpenBao, Tool::Postgresql, Tool::VaultEvents];
 
     /// What an environment runs beside its Vault or OpenBao.
     pub(crate) fn of_an_environment(with_node: bool) -> Vec<Tool> {
@@ -99,7 +102,16 @@ impl Tools {
             eprintln!("testenv:   {:<24} {:<26} {}", spec.binary, spec.origin(packages), spec.why);
         }
         let rest = if packages { unpack(missing, &cache)? } else { missing };
+        let (debian, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|spec| spec.debian().is_some());
+        for package in debian.iter().filter_map(Spec::debian) {
+            debian::unpack(package, &cache)?;
+        }
         build(&rest, &cache)
+    }
+
+    /// Whether a tool is there, or this machine has what gets it.
+    pub fn is_available(&self, tool: Tool) -> bool {
+        self.has(tool) || tool.spec().debian().is_none() || debian::is_usable()
     }
 
     /// Whether a tool is there, and need not be unpacked or built.
@@ -144,7 +156,10 @@ impl Tools {
         });
         let path = chosen.or_else(|| in_path(&spec)).or_else(|| {
             let cache = cache_dir().ok()?;
-            let versions = spec.sources.iter().map(Source::version);
+            if let Some(package) = spec.debian() {
+                return debian::find(package, spec.binary, &cache);
+            }
+            let versions = spec.sources.iter().filter_map(Source::version);
             versions.map(|version| spec.cached(&cache, version)).find(|path| is_executable(path))
         })?;
         self.remember(tool, path.clone());
@@ -235,7 +250,8 @@ fn has_version(path: &Path, spec: &Spec) -> bool {
         return false;
     };
     let text = String::from_utf8_lossy(&output.stdout);
-    spec.sources.iter().any(|source| names_version(&text, source.version()))
+    let fits = |source: &Source| source.version().is_none_or(|version| names_version(&text, version));
+    output.status.success() && spec.sources.iter().any(fits)
 }
 
 /// Whether a text names a version, with or without the `v`, build metadata after a `+` allowed.

@@ -172,6 +172,64 @@ fn a_proxy_cuts_and_slows_connections() {
     cluster.vault("GET", "sys/mounts/kv1", None).unwrap();
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn postgresql_is_broken_and_mended_and_leaves_nothing_behind() {
+    if !Tools::default().has(Tool::Postgresql) {
+        eprintln!("skipped: no PostgreSQL; `cargo testenv build --optional` gets it");
+        return;
+    }
+    let cluster = Cluster::start(Options::default()).unwrap();
+    let started = Instant::now();
+    let postgresql = cluster.postgresql().unwrap();
+    eprintln!("PostgreSQL is up after {:.1} s", started.elapsed().as_secs_f32());
+    postgresql.sql("CREATE ROLE app LOGIN PASSWORD 'hunter2'; CREATE TABLE kept (a int)").unwrap();
+    postgresql.sql("INSERT INTO kept VALUES (1), (2)").unwrap();
+    let kept = || {
+        assert_eq!(postgresql.sql("SELECT a, a * 2 FROM kept").unwrap(), "1|2\n2|4");
+        assert!(postgresql.accepts("app", "hunter2").unwrap());
+        assert!(!postgresql.accepts("app", "hunter3").unwrap());
+        assert!(!postgresql.accepts("nobody", "hunter2").unwrap());
+    };
+    kept();
+    cluster.stop(Process::Postgresql).unwrap();
+    postgresql.accepts("app", "hunter2").unwrap_err();
+    // It was set up, so this does not start it.
+    cluster.postgresql().unwrap();
+    postgresql.accepts("app", "hunter2").unwrap_err();
+    cluster.start_again(Process::Postgresql).unwrap();
+    kept();
+    for _ in 0..3 {
+        cluster.kill(Process::Postgresql).unwrap();
+        postgresql.accepts("app", "hunter2").unwrap_err();
+        cluster.start_again(Process::Postgresql).unwrap();
+        kept();
+    }
+
+    let data = cluster.dir().join("postgresql");
+    let pid_file = std::fs::read_to_string(data.join("postmaster.pid")).unwrap();
+    let memory = pid_file.lines().nth(6).unwrap().split_whitespace().nth(1).unwrap().to_owned();
+    let is_there = || {
+        let segments = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
+        segments.lines().any(|line| line.split_whitespace().nth(1) == Some(&memory))
+    };
+    assert!(is_there());
+    let processes = || {
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        all.filter(|process| std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == data)).count()
+    };
+    assert!(processes() > 1);
+    let dir = cluster.dir().to_owned();
+    drop(cluster);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while dir.exists() {
+        assert!(Instant::now() < deadline, "{} is still there", dir.display());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(!is_there());
+    assert_eq!(processes(), 0);
+}
+
 /// Runs as a child of the next test.
 #[test]
 #[ignore = "it waits to be killed"]

@@ -43,7 +43,8 @@ pub(crate) use drift::Drift;
 pub(crate) use failure::{Failure, Interruption};
 pub(crate) use obtain::{login_failed, read_failed};
 pub(crate) use render::Renderer;
-pub(crate) use source::{CleanUpError, Obtained, Reading, Report, SecretSource, StatusOf};
+pub(crate) use report::cache_key;
+pub(crate) use source::{CleanUpError, Obtained, Reading, Report, SecretSource};
 use state::{ObjectState, States};
 
 /// What the pipelines of all kinds share.
@@ -237,9 +238,10 @@ impl<S: SecretSource> Pipeline<S> {
 
     /// Puts into the status what a later run has to know of new data, should this one not come to its end.
     async fn announce(&self, object: &mut Arc<S::Owner>, state: &S::State, mac: &str) -> Result<(), Interruption> {
-        let mut status = report::status_of(&**object);
+        let known = report::status_of(&**object);
+        let mut status = known.clone();
         self.source.announce(state, mac, &mut status);
-        if object.status() == Some(&status) || status == StatusOf::<S::Owner>::default() {
+        if status == known {
             return Ok(());
         }
         let written = self.shared.outputs.publish(&self.store, &**object, &status, &[]).await;

@@ -241,7 +241,7 @@ fn restarts_failed(errors: &[String]) -> String {
 }
 
 /// VSO's key of the client. VSO clones a client for each further Vault namespace, and the key of the clone names it.
-fn cache_key(auth: &AuthPlan, vault_namespace: &str, token: &TokenInfo) -> Option<String> {
+pub(crate) fn cache_key(auth: &AuthPlan, vault_namespace: &str, token: &TokenInfo) -> Option<String> {
     let key = auth.cache_key(&token.credential_uid)?;
     Some(if vault_namespace == auth.login.vault_namespace { key } else { format!("{key}-{vault_namespace}") })
 }

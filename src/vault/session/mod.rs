@@ -35,7 +35,7 @@ pub(super) use keep_alive::AfterDenial;
 pub use pool::SessionPool;
 pub use stored::{StoredLogin, TokenStore};
 pub(super) use token::Token;
-pub use token::TokenInfo;
+pub use token::{TokenInUse, TokenInfo};
 
 /// A hash over everything that decides which token a login gives: server, Vault namespace, method, mount, role, and the
 /// service account or Secret that proves the claim.
@@ -258,21 +258,21 @@ impl Session {
     ///
     /// # Errors
     /// If there is no login.
-    pub async fn token_in_use(self: &Arc<Self>) -> Result<(TokenInfo, Option<Instant>), SessionError> {
+    pub async fn token_in_use(self: &Arc<Self>) -> Result<TokenInUse, SessionError> {
         if let State::Live(token) = &self.inner.lock().await.state
             && token.expires.is_none_or(|end| Instant::now() + EXPIRY_MARGIN < end)
         {
-            return Ok((token.info.clone(), token.expires));
+            return Ok(token.in_use());
         }
-        let token = self.token().await?;
-        Ok((token.info.clone(), token.expires))
+        self.token().await.map(|token| token.in_use())
     }
 
     /// Gives up a token that nears its end, so that the next request logs in: what Vault issues then lives longer. What was
     /// issued before lives on until the old token ends.
     pub async fn replace_ending_token(&self) {
         let mut inner = self.inner.lock().await;
-        if matches!(&inner.state, State::Live(token) if token.is_ending(Instant::now())) {
+        let State::Live(token) = &inner.state else { return };
+        if token.in_use().ending_since.is_some_and(|since| since <= Instant::now()) {
             self.invalidate(&mut inner);
         }
     }

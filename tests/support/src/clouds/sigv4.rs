@@ -1,8 +1,9 @@
 //! AWS Signature Version 4 from the side of AWS: whether a request was signed by the holder of a key. Written after AWS's
-//! description and shared with nothing that signs.
+//! description, and not shared with the operator.
 
 use std::collections::BTreeMap;
 
+use chrono::Utc;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
@@ -54,6 +55,13 @@ impl Authorization {
 
     /// Whether this key has made the signature of this request, which must have no query.
     pub fn check(&self, request: &Request, secret_access_key: &str) -> Result<(), String> {
+        match self.signature_of(request, secret_access_key)? == self.signature {
+            true => Ok(()),
+            false => Err("the signature does not match".into()),
+        }
+    }
+
+    fn signature_of(&self, request: &Request, secret_access_key: &str) -> Result<String, String> {
         if !self.signed_headers.iter().any(|name| name == "host") {
             return Err("the host is not signed".into());
         }
@@ -75,11 +83,36 @@ impl Authorization {
         let key = [region.as_str(), service, "aws4_request"]
             .iter()
             .fold(mac(format!("AWS4{secret_access_key}").as_bytes(), date), |key, part| mac(&key, part));
-        match hex(&mac(&key, &text)) == self.signature && time.starts_with(date.as_str()) {
-            true => Ok(()),
-            false => Err("the signature does not match".into()),
+        if !time.starts_with(date.as_str()) {
+            return Err("the signature is of another day".into());
         }
+        Ok(hex(&mac(&key, &text)))
     }
+}
+
+/// Signs a request now, as a workload does with the credentials that it was given.
+pub fn sign(request: &mut Request, service: &str, access_key_id: &str, secret_access_key: &str, token: Option<&str>) {
+    let now = Utc::now();
+    request.headers.push(("x-amz-date".into(), now.format("%Y%m%dT%H%M%SZ").to_string()));
+    let mut signed_headers = vec!["host".to_owned(), "x-amz-date".to_owned()];
+    if let Some(token) = token {
+        request.headers.push(("x-amz-security-token".into(), token.into()));
+        signed_headers.push("x-amz-security-token".into());
+    }
+    let (date, region, names) = (now.format("%Y%m%d").to_string(), "us-east-1", signed_headers.join(";"));
+    let mut authorization = Authorization {
+        access_key_id: access_key_id.into(),
+        date: date.clone(),
+        region: region.into(),
+        service: service.into(),
+        signed_headers,
+        signature: String::new(),
+    };
+    authorization.signature = authorization.signature_of(request, secret_access_key).expect("all headers are there");
+    let scope = format!("{access_key_id}/{date}/{region}/{service}/aws4_request");
+    let signature = authorization.signature;
+    let value = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders={names}, Signature={signature}");
+    request.headers.push(("authorization".into(), value));
 }
 
 #[test]

@@ -1,0 +1,100 @@
+//! Leases: what Vault says of one, and the requests that renew and revoke it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::api::dynamic_secret::SecretLease;
+use crate::vault::{Envelope, ErrorKind, Session, SessionError, VaultError};
+
+const RENEW: &str = "sys/leases/renew";
+const REVOKE: &str = "sys/leases/revoke";
+
+/// What became of a renewal.
+pub(super) enum Renewal {
+    /// The lease lasts as long again.
+    Done(SecretLease),
+    /// It was renewed for less than that, or for the last time: it nears the end that nothing can move.
+    Last {
+        lease: SecretLease,
+        /// For a person to read.
+        why: String,
+    },
+    /// There is no such lease any more.
+    Gone,
+    /// Nothing is said of the lease.
+    Failed(String),
+}
+
+/// The lease in an answer.
+pub(super) fn lease_of(envelope: &Envelope) -> SecretLease {
+    SecretLease {
+        id: envelope.lease_id.clone(),
+        duration: i64::try_from(envelope.lease_duration.as_secs()).unwrap_or(i64::MAX),
+        renewable: envelope.renewable,
+        request_id: envelope.request_id.clone(),
+    }
+}
+
+/// How long a lease lasts.
+pub(super) fn duration_of(lease: &SecretLease) -> Duration {
+    crate::vault::lease(u64::try_from(lease.duration).unwrap_or(0))
+}
+
+/// Asks for a lease to last as long again.
+pub(super) async fn renew(session: &Arc<Session>, namespace: &str, lease: &SecretLease) -> Renewal {
+    let body = json!({ "lease_id": lease.id, "increment": lease.duration });
+    let answer = session.write(namespace, RENEW, &body).await;
+    let (envelope, _) = match answer {
+        Ok(answer) => answer,
+        Err(SessionError::Request(error)) if is_gone(&error) => return Renewal::Gone,
+        Err(error) => return Renewal::Failed(with_policy(error, RENEW)),
+    };
+    let mut renewed = lease_of(&envelope);
+    if renewed.id != lease.id {
+        return Renewal::Failed(format!("Vault answered with another lease, {:?}", renewed.id));
+    }
+    renewed.request_id = lease.request_id.clone();
+    // A second or two are lost by rounding.
+    if renewed.duration.saturating_mul(10) < lease.duration.saturating_mul(9) {
+        let (before, now) = (lease.duration, renewed.duration);
+        let why = format!("Lease renewal duration was truncated from {before}s to {now}s, requesting new credentials");
+        return Renewal::Last { lease: renewed, why };
+    }
+    if !renewed.renewable {
+        let why = "Lease is not renewable any more, new credentials are requested before it ends".to_owned();
+        return Renewal::Last { lease: renewed, why };
+    }
+    Renewal::Done(renewed)
+}
+
+/// Revokes a lease. That it is gone is fine.
+///
+/// # Errors
+/// With the cause, and whether another try may do it.
+pub(super) async fn revoke(session: &Arc<Session>, namespace: &str, id: &str) -> Result<(), (String, bool)> {
+    match session.write(namespace, REVOKE, &json!({ "lease_id": id })).await {
+        Ok(_) => Ok(()),
+        Err(SessionError::Request(error)) if is_gone(&error) => Ok(()),
+        Err(error) => {
+            let denied = matches!(&error, SessionError::Request(error) if error.kind == ErrorKind::PermissionDenied);
+            Err((with_policy(error, REVOKE), !denied))
+        }
+    }
+}
+
+/// Vault knows no such lease. It answers 400, with a text as the only mark.
+fn is_gone(error: &VaultError) -> bool {
+    error.kind == ErrorKind::Invalid
+        && ["lease not found", "invalid lease"].iter().any(|text| error.message.contains(text))
+}
+
+fn with_policy(error: SessionError, path: &str) -> String {
+    match &error {
+        SessionError::Request(denied) if denied.kind == ErrorKind::PermissionDenied => format!(
+            "{error}; a policy of the VaultAuth's role has to have: path \"{path}\" {{ capabilities = [\"update\"] }}"
+        ),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,178 @@
+//! What is remembered of an object's credentials between two runs. All of it can be lost: the next run finds it in the status.
+
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+
+use super::decide::{Cause, TokenRelation};
+use super::lease::duration_of;
+use super::schedule::{LeaseTimes, before_token_ends};
+use crate::api::VaultDynamicSecretStatus;
+use crate::api::dynamic_secret::{PendingLease, SecretLease, StaticCredsMetaData};
+use crate::backoff::Backoff;
+use crate::vault::TokenInUse;
+
+/// What is remembered of the credentials of one object.
+#[derive(Default)]
+pub(crate) struct Credentials {
+    /// Of labels, annotations and transformations.
+    pub(super) fingerprint: Option<u64>,
+    /// They have changed, and the credentials were not replaced yet.
+    pub(super) forced: bool,
+    /// The times of the lease with this ID.
+    pub(super) times: Option<(String, LeaseTimes)>,
+    /// The token that the lease hangs on.
+    pub(super) token: Option<LeaseToken>,
+    /// A renewal that failed.
+    pub(super) failing: Option<Failing>,
+    pub(super) backoff: Backoff,
+    /// Static credentials: when to look next, and how many looks have shown no rotation since it was announced.
+    pub(super) look: Option<(Instant, usize)>,
+    /// New credentials, until they are in the Secret and in the status.
+    pub(super) obtained: Option<NewCredentials>,
+    /// The lease was renewed, until that is in the status.
+    pub(super) renewed: Option<SecretLease>,
+    /// Why it was renewed for the last time.
+    pub(super) last_renewal: Option<String>,
+    /// What the status says of pending credentials is done with.
+    pub(super) pending_done: bool,
+    /// What became of the leases that were replaced.
+    pub(super) retirement: super::retire::Retirement,
+}
+
+/// New credentials.
+pub(super) struct NewCredentials {
+    pub cause: Cause,
+    pub lease: SecretLease,
+    pub rotation: Option<StaticCredsMetaData>,
+    /// In seconds since 1970.
+    pub obtained: i64,
+    pub client_id: Option<String>,
+    /// Of the token, in seconds since 1970.
+    pub token_expiration: Option<i64>,
+}
+
+/// A renewal that failed.
+pub(super) struct Failing {
+    pub error: String,
+    /// When it is tried again.
+    pub retry: Instant,
+}
+
+/// The token that a lease hangs on.
+pub(super) struct LeaseToken {
+    client_id: Option<String>,
+    ends: Option<Instant>,
+    /// The credentials are replaced then.
+    replace_at: Instant,
+    /// Vault was asked whether the lease is still there, after another token has taken the place of this one.
+    pub checked: bool,
+}
+
+impl From<&PendingLease> for NewCredentials {
+    /// Credentials that an earlier run has written.
+    fn from(pending: &PendingLease) -> Self {
+        Self {
+            cause: Cause::Due,
+            lease: pending.lease.clone(),
+            rotation: None,
+            obtained: pending.obtained,
+            client_id: pending.client_id.clone(),
+            token_expiration: pending.vault_token_expiration,
+        }
+    }
+}
+
+impl Credentials {
+    /// The times of the lease that the status tells of. `interval` takes its place where there is none.
+    pub(super) fn set_times(&mut self, status: &VaultDynamicSecretStatus, percent: u32, interval: Option<Duration>) {
+        let lease = &status.secret_lease;
+        if self.times.as_ref().is_some_and(|(id, _)| *id == lease.id) {
+            return;
+        }
+        let age = Utc::now().timestamp().saturating_sub(status.last_renewal_time);
+        let age = Duration::from_secs(u64::try_from(age).unwrap_or(0));
+        self.start_lease(lease, age, percent, interval);
+    }
+
+    /// The times of a lease that was given or renewed `age` ago.
+    pub(super) fn start_lease(&mut self, lease: &SecretLease, age: Duration, percent: u32, interval: Option<Duration>) {
+        let duration = Some(duration_of(lease)).filter(|duration| !duration.is_zero()).or(interval);
+        let times = |duration| LeaseTimes::new(duration, age, percent, Instant::now(), &mut rand::rng());
+        self.times = duration.map(|duration| (lease.id.clone(), times(duration)));
+    }
+
+    /// The times that hold, if anything is due by the time.
+    pub(super) fn lease_times(&self) -> Option<&LeaseTimes> {
+        self.times.as_ref().map(|(_, times)| times)
+    }
+
+    /// How the lease stands to the token in use. `reconfigured`: the login is asked for in another way than when the lease was
+    /// given.
+    pub(super) fn relate(
+        &mut self,
+        status: &VaultDynamicSecretStatus,
+        token: &TokenInUse,
+        reconfigured: bool,
+    ) -> TokenRelation {
+        if status.secret_lease.id.is_empty() {
+            return TokenRelation::Endless;
+        }
+        let (now, mut rng) = (Instant::now(), rand::rng());
+        let client_id = status.vault_client_meta.id.as_deref().unwrap_or("");
+        let known = self.token.as_ref().filter(|known| known.client_id.as_deref().unwrap_or("") == client_id);
+        if client_id == token.info.client_id || token.info.client_id.is_empty() {
+            let (Some(ends), Some(since)) = (token.expires, token.ending_since) else {
+                self.token = None;
+                return TokenRelation::Endless;
+            };
+            let replace_at = match known {
+                Some(known) if known.ends == Some(ends) => known.replace_at,
+                _ => before_token_ends(ends, since.max(now), &mut rng),
+            };
+            let client_id = status.vault_client_meta.id.clone();
+            self.token = Some(LeaseToken { client_id, ends: Some(ends), replace_at, checked: true });
+            return TokenRelation::EndsAt(replace_at);
+        }
+        if reconfigured {
+            return TokenRelation::Reconfigured;
+        }
+        let recorded = status.vault_token_expiration.map(|at| at.saturating_sub(Utc::now().timestamp()));
+        let recorded = recorded.and_then(|left| u64::try_from(left).ok()).map(|left| now + Duration::from_secs(left));
+        let ends = known.and_then(|known| known.ends).max(recorded);
+        let Some(ends) = ends.filter(|ends| *ends > now) else { return TokenRelation::Gone };
+        let known = known.filter(|known| known.ends.is_none());
+        let (replace_at, checked) = match known {
+            Some(known) => (known.replace_at, known.checked),
+            None => (before_token_ends(ends, now, &mut rng), false),
+        };
+        // From here on the recorded time is what counts.
+        self.token =
+            Some(LeaseToken { client_id: status.vault_client_meta.id.clone(), ends: None, replace_at, checked });
+        if checked { TokenRelation::EndsAt(replace_at) } else { TokenRelation::Former(replace_at) }
+    }
+
+    /// When the token ends that the lease hangs on, in seconds since 1970, if it is the one in use.
+    pub(super) fn token_expiration(&self) -> Option<i64> {
+        unix_time(self.token.as_ref()?.ends?)
+    }
+
+    /// When something is due.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let times = self.lease_times();
+        let lease = match (&self.failing, times) {
+            (Some(failing), Some(times)) => Some(failing.retry.min(times.replace_by.max(Instant::now()))),
+            (Some(failing), None) => Some(failing.retry),
+            (None, times) => times.map(|times| times.due),
+        };
+        let token = self.token.as_ref().map(|token| token.replace_at);
+        let look = self.look.map(|(at, _)| at);
+        [lease, token, look, self.retirement.next_look()].into_iter().flatten().min()
+    }
+}
+
+/// A time of this process's clock in seconds since 1970.
+pub(super) fn unix_time(at: Instant) -> Option<i64> {
+    let left = at.saturating_duration_since(Instant::now());
+    Some(Utc::now().timestamp() + i64::try_from(left.as_secs()).ok()?)
+}
