@@ -11,6 +11,9 @@ use test_support::kube_client::{KubeClient, decoded};
 use test_support::{Tenant, eventually};
 use vso::pki::{Certificate, Issued};
 
+/// A key with another certificate.
+pub const NO_PAIR: &str = "no pair";
+
 /// A tenant with a PKI engine.
 pub struct PkiFixture<'a> {
     pub tenant: &'a Tenant<'a>,
@@ -63,14 +66,14 @@ impl<'a> PkiFixture<'a> {
         object["metadata"]["generation"].as_i64().expect("a generation") - 1
     }
 
-    /// What a Secret holds. Fails if certificate and key are not a pair.
+    /// What a Secret holds. The error begins with [`NO_PAIR`] if its key is not that of its certificate.
     pub fn held(&self, name: &str) -> Result<Held, String> {
         let secret = self.tenant.get("secret", name).map_err(|error| error.to_string())?;
         let text = |keys: [&str; 2]| keys.iter().find_map(|key| decoded(&secret, key)).ok_or(format!("no {}", keys[0]));
         let (chain, key) = (text(["tls.crt", "certificate"])?, text(["tls.key", "private_key"])?);
         let certificate = Certificate::all_from_text(&chain).map_err(|error| error.to_string())?.remove(0);
         let answer = json!({ "certificate": chain, "private_key": key, "serial_number": certificate.serial });
-        Issued::parse(Arc::new(answer), None).unwrap_or_else(|error| panic!("{name}: {error}"));
+        Issued::parse(Arc::new(answer), None).map_err(|error| format!("{NO_PAIR}: {error}"))?;
         Ok(Held { serial: certificate.serial.clone(), certificate, secret: json!({ "key": key }) })
     }
 

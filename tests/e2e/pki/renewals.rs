@@ -5,8 +5,17 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::fixture::PkiFixture;
+use super::fixture::{NO_PAIR, PkiFixture};
 use test_support::{NO_ELECTION, Tenant, eventually};
+
+/// Tells the other threads of a test that it has ended, in whichever way.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 #[test]
 fn a_certificate_is_replaced_in_its_window_and_the_old_one_revoked() {
@@ -18,11 +27,16 @@ fn a_certificate_is_replaced_in_its_window_and_the_old_one_revoked() {
     let mut serials = vec![pki.wait_synced("web").serial];
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _end = End(&ended);
         scope.spawn(|| {
             // A key is never paired with another certificate, and no certificate ends in the Secret.
             while !ended.load(Ordering::Relaxed) {
-                if let Ok(held) = pki.held("web") {
-                    assert!(held.certificate.not_after > chrono::Utc::now().timestamp(), "{} has ended", held.serial);
+                match pki.held("web") {
+                    Ok(held) => {
+                        let now = chrono::Utc::now().timestamp();
+                        assert!(held.certificate.not_after > now, "{} has ended", held.serial);
+                    }
+                    Err(error) => assert!(!error.starts_with(NO_PAIR), "{error}"),
                 }
                 std::thread::sleep(Duration::from_millis(50));
             }
@@ -34,8 +48,6 @@ fn a_certificate_is_replaced_in_its_window_and_the_old_one_revoked() {
             }
             let old = serials.last().expect("one").clone();
             let held = pki.wait_replaced("web", &old);
-            let lifetime = held.certificate.not_after - held.certificate.not_before;
-            assert_eq!(lifetime, 24);
             eventually("the old one is revoked", || if pki.engine.is_revoked(&old) { Ok(()) } else { Err("not yet") });
             eventually("a restart", || match pki.restarts("app") {
                 done if done == round => Ok(()),
@@ -43,7 +55,6 @@ fn a_certificate_is_replaced_in_its_window_and_the_old_one_revoked() {
             });
             serials.push(held.serial);
         }
-        ended.store(true, Ordering::Relaxed);
     });
     tenant.wait_event("web", "SecretRotated", "sync_reason=InRenewalWindow");
     tenant.wait_event("web", "CertificateRevoked", &serials[0]);
