@@ -1,7 +1,7 @@
 # Everything a person or CI runs. Each target does all the set-up it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint generate golden up down image deny
+.PHONY: help demo test $(LANES) lint generate golden up down image deny
 
 help: ## This list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -9,10 +9,33 @@ help: ## This list.
 demo: ## Install the chart on a real node and watch a Secret follow Vault and restart a Deployment.
 	cargo testenv demo
 
-test: lint ## All tests: formatting, clippy, generated files, unit, property, architecture, end to end.
+# The lanes of `make test` mostly wait, so they run beside each other. Each shows its output when it has ended.
+LANES = lane-vault lane-openbao lane-others
+# What lane-others runs: all that is found, in whichever package.
+FOUND = $(wildcard tests/*.rs tests/*/main.rs hack/testenv/tests/*.rs fuzz/targets/tests/*.rs)
+OTHERS = $(filter-out e2e rbac,$(sort $(basename $(notdir $(patsubst %/main.rs,%.rs,$(FOUND))))))
+
+# Tests in which the server has no part, and which cost most: once, on Vault, is enough. `make test WITHOUT_SERVER=` runs all.
+WITHOUT_SERVER = commands:: kube_faults:: leadership:: not_served:: scale::
+
+test: lint ## All tests: formatting, clippy, generated files, unit, property, architecture, end to end on Vault and OpenBao.
 	cargo testenv build
-	# The end-to-end tests mostly wait.
-	RUST_TEST_THREADS=4 cargo test --workspace
+	cargo test --workspace --no-run
+	@echo "Three lanes of tests run beside each other, for some minutes."
+	@$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target $(LANES)
+	# It looks at what the operators have asked for on Vault.
+	cargo test --test rbac
+
+# The longest of them gets the most threads.
+lane-vault:
+	RUST_TEST_THREADS=6 cargo test --test e2e
+
+lane-openbao:
+	if cargo testenv has openbao; then \
+	  E2E_SERVER=openbao RUST_TEST_THREADS=4 cargo test --test e2e -- $(addprefix --skip ,$(WITHOUT_SERVER)); fi
+
+lane-others:
+	RUST_TEST_THREADS=4 cargo test --workspace --no-fail-fast --lib --bins $(addprefix --test ,$(OTHERS))
 
 lint:
 	cargo fmt --all --check

@@ -1,5 +1,6 @@
 //! Puts the parts together, runs them, and takes them down in order.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::controllers::{Controllers, Dependencies};
 use crate::kubernetes::{self, AccessReviewer, ErrorKind, KnownKey, Lease, RequestLimit, Scope, WatchHealth};
 use crate::settings::Settings;
-use crate::telemetry::{self, Endpoints, Metrics, Secure};
+use crate::telemetry::{self, Check, CheckState, Endpoints, Metrics, Secure};
 
 /// So many TokenReviews and SubjectAccessReviews are under way at the same time.
 const REVIEWS_IN_FLIGHT: usize = 2;
@@ -105,11 +106,11 @@ async fn mac_key(client: &kube::Client, namespace: &str, stop: &CancellationToke
 /// Waits until every watch has listed its objects: before that an object that is only not listed yet would look missing.
 async fn wait_for(watches: &[Arc<WatchHealth>], stop: &CancellationToken) -> bool {
     let mut said = Instant::now();
-    while watches.iter().any(|w| !w.synced() && !w.counts_as_empty()) {
+    while watches.iter().any(|w| w.is_awaited()) {
         if said.elapsed() > Duration::from_secs(10) {
             said = Instant::now();
             tracing::warn!(
-                waiting_for = missing(watches).join(", "),
+                waiting_for = awaited(watches).join(", "),
                 "not all objects are listed yet; are the CRDs and the roles installed?"
             );
         }
@@ -118,7 +119,7 @@ async fn wait_for(watches: &[Arc<WatchHealth>], stop: &CancellationToken) -> boo
             () = stop.cancelled() => return false,
         }
     }
-    let empty: Vec<&str> = watches.iter().filter(|w| w.counts_as_empty()).map(|w| w.name.as_str()).collect();
+    let empty: Vec<&str> = watches.iter().filter(|w| !w.synced()).map(|w| w.name.as_str()).collect();
     if !empty.is_empty() {
         tracing::warn!(
             scopes = empty.join(", "),
@@ -128,8 +129,29 @@ async fn wait_for(watches: &[Arc<WatchHealth>], stop: &CancellationToken) -> boo
     true
 }
 
-fn missing(watches: &[Arc<WatchHealth>]) -> Vec<String> {
-    watches.iter().filter(|w| !w.synced() && !w.counts_as_empty()).map(|w| format!("watch of {}", w.name)).collect()
+fn awaited(watches: &[Arc<WatchHealth>]) -> Vec<&str> {
+    watches.iter().filter(|w| w.is_awaited()).map(|w| w.name.as_str()).collect()
+}
+
+/// What `/readyz` says of a watch.
+fn check(watch: &WatchHealth) -> Check {
+    let state = match (watch.is_missing(), watch.synced()) {
+        (true, _) => {
+            CheckState::Tolerated("the namespace, the definition of the kind or the right to list it is missing")
+        }
+        (false, true) => CheckState::Passed,
+        (false, false) => CheckState::Awaited,
+    };
+    Check { name: format!("watch of {}", watch.name), state }
+}
+
+/// For each watched namespace, how many of its watches have nothing to list.
+fn missing_watches(watches: &[Arc<WatchHealth>]) -> BTreeMap<String, usize> {
+    let mut missing = BTreeMap::new();
+    for watch in watches {
+        *missing.entry(watch.namespace.clone()).or_default() += usize::from(watch.is_missing());
+    }
+    missing
 }
 
 fn endpoints(
@@ -154,14 +176,18 @@ fn endpoints(
         render: Arc::new(move || {
             let state = for_metrics.lock();
             let mut snapshot = state.controllers.as_ref().map(|c| c.snapshot()).unwrap_or_default();
+            snapshot.missing_watches = missing_watches(&state.watches);
             snapshot.leads = state.leads.as_ref().is_some_and(|l| *l.borrow());
             metrics.render(&snapshot)
         }),
         ready: Arc::new(move || {
             let state = for_ready.lock();
             match &state.controllers {
-                None => vec!["the API server and the Secret with the HMAC key".to_owned()],
-                Some(_) => missing(&state.watches),
+                None => {
+                    let name = "the API server and the Secret with the HMAC key".to_owned();
+                    vec![Check { name, state: CheckState::Awaited }]
+                }
+                Some(_) => state.watches.iter().map(|watch| check(watch)).collect(),
             }
         }),
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use test_support::chart::{Result, documents, template};
 use test_support::kept_audit_logs;
+use testenv::Server;
 
 /// Verb, group, resource with subresource.
 type Right = (String, String, String);
@@ -57,7 +58,7 @@ fn account(name: &str) -> &str {
 
 #[test]
 fn every_right_is_used_and_none_is_missing() -> Result {
-    let dir = kept_audit_logs();
+    let dir = kept_audit_logs(Server::Vault);
     if !dir.join("all").exists() {
         println!("skipped: run all end-to-end tests first, cargo test --test e2e");
         return Ok(());

@@ -1,19 +1,25 @@
 //! What the engine and the metrics know of a controller. A kind is one implementation, and one row in `kinds.rs`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Key, Kind};
 use crate::kubernetes::{Scope, WatchHealth, spawn_watch};
-use crate::telemetry::ResourceStatus;
+use crate::telemetry::{Expiry, ResourceStatus};
 use crate::workqueue::Job;
 
 use super::outcome::Outcome;
 
+/// No run takes longer: each of its requests has a limit of its own, this one is for what no such limit covers.
+pub(crate) const LONGEST_RUN: Duration = Duration::from_secs(180);
+
 /// What is told of a run that took too long.
-pub(crate) const TIMED_OUT: &str =
-    "the run took longer than 180 s and was ended: a server does not answer, or answers slowly";
+pub(crate) fn timed_out_text() -> String {
+    let seconds = LONGEST_RUN.as_secs();
+    format!("the run took longer than {seconds} s and was ended: a server does not answer, or answers slowly")
+}
 
 /// Reconciles the objects of one kind.
 #[async_trait::async_trait]
@@ -35,6 +41,11 @@ pub(crate) trait Controller: Send + Sync + 'static {
 
     /// How many objects are known.
     fn objects(&self) -> usize;
+
+    /// When the content of the Secrets ends, as the status says. Empty for a kind whose content does not end.
+    fn expiries(&self) -> Vec<Expiry> {
+        vec![]
+    }
 
     /// Which objects are valid, as their status says. Empty for a kind whose status does not say it.
     fn resources(&self) -> Vec<ResourceStatus> {

@@ -17,8 +17,6 @@ use crate::kubernetes::Leadership;
 use crate::telemetry::Metrics;
 use crate::workqueue::{Job, Next};
 
-/// No run takes longer: each of its requests has a limit of its own, this one is for what no such limit covers.
-pub(super) const LONGEST_RUN: Duration = Duration::from_secs(180);
 /// A run that takes longer is slow: its Vault hangs, or nearly so.
 pub(super) const SLOW_RUN: Duration = Duration::from_secs(5);
 /// Runs under way at the end get this long to finish. One that is cut off loses nothing, and another replica waits for the

@@ -48,9 +48,9 @@ use crate::workqueue::Class;
 
 use ca_file::CaFiles;
 use client_cache::ClientCache;
-use controller::Watches;
+use controller::{LONGEST_RUN, Watches};
 use dependents::{Dependents, RECOVERY_SPREAD};
-use engine::{Engine, LONGEST_RUN, SLOW_RUN};
+use engine::{Engine, SLOW_RUN};
 use kinds::Owners;
 use outputs::Outputs;
 use pipeline::{Renderer, Shared};

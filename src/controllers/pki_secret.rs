@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::outputs::{EventText, Outputs};
-use super::pipeline::{CleanUpError, Drift, Failure, Interruption, Obtained, Reading, Report, SecretSource};
+use super::pipeline::{CleanUpError, Drift, Failure, Interruption, Lifetime, Obtained, Reading, Report, SecretSource};
 use super::stores::Stores;
 use crate::api::{ConditionUpdate, Reason, VaultPKISecret, VaultPKISecretStatus};
 use crate::kubernetes::{Revision, SecretWriter};
@@ -187,8 +187,12 @@ impl SecretSource for PkiSecrets {
         EventText::warning(Reason::CertificateRevocationError, format!("Failed to revoke the certificate: {why}"))
     }
 
-    fn expires(object: &VaultPKISecret) -> Option<i64> {
-        object.status.as_ref()?.expiration
+    fn lifetime(object: &VaultPKISecret) -> Option<Lifetime> {
+        let status = object.status.as_ref()?;
+        let difference = status.issue.as_ref().map_or(0, |issue| issue.clock_difference);
+        let ends = status.expiration?.saturating_add(difference);
+        let renewal = status.renewal?;
+        Some(Lifetime { ends, renew_by: renewal.saturating_add(ends.saturating_sub(renewal) / 2) })
     }
 }
 

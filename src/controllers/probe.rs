@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::backoff::{Backoff, Policy, horizon};
-use crate::vault::{Probe, Server};
+use crate::vault::{Probe, Server, ServerVersion};
 
 /// A Vault that answers is asked this often whether it still does, and the authority that its certificate has to be from is
 /// read again. Requests of objects show trouble before that.
@@ -21,7 +21,7 @@ const FAILED_PROBE_PAUSES: Policy = Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
     /// Unsealed and answering.
-    Up,
+    Up(ServerVersion),
     /// The server answers, and has no seal status to tell.
     NoSealStatus,
     /// The connection is right, but this Vault serves nothing now.
@@ -37,7 +37,7 @@ pub(super) enum Finding {
 impl Finding {
     /// Whether requests can be expected to work.
     pub fn is_up(&self) -> bool {
-        matches!(self, Finding::Up | Finding::NoSealStatus)
+        matches!(self, Finding::Up(_) | Finding::NoSealStatus)
     }
 }
 
@@ -87,7 +87,7 @@ async fn probe(server: &Server) -> Finding {
         Ok(Probe::SealStatus(status)) if status.sealed => Finding::Sealed("Vault is sealed".into()),
         Ok(found) => match (server.last_error(), found) {
             (Some(error), _) => Finding::Unavailable(error.message),
-            (None, Probe::SealStatus(_)) => Finding::Up,
+            (None, Probe::SealStatus(status)) => Finding::Up(ServerVersion::of(&status)),
             (None, Probe::NoSealStatus) => Finding::NoSealStatus,
         },
         Err(error) => Finding::NoAnswer(error.to_string()),
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::settings::Settings;
     use crate::telemetry::Metrics;
-    use crate::vault::{ServerConfig, Trust};
+    use crate::vault::{ServerConfig, SharedResources, Trust};
 
     /// A server that counts requests and answers each after a while.
     async fn vault(answer: &'static str) -> (Server, Arc<AtomicUsize>) {
@@ -128,7 +128,10 @@ mod tests {
         let config = ServerConfig { address, trust, tls_server_name: None, headers: vec![], timeout };
         let metrics = Metrics::new(&Settings::default()).unwrap();
         let (changed, _) = tokio::sync::mpsc::unbounded_channel();
-        (Server::new(&config, changed, metrics.client.of_connection("ns/c")).unwrap(), requests)
+        (
+            Server::new(&config, &SharedResources::default(), changed, metrics.client.of_connection("ns/c")).unwrap(),
+            requests,
+        )
     }
 
     const UNSEALED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 35\r\nConnection: close\r\n\r\n\

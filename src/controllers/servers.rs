@@ -13,9 +13,9 @@ use super::stores::Stores;
 use crate::api::ObjectRef;
 use crate::kubernetes::SecretWriter;
 use crate::resolve::{CaSource, ConnectionPlan};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, ServerInfo};
 use crate::util::{WeakTable, shrink};
-use crate::vault::{Server, ServerConfig, ServerId, Trust};
+use crate::vault::{Server, ServerConfig, ServerId, ServerVersion, SharedResources, Trust};
 
 /// A server, and the version of the object it was built from.
 struct Known {
@@ -48,6 +48,7 @@ pub(crate) struct Servers {
     stores: Arc<Stores>,
     ca_files: CaFiles,
     known: Mutex<HashMap<ObjectRef, Known>>,
+    shared: SharedResources,
     /// Told of each server that goes down or comes back.
     changed: mpsc::UnboundedSender<ServerId>,
     metrics: Arc<Metrics>,
@@ -64,8 +65,8 @@ impl Servers {
         changed: mpsc::UnboundedSender<ServerId>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (known, reloading) = (Mutex::default(), WeakTable::default());
-        Self { client, stores, ca_files, known, changed, metrics, reloading }
+        let (known, reloading, shared) = Default::default();
+        Self { client, stores, ca_files, known, shared, changed, metrics, reloading }
     }
 
     /// The server of a connection, built at first use and again when the object changed. Connections with equal content
@@ -91,7 +92,7 @@ impl Servers {
         };
         // Shared with others of equal content, it counts as the first of them.
         let metrics = self.metrics.client.of_connection(&plan.id.to_string());
-        let server = Server::new(&config, self.changed.clone(), metrics).map_err(|e| e.message)?;
+        let server = Server::new(&config, &self.shared, self.changed.clone(), metrics).map_err(|e| e.message)?;
         let mut known = self.known.lock();
         let same = known.values().find(|k| k.server.id == server.id).map(|k| (k.server.clone(), k.probe.clone()));
         let (server, probe) = same.unwrap_or_else(|| (Arc::new(server), Arc::default()));
@@ -124,6 +125,14 @@ impl Servers {
         Ok(if same { Authority::Same } else { Authority::Replaced })
     }
 
+    /// Learns that a run with the server of a connection was ended after so long.
+    pub fn timed_out(&self, connection: &ObjectRef, after: Duration) {
+        let server = self.known.lock().get(connection).map(|known| known.server.clone());
+        if let Some(server) = server {
+            server.timed_out(after);
+        }
+    }
+
     /// Forgets the server of a connection that is gone.
     pub fn forget(&self, connection: &ObjectRef) {
         let mut known = self.known.lock();
@@ -137,6 +146,15 @@ impl Servers {
     pub fn probe_of(&self, server: &Server) -> Arc<SharedProbe> {
         let known = self.known.lock();
         known.values().find(|k| k.server.id == server.id).map(|k| k.probe.clone()).unwrap_or_default()
+    }
+
+    /// Which server each connection leads to, where that is known.
+    pub fn infos(&self) -> Vec<ServerInfo> {
+        let info = |(id, known): (&ObjectRef, &Known)| {
+            let ServerVersion { product, version } = known.server.version()?;
+            Some(ServerInfo { vault_connection: id.to_string(), product: product.as_str(), version })
+        };
+        self.known.lock().iter().filter_map(info).collect()
     }
 
     /// The connections that lead to a server.

@@ -12,14 +12,17 @@ use crate::workqueue::KeyState;
 const OVERDUE: Duration = Duration::from_secs(60);
 
 impl Controllers {
-    /// Everything as it is now, except whether this process leads.
+    /// Everything as it is now, except the watches and whether this process leads.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             controllers: self.queues(Instant::now()),
             resources: self.engine.controllers.iter().flat_map(|controller| controller.resources()).collect(),
             not_synced: self.not_synced(),
+            expiries: self.engine.controllers.iter().flat_map(|controller| controller.expiries()).collect(),
+            servers: self.shared.vault.servers.infos(),
             sessions: self.shared.vault.logins.len(),
             event_streams: self.shared.subscriptions.open_streams(),
+            missing_watches: BTreeMap::new(),
             leads: false,
         }
     }

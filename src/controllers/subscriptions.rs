@@ -16,7 +16,7 @@ use super::work::Work;
 use crate::api::{ConditionType, ConditionUpdate, Key, Reason, SecretOwner, condition};
 use crate::backoff::{Policy, spread};
 use crate::vault::{
-    ErrorKind, EventStream, EventStreams, ServerId, Session, SessionError, Signal, StreamKey, StreamState,
+    ErrorKind, EventStream, EventStreams, Product, ServerId, Session, SessionError, Signal, StreamKey, StreamState,
 };
 use crate::workqueue::Class;
 
@@ -262,7 +262,8 @@ pub(super) fn with_condition(
             ConditionUpdate::holds(CONDITION, Reason::EventWatcherStarted, "Started watching events")
         }
         Some(StreamState::Failed(error)) => {
-            let (reason, message) = failure(&error);
+            let server = subscription.and_then(|subscription| subscription.stream.server_version());
+            let (reason, message) = failure(&error, server.map_or(Product::Unknown, |server| server.product));
             ConditionUpdate::fails(CONDITION, reason, message)
         }
     };
@@ -284,14 +285,22 @@ pub(super) fn events(old: &[Condition], new: &[Condition]) -> Vec<EventText> {
 }
 
 /// Reason and text of a stream that could not be opened.
-fn failure(error: &SessionError) -> (Reason, String) {
+fn failure(error: &SessionError, product: Product) -> (Reason, String) {
     let (reason, advice) = match error {
-        SessionError::Request(error) => match error.kind {
-            ErrorKind::NotFound => (
+        SessionError::Request(error) => match (error.kind, product) {
+            (ErrorKind::NotFound | ErrorKind::PermissionDenied, Product::OpenBao) => (
+                Reason::NotAvailable,
+                "OpenBao has no event stream up to version 2.7; in a later one that has, the policy of the VaultAuth's role must allow it",
+            ),
+            (ErrorKind::NotFound, Product::Vault) => (
+                Reason::NotAvailable,
+                "this Vault has no event stream; Vault Enterprise has one since 1.16, the Community Edition has none",
+            ),
+            (ErrorKind::NotFound, Product::Unknown) => (
                 Reason::NotAvailable,
                 "this server has no event stream; Vault Enterprise has one since 1.16, the Community Edition and OpenBao have none",
             ),
-            ErrorKind::PermissionDenied => (
+            (ErrorKind::PermissionDenied, _) => (
                 Reason::Denied,
                 "the policy of the VaultAuth's role must allow read on sys/events/subscribe/kv*, and subscribe with subscribe_event_types on the path of the secret; on a server without events this can be the answer too",
             ),
@@ -387,13 +396,17 @@ mod tests {
 
     #[test]
     fn every_failure_says_what_to_do_and_that_polling_goes_on() {
-        let of = |fault| failure(&SessionError::Request(crate::vault::VaultError::new(fault, "p", "m")));
-        for (fault, reason, text) in [
-            (ErrorKind::NotFound, Reason::NotAvailable, "Vault Enterprise"),
-            (ErrorKind::PermissionDenied, Reason::Denied, "subscribe_event_types"),
-            (ErrorKind::Unreachable, Reason::EventWatcherError, "cannot be opened"),
+        let of =
+            |fault, product| failure(&SessionError::Request(crate::vault::VaultError::new(fault, "p", "m")), product);
+        for (fault, product, reason, text) in [
+            (ErrorKind::NotFound, Product::Vault, Reason::NotAvailable, "Vault Enterprise"),
+            (ErrorKind::NotFound, Product::Unknown, Reason::NotAvailable, "Community Edition and OpenBao"),
+            (ErrorKind::NotFound, Product::OpenBao, Reason::NotAvailable, "OpenBao has no event stream"),
+            (ErrorKind::PermissionDenied, Product::OpenBao, Reason::NotAvailable, "OpenBao has no event stream"),
+            (ErrorKind::PermissionDenied, Product::Vault, Reason::Denied, "subscribe_event_types"),
+            (ErrorKind::Unreachable, Product::OpenBao, Reason::EventWatcherError, "cannot be opened"),
         ] {
-            let (found, message) = of(fault);
+            let (found, message) = of(fault, product);
             assert_eq!(found, reason);
             let failed = condition::merge(&[], 1, &[ConditionUpdate::fails(CONDITION, reason, message.as_str())]);
             let event = &events(&[], &failed)[0];

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
 
-use super::controller::{Controller, TIMED_OUT, Watches};
+use super::controller::{Controller, Watches, timed_out_text};
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
 use super::outputs::{EventText, Outputs};
@@ -92,7 +92,7 @@ impl Controller for VaultConnections {
         let connections = &self.vault.stores.connections;
         let Some(object) = connections.get(&job.key.id) else { return Outcome::await_change() };
         let next = Next::At(Instant::now() + retry_delay(&object), Class::Retry);
-        let (status, events) = report(&object, &Finding::NoAnswer(TIMED_OUT.into()));
+        let (status, events) = report(&object, &Finding::NoAnswer(timed_out_text()));
         // Reported by `publish` if it fails; tried again in any case.
         let _ = self.outputs.publish(connections, &object, &status, &events).await;
         Outcome::failed(next, None)
@@ -170,7 +170,7 @@ fn retry_delay(object: &VaultConnection) -> Duration {
 fn report(object: &VaultConnection, finding: &Finding) -> (VaultConnectionStatus, Vec<EventText>) {
     let address = &object.spec.address;
     let (reason, text) = match finding {
-        Finding::Up => (Reason::Accepted, format!("Vault ping, address={address}")),
+        Finding::Up(server) => (Reason::Accepted, format!("Vault ping, address={address}, server={server}")),
         Finding::NoSealStatus => (Reason::Accepted, format!("{NO_SEAL_STATUS}, address={address}")),
         Finding::Sealed(e) => {
             (Reason::VaultSealed, format!("Vault answers but serves nothing, address={address}, errs={e}"))
@@ -188,7 +188,7 @@ fn report(object: &VaultConnection, finding: &Finding) -> (VaultConnectionStatus
     let valid = !matches!(finding, Finding::NoClient(_) | Finding::NoAnswer(_));
     let status = VaultConnectionStatus { valid, conditions: conditions(object, finding, (reason, &text), valid) };
     let first = match finding {
-        Finding::Up | Finding::NoSealStatus => EventText::normal(Reason::Accepted, "VaultConnection accepted"),
+        Finding::Up(_) | Finding::NoSealStatus => EventText::normal(Reason::Accepted, "VaultConnection accepted"),
         Finding::NoClient(e) => {
             EventText::warning(Reason::VaultClientError, format!("Failed to construct Vault client: {e}"))
         }
@@ -210,7 +210,8 @@ fn conditions(
     use ConditionType::{Healthy, Ready, ResourceValidation, VaultPing};
     let address = &object.spec.address;
     let validation = if valid {
-        let text = format!("Successfully validated resource, address={address}");
+        let cut = resolve::cut_timeout(&object.spec).map(|note| format!("; {note}")).unwrap_or_default();
+        let text = format!("Successfully validated resource, address={address}{cut}");
         ConditionUpdate::holds(ResourceValidation, Reason::Accepted, text)
     } else {
         let text = format!("Failed to validate resource, address={address}, errs={text}");
@@ -238,15 +239,31 @@ fn conditions(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::VaultConnectionSpec;
     use crate::api::condition::find;
+    use crate::vault::{Product, ServerVersion};
+
+    #[test]
+    fn a_timeout_that_is_too_long_is_told() {
+        for (timeout, told) in [(None, false), (Some("60s"), false), (Some("0s"), false), (Some("61s"), true)] {
+            let spec = VaultConnectionSpec { timeout: timeout.map(Into::into), ..Default::default() };
+            let (status, _) = report(
+                &VaultConnection::new("c", spec),
+                &Finding::Up(ServerVersion { product: Product::Vault, version: String::new() }),
+            );
+            let message = &find(&status.conditions, ConditionType::ResourceValidation).unwrap().message;
+            let text = "; spec.timeout 61s counts as 60 s: no request takes longer";
+            assert_eq!(message.ends_with(text), told, "{message}");
+            assert_eq!(message.contains("spec.timeout"), told, "{message}");
+        }
+    }
 
     #[test]
     fn each_finding_has_its_conditions_and_its_event() {
-        let object = VaultConnection::new(
-            "c",
-            crate::api::VaultConnectionSpec { address: "http://v".into(), ..Default::default() },
-        );
+        let object =
+            VaultConnection::new("c", VaultConnectionSpec { address: "http://v".into(), ..Default::default() });
         let text = || "why".to_owned();
+        let openbao = ServerVersion { product: Product::OpenBao, version: "2.7.2".into() };
         let accepted = ("Accepted", "VaultConnection accepted");
         let invalid = ("InvalidConfiguration", "VaultConnection invalid");
         let sealed = ("VaultSealed", "Vault answers but serves nothing, ");
@@ -254,7 +271,7 @@ mod tests {
         let no_client = ("VaultClientError", "Failed to construct Vault client: why");
         let no_answer = ("VaultClientError", "Failed to check Vault seal status: why");
         for (finding, valid, ready, events) in [
-            (Finding::Up, true, Reason::Ready, vec![accepted]),
+            (Finding::Up(openbao), true, Reason::Ready, vec![accepted]),
             (Finding::NoSealStatus, true, Reason::Ready, vec![accepted]),
             (Finding::Sealed(text()), true, Reason::VaultSealed, vec![sealed]),
             (Finding::Unavailable(text()), true, Reason::VaultUnavailable, vec![unavailable]),
@@ -276,6 +293,9 @@ mod tests {
             assert_eq!(of(ConditionType::VaultPing).status == "True", up, "{finding:?}");
             assert_eq!(of(ConditionType::ResourceValidation).status == "True", valid, "{finding:?}");
             assert_eq!(report(&object, &finding).1, reported, "an equal finding is an equal report");
+            if let Finding::Up(_) = finding {
+                assert_eq!(of(ConditionType::VaultPing).message, "Vault ping, address=http://v, server=OpenBao 2.7.2");
+            }
         }
     }
 }

@@ -77,6 +77,26 @@ pub struct ClientStorage {
 }
 
 impl StoredClient {
+    /// What a Secret has under a key.
+    pub fn read(key: &str, secret: Secret) -> Self {
+        let labels = secret.metadata.labels.as_ref();
+        let label = |name: &str| labels.and_then(|labels| labels.get(name));
+        // A client that says that it is encrypted, but not with which key, is of no use.
+        let encrypted = label("encrypted").is_some_and(|v| v == "true") || label(TRANSIT_REF).is_some();
+        let transit_ref = encrypted.then(|| label(TRANSIT_REF).cloned().unwrap_or_default());
+        let login = secret.metadata.annotations.as_ref().and_then(|annotations| annotations.get(LOGIN).cloned());
+        let mut data = secret.data.unwrap_or_default();
+        let mut take = |entry| data.remove(entry).map(|bytes| bytes.0).unwrap_or_default();
+        Self {
+            revision: Revision::of(&secret.metadata),
+            transit_ref,
+            login,
+            data: take(DATA).into(),
+            key: key.to_owned(),
+            mac: take(MAC),
+        }
+    }
+
     /// Whether it was stored, as it is and for this key, by a process that has the HMAC key.
     pub fn is_authentic(&self, mac_key: &MacKey) -> bool {
         mac_key.verify_bytes(&message(&name(&self.key), &self.key, self.data.expose_secret()), &self.mac)
@@ -85,7 +105,7 @@ impl StoredClient {
 
 impl StoredFor {
     /// Reads the labels; `None` if they are not those of a stored client.
-    fn read(meta: &ObjectMeta) -> Option<Self> {
+    pub fn read(meta: &ObjectMeta) -> Option<Self> {
         let labels = meta.labels.as_ref()?;
         let text = |label: &str| labels.get(label).cloned();
         Some(Self {
@@ -106,21 +126,7 @@ impl ClientStorage {
 
     /// The client that is stored under a key.
     pub async fn get(&self, key: &str) -> Result<Option<StoredClient>, KubernetesError> {
-        let Some(secret) = self.secrets.get(&name(key)).await? else { return Ok(None) };
-        let labels = secret.metadata.labels.clone().unwrap_or_default();
-        let annotations = secret.metadata.annotations.clone().unwrap_or_default();
-        let mut data = secret.data.unwrap_or_default();
-        let mut take = |entry| data.remove(entry).map(|bytes| bytes.0).unwrap_or_default();
-        // A client that says that it is encrypted, but not with which key, is of no use.
-        let encrypted = labels.get("encrypted").is_some_and(|v| v == "true") || labels.contains_key(TRANSIT_REF);
-        Ok(Some(StoredClient {
-            revision: Revision::of(&secret.metadata),
-            transit_ref: encrypted.then(|| labels.get(TRANSIT_REF).cloned().unwrap_or_default()),
-            login: annotations.get(LOGIN).cloned(),
-            data: take(DATA).into(),
-            key: key.to_owned(),
-            mac: take(MAC),
-        }))
+        Ok(self.secrets.get(&name(key)).await?.map(|secret| StoredClient::read(key, secret)))
     }
 
     /// Stores a client, in place of the one that is there.

@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 
 use super::store::Sink;
 use crate::api::{Key, Kind, ObjectRef};
+use crate::util::{shrink, shrink_queue};
 
 /// Selects the Secrets that this operator, or VSO, has created.
 pub const OWNED_SELECTOR: &str = "app.kubernetes.io/managed-by=hashicorp-vso,app.kubernetes.io/component=secret-sync";
@@ -139,6 +140,7 @@ impl SecretIndex {
             Some(_) => entries.deleted.retain(|deleted| *deleted.uid != *uid),
             None => {}
         }
+        entries.forget_deletions(Instant::now());
         let former = entries.by_name.get(&id).and_then(|entry| entry.owner.clone());
         let changed = entries.update(&id, Revision::of(meta), owner.clone(), update);
         drop(entries);
@@ -205,6 +207,14 @@ impl Entries {
         true
     }
 
+    /// Forgets the deletions that no answer can be older than.
+    fn forget_deletions(&mut self, now: Instant) {
+        while self.deleted.front().is_some_and(|deleted| now.duration_since(deleted.at) > LATEST_ANSWER) {
+            self.deleted.pop_front();
+        }
+        shrink_queue(&mut self.deleted);
+    }
+
     fn deleted(&self, uid: &str) -> Option<&Deleted> {
         self.deleted.iter().find(|deleted| *deleted.uid == *uid)
     }
@@ -213,10 +223,9 @@ impl Entries {
     fn remove(&mut self, id: &ObjectRef, uid: Option<Arc<str>>, own: bool) -> Option<Owner> {
         let is_gone = |entry: &Entry| uid.as_ref().is_none_or(|uid| *uid == entry.revision.uid);
         let gone = if self.by_name.get(id).is_some_and(is_gone) { self.by_name.remove(id) } else { None };
+        shrink(&mut self.by_name);
         let now = Instant::now();
-        while self.deleted.front().is_some_and(|deleted| now.duration_since(deleted.at) > LATEST_ANSWER) {
-            self.deleted.pop_front();
-        }
+        self.forget_deletions(now);
         if let Some(uid) = uid.or_else(|| gone.as_ref().map(|entry| entry.revision.uid.clone())) {
             self.deleted.push_back(Deleted { at: now, uid, own });
         }
@@ -262,121 +271,4 @@ impl Sink<PartialObjectMeta<Secret>> for SecretIndex {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use serde_json::json;
-
-    use super::*;
-    use crate::api::{CustomObject as _, VaultDynamicSecret, VaultStaticSecret};
-
-    const KIND: Kind = VaultStaticSecret::KIND;
-
-    fn index() -> (Arc<SecretIndex>, Arc<Mutex<Vec<Key>>>) {
-        let index = Arc::new(SecretIndex::new(vec![KIND, VaultDynamicSecret::KIND]));
-        let told: Arc<Mutex<Vec<Key>>> = Arc::default();
-        let log = told.clone();
-        index.listen(move |key| log.lock().unwrap().push(key));
-        (index, told)
-    }
-
-    fn key(kind: Kind) -> Key {
-        Key { kind, id: ObjectRef::new("ns", "owner") }
-    }
-
-    fn secret(kind: &str, resource_version: &str) -> PartialObjectMeta<Secret> {
-        serde_json::from_value(json!({ "metadata": {
-            "namespace": "ns", "name": "secret", "uid": "u", "resourceVersion": resource_version,
-            "ownerReferences": [{ "apiVersion": "secrets.hashicorp.com/v1beta1", "kind": kind, "name": "owner", "uid": "o" }],
-        } }))
-        .unwrap()
-    }
-
-    #[test]
-    fn the_owner_of_a_secret_that_no_watch_has_told_of_learns_of_its_deletion() {
-        let (index, told) = index();
-        let (id, other) = (ObjectRef::new("ns", "secret"), ObjectRef::new("other", "secret"));
-        let revision = Revision { uid: "u".into(), resource_version: "7".into() };
-        index.apply_answer(&id, &revision, &key(KIND));
-        index.apply_answer(&other, &revision, &key(KIND));
-        index.retain(Some("ns"), &HashSet::new());
-        assert_eq!(*told.lock().unwrap(), [key(KIND)]);
-        assert_eq!((index.get(&id), index.get(&other)), (None, Some(revision)));
-    }
-
-    #[test]
-    fn a_secret_that_was_deleted_before_its_write_was_answered_stays_deleted() {
-        let (index, told) = index();
-        index.delete(secret("VaultStaticSecret", "8"));
-        assert_eq!(*told.lock().unwrap(), [key(KIND)], "its owner is told all the same");
-        let id = ObjectRef::new("ns", "secret");
-        index.apply_answer(&id, &Revision { uid: "u".into(), resource_version: "7".into() }, &key(KIND));
-        assert_eq!(index.get(&id), None);
-        index.apply_answer(&id, &Revision { uid: "next".into(), resource_version: "9".into() }, &key(KIND));
-        assert!(index.get(&id).is_some(), "another Secret of the name");
-    }
-
-    #[test]
-    fn the_former_owner_is_told_when_its_reference_is_taken_away() {
-        let (index, told) = index();
-        index.apply_answer(&ObjectRef::new("ns", "secret"), &Revision::of(&secret("", "1").metadata), &key(KIND));
-        let mut bare = secret("VaultStaticSecret", "2");
-        bare.metadata.owner_references = None;
-        index.apply(bare);
-        assert_eq!(*told.lock().unwrap(), [key(KIND)]);
-    }
-
-    #[test]
-    fn an_own_deletion_is_told_to_no_owner_and_takes_no_successor_away() {
-        let (index, told) = index();
-        let id = ObjectRef::new("ns", "secret");
-        let old = Revision::of(&secret("", "1").metadata);
-        index.apply_answer(&id, &old, &key(KIND));
-        assert!(index.delete_own(&id, &old));
-        assert_eq!(index.get(&id), None);
-        let successor = Revision { uid: "successor".into(), resource_version: "3".into() };
-        index.apply_answer(&id, &successor, &key(KIND));
-        index.delete(secret("VaultStaticSecret", "2"));
-        assert_eq!(index.get(&id), Some(successor));
-        assert_eq!(*told.lock().unwrap(), []);
-    }
-
-    #[test]
-    fn while_a_secret_is_replaced_its_owner_is_told_of_nothing_that_is_expected() {
-        for expected in [true, false] {
-            let (index, told) = index();
-            let id = ObjectRef::new("ns", "secret");
-            index.apply_answer(&id, &Revision::of(&secret("", "1").metadata), &key(KIND));
-            let mut replacing = index.replacing(&id);
-            index.delete(secret("VaultStaticSecret", "2"));
-            assert_eq!(*told.lock().unwrap(), []);
-            replacing.expected = expected;
-            drop(replacing);
-            assert_eq!(told.lock().unwrap().len(), usize::from(!expected));
-            index.apply(secret("VaultStaticSecret", "3"));
-            assert_eq!(told.lock().unwrap().len(), usize::from(!expected) + 1, "it is over");
-        }
-    }
-
-    #[test]
-    fn a_list_replaces_what_it_shows_older_or_not() {
-        let (index, told) = index();
-        let id = ObjectRef::new("ns", "secret");
-        index.apply_answer(&id, &Revision::of(&secret("", "9").metadata), &key(KIND));
-        index.apply(secret("VaultStaticSecret", "4"));
-        assert_eq!(index.get(&id), Some(Revision::of(&secret("", "9").metadata)), "an event that is late");
-        index.apply_listed(secret("VaultStaticSecret", "4"));
-        assert_eq!(index.get(&id), Some(Revision::of(&secret("", "4").metadata)));
-        assert_eq!(*told.lock().unwrap(), [key(KIND)]);
-        index.apply_listed(secret("VaultStaticSecret", "4"));
-        assert_eq!(told.lock().unwrap().len(), 1, "the known version is no change");
-    }
-
-    #[test]
-    fn owners_are_told_apart_by_their_kind() {
-        let (index, told) = index();
-        index.apply(secret("Deployment", "1"));
-        index.apply(secret("VaultDynamicSecret", "2"));
-        assert_eq!(*told.lock().unwrap(), [key(VaultDynamicSecret::KIND)]);
-    }
-}
+mod tests;

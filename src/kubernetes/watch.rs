@@ -64,13 +64,15 @@ impl Scope {
     }
 }
 
-/// Whether a watch has listed its objects at least once.
+/// How a watch is.
 #[derive(Debug)]
 pub struct WatchHealth {
     /// Kind and scope, for the readiness report.
     pub name: String,
+    /// The namespace that is watched; empty for the whole cluster.
+    pub namespace: String,
     synced: AtomicBool,
-    /// Since when the list is answered by 403 or 404 and nothing else.
+    /// Since when the list, or the start of the watch, is answered by 403 or 404 and nothing else.
     missing_since: Mutex<Option<Instant>>,
 }
 
@@ -80,14 +82,27 @@ impl WatchHealth {
         self.synced.load(Ordering::Acquire)
     }
 
-    /// True if the namespace, the kind or the right to list it has been missing for a while: there is nothing to wait for. The
-    /// watch goes on, and what appears is seen.
-    pub fn counts_as_empty(&self) -> bool {
-        let missing = *self.missing_since.lock();
-        !self.synced() && missing.is_some_and(|since| since.elapsed() >= MISSING_AFTER)
+    /// True if the namespace, the kind or the right to list it has been missing for a while. The watch goes on, and what
+    /// appears is seen.
+    pub fn is_missing(&self) -> bool {
+        self.missing_since.lock().is_some_and(|since| since.elapsed() >= MISSING_AFTER)
     }
 
-    fn list_failed(&self, missing: bool) {
+    /// True before the first complete list, unless there is nothing to wait for.
+    pub fn is_awaited(&self) -> bool {
+        !self.synced() && !self.is_missing()
+    }
+
+    fn new(name: String, scope: &Scope) -> Self {
+        let namespace = scope.namespace().unwrap_or_default().to_owned();
+        Self { name, namespace, synced: AtomicBool::new(false), missing_since: Mutex::default() }
+    }
+
+    fn works(&self) {
+        *self.missing_since.lock() = None;
+    }
+
+    fn failed(&self, missing: bool) {
         let mut since = self.missing_since.lock();
         *since = missing.then(|| since.unwrap_or_else(Instant::now));
     }
@@ -170,7 +185,7 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let name = format!("{}{}", K::plural(&()), scope.namespace().map(|n| format!(" in {n}")).unwrap_or_default());
-    let health = Arc::new(WatchHealth { name, synced: AtomicBool::new(false), missing_since: Mutex::default() });
+    let health = Arc::new(WatchHealth::new(name, scope));
     let mut config = watcher::Config::default().page_size(PAGE_SIZE).timeout(WATCH_SECONDS);
     if let Some(labels) = labels {
         config = config.labels(labels);
@@ -197,7 +212,7 @@ where
                         tracing::warn!(watch = own.name, %error, "watch failed, trying again");
                     }
                     failing = true;
-                    own.list_failed(is_missing(&error));
+                    own.failed(is_missing(&error));
                     continue;
                 }
                 Some(Ok(Event::Init)) => {
@@ -223,6 +238,7 @@ where
                 Some(Ok(Event::Delete(object))) => sink.delete(object),
             }
             pause.works();
+            own.works();
             if std::mem::take(&mut failing) {
                 tracing::info!(watch = own.name, "watch works again");
             }
@@ -256,15 +272,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_counts_as_empty_after_a_while() {
-        let watch = WatchHealth { name: "w".into(), synced: AtomicBool::new(false), missing_since: Mutex::default() };
-        watch.list_failed(true);
-        assert!(!watch.counts_as_empty());
+    fn what_is_missing_is_awaited_for_a_while_only() {
+        let watch = WatchHealth::new("w".into(), &Scope::All);
+        watch.failed(true);
+        assert!(watch.is_awaited() && !watch.is_missing());
         let long_ago = Instant::now().checked_sub(MISSING_AFTER);
         *watch.missing_since.lock() = long_ago;
-        watch.list_failed(true);
-        assert!(watch.counts_as_empty());
-        watch.list_failed(false);
-        assert!(!watch.counts_as_empty(), "an API server that fails is waited for");
+        watch.failed(true);
+        assert!(!watch.is_awaited() && watch.is_missing());
+        watch.failed(false);
+        assert!(watch.is_awaited() && !watch.is_missing(), "an API server that fails is waited for");
+        *watch.missing_since.lock() = long_ago;
+        watch.works();
+        assert!(!watch.is_missing(), "it is there again");
     }
 }

@@ -1,5 +1,6 @@
 //! What a Secret is made of, whichever engine it was read from.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,13 +14,15 @@ pub struct SourceData {
     nested: bool,
     texts: BTreeMap<&'static str, Vec<u8>>,
     added: BTreeMap<String, Vec<u8>>,
+    /// Dropped with the last copy.
+    _held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl SourceData {
     /// An answer whose members are the keys. `kind` is part of the digest over the inputs of a template
     /// ([`super::Input::fingerprint`]), which outlives the process: each kind of source keeps its text for ever.
     pub fn flat(kind: &'static str, raw: Arc<Value>) -> Self {
-        Self { kind, raw, nested: false, texts: BTreeMap::new(), added: BTreeMap::new() }
+        Self { kind, raw, nested: false, texts: BTreeMap::new(), added: BTreeMap::new(), _held: None }
     }
 
     /// An answer whose member `data` has the keys. `kind` as in [`SourceData::flat`].
@@ -37,6 +40,11 @@ impl SourceData {
     pub fn with_added(mut self, added: BTreeMap<String, Vec<u8>>) -> Self {
         self.added.extend(added);
         self
+    }
+
+    /// Keeps something for as long as this is in use: the right to the memory of the answer.
+    pub fn holding(self, held: Arc<dyn Any + Send + Sync>) -> Self {
+        Self { _held: Some(held), ..self }
     }
 
     /// The kind of source.

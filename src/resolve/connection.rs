@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Denied, ObjectRef};
-use crate::api::VaultConnection;
 use crate::api::reference::is_object_name;
+use crate::api::{VaultConnection, VaultConnectionSpec};
 use crate::gocompat::GoDuration;
 
 /// A request that hangs holds a worker. Longer limits are cut to this, so that its failure is seen while the run goes on.
@@ -57,6 +57,14 @@ fn address(text: &str) -> Result<&str, Denied> {
             "spec.address {text:?} has no scheme: write {https:?}, or {http:?} if Vault serves no TLS"
         )))
     }
+}
+
+/// What is told of a timeout that is longer than requests may take.
+pub fn cut_timeout(spec: &VaultConnectionSpec) -> Option<String> {
+    let text = spec.timeout.as_deref()?;
+    let longer = GoDuration::parse(text).is_ok_and(|timeout| timeout.as_std() > MAX_REQUEST_TIMEOUT);
+    let limit = MAX_REQUEST_TIMEOUT.as_secs();
+    longer.then(|| format!("spec.timeout {text} counts as {limit} s: no request takes longer"))
 }
 
 /// Checks what can be checked of a connection without reaching for anything.

@@ -25,7 +25,7 @@ pub struct DynamicRead {
     /// The answer may have static credentials, which Vault rotates by itself.
     pub static_credentials: bool,
     /// What of the spec has no effect.
-    pub remark: Option<&'static str>,
+    pub remarks: Vec<&'static str>,
 }
 
 /// Resolves a VaultDynamicSecret. Where several things are wrong, the first that VSO would find is told.
@@ -38,14 +38,18 @@ pub fn dynamic_secret(object: &VaultDynamicSecret, lookup: &impl Lookup) -> Resu
     let refresh = refresh_after(spec.refresh_after.as_deref())?;
     let refresh = refresh.map(|interval| interval.max(lookup.min_refresh_after()));
     let get = matches!(spec.request_http_method, Some(RequestHttpMethod::Get));
-    let (body, remark) = match &spec.request_http_method {
-        _ if !spec.params.is_empty() => {
-            let remark =
-                get.then_some("spec.params are sent with PUT, and not with GET as spec.requestHTTPMethod says");
-            (Some(json!(spec.params)), remark)
-        }
-        None | Some(RequestHttpMethod::Get) => (None, None),
-        Some(RequestHttpMethod::Post | RequestHttpMethod::Put) => (Some(Value::Null), None),
+    let mut remarks = vec![];
+    if get && !spec.params.is_empty() {
+        remarks.push("spec.params are sent with PUT, and not with GET as spec.requestHTTPMethod says");
+    }
+    if spec.sync_config.as_ref().is_some_and(|config| config.instant_updates) {
+        remarks
+            .push("spec.syncConfig.instantUpdates has no effect: events of leases and rotations are not followed yet");
+    }
+    let body = match &spec.request_http_method {
+        _ if !spec.params.is_empty() => Some(json!(spec.params)),
+        None | Some(RequestHttpMethod::Get) => None,
+        Some(RequestHttpMethod::Post | RequestHttpMethod::Put) => Some(Value::Null),
         Some(RequestHttpMethod::Unknown(other)) => {
             return Err(PlanError::Invalid(format!("unsupported spec.requestHTTPMethod {other:?}")));
         }
@@ -58,7 +62,7 @@ pub fn dynamic_secret(object: &VaultDynamicSecret, lookup: &impl Lookup) -> Resu
         renewal_percent: percent.unwrap_or(DEFAULT_RENEWAL_PERCENT).min(MAX_RENEWAL_PERCENT),
         refresh,
         static_credentials: spec.allow_static_creds,
-        remark,
+        remarks,
     };
     Ok(Plan { auth, vault_namespace, path: format!("{mount}/{path}"), transformation, source })
 }

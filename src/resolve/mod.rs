@@ -14,7 +14,7 @@ mod transformation;
 
 pub use crate::api::{ObjectRef, ObjectRefError};
 pub use auth::auth;
-pub use connection::{CaSource, ConnectionPlan, connection};
+pub use connection::{CaSource, ConnectionPlan, connection, cut_timeout};
 pub use dynamic_secret::{DynamicRead, dynamic_secret};
 pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use http::{Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode, Uri, header};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -24,8 +24,27 @@ use tokio_util::sync::CancellationToken;
 use super::certificate::Certificate;
 use crate::settings::BindAddress;
 
-/// Answers what is still missing before the process is ready; nothing when it is.
-pub type ReadinessCheck = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+/// Looks at everything that readiness depends on.
+pub type ReadinessChecks = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
+
+/// One thing that readiness depends on.
+pub struct Check {
+    /// What it is, for `/readyz`.
+    pub name: String,
+    /// How it is.
+    pub state: CheckState,
+}
+
+/// How one thing is that readiness depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckState {
+    /// As it should be.
+    Passed,
+    /// The process is not ready before it is there.
+    Awaited,
+    /// It is not as it should be, for this reason, and the process does without it.
+    Tolerated(&'static str),
+}
 
 /// Decides on a bearer token and a path, or says why it cannot.
 pub type Authorize = Arc<dyn Fn(String, String) -> BoxFuture<'static, Result<Access, String>> + Send + Sync>;
@@ -60,7 +79,7 @@ pub struct Endpoints {
     /// Renders the metrics.
     pub render: Arc<dyn Fn() -> String + Send + Sync>,
     /// For `/readyz`.
-    pub ready: ReadinessCheck,
+    pub ready: ReadinessChecks,
 }
 
 /// What listens at one address.
@@ -204,10 +223,7 @@ async fn answer(request: &Request<Incoming>, endpoints: &Endpoints, served: &End
             Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("the token could not be checked: {error}\n")),
         },
         (Endpoint::Health, "/healthz") => (StatusCode::OK, "ok".to_owned()),
-        (Endpoint::Health, "/readyz") => match (endpoints.ready)() {
-            missing if missing.is_empty() => (StatusCode::OK, "ok".to_owned()),
-            missing => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready, waiting for:\n{}\n", missing.join("\n"))),
-        },
+        (Endpoint::Health, "/readyz") => readiness(&(endpoints.ready)(), is_verbose(request.uri())),
         _ => (StatusCode::NOT_FOUND, "not found".to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -218,6 +234,32 @@ async fn answer(request: &Request<Incoming>, endpoints: &Endpoints, served: &End
         response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     }
     response
+}
+
+/// Whether the query has `verbose`, as those of the API server's own checks.
+fn is_verbose(uri: &Uri) -> bool {
+    let mut parameters = uri.query().unwrap_or("").split('&');
+    parameters.any(|parameter| parameter.split('=').next() == Some("verbose"))
+}
+
+fn readiness(checks: &[Check], verbose: bool) -> (StatusCode, String) {
+    let awaited: Vec<&str> =
+        checks.iter().filter(|check| check.state == CheckState::Awaited).map(|check| check.name.as_str()).collect();
+    let (status, summary) = if awaited.is_empty() {
+        (StatusCode::OK, "ok".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready, waiting for:\n{}\n", awaited.join("\n")))
+    };
+    if !verbose {
+        return (status, summary);
+    }
+    let line = |Check { name, state }: &Check| match state {
+        CheckState::Passed => format!("[+] {name}\n"),
+        CheckState::Awaited => format!("[-] {name}: awaited\n"),
+        CheckState::Tolerated(reason) => format!("[!] {name}: {reason}\n"),
+    };
+    let lines: String = checks.iter().map(line).collect();
+    (status, lines + summary.lines().next().unwrap_or_default() + "\n")
 }
 
 async fn access(request: &Request<Incoming>, authorize: &Authorize) -> Result<Access, String> {
@@ -263,6 +305,26 @@ mod tests {
         let mut answer = [0; 1024];
         let n = stream.read(&mut answer).await.unwrap();
         (stream, String::from_utf8_lossy(&answer[..n]).into_owned())
+    }
+
+    #[test]
+    fn what_is_missing_is_shown_and_only_what_is_awaited_delays_readiness() {
+        let check = |name: &str, state| Check { name: name.into(), state };
+        let checks = [
+            check("one", CheckState::Passed),
+            check("two", CheckState::Tolerated("it is gone")),
+            check("three", CheckState::Awaited),
+        ];
+        assert_eq!(readiness(&checks[..2], false), (StatusCode::OK, "ok".into()));
+        assert_eq!(readiness(&checks[..2], true), (StatusCode::OK, "[+] one\n[!] two: it is gone\nok\n".into()));
+        let (status, text) = readiness(&checks, false);
+        assert_eq!((status.as_u16(), text.as_str()), (503, "not ready, waiting for:\nthree\n"));
+        let (status, text) = readiness(&checks, true);
+        assert_eq!(status.as_u16(), 503);
+        assert!(text.ends_with("[-] three: awaited\nnot ready, waiting for:\n"), "{text}");
+        for (uri, verbose) in [("/readyz?verbose", true), ("/readyz?a&verbose=1", true), ("/readyz?verboser", false)] {
+            assert_eq!(is_verbose(&uri.parse().unwrap()), verbose, "{uri}");
+        }
     }
 
     #[tokio::test]

@@ -5,9 +5,9 @@ mod certificate;
 mod log;
 mod metrics;
 
-pub use admin::{Access, Authorize, Endpoints, ReadinessCheck, Secure, serve};
+pub use admin::{Access, Authorize, Check, CheckState, Endpoints, ReadinessChecks, Secure, serve};
 pub use log::init as init_log;
 pub use metrics::{
-    ClientMetrics, ConnectionMetrics, ControllerSnapshot, Metrics, Operation, ResourceStatus, RunResult, Snapshot,
-    StorageOperation,
+    ClientMetrics, ConnectionMetrics, ControllerSnapshot, Expiry, Metrics, Operation, ResourceStatus, RunResult,
+    ServerInfo, Snapshot, StorageOperation,
 };

@@ -5,5 +5,5 @@ mod shrink;
 mod weak_table;
 
 pub use bounded_cache::BoundedCache;
-pub use shrink::shrink;
+pub use shrink::{shrink, shrink_queue};
 pub use weak_table::WeakTable;

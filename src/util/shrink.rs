@@ -1,16 +1,27 @@
-//! Maps that give back the room that they do not need any more.
+//! Maps and queues that give back the room that they do not need any more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-/// Smaller maps stay as they are.
+/// Smaller ones stay as they are.
 const MIN_CAPACITY_TO_SHRINK: usize = 1024;
 
-/// Gives room back once less than a quarter is in use. The cost is shared by as many removals.
+/// Gives room of a map back once less than a quarter is in use. The cost is shared by as many removals.
 pub fn shrink<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
-    if map.capacity() >= MIN_CAPACITY_TO_SHRINK && map.len() < map.capacity() / 4 {
+    if has_much_room(map.capacity(), map.len()) {
         map.shrink_to(map.len() * 2);
     }
+}
+
+/// Gives room of a queue back once less than a quarter is in use.
+pub fn shrink_queue<T>(queue: &mut VecDeque<T>) {
+    if has_much_room(queue.capacity(), queue.len()) {
+        queue.shrink_to(queue.len() * 2);
+    }
+}
+
+fn has_much_room(capacity: usize, len: usize) -> bool {
+    capacity >= MIN_CAPACITY_TO_SHRINK && len < capacity / 4
 }
 
 #[cfg(test)]

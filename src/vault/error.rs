@@ -28,6 +28,8 @@ pub enum ErrorKind {
     /// This node, or what is in front of it, serves nothing now: 502 to 504, a standby without a leader, and 472/473 of a
     /// secondary.
     Unavailable,
+    /// The Vault namespace is sealed, locked or not there. Other namespaces of the server are served.
+    NamespaceNotServed,
     /// 412: the node has not got the state yet that the request names with `X-Vault-Index`.
     StaleReplica,
     /// 500: Vault failed on this request, as with an engine whose backend is gone. Others may well be served.
@@ -60,6 +62,7 @@ impl ErrorKind {
             ErrorKind::Unreachable => "unreachable",
             ErrorKind::TimedOut => "timed_out",
             ErrorKind::Unavailable => "unavailable",
+            ErrorKind::NamespaceNotServed => "namespace",
             ErrorKind::StaleReplica => "behind",
             ErrorKind::InternalError => "failed",
             ErrorKind::Tls => "tls",
@@ -95,6 +98,17 @@ impl VaultError {
         }
         Self { kind, path: path.to_owned(), message, retry_after: None }
     }
+
+    /// Names the namespace where it is the namespace that fails.
+    pub(super) fn in_namespace(self, namespace: Option<&str>) -> Self {
+        match namespace {
+            Some(namespace) if self.kind == ErrorKind::NamespaceNotServed => {
+                let message = format!("namespace {namespace:?}: {}", self.message);
+                Self { retry_after: self.retry_after, ..Self::new(self.kind, &self.path, message) }
+            }
+            _ => self,
+        }
+    }
 }
 
 impl fmt::Display for VaultError {
@@ -112,6 +126,7 @@ impl fmt::Display for VaultError {
             ErrorKind::Unreachable => write!(f, "Vault cannot be reached, path={path:?}: {message}"),
             ErrorKind::TimedOut => write!(f, "Vault did not answer the request in time, path={path:?}: {message}"),
             ErrorKind::Unavailable => write!(f, "Vault cannot serve the request now, path={path:?}: {message}"),
+            ErrorKind::NamespaceNotServed => write!(f, "the Vault namespace is not served, path={path:?}: {message}"),
             ErrorKind::StaleReplica => {
                 write!(f, "this node of Vault has not got the last write yet, path={path:?}: {message}")
             }

@@ -14,11 +14,13 @@ use rand::RngExt as _;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::server::ServerId;
+use super::server::{Server, ServerId};
 use super::session::{Identity, Session, SessionError};
-use super::{ErrorKind, VaultError};
+use super::{ErrorKind, ServerVersion, VaultError};
 use crate::backoff::{Backoff, Policy};
 use crate::util::WeakTable;
+pub use message::Write;
+
 use connection::{Connection, End};
 
 /// A server that has no events, or does not give them to this login, is asked again after about this time. Only its
@@ -75,7 +77,7 @@ pub struct EventStream(Arc<Shared>);
 
 struct Shared {
     key: StreamKey,
-    server: ServerId,
+    server: Arc<Server>,
     state: Mutex<StreamState>,
     /// Something has happened that may make the next attempt work.
     retry: Notify,
@@ -91,6 +93,11 @@ impl EventStream {
     /// What is known of it.
     pub fn state(&self) -> StreamState {
         self.0.state().clone()
+    }
+
+    /// Which server it is from, if that is known.
+    pub fn server_version(&self) -> Option<ServerVersion> {
+        self.0.server.version()
     }
 
     /// True after all streams were ended; it does not come back.
@@ -142,7 +149,7 @@ impl EventStreams {
         Some(streams.as_ref()?.get_or_insert_with(key, |key| {
             let shared = Arc::new(Shared {
                 key: key.clone(),
-                server: session.server.id,
+                server: session.server.clone(),
                 state: Mutex::new(StreamState::Connecting),
                 retry: Notify::new(),
                 end: CancellationToken::new(),
@@ -157,7 +164,7 @@ impl EventStreams {
     /// A server works again: its streams need not wait.
     pub fn retry(&self, server: ServerId) {
         for stream in self.live() {
-            if stream.0.server == server {
+            if stream.0.server.id == server {
                 stream.retry();
             }
         }

@@ -17,6 +17,10 @@ pub fn parse(envelope: &Envelope, path: &str, version: Option<i64>) -> Result<So
         let text = if warnings.is_empty() { hint } else { &warnings };
         VaultError::new(ErrorKind::Protocol, path, format!("the answer has no data: {text}"))
     };
+    let holding = |source: SourceData| match &envelope.turn {
+        Some(turn) => source.holding(turn.clone()),
+        None => source,
+    };
     let Some(fields) = data.as_object() else {
         return Err(nothing("is spec.type right for this mount?"));
     };
@@ -24,7 +28,7 @@ pub fn parse(envelope: &Envelope, path: &str, version: Option<i64>) -> Result<So
         return if fields.is_empty() {
             Err(VaultError::new(ErrorKind::Empty, path, ""))
         } else {
-            Ok(SourceData::flat("kv-v1", data.clone()))
+            Ok(holding(SourceData::flat("kv-v1", data.clone())))
         };
     }
     let metadata = fields.get("metadata").and_then(Value::as_object);
@@ -33,7 +37,7 @@ pub fn parse(envelope: &Envelope, path: &str, version: Option<i64>) -> Result<So
     };
     match fields.get("data") {
         Some(Value::Object(keys)) if keys.is_empty() => Err(VaultError::new(ErrorKind::Empty, path, "")),
-        Some(Value::Object(_)) => Ok(SourceData::nested("kv-v2", data.clone())),
+        Some(Value::Object(_)) => Ok(holding(SourceData::nested("kv-v2", data.clone()))),
         _ => {
             let number = metadata.get("version").map(|v| format!(" (version {v})")).unwrap_or_default();
             let destroyed = metadata.get("destroyed").and_then(Value::as_bool).unwrap_or(false);

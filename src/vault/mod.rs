@@ -10,17 +10,19 @@ mod json;
 pub mod kv;
 mod reads;
 mod request;
+mod seal_status;
 mod server;
 mod session;
 mod transit;
 mod transport;
 
 pub use error::{ErrorKind, VaultError};
-pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState};
+pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState, Write};
 pub use json::JsonError;
 pub use reads::{ReadCache, SharedRead};
 pub(crate) use request::lease;
 pub use request::{Envelope, Read};
+pub use seal_status::{Product, ServerVersion};
 pub use server::{Probe, Server, ServerId};
 pub use session::{
     CredentialError, CredentialProvider, Identity, LoginRequest, Proof, ProvidedToken, Session, SessionError,
@@ -28,4 +30,4 @@ pub use session::{
 };
 pub use transit::TransitKey;
 pub(crate) use transport::root_cause;
-pub use transport::{ServerConfig, Trust};
+pub use transport::{ServerConfig, SharedResources, Trust};

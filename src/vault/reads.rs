@@ -3,6 +3,7 @@
 //! Sharing never crosses a session, so no object sees what its own login could not read.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -27,6 +28,8 @@ struct Last {
 pub struct SharedRead {
     read: Arc<Read>,
     last: tokio::sync::Mutex<Option<Box<Last>>>,
+    /// How many wait for the answer of a request.
+    waiting: AtomicUsize,
     /// Per refresh interval, of which there is mostly one: when the objects with that interval are due together.
     due: Mutex<Vec<(Duration, Instant)>>,
 }
@@ -43,17 +46,23 @@ impl SharedRead {
     /// The answer of a request that began at `not_before` or later: one that another object has just got, one that is
     /// under way, or a new one. With `index`, of a node that has reached that state.
     pub async fn get(self: &Arc<Self>, session: &Arc<Session>, not_before: Instant, index: Option<&str>) -> Answer {
+        let waiting = Waiting::new(&self.waiting);
         let mut last = self.last.lock().await;
-        if let Some(last) = &*last
-            && last.asked >= not_before
-            && (index.is_none() || last.index.as_deref() == index)
+        drop(waiting);
+        if let Some(known) = &*last
+            && known.asked >= not_before
+            && (index.is_none() || known.index.as_deref() == index)
         {
-            return last.answer.clone();
+            let answer = known.answer.clone();
+            if self.is_long_and_unwanted(&answer) {
+                *last = None;
+            }
+            return answer;
         }
         let asked = Instant::now();
         let answer = session.read(&self.read, index).await.map(|(envelope, token)| (Arc::new(envelope), token));
         // The table holds a weak reference, the caller a strong one: more of them are other objects.
-        if Arc::strong_count(self) > 1 {
+        if Arc::strong_count(self) > 1 && !self.is_long_and_unwanted(&answer) {
             *last = Some(Box::new(Last { asked, index: index.map(str::to_owned), answer: answer.clone() }));
             let this = Arc::downgrade(self);
             tokio::spawn(async move {
@@ -67,6 +76,12 @@ impl SharedRead {
             });
         }
         answer
+    }
+
+    /// True of a long answer that no other object waits for: those are few at one time, and none is kept in case.
+    fn is_long_and_unwanted(&self, answer: &Answer) -> bool {
+        let is_long = answer.as_ref().is_ok_and(|(envelope, _)| envelope.turn.is_some());
+        is_long && self.waiting.load(Ordering::Relaxed) == 0
     }
 
     /// When an object that refreshes every `interval` is due next. Those that share the read are due together; `horizon`
@@ -85,6 +100,22 @@ impl SharedRead {
     }
 }
 
+/// Counts one that waits, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The login, and what is read with it.
 type Key = (Identity, Arc<Read>);
 
@@ -98,7 +129,12 @@ impl ReadCache {
     /// The shared read of `read` with the session of `identity`. It is forgotten when the last object drops it.
     pub fn share(&self, identity: Identity, read: Read) -> Arc<SharedRead> {
         self.reads.get_or_insert_with((identity, Arc::new(read)), |(_, read)| {
-            Arc::new(SharedRead { read: read.clone(), last: Default::default(), due: Default::default() })
+            Arc::new(SharedRead {
+                read: read.clone(),
+                last: Default::default(),
+                waiting: AtomicUsize::new(0),
+                due: Default::default(),
+            })
         })
     }
 }

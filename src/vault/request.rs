@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
 use super::json::{self, JsonError};
+use super::transport::Turn;
 use super::{ErrorKind, VaultError};
 
 /// What is read. Equal reads with the same session are the same read.
@@ -102,9 +103,17 @@ pub struct Envelope {
     pub(super) auth: Option<Auth>,
     #[serde(default)]
     pub(super) errors: Option<Vec<String>>,
+    /// The turn of a long answer.
+    #[serde(skip)]
+    pub(super) turn: Option<Arc<Turn>>,
 }
 
 impl Envelope {
+    /// Whether it is longer than answers commonly are, and holds its turn for long ones as long as it is in use.
+    pub fn is_long(&self) -> bool {
+        self.turn.is_some()
+    }
+
     /// Reads the body of an answer.
     ///
     /// # Errors
@@ -170,7 +179,8 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
     if status == 204 || (body.is_empty() && response.status().is_success()) {
         return Ok(Envelope::default());
     }
-    let parsed = Envelope::parse(body);
+    let turn = response.extensions().get::<Arc<Turn>>().cloned();
+    let parsed = Envelope::parse(body).map(|envelope| Envelope { turn, ..envelope });
     if response.status().is_success() {
         let date = date(response.headers());
         return parsed
@@ -181,7 +191,14 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
     let messages = parsed.as_ref().and_then(|e| e.errors.clone()).unwrap_or_default();
     // Vault makes lists of several lines even of one error.
     let text = messages.join("; ").split_whitespace().collect::<Vec<_>>().join(" ");
-    if status == 404 {
+    let has = |text: &str| messages.iter().any(|message| message.contains(text));
+    // Another namespace may well be served. OpenBao can seal each; OpenBao and Vault Enterprise can lock each.
+    let is_of_namespace = match status {
+        404 => has("namespace not found"),
+        503 => has("namespace is sealed") || has("API access to this namespace has been locked"),
+        _ => false,
+    };
+    if status == 404 && !is_of_namespace {
         // With data or warnings a 404 is an answer: KV v2 reports deleted and destroyed versions like that.
         return match parsed {
             Some(envelope) if !envelope.data.is_null() || envelope.warnings.is_some() => Ok(envelope),
@@ -190,15 +207,14 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
     }
     let text = if messages.is_empty() { format!("HTTP {status}") } else { format!("{text} (HTTP {status})") };
     let kind = match status {
+        _ if is_of_namespace => ErrorKind::NamespaceNotServed,
         // Vault says 403; servers that only speak its API may say 401 to a wrong token.
         401 | 403 => ErrorKind::PermissionDenied,
         429 => ErrorKind::Throttled,
-        503 if messages.iter().any(|m| m.contains("sealed") || m.contains("not initialized")) => ErrorKind::Sealed,
+        503 if has("sealed") || has("not initialized") => ErrorKind::Sealed,
         412 => ErrorKind::StaleReplica,
         472 | 473 | 502..=504 => ErrorKind::Unavailable,
-        500 if messages.iter().any(|m| m.contains("node not active") || m.contains("standby")) => {
-            ErrorKind::Unavailable
-        }
+        500 if has("node not active") || has("standby") => ErrorKind::Unavailable,
         500..=599 => ErrorKind::InternalError,
         _ => ErrorKind::Invalid,
     };
@@ -227,6 +243,14 @@ mod tests {
         assert_eq!(kind(401, "unauthorized"), Some(ErrorKind::PermissionDenied));
         assert_eq!(kind(503, r#"{"errors":["Vault is sealed"]}"#), Some(ErrorKind::Sealed));
         assert_eq!(kind(503, "<html>"), Some(ErrorKind::Unavailable));
+        let locked = r#"{"errors":["API access to this namespace has been locked by an administrator - \"team/\" must be unlocked to gain access."]}"#;
+        for (status, body) in [
+            (503, r#"{"errors":["namespace is sealed"]}"#),
+            (503, locked),
+            (404, r#"{"errors":["namespace not found"]}"#),
+        ] {
+            assert_eq!(kind(status, body), Some(ErrorKind::NamespaceNotServed), "{body}");
+        }
         assert_eq!(kind(502, ""), Some(ErrorKind::Unavailable));
         assert_eq!(kind(412, r#"{"errors":["required index state not present"]}"#), Some(ErrorKind::StaleReplica));
         assert_eq!(kind(500, r#"{"errors":["connection gone"]}"#), Some(ErrorKind::InternalError));

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustify::endpoint::Endpoint;
 use rustify::enums::RequestMethod;
-use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::json;
 use super::request::{Envelope, RawRequest, classify};
-use super::transport::{Opened, RequestOptions, ServerConfig, Socket, Transport};
+use super::seal_status::{SealStatus, ServerVersion};
+use super::transport::{Opened, RequestOptions, ServerConfig, SharedResources, Socket, Transport};
 use super::{ErrorKind, VaultError};
 use crate::telemetry::{ConnectionMetrics, Operation};
 
@@ -33,6 +33,8 @@ pub struct Server {
     pub id: ServerId,
     transport: Transport,
     circuit: Mutex<Circuit>,
+    /// What the last probe has shown.
+    version: Mutex<Option<ServerVersion>>,
     /// Told the id each time the server goes down or comes back.
     changed: mpsc::UnboundedSender<ServerId>,
     metrics: ConnectionMetrics,
@@ -45,20 +47,6 @@ enum Circuit {
     Closed { failures: u32, answered: Option<Instant> },
     /// They are not, because of `error`. From `half_open_at` on one is.
     Open { error: VaultError, half_open_at: Instant, open_time: Duration },
-}
-
-/// The answer of `sys/seal-status`, which needs no token.
-#[derive(Debug, Deserialize)]
-pub struct SealStatus {
-    /// False before `vault operator init`.
-    #[serde(default)]
-    pub initialized: bool,
-    /// True while the root key is not in memory.
-    #[serde(default)]
-    pub sealed: bool,
-    /// Version of Vault or OpenBao.
-    #[serde(default)]
-    pub version: String,
 }
 
 /// What a probe has found.
@@ -74,6 +62,7 @@ impl Server {
     /// Builds the connection pool; nothing is sent.
     pub fn new(
         config: &ServerConfig,
+        shared: &SharedResources,
         changed: mpsc::UnboundedSender<ServerId>,
         metrics: ConnectionMetrics,
     ) -> Result<Self, VaultError> {
@@ -82,8 +71,9 @@ impl Server {
         id.copy_from_slice(&digest[..8]);
         Ok(Self {
             id: u64::from_be_bytes(id),
-            transport: Transport::new(config)?,
+            transport: Transport::new(config, shared)?,
             circuit: Mutex::new(Circuit::Closed { failures: 0, answered: None }),
+            version: Mutex::default(),
             changed,
             metrics,
         })
@@ -109,7 +99,9 @@ impl Server {
         let operation = operation(endpoint.method(), &path);
         let started = Instant::now();
         let result = match self.transport.ask(endpoint, call).await {
-            Ok(response) => classify(&path, &response).map(|envelope| (envelope, response.into_body())),
+            Ok(response) => classify(&path, &response)
+                .map(|envelope| (envelope, response.into_body()))
+                .map_err(|error| error.in_namespace(call.namespace)),
             Err(error) => Err(error),
         };
         self.metrics.sent(operation, result.is_ok(), started.elapsed());
@@ -123,9 +115,10 @@ impl Server {
         let started = Instant::now();
         let result = match self.transport.open(path, query, call).await {
             Ok(Opened::Socket(socket)) => Ok(*socket),
-            Ok(Opened::Answer(answer)) => Err(classify(path, &answer)
-                .err()
-                .unwrap_or_else(|| VaultError::new(ErrorKind::Protocol, path, "the answer is no websocket"))),
+            Ok(Opened::Answer(answer)) => Err(match classify(path, &answer) {
+                Ok(_) => VaultError::new(ErrorKind::Protocol, path, "the answer is no websocket"),
+                Err(error) => error.in_namespace(call.namespace),
+            }),
             Err(error) => Err(error),
         };
         self.record(started, result.as_ref().err());
@@ -146,6 +139,9 @@ impl Server {
                 VaultError::new(ErrorKind::Protocol, PATH, "the answer is not a seal status; is this a Vault?")
             }),
         };
+        if let Ok(Probe::SealStatus(status)) = &result {
+            *self.version.lock() = Some(ServerVersion::of(status));
+        }
         match &result {
             Ok(Probe::SealStatus(status)) if status.sealed => {
                 self.record(started, Some(&VaultError::new(ErrorKind::Sealed, PATH, "")));
@@ -155,6 +151,19 @@ impl Server {
             other => self.record(started, other.as_ref().err()),
         }
         result
+    }
+
+    /// Learns that a run was ended after so long, and with it the request that it waited for. It says something of the server
+    /// only if no other request was answered since the run began.
+    pub fn timed_out(&self, after: Duration) {
+        let now = Instant::now();
+        let error = VaultError::new(ErrorKind::TimedOut, "", format!("no answer within {after:?}: timed out"));
+        self.record(now.checked_sub(after).unwrap_or(now), Some(&error));
+    }
+
+    /// Which server it is, if a probe has shown it.
+    pub fn version(&self) -> Option<ServerVersion> {
+        self.version.lock().clone()
     }
 
     /// The error that shows the server to be down, if it is.
@@ -248,7 +257,10 @@ mod tests {
         };
         let (changed, changes) = mpsc::unbounded_channel();
         let metrics = Metrics::new(&Settings::default()).unwrap();
-        (Server::new(&config, changed, metrics.client.of_connection("ns/c")).unwrap(), changes)
+        (
+            Server::new(&config, &SharedResources::default(), changed, metrics.client.of_connection("ns/c")).unwrap(),
+            changes,
+        )
     }
 
     fn fail(server: &Server, kind: ErrorKind) {
@@ -278,6 +290,7 @@ mod tests {
         for kind in [
             ErrorKind::InternalError,
             ErrorKind::StaleReplica,
+            ErrorKind::NamespaceNotServed,
             ErrorKind::Throttled,
             ErrorKind::PermissionDenied,
             ErrorKind::NotFound,
@@ -293,6 +306,19 @@ mod tests {
         let (server, _changes) = server();
         fail(&server, ErrorKind::Sealed);
         assert!(server.check_circuit("p").is_err());
+    }
+
+    #[test]
+    fn runs_that_took_too_long_show_a_server_that_answers_nothing() {
+        let (server, mut changes) = server();
+        let after = Duration::from_millis(50);
+        server.record(Instant::now(), None);
+        (0..5).for_each(|_| server.timed_out(after));
+        assert!(server.check_circuit("p").is_ok() && changes.try_recv().is_err(), "it has answered meanwhile");
+        std::thread::sleep(2 * after);
+        (0..3).for_each(|_| server.timed_out(after));
+        assert_eq!(server.check_circuit("p").unwrap_err().kind, ErrorKind::Unreachable);
+        assert_eq!(changes.try_recv().ok(), Some(server.id));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod adapter;
 mod connector;
 mod error;
+mod long_answers;
 mod options;
 mod proxy;
 mod redirect;
@@ -18,23 +19,25 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use reqwest::Url;
 use rustify::endpoint::Endpoint;
 use rustls::pki_types::ServerName;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
 
 use super::{ErrorKind, VaultError};
 use adapter::ApplyOptions;
 use connector::Connector;
 use error::{TransportError, network_error};
+use long_answers::{LongAnswers, LongAnswersOfServer};
 use proxy::Proxies;
 use redirect::RedirectError;
+use tls::{SystemAuthorities, Tls};
 
 pub(crate) use error::root_cause;
+pub(super) use long_answers::Turn;
 pub(super) use options::RequestOptions;
 pub(super) use upgrade::{Opened, Socket};
 
@@ -42,8 +45,6 @@ pub(super) use upgrade::{Opened, Socket};
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// An answer that is longer takes its turn.
 const SMALL_ANSWER_BYTES: usize = 64 * 1024;
-/// So many long answers of one server are received at the same time.
-const MAX_LONG_ANSWERS: usize = 2;
 /// Vault's own API client waits this long for an answer.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -104,6 +105,21 @@ impl ServerConfig {
     }
 }
 
+/// What the servers of the process share. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct SharedResources {
+    authorities: SystemAuthorities,
+    long_answers: LongAnswers,
+}
+
+#[cfg(test)]
+impl SharedResources {
+    /// How many more answers may be long.
+    pub fn free_turns(&self) -> usize {
+        self.long_answers.free()
+    }
+}
+
 /// One connection pool. Cheap to clone.
 #[derive(Clone)]
 pub struct Transport {
@@ -113,16 +129,16 @@ pub struct Transport {
     root: String,
     headers: HeaderMap,
     timeout: Duration,
-    long_answers: Arc<Semaphore>,
+    long_answers: LongAnswersOfServer,
 }
 
 impl Transport {
     /// Checks the configuration and builds the client; nothing is sent.
-    pub fn new(config: &ServerConfig) -> Result<Self, VaultError> {
-        Self::with_proxies(config, Proxies::from_environment())
+    pub fn new(config: &ServerConfig, shared: &SharedResources) -> Result<Self, VaultError> {
+        Self::with_proxies(config, shared, Proxies::from_environment())
     }
 
-    fn with_proxies(config: &ServerConfig, proxies: Proxies) -> Result<Self, VaultError> {
+    fn with_proxies(config: &ServerConfig, shared: &SharedResources, proxies: Proxies) -> Result<Self, VaultError> {
         let invalid = |message: String| VaultError::new(ErrorKind::Invalid, "", message);
         let base = Url::parse(&config.address)
             .map_err(|e| invalid(format!("address {:?} is not a URL: {e}", config.address)))?;
@@ -155,7 +171,7 @@ impl Transport {
         let timeout = config.timeout.unwrap_or(DEFAULT_TIMEOUT);
         // A connection that is not made in time is no answer that is late: it has the shorter limit.
         let connect_timeout = CONNECT_TIMEOUT.min(timeout.mul_f64(0.8));
-        let tls = tls::client_config(&config.trust).map_err(invalid)?;
+        let tls = Tls::new(&config.trust, shared.authorities.clone()).map_err(invalid)?;
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
@@ -165,7 +181,8 @@ impl Transport {
             let _ = write!(root, "/{segment}");
         }
         root.push_str("/v1");
-        Ok(Self { http, proxies, root, headers, timeout, long_answers: Arc::new(Semaphore::new(MAX_LONG_ANSWERS)) })
+        let long_answers = LongAnswersOfServer::new(shared.long_answers.clone());
+        Ok(Self { http, proxies, root, headers, timeout, long_answers })
     }
 
     /// The URL of an API path: the prefix of the address, `/v1/`, then the segments of `path`, each escaped.
@@ -223,21 +240,35 @@ impl Transport {
         }
     }
 
-    /// Reads a whole answer, up to [`MAX_ANSWER_BYTES`].
-    async fn receive(&self, answer: Response<Incoming>) -> Result<Response<Vec<u8>>, TransportError> {
-        let (parts, mut body) = answer.into_parts();
+    /// Reads a whole answer, up to [`MAX_ANSWER_BYTES`]. The turn of a long one is among the extensions.
+    async fn receive<B>(&self, answer: Response<B>) -> Result<Response<Vec<u8>>, TransportError>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        TransportError: From<B::Error>,
+    {
+        let (mut parts, mut body) = answer.into_parts();
         let mut bytes = Vec::new();
         let mut turn = None;
-        while let Some(frame) = body.frame().await {
+        loop {
+            let frame = match &mut turn {
+                None => body.frame().await,
+                Some(turn) => tokio::select! {
+                    frame = body.frame() => frame,
+                    () = Turn::over(turn) => return Err(TransportError::GaveWay),
+                },
+            };
+            let Some(frame) = frame else { break };
             let Ok(chunk) = frame?.into_data() else { continue };
             if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
                 return Err(TransportError::TooLong);
             }
             if turn.is_none() && bytes.len() + chunk.len() > SMALL_ANSWER_BYTES {
-                // The semaphore is never closed.
-                turn = self.long_answers.acquire().await.ok();
+                turn = Some(self.long_answers.turn().await?);
             }
             bytes.extend_from_slice(&chunk);
+        }
+        if let Some(turn) = turn {
+            parts.extensions.insert(Arc::new(turn));
         }
         Ok(Response::from_parts(parts, bytes))
     }

@@ -116,7 +116,8 @@ fn secrets() -> Vec<Value> {
         "full",
         json!({
             "vaultAuthRef": "a/b", "namespace": "v", "mount": "db", "path": "creds/app", "requestHTTPMethod": "POST",
-            "params": { "ttl": "1h" }, "renewalPercent": 0, "revoke": true, "allowStaticCreds": true,
+            "params": { "ttl": "1h" }, "renewalPercent": 0, "revoke": true, "revokeReplacedLeases": true,
+            "allowStaticCreds": true,
             "refreshAfter": "1h", "syncConfig": { "instantUpdates": true }, "rolloutRestartTargets": targets,
             "destination": destination(),
         }),
@@ -125,6 +126,12 @@ fn secrets() -> Vec<Value> {
         "lastRenewalTime": 1_767_225_600, "lastGeneration": 7,
         "secretLease": { "id": "db/creds/app/x", "duration": 3600, "renewable": true, "requestID": "q" },
         "staticCredsMetaData": { "lastVaultRotation": 1, "rotationPeriod": 2, "rotationSchedule": "0 0 * * *", "ttl": 3 },
+        "pendingLease": {
+            "id": "db/creds/app/y", "duration": 3600, "renewable": true, "requestID": "q", "obtained": 1_767_225_601,
+            "secretMAC": "bWFj", "clientID": "i", "vaultTokenExpiration": 1_767_229_200,
+        },
+        "replacedLeases": [{ "id": "db/creds/app/w", "expiration": 1_767_225_700 }],
+        "vaultTokenExpiration": 1_767_229_200,
         "lastRuntimePodUID": "u", "secretMAC": "bWFj", "vaultClientMeta": client, "conditions": conditions(),
     });
     let mut pki = object(

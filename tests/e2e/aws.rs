@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use testenv::Server;
 
 use test_support::auth_mounts::{uid, wait_cache_key};
 use test_support::clouds::aws::Aws;
-use test_support::{FAST_RETRY, Tenant, shared};
+use test_support::{FAST_RETRY, Tenant, lacks, shared};
 
 const KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 const KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -74,6 +75,9 @@ fn keys(name: &str, data: Value) -> Value {
 
 #[test]
 fn keys_of_a_secret_and_roles_of_service_accounts() {
+    if lacks(Server::OpenBao, "auth method aws") {
+        return;
+    }
     let (tenant, aws, mount) = set_up("aws");
     aws.user("app", KEY_ID, KEY, None);
     aws.user("temporary", "ASIATEMPORARY", "temporary-hunter2", Some("token-of-temporary-hunter2=="));
@@ -119,6 +123,9 @@ fn keys_of_a_secret_and_roles_of_service_accounts() {
 
 #[test]
 fn what_is_wrong_with_a_login_is_told_and_nothing_else() {
+    if lacks(Server::OpenBao, "auth method aws") {
+        return;
+    }
     let (tenant, aws, mount) = set_up("aws-refused");
     aws.user("app", KEY_ID, KEY, None);
     aws.role("app", &tenant.namespace, "another");
@@ -182,6 +189,9 @@ fn what_is_wrong_with_a_login_is_told_and_nothing_else() {
 
 #[test]
 fn what_the_operator_itself_is() {
+    if lacks(Server::OpenBao, "auth method aws") {
+        return;
+    }
     let (tenant, aws, mount) = set_up("aws-node");
     sample(&tenant, "aws-keys.yaml", &mount, &[]);
     let token_file = tenant.cluster.dir().join(format!("{}-token", tenant.namespace));

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use testenv::Server;
 
 use test_support::audit::{Count, describe};
 use test_support::kube_client::{decoded, encoded};
@@ -94,7 +95,11 @@ fn what_is_stored_is_upstreams_and_none_deletes_it() {
     assert_eq!((&stored["immutable"], &stored["type"]), (&json!(true), &json!("Opaque")));
     assert!(meta["ownerReferences"].is_null());
     let data = decoded(&stored, "secret").expect("data");
-    assert!(data.starts_with("{\"request_id\":\"") && data.contains(",\"auth\":{\"client_token\":\"hvs."), "{data}");
+    let token_start = match tenant.cluster.server() {
+        Server::Vault => ",\"auth\":{\"client_token\":\"hvs.",
+        Server::OpenBao => ",\"auth\":{\"client_token\":\"s.",
+    };
+    assert!(data.starts_with("{\"request_id\":\"") && data.contains(token_start), "{data}");
     assert_eq!(stored["data"]["messageMAC"], cache.mac(key, &data));
     assert_eq!(stored["data"].as_object().map(|d| d.len()), Some(2));
 

@@ -1,5 +1,7 @@
 //! The secrets engines that other stories use, by themselves: what they give works, and stops to work when it is revoked.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 use testenv::{Cluster, Options, Process, Server, Tool, Tools};
 
@@ -35,7 +37,9 @@ fn the_database_engine_of_openbao() {
 
 fn database_engine(server: Server) {
     let cluster = own(Options { server, ..Options::default() });
+    let started = Instant::now();
     let Some(database) = Database::mount(&cluster, "database") else { return };
+    eprintln!("{}: PostgreSQL and the engine are there after {:.1} s", server.name(), started.elapsed().as_secs_f32());
     leases_of_a_database(&cluster, &database);
     a_ttl_that_is_cut(&cluster, &database);
     static_roles(&cluster, &database);

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
+use testenv::Server;
 
 use test_support::auth_mounts::{uid, wait_cache_key};
 use test_support::clouds::google::{ACCOUNT, Google};
-use test_support::{FAST_RETRY, Tenant, eventually, free_port, shared};
+use test_support::{FAST_RETRY, Tenant, eventually, free_port, lacks, shared};
 
 /// A second Vault, whose credentials for Google are in a file that its environment names.
 struct GcpVault {
@@ -59,6 +60,9 @@ impl Drop for GcpVault {
 
 #[test]
 fn workload_identity() {
+    if lacks(Server::OpenBao, "auth method gcp") {
+        return;
+    }
     let tenant = Tenant::new("gcp");
     let google = Google::start(shared(), &tenant.namespace);
     let vault = GcpVault::start(&google);

@@ -1,4 +1,4 @@
-//! The operator against a real API server and a real Vault.
+//! The operator against a real API server and a real Vault, or a real OpenBao with `E2E_SERVER=openbao`.
 //!
 //! The tests share one control plane. Each has an operator of its own, which watches the namespaces of that test only and
 //! has the rights that the chart gives it and no others. Tests that stop or seal something start an environment of their
@@ -14,6 +14,7 @@ mod connections;
 mod crashes;
 mod destination_changes;
 mod destinations;
+mod dynamic;
 mod engines;
 mod faults;
 mod gcp;
@@ -25,13 +26,16 @@ mod kube_faults;
 mod leadership;
 mod methods;
 mod metrics;
+mod namespaces;
 mod not_served;
 mod pki;
 mod preconditions;
+mod races;
 mod restarts;
 mod rollbacks;
 mod samples;
 mod scale;
+mod scopes;
 mod sync;
 mod targets;
 mod templates;

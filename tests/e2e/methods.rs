@@ -186,6 +186,13 @@ fn logins_that_fail_delay_nobody_else() {
     let operator = tenant.operator(&[]);
     tenant.apply(&tenant.static_secret("good", json!({})));
     tenant.wait_synced("good");
+    let change = |n: usize| {
+        let changed = std::time::Instant::now();
+        tenant.put("good", json!({ "n": n.to_string() }));
+        tenant.wait_value("good", "n", &n.to_string());
+        changed.elapsed()
+    };
+    let undisturbed = (1000..1010).map(change).max().unwrap_or_default();
 
     let block = json!({ "roleId": role_id, "secretRef": "wrong-id" });
     tenant.apply(&tenant.auth("by-id", json!({ "method": "appRole", "mount": approle, "appRole": block })));
@@ -212,24 +219,49 @@ fn logins_that_fail_delay_nobody_else() {
     tenant.wait_failure("s0", "VaultClientConfigError", &["invalid role or secret ID"]);
     tenant.wait_failure("s1", "VaultClientConfigError", &["invalid role name \"nobody\""]);
 
-    // One second is its interval; what it takes beyond that is the delay, on a machine that is busy with this test.
     let mut slowest = std::time::Duration::ZERO;
     let mut round = 0;
     while round < 20 || started.elapsed() < std::time::Duration::from_secs(30) {
         round += 1;
-        let changed = std::time::Instant::now();
-        tenant.put("good", json!({ "n": round.to_string() }));
-        tenant.wait_value("good", "n", &round.to_string());
-        slowest = slowest.max(changed.elapsed());
+        slowest = slowest.max(change(round));
     }
     let minutes = started.elapsed().as_secs_f64() / 60.0;
     let (entries, _) = tenant.cluster.vault_audit_since(marker).expect("the audit log");
     let (by_id, by_role) = (logins(&entries, &approle).len(), logins(&entries, &kubernetes).len());
-    println!("{minutes:.2} min: {by_id} logins by AppRole, {by_role} by Kubernetes; a change took {slowest:?} at most");
+    println!(
+        "{minutes:.2} min: {by_id} logins by AppRole, {by_role} by Kubernetes; a change took {slowest:?} at most, {undisturbed:?} before"
+    );
     // Pauses of 5, 7.5, 11.25 ... s, each shortened by half at most.
     let limit = 2.0 + minutes * 60.0 / 2.5;
     assert!(by_role >= 1 && (by_role as f64) < limit, "{by_role} logins by Kubernetes in {minutes} min");
     assert!((1..=2).contains(&by_id), "{by_id} logins by AppRole");
-    assert!(slowest < std::time::Duration::from_secs(5), "a change of the healthy object took {slowest:?}");
+    // The machine is busy with these logins, and with other tests.
+    let limit = std::time::Duration::from_secs(5) + 4 * undisturbed;
+    assert!(slowest < limit, "a change of the healthy object took {slowest:?}, before {undisturbed:?}");
+    tenant.assert_nothing_leaked(&operator, &[GOOD]);
+}
+
+/// Vault answers the login with what it wants besides, and without a token.
+#[test]
+fn a_login_that_asks_for_a_second_factor_says_so_until_it_is_exempt() {
+    let tenant = Tenant::new("mfa");
+    let vault = |method: &str, path: &str, body: Value| tenant.cluster.vault(method, path, Some(body)).expect(path);
+    let mount = jwt_mount(&tenant);
+    tenant.put("source", json!({ "password": GOOD }));
+    let mounts = vault("GET", "sys/auth", json!(null));
+    let accessor = mounts["data"][format!("{mount}/")]["accessor"].as_str().expect("an accessor").to_owned();
+    let method = vault("POST", "identity/mfa/method/totp", json!({ "issuer": tenant.namespace, "period": 30 }));
+    let enforcement = format!("identity/mfa/login-enforcement/{}", tenant.namespace);
+    let enforce = json!({ "mfa_method_ids": [method["data"]["method_id"]], "auth_method_accessors": [accessor] });
+    vault("POST", &enforcement, enforce);
+    let operator = tenant.operator(&FAST_RETRY);
+    let account = json!({ "role": "app", "serviceAccount": "app", "audiences": ["vault"] });
+    tenant.apply_all(&user(&tenant, "app", "jwt", &mount, account));
+    let login = format!("auth/{mount}/login");
+    tenant.wait_failure("app", "VaultClientConfigError", &[&login, "multi-factor authentication", "exempt"]);
+    assert!(tenant.get("secret", "app").is_err(), "there is nothing to write");
+    vault("DELETE", &enforcement, json!(null));
+    tenant.wait_value("app", "password", GOOD);
+    tenant.wait_synced("app");
     tenant.assert_nothing_leaked(&operator, &[GOOD]);
 }

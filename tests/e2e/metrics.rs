@@ -30,7 +30,15 @@ fn busy(tenant: &Tenant<'_>) -> Operator {
     tenant.wait_value("db", "password", "two");
     tenant.wait_event("db", "RolloutRestartFailed", "none");
     tenant.wait_condition("secrettransformation", "broken", "Ready", "False", "");
+    let server = format!("server={} {}", tenant.cluster.server().name(), version(tenant));
+    tenant.wait_condition("vaultconnection", "vault", "VaultPing", "True", &server);
     operator
+}
+
+/// Version of the server.
+fn version(tenant: &Tenant<'_>) -> String {
+    let status = tenant.cluster.vault("GET", "sys/seal-status", None).expect("its seal status");
+    status["version"].as_str().expect("a version").to_owned()
 }
 
 fn documented() -> Described {
@@ -81,6 +89,12 @@ fn what_happened_is_counted() {
         format!("vso_client_operations_total{{operation=\"login\",vault_connection=\"{}/vault\"}}", tenant.namespace),
         format!("vso_client_operations_total{{operation=\"read\",vault_connection=\"{}/vault\"}}", tenant.namespace),
         "vso_client_operations_errors_total{operation=\"read\",".to_owned(),
+        format!(
+            "vso_vault_server_info{{product=\"{}\",vault_connection=\"{}/vault\",version=\"{}\"}}",
+            tenant.cluster.server().name(),
+            tenant.namespace,
+            version(&tenant)
+        ),
         "vso_rollout_restarts_total{result=\"success\"}".to_owned(),
         "vso_rollout_restarts_total{result=\"error\"}".to_owned(),
         "vso_objects_not_synced{reason=\"VaultClientError\"}".to_owned(),
@@ -110,7 +124,8 @@ fn what_happened_is_counted() {
     tenant.kubectl(&["delete", "vaultconnection", "vault"]).unwrap();
     eventually("series of objects that are gone are gone", || {
         let text = operator.metrics();
-        let gone = [transformation("broken"), "vso_objects_not_synced{".to_owned(), at_least_one[0].clone()];
+        let (requests, server) = (at_least_one[0].clone(), "vso_vault_server_info{".to_owned());
+        let gone = [transformation("broken"), "vso_objects_not_synced{".to_owned(), requests, server];
         match gone.iter().find(|start| value(&text, start).is_some()) {
             Some(left) => Err(format!("{left} is left")),
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! VaultDynamicSecret, VaultPKISecret and CSISecrets: their objects say that the operator does not serve them, and nothing else
+//! VaultPKISecret and CSISecrets: their objects say that the operator does not serve them, and nothing else
 //! happens.
 
 use serde_json::{Value, json};
@@ -8,8 +8,7 @@ use test_support::audit::{Count, describe};
 use test_support::{Tenant, eventually, own};
 
 /// Each kind with its finalizer, if VSO puts one on, and what its condition names as the way out.
-const KINDS: [(&str, Option<&str>, &str); 3] = [
-    ("VaultDynamicSecret", Some("vaultdynamicsecret.secrets.hashicorp.com/finalizer"), "Let VSO serve this object"),
+const KINDS: [(&str, Option<&str>, &str); 2] = [
     ("VaultPKISecret", Some("vaultpkisecrets.secrets.hashicorp.com/finalizer"), "Let VSO serve this object"),
     ("CSISecrets", None, "use a VaultStaticSecret"),
 ];
@@ -21,7 +20,6 @@ fn readiness(kind: &str) -> (&'static str, &'static str) {
 
 fn spec(kind: &str) -> Value {
     match kind {
-        "VaultDynamicSecret" => json!({ "mount": "db", "path": "creds/app", "destination": { "name": "d" } }),
         "VaultPKISecret" => json!({ "mount": "pki", "role": "app", "destination": { "name": "p" } }),
         _ => json!({ "secrets": {}, "accessControl": { "serviceAccountPattern": "app" } }),
     }

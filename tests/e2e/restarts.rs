@@ -15,7 +15,7 @@ fn two_rotations_in_one_second_are_two_restarts() {
     let rig = RestartFixture::new(&tenant);
     tenant.apply(&tenant.workload("Deployment", "app"));
     rig.put_kv1("db", "0");
-    let _operator = tenant.operator(&[]);
+    let _operator = tenant.operator(&["--min-refresh-after=100ms"]);
     let mut object = rig.kv1("db", &["app"]);
     object["spec"]["refreshAfter"] = json!("0.1s");
     tenant.apply(&object);

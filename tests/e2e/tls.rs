@@ -3,13 +3,15 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use testenv::{Tool, Tools};
+use testenv::{Server, Tool, Tools};
 
 use test_support::forwarder::Forwarder;
 use test_support::tls_vault::TlsVault;
-use test_support::{FAST_RETRY, Tenant};
+use test_support::{FAST_RETRY, Tenant, lacks, skipped};
 
 const GOOD: &str = "tls-hunter2";
+/// An authority is read again once a minute in any case. What is done sooner was done because a handshake failed.
+const BY_ITSELF: Duration = Duration::from_secs(45);
 
 fn secret(name: &str, key: &str, value: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": { key: value } })
@@ -111,7 +113,6 @@ fn a_rotated_certificate_is_trusted_without_a_failure() {
         tenant.auth("tls", json!({ "vaultConnectionRef": "tls" })),
     ]);
     let operator = tenant.operator(&[]);
-    let interval = Duration::from_secs(10);
     let names = ["a", "b", "c"];
     let spec = || json!({ "vaultAuthRef": "tls", "path": "tls", "refreshAfter": "10s" });
     tenant.apply_all(&names.map(|name| tenant.static_secret(name, spec())));
@@ -127,8 +128,8 @@ fn a_rotated_certificate_is_trusted_without_a_failure() {
     tenant.apply(&secret("ca", "ca.crt", &vaults[1].authority()));
     way.turn_to(&addresses[1]);
     let took = wait_all("second");
-    println!("the Secrets followed {took:?} after the rotation; the interval is {interval:?}");
-    assert!(took < 2 * interval);
+    println!("the Secrets followed {took:?} after the rotation");
+    assert!(took < BY_ITSELF);
     let failures: Vec<Value> = tenant.list("events").into_iter().filter(|e| e["type"] == "Warning").collect();
     assert!(failures.is_empty(), "{failures:?}");
     assert!(operator.log().contains("another certificate authority is trusted"), "{}", operator.log());
@@ -141,17 +142,19 @@ fn a_rotated_certificate_is_trusted_without_a_failure() {
     tenant.apply(&secret("ca", "ca.crt", &vaults[2].authority()));
     let took = wait_all("third");
     println!("the Secrets followed {took:?} after the authority");
-    assert!(took < 2 * interval);
+    assert!(took < BY_ITSELF);
     tenant.wait_condition("vaultconnection", "tls", "Ready", "True", "");
     tenant.assert_nothing_leaked(&operator, &[GOOD]);
 }
 
 #[test]
 fn events_come_over_the_same_tls() {
+    if lacks(Server::OpenBao, "event stream") {
+        return;
+    }
     let tools = Tools::default();
     if !tools.has(Tool::VaultEvents) {
-        eprintln!("skipped: no Vault with an event stream; `cargo testenv build --optional` builds one in about 8 min");
-        return;
+        return skipped("no Vault with an event stream; `cargo testenv build --optional` builds one in about 8 min");
     }
     let tenant = Tenant::new("wss");
     let mut vault = TlsVault::new(tenant.cluster);

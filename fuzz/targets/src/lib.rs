@@ -5,13 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Secret;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use vso::api::{ObjectRef, SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection, VaultStaticSecret};
 use vso::cli::{self, Env};
 use vso::gocompat::GoDuration;
+use vso::kubernetes::{StoredClient, StoredFor};
+use vso::mac::MacKey;
 use vso::render::{self, Built, Input, RenderError, SourceData, TemplateText, TransformationCache};
 use vso::resolve::{self, Lookup};
-use vso::vault::{Envelope, kv};
+use vso::vault::{Envelope, StoredLogin, Write, kv};
 
 /// Most bytes that Kubernetes keeps in a Secret.
 const MAX_SECRET_BYTES: usize = 1 << 20;
@@ -20,8 +24,15 @@ const MAX_SECRET_BYTES: usize = 1 << 20;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: &[Target] =
-    &[("answer", answer), ("duration", duration), ("flags", flags), ("resource", resource), ("template", template)];
+pub const TARGETS: &[Target] = &[
+    ("answer", answer),
+    ("duration", duration),
+    ("event", event),
+    ("flags", flags),
+    ("resource", resource),
+    ("stored", stored),
+    ("template", template),
+];
 
 /// Vault's answer to a read of either version of KV: data for a Secret that fits it, or an error.
 pub fn answer(data: &[u8]) {
@@ -39,6 +50,37 @@ pub fn duration(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(parsed) = GoDuration::parse(text) {
         assert_eq!(GoDuration::parse(&parsed.to_string()), Ok(parsed), "{text:?}");
+    }
+}
+
+/// A message of Vault's event stream: a write that can be read again and waited for, or none.
+pub fn event(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(Some(write)) = Write::parse(text) else { return };
+    assert!(!write.path.is_empty());
+    assert!(!write.namespace.starts_with('/') && !write.namespace.ends_with('/'), "{:?}", write.namespace);
+    if let Some(index) = &write.index {
+        // It is sent as a header.
+        assert!((1..=1024).contains(&index.len()) && index.bytes().all(|byte| byte.is_ascii_graphic()), "{index:?}");
+    }
+}
+
+/// A stored client: a Secret as JSON, or the answer to a login that is in one. Nothing that was not signed is taken up, and
+/// what is written is written in the same way when it is read again.
+pub fn stored(data: &[u8]) {
+    if let Some(json) = StoredLogin::go_json(data) {
+        let again = StoredLogin::go_json(json.expose_secret().as_bytes()).expect("it is an answer to a login");
+        assert_eq!(json.expose_secret(), again.expose_secret());
+        StoredLogin::has_token(&json);
+    }
+    let Ok(secret) = serde_json::from_slice::<Secret>(data) else { return };
+    let of = StoredFor::read(&secret.metadata);
+    let key = of.map(|of| of.key).unwrap_or_default();
+    let client = StoredClient::read(&key, secret);
+    let mac_key = MacKey::new(&[7; 16]).expect("16 bytes");
+    assert!(!client.is_authentic(&mac_key), "no fuzzer has the key");
+    if let Ok(text) = std::str::from_utf8(client.data.expose_secret()) {
+        StoredLogin::has_token(&text.to_owned().into());
     }
 }
 

@@ -13,6 +13,9 @@ use crate::tools::cache_dir;
 pub const PAUSE: &str = "localhost/pause:1";
 /// An image that does nothing until it is told to end; `/workload env` in it prints its variables.
 pub const WORKLOAD: &str = "localhost/demo-app:1";
+/// An image that logs in to PostgreSQL again and again. Its variables are `ADDRESS`, `username` and `password`; its log
+/// has each failure, and the numbers of logins and of failures.
+pub const CLIENT: &str = "localhost/client:1";
 
 /// Archive of [`PAUSE`].
 pub fn pause() -> Result<PathBuf> {
@@ -22,6 +25,11 @@ pub fn pause() -> Result<PathBuf> {
 /// Archive of [`WORKLOAD`].
 pub fn workload() -> Result<PathBuf> {
     cached("workload", WORKLOAD)
+}
+
+/// Archive of [`CLIENT`].
+pub fn client() -> Result<PathBuf> {
+    cached("client", CLIENT)
 }
 
 /// Makes an archive of the operator's image from its binary.

@@ -102,6 +102,7 @@ impl Environment {
             .args(arguments)
             // Some keep things in it.
             .env("HOME", self.dir.join("home"))
+            .env("GOGC", "400")
             .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -94,6 +94,11 @@ enum Command {
         #[arg(long)]
         optional: bool,
     },
+    /// Fail unless a server is there, and need not be unpacked or built.
+    Has {
+        /// The server.
+        server: Server,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -169,6 +174,11 @@ fn run(command: Command) -> Result<ExitCode> {
                     eprintln!("testenv: no {tool:?}: this machine has no apt-get, and none is on PATH");
                 }
                 tools.ensure(&available)?;
+            }
+        }
+        Command::Has { server } => {
+            if !Tools::default().has(server.tool()) {
+                bail!("no {}; `cargo testenv build --optional` gets all servers", server.name());
             }
         }
     }

@@ -83,6 +83,8 @@ impl Postgresql {
             "fsync=off",
             "full_page_writes=off",
             "jit=off",
+            // For `logins`.
+            "log_connections=on",
         ] {
             arguments.extend(["-c".to_owned(), setting.to_owned()]);
         }
@@ -169,6 +171,17 @@ impl Postgresql {
             Err(error) if error.to_string().contains(REFUSED) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// How many logins of a user whose name begins like this have worked, and how many were refused, since it was set up.
+    /// They are taken from its log.
+    pub fn logins(&self, user_prefix: &str) -> Result<(usize, usize)> {
+        let path = self.dir.join("logs").join("postgresql.log");
+        let log = fs::read(&path).with_context(|| path.display().to_string())?;
+        let log = String::from_utf8_lossy(&log);
+        let count = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+        let accepted = count(&format!("connection authorized: user={user_prefix}"));
+        Ok((accepted, count(&format!("{REFUSED} for user \"{user_prefix}"))))
     }
 
     fn data(&self) -> PathBuf {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use testenv::{Cluster, Environment, Options, Process, Skip, image};
+use testenv::{Cluster, Environment, Options, Process, Skip, Tool, Tools, image};
 
 const DEPLOYMENT: &str = r#"
 apiVersion: apps/v1
@@ -78,6 +78,54 @@ fn pods_run_and_roll_on_two_nodes_at_once() {
         scope.spawn(run);
         scope.spawn(run);
     });
+}
+
+#[test]
+fn pods_log_in_to_postgresql_and_failures_are_counted() {
+    if !Tools::default().has(Tool::Postgresql) {
+        eprintln!("skipped: no PostgreSQL; `cargo testenv build --optional` gets it");
+        return;
+    }
+    let Some(cluster) = start(options(None)) else {
+        return;
+    };
+    let postgresql = cluster.postgresql().unwrap();
+    postgresql.sql("CREATE ROLE app LOGIN PASSWORD 'hunter2'").unwrap();
+    assert!(postgresql.accepts("app", "hunter2").unwrap());
+    cluster.import_image(&image::client().unwrap()).unwrap();
+    let secret = ["create", "secret", "generic", "app", "--from-literal=username=app"];
+    cluster.kubectl(&[&secret[..], &["--from-literal=password=hunter2"]].concat()).unwrap();
+    let deployment = DEPLOYMENT.replace(
+        "        image: localhost/demo-app:1\n",
+        &format!(
+            "        image: {}\n        env: [{{name: ADDRESS, value: '{}'}}]\n        envFrom: [{{secretRef: {{name: app}}}}]\n",
+            image::CLIENT,
+            postgresql.addr()
+        ),
+    );
+    cluster.kubectl_apply(&deployment).unwrap();
+    let wait_for = |what: &str, is_there: &dyn Fn(&str) -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let log = cluster.kubectl(&["logs", "deployment/app"]).unwrap_or_default();
+            if is_there(&log) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no {what}: {log}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    wait_for("logins", &|log| log.lines().any(|line| line.starts_with("logins ") && line.ends_with(", failures 0")));
+    let (accepted, refused) = postgresql.logins("app").unwrap();
+    assert!(accepted > 20 && refused == 0, "{accepted} {refused}");
+
+    postgresql.sql("ALTER ROLE app PASSWORD 'hunter3'").unwrap();
+    wait_for("refusal", &|log| log.contains("failure: password authentication failed for user \"app\""));
+    assert!(postgresql.logins("app").unwrap().1 > 0);
+    cluster.stop(Process::Postgresql).unwrap();
+    wait_for("outage", &|log| log.contains("failure: no connection"));
+    cluster.start_again(Process::Postgresql).unwrap();
+    assert!(postgresql.accepts("app", "hunter3").unwrap());
 }
 
 /// Runs as a child of the next test.

@@ -98,6 +98,12 @@ VaultDynamicSecret.spec.requestHTTPMethod {"enum":["GET","POST","PUT"]}
 VaultDynamicSecret.status {"required":["lastGeneration","lastRenewalTime","secretLease"]}
 VaultDynamicSecret.status.lastGeneration {"format":"int64"}
 VaultDynamicSecret.status.lastRenewalTime {"format":"int64"}
+VaultDynamicSecret.status.pendingLease {"required":["duration","id","obtained","renewable","requestID","secretMAC"]}
+VaultDynamicSecret.status.pendingLease.obtained {"format":"int64"}
+VaultDynamicSecret.status.pendingLease.vaultTokenExpiration {"format":"int64"}
+VaultDynamicSecret.status.replacedLeases[] {"required":["expiration","id"]}
+VaultDynamicSecret.status.replacedLeases[].expiration {"format":"int64"}
+VaultDynamicSecret.status.vaultTokenExpiration {"format":"int64"}
 VaultDynamicSecret.status.secretLease {"required":["duration","id","renewable","requestID"]}
 VaultDynamicSecret.status.staticCredsMetaData {"required":["lastVaultRotation","rotationPeriod","ttl"]}
 VaultDynamicSecret.status.staticCredsMetaData.lastVaultRotation {"format":"int64"}
@@ -184,7 +190,8 @@ fn constraints_are_those_of_vso() {
 }
 
 /// The members of every object, as VSO 1.4.1 has them, plus `allowedNamespaces` of VaultConnection, and
-/// `syncConfig` of VaultDynamicSecret, which came with 1.6.0. What several kinds share is below.
+/// `syncConfig` of VaultDynamicSecret, which came with 1.6.0, `revokeReplacedLeases`, `vaultTokenExpiration`, `pendingLease`
+/// and `replacedLeases` there. What several kinds share is below.
 const MEMBERS: &str = "
 CSISecrets.spec: accessControl namespace secrets syncConfig vaultAuthRef
 CSISecrets.spec.accessControl: matchPolicy namespacePatterns podLabels podNamePatterns serviceAccountPattern
@@ -222,9 +229,11 @@ VaultAuthGlobal.spec.token.secretRef: key name
 VaultAuthGlobal.status: error valid
 VaultConnection.spec: address allowedNamespaces caCertPath caCertSecretRef headers skipTLSVerify timeout tlsServerName
 VaultConnection.status: conditions valid
-VaultDynamicSecret.spec: allowStaticCreds destination mount namespace params path refreshAfter renewalPercent requestHTTPMethod revoke rolloutRestartTargets syncConfig vaultAuthRef
+VaultDynamicSecret.spec: allowStaticCreds destination mount namespace params path refreshAfter renewalPercent requestHTTPMethod revoke revokeReplacedLeases rolloutRestartTargets syncConfig vaultAuthRef
 VaultDynamicSecret.spec.syncConfig: instantUpdates
-VaultDynamicSecret.status: conditions lastGeneration lastRenewalTime lastRuntimePodUID secretLease secretMAC staticCredsMetaData vaultClientMeta
+VaultDynamicSecret.status: conditions lastGeneration lastRenewalTime lastRuntimePodUID pendingLease replacedLeases secretLease secretMAC staticCredsMetaData vaultClientMeta vaultTokenExpiration
+VaultDynamicSecret.status.pendingLease: clientID duration id obtained renewable requestID secretMAC vaultTokenExpiration
+VaultDynamicSecret.status.replacedLeases[]: expiration id
 VaultDynamicSecret.status.secretLease: duration id renewable requestID
 VaultDynamicSecret.status.staticCredsMetaData: lastVaultRotation rotationPeriod rotationSchedule ttl
 VaultDynamicSecret.status.vaultClientMeta: cacheKey id

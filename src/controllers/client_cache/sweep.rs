@@ -9,10 +9,11 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::ClientCache;
+use super::{ClientCache, Known, Owner};
 use crate::kubernetes::{KubernetesError, Leadership, StoredFor, WatchHealth};
 use crate::settings::Persistence;
 use crate::telemetry::StorageOperation;
+use crate::util::shrink;
 
 /// Changes come in groups.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -75,6 +76,7 @@ async fn sweep(cache: &ClientCache) -> Result<(), KubernetesError> {
     let connections: HashMap<_, _> =
         cache.stores.connections.all().iter().map(|c| (c.uid(), c.metadata.generation)).collect();
     let used: HashSet<_> = cache.stores.logins_in_use().collect();
+    forget_unused(&mut cache.stored.lock(), &used);
     retain(cache, StorageOperation::Prune, |stored| {
         let current = |known: &HashMap<Option<String>, Option<i64>>, (uid, generation): &(String, i64)| {
             known.get(&Some(uid.clone())) == Some(&Some(*generation))
@@ -86,6 +88,12 @@ async fn sweep(cache: &ClientCache) -> Result<(), KubernetesError> {
             && cache.stored.lock().get(&owner).is_none_or(|known| known.key == stored.key)
     })
     .await
+}
+
+/// Forgets what is stored for VaultAuths that are gone, and for namespaces that use them no more.
+fn forget_unused(stored: &mut HashMap<Owner, Known>, used: &HashSet<Owner>) {
+    stored.retain(|owner, _| used.contains(owner));
+    shrink(stored);
 }
 
 async fn retain(
@@ -108,4 +116,20 @@ async fn retain(
         }
     }
     result.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_logins_that_are_not_used_is_forgotten() {
+        let owner = |i: usize| (format!("uid-{i}"), "ns".to_owned());
+        let known = |i: usize| Known { key: format!("key-{i}"), serial: 1 };
+        let mut stored: HashMap<_, _> = (0..20_000).map(|i| (owner(i), known(i))).collect();
+        let used: HashSet<_> = [owner(3), owner(30_000)].into();
+        forget_unused(&mut stored, &used);
+        assert_eq!(stored.keys().collect::<Vec<_>>(), [&owner(3)]);
+        assert!(stored.capacity() < 2000, "{}", stored.capacity());
+    }
 }

@@ -20,7 +20,8 @@ use chrono::Utc;
 
 use super::outputs::EventText;
 use super::pipeline::{
-    CleanUpError, Failure, Interruption, Obtained, Reading, Report, SecretSource, cache_key, login_failed, read_failed,
+    CleanUpError, Failure, Interruption, Lifetime, Obtained, Reading, Report, SecretSource, cache_key, login_failed,
+    read_failed,
 };
 use super::stores::Stores;
 use crate::api::dynamic_secret::{PendingLease, SecretLease};
@@ -29,7 +30,6 @@ use crate::api::{
     condition,
 };
 use crate::backoff::Policy;
-use crate::gocompat::GoDuration;
 use crate::render::SourceData;
 use crate::resolve::{self, DynamicRead, Plan, PlanError};
 use crate::vault::{Envelope, ErrorKind, Read, Session, SessionError, TokenInfo, VaultError};
@@ -148,7 +148,7 @@ impl SecretSource for DynamicSecrets {
     ) -> Report {
         let mut report = Report::default();
         (report.conditions, report.events) = state.retirement.report(status);
-        report.remarks.extend(plan.source.remark.map(Into::into));
+        report.remarks.extend(plan.source.remarks.iter().map(|remark| (*remark).into()));
         if std::mem::take(&mut state.pending_done) {
             status.pending_lease = None;
         }
@@ -221,9 +221,11 @@ impl SecretSource for DynamicSecrets {
         EventText::warning(Reason::SecretLeaseRevoke, text)
     }
 
-    fn expires(object: &VaultDynamicSecret) -> Option<i64> {
+    fn lifetime(object: &VaultDynamicSecret) -> Option<Lifetime> {
         let status = object.status.as_ref().filter(|status| status.secret_lease.duration > 0)?;
-        Some(status.last_renewal_time.saturating_add(status.secret_lease.duration))
+        let (renewed, duration) = (status.last_renewal_time, status.secret_lease.duration);
+        let renew_by = renewed.saturating_add(duration - duration / 10);
+        Some(Lifetime { ends: renewed.saturating_add(duration), renew_by })
     }
 }
 
@@ -263,7 +265,7 @@ impl DynamicSecrets {
 fn written_event(status: &VaultDynamicSecretStatus, new: &NewCredentials, state: &Credentials) -> EventText {
     let reason = if status.last_generation == 0 { Reason::SecretSynced } else { Reason::SecretRotated };
     let due = state.next_due().map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()));
-    let horizon = GoDuration(i64::try_from(due.as_nanos()).unwrap_or(i64::MAX));
+    let horizon = format!("{:.1}s", due.as_secs_f64());
     let (lease, cause) = (&new.lease.id, new.cause.as_str());
     EventText::normal(reason, format!("Secret synced, lease_id={lease:?}, horizon={horizon}, sync_reason={cause:?}"))
 }
@@ -419,7 +421,7 @@ async fn replace(
     };
     reading.acknowledge();
     let lease = lease_of(&envelope);
-    if !envelope.data.as_object().is_some_and(|data| !data.is_empty()) {
+    if envelope.data.as_object().is_none_or(serde_json::Map::is_empty) {
         if !lease.id.is_empty() {
             give_back(session, plan, &lease).await?;
         }

@@ -22,7 +22,7 @@ use kube::Resource as _;
 use kube::core::object::HasStatus as _;
 use parking_lot::Mutex;
 
-use super::controller::{Controller, TIMED_OUT, Watches};
+use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
 use super::dependents::spec_or_metadata_changed;
 use super::finalizer::{add_finalizer, has_finalizer};
 use super::outcome::Outcome;
@@ -37,6 +37,7 @@ use crate::backoff::Policy;
 use crate::kubernetes::{Change, KnownKey, SecretWriter, Store};
 use crate::render::SourceData;
 use crate::resolve::Plan;
+use crate::telemetry::Expiry;
 use crate::workqueue::{Class, Job, Next};
 
 pub(crate) use drift::Drift;
@@ -44,7 +45,7 @@ pub(crate) use failure::{Failure, Interruption};
 pub(crate) use obtain::{login_failed, read_failed};
 pub(crate) use render::Renderer;
 pub(crate) use report::cache_key;
-pub(crate) use source::{CleanUpError, Obtained, Reading, Report, SecretSource};
+pub(crate) use source::{CleanUpError, Lifetime, Obtained, Reading, Report, SecretSource};
 use state::{ObjectState, States};
 
 /// What the pipelines of all kinds share.
@@ -307,7 +308,7 @@ impl<S: SecretSource> Pipeline<S> {
             Change::Deleted(object) => {
                 let key = object.key();
                 self.shared.work.remove(&key);
-                self.states.lock().remove(&key.id);
+                state::forget(&mut self.states.lock(), &key.id);
                 self.shared.vault.logins.users_changed();
             }
             Change::Applied { old, new } => {
@@ -358,12 +359,25 @@ impl<S: SecretSource> Controller for Pipeline<S> {
 
     async fn timed_out(&self, job: &Job<Key>) -> Outcome {
         let Some(object) = self.store.get(&job.key.id) else { return Outcome::await_change() };
+        if let Ok(plan) = S::resolve(&object, &self.shared.stores) {
+            self.shared.vault.servers.timed_out(&plan.auth.login.connection.id, LONGEST_RUN);
+        }
         let mut state = Box::new(ObjectState::new(job.due));
-        self.fail(&object, &mut state, Failure::new(Reason::VaultClientError, TIMED_OUT)).await
+        self.fail(&object, &mut state, Failure::new(Reason::VaultClientError, timed_out_text())).await
     }
 
     fn objects(&self) -> usize {
         self.store.len()
+    }
+
+    fn expiries(&self) -> Vec<Expiry> {
+        let expiry = |object: &S::Owner| {
+            let Lifetime { ends, renew_by } = S::lifetime(object)?;
+            let ObjectRef { namespace, name } = object.key().id;
+            let controller = S::Owner::KIND.controller();
+            Some(Expiry { controller, namespace: namespace.to_string(), name: name.to_string(), ends, renew_by })
+        };
+        self.store.all().iter().filter_map(|object| expiry(object)).collect()
     }
 }
 

@@ -222,3 +222,47 @@ async fn reusable(
         Output::New(NewData { data, mac, vso_mac: None, inputs: Some(inputs.to_owned()) })
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_permit_of_a_rendering_stays_with_its_thread_when_the_run_is_given_up() {
+        let renderer = Renderer::new(Arc::default(), false);
+        let gathered = ResolvedTransformation { includes: vec!["a".into()], ..ResolvedTransformation::default() };
+        let turn = || async {
+            let prepared = renderer.prepare("ns", &gathered).await.ok().expect("a turn is free");
+            prepared.turn.expect("it has a filter")
+        };
+        let free = renderer.permits.available_permits();
+        let (started, has_started) = mpsc::channel();
+        let (finish, may_finish) = mpsc::channel::<()>();
+        let first = turn().await;
+        let namespace = first.namespace.clone();
+        let run = renderer.on_a_thread(&first, move || {
+            started.send(()).expect("the test waits for it");
+            // It ends when the sender is dropped.
+            let _ = may_finish.recv();
+            Ok(())
+        });
+        let mut run = Box::pin(run);
+        while has_started.try_recv().is_err() {
+            assert!(futures_util::poll!(&mut run).is_pending());
+            tokio::task::yield_now().await;
+        }
+        drop(run);
+        drop(first);
+        let permits = || (renderer.permits.available_permits(), namespace.running.available_permits());
+        assert_eq!(permits(), (free - 1, MAX_CONCURRENT_RENDERINGS_OF_NAMESPACE - 1), "the thread works on");
+        // Others of the namespace get what is left, and no more.
+        let second = turn().await;
+        assert!(renderer.on_a_thread(&second, || Ok(())).await.is_ok());
+        drop(finish);
+        while permits() != (free, MAX_CONCURRENT_RENDERINGS_OF_NAMESPACE) {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -118,8 +118,8 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
         EventText::warning(Self::INVALID, why)
     }
 
-    /// When what the Secret holds ends, in seconds since 1970, as far as the status tells.
-    fn expires(_object: &Self::Owner) -> Option<i64> {
+    /// When what the Secret holds ends, as far as the status tells.
+    fn lifetime(_object: &Self::Owner) -> Option<Lifetime> {
         None
     }
 }
@@ -193,6 +193,15 @@ pub(crate) struct Report {
     pub events: Vec<EventText>,
     /// The event of a Secret that was written, where it is not VSO's for VaultStaticSecrets.
     pub written: Option<EventText>,
+}
+
+/// When what a Secret holds ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    /// In seconds since 1970.
+    pub ends: i64,
+    /// When it has to be renewed or replaced at the latest, in seconds since 1970.
+    pub renew_by: i64,
 }
 
 /// What of a clean-up could not be done.

@@ -11,11 +11,18 @@ use crate::controllers::outcome::Outcome;
 use crate::controllers::subscriptions::Subscription;
 use crate::render::CompiledTransformation;
 use crate::sync::LastApplied;
+use crate::util::shrink;
 use crate::vault::Session;
 use crate::workqueue::{Class, Lane, Next};
 
 /// The states of the objects of one kind.
 pub(super) type States<T> = HashMap<ObjectRef, Box<ObjectState<T>>>;
+
+/// Forgets the object of a name.
+pub(super) fn forget<T>(states: &mut States<T>, id: &ObjectRef) {
+    states.remove(id);
+    shrink(states);
+}
 
 /// A denial ends with a change of an object that is watched, and the change is a trigger. This is for what was missed.
 pub(super) const RECHECK_DENIAL: Duration = Duration::from_secs(300);
@@ -117,5 +124,19 @@ impl<T> ObjectState<T> {
     /// nothing goes quiet.
     pub fn pause(&mut self, policy: &Policy) -> Duration {
         self.backoff.next(policy, Instant::now(), &mut rand::rng()).unwrap_or(RECHECK_DENIAL)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_take_no_room_when_their_objects_are_gone() {
+        let id = |i: usize| ObjectRef::new("ns", format!("o{i}"));
+        let now = Instant::now();
+        let mut states: States<()> = (0..20_000).map(|i| (id(i), Box::new(ObjectState::new(now)))).collect();
+        (1..20_000).for_each(|i| forget(&mut states, &id(i)));
+        assert!(states.contains_key(&id(0)) && states.capacity() < 2000, "{}", states.capacity());
     }
 }

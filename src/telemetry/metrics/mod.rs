@@ -7,6 +7,7 @@ mod controller;
 mod register;
 mod settings;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use prometheus::{
@@ -38,8 +39,12 @@ pub struct Metrics {
     resource_status: IntGaugeVec,
     objects: IntGaugeVec,
     not_synced: IntGaugeVec,
+    expiry: IntGaugeVec,
+    renewal_deadline: IntGaugeVec,
+    servers: IntGaugeVec,
     sessions: IntGauge,
     event_streams: IntGauge,
+    missing_watches: IntGaugeVec,
     leader: IntGauge,
 }
 
@@ -52,10 +57,16 @@ pub struct Snapshot {
     pub resources: Vec<ResourceStatus>,
     /// Reason of the condition `SecretSynced` of objects where it is false, and how many of them.
     pub not_synced: Vec<(String, usize)>,
+    /// Leases and certificates.
+    pub expiries: Vec<Expiry>,
+    /// The servers that connections lead to.
+    pub servers: Vec<ServerInfo>,
     /// Logins in use.
     pub sessions: usize,
     /// Open websockets with events of Vault.
     pub event_streams: usize,
+    /// For each watched namespace, empty for the whole cluster, how many of its watches have nothing to list.
+    pub missing_watches: BTreeMap<String, usize>,
     /// Whether this process leads.
     pub leads: bool,
 }
@@ -79,6 +90,21 @@ pub struct ControllerSnapshot {
     pub longest: Duration,
 }
 
+/// When the content of a Secret ends.
+#[derive(Clone, Debug)]
+pub struct Expiry {
+    /// Controller of the kind of the object that fills it.
+    pub controller: &'static str,
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// In seconds since 1970.
+    pub ends: i64,
+    /// When it has to be renewed or replaced at the latest, in seconds since 1970.
+    pub renew_by: i64,
+}
+
 /// Whether an object is valid.
 #[derive(Clone, Debug)]
 pub struct ResourceStatus {
@@ -90,6 +116,17 @@ pub struct ResourceStatus {
     pub name: String,
     /// What its status says.
     pub valid: bool,
+}
+
+/// The server that a VaultConnection leads to.
+#[derive(Clone, Debug)]
+pub struct ServerInfo {
+    /// The VaultConnection, `namespace/name`.
+    pub vault_connection: String,
+    /// Name of the program.
+    pub product: &'static str,
+    /// Its version.
+    pub version: String,
 }
 
 impl ResourceStatus {
@@ -150,8 +187,28 @@ impl Metrics {
                 "Objects whose condition SecretSynced is false, by its reason.",
                 &["reason"],
             )?,
+            expiry: register.gauges(
+                "vso_secret_expiry_timestamp_seconds",
+                "When the lease or certificate in the Secret of an object ends, since 1970.",
+                &["controller", "name", "namespace"],
+            )?,
+            renewal_deadline: register.gauges(
+                "vso_secret_renewal_deadline_timestamp_seconds",
+                "When the lease or certificate in the Secret of an object has to be renewed or replaced, since 1970.",
+                &["controller", "name", "namespace"],
+            )?,
+            servers: register.gauges(
+                "vso_vault_server_info",
+                "Always 1; the labels say which server a VaultConnection leads to.",
+                &["vault_connection", "product", "version"],
+            )?,
             sessions: register.gauge("vso_vault_sessions", "Logins in use.")?,
             event_streams: register.gauge("vso_vault_event_streams", "Open websockets with events of Vault.")?,
+            missing_watches: register.gauges(
+                "vso_watches_missing",
+                "Kinds that cannot be listed in a watched namespace, since the namespace, the definition or the right is missing.",
+                &["watched_namespace"],
+            )?,
             leader: register.labelled_gauge(
                 "leader_election_master_status",
                 "Whether this process leads.",
@@ -195,8 +252,22 @@ impl Metrics {
         for (reason, objects) in &snapshot.not_synced {
             self.not_synced.with_label_values(&[reason]).set(count(*objects));
         }
+        self.expiry.reset();
+        self.renewal_deadline.reset();
+        for Expiry { controller, namespace, name, ends, renew_by } in &snapshot.expiries {
+            let labels = [controller, name.as_str(), namespace];
+            self.expiry.with_label_values(&labels).set(*ends);
+            self.renewal_deadline.with_label_values(&labels).set(*renew_by);
+        }
+        self.servers.reset();
+        for ServerInfo { vault_connection, product, version } in &snapshot.servers {
+            self.servers.with_label_values(&[vault_connection.as_str(), product, version]).set(1);
+        }
         self.sessions.set(count(snapshot.sessions));
         self.event_streams.set(count(snapshot.event_streams));
+        for (namespace, watches) in &snapshot.missing_watches {
+            self.missing_watches.with_label_values(&[namespace]).set(count(*watches));
+        }
         self.leader.set(snapshot.leads.into());
         let mut out = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {

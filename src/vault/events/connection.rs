@@ -7,7 +7,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-use super::message::{self, Write};
+use super::message::Write;
 use crate::vault::session::{AfterDenial, Session, SessionError, Token};
 use crate::vault::transport::{RequestOptions, Socket};
 use crate::vault::{ErrorKind, VaultError};
@@ -66,7 +66,7 @@ impl Connection {
             message = self.socket.next() => {
                 self.heard = Instant::now();
                 match message {
-                    Some(Ok(Message::Text(text))) => Ok(message::parse(&text).unwrap_or_else(|error| {
+                    Some(Ok(Message::Text(text))) => Ok(Write::parse(&text).unwrap_or_else(|error| {
                         tracing::debug!(%error, "an event of Vault is not understood");
                         None
                     })),

@@ -6,7 +6,7 @@ use crate::vault::json::{self, JsonError};
 
 /// A write to a KV engine.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Write {
+pub struct Write {
     /// Vault namespace of the mount, empty for the root.
     pub namespace: String,
     /// API path, without `/v1/`, that reads what was written.
@@ -55,8 +55,17 @@ struct Plugin {
 /// Vault's own have about a hundred.
 const MAX_INDEX_BYTES: usize = 1024;
 
-/// Reads a message. `Ok(None)`: nothing was written that could be read.
-pub(super) fn parse(text: &str) -> Result<Option<Write>, JsonError> {
+impl Write {
+    /// Reads a message. `Ok(None)`: nothing was written that could be read.
+    ///
+    /// # Errors
+    /// If it is no message of Vault's.
+    pub fn parse(text: &str) -> Result<Option<Self>, JsonError> {
+        parse(text)
+    }
+}
+
+fn parse(text: &str) -> Result<Option<Write>, JsonError> {
     let Data { event, event_type, namespace, plugin_info } = json::parse_as::<Message>(text.as_bytes())?.data;
     let Metadata { modified, path, data_path, vault_index } = event.metadata;
     if modified != "true" {

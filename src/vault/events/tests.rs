@@ -5,7 +5,7 @@ use super::*;
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
 use crate::vault::session::{CredentialError, CredentialProvider, Proof, ProvidedToken, TokenSource};
-use crate::vault::{Server, ServerConfig, Trust};
+use crate::vault::{Server, ServerConfig, SharedResources, Trust};
 
 struct Provider;
 
@@ -29,7 +29,8 @@ fn session(port: u16) -> Arc<Session> {
         timeout: None,
     };
     let metrics = Metrics::new(&Settings::default()).unwrap().client.of_connection("ns/c");
-    let server = Arc::new(Server::new(&config, mpsc::unbounded_channel().0, metrics).unwrap());
+    let server =
+        Arc::new(Server::new(&config, &SharedResources::default(), mpsc::unbounded_channel().0, metrics).unwrap());
     let source = TokenSource { provider: Box::new(Provider), store: None };
     Arc::new(Session::new(Identity([0; 32]), server, source, HOUR))
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::credential::{LoginRequest, Proof};
 use super::refused::Refused;
-use super::stored::go_json;
+use super::stored::StoredLogin;
 use super::token::Granted;
 use super::{Inner, Session, SessionError, StoredToken};
 use crate::vault::request::{Auth, RawRequest};
@@ -78,8 +78,12 @@ impl Session {
             ttl_s = auth.lease.as_secs(),
             "logged in to Vault"
         );
-        let login_response =
-            self.source.store.as_ref().filter(|_| auth.renewable && auth.num_uses == 0).and_then(|_| go_json(&body));
+        let login_response = self
+            .source
+            .store
+            .as_ref()
+            .filter(|_| auth.renewable && auth.num_uses == 0)
+            .and_then(|_| StoredLogin::go_json(&body));
         Ok(Granted { auth, namespace, credential_uid, login_response, stored_under: None, location: None })
     }
 }

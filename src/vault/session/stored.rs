@@ -25,7 +25,7 @@ pub trait TokenStore: Send + Sync {
 pub struct StoredLogin {
     /// VSO's cache key, under which it is stored.
     pub key: String,
-    /// Vault's answer to the login, in the form of [`go_json`].
+    /// Vault's answer to the login, in the form of [`StoredLogin::go_json`].
     pub login_response: SecretString,
     /// Vault namespace of the login.
     pub namespace: String,
@@ -80,11 +80,18 @@ struct TokenAnswer {
     mfa_requirement: Option<Value>,
 }
 
-/// The body of Vault's answer to a login as Go would write it again. `None` if it is no such answer.
-pub(super) fn go_json(body: &[u8]) -> Option<SecretString> {
-    let answer: Answer = json::parse_as(body).ok()?;
-    let json = serde_json::to_string(&answer).ok()?;
-    Some(html_escape(&json).into())
+impl StoredLogin {
+    /// The body of Vault's answer to a login as Go would write it again. `None` if it is no such answer.
+    pub fn go_json(body: &[u8]) -> Option<SecretString> {
+        let answer: Answer = json::parse_as(body).ok()?;
+        let json = serde_json::to_string(&answer).ok()?;
+        Some(html_escape(&json).into())
+    }
+
+    /// Whether a stored answer has a token.
+    pub fn has_token(answer: &SecretString) -> bool {
+        token_in(answer).is_some()
+    }
 }
 
 /// The token in a stored answer. `None` if there is none.
@@ -148,9 +155,9 @@ mod tests {
         let body = r#"{"auth":{"accessor":"a","client_token":"hvs.x","entity_id":"e","lease_duration":3600,"metadata":{"role":"a<b&c"},
             "mfa_requirement":null,"num_uses":0,"orphan":true,"policies":["default","p"],"renewable":true,"token_policies":["default","p"],"token_type":"service"},
             "data":null,"lease_duration":0,"lease_id":"","mount_type":"token","renewable":false,"request_id":"r","warnings":null,"wrap_info":null}"#;
-        assert_eq!(go_json(body.as_bytes()).unwrap().expose_secret(), GO);
+        assert_eq!(StoredLogin::go_json(body.as_bytes()).unwrap().expose_secret(), GO);
         // And once more, from what was stored.
-        assert_eq!(go_json(GO.as_bytes()).unwrap().expose_secret(), GO);
+        assert_eq!(StoredLogin::go_json(GO.as_bytes()).unwrap().expose_secret(), GO);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::sync::Mutex as Lock;
 
 use secrecy::ExposeSecret as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use super::token::Granted;
@@ -8,7 +9,7 @@ use super::*;
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
 use crate::vault::request::Auth;
-use crate::vault::{ServerConfig, Trust};
+use crate::vault::{Read, ReadCache, ServerConfig, SharedResources, Trust, kv};
 
 /// Gives what the test has put there.
 struct Provider(Arc<Lock<Result<String, CredentialError>>>);
@@ -27,16 +28,25 @@ impl CredentialProvider for Provider {
 
 /// A session whose server is never asked.
 fn session(content: &Arc<Lock<Result<String, CredentialError>>>) -> Arc<Session> {
+    session_at("http://127.0.0.1:1", &SharedResources::default(), content)
+}
+
+fn session_at(
+    address: &str,
+    shared: &SharedResources,
+    content: &Arc<Lock<Result<String, CredentialError>>>,
+) -> Arc<Session> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let config = ServerConfig {
-        address: "http://127.0.0.1:1".into(),
+        address: address.into(),
         trust: Trust::System,
         tls_server_name: None,
         headers: vec![],
         timeout: None,
     };
     let metrics = Metrics::new(&Settings::default()).unwrap();
-    let server = Server::new(&config, mpsc::unbounded_channel().0, metrics.client.of_connection("ns/c")).unwrap();
+    let changed = mpsc::unbounded_channel().0;
+    let server = Server::new(&config, shared, changed, metrics.client.of_connection("ns/c")).unwrap();
     let source = TokenSource { provider: Box::new(Provider(content.clone())), store: None };
     Arc::new(Session::new(Identity([0; 32]), Arc::new(server), source, CREDENTIAL_BACKOFF))
 }
@@ -125,4 +135,81 @@ fn uses_are_counted_and_such_a_token_is_not_renewed() {
     let token = Token::new(granted(0));
     assert!(token.info.renewable && !token.has_limited_uses());
     assert!((0..100).all(|_| token.take_use()));
+}
+
+/// Answers every request with this body. Gives the address, and how many requests there were.
+async fn serve(body: String) -> (String, Arc<Lock<usize>>) {
+    let answer = format!("HTTP/1.1 200 .\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let requests: Arc<Lock<usize>> = Arc::default();
+    let count = requests.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            *count.lock().unwrap() += 1;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    (address, requests)
+}
+
+#[tokio::test]
+async fn a_long_answer_has_its_turn_until_the_last_object_is_done_with_it() {
+    let value = "a".repeat(100 * 1024);
+    let secret = format!(r#"{{"data":{{"data":{{"k":"{value}"}},"metadata":{{"version":1}}}}}}"#);
+    let (address, requests) = serve(secret).await;
+    let shared = SharedResources::default();
+    let all = shared.free_turns();
+    let session = session_at(&address, &shared, &Arc::new(Lock::new(Ok("one".to_owned()))));
+    let reads = ReadCache::default();
+    let read = || Read { namespace: String::new(), path: "secret/data/a".into(), version: 0 };
+    let objects = [reads.share(session.identity, read()), reads.share(session.identity, read())];
+    let now = std::time::Instant::now();
+    let get = |object: usize| objects[object].get(&session, now, None);
+    let (one, two) = tokio::join!(get(0), get(1));
+    assert_eq!(*requests.lock().unwrap(), 1, "they share the read");
+    let data = kv::parse(&one.unwrap().0, "p", Some(0)).ok().unwrap();
+    drop(two);
+    assert_eq!(shared.free_turns(), all - 1);
+    drop(data);
+    assert_eq!(shared.free_turns(), all, "the answer is not kept in case another object wants it");
+}
+
+/// Has the token of an earlier process.
+struct Stored(&'static str);
+
+#[async_trait::async_trait]
+impl TokenStore for Stored {
+    async fn load(&self) -> Option<StoredLogin> {
+        Some(StoredLogin {
+            key: "k".into(),
+            login_response: self.0.to_owned().into(),
+            namespace: String::new(),
+            credential_uid: "u".into(),
+        })
+    }
+
+    async fn delete(&self, why: Option<&str>) {
+        panic!("it is good: {why:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stored_token_with_a_huge_lease_is_taken_up() {
+    for lease in ["18446744073709551615", "9223372036854775807", "1e30", "-1"] {
+        let (address, requests) =
+            serve(format!(r#"{{"auth":{{"client_token":"x","renewable":true,"lease_duration":{lease}}}}}"#)).await;
+        let content = Arc::new(Lock::new(Err(CredentialError::Unusable("it must not log in".into()))));
+        let session = session_at(&address, &SharedResources::default(), &content);
+        let stored =
+            Stored(r#"{"auth":{"client_token":"stored","renewable":true,"lease_duration":18446744073709551615}}"#);
+        let source = TokenSource { provider: Box::new(Provider(content)), store: Some(Box::new(stored)) };
+        let session = Arc::new(Session::new(Identity([0; 32]), session.server.clone(), source, CREDENTIAL_BACKOFF));
+        assert_eq!(secret(&session).await.as_deref(), Ok("stored"), "{lease}");
+        assert_eq!(secret(&session).await.as_deref(), Ok("stored"), "{lease}");
+        // What renews the token lives with it.
+        tokio::task::yield_now().await;
+        assert_eq!(*requests.lock().unwrap(), 1, "{lease}: one renewal");
+    }
 }

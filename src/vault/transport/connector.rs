@@ -10,13 +10,12 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsConnector;
 use tower::Service;
 
 use super::proxy::{Proxies, Proxy};
+use super::tls::Tls;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -30,7 +29,7 @@ type BoxIo = TokioIo<Box<dyn Io>>;
 #[derive(Clone)]
 pub(super) struct Connector {
     tcp: HttpConnector,
-    tls: TlsConnector,
+    tls: Tls,
     /// Sent (SNI) and verified instead of the host.
     server_name: Option<ServerName<'static>>,
     proxies: Arc<Proxies>,
@@ -39,17 +38,12 @@ pub(super) struct Connector {
 
 impl Connector {
     /// `timeout` is for all that it takes until the connection is ready for a request.
-    pub fn new(
-        tls: ClientConfig,
-        server_name: Option<ServerName<'static>>,
-        proxies: Arc<Proxies>,
-        timeout: Duration,
-    ) -> Self {
+    pub fn new(tls: Tls, server_name: Option<ServerName<'static>>, proxies: Arc<Proxies>, timeout: Duration) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(timeout));
-        Self { tcp, tls: TlsConnector::from(Arc::new(tls)), server_name, proxies, timeout }
+        Self { tcp, tls, server_name, proxies, timeout }
     }
 
     async fn connect(self, target: Uri) -> Result<Stream, BoxError> {
@@ -103,7 +97,7 @@ impl Connector {
     }
 
     async fn handshake(&self, io: BoxIo, name: ServerName<'static>) -> Result<BoxIo, BoxError> {
-        let stream = self.tls.connect(name, io.into_inner()).await?;
+        let stream = self.tls.connector().await?.connect(name, io.into_inner()).await?;
         Ok(TokioIo::new(Box::new(stream)))
     }
 }

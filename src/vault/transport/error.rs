@@ -20,6 +20,9 @@ pub(super) enum TransportError {
     /// The server sends the request elsewhere, where it must not go.
     #[error(transparent)]
     Redirect(#[from] RedirectError),
+    /// The answer came too slowly while other long ones waited.
+    #[error("the long answer came so slowly that others were read in its place")]
+    GaveWay,
     /// More than [`super::MAX_ANSWER_BYTES`].
     #[error("the answer is longer than {} MiB", super::MAX_ANSWER_BYTES / (1024 * 1024))]
     TooLong,
@@ -28,7 +31,7 @@ pub(super) enum TransportError {
 /// The kind of a failure on the way to Vault. The text of the innermost cause is the message.
 pub(super) fn network_error(path: &str, error: &(dyn std::error::Error + 'static)) -> VaultError {
     let kind = match find(error) {
-        Some(TransportError::TimedOut(_)) => ErrorKind::TimedOut,
+        Some(TransportError::TimedOut(_) | TransportError::GaveWay) => ErrorKind::TimedOut,
         Some(TransportError::Redirect(_) | TransportError::TooLong) => ErrorKind::Protocol,
         _ if is_tls(error) => ErrorKind::Tls,
         _ => ErrorKind::Unreachable,

@@ -1,5 +1,9 @@
 mod server;
 
+use futures_util::StreamExt as _;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 
@@ -23,7 +27,7 @@ fn named(address: &str, trust: Trust, name: &str) -> ServerConfig {
 
 /// The status of the answer, or the error.
 async fn get(config: &ServerConfig) -> Result<u16, VaultError> {
-    get_by(Transport::new(config)?).await
+    get_by(Transport::new(config, &SharedResources::default())?).await
 }
 
 async fn get_by(transport: Transport) -> Result<u16, VaultError> {
@@ -44,7 +48,8 @@ impl Server {
 
 #[test]
 fn urls_are_built_as_vaults_own_client_builds_them() {
-    let transport = |address: &str| Transport::new(&config(address, Trust::System)).unwrap();
+    let transport =
+        |address: &str| Transport::new(&config(address, Trust::System), &SharedResources::default()).unwrap();
     let url = |address: &str, path: &str| transport(address).url(path, None).unwrap().to_string();
     assert_eq!(url("http://v:8200", "secret/data/a"), "http://v:8200/v1/secret/data/a");
     assert_eq!(url("https://proxy/vault/", "/kv//a/"), "https://proxy/vault/v1/kv/a");
@@ -56,7 +61,10 @@ fn urls_are_built_as_vaults_own_client_builds_them() {
 #[test]
 fn a_wrong_address_is_an_error_that_names_it() {
     for address in ["", "vault:8200", "ftp://vault", "http://"] {
-        let error = Transport::new(&config(address, Trust::System)).err().expect("refused").to_string();
+        let error = Transport::new(&config(address, Trust::System), &SharedResources::default())
+            .err()
+            .expect("refused")
+            .to_string();
         assert!(error.contains("address"), "{error}");
     }
 }
@@ -64,7 +72,10 @@ fn a_wrong_address_is_an_error_that_names_it() {
 #[test]
 fn a_wrong_server_name_is_an_error_that_names_it() {
     for name in ["", "a b", "a:1", "https://v"] {
-        let error = Transport::new(&named("https://v", Trust::System, name)).err().expect("refused").to_string();
+        let error = Transport::new(&named("https://v", Trust::System, name), &SharedResources::default())
+            .err()
+            .expect("refused")
+            .to_string();
         assert!(error.contains("tlsServerName"), "{error}");
     }
 }
@@ -80,7 +91,7 @@ async fn a_redirect_from_https_to_http_is_refused_and_nothing_is_sent() {
             let tls = serve(Some(&leaf), &redirect(status, &format!("{}/v1/kv/a", plain.address(scheme)))).await;
             let config = config(&tls.address("https"), trust.clone());
             let result = get(&config).await;
-            let transport = Transport::new(&config).unwrap();
+            let transport = Transport::new(&config, &SharedResources::default()).unwrap();
             let token = SecretString::from("hunter2");
             let call = RequestOptions { token: Some(&token), ..RequestOptions::default() };
             let opened = transport.open("sys/events/subscribe/kv*", "json=true", &call).await;
@@ -104,7 +115,8 @@ async fn one_redirect_is_followed_with_the_token_and_the_method() {
     let active = serve(None, OK).await;
     for status in [301, 302, 307] {
         let standby = serve(None, &redirect(status, &format!("{}/v1/kv/a", active.address("http")))).await;
-        let transport = Transport::new(&config(&standby.address("http"), Trust::System)).unwrap();
+        let transport =
+            Transport::new(&config(&standby.address("http"), Trust::System), &SharedResources::default()).unwrap();
         let token = SecretString::from("hunter2");
         let call = RequestOptions { token: Some(&token), ..RequestOptions::default() };
         let request = RawRequest::put("kv/a", serde_json::json!({}));
@@ -153,7 +165,7 @@ async fn a_proxy_is_asked_for_the_host_and_not_for_the_server_name() {
     let proxy = serve_tunnels(server.port).await;
     let proxies = Proxies::new("", &format!("http://user:pass@127.0.0.1:{}", proxy.port), "");
     let config = named("https://inside.example:8200", Trust::Pem(authority.pem()), "vault.example.com");
-    assert_eq!(get_by(Transport::with_proxies(&config, proxies).unwrap()).await, Ok(200));
+    assert_eq!(get_by(Transport::with_proxies(&config, &SharedResources::default(), proxies).unwrap()).await, Ok(200));
     let asked = proxy.requests().pop().unwrap();
     assert!(asked.starts_with("CONNECT inside.example:8200 HTTP/1.1\r\n"), "{asked}");
     assert!(asked.to_lowercase().contains("proxy-authorization: basic "), "{asked}");
@@ -164,7 +176,7 @@ async fn a_proxy_is_asked_for_the_host_and_not_for_the_server_name() {
     let proxy = serve(None, OK).await;
     let proxies = || Proxies::new(&format!("http://user:pass@127.0.0.1:{}", proxy.port), "", "*.excepted");
     let plain = self::config("http://inside.example:8200", Trust::System);
-    assert_eq!(get_by(Transport::with_proxies(&plain, proxies()).unwrap()).await, Ok(200));
+    assert_eq!(get_by(Transport::with_proxies(&plain, &SharedResources::default(), proxies()).unwrap()).await, Ok(200));
     let request = proxy.requests().pop().unwrap();
     assert!(request.starts_with("GET http://inside.example:8200/v1/kv/a HTTP/1.1\r\n"), "{request}");
     assert!(request.contains("proxy-authorization: Basic "), "{request}");
@@ -172,7 +184,10 @@ async fn a_proxy_is_asked_for_the_host_and_not_for_the_server_name() {
     let local = serve(None, OK).await;
     for host in ["127.0.0.1", "localhost"] {
         let config = self::config(&format!("http://{host}:{}", local.port), Trust::System);
-        assert_eq!(get_by(Transport::with_proxies(&config, proxies()).unwrap()).await, Ok(200));
+        assert_eq!(
+            get_by(Transport::with_proxies(&config, &SharedResources::default(), proxies()).unwrap()).await,
+            Ok(200)
+        );
     }
     assert_eq!((local.requests().len(), proxy.requests().len()), (2, 1));
 }
@@ -263,4 +278,82 @@ async fn the_headers_of_a_connection_are_sent_and_ours_cannot_be_displaced() {
         assert!(request.contains(&format!("{line}\r\n")), "{request}");
     }
     assert!(!request.contains("x-vault-token: theirs"));
+}
+
+/// 4 MiB in pieces, each of which counts as held from when it is taken until the answer is dropped.
+fn long_body(taken: Arc<Mutex<usize>>) -> impl Body<Data = Bytes, Error = hyper::Error> + Unpin {
+    const PIECE: &[u8] = &[b' '; SMALL_ANSWER_BYTES];
+    let pieces = futures_util::stream::iter(0..MAX_ANSWER_BYTES / PIECE.len()).then(move |_| {
+        let taken = taken.clone();
+        async move {
+            tokio::task::yield_now().await;
+            *taken.lock() += PIECE.len();
+            Ok(Frame::data(Bytes::from_static(PIECE)))
+        }
+    });
+    StreamBody::new(Box::pin(pieces))
+}
+
+#[tokio::test]
+async fn the_long_answers_of_all_servers_together_fit_a_fixed_amount_of_memory() {
+    const SERVERS: usize = 20;
+    let shared = SharedResources::default();
+    let (held, most) = (Arc::<Mutex<usize>>::default(), Mutex::new(0));
+    let read = async |i: usize| {
+        let config = config(&format!("http://127.0.0.1:{}", i + 1), Trust::System);
+        let transport = Transport::new(&config, &shared).unwrap();
+        let answer = transport.receive(Response::new(long_body(held.clone()))).await.unwrap();
+        // It is parsed now.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let mut held = held.lock();
+        let mut most = most.lock();
+        *most = (*most).max(*held);
+        *held -= answer.body().len();
+    };
+    futures_util::future::join_all((0..SERVERS).map(read)).await;
+    let most = *most.lock();
+    let unasked = 2 * SERVERS * SMALL_ANSWER_BYTES;
+    assert!((MAX_ANSWER_BYTES..=long_answers::MAX_READING_BYTES + unasked).contains(&most), "{most} bytes");
+}
+
+/// Servers begin a long answer and never end it.
+#[tokio::test]
+async fn long_answers_that_do_not_end_give_way_to_others() {
+    const SERVERS: usize = 60;
+    let mut shared = SharedResources::default();
+    shared.long_answers.max_turn = Duration::from_millis(20);
+    let transport = || Transport::new(&config("http://127.0.0.1:1", Trust::System), &shared).unwrap();
+    let endless = |transport: Transport| async move {
+        let piece = || Ok(Frame::data(Bytes::from_static(&[b' '; SMALL_ANSWER_BYTES])));
+        let pieces = futures_util::stream::iter([piece(), piece(), piece()]);
+        let body = StreamBody::new(pieces.chain(futures_util::stream::pending::<Result<_, hyper::Error>>()));
+        transport.receive(Response::new(body)).await.map(|answer| answer.body().len())
+    };
+    let alone = tokio::spawn(endless(transport()));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!alone.is_finished(), "no other waits");
+    let slow: Vec<_> = (0..SERVERS).map(|_| tokio::spawn(endless(transport()))).collect();
+    assert!(matches!(alone.await.unwrap(), Err(TransportError::GaveWay)));
+    transport().receive(Response::new(long_body(Arc::default()))).await.expect("it gets its turn");
+    slow.iter().for_each(|task| task.abort());
+}
+
+#[tokio::test]
+async fn the_authorities_of_the_system_are_read_once_and_only_for_https() {
+    let shared = SharedResources::default();
+    let plain = serve(None, OK).await;
+    let transport = Transport::new(&config(&plain.address("http"), Trust::System), &shared).unwrap();
+    assert_eq!(get_by(transport).await, Ok(200));
+    assert!(!shared.authorities.are_read(), "plain HTTP needs none");
+    let authority = Identity::authority(&["127.0.0.1"]);
+    let given = Transport::new(&config("https://127.0.0.1:1", Trust::Pem(authority.pem())), &shared).unwrap();
+    assert!(get_by(given).await.is_err() && !shared.authorities.are_read(), "others are given");
+    let server = serve(Some(&authority), OK).await;
+    let mut verifiers = vec![];
+    for _ in 0..2 {
+        let transport = Transport::new(&config(&server.address("https"), Trust::System), &shared).unwrap();
+        assert_eq!(get_by(transport).await.unwrap_err().kind, ErrorKind::Tls);
+        verifiers.push(shared.authorities.verifier().await.unwrap());
+    }
+    assert!(Arc::ptr_eq(&verifiers[0], &verifiers[1]));
 }

@@ -9,23 +9,75 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio::sync::OnceCell;
+use tokio_rustls::TlsConnector;
 
 use super::Trust;
 
-/// The settings of TLS for a trust. The error is for the condition of an object.
-pub(super) fn client_config(trust: &Trust) -> Result<ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = Verifier { provider: provider.clone(), judge: Judge::new(trust, &provider)? };
-    let config = ClientConfig::builder_with_provider(provider)
+/// TLS of one server.
+#[derive(Clone)]
+pub(super) struct Tls {
+    authorities: SystemAuthorities,
+    /// Made by the first connection that needs the authorities of the system: plain HTTP needs none.
+    connector: Arc<OnceCell<TlsConnector>>,
+}
+
+impl Tls {
+    /// For a trust. The error is for the condition of an object.
+    pub fn new(trust: &Trust, authorities: SystemAuthorities) -> Result<Self, String> {
+        let connector = match trust {
+            Trust::System => None,
+            Trust::InsecureSkipVerify => Some(Verifier::new(Judge::Skip)),
+            Trust::Pem(pem) => Some(Verifier::of_pem(pem)?),
+        };
+        let connector = connector.map(|verifier| tls_connector(Arc::new(verifier))).transpose()?;
+        Ok(Self { authorities, connector: Arc::new(OnceCell::new_with(connector)) })
+    }
+
+    /// What makes a connection a secure one.
+    pub async fn connector(&self) -> Result<&TlsConnector, String> {
+        self.connector.get_or_try_init(|| async { tls_connector(self.authorities.verifier().await?) }).await
+    }
+}
+
+/// The certificate authorities of the operating system. They are read once, and not on a thread that others wait for.
+#[derive(Clone, Default)]
+pub(super) struct SystemAuthorities(Arc<OnceCell<Arc<Verifier>>>);
+
+impl SystemAuthorities {
+    #[cfg(test)]
+    pub fn are_read(&self) -> bool {
+        self.0.initialized()
+    }
+
+    pub async fn verifier(&self) -> Result<Arc<Verifier>, String> {
+        let load = || async {
+            let loaded = tokio::task::spawn_blocking(|| {
+                let mut roots = RootCertStore::empty();
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                Verifier::of_roots(roots, vec![])
+            });
+            loaded.await.map_err(|error| error.to_string())?.map(Arc::new)
+        };
+        self.0.get_or_try_init(load).await.cloned()
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn tls_connector(verifier: Arc<Verifier>) -> Result<TlsConnector, String> {
+    let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
     // The builder calls every verifier of one's own dangerous.
-    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
-    Ok(config.with_no_client_auth())
+    let config = config.dangerous().with_custom_certificate_verifier(verifier);
+    Ok(TlsConnector::from(Arc::new(config.with_no_client_auth())))
 }
 
 #[derive(Debug)]
-struct Verifier {
+pub(super) struct Verifier {
     provider: Arc<CryptoProvider>,
     judge: Judge,
 }
@@ -40,34 +92,28 @@ enum Judge {
     Chain { chain: Arc<WebPkiServerVerifier>, given: Vec<CertificateDer<'static>> },
 }
 
-impl Judge {
-    fn new(trust: &Trust, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
+impl Verifier {
+    fn new(judge: Judge) -> Self {
+        Self { provider: provider(), judge }
+    }
+
+    fn of_pem(pem: &[u8]) -> Result<Self, String> {
+        let unusable = || "no valid certificates found in CA cert data".to_owned();
+        let given: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| unusable())?;
         let mut roots = RootCertStore::empty();
-        let given = match trust {
-            Trust::InsecureSkipVerify => return Ok(Self::Skip),
-            Trust::System => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                vec![]
-            }
-            Trust::Pem(pem) => {
-                let unusable = || "no valid certificates found in CA cert data".to_owned();
-                let given: Vec<_> =
-                    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| unusable())?;
-                for certificate in &given {
-                    roots.add(certificate.clone()).map_err(|_| unusable())?;
-                }
-                if given.is_empty() {
-                    return Err(unusable());
-                }
-                given
-            }
-        };
-        if roots.is_empty() {
-            return Ok(Self::Nothing);
+        for certificate in &given {
+            roots.add(certificate.clone()).map_err(|_| unusable())?;
         }
-        let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        if given.is_empty() { Err(unusable()) } else { Self::of_roots(roots, given) }
+    }
+
+    fn of_roots(roots: RootCertStore, given: Vec<CertificateDer<'static>>) -> Result<Self, String> {
+        if roots.is_empty() {
+            return Ok(Self::new(Judge::Nothing));
+        }
+        let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
         let chain = builder.build().map_err(|error| error.to_string())?;
-        Ok(Self::Chain { chain, given })
+        Ok(Self::new(Judge::Chain { chain, given }))
     }
 }
 

@@ -1,25 +1,54 @@
 //! The environments that tests run in, and where they leave what others look at.
 
 use std::fmt::Display;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use testenv::{Cluster, Options};
+use testenv::{Cluster, Options, Server};
 
-/// What takes longer than this will not happen.
-const TIMEOUT: Duration = Duration::from_secs(120);
+/// What takes longer than this will not happen, on however busy a machine.
+const TIMEOUT: Duration = Duration::from_secs(180);
+/// Between two looks of [`eventually`].
+const MIN_PAUSE: Duration = Duration::from_millis(150);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 
-/// The control plane and Vault that most tests share.
+/// The server that the tests of this process run on: `E2E_SERVER=openbao` for OpenBao, else Vault.
+pub fn server() -> Server {
+    match std::env::var("E2E_SERVER").ok().filter(|name| !name.is_empty()) {
+        Some(name) => Server::named(&name).expect("E2E_SERVER"),
+        None => Server::Vault,
+    }
+}
+
+/// Whether a test has to be skipped because the server that the tests run on has no such `feature`. Says so.
+pub fn lacks(server_without: Server, feature: &str) -> bool {
+    let lacks = server() == server_without;
+    if lacks {
+        skipped(&format!("{} has no {feature}", server_without.name()));
+    }
+    lacks
+}
+
+/// Says why a test is skipped, also where the output of tests that pass is not shown.
+pub fn skipped(why: &str) {
+    let thread = std::thread::current();
+    let line = format!("skipped: {}: {why}\n", thread.name().unwrap_or("a test"));
+    // Nothing depends on the line.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// The control plane and the server that most tests share.
 pub fn shared() -> &'static Cluster {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
     SHARED.get_or_init(|| own(Options::default()))
 }
 
-/// An environment for one test that breaks things. The audit log of its API server is kept.
+/// An environment for one test that breaks things, on the server of this process. The audit log of its API server is kept.
 pub fn own(options: Options) -> Cluster {
-    with_crds(Options { kube_audit_log: Some(kept_audit_log()), ..options })
+    with_crds(Options { server: server(), kube_audit_log: Some(kept_audit_log()), ..options })
 }
 
 /// An environment with the CRDs.
@@ -51,20 +80,22 @@ pub fn scratch() -> PathBuf {
     dir
 }
 
-/// Where the end-to-end tests leave the audit logs of their API servers. The file `all` is there when all tests ran.
-pub fn kept_audit_logs() -> PathBuf {
-    scratch().join("e2e-audit")
+/// Where the end-to-end tests on a server leave the audit logs of their API servers. The file `all` is there when all tests
+/// ran.
+pub fn kept_audit_logs(server: Server) -> PathBuf {
+    scratch().join("e2e-audit").join(server.name())
 }
 
 /// Waits until `check` gives a value. The panic tells what it last gave instead.
 #[track_caller]
 pub fn eventually<T, E: Display>(what: &str, mut check: impl FnMut() -> Result<T, E>) -> T {
-    let end = Instant::now() + TIMEOUT;
+    let begin = Instant::now();
     loop {
         match check() {
             Ok(value) => return value,
-            Err(last) if Instant::now() > end => panic!("{what}: not within {TIMEOUT:?}, last: {last}"),
-            Err(_) => std::thread::sleep(Duration::from_millis(150)),
+            Err(last) if begin.elapsed() > TIMEOUT => panic!("{what}: not within {TIMEOUT:?}, last: {last}"),
+            // Those that wait for long need not know at once, and leave the processor to others.
+            Err(_) => std::thread::sleep((begin.elapsed() / 16).clamp(MIN_PAUSE, MAX_PAUSE)),
         }
     }
 }
@@ -75,7 +106,7 @@ fn kept_audit_log() -> PathBuf {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let dir = DIR.get_or_init(|| {
-        let dir = kept_audit_logs();
+        let dir = kept_audit_logs(server());
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).expect("a directory for audit logs");
         if runs_all_tests() {

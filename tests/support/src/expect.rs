@@ -117,6 +117,14 @@ impl Tenant<'_> {
             for value in forbidden.iter().map(String::as_str).chain(["hvs.", "eyJhbGciOi"]) {
                 assert!(!text.contains(value), "{value:?} is in {place}");
             }
+            assert!(!has_openbao_token(text), "a token of OpenBao is in {place}");
         }
     }
+}
+
+/// Whether there is a token of OpenBao in a text: `s.` and 24 letters or digits, as a word.
+fn has_openbao_token(text: &str) -> bool {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
+    let is_token = |word: &str| word.strip_prefix("s.").is_some_and(|id| id.len() >= 24 && !id.contains('.'));
+    words.into_iter().any(is_token)
 }

@@ -2,6 +2,7 @@
 //!
 //! It uses the operator as a program and never as a library, so that a change of the operator does not compile it anew.
 
+pub mod api_proxy;
 pub mod audit;
 pub mod auth_mounts;
 pub mod chart;
@@ -19,7 +20,8 @@ mod tenant;
 pub mod tls_vault;
 
 pub use environment::{
-    eventually, free_port, http_get, kept_audit_logs, operator_binary, own, repository, scratch, shared, with_crds,
+    eventually, free_port, http_get, kept_audit_logs, lacks, operator_binary, own, repository, scratch, server, shared,
+    skipped, with_crds,
 };
 pub use expect::{FAST_RETRY, NO_ELECTION};
 pub use operator::Operator;

@@ -1,6 +1,7 @@
 //! A tenant: namespaces, a Vault role, and an operator that serves them.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
@@ -43,9 +44,6 @@ impl<'a> Tenant<'a> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let namespace = format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let operator_namespace = format!("{namespace}-operator");
-        for namespace in [&namespace, &operator_namespace] {
-            cluster.kubectl(&["create", "namespace", namespace]).expect("a namespace");
-        }
         cluster
             .vault_policy(&namespace, &format!(
                 "path \"secret/data/{namespace}/*\" {{ capabilities = [\"read\"] }}\npath \"secret/{namespace}/*\" {{ capabilities = [\"read\"] }}\npath \"kv1/{namespace}/*\" {{ capabilities = [\"read\"] }}\npath \"kv1/data/{namespace}/*\" {{ capabilities = [\"read\"] }}"
@@ -53,7 +51,11 @@ impl<'a> Tenant<'a> {
             .expect("a policy");
         let policies = [namespace.as_str(), &engines_policy(&namespace)];
         cluster.vault_kubernetes_role(&namespace, &["app"], &[&namespace], &policies, "1h").expect("a role");
-        apply_chart(cluster, &operator_namespace, &namespace);
+        let namespaces = [&namespace, &operator_namespace]
+            .map(|name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }).to_string());
+        // Together: each process of kubectl costs more than what it does.
+        let all = format!("{}\n---\n{}", namespaces.join("\n---\n"), chart(cluster, &operator_namespace, &namespace));
+        cluster.kubectl_apply(&all).expect("the namespaces and the chart's objects are applied");
         let account = "op-vault-secrets-operator-controller-manager";
         let kubeconfig = match api_server {
             None => cluster.service_account_kubeconfig(&operator_namespace, account),
@@ -72,7 +74,19 @@ impl<'a> Tenant<'a> {
     /// Lets the operator of this tenant serve another tenant too.
     pub fn serve_too(&mut self, other: &Tenant<'_>) {
         self.watched = format!("{},{}", self.watched, other.namespace);
-        apply_chart(self.cluster, &self.operator_namespace, &self.watched);
+        let rendered = render_chart(self.cluster, &self.operator_namespace, &self.watched);
+        self.cluster.kubectl_apply(&rendered).expect("the chart's objects are applied");
+    }
+
+    /// Lets the operator of this tenant watch a namespace in which it has no rights.
+    pub fn watch_without_rights(&mut self, namespace: &str) {
+        self.watched = format!("{},{namespace}", self.watched);
+    }
+
+    /// Gives the operator of this tenant its rights in all namespaces that it watches.
+    pub fn grant_rights(&self) {
+        let rendered = render_chart(self.cluster, &self.operator_namespace, &self.watched);
+        self.cluster.kubectl_apply(&rendered).expect("the chart's objects are applied");
     }
 
     /// Spec of the VaultAuth that works.
@@ -234,10 +248,18 @@ impl<'a> Tenant<'a> {
     }
 }
 
-/// Applies the chart for an operator that serves these namespaces (with commas between them), without its Deployment's pods.
-fn apply_chart(cluster: &Cluster, operator_namespace: &str, watched: &str) {
+/// What [`render_chart`] makes for one namespace. Helm runs once for all tenants of a process.
+fn chart(cluster: &Cluster, operator_namespace: &str, watched: &str) -> String {
+    const NAMES: [&str; 2] = ["namespace-of-the-operator", "namespace-that-is-watched"];
+    static RENDERED: OnceLock<String> = OnceLock::new();
+    let rendered = RENDERED.get_or_init(|| render_chart(cluster, NAMES[0], NAMES[1]));
+    rendered.replace(NAMES[0], operator_namespace).replace(NAMES[1], watched)
+}
+
+/// The chart for an operator that serves these namespaces (with commas between them), without its Deployment's pods.
+fn render_chart(cluster: &Cluster, operator_namespace: &str, watched: &str) -> String {
     let chart = repository().join("charts/vault-secrets-operator");
-    let rendered = cluster
+    cluster
         .helm(&[
             "template",
             "op",
@@ -255,6 +277,5 @@ fn apply_chart(cluster: &Cluster, operator_namespace: &str, watched: &str) {
             "--set",
             "controller.replicas=0",
         ])
-        .expect("the chart renders");
-    cluster.kubectl_apply(&rendered).expect("the chart's objects are applied");
+        .expect("the chart renders")
 }

@@ -1,4 +1,4 @@
-//! A Vault that speaks TLS.
+//! A Vault or OpenBao that speaks TLS.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -8,7 +8,7 @@ use testenv::Cluster;
 use crate::environment::{eventually, free_port};
 use crate::tenant::Tenant;
 
-/// A second Vault, in memory, with a certificate authority of its own.
+/// A second server, in memory, with a certificate authority of its own.
 pub struct TlsVault<'a> {
     cluster: &'a Cluster,
     /// Directory of its certificates.
@@ -33,7 +33,7 @@ impl<'a> TlsVault<'a> {
         let _ = std::fs::remove_dir_all(&self.dir);
         std::fs::create_dir(&self.dir).expect("a directory");
         let program = self.program.as_deref().and_then(Path::to_str);
-        let mut command = self.cluster.command(program.unwrap_or("vault"));
+        let mut command = self.cluster.command(program.unwrap_or(self.cluster.server().command()));
         command.args(["server", "-dev", "-dev-tls", "-dev-no-store-token", "-dev-root-token-id=root"]);
         command.arg(format!("-dev-tls-cert-dir={}", self.dir.display()));
         command.arg(format!("-dev-listen-address=127.0.0.1:{}", self.port));
@@ -64,7 +64,9 @@ impl<'a> TlsVault<'a> {
 
     /// Runs its command line with the root token.
     pub fn run(&self, arguments: &[&str]) -> Result<(), String> {
-        let mut command = self.cluster.command("vault");
+        let mut command = self.cluster.command(self.cluster.server().command());
+        // OpenBao's own variables come before these, and are those of the other server.
+        command.env_remove("BAO_ADDR").env_remove("BAO_TOKEN");
         command.env("VAULT_ADDR", self.address()).env("VAULT_TOKEN", "root");
         command.env("VAULT_CACERT", self.dir.join("vault-ca.pem"));
         let output = command.args(arguments).output().map_err(|e| e.to_string())?;

@@ -114,26 +114,3 @@ pub fn sign(request: &mut Request, service: &str, access_key_id: &str, secret_ac
     let value = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders={names}, Signature={signature}");
     request.headers.push(("authorization".into(), value));
 }
-
-#[test]
-fn aws_own_vectors_are_accepted_and_changed_ones_are_not() {
-    let suite = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/sigv4");
-    let cases = std::fs::read_dir(suite).expect("the vectors").map(|entry| entry.expect("a case").path());
-    let cases: Vec<_> = cases.filter(|path| path.is_dir()).collect();
-    assert_eq!(cases.len(), 7);
-    for case in cases {
-        let text = std::fs::read_to_string(case.join("header-signed-request.txt")).expect("a request");
-        let request = Request::parse(&text);
-        let authorization = Authorization::of(&request).expect("it is signed");
-        let key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-        assert_eq!(authorization.check(&request, key), Ok(()), "{}", case.display());
-        assert!(authorization.check(&request, "another").is_err());
-        let mut changed = request.clone();
-        changed.body.push('x');
-        assert!(authorization.check(&changed, key).is_err());
-        let mut changed = request;
-        let host = changed.headers.iter_mut().find(|(name, _)| name == "host").expect("a host");
-        host.1 = "other.amazonaws.com".into();
-        assert!(authorization.check(&changed, key).is_err());
-    }
-}

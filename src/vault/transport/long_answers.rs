@@ -1,0 +1,103 @@
+//! Turns of long answers: those that are there at one time, of all servers together, fit into a fixed amount of memory.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::{MAX_ANSWER_BYTES, TransportError};
+
+/// Memory of the texts of all long answers. What is parsed of each has a limit too (`json`).
+pub(super) const MAX_READING_BYTES: usize = 24 * 1024 * 1024;
+/// So many long answers of one server are read at the same time.
+const MAX_LONG_ANSWERS_OF_SERVER: usize = 2;
+/// An answer that takes longer gives way if others wait: a server that sends byte by byte holds up no other for long.
+const MAX_TURN: Duration = Duration::from_secs(2);
+
+/// The long answers of the process.
+#[derive(Clone)]
+pub(super) struct LongAnswers {
+    /// Each has a permit.
+    turns: Arc<Semaphore>,
+    /// How many wait for one.
+    waiting: watch::Sender<usize>,
+    pub(super) max_turn: Duration,
+}
+
+impl Default for LongAnswers {
+    fn default() -> Self {
+        let turns = Arc::new(Semaphore::new(MAX_READING_BYTES / MAX_ANSWER_BYTES));
+        Self { turns, waiting: watch::Sender::new(0), max_turn: MAX_TURN }
+    }
+}
+
+#[cfg(test)]
+impl LongAnswers {
+    pub fn free(&self) -> usize {
+        self.turns.available_permits()
+    }
+}
+
+/// The long answers of one server.
+#[derive(Clone)]
+pub(super) struct LongAnswersOfServer {
+    all: LongAnswers,
+    turns: Arc<Semaphore>,
+}
+
+/// The right of an answer to be long. It is kept for as long as anything of the answer.
+pub(in crate::vault) struct Turn {
+    _of_server: OwnedSemaphorePermit,
+    _of_process: OwnedSemaphorePermit,
+    may_end_at: Instant,
+    waiting: watch::Receiver<usize>,
+}
+
+impl LongAnswersOfServer {
+    pub fn new(all: LongAnswers) -> Self {
+        Self { all, turns: Arc::new(Semaphore::new(MAX_LONG_ANSWERS_OF_SERVER)) }
+    }
+
+    /// Waits for a turn.
+    pub async fn turn(&self) -> Result<Turn, TransportError> {
+        // No semaphore is ever closed.
+        let of_server = self.turns.clone().acquire_owned().await.map_err(|_| TransportError::GaveWay)?;
+        let waiting = Waiting::new(&self.all.waiting);
+        let of_process = self.all.turns.clone().acquire_owned().await.map_err(|_| TransportError::GaveWay)?;
+        drop(waiting);
+        let waiting = self.all.waiting.subscribe();
+        Ok(Turn {
+            _of_server: of_server,
+            _of_process: of_process,
+            may_end_at: Instant::now() + self.all.max_turn,
+            waiting,
+        })
+    }
+}
+
+impl Turn {
+    /// Waits until the turn has lasted long enough and others wait for one.
+    pub(super) async fn over(&mut self) {
+        tokio::time::sleep_until(self.may_end_at.into()).await;
+        if self.waiting.wait_for(|waiting| *waiting > 0).await.is_err() {
+            // Nothing is left that could wait.
+            std::future::pending().await
+        }
+    }
+}
+
+/// Counts one that waits, until it is dropped.
+struct Waiting<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}

@@ -1,0 +1,108 @@
+//! VaultDynamicSecret: leases that are kept, credentials that are replaced before they end, and nothing lost over restarts.
+
+mod restarts;
+mod samples;
+
+use serde_json::{Value, json};
+use testenv::Cluster;
+
+use test_support::engines::database::Database;
+use test_support::restarts::RestartFixture;
+use test_support::{Tenant, eventually};
+
+/// A tenant with a database engine of its own.
+struct Fixture<'a> {
+    tenant: &'a Tenant<'a>,
+    database: Database<'a>,
+    restarts: RestartFixture<'a>,
+}
+
+impl<'a> Fixture<'a> {
+    /// `None`, with a line that says so, where there is no PostgreSQL.
+    fn new(cluster: &'a Cluster, tenant: &'a Tenant<'a>) -> Option<Self> {
+        let mount = format!("{}-db", tenant.namespace);
+        let database = Database::mount(cluster, &mount)?;
+        tenant.allow_leases(&[&mount]);
+        Some(Self { tenant, database, restarts: RestartFixture::new(tenant) })
+    }
+
+    /// A VaultDynamicSecret `name` for a role, with the Secret `name`. Members of `spec` win.
+    fn object(&self, name: &str, path: &str, spec: Value) -> Value {
+        let (mount, path) = path.split_once('/').expect("a mount and a path");
+        let mut full = json!({
+            "vaultAuthRef": "app", "mount": mount, "path": path,
+            "destination": { "name": name, "create": true },
+        });
+        json_patch::merge(&mut full, &spec);
+        self.tenant.object("VaultDynamicSecret", name, full)
+    }
+
+    fn get(&self, name: &str) -> Value {
+        self.tenant.get("VaultDynamicSecret", name).expect("the object")
+    }
+
+    fn lease_id(&self, name: &str) -> String {
+        self.get(name)["status"]["secretLease"]["id"].as_str().unwrap_or("").to_owned()
+    }
+
+    /// The credentials in the Secret.
+    fn credentials(&self, name: &str) -> Value {
+        let value = |key| self.tenant.value(name, key).unwrap_or_default();
+        json!({ "username": value("username"), "password": value("password") })
+    }
+
+    /// Waits until an object has a lease other than `old`, and returns its ID.
+    #[track_caller]
+    fn wait_lease(&self, name: &str, old: &str) -> String {
+        eventually("another lease", || match self.lease_id(name) {
+            id if id.is_empty() || id == old => Err(self.get(name)["status"].to_string()),
+            _ => Ok(()),
+        });
+        self.lease_id(name)
+    }
+}
+
+/// The mount and path of a role's credentials.
+fn creds(database: &Database<'_>, role: &str) -> String {
+    database.creds(role)
+}
+
+#[test]
+fn a_lease_is_renewed_and_at_its_end_new_credentials_come_first() {
+    let tenant = Tenant::new("lease");
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    rig.database.role("app", 6, 14);
+    tenant.apply(&tenant.workload("Deployment", "app"));
+    let _operator = tenant.operator(&[]);
+    let targets = json!({ "rolloutRestartTargets": [{ "kind": "Deployment", "name": "app" }] });
+    tenant.apply(&rig.object("db", &creds(&rig.database, "app"), targets));
+
+    let first = rig.wait_lease("db", "");
+    assert!(rig.database.accepts(&rig.credentials("db")));
+    let status = rig.get("db")["status"].clone();
+    assert_eq!(status["secretLease"]["duration"], 6);
+    assert_eq!(status["secretLease"]["renewable"], true);
+    assert_eq!(status["lastGeneration"], 1);
+    assert!(status["vaultClientMeta"]["id"].as_str().is_some_and(|id| id.len() == 64), "{status}");
+    assert!(status["pendingLease"].is_null());
+    tenant.wait_event("db", "SecretSynced", "sync_reason=\"InitialSync\"");
+    let obtained = status["lastRenewalTime"].as_i64().expect("a time");
+
+    eventually("a renewal", || {
+        let status = rig.get("db")["status"].clone();
+        if status["lastRenewalTime"].as_i64() > Some(obtained) { Ok(()) } else { Err(status.to_string()) }
+    });
+    assert_eq!(rig.lease_id("db"), first, "renewed and not replaced");
+    assert_eq!(tenant.condition("VaultDynamicSecret", "db", "LeaseRenewal").expect("a condition")["status"], "True");
+    assert_eq!(rig.restarts.restarts("app"), 0);
+
+    let old = rig.credentials("db");
+    rig.wait_lease("db", &first);
+    assert!(rig.database.accepts(&old), "the old credentials are still good when the new ones are there");
+    assert!(rig.database.accepts(&rig.credentials("db")));
+    eventually("one restart", || match rig.restarts.restarts("app") {
+        1 => Ok(()),
+        other => Err(format!("{other}")),
+    });
+    tenant.wait_event("db", "SecretRotated", "sync_reason=\"SecretLeaseRenewalError\"");
+}
