@@ -1,6 +1,9 @@
 //! VaultPKISecret: certificates of a real PKI engine.
 
+mod crashes;
+mod faults;
 mod fixture;
+mod forms;
 mod renewals;
 
 use serde_json::json;

@@ -46,6 +46,13 @@ impl<'a> Count<'a> {
         all.filter(|e| e.verb == "patch" && e.resource == resource && e.name == name && e.code == 200).count()
     }
 
+    /// Writes of an object that the API server took from the operator, its creation left out.
+    pub fn writes(&self, resource: &str, name: &str) -> i64 {
+        let all = self.of_operator().into_iter();
+        let mine = all.filter(|e| e.is_write() && e.verb != "create" && e.resource == resource && e.name == name);
+        i64::try_from(mine.filter(|e| e.code == 200).count()).expect("a count")
+    }
+
     /// Logins of the tenant's service account that Vault granted.
     pub fn logins(&self) -> usize {
         self.logins_as(&self.tenant.namespace, "app")
