@@ -163,6 +163,8 @@ pub struct PendingLease {
     /// Their lease.
     #[serde(flatten)]
     pub lease: SecretLease,
+    /// The metadata.generation that they were obtained for.
+    pub generation: i64,
     /// When they were obtained, in seconds since 1970.
     pub obtained: i64,
     /// Keyed digest of the data that the Secret gets.

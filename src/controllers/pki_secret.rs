@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::outputs::{EventText, Outputs};
 use super::pipeline::{CleanUpError, Drift, Failure, Interruption, Lifetime, Obtained, Reading, Report, SecretSource};
 use super::stores::Stores;
-use crate::api::{ConditionUpdate, Reason, VaultPKISecret, VaultPKISecretStatus};
+use crate::api::{Reason, VaultPKISecret, VaultPKISecretStatus};
 use crate::kubernetes::{Revision, SecretWriter};
 use crate::resolve::{self, PkiRequest, Plan, PlanError};
 use crate::vault::Session;
@@ -148,8 +148,9 @@ impl SecretSource for PkiSecrets {
         &self,
         object: &VaultPKISecret,
         failure: &Failure,
+        _: &mut State,
         status: &mut VaultPKISecretStatus,
-    ) -> (Vec<ConditionUpdate<'static>>, Vec<EventText>) {
+    ) -> Report {
         report::report_failure(object, failure, status, unix_now())
     }
 

@@ -23,6 +23,13 @@ pub struct HeldSecret {
     pub marked: bool,
 }
 
+impl HeldSecret {
+    /// Another client has put other content there than this operator, as far as that is known.
+    pub fn has_other_content(&self) -> bool {
+        self.applied.annotation.as_ref().is_some_and(|written| *written != self.applied.mac)
+    }
+}
+
 /// Looks at the destination. `None`: there is no Secret, and the object may create it. Costs a read unless `applied` is the
 /// version that the watch tells of, and the spec is the one that was applied.
 ///

@@ -188,6 +188,8 @@ fn the_check_before_the_switch_finds_what_has_to_be_decided() -> Result {
     };
     let spec = json!({ "mount": "kv", "path": "p", "type": "kv-v2", "destination": { "name": "d" } });
     object("VaultStaticSecret", "unsynced", &[], spec)?;
+    let leased = json!({ "mount": "db", "path": "creds/app", "destination": { "name": "l" } });
+    object("VaultDynamicSecret", "leased", &[], leased)?;
     let path_of_id =
         json!({ "method": "appRole", "mount": "approle", "appRole": { "roleId": "r", "secretIDPath": "/x" } });
     object("VaultAuth", "path", &[], path_of_id)?;
@@ -198,6 +200,7 @@ fn the_check_before_the_switch_finds_what_has_to_be_decided() -> Result {
     assert_eq!(code, Some(1), "{text}");
     for found in [
         "VaultStaticSecret default/unsynced",
+        "VaultDynamicSecret default/leased",
         "VaultAuth default/path",
         "VaultConnection default/stuck",
         "vso-cc-storage-hmac-key is missing",

@@ -127,7 +127,8 @@ fn secrets() -> Vec<Value> {
         "secretLease": { "id": "db/creds/app/x", "duration": 3600, "renewable": true, "requestID": "q" },
         "staticCredsMetaData": { "lastVaultRotation": 1, "rotationPeriod": 2, "rotationSchedule": "0 0 * * *", "ttl": 3 },
         "pendingLease": {
-            "id": "db/creds/app/y", "duration": 3600, "renewable": true, "requestID": "q", "obtained": 1_767_225_601,
+            "id": "db/creds/app/y", "duration": 3600, "renewable": true, "requestID": "q", "generation": 7,
+            "obtained": 1_767_225_601,
             "secretMAC": "bWFj", "clientID": "i", "vaultTokenExpiration": 1_767_229_200,
         },
         "replacedLeases": [{ "id": "db/creds/app/w", "expiration": 1_767_225_700 }],

@@ -1,14 +1,25 @@
 //! VaultDynamicSecret: leases that are kept, credentials that are replaced before they end, and nothing lost over restarts.
 
+mod deletion;
+mod engines;
+mod faults;
+mod input;
+mod refusal;
+mod replaced;
 mod restarts;
 mod samples;
+mod static_roles;
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use testenv::Cluster;
+use testenv::{Cluster, Marker};
 
 use test_support::engines::database::Database;
 use test_support::restarts::RestartFixture;
 use test_support::{Tenant, eventually};
+
+const KIND: &str = "VaultDynamicSecret";
 
 /// A tenant with a database engine of its own.
 struct Fixture<'a> {
@@ -49,6 +60,56 @@ impl<'a> Fixture<'a> {
     fn credentials(&self, name: &str) -> Value {
         let value = |key| self.tenant.value(name, key).unwrap_or_default();
         json!({ "username": value("username"), "password": value("password") })
+    }
+
+    /// Whether PostgreSQL takes what is in the Secret now.
+    fn works(&self, name: &str) -> bool {
+        self.database.accepts(&self.credentials(name))
+    }
+
+    /// Waits until PostgreSQL takes what is in the Secret, and that is not `old`.
+    #[track_caller]
+    fn wait_credentials(&self, name: &str, old: &Value) -> Value {
+        eventually("other credentials that work", || {
+            let found = self.credentials(name);
+            let is_there = found["username"] != "" && found != *old;
+            if is_there && self.database.accepts(&found) { Ok(found) } else { Err("not yet") }
+        })
+    }
+
+    /// Waits until a Deployment was restarted so often.
+    #[track_caller]
+    fn wait_restarts(&self, deployment: &str, count: i64) {
+        eventually(&format!("{count} restarts"), || match self.restarts.restarts(deployment) {
+            found if found == count => Ok(()),
+            found => Err(found.to_string()),
+        });
+    }
+
+    /// Waits until a condition has this status and this text in its message.
+    #[track_caller]
+    fn wait_condition(&self, name: &str, type_: &str, status: &str, text: &str) -> Value {
+        self.tenant.wait_condition(KIND, name, type_, status, text)
+    }
+
+    /// Waits until an object that failed is synced again, or for the first time.
+    #[track_caller]
+    fn wait_synced(&self, name: &str) {
+        self.wait_condition(name, "SecretSynced", "True", "");
+        self.wait_condition(name, "Ready", "True", "");
+    }
+
+    /// Requests to a path of Vault since a place in its audit log.
+    fn requests(&self, since: Marker, path: &str) -> usize {
+        // An entry is written a moment after the answer.
+        std::thread::sleep(Duration::from_millis(500));
+        let (entries, _) = self.tenant.cluster.vault_audit_since(since).expect("the audit log");
+        entries.iter().filter(|entry| entry.kind == "request" && entry.path == path).count()
+    }
+
+    /// A place in Vault's audit log.
+    fn marker(&self) -> Marker {
+        self.tenant.cluster.vault_audit_marker().expect("the audit log")
     }
 
     /// Waits until an object has a lease other than `old`, and returns its ID.

@@ -98,7 +98,8 @@ VaultDynamicSecret.spec.requestHTTPMethod {"enum":["GET","POST","PUT"]}
 VaultDynamicSecret.status {"required":["lastGeneration","lastRenewalTime","secretLease"]}
 VaultDynamicSecret.status.lastGeneration {"format":"int64"}
 VaultDynamicSecret.status.lastRenewalTime {"format":"int64"}
-VaultDynamicSecret.status.pendingLease {"required":["duration","id","obtained","renewable","requestID","secretMAC"]}
+VaultDynamicSecret.status.pendingLease {"required":["duration","generation","id","obtained","renewable","requestID","secretMAC"]}
+VaultDynamicSecret.status.pendingLease.generation {"format":"int64"}
 VaultDynamicSecret.status.pendingLease.obtained {"format":"int64"}
 VaultDynamicSecret.status.pendingLease.vaultTokenExpiration {"format":"int64"}
 VaultDynamicSecret.status.replacedLeases[] {"required":["expiration","id"]}
@@ -232,7 +233,7 @@ VaultConnection.status: conditions valid
 VaultDynamicSecret.spec: allowStaticCreds destination mount namespace params path refreshAfter renewalPercent requestHTTPMethod revoke revokeReplacedLeases rolloutRestartTargets syncConfig vaultAuthRef
 VaultDynamicSecret.spec.syncConfig: instantUpdates
 VaultDynamicSecret.status: conditions lastGeneration lastRenewalTime lastRuntimePodUID pendingLease replacedLeases secretLease secretMAC staticCredsMetaData vaultClientMeta vaultTokenExpiration
-VaultDynamicSecret.status.pendingLease: clientID duration id obtained renewable requestID secretMAC vaultTokenExpiration
+VaultDynamicSecret.status.pendingLease: clientID duration generation id obtained renewable requestID secretMAC vaultTokenExpiration
 VaultDynamicSecret.status.replacedLeases[]: expiration id
 VaultDynamicSecret.status.secretLease: duration id renewable requestID
 VaultDynamicSecret.status.staticCredsMetaData: lastVaultRotation rotationPeriod rotationSchedule ttl

@@ -122,6 +122,7 @@ pub(super) fn decide(situation: &Situation<'_>) -> Step {
                 Step::Renew
             }
         }
+        _ if renewable && situation.retry.is_some_and(|retry| retry <= now) => Step::Renew,
         _ => Step::Keep,
     }
 }
@@ -192,6 +193,13 @@ mod tests {
         assert_eq!(of(&renewable, Some(now), Some(now + SECOND), Some(now)), Step::Renew);
         assert_eq!(of(&renewable, Some(now), Some(now), Some(now)), Step::Replace(Cause::LeaseRenewalFailed));
         assert_eq!(of(&renewable, Some(now), Some(now), None), Step::Renew, "after a time without an operator");
+        let later = Some(now + SECOND);
+        assert_eq!(
+            of(&renewable, later, later, Some(now)),
+            Step::Renew,
+            "what failed before it was due is tried again"
+        );
+        assert_eq!(of(&renewable, later, later, later), Step::Keep);
         assert_eq!(of(&fixed, Some(now), Some(now + SECOND), None), Step::Replace(Cause::Due));
         assert_eq!(of(&fixed, Some(now + SECOND), None, None), Step::Keep);
         assert_eq!(of(&fixed, None, None, None), Step::Keep, "no lease and no interval");

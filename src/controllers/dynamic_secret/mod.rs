@@ -32,6 +32,7 @@ use crate::api::{
 use crate::backoff::Policy;
 use crate::render::SourceData;
 use crate::resolve::{self, DynamicRead, Plan, PlanError};
+use crate::sync::HeldSecret;
 use crate::vault::{Envelope, ErrorKind, Read, Session, SessionError, TokenInfo, VaultError};
 
 use decide::{Cause, Situation, Step, TokenRelation, decide};
@@ -83,17 +84,18 @@ impl SecretSource for DynamicSecrets {
         let Reading { object, session, held, .. } = *reading;
         let nothing = VaultDynamicSecretStatus::default();
         let status = object.status.as_ref().unwrap_or(&nothing);
+        let fingerprint = fingerprint(object, plan);
+        state.forced |= state.fingerprint.is_some_and(|known| known != fingerprint);
+        state.fingerprint = Some(fingerprint);
         if let Some(pending) = &status.pending_lease {
             if held.is_some_and(|held| held.applied.mac == pending.secret_mac) {
+                // An earlier run has written them. If the spec is another since, that run's generation is what is applied.
                 state.obtained = Some(pending.into());
                 return Ok(Obtained::Kept { unfinished: true });
             }
             give_back(session, plan, &pending.lease).await?;
             state.pending_done = true;
         }
-        let fingerprint = fingerprint(object, plan);
-        state.forced |= state.fingerprint.is_some_and(|known| known != fingerprint);
-        state.fingerprint = Some(fingerprint);
         state.set_times(status, plan.source.renewal_percent, plan.source.refresh);
         let token = match session.token_in_use().await {
             Ok(token) => token,
@@ -104,7 +106,11 @@ impl SecretSource for DynamicSecrets {
         let relation = state.relate(status, &token, reconfigured);
         let namespace = &plan.vault_namespace;
         state.retirement.look(reading.outputs, object, status, session, namespace).await;
-        let cause = match decide(&situation(object, status, held.is_some(), state, relation)) {
+        if state.failing.as_ref().is_some_and(|failing| failing.login) {
+            (state.failing, state.login_recovered) = (None, true);
+        }
+        let step = decide(&situation(object, status, held, state, relation));
+        let cause = match step {
             Step::Keep => None,
             Step::Renew => renew_lease(session, plan, status, state).await,
             Step::Replace(cause) => Some(cause),
@@ -113,8 +119,8 @@ impl SecretSource for DynamicSecrets {
             None => Ok(Obtained::Kept { unfinished: false }),
             Some(cause) => {
                 let replaced = replace(reading, plan, status, state, cause).await;
-                if replaced.is_err() {
-                    hold_old_lease(session, plan, status, state).await;
+                if replaced.is_err() && step != Step::Renew {
+                    hold_lease(session, plan, status, state).await;
                 }
                 replaced
             }
@@ -125,6 +131,7 @@ impl SecretSource for DynamicSecrets {
         let Some(new) = state.obtained.as_ref().filter(|new| !new.lease.id.is_empty()) else { return };
         status.pending_lease = Some(PendingLease {
             lease: new.lease.clone(),
+            generation: new.generation,
             obtained: new.obtained,
             secret_mac: mac.to_owned(),
             client_id: new.client_id.clone(),
@@ -137,6 +144,38 @@ impl SecretSource for DynamicSecrets {
         if give_back(session, plan, &new.lease).await.is_err() {
             tracing::warn!("the lease of credentials that are not needed could not be revoked; it ends by itself");
         }
+    }
+
+    async fn hold(
+        &self,
+        object: &VaultDynamicSecret,
+        session: &Arc<Session>,
+        plan: &Plan<DynamicRead>,
+        state: &mut Credentials,
+    ) {
+        let Some(status) = &object.status else { return };
+        state.set_times(status, plan.source.renewal_percent, plan.source.refresh);
+        hold_lease(session, plan, status, state).await;
+    }
+
+    fn hold_due(&self, state: &Credentials) -> Option<Instant> {
+        state.lease_due()
+    }
+
+    fn note_write(&self, state: &mut Credentials, wrote: bool) {
+        state.unchanged = !wrote;
+    }
+
+    fn report_failure(
+        &self,
+        object: &VaultDynamicSecret,
+        _: &Failure,
+        state: &mut Credentials,
+        status: &mut VaultDynamicSecretStatus,
+    ) -> Report {
+        let mut report = Report::default();
+        self.report_lease(object, state, status, &mut report);
+        report
     }
 
     fn report(
@@ -152,35 +191,23 @@ impl SecretSource for DynamicSecrets {
         if std::mem::take(&mut state.pending_done) {
             status.pending_lease = None;
         }
-        let known_failure = condition::is_false(object.owner_conditions(), ConditionType::LeaseRenewal);
-        let reason = Reason::SecretLeaseRenewal;
-        if let Some(new) = state.obtained.take() {
+        let new = state.obtained.take();
+        if new.is_some() {
+            state.failing = None;
+        }
+        self.report_lease(object, state, status, &mut report);
+        if let Some(new) = new {
             report.written = Some(written_event(status, &new, state));
+            if new.generation != object.generation() {
+                report.generation = Some(new.generation);
+            }
             self.report_new(object, plan, state, status, new);
-            if known_failure {
-                let text = "New credentials were obtained";
+            if condition::is_false(object.owner_conditions(), ConditionType::LeaseRenewal) {
+                let (reason, text) = (Reason::SecretLeaseRenewal, "New credentials were obtained");
                 report.conditions.push(ConditionUpdate::holds(ConditionType::LeaseRenewal, reason, text));
             }
-        } else if let Some(lease) = state.renewed.take() {
-            (status.secret_lease, status.last_renewal_time) = (lease, Utc::now().timestamp());
-            status.last_runtime_pod_uid = self.pod_uid.clone();
-            let text = state.last_renewal.take();
-            report.events.extend(text.iter().map(|text| EventText::warning(reason, text.as_str())));
-            let text = text.unwrap_or_else(|| "Successfully renewed lease".to_owned());
-            report.conditions.push(ConditionUpdate::holds(ConditionType::LeaseRenewal, reason, text));
         }
-        if let Some(failing) = &state.failing {
-            let text = format!("Could not renew lease, err={}", failing.error);
-            let reason = Reason::SecretLeaseRenewalError;
-            if !known_failure {
-                let event =
-                    format!("Could not renew lease, lease_id={}, err={}", status.secret_lease.id, failing.error);
-                report.events.push(EventText::warning(reason, event));
-            }
-            report.conditions.push(ConditionUpdate::fails(ConditionType::LeaseRenewal, reason, text));
-        }
-        if status.secret_lease.id.is_empty() && status.static_creds_meta_data.is_none() && plan.source.refresh.is_none()
-        {
+        if status.secret_lease.id.is_empty() && status.static_creds_meta_data.is_none() && state.times.is_none() {
             let remark = "the answer has no lease and spec.refreshAfter is not set, so it is not asked for again";
             report.remarks.push(remark.into());
         }
@@ -230,6 +257,39 @@ impl SecretSource for DynamicSecrets {
 }
 
 impl DynamicSecrets {
+    /// Puts what became of the lease of the credentials in the Secret into the status.
+    fn report_lease(
+        &self,
+        object: &VaultDynamicSecret,
+        state: &mut Credentials,
+        status: &mut VaultDynamicSecretStatus,
+        report: &mut Report,
+    ) {
+        let known_failure = condition::is_false(object.owner_conditions(), ConditionType::LeaseRenewal);
+        let (type_, reason) = (ConditionType::LeaseRenewal, Reason::SecretLeaseRenewal);
+        let recovered = std::mem::take(&mut state.login_recovered);
+        if let Some((lease, at)) = state.renewed.take() {
+            (status.secret_lease, status.last_renewal_time) = (lease, at);
+            status.last_runtime_pod_uid = self.pod_uid.clone();
+            let text = state.last_renewal.take();
+            report.events.extend(text.iter().map(|text| EventText::warning(reason, text.as_str())));
+            let text = text.unwrap_or_else(|| "Successfully renewed lease".to_owned());
+            report.conditions.push(ConditionUpdate::holds(type_, reason, text));
+        } else if recovered && known_failure && state.failing.is_none() {
+            report.conditions.push(ConditionUpdate::holds(type_, reason, "The login that had failed has succeeded"));
+        }
+        if let Some(failing) = &state.failing {
+            let text = format!("Could not renew lease, err={}", failing.error);
+            let reason = Reason::SecretLeaseRenewalError;
+            if !known_failure {
+                let event =
+                    format!("Could not renew lease, lease_id={}, err={}", status.secret_lease.id, failing.error);
+                report.events.push(EventText::warning(reason, event));
+            }
+            report.conditions.push(ConditionUpdate::fails(type_, reason, text));
+        }
+    }
+
     /// Puts new credentials into the status.
     fn report_new(
         &self,
@@ -240,6 +300,14 @@ impl DynamicSecrets {
         new: NewCredentials,
     ) {
         let DynamicRead { renewal_percent, refresh, .. } = plan.source;
+        (state.failing, state.forced, state.token) = (None, false, None);
+        state.backoff.reset();
+        let unleased = new.lease.id.is_empty() && status.secret_lease.id.is_empty() && new.rotation.is_none();
+        if unleased && state.unchanged && status.last_generation == object.generation() {
+            // The answer is the one before: nothing is worth a write.
+            state.start_lease(&new.lease, Duration::ZERO, renewal_percent, refresh);
+            return;
+        }
         let old = std::mem::replace(&mut status.secret_lease, new.lease);
         let expiration = status.last_renewal_time.saturating_add(old.duration);
         let alive = !old.id.is_empty() && old.id != status.secret_lease.id && expiration > Utc::now().timestamp();
@@ -250,8 +318,6 @@ impl DynamicSecrets {
         if new.rotation.is_none() {
             state.start_lease(&status.secret_lease, Duration::from_secs(age), renewal_percent, refresh);
         }
-        (state.failing, state.forced, state.token) = (None, false, None);
-        state.backoff.reset();
         status.last_renewal_time = new.obtained;
         status.static_creds_meta_data = new.rotation;
         status.vault_client_meta.id = new.client_id;
@@ -282,21 +348,25 @@ fn record_token_end(state: &Credentials, status: &mut VaultDynamicSecretStatus) 
 fn situation<'a>(
     object: &VaultDynamicSecret,
     status: &'a VaultDynamicSecretStatus,
-    exists: bool,
+    held: Option<&HeldSecret>,
     state: &Credentials,
     token: TokenRelation,
 ) -> Situation<'a> {
-    let times = state.lease_times();
+    let (times, now) = (state.lease_times(), Instant::now());
+    // What has no lease costs nothing to obtain again.
+    let drifted = status.secret_lease.id.is_empty() && held.is_some_and(HeldSecret::has_other_content);
     Situation {
         status,
         generation: object.generation(),
-        exists,
+        exists: held.is_some(),
         forced: state.forced,
         token,
-        now: Instant::now(),
-        due: if status.static_creds_meta_data.is_some() {
+        now,
+        due: if drifted {
+            Some(now)
+        } else if status.static_creds_meta_data.is_some() {
             // Nothing tells of the rotations while no operator ran.
-            Some(state.look.map_or_else(Instant::now, |(at, _)| at))
+            Some(state.look.map_or(now, |(at, _)| at))
         } else {
             times.map(|times| times.due)
         },
@@ -318,20 +388,19 @@ async fn without_login(
     if !good || reading.held.is_none() || status.last_generation != reading.object.generation() {
         return Err(login_failed(session, &error).await.into());
     }
-    if state.lease_times().is_some_and(|times| times.due <= now) {
-        let retry = session.next_login().await;
-        fail_renewal(state, error.to_string(), retry);
-    } else {
-        // The login is needed only then.
-        return Ok(Obtained::Kept { unfinished: false });
+    // A login that is refused does not get better by itself. One that a server does not answer is needed only when something
+    // is due.
+    let retry = session.next_login().await;
+    if retry.is_some() || state.lease_times().is_some_and(|times| times.due <= now) {
+        fail_renewal(state, error.to_string(), retry, true);
     }
     Ok(Obtained::Kept { unfinished: false })
 }
 
-fn fail_renewal(state: &mut Credentials, error: String, retry: Option<Instant>) {
+fn fail_renewal(state: &mut Credentials, error: String, retry: Option<Instant>, login: bool) {
     let now = Instant::now();
     let pause = state.backoff.next(&RENEWAL_BACKOFF, now, &mut rand::rng()).unwrap_or(RENEWAL_BACKOFF.max);
-    state.failing = Some(Failing { error, retry: retry.unwrap_or(now + pause) });
+    state.failing = Some(Failing { error, login, retry: retry.unwrap_or(now + pause) });
 }
 
 /// Renews the lease. Returns why the credentials have to be replaced instead, if so.
@@ -347,7 +416,7 @@ async fn renew_lease(
     match renew(session, &plan.vault_namespace, &status.secret_lease).await {
         Renewal::Done(lease) => {
             state.start_lease(&lease, Duration::ZERO, plan.source.renewal_percent, None);
-            state.renewed = Some(lease);
+            state.renewed = Some((lease, Utc::now().timestamp()));
             state.failing = None;
             state.backoff.reset();
             None
@@ -359,13 +428,14 @@ async fn renew_lease(
         Renewal::Last { lease, why } => {
             let left = lease::duration_of(&lease);
             state.times = Some((lease.id.clone(), LeaseTimes::last(left, Instant::now(), &mut rand::rng())));
-            (state.renewed, state.last_renewal, state.failing) = (Some(lease), Some(why), None);
+            (state.last_renewal, state.failing) = (Some(why), None);
+            state.renewed = Some((lease, Utc::now().timestamp()));
             None
         }
         Renewal::Gone => Some(Cause::LeaseRenewalFailed),
         Renewal::Failed(error) => {
             tracing::warn!(error, "a lease could not be renewed");
-            fail_renewal(state, error, None);
+            fail_renewal(state, error, None, false);
             let late = state.lease_times().is_some_and(|times| times.replace_by <= Instant::now());
             late.then_some(Cause::LeaseRenewalFailed)
         }
@@ -373,13 +443,13 @@ async fn renew_lease(
 }
 
 /// New credentials could not be obtained: the lease of those in the Secret is renewed meanwhile.
-async fn hold_old_lease(
+async fn hold_lease(
     session: &Arc<Session>,
     plan: &Plan<DynamicRead>,
     status: &VaultDynamicSecretStatus,
     state: &mut Credentials,
 ) {
-    let due = state.lease_times().is_some_and(|times| times.due <= Instant::now());
+    let due = state.lease_due().is_some_and(|due| due <= Instant::now());
     if due && status.secret_lease.renewable && !status.secret_lease.id.is_empty() {
         renew_lease(session, plan, status, state).await;
     }
@@ -447,6 +517,7 @@ async fn replace(
         cause,
         lease,
         rotation,
+        generation: reading.object.generation(),
         obtained: Utc::now().timestamp(),
         client_id: Some(token.client_id.clone()).filter(|id| !id.is_empty()),
         token_expiration: in_use.and_then(|token| unix_time(token.expires?)),

@@ -14,7 +14,7 @@ use crate::vault::Session;
 
 /// Between two looks at a rollout that is not complete.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
-/// After a revocation that failed.
+/// After a revocation that failed, and between two looks once all old leases have ended.
 const RETRY_DELAY: Duration = Duration::from_secs(30);
 /// The oldest of more are left to end by themselves.
 const MAX_REPLACED_LEASES: usize = 8;
@@ -53,12 +53,13 @@ impl Retirement {
             return;
         }
         let now = Utc::now().timestamp();
-        let mut left: Vec<_> = status.replaced_leases.iter().filter(|lease| lease.expiration > now).cloned().collect();
+        let mut left = status.replaced_leases.clone();
+        self.events.clear();
         self.waiting = unfinished_rollout(outputs, owner).await;
-        let mut pause = LOOK_INTERVAL;
+        let mut pause = if left.iter().any(|lease| lease.expiration > now) { LOOK_INTERVAL } else { RETRY_DELAY };
         if self.waiting.is_none() {
             let mut kept = vec![];
-            for lease in left {
+            for lease in left.into_iter().filter(|lease| lease.expiration > now) {
                 match revoke(session, namespace, &lease.id).await {
                     Ok(()) => self.events.push(EventText::normal(
                         Reason::SecretLeaseRevoke,
@@ -96,12 +97,10 @@ impl Retirement {
         let type_ = ConditionType::RolloutComplete;
         let condition = match (&self.waiting, end.and_then(|end| DateTime::from_timestamp(end, 0))) {
             (Some(why), Some(end)) => {
+                let verb = if end > Utc::now() { "end" } else { "have ended" };
                 let end = end.to_rfc3339_opts(SecondsFormat::Secs, true);
-                ConditionUpdate::fails(
-                    type_,
-                    Reason::RolloutInProgress,
-                    format!("{why}; the old credentials end at {end}"),
-                )
+                let text = format!("{why}; the old credentials {verb} at {end}");
+                ConditionUpdate::fails(type_, Reason::RolloutInProgress, text)
             }
             _ => ConditionUpdate::holds(type_, Reason::RolloutComplete, "All workloads run with the new credentials"),
         };

@@ -30,8 +30,12 @@ pub(crate) struct Credentials {
     pub(super) look: Option<(Instant, usize)>,
     /// New credentials, until they are in the Secret and in the status.
     pub(super) obtained: Option<NewCredentials>,
-    /// The lease was renewed, until that is in the status.
-    pub(super) renewed: Option<SecretLease>,
+    /// The lease was renewed, and when (in seconds since 1970), until that is in the status.
+    pub(super) renewed: Option<(SecretLease, i64)>,
+    /// A login that had failed has succeeded, until that is in the status.
+    pub(super) login_recovered: bool,
+    /// The Secret already held the data that was obtained.
+    pub(super) unchanged: bool,
     /// Why it was renewed for the last time.
     pub(super) last_renewal: Option<String>,
     /// What the status says of pending credentials is done with.
@@ -45,6 +49,8 @@ pub(super) struct NewCredentials {
     pub cause: Cause,
     pub lease: SecretLease,
     pub rotation: Option<StaticCredsMetaData>,
+    /// The `metadata.generation` that they were obtained for.
+    pub generation: i64,
     /// In seconds since 1970.
     pub obtained: i64,
     pub client_id: Option<String>,
@@ -55,6 +61,8 @@ pub(super) struct NewCredentials {
 /// A renewal that failed.
 pub(super) struct Failing {
     pub error: String,
+    /// It was not asked for: there is no login.
+    pub login: bool,
     /// When it is tried again.
     pub retry: Instant,
 }
@@ -76,6 +84,7 @@ impl From<&PendingLease> for NewCredentials {
             cause: Cause::Due,
             lease: pending.lease.clone(),
             rotation: None,
+            generation: pending.generation,
             obtained: pending.obtained,
             client_id: pending.client_id.clone(),
             token_expiration: pending.vault_token_expiration,
@@ -84,8 +93,13 @@ impl From<&PendingLease> for NewCredentials {
 }
 
 impl Credentials {
-    /// The times of the lease that the status tells of. `interval` takes its place where there is none.
+    /// The times of the lease that the status tells of. `interval` takes its place where there is none. Static credentials are
+    /// looked at, and not renewed.
     pub(super) fn set_times(&mut self, status: &VaultDynamicSecretStatus, percent: u32, interval: Option<Duration>) {
+        if status.static_creds_meta_data.is_some() {
+            self.times = None;
+            return;
+        }
         let lease = &status.secret_lease;
         if self.times.as_ref().is_some_and(|(id, _)| *id == lease.id) {
             return;
@@ -97,7 +111,12 @@ impl Credentials {
 
     /// The times of a lease that was given or renewed `age` ago.
     pub(super) fn start_lease(&mut self, lease: &SecretLease, age: Duration, percent: u32, interval: Option<Duration>) {
-        let duration = Some(duration_of(lease)).filter(|duration| !duration.is_zero()).or(interval);
+        let duration = Some(duration_of(lease)).filter(|duration| !duration.is_zero());
+        let duration = match (duration, interval) {
+            // Without an ID it is advice, such as the TTL in a KV secret.
+            (Some(advice), Some(interval)) if lease.id.is_empty() => Some(advice.min(interval)),
+            (duration, interval) => duration.or(interval),
+        };
         let times = |duration| LeaseTimes::new(duration, age, percent, Instant::now(), &mut rand::rng());
         self.times = duration.map(|duration| (lease.id.clone(), times(duration)));
     }
@@ -157,14 +176,17 @@ impl Credentials {
         unix_time(self.token.as_ref()?.ends?)
     }
 
+    /// When the lease is renewed, or its credentials replaced.
+    pub(super) fn lease_due(&self) -> Option<Instant> {
+        let times = self.lease_times();
+        let Some(failing) = &self.failing else { return times.map(|times| times.due) };
+        let replace_by = times.map(|times| times.replace_by).filter(|at| Instant::now() < *at);
+        Some(replace_by.map_or(failing.retry, |at| at.min(failing.retry)))
+    }
+
     /// When something is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let times = self.lease_times();
-        let lease = match (&self.failing, times) {
-            (Some(failing), Some(times)) => Some(failing.retry.min(times.replace_by.max(Instant::now()))),
-            (Some(failing), None) => Some(failing.retry),
-            (None, times) => times.map(|times| times.due),
-        };
+        let lease = self.lease_due();
         let token = self.token.as_ref().map(|token| token.replace_at);
         let look = self.look.map(|(at, _)| at);
         [lease, token, look, self.retirement.next_look()].into_iter().flatten().min()

@@ -129,14 +129,21 @@ impl<S: SecretSource> Pipeline<S> {
     ) -> Result<report::Synced, Interruption> {
         let shared = &*self.shared;
         let owner: Arc<dyn SecretOwner> = object.clone();
-        let prepared = shared.renderer.prepare(owner.namespace(), &plan.transformation).await?;
-        state.transformation = Some(prepared.transformation.clone());
-
         let (session, login_changed) = obtain::session(shared, job, &plan.auth, state.session.as_ref()).await?;
         if login_changed {
             state.source = S::State::default();
         }
         state.session = Some(session.clone());
+        let prepared = match shared.renderer.prepare(owner.namespace(), &plan.transformation).await {
+            Ok(prepared) => prepared,
+            Err(interruption) => {
+                if let Interruption::Failed(_) = &interruption {
+                    self.source.hold(object, &session, plan, &mut state.source).await;
+                }
+                return Err(interruption);
+            }
+        };
+        state.transformation = Some(prepared.transformation.clone());
         // Before the read, so that no write falls between the two.
         if owner.wants_instant_updates() {
             let path = (plan.vault_namespace.as_str(), plan.path.as_str());
@@ -168,13 +175,15 @@ impl<S: SecretSource> Pipeline<S> {
         shared.vault.logins.store(&session, &plan.auth).await;
         let (written, recorded, token) = match obtained? {
             Obtained::Kept { unfinished } => {
-                let (written, recorded) = write::keep(shared, &writer, &*owner, held, &mut state.applied).await?;
+                let (written, recorded) =
+                    write::keep(shared, &writer, &*owner, held, unfinished, &mut state.applied).await?;
                 (written, recorded.filter(|recorded| unfinished || !recorded.is_empty()), None)
             }
             Obtained::Data { data, token } => {
                 let put = self.put(object, state, prepared, data, &writer).await;
                 if put.is_err() {
                     self.source.discard(&session, plan, &mut state.source).await;
+                    self.source.hold(object, &session, plan, &mut state.source).await;
                 }
                 let (written, recorded) = put?;
                 (written, recorded, Some(token))
@@ -277,6 +286,16 @@ impl<S: SecretSource> Pipeline<S> {
         known.is_some_and(|known| known.meta().uid == object.meta().uid)
     }
 
+    /// Keeps what is remembered of an object. One that was deleted meanwhile leaves nothing behind, nor to another one of its
+    /// name.
+    fn keep_state(&self, object: &S::Owner, state: Option<Box<ObjectState<S::State>>>) {
+        // The object is looked up under the lock that its deletion takes too.
+        let mut states = self.states.lock();
+        if let Some(state) = state.filter(|_| self.is_known(object)) {
+            states.insert(object.key().id, state);
+        }
+    }
+
     /// Writes down that the restarts for the content of the Secret are done, before other content takes its place.
     async fn record(
         &self,
@@ -344,16 +363,14 @@ impl<S: SecretSource> Controller for Pipeline<S> {
         let known = self.states.lock().remove(id);
         let Some(object) = self.store.get(id) else { return Outcome::await_change() };
         if object.meta().deletion_timestamp.is_some() {
-            return self.delete(job, &object, known.and_then(|known| known.session)).await;
+            let session = known.as_ref().and_then(|known| known.session.clone());
+            let outcome = self.delete(job, &object, session).await;
+            self.keep_state(&object, known);
+            return outcome;
         }
         let mut state = known.unwrap_or_else(|| Box::new(ObjectState::new(job.due)));
         let outcome = self.run(job, &object, &mut state).await;
-        let mut states = self.states.lock();
-        // An object that was deleted meanwhile leaves nothing behind, nor to another one of its name. Looked up under the lock
-        // that its deletion takes too.
-        if self.is_known(&object) {
-            states.insert(id.clone(), state);
-        }
+        self.keep_state(&object, Some(state));
         outcome
     }
 

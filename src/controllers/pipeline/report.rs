@@ -57,6 +57,7 @@ impl<S: SecretSource> Pipeline<S> {
         let errors = synced.restarts.as_ref().map(|restarts| restarts.errors.as_slice());
         let failed = errors.filter(|errors| !errors.is_empty()).map(restarts_failed);
         let mut status = status_of(object);
+        self.source.note_write(&mut state.source, synced.wrote);
         let report = self.source.report(object, plan, &mut state.source, &mut status);
         let conditions = conditions_of_success(object, errors, synced.orphans.as_deref(), &report.remarks);
         let conditions = condition::merge(&conditions, object.generation(), &report.conditions);
@@ -70,7 +71,7 @@ impl<S: SecretSource> Pipeline<S> {
         }
         // A generation is applied when what the one before has left is gone, too.
         if synced.orphans.is_none() {
-            status.set_generation(object.generation());
+            status.set_generation(report.generation.unwrap_or_else(|| object.generation()));
         }
         let mut events = subscriptions::events(object.owner_conditions(), &conditions);
         status.set_conditions(conditions);
@@ -111,7 +112,9 @@ impl<S: SecretSource> Pipeline<S> {
             let failed = FailedRestarts { mac: synced.mac, generation, errors: restarts.errors, again };
             state.failed_restarts = Some(Box::new(failed));
         }
-        let next = next_run(again, self.source.next_due(plan, &state.source, now));
+        let refresh = self.source.next_due(plan, &state.source, now);
+        let refresh = if report.generation.is_some() { Some(now) } else { refresh };
+        let next = next_run(again, refresh);
         state.due = match next {
             Next::At(due, _) => Some(due),
             Next::WhenChanged => None,
@@ -123,31 +126,40 @@ impl<S: SecretSource> Pipeline<S> {
     pub(super) async fn fail(&self, object: &S::Owner, state: &mut ObjectState<S::State>, failure: Failure) -> Outcome {
         state.fingerprint = None;
         let retry = failure.retry;
-        let mut status = status_of(object);
-        let (own, own_events) = self.source.report_failure(object, &failure, &mut status);
         let conditions = conditions_of_failure(object, &failure);
-        let conditions = condition::merge(&conditions, object.generation(), &own);
         let conditions = subscriptions::with_condition(object, state.subscription.as_ref(), conditions);
-        if conditions != object.owner_conditions() {
-            tracing::warn!(reason = failure.reason.as_str(), error = failure.message, "not synced");
-            let mut events = subscriptions::events(object.owner_conditions(), &conditions);
-            events.extend(failure.into_events());
-            events.extend(own_events);
-            status.set_conditions(conditions);
+        let is_news = conditions != object.owner_conditions();
+        let mut status = status_of(object);
+        let report = self.source.report_failure(object, &failure, &mut state.source, &mut status);
+        let conditions = condition::merge(&conditions, object.generation(), &report.conditions);
+        let mut events = subscriptions::events(object.owner_conditions(), &conditions);
+        status.set_conditions(conditions);
+        if is_news || object.status() != Some(&status) {
+            events.extend(report.events);
+            if is_news {
+                tracing::warn!(reason = failure.reason.as_str(), error = failure.message, "not synced");
+                events.extend(failure.into_events());
+            }
             if self.shared.outputs.publish(&self.store, object, &status, &events).await.is_err() {
                 // The user does not know yet what to change.
                 return state.retry(&self.shared.backoff);
             }
         }
+        let now = Instant::now();
+        let hold_due = self.source.hold_due(&state.source).filter(|due| now < *due);
+        let soon = |due: Instant| hold_due.map_or(due, |hold| hold.min(due));
         match retry {
-            Retry::Backoff => state.retry(&self.shared.backoff),
+            Retry::Backoff => {
+                let due = now + state.pause(&self.shared.backoff);
+                Outcome::failed(state.due_at(soon(due), Class::Retry), state.lane())
+            }
             Retry::At(at) => {
                 let due = at + spread(DEPENDENTS_SPREAD, &mut rand::rng());
-                Outcome::failed(state.due_at(due, Class::Retry), state.lane())
+                Outcome::failed(state.due_at(soon(due), Class::Retry), state.lane())
             }
             Retry::WhenChanged => {
-                let due = Instant::now() + RECHECK_DENIAL;
-                Outcome::blocked(state.due_at(due, Class::Refresh), state.lane())
+                let due = now + RECHECK_DENIAL;
+                Outcome::blocked(state.due_at(soon(due), Class::Refresh), state.lane())
             }
         }
     }

@@ -56,6 +56,36 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
     /// it there. A status that differs is written.
     fn announce(&self, _state: &Self::State, _mac: &str, _status: &mut StatusOf<Self::Owner>) {}
 
+    /// Tells whether the Secret had to be written, before [`SecretSource::report`].
+    fn note_write(&self, _state: &mut Self::State, _wrote: bool) {}
+
+    /// A run comes to no new data, or cannot put it into the Secret: what an earlier run has obtained is to stay usable.
+    fn hold(
+        &self,
+        _object: &Self::Owner,
+        _session: &Arc<Session>,
+        _plan: &Plan<Self::Plan>,
+        _state: &mut Self::State,
+    ) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// When an object that fails has to be run again at the latest, for [`SecretSource::hold`].
+    fn hold_due(&self, _state: &Self::State) -> Option<Instant> {
+        None
+    }
+
+    /// The run failed: puts what only this kind has to say into the status.
+    fn report_failure(
+        &self,
+        _object: &Self::Owner,
+        _failure: &Failure,
+        _state: &mut Self::State,
+        _status: &mut StatusOf<Self::Owner>,
+    ) -> Report {
+        Report::default()
+    }
+
     /// The new data did not get into the Secret, and no run will put it there.
     fn discard(
         &self,
@@ -76,17 +106,6 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
         _status: &mut StatusOf<Self::Owner>,
     ) -> Report {
         Report::default()
-    }
-
-    /// The run did not get through: puts what only this kind has to say of it into the status. Returns conditions, and events
-    /// for a status that is written.
-    fn report_failure(
-        &self,
-        _object: &Self::Owner,
-        _failure: &Failure,
-        _status: &mut StatusOf<Self::Owner>,
-    ) -> (Vec<ConditionUpdate<'static>>, Vec<EventText>) {
-        (vec![], vec![])
     }
 
     /// When the object is due again if nothing changes. `None`: only when it changes.
@@ -191,6 +210,8 @@ pub(crate) struct Report {
     pub remarks: Vec<Cow<'static, str>>,
     /// Events that go with a status that is written.
     pub events: Vec<EventText>,
+    /// The `metadata.generation` that is applied, where an earlier run has written the Secret for another than there is now.
+    pub generation: Option<i64>,
     /// The event of a Secret that was written, where it is not VSO's for VaultStaticSecrets.
     pub written: Option<EventText>,
 }

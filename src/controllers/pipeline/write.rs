@@ -54,6 +54,7 @@ pub(super) async fn keep(
     writer: &SecretWriter,
     owner: &dyn SecretOwner,
     held: Option<&HeldSecret>,
+    unfinished: bool,
     applied: &mut Option<LastApplied>,
 ) -> Result<(Written, Option<String>), Interruption> {
     let Some(held) = held else {
@@ -71,12 +72,16 @@ pub(super) async fn keep(
     let annotation = held.applied.annotation.clone();
     let previous = Previous::Equal { annotation, changed: held.changed };
     let result = SyncResult { applied: held.applied.clone(), wrote: false, previous };
-    *applied = Some(held.applied.clone());
+    // What is immutable is found by reading it.
+    *applied = held.immutable.is_none().then(|| held.applied.clone());
     if owner.destination().create {
         let key = Key { kind: owner.kind(), id: owner.id() };
         shared.stores.secrets.apply_answer(&owner.destination_id(), &held.applied.revision, &key);
     }
-    Ok((Written { result, record: mac.clone(), mac, rendered: None, orphans: None }, recorded))
+    // Content that another client has put there is not what workloads were restarted for.
+    let is_foreign = !unfinished && held.has_other_content();
+    let record = recorded.clone().filter(|recorded| is_foreign && !recorded.is_empty()).unwrap_or_else(|| mac.clone());
+    Ok((Written { result, record, mac, rendered: None, orphans: None }, recorded))
 }
 
 /// Makes the Secret what it has to be. `applied` is what is known of the Secret: from an earlier run before, from this one

@@ -100,10 +100,10 @@ pub(super) fn report_failure(
     failure: &Failure,
     status: &mut VaultPKISecretStatus,
     now: i64,
-) -> (Vec<ConditionUpdate<'static>>, Vec<EventText>) {
+) -> Report {
     status.valid = false;
     failure.reason.as_str().clone_into(&mut status.error);
-    let (Some(serial), Some(expiration)) = (&status.serial_number, status.expiration) else { return (vec![], vec![]) };
+    let (Some(serial), Some(expiration)) = (&status.serial_number, status.expiration) else { return Report::default() };
     let difference = status.issue.as_ref().map_or(0, |issue| issue.clock_difference);
     let end = time(expiration);
     let update = if now >= expiration.saturating_add(difference) {
@@ -113,12 +113,12 @@ pub(super) fn report_failure(
         let text = format!("certificate {serial} ends at {end}, and could not be replaced yet");
         ConditionUpdate::holds(ConditionType::CertificateValid, Reason::CertificateRenewalOverdue, text)
     } else {
-        return (vec![], vec![]);
+        return Report::default();
     };
     let known = condition::find(object.conditions(), ConditionType::CertificateValid);
     let told = known.is_some_and(|known| known.reason == update.reason.as_str());
     let event = (!told).then(|| EventText::warning(update.reason, update.message.to_string()));
-    (vec![update], event.into_iter().collect())
+    Report { conditions: vec![update], events: event.into_iter().collect(), ..Report::default() }
 }
 
 /// A point in time as Kubernetes writes it.

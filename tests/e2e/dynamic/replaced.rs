@@ -1,0 +1,77 @@
+//! `revokeReplacedLeases`: old credentials live until the workloads run with the new ones.
+
+use serde_json::{Value, json};
+
+use test_support::{NO_ELECTION, Tenant, eventually};
+
+use super::{Fixture, creds};
+
+/// There is no node on which new pods could start: the rollout is complete when there are to be none.
+fn complete_rollout(rig: &Fixture<'_>) {
+    rig.restarts.patch("Deployment", "app", json!({ "spec": { "replicas": 0 } }));
+}
+
+/// Changes an annotation of the object: other credentials are asked for.
+fn force(rig: &Fixture<'_>, name: &str, stamp: &str) {
+    rig.restarts.patch("VaultDynamicSecret", name, json!({ "metadata": { "annotations": { "stamp": stamp } } }));
+}
+
+fn replaced(rig: &Fixture<'_>, name: &str) -> usize {
+    rig.get(name)["status"]["replacedLeases"].as_array().map_or(0, Vec::len)
+}
+
+#[test]
+fn old_leases_are_revoked_when_the_rollout_is_complete() {
+    let tenant = Tenant::new("replaced");
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    rig.database.role("app", 600, 3600);
+    tenant.apply(&tenant.workload("Deployment", "app"));
+    let mut operator = tenant.operator(&NO_ELECTION);
+    let path = creds(&rig.database, "app");
+    let targets = json!([{ "kind": "Deployment", "name": "app" }]);
+    tenant.apply(&rig.object("db", &path, json!({ "revokeReplacedLeases": true, "rolloutRestartTargets": targets })));
+    tenant.apply(&rig.object("alone", &path, json!({ "revokeReplacedLeases": true })));
+    let (first, alone) = (rig.wait_lease("db", ""), rig.wait_lease("alone", ""));
+    let (old, lonely) = (rig.credentials("db"), rig.credentials("alone"));
+    for name in ["db", "alone"] {
+        force(&rig, name, "1");
+    }
+    rig.wait_lease("db", &first);
+    rig.wait_lease("alone", &alone);
+    let condition = rig.wait_condition("db", "RolloutComplete", "False", "the old credentials end at 20");
+    assert!(condition["message"].as_str().is_some_and(|text| text.contains("Deployment app")), "{condition}");
+    assert!(rig.database.accepts(&old) && rig.works("db"));
+    assert_eq!((replaced(&rig, "db"), replaced(&rig, "alone")), (1, 0));
+
+    // Over a restart of the operator, too.
+    operator.kill();
+    let _operator = tenant.operator(&NO_ELECTION);
+    rig.restarts.several_refreshes();
+    assert!(rig.database.accepts(&old));
+    complete_rollout(&rig);
+    rig.wait_condition("db", "RolloutComplete", "True", "");
+    eventually("the end of the old lease", || if rig.database.accepts(&old) { Err("it works") } else { Ok(()) });
+    tenant.wait_event("db", "SecretLeaseRevoke", &format!("Lease revoked: {first}"));
+    assert_eq!(replaced(&rig, "db"), 0);
+    assert!(rig.works("db") && rig.database.accepts(&lonely), "without targets nothing is revoked");
+}
+
+#[test]
+fn a_rollout_that_outlives_the_old_lease_is_not_called_complete() {
+    let tenant = Tenant::new("outlived");
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    rig.database.role("app", 15, 3600);
+    tenant.apply(&tenant.workload("Deployment", "app"));
+    let _operator = tenant.operator(&NO_ELECTION);
+    let targets = json!([{ "kind": "Deployment", "name": "app" }]);
+    let spec: Value = json!({ "revokeReplacedLeases": true, "rolloutRestartTargets": targets });
+    tenant.apply(&rig.object("db", &creds(&rig.database, "app"), spec));
+    let first = rig.wait_lease("db", "");
+    force(&rig, "db", "1");
+    rig.wait_lease("db", &first);
+    rig.wait_condition("db", "RolloutComplete", "False", "the old credentials end at 20");
+    rig.wait_condition("db", "RolloutComplete", "False", "the old credentials have ended at 20");
+    complete_rollout(&rig);
+    rig.wait_condition("db", "RolloutComplete", "True", "");
+    assert_eq!(replaced(&rig, "db"), 0);
+}
