@@ -88,8 +88,6 @@ pub enum Reason {
     NotAllowed,
     /// The server has no event stream.
     NotAvailable,
-    /// The operator does not serve the kind.
-    NotSupported,
     /// The object can be used.
     Ready,
     /// All restart targets run with the newest content.
@@ -163,7 +161,6 @@ impl Reason {
             Reason::InvalidConfiguration => "InvalidConfiguration",
             Reason::NotAllowed => "NotAllowed",
             Reason::NotAvailable => "NotAvailable",
-            Reason::NotSupported => "NotSupported",
             Reason::Ready => "Ready",
             Reason::RolloutComplete => "RolloutComplete",
             Reason::RolloutInProgress => "RolloutInProgress",

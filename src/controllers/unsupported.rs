@@ -21,9 +21,7 @@ pub(super) trait UnsupportedKind: CustomObject {
     /// What that means for the user of an object, and what to do.
     const MESSAGE: &'static str;
     /// The condition of each object.
-    fn condition() -> ConditionUpdate<'static> {
-        ConditionUpdate::fails(ConditionType::Ready, Reason::NotSupported, Self::MESSAGE)
-    }
+    fn condition() -> ConditionUpdate<'static>;
     /// Replaces the conditions of a status.
     fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>);
 }

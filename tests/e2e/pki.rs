@@ -5,6 +5,7 @@ mod faults;
 mod fixture;
 mod forms;
 mod renewals;
+mod samples;
 
 use serde_json::json;
 

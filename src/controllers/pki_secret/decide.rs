@@ -112,7 +112,8 @@ pub(super) fn decide(known: &Known<'_>) -> Decision {
     let found = held.data.and_then(|data| find_certificate(data, &recorded.serial));
     let found = found.map(|found| Lifetime { not_before: found.not_before, not_after: found.not_after });
     let equal = recorded.issue.secret_mac.as_deref() == Some(held.mac);
-    if !equal && !(held.before_key && found.is_some()) {
+    let is_known = equal || (held.before_key && found.is_some());
+    if !is_known {
         return Decision::Issue(IssueReason::SecretDataDrift);
     }
     let before = known.found_before.filter(|before| before.serial == recorded.serial).map(|before| before.lifetime);

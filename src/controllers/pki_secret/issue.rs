@@ -12,7 +12,7 @@ use crate::api::{PKIIssue, Reason, SecretOwner as _, VaultPKISecret};
 use crate::controllers::pipeline::{Failure, Interruption, Reading, login_failed};
 use crate::kubernetes::SecretWriter;
 use crate::pki::Issued;
-use crate::pki::keystore::{DEFAULT_ALIAS, KeystoreForm, KeystoreOptions, keystores};
+use crate::pki::keystore::{DEFAULT_ALIAS, KeystoreError, KeystoreForm, KeystoreOptions, keystores};
 use crate::render::SourceData;
 use crate::resolve::{KeystoreRequest, PkiRequest, Plan};
 use crate::vault::{Envelope, ErrorKind, SessionError, TokenInfo};
@@ -183,8 +183,7 @@ async fn data(plan: &Plan<PkiRequest>, issued: &Issued, passwords: Keystores<'_>
         }
         Ok(added)
     });
-    let made =
-        made.await.unwrap_or_else(|_| Err(crate::pki::keystore::KeystoreError::Refused("a keystore", "it failed")));
+    let made = made.await.unwrap_or(Err(KeystoreError::Refused("a keystore", "it failed")));
     Ok(source.with_added(made.map_err(|error| unusable(&error))?))
 }
 
