@@ -3,7 +3,9 @@
 mod crashes;
 mod faults;
 mod fixture;
+mod fleet;
 mod forms;
+mod hostile;
 mod renewals;
 mod samples;
 

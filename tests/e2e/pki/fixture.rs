@@ -1,6 +1,7 @@
 //! What tests of VaultPKISecrets have in common.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +14,15 @@ use vso::pki::{Certificate, Issued};
 
 /// A key with another certificate.
 pub const NO_PAIR: &str = "no pair";
+
+/// Tells the other threads of a test that it has ended, in whichever way.
+pub struct End<'a>(pub &'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// A tenant with a PKI engine.
 pub struct PkiFixture<'a> {

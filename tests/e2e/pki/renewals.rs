@@ -5,17 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::fixture::{NO_PAIR, PkiFixture};
+use super::fixture::{End, NO_PAIR, PkiFixture};
 use test_support::{NO_ELECTION, Tenant, eventually};
-
-/// Tells the other threads of a test that it has ended, in whichever way.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 #[test]
 fn a_certificate_is_replaced_in_its_window_and_the_old_one_revoked() {
