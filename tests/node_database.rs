@@ -64,8 +64,11 @@ fn no_login_fails_while_credentials_operator_and_vault_are_replaced() {
         if there.is_empty() { Ok(()) } else { Err(there) }
     });
     let (accepted, refused) = database.postgresql.logins(USERS).expect("the log of PostgreSQL");
-    let log =
-        cluster.kubectl(&["logs", "--namespace", APP, "--selector=app=app", "--tail=-1"]).expect("the pods' logs");
+    // The next rotation may just have made a pod that has no log yet.
+    let log = eventually("the pods' logs", || {
+        let read = ["logs", "--namespace", APP, "--selector=app=app", "--tail=-1"];
+        cluster.kubectl(&read).map_err(|error| error.to_string())
+    });
     let (rotations, seconds) = (users.len() - 1, started.elapsed().as_secs());
     eprintln!("{accepted} logins in {seconds} s, {refused} failures; at least {rotations} rotations");
     assert_eq!(refused, 0);

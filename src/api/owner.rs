@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use serde_json::{Value, json};
 
-use super::{Destination, GROUP, Kind, ObjectRef, RolloutRestartTarget, VERSION};
+use super::{Destination, GROUP, Kind, ObjectRef, RolloutRestartTarget, VERSION, VaultClientMeta};
 
 /// An object that owns a Secret: it logs in to Vault, fills its destination, and restarts workloads.
 pub trait SecretOwner: Send + Sync + 'static {
@@ -100,8 +100,8 @@ pub trait OwnerStatus {
     fn set_generation(&mut self, generation: i64);
     /// The content whose restarts are all done.
     fn set_recorded_mac(&mut self, mac: Option<String>);
-    /// The key of the Vault client that was used, as VSO names it.
-    fn set_cache_key(&mut self, cache_key: Option<String>);
-    /// The identity of the Vault client. It changes with each login.
-    fn set_client_id(&mut self, id: String);
+    /// What it says of the Vault client that was used, if the kind says it.
+    fn vault_client_meta(&mut self) -> Option<&mut VaultClientMeta> {
+        None
+    }
 }

@@ -286,9 +286,4 @@ impl OwnerStatus for VaultPKISecretStatus {
     fn set_recorded_mac(&mut self, mac: Option<String>) {
         self.secret_mac = mac;
     }
-
-    /// VSO keeps none for this kind.
-    fn set_cache_key(&mut self, _: Option<String>) {}
-
-    fn set_client_id(&mut self, _: String) {}
 }

@@ -190,11 +190,7 @@ impl OwnerStatus for VaultStaticSecretStatus {
         self.secret_mac = mac;
     }
 
-    fn set_cache_key(&mut self, cache_key: Option<String>) {
-        self.vault_client_meta.cache_key = cache_key;
-    }
-
-    fn set_client_id(&mut self, id: String) {
-        self.vault_client_meta.id = Some(id).filter(|id| !id.is_empty());
+    fn vault_client_meta(&mut self) -> Option<&mut VaultClientMeta> {
+        Some(&mut self.vault_client_meta)
     }
 }

@@ -139,6 +139,7 @@ impl SecretSource for PkiSecrets {
         _: &VaultPKISecret,
         plan: &Plan<PkiRequest>,
         state: &mut State,
+        _: bool,
         status: &mut VaultPKISecretStatus,
     ) -> Report {
         report::report(&plan.source, state, status)

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::pipeline::{Interruption, Obtained, Reading, SecretSource, login_failed, read_failed};
+use super::pipeline::{Interruption, Obtained, Reading, SecretSource, read_failed};
 use super::stores::Stores;
 use crate::api::{Reason, VaultStaticSecret};
 use crate::backoff::horizon;
 use crate::resolve::{self, Plan, PlanError, StaticRead};
-use crate::vault::{self, ErrorKind, Read, SessionError, SharedRead, VaultError};
+use crate::vault::{self, ErrorKind, Read, SharedRead, VaultError};
 use crate::workqueue::Class;
 
 /// Reads of objects that change together, or appear together, are one read.
@@ -36,7 +36,7 @@ impl SecretSource for StaticSecrets {
         plan: &Plan<StaticRead>,
         state: &mut Option<Arc<SharedRead>>,
     ) -> Result<Obtained, Interruption> {
-        let Reading { job, session, vault, outputs, pending, .. } = *reading;
+        let Reading { job, session, vault, pending, .. } = *reading;
         let StaticRead { version, refresh, .. } = plan.source;
         let read =
             Read { namespace: plan.vault_namespace.clone(), path: plan.path.clone(), version: version.unwrap_or(0) };
@@ -55,34 +55,10 @@ impl SecretSource for StaticSecrets {
         let not_before = not_before.unwrap_or(started);
         let not_before = pending.map_or(not_before, |pending| pending.since.max(not_before));
         let answer = shared.get(session, not_before, pending.and_then(|pending| pending.index.as_deref())).await;
-        outputs.metrics.vault_read(
-            answer.as_ref().err().map(|error| match error {
-                SessionError::Credential(_) => "credential",
-                SessionError::Login(error) | SessionError::Request(error) => error.kind.as_str(),
-            }),
-            started.elapsed(),
-        );
-        if let Err(SessionError::Login(error) | SessionError::Request(error)) = &answer
-            && error.kind == ErrorKind::Tls
-            && vault.on_untrusted_certificate(&plan.auth.login.connection, session.server.id).await
-        {
-            // The certificate and its authority were replaced. Nothing is wrong with that.
-            return Err(Interruption::Yield(Some(session.server.id)));
-        }
-        match answer {
-            Ok((envelope, token)) => {
-                reading.acknowledge();
-                let data = vault::kv::parse(&envelope, &plan.path, version).map_err(|error| read_failed(&error))?;
-                Ok(Obtained::Data { data, token })
-            }
-            Err(SessionError::Request(error)) => {
-                if error.kind == ErrorKind::StaleReplica {
-                    reading.give_up_index();
-                }
-                Err(read_failed(&with_hint(error, &plan.source)).into())
-            }
-            Err(error) => Err(login_failed(session, &error).await.into()),
-        }
+        let failed = |error| read_failed(&with_hint(error, &plan.source));
+        let (envelope, token) = reading.settle(&plan.auth, started, answer, failed).await?;
+        let data = vault::kv::parse(&envelope, &plan.path, version).map_err(|error| read_failed(&error))?;
+        Ok(Obtained::Data { data, token })
     }
 
     fn next_due(&self, plan: &Plan<StaticRead>, state: &Option<Arc<SharedRead>>, now: Instant) -> Option<Instant> {

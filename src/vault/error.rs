@@ -111,6 +111,16 @@ impl VaultError {
     }
 }
 
+impl VaultError {
+    /// The error with what to look at.
+    pub fn hinted(mut self, hint: &str) -> Self {
+        let joint = if self.message.is_empty() { "" } else { "; " };
+        self.message.push_str(joint);
+        self.message.push_str(hint);
+        self
+    }
+}
+
 impl fmt::Display for VaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, message) = (&self.path, &self.message);

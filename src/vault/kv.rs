@@ -17,10 +17,6 @@ pub fn parse(envelope: &Envelope, path: &str, version: Option<i64>) -> Result<So
         let text = if warnings.is_empty() { hint } else { &warnings };
         VaultError::new(ErrorKind::Protocol, path, format!("the answer has no data: {text}"))
     };
-    let holding = |source: SourceData| match &envelope.turn {
-        Some(turn) => source.holding(turn.clone()),
-        None => source,
-    };
     let Some(fields) = data.as_object() else {
         return Err(nothing("is spec.type right for this mount?"));
     };
@@ -28,7 +24,7 @@ pub fn parse(envelope: &Envelope, path: &str, version: Option<i64>) -> Result<So
         return if fields.is_empty() {
             Err(VaultError::new(ErrorKind::Empty, path, ""))
         } else {
-            Ok(holding(SourceData::flat("kv-v1", data.clone())))
+            Ok(envelope.flat("kv-v1"))
         };
     }
     let metadata = fields.get("metadata").and_then(Value::as_object);
@@ -37,7 +33,7 @@ pub fn parse(envelope: &Envelope, path: &str, version: Option<i64>) -> Result<So
     };
     match fields.get("data") {
         Some(Value::Object(keys)) if keys.is_empty() => Err(VaultError::new(ErrorKind::Empty, path, "")),
-        Some(Value::Object(_)) => Ok(holding(SourceData::nested("kv-v2", data.clone()))),
+        Some(Value::Object(_)) => Ok(envelope.nested("kv-v2")),
         _ => {
             let number = metadata.get("version").map(|v| format!(" (version {v})")).unwrap_or_default();
             let destroyed = metadata.get("destroyed").and_then(Value::as_bool).unwrap_or(false);
@@ -53,16 +49,16 @@ pub fn parse(envelope: &Envelope, path: &str, version: Option<i64>) -> Result<So
 }
 
 /// Adds what to look at to the error of a read that found nothing. `version` as in [`parse`].
-pub fn with_hint(mut error: VaultError, version: Option<i64>) -> VaultError {
-    if error.kind == ErrorKind::NotFound {
-        let hint = match version {
+pub fn with_hint(error: VaultError, version: Option<i64>) -> VaultError {
+    if error.kind != ErrorKind::NotFound {
+        return error;
+    }
+    let hint = match version {
             Some(0) => "nothing is stored there; spec.mount or spec.path may be wrong, or the mount is no KV version 2 and spec.type has to be kv-v1".to_owned(),
             Some(version) => format!("there is no version {version}, or nothing is stored there"),
             None => "nothing is stored there; spec.mount or spec.path may be wrong".to_owned(),
-        };
-        error.message = if error.message.is_empty() { hint } else { format!("{}; {hint}", error.message) };
-    }
-    error
+    };
+    error.hinted(&hint)
 }
 
 #[cfg(test)]

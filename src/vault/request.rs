@@ -13,6 +13,7 @@ use serde_json::{Number, Value};
 use super::json::{self, JsonError};
 use super::transport::Turn;
 use super::{ErrorKind, VaultError};
+use crate::render::SourceData;
 
 /// What is read. Equal reads with the same session are the same read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -124,6 +125,23 @@ impl Envelope {
         let data = members.remove("data").unwrap_or_default();
         let envelope: Self = serde_json::from_value(Value::Object(members)).map_err(|_| JsonError::Syntax)?;
         Ok(Self { data: Arc::new(data), ..envelope })
+    }
+
+    /// The content as [`SourceData::flat`]. It has the turn of the answer.
+    pub fn flat(&self, kind: &'static str) -> SourceData {
+        self.with_turn(SourceData::flat(kind, self.data.clone()))
+    }
+
+    /// The content as [`SourceData::nested`]. It has the turn of the answer.
+    pub fn nested(&self, kind: &'static str) -> SourceData {
+        self.with_turn(SourceData::nested(kind, self.data.clone()))
+    }
+
+    fn with_turn(&self, source: SourceData) -> SourceData {
+        match &self.turn {
+            Some(turn) => source.holding(turn.clone()),
+            None => source,
+        }
     }
 }
 

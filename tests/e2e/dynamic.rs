@@ -123,11 +123,6 @@ impl<'a> Fixture<'a> {
     }
 }
 
-/// The mount and path of a role's credentials.
-fn creds(database: &Database<'_>, role: &str) -> String {
-    database.creds(role)
-}
-
 #[test]
 fn a_lease_is_renewed_and_at_its_end_new_credentials_come_first() {
     let tenant = Tenant::new("lease");
@@ -136,7 +131,7 @@ fn a_lease_is_renewed_and_at_its_end_new_credentials_come_first() {
     tenant.apply(&tenant.workload("Deployment", "app"));
     let _operator = tenant.operator(&[]);
     let targets = json!({ "rolloutRestartTargets": [{ "kind": "Deployment", "name": "app" }] });
-    tenant.apply(&rig.object("db", &creds(&rig.database, "app"), targets));
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), targets));
 
     let first = rig.wait_lease("db", "");
     assert!(rig.database.accepts(&rig.credentials("db")));
@@ -147,6 +142,9 @@ fn a_lease_is_renewed_and_at_its_end_new_credentials_come_first() {
     assert!(status["vaultClientMeta"]["id"].as_str().is_some_and(|id| id.len() == 64), "{status}");
     assert!(status["pendingLease"].is_null());
     tenant.wait_event("db", "SecretSynced", "sync_reason=\"InitialSync\"");
+    let events = tenant.list("events");
+    let at_once = |event: &Value| event["message"].as_str().is_some_and(|text| text.contains("horizon=0.0s"));
+    assert!(!events.iter().any(at_once), "the horizon is that of the new lease: {events:?}");
     let obtained = status["lastRenewalTime"].as_i64().expect("a time");
 
     eventually("a renewal", || {

@@ -169,6 +169,8 @@ impl Postgresql {
         match self.sql_as(user, password, "SELECT 1") {
             Ok(_) => Ok(true),
             Err(error) if error.to_string().contains(REFUSED) => Ok(false),
+            // The user was dropped while it logged in.
+            Err(error) if error.to_string().contains(&format!("role \"{user}\" does not exist")) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -9,7 +9,7 @@ use super::lease::revoke;
 use crate::api::dynamic_secret::{ReplacedLease, SecretLease};
 use crate::api::{ConditionType, ConditionUpdate, Reason, SecretOwner, VaultDynamicSecretStatus};
 use crate::controllers::outputs::{EventText, Outputs};
-use crate::kubernetes::Workloads;
+use crate::kubernetes::{ErrorKind, Workloads};
 use crate::vault::Session;
 
 /// Between two looks at a rollout that is not complete.
@@ -120,7 +120,7 @@ async fn unfinished_rollout(outputs: &Outputs, owner: &dyn SecretOwner) -> Optio
                 }
             }
             // A workload that is gone uses no credentials.
-            Err(error) if error.kind == crate::kubernetes::ErrorKind::NotFound => {}
+            Err(error) if error.kind == ErrorKind::NotFound => {}
             Err(error) => return Some(format!("The rollout of {kind} {name} cannot be looked at: {error}")),
         }
     }

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use rand::{Rng, RngExt as _};
 
-/// The part of a lease that is left, at least, when its credentials are replaced: new ones have to reach the workloads.
-const MARGIN: f64 = 0.1;
+/// One part of so many of a lease is left, at least, when its credentials are replaced: new ones have to reach the workloads.
+pub(super) const MARGIN_PART: u32 = 10;
+const MARGIN: f64 = 1.0 / MARGIN_PART as f64;
 /// Renewals are spread over this part of a lease.
 const SPREAD: f64 = 0.1;
 
@@ -25,13 +26,13 @@ impl LeaseTimes {
     pub fn new(lease: Duration, age: Duration, percent: u32, now: Instant, rng: &mut impl Rng) -> Self {
         let left = |part: Duration| now + part.saturating_sub(age);
         let due = renewal_delay(lease, percent, rng);
-        Self { due: left(due), replace_by: left(lease.mul_f64(1.0 - MARGIN)), ends: left(lease) }
+        Self { due: left(due), replace_by: left(lease - lease / MARGIN_PART), ends: left(lease) }
     }
 
     /// The times of a lease of which `left` is left and that is not renewed any more.
     pub fn last(left: Duration, now: Instant, rng: &mut impl Rng) -> Self {
         let due = now + left.mul_f64(rng.random_range(0.3..0.6));
-        Self { due, replace_by: now + left.mul_f64(1.0 - MARGIN), ends: now + left }
+        Self { due, replace_by: now + (left - left / MARGIN_PART), ends: now + left }
     }
 }
 

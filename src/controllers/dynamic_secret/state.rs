@@ -34,8 +34,6 @@ pub(crate) struct Credentials {
     pub(super) renewed: Option<(SecretLease, i64)>,
     /// A login that had failed has succeeded, until that is in the status.
     pub(super) login_recovered: bool,
-    /// The Secret already held the data that was obtained.
-    pub(super) unchanged: bool,
     /// Why it was renewed for the last time.
     pub(super) last_renewal: Option<String>,
     /// What the status says of pending credentials is done with.
@@ -197,4 +195,54 @@ impl Credentials {
 pub(super) fn unix_time(at: Instant) -> Option<i64> {
     let left = at.saturating_duration_since(Instant::now());
     Some(Utc::now().timestamp() + i64::try_from(left.as_secs()).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn lease(id: &str, duration: i64) -> SecretLease {
+        SecretLease { id: id.into(), duration, renewable: true, request_id: String::new() }
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_when_it_is_due_and_not_before() {
+        let now = Instant::now();
+        let retry = now + 20 * SECOND;
+        let due = |replace_by: Instant| {
+            let times = LeaseTimes { due: now, replace_by, ends: now + 60 * SECOND };
+            let failing = Some(Failing { error: String::new(), login: true, retry });
+            Credentials { times: Some(("l".into(), times)), failing, ..Credentials::default() }.next_due()
+        };
+        assert_eq!(due(now + 30 * SECOND), Some(retry));
+        assert_eq!(due(now + 10 * SECOND), Some(now + 10 * SECOND), "the credentials are replaced at the latest");
+        assert_eq!(due(now), Some(retry), "what has passed is no time to wait for");
+    }
+
+    #[test]
+    fn what_has_no_lease_is_due_by_the_sooner_of_its_intervals() {
+        let mut state = Credentials::default();
+        let mut ends = |lease: &SecretLease, interval: Option<Duration>| {
+            state.start_lease(lease, Duration::ZERO, 67, interval);
+            state.lease_times().map(|times| times.ends.saturating_duration_since(Instant::now()).as_secs_f64().round())
+        };
+        assert_eq!(ends(&lease("", 1000), Some(10 * SECOND)), Some(10.0));
+        assert_eq!(ends(&lease("", 5), Some(10 * SECOND)), Some(5.0));
+        assert_eq!(ends(&lease("", 0), Some(10 * SECOND)), Some(10.0));
+        assert_eq!(ends(&lease("", 1000), None), Some(1000.0));
+        assert_eq!(ends(&lease("l", 1000), Some(10 * SECOND)), Some(1000.0), "a lease is one");
+        assert_eq!(ends(&lease("", 0), None), None);
+    }
+
+    #[test]
+    fn static_credentials_are_due_by_their_looks_alone() {
+        let meta = StaticCredsMetaData { last_vault_rotation: 1, ..StaticCredsMetaData::default() };
+        let status = VaultDynamicSecretStatus { static_creds_meta_data: Some(meta), ..Default::default() };
+        let look = Instant::now() + 60 * SECOND;
+        let mut state = Credentials { look: Some((look, 0)), ..Credentials::default() };
+        state.set_times(&status, 67, Some(SECOND));
+        assert_eq!(state.next_due(), Some(look));
+    }
 }

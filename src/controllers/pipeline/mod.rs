@@ -6,6 +6,7 @@
 mod delete;
 mod drift;
 mod failure;
+mod object;
 mod obtain;
 mod render;
 mod report;
@@ -19,19 +20,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kube::Resource as _;
-use kube::core::object::HasStatus as _;
 use parking_lot::Mutex;
 
 use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
 use super::dependents::spec_or_metadata_changed;
-use super::finalizer::{add_finalizer, has_finalizer};
+use super::finalizer::has_finalizer;
 use super::outcome::Outcome;
 use super::outputs::Outputs;
 use super::stores::Stores;
 use super::subscriptions::{Subscription, Subscriptions};
 use super::vault_access::VaultAccess;
 use super::work::Work;
-use crate::api::owner::OwnerStatus as _;
 use crate::api::{CustomObject as _, Key, Kind, ObjectRef, Reason, SecretOwner};
 use crate::backoff::Policy;
 use crate::kubernetes::{Change, KnownKey, SecretWriter, Store};
@@ -246,40 +245,6 @@ impl<S: SecretSource> Pipeline<S> {
         Ok((written, recorded))
     }
 
-    /// Puts into the status what a later run has to know of new data, should this one not come to its end.
-    async fn announce(&self, object: &mut Arc<S::Owner>, state: &S::State, mac: &str) -> Result<(), Interruption> {
-        let known = report::status_of(&**object);
-        let mut status = known.clone();
-        self.source.announce(state, mac, &mut status);
-        if status == known {
-            return Ok(());
-        }
-        let written = self.shared.outputs.publish(&self.store, &**object, &status, &[]).await;
-        written
-            .map_err(|error| Failure::new(Reason::SecretSyncError, format!("Failed to update the status: {error}")))?;
-        // The object stays the one that is synced: only its status and version are those of the answer.
-        let mut announced = (**object).clone();
-        let known = self.store.get(&object.key().id).filter(|known| known.meta().uid == object.meta().uid);
-        announced.meta_mut().resource_version = known.and_then(|known| known.meta().resource_version.clone());
-        *announced.status_mut() = Some(status);
-        *object = Arc::new(announced);
-        Ok(())
-    }
-
-    /// Puts the finalizer on an object before anything is made for it that has to be cleaned up.
-    async fn add_finalizer(&self, job: &Job<Key>, object: &S::Owner, state: &mut ObjectState<S::State>) -> Outcome {
-        match add_finalizer(&self.shared.outputs.client, object, S::FINALIZER).await {
-            Ok(answer) => {
-                self.store.apply_answer(answer);
-                Outcome::yielded(Next::At(job.due, job.class), state.lane())
-            }
-            Err(error) => {
-                let text = format!("Failed to add the finalizer: {error}");
-                self.fail(object, state, Failure::new(Reason::SecretSyncError, text)).await
-            }
-        }
-    }
-
     /// Whether this is still the object of its name, as far as is known.
     fn is_known(&self, object: &S::Owner) -> bool {
         let known = self.store.get(&object.key().id);
@@ -293,25 +258,6 @@ impl<S: SecretSource> Pipeline<S> {
         let mut states = self.states.lock();
         if let Some(state) = state.filter(|_| self.is_known(object)) {
             states.insert(object.key().id, state);
-        }
-    }
-
-    /// Writes down that the restarts for the content of the Secret are done, before other content takes its place.
-    async fn record(
-        &self,
-        job: &Job<Key>,
-        object: &S::Owner,
-        state: &mut ObjectState<S::State>,
-        mac: String,
-    ) -> Outcome {
-        let mut status = report::status_of(object);
-        status.set_recorded_mac(Some(mac));
-        match self.shared.outputs.publish(&self.store, object, &status, &[]).await {
-            Ok(_) => Outcome::yielded(Next::At(job.due, job.class), state.lane()),
-            Err(error) => {
-                let text = format!("Failed to update the status: {error}");
-                self.fail(object, state, Failure::new(Reason::SecretSyncError, text)).await
-            }
         }
     }
 

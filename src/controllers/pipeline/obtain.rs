@@ -1,12 +1,14 @@
-//! The login of a run, and what is told of one that failed.
+//! The login of a run, and what follows from an answer of Vault.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Shared;
 use super::failure::{Failure, Interruption, Retry};
+use super::source::Reading;
 use crate::api::{Key, Reason};
 use crate::resolve::AuthPlan;
-use crate::vault::{Identity, Session, SessionError, VaultError};
+use crate::vault::{ErrorKind, Identity, Session, SessionError, VaultError};
 use crate::workqueue::Job;
 
 /// The session of a login: that of the last run if it still fits. True if it is another.
@@ -34,6 +36,51 @@ pub(crate) async fn login_failed(session: &Session, error: &SessionError) -> Fai
     match session.next_login().await {
         Some(at) => Failure { retry: Retry::At(at), ..failure },
         None => failure,
+    }
+}
+
+impl<O> Reading<'_, O> {
+    /// What Vault has answered to a request for data that began at `started`: counted, and an error turned into what follows
+    /// from it. `failed` says what an error of the request means.
+    pub async fn settle<T>(
+        &self,
+        auth: &AuthPlan,
+        started: Instant,
+        answer: Result<T, SessionError>,
+        failed: impl FnOnce(VaultError) -> Failure,
+    ) -> Result<T, Interruption> {
+        self.outputs.metrics.vault_read(answer.as_ref().err().map(kind_of), started.elapsed());
+        let error = match answer {
+            Ok(answer) => {
+                self.acknowledge();
+                return Ok(answer);
+            }
+            Err(error) => error,
+        };
+        if let SessionError::Login(fault) | SessionError::Request(fault) = &error
+            && fault.kind == ErrorKind::Tls
+            && self.vault.on_untrusted_certificate(&auth.login.connection, self.session.server.id).await
+        {
+            // The certificate and its authority were replaced. Nothing is wrong with that.
+            return Err(Interruption::Yield(Some(self.session.server.id)));
+        }
+        match error {
+            SessionError::Request(error) => {
+                if error.kind == ErrorKind::StaleReplica {
+                    self.give_up_index();
+                }
+                Err(failed(error).into())
+            }
+            error => Err(login_failed(self.session, &error).await.into()),
+        }
+    }
+}
+
+/// The word for a failure in metrics.
+fn kind_of(error: &SessionError) -> &'static str {
+    match error {
+        SessionError::Credential(_) => "credential",
+        SessionError::Login(error) | SessionError::Request(error) => error.kind.as_str(),
     }
 }
 

@@ -11,7 +11,7 @@ use super::restart::Restarts;
 use super::state::{FailedRestarts, ObjectState, RECHECK_DENIAL};
 use super::{Pipeline, SecretSource};
 use crate::api::owner::OwnerStatus as _;
-use crate::api::{ConditionType, ConditionUpdate, Kind, Reason, SecretOwner, condition};
+use crate::api::{ConditionType, ConditionUpdate, Kind, Reason, SecretOwner, VaultClientMeta, condition};
 use crate::backoff::spread;
 use crate::controllers::dependents::DEPENDENTS_SPREAD;
 use crate::controllers::outcome::Outcome;
@@ -57,8 +57,7 @@ impl<S: SecretSource> Pipeline<S> {
         let errors = synced.restarts.as_ref().map(|restarts| restarts.errors.as_slice());
         let failed = errors.filter(|errors| !errors.is_empty()).map(restarts_failed);
         let mut status = status_of(object);
-        self.source.note_write(&mut state.source, synced.wrote);
-        let report = self.source.report(object, plan, &mut state.source, &mut status);
+        let report = self.source.report(object, plan, &mut state.source, synced.wrote, &mut status);
         let conditions = conditions_of_success(object, errors, synced.orphans.as_deref(), &report.remarks);
         let conditions = condition::merge(&conditions, object.generation(), &report.conditions);
         let conditions = subscriptions::with_condition(object, state.subscription.as_ref(), conditions);
@@ -76,14 +75,14 @@ impl<S: SecretSource> Pipeline<S> {
         let mut events = subscriptions::events(object.owner_conditions(), &conditions);
         status.set_conditions(conditions);
         let token = synced.token.map(|token| (cache_key(&plan.auth, &plan.vault_namespace, &token), token));
-        if let Some((Some(cache_key), _)) = &token {
-            status.set_cache_key(Some(cache_key.clone()));
+        if let (Some((Some(cache_key), _)), Some(meta)) = (&token, status.vault_client_meta()) {
+            meta.cache_key = Some(cache_key.clone());
         }
         if object.status() != Some(&status) {
-            if let Some((cache_key, token)) = token {
+            if let (Some((cache_key, token)), Some(meta)) = (token, status.vault_client_meta()) {
                 // The client ID changes with each login; that alone is not worth a write for every object.
-                status.set_cache_key(cache_key);
-                status.set_client_id(token.client_id);
+                let id = Some(token.client_id).filter(|id| !id.is_empty());
+                *meta = VaultClientMeta { cache_key, id };
             }
             events.extend(errors.unwrap_or_default().iter().map(|error| restart_failed(error)));
             events.extend(report.events);

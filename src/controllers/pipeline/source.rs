@@ -56,9 +56,6 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
     /// it there. A status that differs is written.
     fn announce(&self, _state: &Self::State, _mac: &str, _status: &mut StatusOf<Self::Owner>) {}
 
-    /// Tells whether the Secret had to be written, before [`SecretSource::report`].
-    fn note_write(&self, _state: &mut Self::State, _wrote: bool) {}
-
     /// A run comes to no new data, or cannot put it into the Secret: what an earlier run has obtained is to stay usable.
     fn hold(
         &self,
@@ -96,13 +93,14 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
         async {}
     }
 
-    /// The Secret is as it has to be: puts what only this kind has to say into the status. Conditions and events are added
-    /// to those of every kind.
+    /// The Secret is as it has to be, and if it `wrote`, it was not before: puts what only this kind has to say into the
+    /// status. Conditions and events are added to those of every kind.
     fn report(
         &self,
         _object: &Self::Owner,
         _plan: &Plan<Self::Plan>,
         _state: &mut Self::State,
+        _wrote: bool,
         _status: &mut StatusOf<Self::Owner>,
     ) -> Report {
         Report::default()

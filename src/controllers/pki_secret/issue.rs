@@ -9,13 +9,13 @@ use super::decide::{IssueReason, Recorded};
 use super::revoke::{self, Revoked};
 use super::unix_now;
 use crate::api::{PKIIssue, Reason, SecretOwner as _, VaultPKISecret};
-use crate::controllers::pipeline::{Failure, Interruption, Reading, login_failed};
+use crate::controllers::pipeline::{Failure, Interruption, Reading};
 use crate::kubernetes::SecretWriter;
 use crate::pki::Issued;
 use crate::pki::keystore::{DEFAULT_ALIAS, KeystoreError, KeystoreForm, KeystoreOptions, keystores};
 use crate::render::SourceData;
 use crate::resolve::{KeystoreRequest, PkiRequest, Plan};
-use crate::vault::{Envelope, ErrorKind, SessionError, TokenInfo};
+use crate::vault::{Envelope, TokenInfo};
 
 /// A certificate that was issued and is not in the Secret yet.
 pub(super) struct Unwritten {
@@ -105,25 +105,9 @@ async fn ask(
     reading: &Reading<'_, VaultPKISecret>,
     plan: &Plan<PkiRequest>,
 ) -> Result<(Envelope, TokenInfo), Interruption> {
-    let Reading { session, vault, outputs, .. } = *reading;
     let started = Instant::now();
-    let answer = session.write(&plan.vault_namespace, &plan.path, &plan.source.body).await;
-    let kind = answer.as_ref().err().map(|error| match error {
-        SessionError::Credential(_) => "credential",
-        SessionError::Login(error) | SessionError::Request(error) => error.kind.as_str(),
-    });
-    outputs.metrics.vault_read(kind, started.elapsed());
-    match answer {
-        Ok(answer) => Ok(answer),
-        Err(SessionError::Login(error) | SessionError::Request(error))
-            if error.kind == ErrorKind::Tls
-                && vault.on_untrusted_certificate(&plan.auth.login.connection, session.server.id).await =>
-        {
-            Err(Interruption::Yield(Some(session.server.id)))
-        }
-        Err(SessionError::Request(error)) => Err(failed(error.to_string()).into()),
-        Err(error) => Err(login_failed(session, &error).await.into()),
-    }
+    let answer = reading.session.write(&plan.vault_namespace, &plan.path, &plan.source.body).await;
+    reading.settle(&plan.auth, started, answer, |error| failed(error.to_string())).await
 }
 
 /// Reads an answer that has come at `now`.

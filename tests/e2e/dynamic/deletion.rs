@@ -8,7 +8,7 @@ use testenv::{Options, Process};
 use test_support::engines::{RENEW_LEASES, REVOKE_LEASES, read_and_write};
 use test_support::{NO_ELECTION, Tenant, eventually, own};
 
-use super::{Fixture, creds};
+use super::Fixture;
 
 const FINALIZER: &str = "vaultdynamicsecret.secrets.hashicorp.com/finalizer";
 
@@ -30,7 +30,7 @@ fn a_lease_is_revoked_with_its_object_where_that_is_wanted() {
     let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
     rig.database.role("app", 600, 3600);
     let _operator = tenant.operator(&NO_ELECTION);
-    let path = creds(&rig.database, "app");
+    let path = rig.database.creds("app");
     tenant.apply(&rig.object("revoked", &path, json!({ "revoke": true })));
     tenant.apply(&rig.object("kept", &path, json!({})));
     let (revoked, kept) = (rig.wait_lease("revoked", ""), rig.wait_lease("kept", ""));
@@ -55,7 +55,7 @@ fn a_vault_that_is_gone_holds_an_object_up_for_about_a_minute() {
     let Some(rig) = Fixture::new(&cluster, &tenant) else { return };
     rig.database.role("app", 600, 3600);
     let _operator = tenant.operator(&NO_ELECTION);
-    tenant.apply(&rig.object("db", &creds(&rig.database, "app"), json!({ "revoke": true })));
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), json!({ "revoke": true })));
     let lease = rig.wait_lease("db", "");
     cluster.kill(Process::Vault).expect("Vault is killed");
     let started = Instant::now();
@@ -74,7 +74,7 @@ fn without_the_right_to_revoke_an_object_goes_and_says_so() {
     tenant.allow(&[&read_and_write(&rig.database.mount), RENEW_LEASES]);
     rig.database.role("app", 600, 3600);
     let _operator = tenant.operator(&NO_ELECTION);
-    tenant.apply(&rig.object("db", &creds(&rig.database, "app"), json!({ "revoke": true })));
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), json!({ "revoke": true })));
     let lease = rig.wait_lease("db", "");
     delete(&tenant, "db");
     wait_gone(&tenant, "db");

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use testenv::{Options, Process, VaultStorage};
 
-use test_support::engines::{RENEW_LEASES, read_and_write, revoke};
+use test_support::engines::{RENEW_LEASES, engines_policy, read_and_write, revoke};
 use test_support::{FAST_RETRY, NO_ELECTION, Tenant, eventually, own};
 
+use super::Fixture;
 use super::refusal::Refusal;
-use super::{Fixture, creds};
 
 fn targets() -> Value {
     json!({ "rolloutRestartTargets": [{ "kind": "Deployment", "name": "app" }] })
@@ -31,11 +31,11 @@ fn the_old_lease_is_renewed_while_new_credentials_cannot_be_had() {
     break_role(&rig, "next");
     tenant.apply(&tenant.workload("Deployment", "app"));
     let _operator = tenant.operator(&NO_ELECTION);
-    tenant.apply(&rig.object("db", &creds(&rig.database, "app"), targets()));
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), targets()));
     let first = rig.wait_lease("db", "");
     let old = rig.credentials("db");
 
-    tenant.apply(&rig.object("db", &creds(&rig.database, "next"), targets()));
+    tenant.apply(&rig.object("db", &rig.database.creds("next"), targets()));
     rig.wait_condition("db", "SecretSynced", "False", "Vault failed on the request");
     let end = Instant::now() + Duration::from_secs(25);
     while Instant::now() < end {
@@ -64,7 +64,7 @@ fn a_template_that_fails_holds_the_old_credentials_and_leaks_no_lease() {
     let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
     rig.database.role("app", 6, 3600);
     let _operator = tenant.operator(&NO_ELECTION);
-    let path = creds(&rig.database, "app");
+    let path = rig.database.creds("app");
     tenant.apply(&rig.object("db", &path, json!({})));
     let first = rig.wait_lease("db", "");
     let old = rig.credentials("db");
@@ -95,15 +95,15 @@ fn a_database_that_is_down_is_told_and_waited_for() {
     rig.database.role("app", 60, 3600);
     tenant.apply(&tenant.workload("Deployment", "app"));
     let _operator = tenant.operator(&FAST_RETRY);
-    tenant.apply(&rig.object("db", &creds(&rig.database, "app"), targets()));
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), targets()));
     let first = rig.wait_lease("db", "");
     let old = rig.credentials("db");
 
     cluster.stop(Process::Postgresql).expect("PostgreSQL stops");
     let mut changed = targets();
     changed["renewalPercent"] = json!(50);
-    tenant.apply(&rig.object("db", &creds(&rig.database, "app"), changed));
-    let path = creds(&rig.database, "app");
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), changed));
+    let path = rig.database.creds("app");
     rig.wait_condition("db", "SecretSynced", "False", &format!("Vault failed on the request, path=\"{path}\""));
     assert_eq!(rig.credentials("db"), old);
     tenant.wait_condition("vaultconnection", "vault", "Ready", "True", "");
@@ -124,7 +124,7 @@ fn a_vault_that_is_sealed_for_less_than_the_lease_changes_nothing() {
     let mut operator = tenant.operator(&NO_ELECTION);
     let mut spec = targets();
     spec["renewalPercent"] = json!(5);
-    tenant.apply(&rig.object("db", &creds(&rig.database, "app"), spec));
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), spec));
     let first = rig.wait_lease("db", "");
     let (secret, old) = (tenant.version("secret", "db"), rig.credentials("db"));
 
@@ -154,7 +154,7 @@ fn a_lease_or_a_token_that_is_revoked_is_noticed_at_the_next_renewal() {
     rig.database.role("app", 8, 3600);
     tenant.apply(&tenant.workload("Deployment", "app"));
     let _operator = tenant.operator(&NO_ELECTION);
-    tenant.apply(&rig.object("db", &creds(&rig.database, "app"), targets()));
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), targets()));
     let first = rig.wait_lease("db", "");
     let old = rig.credentials("db");
     revoke(tenant.cluster, &first).expect("it is revoked");
@@ -166,7 +166,7 @@ fn a_lease_or_a_token_that_is_revoked_is_noticed_at_the_next_renewal() {
     // A token that has only just been given is not doubted.
     std::thread::sleep(Duration::from_secs(6));
     let old = rig.credentials("db");
-    assert_eq!(revoke_tokens(&tenant), 1);
+    assert_eq!(tenant.revoke_tokens(), 1);
     eventually("the end of the credentials", || if rig.database.accepts(&old) { Err("they work") } else { Ok(()) });
     let dead = Instant::now();
     rig.wait_credentials("db", &old);
@@ -174,22 +174,6 @@ fn a_lease_or_a_token_that_is_revoked_is_noticed_at_the_next_renewal() {
     assert!(dead.elapsed() < Duration::from_secs(30), "{:?} without credentials", dead.elapsed());
     rig.wait_lease("db", &second);
     rig.wait_restarts("app", 2);
-}
-
-/// Revokes the tokens of the tenant's logins.
-fn revoke_tokens(tenant: &Tenant<'_>) -> usize {
-    let vault = |method: &str, path: &str, body: Value| tenant.cluster.vault(method, path, Some(body));
-    let accessors = vault("LIST", "auth/token/accessors", json!(null)).expect("a list");
-    let mut revoked = 0;
-    for accessor in accessors["data"]["keys"].as_array().expect("accessors") {
-        // Those of other tests come and go.
-        let Ok(token) = vault("POST", "auth/token/lookup-accessor", json!({ "accessor": accessor })) else { continue };
-        if token["data"]["meta"]["role"] == json!(tenant.namespace) {
-            vault("POST", "auth/token/revoke-accessor", json!({ "accessor": accessor })).expect("it is revoked");
-            revoked += 1;
-        }
-    }
-    revoked
 }
 
 #[test]
@@ -200,7 +184,7 @@ fn without_the_right_to_renew_credentials_are_replaced_in_time() {
     tenant.allow(&[&read_and_write(&rig.database.mount)]);
     rig.database.role("app", 30, 3600);
     let _operator = tenant.operator(&NO_ELECTION);
-    tenant.apply(&rig.object("db", &creds(&rig.database, "app"), json!({ "renewalPercent": 10 })));
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), json!({ "renewalPercent": 10 })));
     let first = rig.wait_lease("db", "");
     let old = rig.credentials("db");
     rig.wait_condition("db", "LeaseRenewal", "False", RENEW_LEASES);
@@ -220,7 +204,7 @@ fn another_login_replaces_the_credentials_and_a_label_does_not() {
     rig.database.role("app", 600, 3600);
     tenant.apply(&tenant.workload("Deployment", "app"));
     let _operator = tenant.operator(&NO_ELECTION);
-    tenant.apply(&rig.object("db", &creds(&rig.database, "app"), targets()));
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), targets()));
     let first = rig.wait_lease("db", "");
     let old = rig.credentials("db");
     rig.wait_synced("db");
@@ -244,7 +228,7 @@ fn another_login_replaces_the_credentials_and_a_label_does_not() {
     assert!(rig.database.accepts(&old));
 
     let role = format!("{namespace}-two");
-    let policies = [namespace.clone(), format!("{namespace}-engines")];
+    let policies = [namespace.clone(), engines_policy(namespace)];
     let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
     tenant.cluster.vault_kubernetes_role(&role, &["app"], &[namespace], &policies, "1h").expect("a role");
     tenant.apply(&auth(&role));
@@ -263,7 +247,7 @@ fn a_crash_before_the_secret_is_written_leaks_no_lease() {
     rig.database.role("app", 600, 3600);
     tenant.apply(&tenant.workload("Deployment", "app"));
     let mut operator = tenant.operator(&NO_ELECTION);
-    tenant.apply(&rig.object("db", &creds(&rig.database, "app"), targets()));
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), targets()));
     let first = rig.wait_lease("db", "");
     let (old, version) = (rig.credentials("db"), tenant.version("secret", "db"));
 
@@ -304,7 +288,7 @@ fn a_crash_after_the_secret_is_written_repeats_nothing() {
     rig.database.role("other", 600, 3600);
     tenant.apply(&tenant.workload("Deployment", "app"));
     let mut operator = tenant.operator(&NO_ELECTION);
-    tenant.apply(&rig.object("db", &creds(&rig.database, "app"), targets()));
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), targets()));
     let first = rig.wait_lease("db", "");
     let old = rig.credentials("db");
 
@@ -335,7 +319,7 @@ fn a_crash_after_the_secret_is_written_repeats_nothing() {
     rig.wait_restarts("app", 2);
     operator.kill();
     drop(refusal);
-    tenant.apply(&rig.object("db", &creds(&rig.database, "other"), targets()));
+    tenant.apply(&rig.object("db", &rig.database.creds("other"), targets()));
     let _operator = tenant.operator(&NO_ELECTION);
     eventually("credentials of the other role", || {
         let id = rig.lease_id("db");

@@ -8,7 +8,7 @@ use test_support::audit::{Count, describe};
 use test_support::kube_client::encoded;
 use test_support::{FAST_RETRY, NO_ELECTION, Tenant, eventually};
 
-use super::{Fixture, creds};
+use super::Fixture;
 
 /// Puts a Secret there that is not the operator's.
 fn foreign_secret(rig: &Fixture<'_>, name: &str, members: Value) {
@@ -28,7 +28,7 @@ fn what_vault_does_not_have_is_named() {
     let absent = format!("{mount}-absent");
     tenant.allow_leases(&[mount, &absent]);
     let _operator = tenant.operator(&FAST_RETRY);
-    tenant.apply(&rig.object("role", &creds(&rig.database, "late"), json!({})));
+    tenant.apply(&rig.object("role", &rig.database.creds("late"), json!({})));
     tenant.apply(&rig.object("mount", &format!("{absent}/creds/app"), json!({})));
     tenant.apply(&rig.object("denied", "elsewhere/creds/app", json!({})));
     rig.wait_condition("role", "SecretSynced", "False", "unknown role: late");
@@ -117,9 +117,9 @@ fn a_destination_that_cannot_be_written_costs_no_lease() {
     }
     foreign_secret(&rig, "foreign", json!({}));
     let _operator = tenant.operator(&FAST_RETRY);
-    tenant.apply(&rig.object("foreign", &creds(&rig.database, "foreign"), json!({})));
-    tenant.apply(&rig.object("absent", &creds(&rig.database, "absent"), json!({ "destination": { "create": false } })));
-    tenant.apply(&rig.object("fixed", &creds(&rig.database, "fixed"), json!({})));
+    tenant.apply(&rig.object("foreign", &rig.database.creds("foreign"), json!({})));
+    tenant.apply(&rig.object("absent", &rig.database.creds("absent"), json!({ "destination": { "create": false } })));
+    tenant.apply(&rig.object("fixed", &rig.database.creds("fixed"), json!({})));
     rig.wait_condition("foreign", "SecretSynced", "False", "");
     rig.wait_condition("absent", "SecretSynced", "False", "does not exist");
     let first = rig.wait_lease("fixed", "");
@@ -130,7 +130,7 @@ fn a_destination_that_cannot_be_written_costs_no_lease() {
     rig.restarts.patch("VaultDynamicSecret", "fixed", json!({ "spec": { "renewalPercent": 50 } }));
     rig.wait_condition("fixed", "SecretSynced", "False", "immutable");
     rig.restarts.several_refreshes();
-    assert_eq!(rig.requests(marker, &creds(&rig.database, "fixed")), 0);
+    assert_eq!(rig.requests(marker, &rig.database.creds("fixed")), 0);
     assert_eq!(rig.database.lease_ids("fixed"), std::slice::from_ref(&first));
     for role in ["foreign", "absent"] {
         assert_eq!(rig.database.lease_ids(role), Vec::<String>::new(), "{role}");
@@ -172,7 +172,7 @@ fn a_template_that_fails_on_the_answer_leaks_no_lease() {
         let templates = json!({ "dsn": { "text": text } });
         rig.object(
             "db",
-            &creds(&rig.database, "app"),
+            &rig.database.creds("app"),
             json!({ "destination": { "transformation": { "templates": templates } } }),
         )
     };

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use test_support::{NO_ELECTION, Tenant, eventually};
 
-use super::{Fixture, creds};
+use super::Fixture;
 
 /// There is no node on which new pods could start: the rollout is complete when there are to be none.
 fn complete_rollout(rig: &Fixture<'_>) {
@@ -27,7 +27,7 @@ fn old_leases_are_revoked_when_the_rollout_is_complete() {
     rig.database.role("app", 600, 3600);
     tenant.apply(&tenant.workload("Deployment", "app"));
     let mut operator = tenant.operator(&NO_ELECTION);
-    let path = creds(&rig.database, "app");
+    let path = rig.database.creds("app");
     let targets = json!([{ "kind": "Deployment", "name": "app" }]);
     tenant.apply(&rig.object("db", &path, json!({ "revokeReplacedLeases": true, "rolloutRestartTargets": targets })));
     tenant.apply(&rig.object("alone", &path, json!({ "revokeReplacedLeases": true })));
@@ -65,7 +65,7 @@ fn a_rollout_that_outlives_the_old_lease_is_not_called_complete() {
     let _operator = tenant.operator(&NO_ELECTION);
     let targets = json!([{ "kind": "Deployment", "name": "app" }]);
     let spec: Value = json!({ "revokeReplacedLeases": true, "rolloutRestartTargets": targets });
-    tenant.apply(&rig.object("db", &creds(&rig.database, "app"), spec));
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), spec));
     let first = rig.wait_lease("db", "");
     force(&rig, "db", "1");
     rig.wait_lease("db", &first);

@@ -7,7 +7,7 @@ use serde_json::json;
 use test_support::audit::{Count, describe};
 use test_support::{NO_ELECTION, Tenant, eventually};
 
-use super::{Fixture, creds};
+use super::Fixture;
 
 #[test]
 fn with_a_stored_client_a_restart_changes_nothing() {
@@ -17,7 +17,7 @@ fn with_a_stored_client_a_restart_changes_nothing() {
     let stored = [NO_ELECTION[0], "--client-cache-persistence-model=direct-unencrypted"];
     let mut operator = tenant.operator(&stored);
     for name in ["one", "two"] {
-        tenant.apply(&rig.object(name, &creds(&rig.database, "app"), json!({})));
+        tenant.apply(&rig.object(name, &rig.database.creds("app"), json!({})));
     }
     let before: Vec<_> = ["one", "two"].map(|name| (rig.wait_lease(name, ""), rig.get(name)["status"].clone())).into();
     eventually("a stored client", || {
@@ -47,7 +47,7 @@ fn without_one_credentials_are_replaced_once_each_while_their_token_lives() {
     let mut operator = tenant.operator(&NO_ELECTION);
     let names: Vec<String> = (0..8).map(|n| format!("db-{n}")).collect();
     for name in &names {
-        tenant.apply(&rig.object(name, &creds(&rig.database, "app"), json!({})));
+        tenant.apply(&rig.object(name, &rig.database.creds("app"), json!({})));
     }
     let first: Vec<_> = names.iter().map(|name| rig.wait_lease(name, "")).collect();
     operator.kill();

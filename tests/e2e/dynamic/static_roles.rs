@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
+use testenv::Server;
 
 use test_support::audit::{Count, describe};
 use test_support::engines::database::Rotation;
 use test_support::kube_client::encoded;
-use test_support::{NO_ELECTION, Tenant};
+use test_support::{NO_ELECTION, Tenant, lacks};
 
 use super::Fixture;
 
@@ -106,6 +107,9 @@ fn a_secret_with_static_credentials_that_another_client_changes_is_repaired() {
 
 #[test]
 fn a_schedule_is_followed() {
+    if lacks(Server::OpenBao, "rotation schedules") {
+        return;
+    }
     let tenant = Tenant::new("scheduled");
     let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
     rig.database.static_role("minutely", Rotation::Schedule("* * * * *"));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::environment::{eventually, free_port, http_get, operator_binary};
+use crate::environment::{eventually, http_get, operator_binary};
 use crate::tenant::Tenant;
 
 /// A running operator. It is killed when it is dropped.
@@ -19,8 +19,25 @@ pub struct Operator {
 impl Operator {
     /// Starts the operator for a tenant and waits until it is ready.
     pub(crate) fn start(tenant: &Tenant<'_>, variables: &[(&str, &str)], args: &[&str]) -> Self {
+        let mut operator = Self::spawn(tenant, variables, args);
+        eventually("the operator is ready", || {
+            if operator.has_lost_its_port() {
+                operator = Self::spawn(tenant, variables, args);
+            }
+            operator.ready()
+        });
+        operator
+    }
+
+    /// Whether it has ended because another process has taken a port that was free when it was chosen.
+    fn has_lost_its_port(&mut self) -> bool {
+        let child = self.child.as_mut().map(Child::try_wait);
+        matches!(child, Some(Ok(Some(_)))) && self.log().contains("Address already in use")
+    }
+
+    fn spawn(tenant: &Tenant<'_>, variables: &[(&str, &str)], args: &[&str]) -> Self {
         let log = tenant.cluster.dir().join(format!("{}.log", tenant.operator_namespace));
-        let ports = [free_port(), free_port()];
+        let ports = testenv::free_ports(2).expect("two free ports");
         let file = File::options().create(true).append(true).open(&log).expect("a log file");
         let mut command = Command::new(std::env::var_os("OPERATOR_BINARY").unwrap_or_else(|| operator_binary().into()));
         command
@@ -37,9 +54,7 @@ impl Operator {
             .stderr(file);
         tenant.cluster.adopt(&mut command);
         let child = command.spawn().expect("the operator starts");
-        let mut operator = Operator { child: Some(child), metrics_port: ports[0], health_port: ports[1], log };
-        eventually("the operator is ready", || operator.ready());
-        operator
+        Operator { child: Some(child), metrics_port: ports[0], health_port: ports[1], log }
     }
 
     /// What `/readyz` says.

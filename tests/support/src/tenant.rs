@@ -144,6 +144,23 @@ impl<'a> Tenant<'a> {
         object
     }
 
+    /// Revokes the tokens of this tenant's logins, and returns how many there were.
+    pub fn revoke_tokens(&self) -> usize {
+        let vault = |method: &str, path: &str, body: Value| self.cluster.vault(method, path, Some(body));
+        let accessors = vault("LIST", "auth/token/accessors", json!(null)).expect("a list");
+        let mut revoked = 0;
+        for accessor in accessors["data"]["keys"].as_array().expect("accessors") {
+            let of_token = json!({ "accessor": accessor });
+            // Those of other tests come and go.
+            let Ok(token) = vault("POST", "auth/token/lookup-accessor", of_token.clone()) else { continue };
+            if token["data"]["meta"]["role"] == json!(self.namespace) {
+                vault("POST", "auth/token/revoke-accessor", of_token).expect("it is revoked");
+                revoked += 1;
+            }
+        }
+        revoked
+    }
+
     /// Path below a KV mount.
     pub fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.namespace)

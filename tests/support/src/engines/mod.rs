@@ -8,5 +8,4 @@ pub mod pki;
 mod policies;
 
 pub use lease::{Lease, lease_ids, revoke, revoke_all};
-pub(crate) use policies::engines_policy;
-pub use policies::{RENEW_LEASES, REVOKE_LEASES, read_and_write};
+pub use policies::{RENEW_LEASES, REVOKE_LEASES, engines_policy, read_and_write};

@@ -51,6 +51,6 @@ impl Tenant<'_> {
 
 /// Name of the policy that [`Tenant::allow`] writes. The role of a tenant has it from the start, and without it nothing
 /// more may be done.
-pub(crate) fn engines_policy(namespace: &str) -> String {
+pub fn engines_policy(namespace: &str) -> String {
     format!("{namespace}-engines")
 }

@@ -1,0 +1,105 @@
+//! A lease is renewed, also while new credentials cannot be had.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+
+use super::decide::Cause;
+use super::lease::{Renewal, duration_of, renew};
+use super::schedule::LeaseTimes;
+use super::state::{Credentials, Failing};
+use crate::api::{SecretOwner, VaultDynamicSecret, VaultDynamicSecretStatus};
+use crate::backoff::Policy;
+use crate::controllers::pipeline::{Interruption, Obtained, Reading, login_failed};
+use crate::resolve::{DynamicRead, Plan};
+use crate::vault::{Session, SessionError};
+
+/// Pauses after renewals that fail.
+const RENEWAL_BACKOFF: Policy = Policy {
+    initial: Duration::from_secs(1),
+    max: Duration::from_secs(30),
+    multiplier: 2.0,
+    randomization: 0.2,
+    max_elapsed: Duration::ZERO,
+};
+
+/// There is no login. The credentials in the Secret are as good as their lease.
+pub(super) async fn without_login(
+    session: &Session,
+    error: SessionError,
+    reading: &Reading<'_, VaultDynamicSecret>,
+    status: &VaultDynamicSecretStatus,
+    state: &mut Credentials,
+) -> Result<Obtained, Interruption> {
+    let now = Instant::now();
+    let good = state.lease_times().is_some_and(|times| now < times.ends) && !status.secret_lease.id.is_empty();
+    if !good || reading.held.is_none() || status.last_generation != reading.object.generation() {
+        return Err(login_failed(session, &error).await.into());
+    }
+    // A login that is refused does not get better by itself. One that a server does not answer is needed only when something
+    // is due.
+    let retry = session.next_login().await;
+    if retry.is_some() || state.lease_times().is_some_and(|times| times.due <= now) {
+        fail_renewal(state, error.to_string(), retry, true);
+    }
+    Ok(Obtained::Kept { unfinished: false })
+}
+
+fn fail_renewal(state: &mut Credentials, error: String, retry: Option<Instant>, login: bool) {
+    let now = Instant::now();
+    let pause = state.backoff.next(&RENEWAL_BACKOFF, now, &mut rand::rng()).unwrap_or(RENEWAL_BACKOFF.max);
+    state.failing = Some(Failing { error, login, retry: retry.unwrap_or(now + pause) });
+}
+
+/// Renews the lease. Returns why the credentials have to be replaced instead, if so.
+pub(super) async fn renew_lease(
+    session: &Arc<Session>,
+    plan: &Plan<DynamicRead>,
+    status: &VaultDynamicSecretStatus,
+    state: &mut Credentials,
+) -> Option<Cause> {
+    if let Some(token) = &mut state.token {
+        token.checked = true;
+    }
+    match renew(session, &plan.vault_namespace, &status.secret_lease).await {
+        Renewal::Done(lease) => {
+            state.start_lease(&lease, Duration::ZERO, plan.source.renewal_percent, None);
+            state.renewed = Some((lease, Utc::now().timestamp()));
+            state.failing = None;
+            state.backoff.reset();
+            None
+        }
+        Renewal::Last { lease, why } if lease.renewable => {
+            tracing::info!(why, "a lease nears its end");
+            Some(Cause::LeaseRenewalFailed)
+        }
+        Renewal::Last { lease, why } => {
+            let left = duration_of(&lease);
+            state.times = Some((lease.id.clone(), LeaseTimes::last(left, Instant::now(), &mut rand::rng())));
+            (state.last_renewal, state.failing) = (Some(why), None);
+            state.renewed = Some((lease, Utc::now().timestamp()));
+            None
+        }
+        Renewal::Gone => Some(Cause::LeaseRenewalFailed),
+        Renewal::Failed(error) => {
+            tracing::warn!(error, "a lease could not be renewed");
+            fail_renewal(state, error, None, false);
+            let late = state.lease_times().is_some_and(|times| times.replace_by <= Instant::now());
+            late.then_some(Cause::LeaseRenewalFailed)
+        }
+    }
+}
+
+/// New credentials could not be obtained: the lease of those in the Secret is renewed meanwhile.
+pub(super) async fn hold_lease(
+    session: &Arc<Session>,
+    plan: &Plan<DynamicRead>,
+    status: &VaultDynamicSecretStatus,
+    state: &mut Credentials,
+) {
+    let due = state.lease_due().is_some_and(|due| due <= Instant::now());
+    if due && status.secret_lease.renewable && !status.secret_lease.id.is_empty() {
+        renew_lease(session, plan, status, state).await;
+    }
+}
