@@ -125,7 +125,11 @@ fn read(
     let issued = Issued::parse(envelope.data.clone(), request.format.as_deref());
     let issued =
         issued.map_err(|error| failed(format!("answer of Vault not understood, path={:?}: {error}", plan.path)))?;
-    let difference = envelope.date.map_or(0, |date| now.saturating_sub(date));
+    let difference = match envelope.date {
+        Some(date) => now.saturating_sub(date),
+        // No issuer dates a certificate ahead: where one seems to, its clock is ahead by as much at least.
+        None => now.saturating_sub(issued.lifetime.not_before).min(0),
+    };
     let clock_difference = if difference.unsigned_abs() <= CLOCK_PRECISION_SECONDS { 0 } else { difference };
     let certificate = Recorded {
         serial: issued.serial.clone(),

@@ -97,7 +97,9 @@ fn clocks_may_differ_by_ten_minutes() {
     for ((name, ahead, tells), serial) in cases.iter().zip(&first) {
         let status = &tenant.get(KIND, name).expect("the object")["status"];
         let difference = status["issue"]["clockDifference"].as_i64().unwrap_or_default();
-        assert!((difference + if *tells { *ahead } else { 0 }).abs() <= 2, "{name}: {difference}");
+        // What is not told is seen where a certificate begins in the future. These begin 30 s before their issue.
+        let known = if *tells { *ahead } else { (*ahead - 30).max(0) };
+        assert!((difference + known).abs() <= 2, "{name}: {difference}");
         pki.wait_replaced(name, serial);
     }
     // Where the difference is known, a certificate of 30 s is replaced after 18.5 to 20 s. Where it is not, it is not known
