@@ -6,6 +6,7 @@ use super::controller::Controller;
 use super::dynamic_secret::DynamicSecrets;
 use super::external_secret::ExternalSecrets;
 use super::pipeline::{Pipeline, Shared};
+use super::pki_secret::PkiSecrets;
 use super::secret_store::SecretStores;
 use super::secret_transformation::SecretTransformations;
 use super::static_secret::StaticSecrets;
@@ -24,12 +25,13 @@ use crate::settings::Settings;
 pub(super) struct Owners {
     static_secrets: Arc<Store<VaultStaticSecret>>,
     dynamic_secrets: Arc<Store<VaultDynamicSecret>>,
+    pki_secrets: Arc<Store<VaultPKISecret>>,
 }
 
 impl Owners {
     /// A row for each kind.
     pub fn stores(&self) -> Vec<Arc<dyn OwnerStore>> {
-        vec![self.static_secrets.clone(), self.dynamic_secrets.clone()]
+        vec![self.static_secrets.clone(), self.dynamic_secrets.clone(), self.pki_secrets.clone()]
     }
 }
 
@@ -49,7 +51,11 @@ pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>, settings: &Sett
         }),
         Arc::new(Pipeline::new(StaticSecrets, owners.static_secrets.clone(), shared.clone())),
         Arc::new(Pipeline::new(DynamicSecrets { pod_uid }, owners.dynamic_secrets.clone(), shared.clone())),
-        unsupported::<VaultPKISecret>(shared),
+        Arc::new(Pipeline::new(
+            PkiSecrets { outputs: shared.outputs.clone() },
+            owners.pki_secrets.clone(),
+            shared.clone(),
+        )),
         unsupported::<CSISecrets>(shared),
     ];
     if settings.external_secrets {

@@ -17,6 +17,7 @@ mod kinds;
 mod outcome;
 mod outputs;
 mod pipeline;
+mod pki_secret;
 mod probe;
 mod render_turns;
 mod secret_store;

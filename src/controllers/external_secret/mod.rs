@@ -28,7 +28,6 @@ use super::render_turns::RenderTurns;
 use super::store_access::StoreAccess;
 use super::stores::Stores;
 use crate::api::external_secrets::ExternalSecret;
-use crate::api::external_secrets::target::DeletionPolicy;
 use crate::api::{ConditionType, CustomObject as _, Key, Kind, ObjectRef, condition};
 use crate::backoff::Policy;
 use crate::external_secret::template::TemplateCache;
@@ -142,17 +141,10 @@ impl ExternalSecrets {
     ) -> Result<Synced, Interruption> {
         let fetched = self.fetch(job, object, plan, state, Instant::now()).await?;
         let missing = fetched.missing;
-        if fetched.data.is_empty() {
-            match object.spec.target.deletion_policy {
-                None | Some(DeletionPolicy::Retain) => {
-                    return Ok(Synced { done: Done::Retained, missing });
-                }
-                Some(DeletionPolicy::Delete) => {
-                    let deleted = self.delete_target(object, state).await?;
-                    return Ok(Synced { done: Done::Deleted { now: deleted }, missing });
-                }
-                Some(_) => {}
-            }
+        if fetched.data.is_empty()
+            && let Some(done) = self.without_data(object, state).await?
+        {
+            return Ok(Synced { done, missing });
         }
         let template = self.template(object).await?;
         let inputs = render::inputs(object, &fetched.data, template.as_deref());

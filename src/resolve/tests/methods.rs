@@ -84,7 +84,10 @@ fn every_setting_is_taken_over() {
     assert_eq!(source(json!({ "role": "r", "irsaServiceAccount": "i" })), AwsSource::ServiceAccount("i".into()));
     assert_eq!(source(json!({ "role": "r" })), AwsSource::Default);
     let jwt = method("jwt", json!({ "role": "r", "secretRef": "t" }));
-    assert_eq!(jwt, Ok(Method::Jwt(JwtLogin { role: role(), source: JwtSource::Secret { name: "t".into(), key: "jwt".into() } })));
+    assert_eq!(
+        jwt,
+        Ok(Method::Jwt(JwtLogin { role: role(), source: JwtSource::Secret { name: "t".into(), key: "jwt".into() } }))
+    );
 }
 
 #[test]
