@@ -57,13 +57,14 @@ fn both_versions(crd: CustomResourceDefinition, columns: &[Column], selectable: 
     });
     if let Some(version) = crd.spec.versions.first_mut() {
         version.additional_printer_columns = Some(columns.collect());
-        let mut former = version.clone();
-        FORMER_VERSION.clone_into(&mut former.name);
-        former.storage = false;
+        // Both versions have these: the API server refuses versions that differ in nothing else.
         if !selectable.is_empty() {
             let field = |path: &&str| SelectableField { json_path: (*path).to_owned() };
             version.selectable_fields = Some(selectable.iter().map(field).collect());
         }
+        let mut former = version.clone();
+        FORMER_VERSION.clone_into(&mut former.name);
+        former.storage = false;
         crd.spec.versions.push(former);
     }
     crd
