@@ -9,6 +9,8 @@
 
 use std::collections::BTreeMap;
 
+pub mod check;
+pub mod cron;
 pub mod decode;
 pub mod document;
 pub mod hash;
@@ -18,6 +20,7 @@ pub mod merge;
 pub mod pipeline;
 pub mod property;
 pub mod rewrite;
+pub mod sync_window;
 pub mod target;
 pub mod value;
 
