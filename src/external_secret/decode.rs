@@ -41,6 +41,14 @@ pub fn value(strategy: Option<&DecodingStrategy>, value: Vec<u8>) -> Result<Vec<
     }
 }
 
+/// A value that a template has made, without its encoding.
+///
+/// # Errors
+/// See [`value`].
+pub fn of_template(strategy: Option<&DecodingStrategy>, bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+    value(strategy, bytes).map_err(|error| error.to_string())
+}
+
 /// The name of a strategy, as it is written in manifests.
 pub fn name(strategy: Option<&DecodingStrategy>) -> &str {
     match strategy {

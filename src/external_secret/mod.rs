@@ -2,13 +2,15 @@
 //!
 //! - [`document`], [`value`], [`property`]: what is read of a secret in a store.
 //! - [`decode`], [`keys`], [`rewrite`], [`merge`]: what becomes of values and keys.
-//! - [`pipeline`]: all of them, in their order.
+//! - [`pipeline`]: all of them, in their order. [`answers`]: for all that is named.
+//! - [`template`]: what templates make of the data.
 //! - [`check`]: what an ExternalSecret must not say.
 //! - [`hash`], [`managed_fields`], [`target`]: the Secret.
 //! - [`sync_window`], [`cron`]: when the stores may be read.
 
 use std::collections::BTreeMap;
 
+pub mod answers;
 pub mod check;
 pub mod cron;
 pub mod decode;
@@ -22,6 +24,7 @@ pub mod property;
 pub mod rewrite;
 pub mod sync_window;
 pub mod target;
+pub mod template;
 pub mod value;
 
 /// The data of a Secret.

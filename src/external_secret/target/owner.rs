@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::TargetError;
-use crate::api::external_secrets::{GROUP, VERSION};
+use crate::api::external_secrets::API_VERSION;
 use crate::external_secret::hash;
 
 const KIND: &str = "ExternalSecret";
@@ -24,7 +24,8 @@ fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
 }
 
 fn is_external_secret(reference: &OwnerReference) -> bool {
-    reference.kind == KIND && reference.api_version.split_once('/').is_some_and(|(group, _)| group == GROUP)
+    let group = |version: &str| version.split_once('/').map(|(group, _)| group.to_owned());
+    reference.kind == KIND && group(&reference.api_version) == group(API_VERSION)
 }
 
 impl Owner<'_> {
@@ -59,7 +60,7 @@ impl Owner<'_> {
             return Ok(());
         }
         let reference = OwnerReference {
-            api_version: format!("{GROUP}/{VERSION}"),
+            api_version: API_VERSION.to_owned(),
             kind: KIND.to_owned(),
             name: self.name.to_owned(),
             uid: self.uid.to_owned(),

@@ -1,4 +1,4 @@
-//! Durations, and the one date function that VSO allows.
+//! Durations and dates. VSO allows one function that makes dates.
 
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use super::args::{Answer, any, bytes, function, lossy, string};
 use super::numbers::parse_int;
 use super::time::Time;
-use super::time::layout;
+use super::time::{TIME, layout};
 use crate::gocompat::duration::GoDuration;
 use crate::gocompat::template::{CallError, Context, Function, IntKind, Type, Value};
 
@@ -42,15 +42,78 @@ pub(super) static FUNCTIONS: &[Function] = &[
         Ok(string(round(nanos.unsigned_abs())))
     }),
     function!("mustToDate", [S, S], |ctx, a| {
-        let length = bytes(a, 0).len().saturating_add(bytes(a, 1).len());
-        ctx.step_square(length)?;
-        // An error quotes both texts.
-        ctx.reserve(length.saturating_mul(24))?;
-        let time = layout::parse(&lossy(bytes(a, 0)), &lossy(bytes(a, 1)))
-            .map_err(|text| CallError::secret(text, "the text is not a date in this layout"))?;
+        let time = to_date(ctx, a)?.map_err(|text| CallError::secret(text, "the text is not a date in this layout"))?;
         Ok(Value::Object(Arc::new(time)))
     }),
 ];
+
+/// What ESO allows besides. What writes dates looks at the clock if it is given none.
+pub(super) static MORE_FUNCTIONS: &[Function] = &[
+    function!("date", [S, A], |ctx, a| written(ctx, bytes(a, 0), any(a, 1), b"Local")).volatile(),
+    function!("dateInZone", [S, A, S], |ctx, a| written(ctx, bytes(a, 0), any(a, 1), bytes(a, 2))).volatile(),
+    function!("dateModify", [S, TIME], date_modify),
+    function!("date_in_zone", [S, A, S], |ctx, a| written(ctx, bytes(a, 0), any(a, 1), bytes(a, 2))).volatile(),
+    function!("date_modify", [S, TIME], date_modify),
+    function!("htmlDate", [A], |ctx, a| written(ctx, b"2006-01-02", any(a, 0), b"Local")).volatile(),
+    function!("htmlDateInZone", [A, S], |ctx, a| written(ctx, b"2006-01-02", any(a, 0), bytes(a, 1))).volatile(),
+    function!("mustDateModify", [S, TIME], must_date_modify),
+    function!("must_date_modify", [S, TIME], must_date_modify),
+    function!("now", [], |ctx, _| Ok(Value::Object(Arc::new(now(ctx))))).volatile(),
+    function!("toDate", [S, S], |ctx, a| Ok(Value::Object(Arc::new(to_date(ctx, a)?.unwrap_or_default())))),
+    function!("unixEpoch", [TIME], |_, a| Ok(string(time(any(a, 0)).unix().to_string()))),
+];
+
+/// The date that the second text is in the layout of the first, or Go's text of why it is none.
+fn to_date(ctx: &mut Context, a: &[Value]) -> Result<Result<Time, String>, CallError> {
+    let length = bytes(a, 0).len().saturating_add(bytes(a, 1).len());
+    ctx.step_square(length)?;
+    // An error quotes both texts.
+    ctx.reserve(length.saturating_mul(24))?;
+    Ok(layout::parse(&lossy(bytes(a, 0)), &lossy(bytes(a, 1))))
+}
+
+/// The time now, in the zone of the operator's container.
+fn now(ctx: &Context) -> Time {
+    let now = ctx.now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time::new(i64::try_from(now.as_secs()).unwrap_or(i64::MAX), now.subsec_nanos(), 0, "UTC")
+}
+
+/// The date that a value is, if it is one.
+fn time(value: &Value) -> Time {
+    match value {
+        Value::Object(object) => object.as_any().downcast_ref::<Time>().cloned().unwrap_or_default(),
+        _ => Time::default(),
+    }
+}
+
+fn written(ctx: &mut Context, layout: &[u8], date: &Value, zone: &[u8]) -> Answer {
+    // An element is written with eight times its length at most.
+    ctx.reserve(layout.len().saturating_mul(8))?;
+    ctx.step_square(layout.len())?;
+    let date = match date {
+        Value::Object(object) => match object.as_any().downcast_ref::<Time>() {
+            Some(time) => time.clone(),
+            None => now(ctx),
+        },
+        Value::Int(seconds, IntKind::Int | IntKind::Int32 | IntKind::Int64) => Time::new(*seconds, 0, 0, "UTC"),
+        _ => now(ctx),
+    };
+    Ok(string(layout::format(&date.in_zone(&lossy(zone)), &lossy(layout))))
+}
+
+fn date_modify(_: &mut Context, a: &[Value]) -> Answer {
+    let date = time(any(a, 1));
+    Ok(Value::Object(Arc::new(match GoDuration::parse(&lossy(bytes(a, 0))) {
+        Ok(duration) => date.plus(duration.0),
+        Err(_) => date,
+    })))
+}
+
+fn must_date_modify(_: &mut Context, a: &[Value]) -> Answer {
+    let duration = GoDuration::parse(&lossy(bytes(a, 0)));
+    let duration = duration.map_err(|error| CallError::secret(error.to_string(), "the text is not a duration"))?;
+    Ok(Value::Object(Arc::new(time(any(a, 1)).plus(duration.0))))
+}
 
 /// Nanoseconds from then until now, or as many as fit.
 fn since(ctx: &Context, seconds: i64, nanos: u32) -> i64 {

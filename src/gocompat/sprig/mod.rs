@@ -1,5 +1,5 @@
-//! The 179 functions that templates may call besides the language's own: the selection of sprig's hermetic text
-//! functions that VSO allows, with the behaviour of sprig v3.3.0 (MIT) down to its error texts.
+//! The functions of sprig that templates may call besides the language's own, with the behaviour of sprig v3.3.0 (MIT)
+//! down to its error texts: the 179 of its hermetic text functions that VSO allows, and 30 more that ESO allows.
 //!
 //! None of them reads the environment, the network or files. What could grow without bound asks the
 //! [`Context`](super::template::Context) first.
@@ -37,7 +37,7 @@ mod wrap;
 
 pub(crate) use regex::replaced;
 
-/// The functions, in families.
+/// The functions that VSO allows, in families.
 static FAMILIES: &[&[Function]] = &[
     strings::FUNCTIONS,
     strings_case::FUNCTIONS,
@@ -57,7 +57,15 @@ static FAMILIES: &[&[Function]] = &[
     urls::FUNCTIONS,
 ];
 
-/// All of them, beside which templates have the functions of the language itself.
+/// What ESO allows besides: it reads the clock, draws random numbers, makes keys and certificates.
+static MORE_FAMILIES: &[&[Function]] = &[dates::MORE_FUNCTIONS];
+
+/// The functions that VSO allows, beside which templates have those of the language itself.
 pub fn functions() -> Functions {
     FAMILIES.iter().fold(Functions::new(), |functions, family| functions.with(family))
+}
+
+/// The functions that ESO allows: all but those that look at the environment or the network.
+pub fn all_functions() -> Functions {
+    MORE_FAMILIES.iter().fold(functions(), |functions, family| functions.with(family))
 }

@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use crate::gocompat::template::{IntKind, Kind, Method, Object, Type, Value};
 
+/// Nanoseconds of a second.
+const NANOS: i128 = 1_000_000_000;
+
 /// A moment in a zone. The default is Go's zero time.
 #[derive(Clone)]
 pub(super) struct Time {
@@ -80,7 +83,7 @@ impl Time {
     }
 
     pub(super) fn civil(&self) -> Civil {
-        let local = self.unix + i64::from(self.offset);
+        let local = self.unix.wrapping_add(i64::from(self.offset));
         let (days, seconds) = (local.div_euclid(86_400), local.rem_euclid(86_400));
         let shifted = days + 719_468;
         let era = shifted.div_euclid(146_097);
@@ -101,6 +104,31 @@ impl Time {
             weekday: (days + 4).rem_euclid(7),
             yearday: days - days_from_civil(year, 1, 1) + 1,
         }
+    }
+
+    /// The moment in the zone of this name, in UTC if there is no such zone. The zone of the operator's container is UTC.
+    pub(super) fn in_zone(self, name: &str) -> Time {
+        use chrono::{DateTime, Offset as _, TimeZone as _};
+        use chrono_tz::OffsetName as _;
+        let zone = match name {
+            "" | "Local" | "UTC" => None,
+            name => name.parse::<chrono_tz::Tz>().ok(),
+        };
+        // Years that chrono does not know have the offset of the last one that it knows.
+        let end = if self.unix < 0 { DateTime::<chrono::Utc>::MIN_UTC } else { DateTime::<chrono::Utc>::MAX_UTC };
+        let moment = DateTime::from_timestamp(self.unix, 0).unwrap_or(end).naive_utc();
+        let (offset, zone) = match zone.map(|zone| zone.offset_from_utc_datetime(&moment)) {
+            Some(offset) => (offset.fix().local_minus_utc(), offset.abbreviation().unwrap_or_default().to_owned()),
+            None => (0, "UTC".to_owned()),
+        };
+        Time { offset, zone, ..self }
+    }
+
+    /// The moment so many nanoseconds later, in its zone.
+    pub(super) fn plus(self, nanos: i64) -> Time {
+        let sum = i128::from(self.unix) * NANOS + i128::from(self.nanos) + i128::from(nanos);
+        let unix = i64::try_from(sum.div_euclid(NANOS)).unwrap_or(self.unix);
+        Time { unix, nanos: u32::try_from(sum.rem_euclid(NANOS)).unwrap_or(0), ..self }
     }
 
     /// As `MarshalJSON` writes it.
@@ -189,7 +217,7 @@ fn other(args: &[Value]) -> Time {
     }
 }
 
-const TIME: Type = Type::Named("time.Time", Kind::Struct);
+pub(super) const TIME: Type = Type::Named("time.Time", Kind::Struct);
 
 macro_rules! method {
     ($name:literal, |$t:ident| $result:expr) => {

@@ -21,7 +21,7 @@ mod volatile;
 
 pub use error::TemplateError;
 pub use record::Record;
-pub use set::Set;
+pub use set::{MAX_TOKENS, Set};
 pub use types::{IntKind, Kind, Type, UintKind};
 pub use value::collections::{List, Map};
 pub use value::functions::{Function, Functions, Method};

@@ -7,13 +7,14 @@ use super::node::Tree;
 use super::value::functions::Functions;
 use super::{builtins, parser};
 
-/// Tokens of all sources of a set. Parsed, a token takes some hundred bytes, for as long as an object uses the set.
-const MAX_TOKENS: usize = 50_000;
+/// Tokens of all sources of an object. Parsed, a token takes some hundred bytes, for as long as an object uses the set.
+pub const MAX_TOKENS: usize = 50_000;
 
 /// A set of parsed templates.
 pub struct Set {
     pub(super) trees: BTreeMap<String, Tree>,
     pub(super) functions: Functions,
+    pub(super) missing_key_is_error: bool,
 }
 
 impl Set {
@@ -24,17 +25,35 @@ impl Set {
         sources: &[(N, T)],
         functions: &Functions,
     ) -> Result<Set, TemplateError> {
-        let mut tokens_left = MAX_TOKENS;
-        let mut set = Set { trees: BTreeMap::new(), functions: functions.clone() };
+        Set::parse_within(sources, functions, &mut { MAX_TOKENS })
+    }
+
+    /// [`Set::parse`] for an object with several sets, with the tokens that the sets before have left of [`MAX_TOKENS`].
+    ///
+    /// # Errors
+    /// As [`Set::parse`].
+    pub fn parse_within<N: AsRef<str>, T: AsRef<str>>(
+        sources: &[(N, T)],
+        functions: &Functions,
+        tokens_left: &mut usize,
+    ) -> Result<Set, TemplateError> {
+        let mut set = Set { trees: BTreeMap::new(), functions: functions.clone(), missing_key_is_error: false };
         for (name, text) in sources {
             let known = |name: &str| functions.get(name).is_some() || builtins::find(name).is_some();
-            for (name, tree) in parser::parse(name.as_ref(), text.as_ref(), &known, &mut tokens_left)? {
+            for (name, tree) in parser::parse(name.as_ref(), text.as_ref(), &known, tokens_left)? {
                 if !tree.is_empty() || !set.trees.contains_key(&name) {
                     set.trees.insert(name, tree);
                 }
             }
         }
         Ok(set)
+    }
+
+    /// A key that a map does not have is an error where a template names it as a field, and not `<no value>`. (Go's option
+    /// `missingkey=error`)
+    pub fn with_missing_keys_as_errors(mut self) -> Set {
+        self.missing_key_is_error = true;
+        self
     }
 
     /// The names of all templates, sorted.

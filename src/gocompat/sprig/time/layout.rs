@@ -119,7 +119,7 @@ pub(super) fn next_element(layout: &str) -> (&str, Option<(Element, &str)>, &str
 }
 
 /// `Time.Format`
-pub(super) fn format(time: &Time, layout: &str) -> String {
+pub(in crate::gocompat::sprig) fn format(time: &Time, layout: &str) -> String {
     let civil = time.civil();
     let (zone, offset) = time.zone();
     let mut out = String::new();

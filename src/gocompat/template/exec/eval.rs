@@ -2,6 +2,7 @@
 
 use super::super::node::{self, Command, Number, OperandKind, Pipe};
 use super::super::operand::Operand;
+use super::super::strconv::quote_text;
 use super::super::types::{IntKind, Kind, Type};
 use super::super::value::{Object, Value};
 use super::call::{Arguments, Callee, NUMBER_METHODS};
@@ -159,6 +160,9 @@ impl<'s> State<'s, '_> {
         receiver: Operand,
     ) -> Result<Operand> {
         let type_name = match &receiver {
+            Operand::Invalid if self.set.missing_key_is_error => {
+                return self.fail(format!("nil data; no entry for key {}", quote_text(name)));
+            }
             Operand::Invalid => return Ok(Operand::Invalid),
             Operand::NilInterface => return self.fail(format!("nil pointer evaluating interface {{}}.{name}")),
             receiver => receiver.type_name(),
@@ -182,10 +186,13 @@ impl<'s> State<'s, '_> {
                 if !arguments.is_empty() {
                     return self.fail(format!("{name} is not a method but has arguments"));
                 }
-                Ok(match map.get(name) {
-                    Some(value) => Operand::element(value, map.elem()),
-                    None => Operand::Invalid,
-                })
+                match map.get(name) {
+                    Some(value) => Ok(Operand::element(value, map.elem())),
+                    None if self.set.missing_key_is_error => {
+                        self.fail(format!("map has no entry for key {}", quote_text(name)))
+                    }
+                    None => Ok(Operand::Invalid),
+                }
             }
             _ => self.no_field(name, &type_name),
         }
