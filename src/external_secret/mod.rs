@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 pub mod answers;
 pub mod check;
+pub mod cron;
 pub mod decode;
 pub mod document;
 pub mod hash;

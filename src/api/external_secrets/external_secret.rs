@@ -28,6 +28,10 @@ use crate::api::kind::{CustomObject, Kind, KindNames, drop_managed_fields};
 )]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(!default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "(has(self.data) && size(self.data) > 0) || (has(self.dataFrom) && size(self.dataFrom) > 0)",
+    "message": "either data or dataFrom should be specified",
+}]))]
 pub struct ExternalSecretSpec {
     /// The store that rows without one of their own are read from.
     #[serde(skip_serializing_if = "Option::is_none")]

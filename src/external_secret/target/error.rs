@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+
+use crate::external_secret::check::{BOOTSTRAP_TOKEN, SERVICE_ACCOUNT_NAME, SERVICE_ACCOUNT_TOKEN};
 
 /// Longest key that Kubernetes accepts, in bytes.
 const MAX_KEY_BYTES: usize = 253;
@@ -35,6 +38,9 @@ pub enum TargetError {
         /// What it should have.
         wanted: String,
     },
+    /// Kubernetes makes a credential of the Secret.
+    #[error("could not update secret: an ExternalSecret may not make Secrets of type {0}")]
+    Privileged(&'static str),
     /// Kubernetes does not accept the key.
     #[error(
         "could not update secret: {0:?} is no key of a Secret: it may have 253 letters of ASCII, digits, '-', '.' and '_'"
@@ -61,4 +67,17 @@ pub(super) fn check_data(data: Option<&BTreeMap<String, ByteString>>) -> Result<
         bytes += value.0.len();
     }
     if bytes > MAX_DATA_BYTES { Err(TargetError::TooLarge(bytes)) } else { Ok(()) }
+}
+
+/// Whether Kubernetes would make a credential of the Secret that the author of an ExternalSecret need not have: a bootstrap
+/// token, or the token of a service account that the Secret does not name yet.
+pub(super) fn check_privilege(now: Option<&Secret>, next: &Secret) -> Result<(), TargetError> {
+    let account = |secret: &Secret| secret.metadata.annotations.as_ref()?.get(SERVICE_ACCOUNT_NAME).cloned();
+    match next.type_.as_deref() {
+        Some(BOOTSTRAP_TOKEN) => Err(TargetError::Privileged(BOOTSTRAP_TOKEN)),
+        Some(SERVICE_ACCOUNT_TOKEN) if account(next) != now.and_then(account) => {
+            Err(TargetError::Privileged(SERVICE_ACCOUNT_TOKEN))
+        }
+        _ => Ok(()),
+    }
 }

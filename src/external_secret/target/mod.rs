@@ -193,6 +193,7 @@ fn write(
         let managed = ManagedFields::of(&now.cloned().unwrap_or_default().metadata, &hash::field_manager(owner.name));
         fill(&mut next, &managed, is_merged(policy), wanted);
         error::check_data(next.data.as_ref())?;
+        error::check_privilege(now, &next)?;
     }
     if immutable {
         next.immutable = Some(true);

@@ -256,6 +256,31 @@ fn what_kubernetes_refuses_is_not_sent() {
 }
 
 #[test]
+fn no_credential_of_kubernetes_is_made() {
+    let typed = |type_: &str, account: &str| Wanted {
+        type_: Some(type_.to_owned()),
+        annotations: [("kubernetes.io/service-account.name".to_owned(), account.to_owned())].into(),
+        ..wanted(&[])
+    };
+    let (token, bootstrap) = ("kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token");
+    let refused = |wanted: &Wanted, now: Option<&Secret>| match plan(&OWNER, &policy("CreateOrMerge"), "t", now, wanted)
+    {
+        Plan { action: Action::Leave, outcome: Outcome::Failed(error) } => Some(error),
+        _ => None,
+    };
+    assert_eq!(refused(&typed(token, "admin"), None), Some(TargetError::Privileged(token)));
+    assert_eq!(refused(&typed(bootstrap, "x"), None), Some(TargetError::Privileged(bootstrap)));
+    let account = json!({ "kubernetes.io/service-account.name": "app" });
+    let now = secret(json!({ "type": token, "metadata": { "annotations": account } }));
+    let untyped = |account: &str| Wanted { type_: None, ..typed("", account) };
+    assert_eq!(refused(&untyped("admin"), Some(&now)), Some(TargetError::Privileged(token)), "of another account");
+    assert_eq!(refused(&untyped("app"), Some(&now)), None);
+    assert_eq!(refused(&wanted(&[("k", "v")]), Some(&now)), None);
+    let now = secret(json!({ "type": bootstrap }));
+    assert_eq!(refused(&wanted(&[("k", "v")]), Some(&now)), Some(TargetError::Privileged(bootstrap)));
+}
+
+#[test]
 fn without_data_the_deletion_policy_decides() {
     let target =
         |creation: &str, deletion: &str| target(json!({ "creationPolicy": creation, "deletionPolicy": deletion }));
