@@ -126,7 +126,8 @@ impl ExternalSecrets {
 
     /// What is to be read. `None`: another operator serves it.
     fn plan(&self, object: &ExternalSecret) -> Result<Option<ExternalPlan>, Failure> {
-        check::spec(&object.spec).map_err(|why| Failure::new(why).until_changed())?;
+        let checked = check::spec(&object.spec).and_then(|()| check::served(&object.spec));
+        checked.map_err(|why| Failure::new(why).until_changed())?;
         resolve::external_secret(object, self.min_interval, &**self.stores())
             .map_err(|denied: Denied| fetch::provider(&denied.to_string()).until_changed())
     }
