@@ -51,9 +51,11 @@ pub struct ExternalSecretSpec {
     pub sync_windows: Option<SyncWindows>,
     /// Single keys. They win over those of `dataFrom`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10_000))] // else the rules of the schema might take too long
     pub data: Vec<DataRow>,
     /// Several keys at a time. Later ones win.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))] // else the rules of the schema might take too long
     pub data_from: Vec<DataFrom>,
 }
 

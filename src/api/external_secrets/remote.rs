@@ -62,7 +62,7 @@ pub struct RemoteRef {
         "message": "either extract, find, or sourceRef must be set to dataFrom",
     },
     {
-        "rule": "[has(self.extract), has(self.find), has(self.sourceRef) && has(self.sourceRef.generatorRef)].filter(x, x).size() <= 1",
+        "rule": "!(has(self.extract) && has(self.find)) && !(has(self.sourceRef) && has(self.sourceRef.generatorRef) && (has(self.extract) || has(self.find)))",
         "message": "extract, find, or generatorRef cannot be set at the same time",
     },
 ]))]
