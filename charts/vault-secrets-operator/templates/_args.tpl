@@ -43,9 +43,9 @@ The arguments of the operator. Their order is fixed: people patch them by positi
 - --metrics-cert-path=/var/run/metrics-certificate
 {{- end }}
 {{- end }}
-{{- if .Values.externalSecrets.enabled }}
+{{- if (.Values.externalSecrets).enabled }}
 - --external-secrets
-{{- with .Values.externalSecrets.controllerClass }}
+{{- with (.Values.externalSecrets).controllerClass }}
 - --external-secrets-class={{ . }}
 {{- end }}
 {{- end }}

@@ -23,7 +23,7 @@ API groups that are not served yet.
 {{ include "vso.manager.rules.shared" . }}
 {{ include "vso.manager.rules.csi" . }}
 {{ include "vso.manager.rules.ended" . }}
-{{- if .Values.externalSecrets.enabled }}
+{{- if (.Values.externalSecrets).enabled }}
 {{ include "vso.manager.rules.externalSecrets" . }}
 {{- end }}
 {{- end }}

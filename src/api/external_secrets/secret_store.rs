@@ -71,7 +71,7 @@ pub struct SecretStoreSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_settings: Option<RetrySettings>,
     /// How often the store is checked: seconds, or a duration such as `5m`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "refresh_interval_schema")]
     pub refresh_interval: Option<Value>,
     /// Has no effect on a SecretStore.
@@ -106,7 +106,7 @@ pub struct ClusterSecretStoreSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_settings: Option<RetrySettings>,
     /// How often the store is checked: seconds, or a duration such as `5m`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "refresh_interval_schema")]
     pub refresh_interval: Option<Value>,
     /// The namespaces that may use the store: each that one of these admits. All when there is none.

@@ -39,13 +39,16 @@ use crate::workqueue::{Class, Job, Next};
 use failure::{Failure, Interruption};
 use refresh::{Refresh, refresh};
 use report::{Done, Synced};
-use state::{State, States};
+use state::{Applied, State, States};
 
 /// ESO's, put on each object. Nothing outside of Kubernetes has to be cleaned up, so this operator puts none on.
 const FINALIZER: &str = "externalsecrets.external-secrets.io/externalsecret-cleanup";
 /// A Secret that another client changed is looked at after this: that client may not be done, and our own write comes back
 /// through the watch before its answer has been noted.
 const SETTLE: Duration = Duration::from_secs(1);
+
+/// Reads of objects that change together, or appear together, are one read.
+const COALESCE: Duration = Duration::from_millis(250);
 
 /// The controller of ExternalSecrets.
 pub(super) struct ExternalSecrets {
@@ -140,7 +143,7 @@ impl ExternalSecrets {
         plan: &ExternalPlan,
         state: &mut State,
     ) -> Result<Synced, Interruption> {
-        let fetched = self.fetch(job, object, plan, state, Instant::now()).await?;
+        let fetched = self.fetch(job, object, plan, state, not_before(job, plan)).await?;
         let missing = fetched.missing;
         if fetched.data.is_empty()
             && let Some(done) = self.without_data(object, state).await?
@@ -150,7 +153,9 @@ impl ExternalSecrets {
         let template = self.template(object).await?;
         let inputs = render::inputs(object, &fetched.data, template.as_deref());
         state.template.clone_from(&template);
-        if self.is_untouched(object, state) && state.applied.as_ref().is_some_and(|applied| applied.inputs == inputs) {
+        // A Secret that is not there may have been made by another client, which no watch tells of.
+        let is_known = |applied: &Applied| applied.revision.is_some() && applied.inputs == inputs;
+        if self.is_untouched(object, state) && state.applied.as_ref().is_some_and(is_known) {
             return Ok(Synced { done: Done::Unchanged, missing });
         }
         let rendered = self.render(object, fetched.data, template).await?;
@@ -226,4 +231,16 @@ impl Controller for ExternalSecrets {
     fn objects(&self) -> usize {
         self.stores().external_secrets.len()
     }
+}
+
+/// When the requests must have begun whose answers are new enough for a run.
+fn not_before(job: &Job<Key>, plan: &ExternalPlan) -> Instant {
+    let now = Instant::now();
+    let earliest = match (job.class, plan.interval) {
+        // The interval is a promise of how old data may be: what was read a tenth of it ago still keeps it, since each
+        // interval is shortened by at least as much.
+        (Class::Refresh, Some(interval)) => job.due.checked_sub(interval / 10),
+        _ => now.checked_sub(COALESCE),
+    };
+    earliest.unwrap_or(now)
 }

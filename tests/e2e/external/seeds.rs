@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{SERVED, vault_provider, wait_synced};
-use test_support::{Tenant, eventually};
+use test_support::Tenant;
 
 /// In the namespace of a tenant, with a path of its Vault.
 fn applied(tenant: &Tenant<'_>, manifest: &str) {
@@ -11,7 +11,7 @@ fn applied(tenant: &Tenant<'_>, manifest: &str) {
     if object["metadata"]["namespace"].is_null() {
         object["metadata"]["namespace"] = json!(tenant.namespace);
     }
-    tenant.apply(&object);
+    tenant.cluster.kubectl_apply(&object.to_string()).expect("it is accepted");
 }
 
 /// A store that a platform has made, in the former version of the API.
@@ -19,10 +19,10 @@ fn local_store(tenant: &Tenant<'_>) {
     let store = json!({
         "apiVersion": "external-secrets.io/v1beta1",
         "kind": "SecretStore",
-        "metadata": { "name": "local-secret-store" },
+        "metadata": { "name": "local-secret-store", "namespace": tenant.namespace },
         "spec": vault_provider(tenant, json!({})),
     });
-    tenant.apply(&store);
+    tenant.cluster.kubectl_apply(&store.to_string()).expect("it is accepted");
 }
 
 #[test]

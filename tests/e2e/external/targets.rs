@@ -114,14 +114,17 @@ fn a_secret_of_another_is_left_alone() {
     wait_synced(&tenant, "second");
 
     // An immutable Secret is made once.
-    let immutable = |property: &str| {
-        let target = json!({ "immutable": true });
-        external_secret(&tenant, "fixed", json!({ "target": target, "data": [row(&tenant, "key", "db", property)] }))
+    let fixed = |immutable: bool| {
+        let target = json!({ "immutable": immutable });
+        external_secret(&tenant, "fixed", json!({ "target": target, "data": [row(&tenant, "key", "db", "password")] }))
     };
-    tenant.apply(&immutable("password"));
+    tenant.apply(&fixed(true));
     tenant.wait_value("fixed", "key", "right");
     assert_eq!(tenant.get("secret", "fixed").unwrap()["immutable"], true);
     tenant.put("db", json!({ "password": "other" }));
+    tenant.apply(&fixed(false));
     wait_failure(&tenant, "fixed", &["could not update secret, target is immutable"]);
     tenant.wait_value("fixed", "key", "right");
+    tenant.apply(&fixed(true));
+    wait_synced(&tenant, "fixed");
 }
