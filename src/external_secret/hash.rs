@@ -32,7 +32,11 @@ impl Printed {
                 if i + k > 0 {
                     text.push(' ');
                 }
-                text.push_str(&byte.to_string());
+                for (power, least) in [(100, 100), (10, 10), (1, 0)] {
+                    if *byte >= least {
+                        text.push(char::from(b'0' + byte / power % 10));
+                    }
+                }
             }
             self.text(&text);
         }

@@ -10,7 +10,7 @@ use crate::gocompat::GoDuration;
 /// Windows that are looked at.
 const MAX_WINDOWS: usize = 100;
 /// How many openings that follow each other without a gap are looked at. After them it is time to look again.
-const MAX_OPENINGS: usize = 100;
+const MAX_OPENINGS: usize = 10;
 /// When windows are looked at again that never change.
 const FAR: TimeDelta = TimeDelta::days(1);
 /// The end of a window belongs to it.
@@ -119,7 +119,7 @@ mod tests {
         for now in ["2026-11-28T13:00:00Z", "2026-11-28T13:00:00.5Z", "2026-11-28T13:00:59.999Z"] {
             assert_eq!(closed(Allow, always, now), None, "{now}");
             let until = closed(Deny, always, now).unwrap();
-            assert!(until - time(now) > TimeDelta::minutes(90), "{until}");
+            assert!(until - time(now) > TimeDelta::minutes(45), "{until}");
         }
         assert_eq!(closed(Allow, &[("@every 10m", "10m")], "2026-11-28T13:05:00Z"), None);
         assert_eq!(closed(Allow, &[("@every 10m", "1m")], "2026-11-28T13:05:00Z"), Some(time("2026-11-28T13:10:00Z")));

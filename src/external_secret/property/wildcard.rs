@@ -55,5 +55,5 @@ fn one<'a>(text: &'a str, pattern: &'a str) -> Option<(&'a str, &'a str)> {
         '\\' => Some(pattern.next()?),
         c => Some(c),
     };
-    expected.is_none_or(|c| c == character).then(|| (text.as_str(), pattern.as_str()))
+    expected.is_none_or(|c| c == character).then_some((text.as_str(), pattern.as_str()))
 }
