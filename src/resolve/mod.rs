@@ -15,11 +15,11 @@ mod transformation;
 pub use crate::api::{ObjectRef, ObjectRefError};
 pub use auth::auth;
 pub use connection::{CaSource, ConnectionPlan, connection, cut_timeout};
-pub use dynamic_secret::{DynamicRead, dynamic_secret};
+pub use dynamic_secret::{DynamicRead, dynamic_secret, renewal_percent};
 pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};
 pub use pki_secret::{IssuerCheck, KeystoreRequest, PkiRequest, pki_secret};
-pub use plan::{Plan, StaticRead, static_secret};
+pub use plan::{Plan, StaticRead, login_of, static_secret, vault_namespace};
 pub use transformation::{ResolvedTemplate, ResolvedTransformation, templates_of, transformation, transformation_refs};
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::Shared;
 use super::failure::{Failure, Interruption, Retry};
 use super::source::Reading;
+use super::state::ObjectState;
 use crate::api::{Key, Reason};
 use crate::resolve::AuthPlan;
 use crate::vault::{ErrorKind, Identity, Session, SessionError, VaultError};
@@ -27,6 +28,21 @@ pub(super) async fn session(
         Some(session) if session.identity == identity => Ok((session.clone(), false)),
         _ => Ok((shared.vault.logins.session(auth, &server), true)),
     }
+}
+
+/// The session of a login, which the state has from then on. What was remembered with another is forgotten.
+pub(super) async fn login<T: Default>(
+    shared: &Shared,
+    job: &Job<Key>,
+    auth: &AuthPlan,
+    state: &mut ObjectState<T>,
+) -> Result<Arc<Session>, Interruption> {
+    let (session, login_changed) = session(shared, job, auth, state.session.as_ref()).await?;
+    if login_changed {
+        state.source = T::default();
+    }
+    state.session = Some(session.clone());
+    Ok(session)
 }
 
 /// What is told of a login that failed. All objects that wait for the login are due with its next attempt: none of them has

@@ -13,7 +13,7 @@ use crate::controllers::stores::Stores;
 use crate::controllers::subscriptions::{PendingChange, Subscription};
 use crate::controllers::vault_access::VaultAccess;
 use crate::render::SourceData;
-use crate::resolve::{Plan, PlanError};
+use crate::resolve::{AuthPlan, Plan, PlanError};
 use crate::sync::HeldSecret;
 use crate::vault::{Session, TokenInfo};
 use crate::workqueue::Job;
@@ -57,11 +57,12 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
     fn announce(&self, _state: &Self::State, _mac: &str, _status: &mut StatusOf<Self::Owner>) {}
 
     /// A run comes to no new data, or cannot put it into the Secret: what an earlier run has obtained is to stay usable.
+    /// Without `auth` there is no plan of the login any more: only the token that there is may be used.
     fn hold(
         &self,
         _object: &Self::Owner,
         _session: &Arc<Session>,
-        _plan: &Plan<Self::Plan>,
+        _auth: Option<&AuthPlan>,
         _state: &mut Self::State,
     ) -> impl Future<Output = ()> + Send {
         async {}

@@ -160,6 +160,21 @@ impl Session {
         self.ask((namespace, path), &[], || RawRequest::put(path, body.clone())).await
     }
 
+    /// Writes with the token that there is, and never logs in. `None`: there is no token that is good.
+    pub async fn write_without_login(
+        &self,
+        namespace: &str,
+        path: &str,
+        body: &Value,
+    ) -> Option<Result<Envelope, VaultError>> {
+        let token = match &self.inner.lock().await.state {
+            State::Live(token) if token.is_good(Instant::now()) && token.take_use() => token.clone(),
+            _ => return None,
+        };
+        let call = RequestOptions { token: Some(&token.secret), namespace: Some(namespace), headers: &[] };
+        Some(self.server.send(RawRequest::put(path, body.clone()), &call).await)
+    }
+
     async fn ask(
         self: &Arc<Self>,
         (namespace, path): (&str, &str),
@@ -209,7 +224,7 @@ impl Session {
             self.read_again(&mut inner, &token).await;
         }
         match &inner.state {
-            State::Live(token) if token.expires.is_none_or(|e| now + EXPIRY_MARGIN < e) && token.take_use() => {
+            State::Live(token) if token.is_good(now) && token.take_use() => {
                 self.count(true);
                 return Ok(token.clone());
             }
@@ -260,7 +275,7 @@ impl Session {
     /// If there is no login.
     pub async fn token_in_use(self: &Arc<Self>) -> Result<TokenInUse, SessionError> {
         if let State::Live(token) = &self.inner.lock().await.state
-            && token.expires.is_none_or(|end| Instant::now() + EXPIRY_MARGIN < end)
+            && token.is_good(Instant::now())
         {
             return Ok(token.in_use());
         }
