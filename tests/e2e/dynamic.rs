@@ -6,6 +6,7 @@ mod engines;
 mod faults;
 mod fleet;
 mod input;
+mod last_renewal;
 mod refusal;
 mod replaced;
 mod restarts;
