@@ -17,6 +17,7 @@ pub mod gocompat;
 pub mod kubernetes;
 pub mod mac;
 pub mod operator;
+pub mod pki;
 pub mod render;
 pub mod resolve;
 pub mod settings;

@@ -10,6 +10,8 @@ use k8s_openapi::jiff::Timestamp;
 pub enum ConditionType {
     /// A VaultAuthGlobal was found and merged.
     Available,
+    /// The certificate in the Secret has not ended.
+    CertificateValid,
     /// The object does what it is for.
     Healthy,
     /// Events of Vault arrive.
@@ -35,6 +37,7 @@ impl ConditionType {
     pub fn as_str(self) -> &'static str {
         match self {
             ConditionType::Available => "Available",
+            ConditionType::CertificateValid => "CertificateValid",
             ConditionType::Healthy => "Healthy",
             ConditionType::InstantUpdates => "InstantUpdates",
             ConditionType::LeaseRenewal => "LeaseRenewal",
@@ -53,6 +56,16 @@ impl ConditionType {
 pub enum Reason {
     /// The object was checked and can be used.
     Accepted,
+    /// The certificate in the Secret has ended.
+    CertificateExpired,
+    /// A certificate was issued.
+    CertificateIssued,
+    /// A certificate should have been replaced by now.
+    CertificateRenewalOverdue,
+    /// A certificate could not be revoked.
+    CertificateRevocationError,
+    /// A certificate was revoked.
+    CertificateRevoked,
     /// A stored Vault client was not trusted.
     ClientCacheEntryDropped,
     /// Vault clients cannot be stored.
@@ -75,8 +88,6 @@ pub enum Reason {
     NotAllowed,
     /// The server has no event stream.
     NotAvailable,
-    /// The operator does not serve the kind.
-    NotSupported,
     /// The object can be used.
     Ready,
     /// All restart targets run with the newest content.
@@ -134,6 +145,11 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::Accepted => "Accepted",
+            Reason::CertificateExpired => "CertificateExpired",
+            Reason::CertificateIssued => "CertificateIssued",
+            Reason::CertificateRenewalOverdue => "CertificateRenewalOverdue",
+            Reason::CertificateRevocationError => "CertificateRevocationError",
+            Reason::CertificateRevoked => "CertificateRevoked",
             Reason::ClientCacheEntryDropped => "ClientCacheEntryDropped",
             Reason::ClientCacheStorageError => "ClientCacheStorageError",
             Reason::Denied => "Denied",
@@ -145,7 +161,6 @@ impl Reason {
             Reason::InvalidConfiguration => "InvalidConfiguration",
             Reason::NotAllowed => "NotAllowed",
             Reason::NotAvailable => "NotAvailable",
-            Reason::NotSupported => "NotSupported",
             Reason::Ready => "Ready",
             Reason::RolloutComplete => "RolloutComplete",
             Reason::RolloutInProgress => "RolloutInProgress",

@@ -43,7 +43,10 @@ pub use csi_secrets::{CSISecrets, CSISecretsSpec, CSISecretsStatus};
 pub use dynamic_secret::{VaultDynamicSecret, VaultDynamicSecretSpec, VaultDynamicSecretStatus};
 pub use kind::{CustomObject, Key, Kind, KindNames};
 pub use owner::{ContentKeys, SecretOwner};
-pub use pki_secret::{VaultPKISecret, VaultPKISecretSpec, VaultPKISecretStatus};
+pub use pki_secret::{
+    Keystore, Keystores, PKIIssue, PKIPendingCertificate, SecretKeyRef, VaultPKISecret, VaultPKISecretSpec,
+    VaultPKISecretStatus,
+};
 pub use reference::{ObjectRef, ObjectRefError};
 pub use static_secret::{SecretEngine, VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus};
 pub use transformation::{SecretTransformation, SecretTransformationSpec, SecretTransformationStatus};

@@ -100,6 +100,8 @@ pub trait OwnerStatus {
     fn set_generation(&mut self, generation: i64);
     /// The content whose restarts are all done.
     fn set_recorded_mac(&mut self, mac: Option<String>);
-    /// What it says of the Vault client that was used.
-    fn vault_client_meta(&mut self) -> &mut VaultClientMeta;
+    /// What it says of the Vault client that was used, if the kind says it.
+    fn vault_client_meta(&mut self) -> Option<&mut VaultClientMeta> {
+        None
+    }
 }

@@ -190,7 +190,7 @@ impl OwnerStatus for VaultStaticSecretStatus {
         self.secret_mac = mac;
     }
 
-    fn vault_client_meta(&mut self) -> &mut VaultClientMeta {
-        &mut self.vault_client_meta
+    fn vault_client_meta(&mut self) -> Option<&mut VaultClientMeta> {
+        Some(&mut self.vault_client_meta)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::controller::Controller;
 use super::dynamic_secret::DynamicSecrets;
 use super::pipeline::{Pipeline, Shared};
+use super::pki_secret::PkiSecrets;
 use super::secret_transformation::SecretTransformations;
 use super::static_secret::StaticSecrets;
 use super::stores::OwnerStore;
@@ -19,12 +20,13 @@ use crate::kubernetes::Store;
 pub(super) struct Owners {
     static_secrets: Arc<Store<VaultStaticSecret>>,
     dynamic_secrets: Arc<Store<VaultDynamicSecret>>,
+    pki_secrets: Arc<Store<VaultPKISecret>>,
 }
 
 impl Owners {
     /// A row for each kind.
     pub fn stores(&self) -> Vec<Arc<dyn OwnerStore>> {
-        vec![self.static_secrets.clone(), self.dynamic_secrets.clone()]
+        vec![self.static_secrets.clone(), self.dynamic_secrets.clone(), self.pki_secrets.clone()]
     }
 }
 
@@ -43,7 +45,11 @@ pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>, pod_uid: Option
         }),
         Arc::new(Pipeline::new(StaticSecrets, owners.static_secrets.clone(), shared.clone())),
         Arc::new(Pipeline::new(DynamicSecrets { pod_uid }, owners.dynamic_secrets.clone(), shared.clone())),
-        unsupported::<VaultPKISecret>(shared),
+        Arc::new(Pipeline::new(
+            PkiSecrets { outputs: shared.outputs.clone() },
+            owners.pki_secrets.clone(),
+            shared.clone(),
+        )),
         unsupported::<CSISecrets>(shared),
     ]
 }

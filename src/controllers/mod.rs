@@ -16,6 +16,7 @@ mod kinds;
 mod outcome;
 mod outputs;
 mod pipeline;
+mod pki_secret;
 mod probe;
 mod secret_transformation;
 mod servers;

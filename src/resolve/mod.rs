@@ -8,6 +8,7 @@ mod connection;
 mod dynamic_secret;
 mod global;
 mod login;
+mod pki_secret;
 mod plan;
 mod transformation;
 
@@ -17,6 +18,7 @@ pub use connection::{CaSource, ConnectionPlan, connection, cut_timeout};
 pub use dynamic_secret::{DynamicRead, dynamic_secret, renewal_percent};
 pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};
+pub use pki_secret::{IssuerCheck, KeystoreRequest, PkiRequest, pki_secret};
 pub use plan::{Plan, StaticRead, login_of, static_secret, vault_namespace};
 pub use transformation::{ResolvedTemplate, ResolvedTransformation, templates_of, transformation, transformation_refs};
 

@@ -28,6 +28,7 @@ mod methods;
 mod metrics;
 mod namespaces;
 mod not_served;
+mod pki;
 mod preconditions;
 mod races;
 mod restarts;

@@ -69,7 +69,7 @@ needs a login of its own.
   verbs: [{{ join ", " . }}]
 {{- end }}
 
-{{/* Objects are read and watched. The only write besides the status takes off finalizers that VSO has put there. */}}
+{{/* Objects are read and watched. The only write besides the status puts finalizers on and takes them off. */}}
 {{- define "vso.manager.rules.kinds" -}}
 - apiGroups: [secrets.hashicorp.com]
   resources:

@@ -20,7 +20,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::outputs::EventText;
-use super::pipeline::{CleanUpError, Interruption, Lifetime, Obtained, Reading, Report, SecretSource, cache_key};
+use super::pipeline::{
+    CleanUpError, Failure, Interruption, Lifetime, Obtained, Reading, Report, SecretSource, cache_key,
+};
 use super::stores::Stores;
 use crate::api::dynamic_secret::PendingLease;
 use crate::api::{
@@ -136,6 +138,8 @@ impl SecretSource for DynamicSecrets {
         }
     }
 
+    const HOLDS: bool = true;
+
     async fn hold(
         &self,
         object: &VaultDynamicSecret,
@@ -161,6 +165,7 @@ impl SecretSource for DynamicSecrets {
     fn report_failure(
         &self,
         object: &VaultDynamicSecret,
+        _: &Failure,
         state: &mut Credentials,
         status: &mut VaultDynamicSecretStatus,
     ) -> Report {

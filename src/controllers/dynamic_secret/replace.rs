@@ -11,7 +11,7 @@ use super::rotation::{is_same_rotation, next_look, rotation_of};
 use super::state::{Credentials, NewCredentials, unix_time};
 use crate::api::dynamic_secret::SecretLease;
 use crate::api::{Reason, SecretOwner, VaultDynamicSecret, VaultDynamicSecretStatus};
-use crate::controllers::pipeline::{Failure, Interruption, Obtained, Reading};
+use crate::controllers::pipeline::{Failure, Interruption, Obtained, Reading, read_failed};
 use crate::resolve::{DynamicRead, Plan};
 use crate::vault::{Envelope, ErrorKind, Read, Session, SessionError, TokenInfo, VaultError};
 
@@ -33,7 +33,7 @@ pub(super) async fn replace(
     session.replace_ending_token().await;
     let started = Instant::now();
     let answer = ask(session, plan).await;
-    let (envelope, token) = reading.settle(&plan.auth, started, answer, with_hint).await?;
+    let (envelope, token) = reading.settle(&plan.auth, started, answer, |error| read_failed(&with_hint(error))).await?;
     let lease = lease_of(&envelope);
     if envelope.data.as_object().is_none_or(serde_json::Map::is_empty) {
         if !lease.id.is_empty() {

@@ -39,6 +39,7 @@ use crate::resolve::{self, Denied, Plan, PlanError};
 use crate::telemetry::Expiry;
 use crate::workqueue::{Class, Job, Next};
 
+pub(crate) use drift::Drift;
 pub(crate) use failure::{Failure, Interruption};
 pub(crate) use obtain::{login_failed, read_failed};
 pub(crate) use render::Renderer;
@@ -126,7 +127,7 @@ impl<S: SecretSource> Pipeline<S> {
         error: &PlanError,
         state: &mut ObjectState<S::State>,
     ) -> Result<(), Interruption> {
-        let holds = S::lifetime(object).is_some();
+        let holds = S::HOLDS && S::lifetime(object).is_some();
         if !holds || matches!(error, PlanError::Login(Denied::NotAllowed(_))) {
             state.disconnect();
             return Ok(());
@@ -178,7 +179,19 @@ impl<S: SecretSource> Pipeline<S> {
         let held = if S::LOOKS_FIRST { write::look(shared, &writer, &*owner, &state.applied).await? } else { None };
         let (looked, held) = (object.clone(), held.as_ref());
         let pending = pending.as_ref();
-        let reading = Reading { job, object: &*looked, session: &session, vault, outputs, held, subscription, pending };
+        let key_made = shared.mac_key.made;
+        let object_ref = &*looked;
+        let reading = Reading {
+            job,
+            object: object_ref,
+            session: &session,
+            vault,
+            outputs,
+            key_made,
+            held,
+            subscription,
+            pending,
+        };
         let obtained = self.source.obtain(&reading, plan, &mut state.source).await;
         shared.vault.logins.store(&session, &plan.auth).await;
         let (written, recorded, token) = match obtained? {

@@ -57,13 +57,13 @@ pub(crate) async fn login_failed(session: &Session, error: &SessionError) -> Fai
 
 impl<O> Reading<'_, O> {
     /// What Vault has answered to a request for data that began at `started`: counted, and an error turned into what follows
-    /// from it. `hint` adds what to look at to an error of the request.
+    /// from it. `failed` says what an error of the request means.
     pub async fn settle<T>(
         &self,
         auth: &AuthPlan,
         started: Instant,
         answer: Result<T, SessionError>,
-        hint: impl FnOnce(VaultError) -> VaultError,
+        failed: impl FnOnce(VaultError) -> Failure,
     ) -> Result<T, Interruption> {
         self.outputs.metrics.vault_read(answer.as_ref().err().map(kind_of), started.elapsed());
         let error = match answer {
@@ -85,7 +85,7 @@ impl<O> Reading<'_, O> {
                 if error.kind == ErrorKind::StaleReplica {
                     self.give_up_index();
                 }
-                Err(read_failed(&hint(error)).into())
+                Err(failed(error).into())
             }
             error => Err(login_failed(self.session, &error).await.into()),
         }
