@@ -148,8 +148,7 @@ fn secrets() -> Vec<Value> {
             "keystores": { "pkcs12": keystore, "jks": keystore },
         }),
     );
-    let issue =
-        json!({ "secretMAC": "bWFj", "requestDigest": "00", "clockDifference": -3, "issuerFingerprint": "01" });
+    let issue = json!({ "secretMAC": "bWFj", "requestDigest": "00", "clockDifference": -3, "issuerFingerprint": "01" });
     pki["status"] = json!({
         "serialNumber": "0a:0b", "expiration": 1_767_225_600, "lastGeneration": 7, "lastRotation": 1_767_220_000,
         "secretMAC": "bWFj", "valid": true, "error": "e", "conditions": conditions(), "renewal": 1_767_223_000,

@@ -1,5 +1,6 @@
 //! VaultDynamicSecret: leases that are kept, credentials that are replaced before they end, and nothing lost over restarts.
 
+mod adoption;
 mod crashes;
 mod deletion;
 mod engines;
