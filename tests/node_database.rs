@@ -9,7 +9,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use test_support::engines::database::Database;
 use test_support::engines::{RENEW_LEASES, REVOKE_LEASES, read_and_write};
-use test_support::{eventually, repository};
+use test_support::eventually;
 use testenv::{Cluster, Options, Process, VaultStorage, image, node};
 
 /// Name of the application, its namespace, its Secret and its roles.
@@ -35,7 +35,7 @@ fn no_login_fails_while_credentials_operator_and_vault_are_replaced() {
     let Some(database) = Database::mount(&cluster, "database") else { return };
     database.role(APP, LEASE_SECONDS, LEASE_SECONDS);
     cluster.import_image(&image::client().expect("the client's image")).expect("it is imported");
-    install(&cluster);
+    test_support::install(&cluster, Path::new(env!("CARGO_BIN_EXE_vault-secrets-operator")), OPERATOR);
     apply(&cluster, &objects(&cluster));
     let mut users = Vec::new();
     await_rotation(&cluster, &mut users);
@@ -74,34 +74,6 @@ fn no_login_fails_while_credentials_operator_and_vault_are_replaced() {
     assert_eq!(refused, 0);
     assert!(log.contains("logins ") && !log.contains("failure:"), "{log}");
     assert!(accepted > 100, "{accepted}");
-}
-
-/// The chart, with an image of this very binary.
-fn install(cluster: &Cluster) {
-    let archive = cluster.dir().join("operator.tar");
-    let tag = format!("localhost/vault-secrets-operator:{}", env!("CARGO_PKG_VERSION"));
-    image::operator(Path::new(env!("CARGO_BIN_EXE_vault-secrets-operator")), &tag, &archive).expect("an image");
-    cluster.import_image(&archive).expect("it is imported");
-    let chart = repository().join("charts/vault-secrets-operator");
-    let chart = chart.to_str().expect("UTF-8");
-    let repository = "controller.manager.image.repository=localhost/vault-secrets-operator";
-    let tag = format!("controller.manager.image.tag={}", env!("CARGO_PKG_VERSION"));
-    cluster
-        .helm(&[
-            "install",
-            OPERATOR,
-            chart,
-            "--namespace",
-            OPERATOR,
-            "--create-namespace",
-            "--set",
-            repository,
-            "--set",
-            &tag,
-            "--wait",
-            "--timeout=3m",
-        ])
-        .expect("the chart is installed");
 }
 
 /// What an application team writes, and the role in Vault that it uses.

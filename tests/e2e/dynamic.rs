@@ -1,11 +1,13 @@
 //! VaultDynamicSecret: leases that are kept, credentials that are replaced before they end, and nothing lost over restarts.
 
+mod adoption;
 mod crashes;
 mod deletion;
 mod engines;
 mod faults;
 mod fleet;
 mod input;
+mod last_renewal;
 mod refusal;
 mod replaced;
 mod restarts;

@@ -138,6 +138,8 @@ impl SecretSource for DynamicSecrets {
         }
     }
 
+    const HOLDS: bool = true;
+
     async fn hold(
         &self,
         object: &VaultDynamicSecret,

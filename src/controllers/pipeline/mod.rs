@@ -127,7 +127,7 @@ impl<S: SecretSource> Pipeline<S> {
         error: &PlanError,
         state: &mut ObjectState<S::State>,
     ) -> Result<(), Interruption> {
-        let holds = S::lifetime(object).is_some();
+        let holds = S::HOLDS && S::lifetime(object).is_some();
         if !holds || matches!(error, PlanError::Login(Denied::NotAllowed(_))) {
             state.disconnect();
             return Ok(());

@@ -56,6 +56,9 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
     /// it there. A status that differs is written.
     fn announce(&self, _state: &Self::State, _mac: &str, _status: &mut StatusOf<Self::Owner>) {}
 
+    /// Whether [`SecretSource::hold`] has something to do. Then the login stays while an object has no plan.
+    const HOLDS: bool = false;
+
     /// A run comes to no new data, or cannot put it into the Secret: what an earlier run has obtained is to stay usable.
     /// Without `auth` there is no plan of the login any more: only the token that there is may be used.
     fn hold(

@@ -3,11 +3,14 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use futures_util::TryStreamExt as _;
 use http::Request;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::WatchEvent;
 use serde_json::{Value, json};
 use testenv::Cluster;
 use tokio::runtime::Runtime;
@@ -115,6 +118,24 @@ impl KubeClient {
             let client = client.clone();
             async move { create(&client, &object).await.map(drop) }
         });
+    }
+
+    /// Every version of the objects of a kind, those that there are included, as the API server tells of them from now on.
+    pub fn watch(&self, kind: &str, namespace: &str) -> Receiver<Value> {
+        let uri = format!("{}?watch=true", collection(kind, namespace));
+        let client = self.client.clone();
+        let (sender, receiver) = channel();
+        self.runtime.spawn(async move {
+            let request = Request::get(uri).body(Vec::new()).expect("a request");
+            let mut events = Box::pin(client.request_events::<Value>(request).await.expect("a watch"));
+            while let Some(event) = events.try_next().await.expect("an event") {
+                let (WatchEvent::Added(object) | WatchEvent::Modified(object)) = event else { continue };
+                if sender.send(object).is_err() {
+                    return;
+                }
+            }
+        });
+        receiver
     }
 
     /// Runs something for each item, many at a time.

@@ -12,6 +12,7 @@ mod environment;
 mod expect;
 pub mod forwarder;
 pub mod http_server;
+mod install;
 pub mod kube_client;
 mod operator;
 pub mod replica_proxy;
@@ -24,5 +25,6 @@ pub use environment::{
     skipped, with_crds,
 };
 pub use expect::{FAST_RETRY, NO_ELECTION};
+pub use install::{install, upgrade};
 pub use operator::Operator;
 pub use tenant::Tenant;

@@ -18,12 +18,18 @@ pub struct PkiEngine<'a> {
 impl<'a> PkiEngine<'a> {
     /// Mounts it for a tenant, whose role may issue and revoke certificates. Certificates begin when they are issued.
     pub fn mount(tenant: &Tenant<'a>) -> Self {
-        let engine = Self { cluster: tenant.cluster, mount: format!("pki-{}", tenant.namespace) };
+        let engine = Self::on(tenant.cluster, &format!("pki-{}", tenant.namespace));
+        tenant.allow(&[&read_and_write(&engine.mount)]);
+        engine
+    }
+
+    /// Mounts it with a root and the role `app`. No login may use it yet.
+    pub fn on(cluster: &'a Cluster, mount: &str) -> Self {
+        let engine = Self { cluster, mount: mount.to_owned() };
         let settings = json!({ "type": "pki", "config": { "max_lease_ttl": "87600h" } });
-        tenant.cluster.vault("POST", &format!("sys/mounts/{}", engine.mount), Some(settings)).expect("a mount");
+        cluster.vault("POST", &format!("sys/mounts/{mount}"), Some(settings)).expect("a mount");
         engine.root("root", "87600h");
         engine.role("app", json!({}));
-        tenant.allow(&[&read_and_write(&engine.mount)]);
         engine
     }
 

@@ -1,0 +1,45 @@
+//! A lease that is renewed for the last time: its credentials are replaced before it ends.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use test_support::http_server::{Answer, Request, serve};
+use test_support::{NO_ELECTION, Tenant, shared};
+
+use super::Fixture;
+
+/// What Vault answers, but that no lease can be renewed again. Those of the role `short` are cut as well.
+fn answer(request: &Request) -> Answer {
+    let path = request.path.trim_start_matches("/v1/");
+    let body: Option<Value> = serde_json::from_str(&request.body).ok();
+    let token = request.header("x-vault-token").unwrap_or_default();
+    let answered = shared().vault_raw(&request.method, path, body, token);
+    let (status, mut answer) = answered.expect("Vault answers");
+    if status == 200 && path == "sys/leases/renew" {
+        answer["renewable"] = json!(false);
+        if answer["lease_id"].as_str().is_some_and(|id| id.contains("/creds/short/")) {
+            answer["lease_duration"] = json!(6);
+        }
+    }
+    Answer { status, ..Answer::json(&answer) }
+}
+
+#[test]
+fn a_lease_that_cannot_be_renewed_again_is_replaced_before_it_ends() {
+    let vault = format!("http://{}", serve(Arc::new(answer)));
+    let tenant = Tenant::at(shared(), "lastrenewal", &vault, None);
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    let _operator = tenant.operator(&NO_ELECTION);
+    for (name, why) in [("whole", "Lease is not renewable any more"), ("short", "truncated from 12s to 6s")] {
+        rig.database.role(name, 12, 3600);
+        tenant.apply(&rig.object(name, &rig.database.creds(name), json!({})));
+        let first = rig.wait_lease(name, "");
+        let old = rig.credentials(name);
+        tenant.wait_event(name, "SecretLeaseRenewal", why);
+        rig.wait_lease(name, &first);
+        assert!(rig.database.accepts(&old), "{name}: the old credentials are dead when the new ones come");
+        assert!(rig.works(name));
+        tenant.wait_event(name, "SecretRotated", "sync_reason=\"\"");
+    }
+}
