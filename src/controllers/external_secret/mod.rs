@@ -240,6 +240,8 @@ fn not_before(job: &Job<Key>, plan: &ExternalPlan) -> Instant {
         // The interval is a promise of how old data may be: what was read a tenth of it ago still keeps it, since each
         // interval is shortened by at least as much.
         (Class::Refresh, Some(interval)) => job.due.checked_sub(interval / 10),
+        // A change of the object asks for what the store holds since then: it is the way to refresh ahead of time.
+        (Class::Urgent, _) => Some(job.due),
         _ => now.checked_sub(COALESCE),
     };
     earliest.unwrap_or(now)
