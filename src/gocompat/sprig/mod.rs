@@ -6,7 +6,7 @@
 
 use super::template::{Function, Functions};
 
-mod args;
+pub(super) mod args;
 mod crypto;
 mod dates;
 mod decimal;

@@ -2,13 +2,17 @@
 //! eight).
 
 mod decode;
+mod emit;
 
 mod node;
 mod number;
 mod resolve;
+mod scalar;
+mod sort;
 
 
 pub(crate) use decode::{decode, decode_strings};
+pub(crate) use emit::encode;
 
 
 use crate::gocompat::template::CallError;
