@@ -6,6 +6,7 @@
 pub mod duration;
 pub mod eso;
 pub mod json;
+mod pki;
 pub mod regexp;
 pub mod sprig;
 pub mod template;

@@ -73,7 +73,7 @@ fn base64_digit(byte: u8) -> Option<u32> {
 }
 
 /// `base64.StdEncoding.DecodeString`: line ends are skipped, trailing bits are not looked at. The error is the offset.
-fn base64_decode(text: &[u8]) -> Result<Vec<u8>, usize> {
+pub(in crate::gocompat) fn base64_decode(text: &[u8]) -> Result<Vec<u8>, usize> {
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
     let newline = |b: u8| b == b'\n' || b == b'\r';
     let skip = |mut at: usize| {
