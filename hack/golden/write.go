@@ -30,6 +30,11 @@ func writeAll(dir string) error {
 			return err
 		}
 	}
+	for _, f := range esoFamilies {
+		if err := writeRows(filepath.Join(dir, "eso_"+f.name+".jsonl"), f.rows()); err != nil {
+			return err
+		}
+	}
 	return writeRows(filepath.Join(dir, "language.jsonl"), language())
 }
 

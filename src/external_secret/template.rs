@@ -128,8 +128,12 @@ impl CompiledTemplate {
     /// # Errors
     /// See [`TemplateError`]: the first text that is missing or does not parse.
     pub fn new(template: &Template, fetched: &Fetched) -> Result<CompiledTemplate, TemplateError> {
-        let mut compiler =
-            Compiler { functions: eso::functions(), tokens_left: MAX_TOKENS, bytes_left: MAX_TEXT_BYTES, steps: vec![] };
+        let mut compiler = Compiler {
+            functions: eso::functions(),
+            tokens_left: MAX_TOKENS,
+            bytes_left: MAX_TEXT_BYTES,
+            steps: vec![],
+        };
         for (index, from) in template.template_from.iter().enumerate() {
             compiler.from(index, from, fetched)?;
         }

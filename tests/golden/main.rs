@@ -1,6 +1,7 @@
 //! Templates and their functions, held against Go's: vectors that Go has written, random templates that Go renders beside
 //! this crate, and what can be said of results that no vector can hold. And AWS signatures, held against AWS's.
 
+mod eso_properties;
 mod fuzz;
 mod generate;
 mod properties;

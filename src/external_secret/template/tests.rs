@@ -52,7 +52,10 @@ fn what_templates_see() {
     assert_eq!(one("{{ .user }}:{{ .password }}").unwrap(), "bob:hunter2");
     assert_eq!(one("{{ index . \"a-b\" }}").unwrap(), "dash");
     assert_eq!(one("{{ printf \"%T\" . }}").unwrap(), "map[string]string");
-    assert_eq!(one("{{ range $k, $v := . }}{{ $k }}={{ $v }};{{ end }}").unwrap(), "a-b=dash;password=hunter2;user=bob;");
+    assert_eq!(
+        one("{{ range $k, $v := . }}{{ $k }}={{ $v }};{{ end }}").unwrap(),
+        "a-b=dash;password=hunter2;user=bob;"
+    );
     assert_eq!(one("{{ .user | upper | b64enc }}").unwrap(), "Qk9C");
     let missing = one("{{ .nope }}").unwrap_err();
     assert_eq!(
@@ -91,13 +94,7 @@ fn what_comes_later_wins() {
     .unwrap();
     assert_eq!(
         text(&rendered.data),
-        BTreeMap::from([
-            ("a", "data"),
-            ("a-b", "dash"),
-            ("b", "second"),
-            ("password", "hunter2"),
-            ("user", "literal")
-        ])
+        BTreeMap::from([("a", "data"), ("a-b", "dash"), ("b", "second"), ("password", "hunter2"), ("user", "literal")])
     );
     assert_eq!(rendered.type_.as_deref(), Some("kubernetes.io/basic-auth"));
 }
@@ -218,8 +215,9 @@ fn errors_say_which_template_and_no_value() {
 #[test]
 fn all_templates_of_an_object_share_one_budget() {
     let loops = |count: usize| {
-        let templates: serde_json::Map<_, _> =
-            (0..count).map(|i| (format!("k{i}"), json!("{{ range until 20000 }}{{ add 1 1 | len }}{{ end }}"))).collect();
+        let templates: serde_json::Map<_, _> = (0..count)
+            .map(|i| (format!("k{i}"), json!("{{ range until 20000 }}{{ add 1 1 | len }}{{ end }}")))
+            .collect();
         render(json!({ "data": templates }))
     };
     assert!(loops(1).is_err(), "len of a number");
@@ -253,8 +251,10 @@ fn a_call_of_a_volatile_function_is_known() {
 fn equal_templates_are_parsed_once_while_they_are_in_use() {
     let cache = TemplateCache::default();
     let template = |name: &str| -> Template {
-        serde_json::from_value(json!({ "templateFrom": [{ "configMap": { "name": name, "items": [{ "key": "map" }] } }] }))
-            .unwrap()
+        serde_json::from_value(
+            json!({ "templateFrom": [{ "configMap": { "name": name, "items": [{ "key": "map" }] } }] }),
+        )
+        .unwrap()
     };
     let mut fetched = fetched();
     let one = cache.get(&template("cm"), &fetched).unwrap();

@@ -35,10 +35,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
         jwk::public_pem(bytes(a, 0)).map(string).map_err(CallError::new)
     }),
     function!("pemToPkcs12", [S, S], |ctx, a| to_pkcs12(ctx, bytes(a, 0), bytes(a, 1), b"", false)).volatile(),
-    function!("pemToPkcs12Pass", [S, S, S], |ctx, a| {
-        to_pkcs12(ctx, bytes(a, 0), bytes(a, 1), bytes(a, 2), false)
-    })
-    .volatile(),
+    function!("pemToPkcs12Pass", [S, S, S], |ctx, a| { to_pkcs12(ctx, bytes(a, 0), bytes(a, 1), bytes(a, 2), false) })
+        .volatile(),
     function!("pemTruststoreToPKCS12", [S], |ctx, a| trust_store(ctx, bytes(a, 0), b"")).volatile(),
     function!("pemTruststoreToPKCS12Pass", [S, S], |ctx, a| trust_store(ctx, bytes(a, 0), bytes(a, 1))).volatile(),
     function!("pkcs12cert", [S], |ctx, a| certificates(ctx, b"", bytes(a, 0))),

@@ -57,8 +57,7 @@ fn filter_chain(ctx: &mut Context, a: &[Value]) -> Answer {
 fn cert_sans(ctx: &mut Context, a: &[Value]) -> Answer {
     count(ctx, bytes(a, 0))?;
     let failed = CallError::new;
-    let (block, _) =
-        pem::decode(pem::without_junk(bytes(a, 0))).ok_or_else(|| failed("failed to decode PEM block"))?;
+    let (block, _) = pem::decode(pem::without_junk(bytes(a, 0))).ok_or_else(|| failed("failed to decode PEM block"))?;
     let certificate = certificate::Certificate::parse(&block.bytes)
         .ok_or_else(|| failed("failed to parse certificate: x509: malformed certificate"))?;
     let names: Vec<Str> = certificate.names().into_iter().map(Str::from).collect();

@@ -175,8 +175,11 @@ pub(crate) fn write_trust_store(
     for (index, certificate) in certificates.iter().enumerate() {
         let certificate = StoreCertificate::from_der(&certificate.der)
             .map_err(|_| CallError::new("pkcs12: a certificate cannot be written"))?;
-        // Aliases are sorted as text.
-        store.add_entry(&format!("{index:03}"), KeyStoreEntry::Certificate(certificate));
+        // The subject, as go-pkcs12 has it; but an alias must be another for each, and of the basic plane.
+        let subject = certificate.subject();
+        let is_free = store.entry(subject).is_none() && subject.chars().all(|c| u32::from(c) <= 0xffff);
+        let alias = if is_free { subject.to_owned() } else { format!("{index:03}") };
+        store.add_entry(&alias, KeyStoreEntry::Certificate(certificate));
     }
     write(ctx, &store, password)
 }
@@ -193,4 +196,58 @@ fn write(ctx: &mut Context, store: &KeyStore, password: &[u8]) -> Result<Vec<u8>
 
 fn fingerprint(der: &[u8]) -> Vec<u8> {
     <sha1::Sha1 as sha2::Digest>::digest(der).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gocompat::pki::der::{element, integer, sequence};
+    use crate::gocompat::template::{Environment, Limits};
+
+    /// A file whose MAC, and whose only part, want so many rounds of hashing.
+    fn file(mac_rounds: &[u8], part_rounds: &[u8], with_mac: bool) -> Vec<u8> {
+        let sha1 = [0x2b, 0x0e, 0x03, 0x02, 0x1a];
+        let triple_des = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x0c, 0x01, 0x03];
+        let salt = element(OCTETS, &[&[1; 8]]);
+        let pbe = sequence(&[&element(OBJECT, &[&triple_des]), &sequence(&[&salt, &integer(part_rounds)])]);
+        let info = sequence(&[&element(OBJECT, &[DATA]), &pbe, &element(0x80, &[&[0; 16]])]);
+        let encrypted = sequence(&[&integer(&[0]), &info]);
+        let part = sequence(&[&element(OBJECT, &[ENCRYPTED_DATA]), &element(context(0), &[&encrypted])]);
+        let safe = element(context(0), &[&element(OCTETS, &[&sequence(&[&part])])]);
+        let digest = sequence(&[&sequence(&[&element(OBJECT, &[&sha1])]), &element(OCTETS, &[&[0; 20]])]);
+        let mac = sequence(&[&digest, &salt, &integer(mac_rounds)]);
+        let content = sequence(&[&element(OBJECT, &[DATA]), &safe]);
+        sequence(&[&integer(&[3]), &content, if with_mac { &mac } else { &[] }])
+    }
+
+    fn error(file: &[u8]) -> CallError {
+        let mut ctx = Context::new(&Limits::default(), &Environment::default());
+        read(&mut ctx, file, b"").err().expect("no key is in it")
+    }
+
+    #[test]
+    fn a_file_cannot_ask_for_more_than_the_limits() {
+        let begin = std::time::Instant::now();
+        for many in [&[0x7f, 0xff, 0xff, 0xff][..], &[0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]] {
+            assert!(error(&file(many, &[1], true)).is_limit());
+            assert!(error(&file(&[1], many, false)).is_limit());
+        }
+        assert_eq!(error(&file(&[8, 0], &[1], true)).shown(), INCORRECT);
+        assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn cut_and_changed_files_are_errors() {
+        let whole = file(&[2], &[2], true);
+        for length in 0..whole.len() {
+            error(&whole[..length]);
+        }
+        for at in 0..whole.len() {
+            for value in [0, 0x30, 0x7f, 0x80, 0x84, 0xff] {
+                let mut changed = whole.clone();
+                changed[at] = value;
+                error(&changed);
+            }
+        }
+    }
 }

@@ -19,7 +19,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
 const DIGITS: &[u8] = b"0123456789";
 const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const LETTERS_AND_DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const ASCII: &[u8] = b" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~";
+const ASCII: &[u8] =
+    b" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~";
 
 /// As many characters as the argument says; none if it is negative.
 fn drawn(ctx: &mut Context, a: &[Value], from: &[u8]) -> Result<Vec<u8>, CallError> {
@@ -45,8 +46,7 @@ fn alphanumeric(ctx: &mut Context, a: &[Value]) -> Answer {
 }
 
 fn bytes(ctx: &mut Context, a: &[Value]) -> Answer {
-    let count =
-        usize::try_from(int(a, 0)).map_err(|_| CallError::new("runtime error: makeslice: len out of range"))?;
+    let count = usize::try_from(int(a, 0)).map_err(|_| CallError::new("runtime error: makeslice: len out of range"))?;
     ctx.reserve(count.saturating_mul(3))?;
     ctx.step_bytes(count)?;
     let mut bytes = vec![0; count];

@@ -82,8 +82,7 @@ fn private_key(ctx: &mut Context, a: &[Value]) -> Answer {
 fn request(a: &[Value], days: usize, is_authority: bool) -> Result<Request<'_>, CallError> {
     let common_name = std::str::from_utf8(bytes(a, 0))
         .map_err(|_| CallError::new("error creating certificate: the common name is not UTF-8"))?;
-    let mut request =
-        Request { common_name, addresses: vec![], names: vec![], days: int(a, days), is_authority };
+    let mut request = Request { common_name, addresses: vec![], names: vec![], days: int(a, days), is_authority };
     if days > 1 {
         for value in any(a, 1).elements().unwrap_or_default() {
             let text = value.as_string().map(|text| lossy(text).into_owned());

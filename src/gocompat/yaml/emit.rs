@@ -39,8 +39,7 @@ pub(crate) fn encode(ctx: &mut Context, value: &Value) -> Result<Option<Vec<u8>>
         Ok(None) | Err(DecodeError::Invalid(_)) => return Ok(None),
         Err(DecodeError::Limit(error)) => return Err(error),
     };
-    let mut emitter =
-        Emitter { ctx, out: String::new(), column: 0, indent: None, whitespace: true, indention: true };
+    let mut emitter = Emitter { ctx, out: String::new(), column: 0, indent: None, whitespace: true, indention: true };
     emitter.node(&root, Place::Root)?;
     emitter.write_indent()?;
     Ok(Some(emitter.out.into_bytes()))
@@ -142,7 +141,8 @@ impl Emitter<'_> {
             Scalar::Float(f) => (format_float64(*f), Form::Plain),
             Scalar::Text(text) => {
                 let text = String::from_utf8_lossy(text).into_owned();
-                let means_itself = matches!(plain(&text), Scalar::Text(_)) && !is_timestamp(&text) && !is_base_60(&text);
+                let means_itself =
+                    matches!(plain(&text), Scalar::Text(_)) && !is_timestamp(&text) && !is_base_60(&text);
                 let wanted = if text.contains('\n') {
                     Form::Literal
                 } else if means_itself {

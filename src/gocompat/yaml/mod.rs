@@ -10,10 +10,8 @@ mod resolve;
 mod scalar;
 mod sort;
 
-
 pub(crate) use decode::{decode, decode_strings};
 pub(crate) use emit::encode;
-
 
 use crate::gocompat::template::CallError;
 

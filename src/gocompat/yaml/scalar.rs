@@ -37,9 +37,10 @@ impl Analysis {
             let blank_follows = chars.peek().is_none_or(|next| matches!(next, ' ' | '\t'));
             let after_blank = previous.is_none_or(|before| matches!(before, ' ' | '\t' | '\0') || is_break(before));
             indicators |= match (c, previous) {
-                ('#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`', None) => {
-                    true
-                }
+                (
+                    '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`',
+                    None,
+                ) => true,
                 ('?' | ':' | '-', None) | (':', Some(_)) => blank_follows,
                 ('#', Some(_)) => after_blank,
                 _ => false,

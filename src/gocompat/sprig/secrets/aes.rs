@@ -54,8 +54,8 @@ pub(super) fn decrypt(ctx: &mut Context, a: &[Value]) -> Answer {
     }
     ctx.reserve(text.len())?;
     ctx.step_bytes(text.len().saturating_mul(4))?;
-    let decoded = base64_decode(text)
-        .map_err(|at| CallError::new(format!("illegal base64 data at input byte {at}")))?;
+    let decoded =
+        base64_decode(text).map_err(|at| CallError::new(format!("illegal base64 data at input byte {at}")))?;
     let cipher = cipher(bytes(a, 0))?;
     let Some((iv, encrypted)) = decoded.split_at_checked(BLOCK) else {
         let length = decoded.len();
