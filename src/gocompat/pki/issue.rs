@@ -1,6 +1,6 @@
 //! Keys and certificates that are made.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
