@@ -244,3 +244,61 @@ fn no_key_or_keystore_takes_long() {
     }
     assert!(begin.elapsed() < Duration::from_secs(120), "{:?}", begin.elapsed());
 }
+
+/// Files that were cut or changed: an error or a result, and never the end of the process.
+#[test]
+fn changed_inputs_do_no_harm() {
+    let mut state = 1_u64;
+    let mut draw = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for (name, template) in [
+        ("p12modern", "{{ pkcs12certPass \"1234\" .x }}"),
+        ("p12des", "{{ pkcs12keyPass \"1234\" .x }}"),
+        ("p12rc", "{{ pkcs12certPass \"1234\" .x }}"),
+        ("p12plain", "{{ pkcs12cert .x }}"),
+        ("chain", "{{ filterCertChain \"root\" .x }}"),
+        ("leaf", "{{ certSANs .x }}"),
+        ("chain", "{{ filterPEM \"certificate\" .x }}"),
+        ("rsaone", "{{ rsaDecrypt \"RSA-OAEP\" \"SHA1\" \"x\" .x }}"),
+        ("ecasec", "{{ genCAWithKey \"x\" 1 .x }}"),
+        ("edeight", "{{ genCAWithKey \"x\" 1 .x }}"),
+        ("jwkrsa", "{{ jwkPrivateKeyPem .x }}"),
+        ("jwkecapub", "{{ jwkPublicKeyPem .x }}"),
+    ] {
+        let whole = match fixture(name) {
+            serde_json::Value::String(text) => text.into_bytes(),
+            encoded => {
+                use base64::Engine;
+                let text = encoded["$b64"].as_str().expect("base64");
+                base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
+            }
+        };
+        for _ in 0..60 {
+            let mut changed = whole.clone();
+            match draw(4) {
+                0 => changed.truncate(draw(changed.len())),
+                1 => {
+                    let at = draw(changed.len());
+                    changed.insert(at, draw(256) as u8);
+                }
+                _ => {
+                    for _ in 0..=draw(3) {
+                        let at = draw(changed.len());
+                        changed[at] = draw(256) as u8;
+                    }
+                }
+            }
+            use base64::Engine;
+            let text = base64::engine::general_purpose::STANDARD.encode(&changed);
+            let input = serde_json::json!({ "x": { "$b64": text } });
+            let row: Row =
+                serde_json::from_value(serde_json::json!({ "template": template, "input": input, "api": "eso" }))
+                    .expect("a row");
+            if let Err(error) = row.render() {
+                assert!(!error.contains("-----BEGIN"), "{name}: {error}");
+            }
+        }
+    }
+}

@@ -16,7 +16,8 @@ use super::key::{Curve, PrivateKey};
 use super::pem;
 use crate::gocompat::template::{CallError, Context};
 
-/// What making a key costs: one of 2048 bits takes a tenth of a second, one of 4096 bits a second.
+/// What making a key costs: one of 2048 bits takes a tenth of a second, one of 4096 bits a second or several. An object may
+/// have two of the latter.
 const STEPS_OF_2048_BITS: u64 = 300_000;
 const STEPS_OF_4096_BITS: u64 = 2_000_000;
 const STEPS_OF_A_SIGNATURE: u64 = 10_000;
@@ -32,7 +33,7 @@ pub(crate) fn rsa(ctx: &mut Context, bits: usize) -> Result<PrivateKey, CallErro
     ctx.step(steps)?;
     ctx.check_time()?;
     let error = "error generating rsa key";
-    let pair = RsaKeyPair::generate(size).map_err(failed(error))?;
+    let pair = ctx.untimed(|| RsaKeyPair::generate(size)).map_err(failed(error))?;
     let pkcs8: Pkcs8V1Der<'_> = pair.as_der().map_err(failed(error))?;
     PrivateKey::pkcs8(pkcs8.as_ref()).ok_or_else(|| CallError::new(error))
 }
@@ -143,4 +144,22 @@ fn params(ctx: &mut Context, request: &Request<'_>) -> Result<CertificateParams,
         params.use_authority_key_identifier_extension = true;
     }
     Ok(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gocompat::template::{Environment, Limits};
+
+    #[test]
+    fn a_key_may_take_longer_than_templates_and_is_counted_all_the_same() {
+        let limits = Limits { time: std::time::Duration::from_millis(50), ..Limits::default() };
+        let mut ctx = Context::new(&limits, &Environment::default());
+        assert!(rsa(&mut ctx, 2048).is_ok());
+        assert!(ctx.check_time().is_ok(), "the time of the key does not count");
+        let mut ctx = Context::new(&Limits { steps: 5_000_000, ..Limits::default() }, &Environment::default());
+        ctx.step(1_500_000).unwrap();
+        assert!(rsa(&mut ctx, 4096).is_ok());
+        assert!(rsa(&mut ctx, 4096).is_err_and(|error| error.is_limit()), "there are no steps left");
+    }
 }

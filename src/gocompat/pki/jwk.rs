@@ -14,6 +14,9 @@ use super::pem;
 /// Most bytes of a number of an RSA key: what is computed with them grows with the cube.
 const MAX_NUMBER_BYTES: usize = 1024;
 
+/// Longest text of a key: what its JSON takes in memory is many times as much.
+const MAX_JWK_BYTES: usize = 32 << 10;
+
 const UNSUPPORTED: &str = "the JWK has a type of key that is not supported";
 const INCOMPLETE: &str = "the JWK lacks a member, or one has a value that is not allowed";
 
@@ -32,6 +35,9 @@ struct Jwk(Map<String, Value>);
 
 impl Jwk {
     fn parse(json: &[u8]) -> Result<Jwk, &'static str> {
+        if json.len() > MAX_JWK_BYTES {
+            return Err("the JWK is too long");
+        }
         match serde_json::from_slice(json) {
             Ok(Value::Object(members)) => Ok(Jwk(members)),
             _ => Err("failed to unmarshal JWK: it is not a JSON object"),

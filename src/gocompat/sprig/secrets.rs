@@ -1,7 +1,7 @@
 //! Passwords, ciphers, keys and certificates.
 
-use std::any::Any;
 use core::net::IpAddr;
+use std::any::Any;
 use std::sync::Arc;
 
 use super::args::{Answer, any, bytes, function, int, lossy, string};
