@@ -1,11 +1,10 @@
 //! From values to YAML, as `yaml.Marshal` writes them by way of JSON (goyaml's emitter).
 
-use std::cmp::Ordering;
 use std::rc::Rc;
 
 use super::node::{Entry, Node, parse};
 use super::number::format_float64;
-use super::resolve::{Scalar, is_timestamp, plain};
+use super::resolve::{Scalar, is_base_60, is_timestamp, plain};
 use super::scalar::{Analysis, Form, is_break, is_printable};
 use super::{DecodeError, sort};
 use crate::gocompat::json::{self, EncodeError, Style};
@@ -114,7 +113,7 @@ impl Emitter<'_> {
         }
         let levels = u64::from(usize::BITS - sorted.len().leading_zeros());
         self.ctx.step((sorted.len() as u64).saturating_mul(levels))?;
-        for (key, entry) in sort::by(sorted, |a, b| natural(&a.0, &b.0)) {
+        for (key, entry) in sort::by(sorted, |a, b| sort::natural(&a.0, &b.0)) {
             self.write_indent()?;
             let is_simple = key.len() <= SIMPLE_KEY_BYTES && !Analysis::of(&key).multiline;
             if is_simple {
@@ -363,66 +362,5 @@ impl Emitter<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// `^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$`: what YAML 1.1 takes for a number to the base of 60.
-fn is_base_60(text: &str) -> bool {
-    let text = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if !text.starts_with(|c: char| c.is_ascii_digit()) {
-        return false;
-    }
-    let (digits, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let all = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b'_');
-    let mut parts = digits.split(':');
-    let first = parts.next().unwrap_or_default();
-    let rest: Vec<&str> = parts.collect();
-    let is_part = |part: &&str| match part.as_bytes() {
-        [digit] => digit.is_ascii_digit(),
-        [tens, digit] => matches!(tens, b'0'..=b'5') && digit.is_ascii_digit(),
-        _ => false,
-    };
-    all(first) && all(fraction) && !rest.is_empty() && rest.iter().all(is_part)
-}
-
-/// goyaml's order of keys: by letters, numbers within by their value.
-fn natural(a: &str, b: &str) -> Ordering {
-    use crate::gocompat::template::strconv::{is_digit, is_letter};
-    let (mut a, mut b) = (a.chars().peekable(), b.chars().peekable());
-    let mut number_before = false;
-    loop {
-        let (x, y) = match (a.peek().copied(), b.peek().copied()) {
-            (None, None) => return Ordering::Equal,
-            (None, Some(_)) => return Ordering::Less,
-            (Some(_), None) => return Ordering::Greater,
-            (Some(x), Some(y)) => (x, y),
-        };
-        if x == y {
-            number_before = is_digit(x) && (number_before || x != '0');
-            a.next();
-            b.next();
-            continue;
-        }
-        let by_letter = match (is_letter(x), is_letter(y)) {
-            (true, true) => return x.cmp(&y),
-            (true, false) => Some(Ordering::Greater),
-            (false, true) => Some(Ordering::Less),
-            (false, false) => None,
-        };
-        if let Some(order) = by_letter {
-            return order;
-        }
-        let start = i64::from((x == '0' || y == '0') && number_before);
-        let number = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| {
-            let (mut number, mut count) = (start, 0);
-            while let Some(digit) = chars.next_if(|c| is_digit(*c)) {
-                let value = i64::from(u32::from(digit)) - i64::from(b'0');
-                number = number.wrapping_mul(10).wrapping_add(value);
-                count += 1;
-            }
-            (number, count)
-        };
-        let (x_number, y_number) = (number(&mut a), number(&mut b));
-        return x_number.cmp(&y_number).then(x.cmp(&y));
     }
 }
