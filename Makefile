@@ -45,6 +45,8 @@ generate: ## Write crds/ and the copies of it in the chart and in config/.
 	cargo run -q -- crds --dir crds
 	cargo run -q -- crds --dir charts/vault-secrets-operator/crds
 	cargo run -q -- crds --dir config/crd/bases
+	cargo run -q -- crds --external-secrets --dir crds/external-secrets
+	cargo run -q -- crds --external-secrets --dir charts/vault-secrets-operator/files/external-secrets
 
 golden: ## Write tests/golden/*.jsonl: what Go makes of templates (needs Go).
 	cd hack/golden && go run . write ../../tests/golden

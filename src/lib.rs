@@ -18,6 +18,8 @@ pub mod gocompat;
 pub mod kubernetes;
 pub mod mac;
 pub mod operator;
+pub mod pki;
+pub mod providers;
 pub mod render;
 pub mod resolve;
 pub mod settings;

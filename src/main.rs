@@ -4,6 +4,7 @@
 
 use std::process::ExitCode;
 
+use vso::api::crd;
 use vso::cli::{self, Invocation};
 use vso::version::VERSION;
 use vso::{commands, operator, telemetry};
@@ -35,8 +36,13 @@ fn start(invocation: Invocation) -> Result<(), Error> {
     match invocation {
         Invocation::Print(text) => print!("{text}"),
         Invocation::Version(output) => println!("{}", output.render(&VERSION)),
-        Invocation::Crds { dir: Some(dir) } => vso::api::crd::write_dir(&dir)?,
-        Invocation::Crds { dir: None } => vso::api::crd::print(&mut std::io::stdout())?,
+        Invocation::Crds { dir, external_secrets } => {
+            let definitions = if external_secrets { crd::external_secrets() } else { crd::all() };
+            match dir {
+                Some(dir) => crd::write_dir(&definitions, &dir)?,
+                None => crd::print(&definitions, &mut std::io::stdout())?,
+            }
+        }
         Invocation::UpgradeCrds { settings, timeout } => once(commands::upgrade_crds(&settings, timeout))?,
         Invocation::Uninstall { settings, timeout } => once(commands::uninstall(&settings, timeout))?,
         Invocation::Run(settings) => {

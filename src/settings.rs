@@ -40,6 +40,10 @@ pub struct Settings {
     pub ca_cert_dirs: Vec<PathBuf>,
     /// The shortest interval between two reads of an object; what asks for less gets this.
     pub min_refresh_after: Duration,
+    /// Whether objects of `external-secrets.io` are served.
+    pub external_secrets: bool,
+    /// The class of stores that this operator serves, beside those without a class.
+    pub external_secrets_class: String,
     /// The back-off of objects whose Vault read fails.
     pub backoff: Policy,
     /// The client of the API server.
@@ -146,6 +150,8 @@ impl Default for Settings {
             uninstall_timeout: Duration::from_secs(60),
             ca_cert_dirs: vec![],
             min_refresh_after: Duration::from_secs(1),
+            external_secrets: false,
+            external_secrets_class: "default".to_owned(),
             backoff: Policy::default(),
             kube: KubeSettings::default(),
             log: LogSettings::PRODUCTION,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use vso::api::crd;
 
 fn root() -> PathBuf {
@@ -11,12 +12,12 @@ fn root() -> PathBuf {
 }
 
 /// Content by file name of the definitions in `dir`.
-fn stored(dir: &Path) -> BTreeMap<String, String> {
+fn stored(dir: &Path, prefix: &str) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if name.starts_with("secrets.hashicorp.com_") {
+        if name.starts_with(prefix) {
             files.insert(name, std::fs::read_to_string(&path).unwrap());
         }
     }
@@ -25,16 +26,18 @@ fn stored(dir: &Path) -> BTreeMap<String, String> {
 
 #[test]
 fn crds_are_current() {
-    let made: BTreeMap<_, _> = crd::all().iter().map(|crd| (crd::file_name(crd), crd::yaml(crd).unwrap())).collect();
-    // The chart has its own copies, since helm takes definitions from nowhere else.
-    for dir in ["crds", "charts/vault-secrets-operator/crds"] {
-        let path = root().join(dir);
-        if dir != "crds" && !path.exists() {
-            continue;
-        }
-        let stored = stored(&path);
+    are_current("secrets.hashicorp.com_", &crd::all(), ["crds", "charts/vault-secrets-operator/crds"], "");
+    let dirs = ["crds/external-secrets", "charts/vault-secrets-operator/files/external-secrets"];
+    are_current("external-secrets.io_", &crd::external_secrets(), dirs, "--external-secrets ");
+}
+
+/// The chart has its own copies, since helm takes definitions from nowhere else.
+fn are_current(prefix: &str, definitions: &[CustomResourceDefinition], dirs: [&str; 2], option: &str) {
+    let made: BTreeMap<_, _> = definitions.iter().map(|crd| (crd::file_name(crd), crd::yaml(crd).unwrap())).collect();
+    for dir in dirs {
+        let stored = stored(&root().join(dir), prefix);
         let names = |files: &BTreeMap<String, String>| files.keys().cloned().collect::<Vec<_>>();
-        let regenerate = format!("regenerate with: cargo run -- crds --dir {dir}");
+        let regenerate = format!("regenerate with: cargo run -- crds {option}--dir {dir}");
         assert_eq!(names(&stored), names(&made), "files in {dir}; {regenerate}");
         for (name, content) in &made {
             if &stored[name] != content {

@@ -1,6 +1,7 @@
 //! What a fleet of objects costs in the steady state, measured on a real API server and a real Vault. Run with
 //! `hack/bench`; the tests in `tests/e2e/api_call_budget.rs` hold what can be counted, this shows what has to be measured.
 
+mod leases;
 mod process;
 
 use std::time::{Duration, Instant};
@@ -34,15 +35,23 @@ fn name(i: usize) -> String {
 
 fn main() {
     // Cargo adds an option of its own.
-    let args = std::env::args().skip(1).filter(|arg| arg != "--bench");
-    let sizes: Vec<usize> = args.map(|arg| arg.parse().expect("a number of objects")).collect();
+    let mut args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let leases = args.first().is_some_and(|arg| arg == "leases");
+    if leases {
+        args.remove(0);
+    }
+    let sizes: Vec<usize> = args.iter().map(|arg| arg.parse().expect("a number of objects")).collect();
     let sizes = if sizes.is_empty() { vec![1000] } else { sizes };
     for objects in sizes {
         // Each on an environment of its own: nothing is left of the one before.
         let cluster = own(Options::default());
         let tenant = Tenant::on(&cluster, "bench");
         let api = KubeClient::of(&cluster);
-        Bench { tenant: &tenant, api, objects }.run();
+        if leases {
+            leases::Bench::new(&tenant, api, objects).run();
+        } else {
+            Bench { tenant: &tenant, api, objects }.run();
+        }
     }
 }
 

@@ -35,6 +35,12 @@ func writeAll(dir string) error {
 			return err
 		}
 	}
+	if err := writeProperties(filepath.Join(dir, "property.jsonl"), 2000); err != nil {
+		return err
+	}
+	if err := writeCron(filepath.Join(dir, "cron.jsonl")); err != nil {
+		return err
+	}
 	return writeRows(filepath.Join(dir, "language.jsonl"), language())
 }
 

@@ -169,7 +169,8 @@ pub struct VaultAuthStatus {
 }
 
 impl CustomObject for VaultAuth {
-    const KIND: Kind = Kind::new(&KindNames { kind: "VaultAuth", controller: "vaultauth" });
+    const KIND: Kind =
+        Kind::new(&KindNames { api_version: super::API_VERSION, kind: "VaultAuth", controller: "vaultauth" });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)

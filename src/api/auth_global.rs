@@ -107,7 +107,11 @@ pub struct VaultAuthGlobalStatus {
 }
 
 impl CustomObject for VaultAuthGlobal {
-    const KIND: Kind = Kind::new(&KindNames { kind: "VaultAuthGlobal", controller: "vaultauthglobal" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: super::API_VERSION,
+        kind: "VaultAuthGlobal",
+        controller: "vaultauthglobal",
+    });
 
     fn conditions(&self) -> &[Condition] {
         &[]

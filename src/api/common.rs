@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub const GROUP: &str = "secrets.hashicorp.com";
 /// The one served and stored version.
 pub const VERSION: &str = "v1beta1";
+/// The two together, as `apiVersion` in a manifest.
+pub const API_VERSION: &str = "secrets.hashicorp.com/v1beta1";
 
 /// Annotation in which kubectl keeps the manifest that was applied.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";

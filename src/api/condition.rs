@@ -10,6 +10,8 @@ use k8s_openapi::jiff::Timestamp;
 pub enum ConditionType {
     /// A VaultAuthGlobal was found and merged.
     Available,
+    /// The certificate in the Secret has not ended.
+    CertificateValid,
     /// The object does what it is for.
     Healthy,
     /// Events of Vault arrive.
@@ -35,6 +37,7 @@ impl ConditionType {
     pub fn as_str(self) -> &'static str {
         match self {
             ConditionType::Available => "Available",
+            ConditionType::CertificateValid => "CertificateValid",
             ConditionType::Healthy => "Healthy",
             ConditionType::InstantUpdates => "InstantUpdates",
             ConditionType::LeaseRenewal => "LeaseRenewal",
@@ -53,10 +56,24 @@ impl ConditionType {
 pub enum Reason {
     /// The object was checked and can be used.
     Accepted,
+    /// The certificate in the Secret has ended.
+    CertificateExpired,
+    /// A certificate was issued.
+    CertificateIssued,
+    /// A certificate should have been replaced by now.
+    CertificateRenewalOverdue,
+    /// A certificate could not be revoked.
+    CertificateRevocationError,
+    /// A certificate was revoked.
+    CertificateRevoked,
+    /// A Secret was made. ESO's.
+    Created,
     /// A stored Vault client was not trusted.
     ClientCacheEntryDropped,
     /// Vault clients cannot be stored.
     ClientCacheStorageError,
+    /// A Secret was deleted. ESO's.
+    Deleted,
     /// The token's policy does not allow it.
     Denied,
     /// An event stream could not be opened.
@@ -67,16 +84,18 @@ pub enum Reason {
     Healthy,
     /// The destination does not exist and must not be created.
     InexistentDestination,
+    /// A store cannot be used as it is. ESO's.
+    InvalidProviderConfig,
     /// A reference cannot be understood.
     InvalidResourceRef,
     /// The settings cannot work.
     InvalidConfiguration,
+    /// A store does not hold what an entry names. ESO's.
+    MissingProviderSecret,
     /// The owner of another object did not allow its use.
     NotAllowed,
     /// The server has no event stream.
     NotAvailable,
-    /// The operator does not serve the kind.
-    NotSupported,
     /// The object can be used.
     Ready,
     /// All restart targets run with the newest content.
@@ -91,6 +110,8 @@ pub enum Reason {
     RolloutRestartTriggeredFailed,
     /// New credentials are in the Secret, in place of others.
     SecretRotated,
+    /// A Secret was deleted, since the store holds nothing any more. ESO's.
+    SecretDeleted,
     /// A lease was renewed.
     SecretLeaseRenewal,
     /// A lease could not be renewed.
@@ -99,10 +120,14 @@ pub enum Reason {
     SecretLeaseRevoke,
     /// The data of the Secret could not be made.
     SecretDataBuilderError,
+    /// There is no Secret, and none is to be made. ESO's.
+    SecretMissing,
     /// The Secret could not be written.
     SecretSyncError,
     /// The Secret was written.
     SecretSynced,
+    /// A Secret is not what the stores hold. ESO's.
+    SecretSyncedError,
     /// The CSI driver serves the object, and not the operator.
     ServedByDriver,
     /// The Secret holds what Vault holds.
@@ -115,6 +140,14 @@ pub enum Reason {
     Unhealthy,
     /// It cannot be said which login an object needs.
     Unrecoverable,
+    /// A Secret could not be made what the stores hold. ESO's.
+    UpdateFailed,
+    /// A Secret was written. ESO's.
+    Updated,
+    /// A store was checked. ESO's.
+    Valid,
+    /// A store could not be checked. ESO's.
+    ValidationUnknown,
     /// A VaultAuth refers to a VaultAuthGlobal.
     VaultAuthGlobalRef,
     /// The settings of the connection or the login cannot work.
@@ -134,18 +167,26 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::Accepted => "Accepted",
+            Reason::CertificateExpired => "CertificateExpired",
+            Reason::CertificateIssued => "CertificateIssued",
+            Reason::CertificateRenewalOverdue => "CertificateRenewalOverdue",
+            Reason::CertificateRevocationError => "CertificateRevocationError",
+            Reason::CertificateRevoked => "CertificateRevoked",
             Reason::ClientCacheEntryDropped => "ClientCacheEntryDropped",
             Reason::ClientCacheStorageError => "ClientCacheStorageError",
+            Reason::Created => "Created",
+            Reason::Deleted => "Deleted",
             Reason::Denied => "Denied",
             Reason::EventWatcherError => "EventWatcherError",
             Reason::EventWatcherStarted => "EventWatcherStarted",
             Reason::Healthy => "Healthy",
             Reason::InexistentDestination => "InexistentDestination",
+            Reason::InvalidProviderConfig => "InvalidProviderConfig",
             Reason::InvalidResourceRef => "InvalidResourceRef",
             Reason::InvalidConfiguration => "InvalidConfiguration",
+            Reason::MissingProviderSecret => "MissingProviderSecret",
             Reason::NotAllowed => "NotAllowed",
             Reason::NotAvailable => "NotAvailable",
-            Reason::NotSupported => "NotSupported",
             Reason::Ready => "Ready",
             Reason::RolloutComplete => "RolloutComplete",
             Reason::RolloutInProgress => "RolloutInProgress",
@@ -157,14 +198,21 @@ impl Reason {
             Reason::SecretLeaseRenewalError => "SecretLeaseRenewalError",
             Reason::SecretLeaseRevoke => "SecretLeaseRevoke",
             Reason::SecretDataBuilderError => "SecretDataBuilderError",
+            Reason::SecretDeleted => "SecretDeleted",
+            Reason::SecretMissing => "SecretMissing",
             Reason::SecretSyncError => "SecretSyncError",
             Reason::SecretSynced => "SecretSynced",
+            Reason::SecretSyncedError => "SecretSyncedError",
             Reason::ServedByDriver => "ServedByDriver",
             Reason::Synced => "Synced",
             Reason::StatusUpdateError => "StatusUpdateError",
             Reason::TransformationError => "TransformationError",
             Reason::Unhealthy => "Unhealthy",
             Reason::Unrecoverable => "Unrecoverable",
+            Reason::UpdateFailed => "UpdateFailed",
+            Reason::Updated => "Updated",
+            Reason::Valid => "Valid",
+            Reason::ValidationUnknown => "ValidationUnknown",
             Reason::VaultAuthGlobalRef => "VaultAuthGlobalRef",
             Reason::VaultClientConfigError => "VaultClientConfigError",
             Reason::VaultClientError => "VaultClientError",
@@ -234,6 +282,15 @@ const MAX_MESSAGE_BYTES: usize = 4096;
 /// come last. So a condition that is not part of every run, such as that of restarts, moves nothing when it is left out.
 /// `lastTransitionTime` moves only if the status does.
 pub fn merge(old: &[Condition], generation: i64, updates: &[ConditionUpdate<'_>]) -> Vec<Condition> {
+    put_over(old, Some(generation), updates)
+}
+
+/// The same for a kind of ESO's, whose conditions tell no generation.
+pub fn merge_without_generation(old: &[Condition], updates: &[ConditionUpdate<'_>]) -> Vec<Condition> {
+    put_over(old, None, updates)
+}
+
+fn put_over(old: &[Condition], generation: Option<i64>, updates: &[ConditionUpdate<'_>]) -> Vec<Condition> {
     let set = |update: &ConditionUpdate<'_>| {
         let status = update.status.as_str();
         let since = find(old, update.type_).filter(|c| c.status == status).map(|c| c.last_transition_time.clone());
@@ -242,7 +299,7 @@ pub fn merge(old: &[Condition], generation: i64, updates: &[ConditionUpdate<'_>]
             status: status.to_owned(),
             reason: update.reason.as_str().to_owned(),
             message: shorten(&update.message).to_owned(),
-            observed_generation: Some(generation),
+            observed_generation: generation,
             last_transition_time: since.unwrap_or_else(now),
         }
     };

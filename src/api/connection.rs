@@ -69,7 +69,11 @@ pub struct VaultConnectionStatus {
 }
 
 impl CustomObject for VaultConnection {
-    const KIND: Kind = Kind::new(&KindNames { kind: "VaultConnection", controller: "vaultconnection" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: super::API_VERSION,
+        kind: "VaultConnection",
+        controller: "vaultconnection",
+    });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)

@@ -4,6 +4,8 @@
 //! of single values, no `apiVersion`, `kind` and `metadata`, no list kind, a required `spec`. Users and tools see those
 //! differences (an explicit `null` becomes valid, for one), so [`all`] takes them out.
 
+mod external_secrets;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
@@ -24,7 +26,9 @@ use super::{
 /// The generator version that VSO's definitions name; tools compare it.
 const GENERATOR: (&str, &str) = ("controller-gen.kubebuilder.io/version", "v0.19.0");
 
-/// Every definition, ordered by name.
+pub use external_secrets::external_secrets;
+
+/// Every definition of VSO's kinds, ordered by name.
 pub fn all() -> Vec<CustomResourceDefinition> {
     vec![
         finish(CSISecrets::crd(), &[]),
@@ -38,7 +42,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
     ]
 }
 
-/// Name of the file that holds a definition: `secrets.hashicorp.com_<plural>.yaml`.
+/// Name of the file that holds a definition: `<group>_<plural>.yaml`.
 pub fn file_name(crd: &CustomResourceDefinition) -> String {
     format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural)
 }
@@ -53,25 +57,25 @@ pub fn yaml(crd: &CustomResourceDefinition) -> io::Result<String> {
     Ok(format!("---\n{}\n", body.trim_end()))
 }
 
-/// Writes each definition to its file in `dir`, which is made if it is not there.
+/// Writes each of the definitions to its file in `dir`, which is made if it is not there.
 ///
 /// # Errors
 /// Those of the file system.
-pub fn write_dir(dir: &Path) -> io::Result<()> {
+pub fn write_dir(definitions: &[CustomResourceDefinition], dir: &Path) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
-    for crd in all() {
-        std::fs::write(dir.join(file_name(&crd)), yaml(&crd)?)?;
+    for crd in definitions {
+        std::fs::write(dir.join(file_name(crd)), yaml(crd)?)?;
     }
     Ok(())
 }
 
-/// Writes all definitions as one stream of YAML documents, ready for `kubectl apply -f -`.
+/// Writes the definitions as one stream of YAML documents, ready for `kubectl apply -f -`.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn print(out: &mut impl Write) -> io::Result<()> {
-    for crd in all() {
-        out.write_all(yaml(&crd)?.as_bytes())?;
+pub fn print(definitions: &[CustomResourceDefinition], out: &mut impl Write) -> io::Result<()> {
+    for crd in definitions {
+        out.write_all(yaml(crd)?.as_bytes())?;
     }
     out.flush()
 }

@@ -206,7 +206,11 @@ pub struct StaticCredsMetaData {
 }
 
 impl CustomObject for VaultDynamicSecret {
-    const KIND: Kind = Kind::new(&KindNames { kind: "VaultDynamicSecret", controller: "vaultdynamicsecret" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: super::API_VERSION,
+        kind: "VaultDynamicSecret",
+        controller: "vaultdynamicsecret",
+    });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)
@@ -279,7 +283,7 @@ impl OwnerStatus for VaultDynamicSecretStatus {
         self.secret_mac = mac;
     }
 
-    fn vault_client_meta(&mut self) -> &mut VaultClientMeta {
-        &mut self.vault_client_meta
+    fn vault_client_meta(&mut self) -> Option<&mut VaultClientMeta> {
+        Some(&mut self.vault_client_meta)
     }
 }

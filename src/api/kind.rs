@@ -18,6 +18,8 @@ pub struct Kind(&'static KindNames);
 /// The names of a kind.
 #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KindNames {
+    /// Group and version, as `apiVersion` in a manifest.
+    pub api_version: &'static str,
     /// `kind` in a manifest.
     pub kind: &'static str,
     /// Name of its controller in logs and metrics: VSO's, the kind in lower case.
@@ -28,6 +30,11 @@ impl Kind {
     /// The kind of these names.
     pub const fn new(names: &'static KindNames) -> Self {
         Self(names)
+    }
+
+    /// `apiVersion` in a manifest.
+    pub fn api_version(self) -> &'static str {
+        self.0.api_version
     }
 
     /// `kind` in a manifest.

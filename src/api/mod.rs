@@ -35,8 +35,8 @@ pub use auth_global::{MethodDefaults, VaultAuthGlobal, VaultAuthGlobalSpec, Vaul
 pub use auth_login::{MethodError, MethodExtras};
 pub use auth_methods::AuthMethod;
 pub use common::{
-    Destination, GROUP, LAST_APPLIED, RestartKind, RolloutRestartTarget, SourceTemplate, SyncConfig, Template,
-    TemplateRef, Transformation, TransformationRef, VERSION, VaultClientMeta,
+    API_VERSION, Destination, GROUP, LAST_APPLIED, RestartKind, RolloutRestartTarget, SourceTemplate, SyncConfig,
+    Template, TemplateRef, Transformation, TransformationRef, VERSION, VaultClientMeta,
 };
 pub use condition::{ConditionType, ConditionUpdate, Reason};
 pub use connection::{VaultConnection, VaultConnectionSpec, VaultConnectionStatus};
@@ -44,7 +44,10 @@ pub use csi_secrets::{CSISecrets, CSISecretsSpec, CSISecretsStatus};
 pub use dynamic_secret::{VaultDynamicSecret, VaultDynamicSecretSpec, VaultDynamicSecretStatus};
 pub use kind::{ApiScope, CustomObject, Key, Kind, KindNames};
 pub use owner::{ContentKeys, SecretOwner};
-pub use pki_secret::{VaultPKISecret, VaultPKISecretSpec, VaultPKISecretStatus};
+pub use pki_secret::{
+    Keystore, Keystores, PKIIssue, PKIPendingCertificate, SecretKeyRef, VaultPKISecret, VaultPKISecretSpec,
+    VaultPKISecretStatus,
+};
 pub use reference::{ObjectRef, ObjectRefError};
 pub use static_secret::{SecretEngine, VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus};
 pub use transformation::{SecretTransformation, SecretTransformationSpec, SecretTransformationStatus};

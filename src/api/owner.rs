@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use serde_json::{Value, json};
 
-use super::{Destination, GROUP, Kind, ObjectRef, RolloutRestartTarget, VERSION, VaultClientMeta};
+use super::{Destination, Kind, ObjectRef, RolloutRestartTarget, VaultClientMeta};
 
 /// An object that owns a Secret: it logs in to Vault, fills its destination, and restarts workloads.
 pub trait SecretOwner: Send + Sync + 'static {
@@ -61,7 +61,7 @@ pub trait SecretOwner: Send + Sync + 'static {
     fn owner_reference(&self) -> Value {
         let meta = self.metadata();
         json!({
-            "apiVersion": format!("{GROUP}/{VERSION}"),
+            "apiVersion": self.kind().api_version(),
             "kind": self.kind().as_str(),
             "name": meta.name,
             "uid": meta.uid,
@@ -100,6 +100,8 @@ pub trait OwnerStatus {
     fn set_generation(&mut self, generation: i64);
     /// The content whose restarts are all done.
     fn set_recorded_mac(&mut self, mac: Option<String>);
-    /// What it says of the Vault client that was used.
-    fn vault_client_meta(&mut self) -> &mut VaultClientMeta;
+    /// What it says of the Vault client that was used, if the kind says it.
+    fn vault_client_meta(&mut self) -> Option<&mut VaultClientMeta> {
+        None
+    }
 }

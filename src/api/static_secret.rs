@@ -124,7 +124,11 @@ pub struct VaultStaticSecretStatus {
 }
 
 impl CustomObject for VaultStaticSecret {
-    const KIND: Kind = Kind::new(&KindNames { kind: "VaultStaticSecret", controller: "vaultstaticsecret" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: super::API_VERSION,
+        kind: "VaultStaticSecret",
+        controller: "vaultstaticsecret",
+    });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)
@@ -190,7 +194,7 @@ impl OwnerStatus for VaultStaticSecretStatus {
         self.secret_mac = mac;
     }
 
-    fn vault_client_meta(&mut self) -> &mut VaultClientMeta {
-        &mut self.vault_client_meta
+    fn vault_client_meta(&mut self) -> Option<&mut VaultClientMeta> {
+        Some(&mut self.vault_client_meta)
     }
 }

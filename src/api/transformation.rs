@@ -56,7 +56,11 @@ pub struct SecretTransformationStatus {
 }
 
 impl CustomObject for SecretTransformation {
-    const KIND: Kind = Kind::new(&KindNames { kind: "SecretTransformation", controller: "secrettransformation" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: super::API_VERSION,
+        kind: "SecretTransformation",
+        controller: "secrettransformation",
+    });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)

@@ -196,6 +196,25 @@ pub(super) const FLAGS: &[Flag] = &[
         apply: |s, v| positive(v).map(|d| s.min_refresh_after = d),
     },
     Flag {
+        name: "external-secrets",
+        value: "",
+        default: "false",
+        variable: NoVariable,
+        help: "Serve ExternalSecrets, SecretStores and ClusterSecretStores of external-secrets.io, too",
+        apply: |s, v| boolean(v).map(|on| s.external_secrets = on),
+    },
+    Flag {
+        name: "external-secrets-class",
+        value: "CLASS",
+        default: "default",
+        variable: NoVariable,
+        help: "With --external-secrets: the stores to serve, beside those without spec.controller",
+        apply: |s, v| {
+            v.clone_into(&mut s.external_secrets_class);
+            Ok(())
+        },
+    },
+    Flag {
         name: "backoff-initial-interval",
         value: "DURATION",
         default: "5s",

@@ -36,6 +36,8 @@ pub enum Invocation {
     Crds {
         /// The directory.
         dir: Option<PathBuf>,
+        /// Those of `external-secrets.io` instead of VSO's.
+        external_secrets: bool,
     },
     /// Bring the definitions of the custom resources up to date.
     UpgradeCrds {
@@ -155,6 +157,9 @@ enum Command {
         /// Write them to this directory, one file each, instead.
         #[arg(long)]
         dir: Option<PathBuf>,
+        /// Those of external-secrets.io instead, for clusters without ESO.
+        #[arg(long)]
+        external_secrets: bool,
     },
     /// Apply the definitions of the custom resources that this build has, and wait until they are served. The chart's
     /// pre-upgrade hook. Also what happens if the program is called upgrade-crds.
@@ -204,7 +209,7 @@ pub fn parse(args: &[String], env: &Env) -> Result<Invocation, CliError> {
             let settings = settings(&matches, env)?.0;
             Invocation::Uninstall { timeout: settings.uninstall_timeout, settings: Box::new(settings) }
         }
-        Command::Crds { dir } => Invocation::Crds { dir },
+        Command::Crds { dir, external_secrets } => Invocation::Crds { dir, external_secrets },
         Command::Version { output: format } => Invocation::Version(output(format.as_ref(), env)?),
     })
 }

@@ -101,6 +101,14 @@ impl ClientCache {
         })
     }
 
+    /// The session of the login of a store. Its token is not stored, unless a VaultAuth means that login, too.
+    pub fn session_of_store(&self, login: &LoginPlan, server: &Arc<Server>) -> Arc<Session> {
+        self.sessions.session(Identity(login.identity(server.id)), server, || TokenSource {
+            provider: Box::new(self.credentials(login.clone())),
+            store: None,
+        })
+    }
+
     /// After an object has used a session: stores its token for the object's login if it is not stored yet. Waits for
     /// nothing; a failure is retried as long as the session has this token.
     pub async fn store(self: &Arc<Self>, session: &Arc<Session>, plan: &AuthPlan) {

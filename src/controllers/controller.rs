@@ -87,6 +87,14 @@ impl Watches<'_> {
         self.start(self.scopes, sink, None);
     }
 
+    /// Watches the objects of a kind that are in no namespace, where the operator serves the whole cluster. Readiness does not
+    /// wait for it.
+    pub fn cluster<K: Watched>(&mut self, sink: Arc<dyn crate::kubernetes::Sink<K>>) {
+        if self.scopes == [Scope::All] {
+            self.start(self.scopes, sink, None);
+        }
+    }
+
     fn start<K: Watched>(
         &self,
         scopes: &[Scope],

@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 
 use super::stores::Stores;
 use super::work::Work;
-use crate::api::{CustomObject, Key, ObjectRef, SecretOwner};
+use crate::api::external_secrets::{ExternalSecret, StoreKind};
+use crate::api::{CustomObject, Key, ObjectRef, SecretOwner, VaultConnection};
 use crate::backoff::spread;
 use crate::kubernetes::Change;
 use crate::resolve;
@@ -66,9 +67,45 @@ impl Dependents {
         });
     }
 
-    /// Makes the owners due whose VaultAuth uses a VaultConnection.
-    pub fn of_connection(&self, id: &ObjectRef, within: Duration) {
-        self.of_connections(&HashSet::from([id.clone()]), within);
+    /// Makes the objects due that reach Vault by way of a VaultConnection, or of a store.
+    pub fn of_connection(&self, connection: &Key, within: Duration) {
+        if connection.kind == VaultConnection::KIND {
+            self.of_connections(&HashSet::from([connection.id.clone()]), within);
+        } else {
+            self.of_store(connection, within);
+        }
+    }
+
+    /// Makes the ExternalSecrets due that use a store.
+    pub fn of_store(&self, store: &Key, within: Duration) {
+        self.push_external_secrets(within, |object| resolve::uses_store(object, store));
+    }
+
+    /// Makes the ExternalSecrets due that fill a Secret.
+    pub fn of_target(&self, id: &ObjectRef, within: Duration) {
+        self.push_external_secrets(within, |object| {
+            object.metadata.namespace.as_deref() == Some(&*id.namespace) && object.target_name() == &*id.name
+        });
+    }
+
+    /// Makes the ExternalSecrets of a namespace due that use a ClusterSecretStore: its labels may admit them or not.
+    pub fn of_namespace(&self, namespace: &str, within: Duration) {
+        self.push_external_secrets(within, |object| {
+            object.metadata.namespace.as_deref() == Some(namespace)
+                && resolve::store_refs(object).any(|reference| reference.kind == Some(StoreKind::ClusterSecretStore))
+        });
+    }
+
+    fn push_external_secrets(&self, within: Duration, concerned: impl Fn(&ExternalSecret) -> bool) {
+        if !self.work.is_listed() {
+            return;
+        }
+        let mut rng = rand::rng();
+        for object in self.stores.external_secrets.all() {
+            if concerned(&object) {
+                self.work.push(object.key(), Instant::now() + spread(within, &mut rng), Class::Event);
+            }
+        }
     }
 
     /// Makes the owners due that use a VaultConnection which works again. A Vault that comes back brings all its connections

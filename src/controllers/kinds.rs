@@ -4,35 +4,43 @@ use std::sync::Arc;
 
 use super::controller::Controller;
 use super::dynamic_secret::DynamicSecrets;
+use super::external_secret::ExternalSecrets;
 use super::pipeline::{Pipeline, Shared};
+use super::pki_secret::PkiSecrets;
+use super::secret_store::SecretStores;
 use super::secret_transformation::SecretTransformations;
 use super::static_secret::StaticSecrets;
+use super::store_access::StoreAccess;
 use super::stores::OwnerStore;
 use super::unsupported::{Unsupported, UnsupportedKind};
 use super::vault_auth::VaultAuths;
 use super::vault_connection::VaultConnections;
 use crate::api::{CSISecrets, VaultDynamicSecret, VaultPKISecret, VaultStaticSecret};
 use crate::kubernetes::Store;
+use crate::providers::ClusterClients;
+use crate::settings::Settings;
 
 /// The stores of the kinds that fill a Secret.
 #[derive(Default)]
 pub(super) struct Owners {
     static_secrets: Arc<Store<VaultStaticSecret>>,
     dynamic_secrets: Arc<Store<VaultDynamicSecret>>,
+    pki_secrets: Arc<Store<VaultPKISecret>>,
 }
 
 impl Owners {
     /// A row for each kind.
     pub fn stores(&self) -> Vec<Arc<dyn OwnerStore>> {
-        vec![self.static_secrets.clone(), self.dynamic_secrets.clone()]
+        vec![self.static_secrets.clone(), self.dynamic_secrets.clone(), self.pki_secrets.clone()]
     }
 }
 
-/// A row for each kind. `pod_uid`: UID of the operator's pod.
-pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>, pod_uid: Option<String>) -> Vec<Arc<dyn Controller>> {
+/// A row for each kind.
+pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>, settings: &Settings) -> Vec<Arc<dyn Controller>> {
     let (vault, outputs) = (shared.vault.clone(), shared.outputs.clone());
     let (stores, dependents) = (shared.stores.clone(), shared.vault.dependents.clone());
-    vec![
+    let pod_uid = settings.pod.uid.clone();
+    let mut controllers: Vec<Arc<dyn Controller>> = vec![
         Arc::new(VaultConnections { vault: vault.clone(), outputs: outputs.clone() }),
         Arc::new(VaultAuths { vault, outputs: outputs.clone() }),
         Arc::new(SecretTransformations {
@@ -43,8 +51,30 @@ pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>, pod_uid: Option
         }),
         Arc::new(Pipeline::new(StaticSecrets, owners.static_secrets.clone(), shared.clone())),
         Arc::new(Pipeline::new(DynamicSecrets { pod_uid }, owners.dynamic_secrets.clone(), shared.clone())),
-        unsupported::<VaultPKISecret>(shared),
+        Arc::new(Pipeline::new(
+            PkiSecrets { outputs: shared.outputs.clone() },
+            owners.pki_secrets.clone(),
+            shared.clone(),
+        )),
         unsupported::<CSISecrets>(shared),
+    ];
+    if settings.external_secrets {
+        controllers.extend(external_secrets(shared, settings));
+    }
+    controllers
+}
+
+/// A row for each kind of `external-secrets.io`.
+fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> [Arc<dyn Controller>; 3] {
+    let (vault, outputs, stores) = (shared.vault.clone(), shared.outputs.clone(), &shared.stores);
+    let access = StoreAccess { vault: vault.clone(), clients: ClusterClients::default(), outputs: outputs.clone() };
+    let access = Arc::new(access);
+    let turns = shared.renderer.turns.clone();
+    let (store, cluster_store) = (stores.secret_stores.clone(), stores.cluster_secret_stores.clone());
+    [
+        Arc::new(SecretStores { store, vault: vault.clone(), access: access.clone(), outputs: outputs.clone() }),
+        Arc::new(SecretStores { store: cluster_store, vault, access: access.clone(), outputs }),
+        Arc::new(ExternalSecrets::new(access, turns, settings.backoff, settings.min_refresh_after)),
     ]
 }
 

@@ -11,16 +11,21 @@ mod controller;
 mod dependents;
 mod dynamic_secret;
 mod engine;
+mod external_secret;
 mod finalizer;
 mod kinds;
 mod outcome;
 mod outputs;
 mod pipeline;
+mod pki_secret;
 mod probe;
+mod render_turns;
+mod secret_store;
 mod secret_transformation;
 mod servers;
 mod snapshot;
 mod static_secret;
+mod store_access;
 mod stores;
 mod subscriptions;
 mod unsupported;
@@ -37,7 +42,6 @@ use kube::core::PartialObjectMeta;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{CustomObject as _, Key, VaultConnection};
 use crate::kubernetes::{Events, KnownKey, Leadership, OWNED_SELECTOR, Scope, Sink, WatchHealth};
 use crate::render::TransformationCache;
 use crate::settings::Settings;
@@ -130,7 +134,7 @@ impl Controllers {
             mac_key,
             backoff: settings.backoff,
         });
-        let controllers = kinds::controllers(&owners, &shared, settings.pod.uid);
+        let controllers = kinds::controllers(&owners, &shared, &settings);
         let engine = Engine { work, controllers, metrics, longest_run: LONGEST_RUN, slow_run: SLOW_RUN };
         (Self { engine: Arc::new(engine), shared }, VaultNotifications { servers: servers_changed, writes })
     }
@@ -150,8 +154,8 @@ impl Controllers {
             controller.clone().watch(&mut watches);
         }
         let (owners, work) = (stores.clone(), work.clone());
-        stores.secrets.listen(move |owner| {
-            if owners.has_owner(&owner) {
+        stores.secrets.listen(move |_, owner| {
+            if let Some(owner) = owner.filter(|owner| owners.has_owner(owner)) {
                 work.push(owner, Instant::now() + SETTLE, Class::Event);
             }
         });
@@ -198,8 +202,8 @@ impl Controllers {
     /// A server went down or came back: its connections show it, and what waited for it is tried again.
     fn server_changed(&self, server: ServerId) {
         let Shared { work, vault, subscriptions, .. } = &*self.shared;
-        for id in vault.servers.connections_of(server) {
-            work.push_now(Key { kind: VaultConnection::KIND, id }, Class::Event);
+        for connection in vault.servers.connections_of(server) {
+            work.push_now(connection, Class::Event);
         }
         if !vault.servers.is_down(server) {
             subscriptions.server_works(server);

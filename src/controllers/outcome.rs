@@ -1,12 +1,19 @@
 //! How a run ended, and when the object is due again.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::api::{ConditionType, condition};
 use crate::telemetry::RunResult;
 use crate::workqueue::{Class, Lane, Next};
 
 /// After the API server refused a write.
 const WRITE_RETRY_DELAY: Duration = Duration::from_secs(5);
+/// An object that cannot be used as it is, is looked at again after a part of the time that it has been so: what is missing
+/// is often an object that is made a moment later.
+pub(crate) const MIN_RETRY_DELAY: Duration = Duration::from_secs(5);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 /// After a run that panicked or hung.
 const LATE_RETRY_DELAY: Duration = Duration::from_secs(60);
 
@@ -62,4 +69,11 @@ impl Outcome {
     pub fn panicked() -> Self {
         Self { result: RunResult::Panic, ..Self::retry_later() }
     }
+}
+
+/// How long to wait for what an object with these conditions itself lacks.
+pub(crate) fn retry_delay(conditions: &[Condition]) -> Duration {
+    let failing = condition::find(conditions, ConditionType::Ready).filter(|ready| ready.status == "False");
+    let since = failing.and_then(|ready| SystemTime::from(ready.last_transition_time.0).elapsed().ok());
+    since.map_or(MIN_RETRY_DELAY, |since| (since / 4).clamp(MIN_RETRY_DELAY, MAX_RETRY_DELAY))
 }

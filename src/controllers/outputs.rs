@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::ObjectMeta;
 use serde_json::{Map, Value};
 
-use crate::api::{ApiScope as _, CustomObject, GROUP, Kind, Reason, VERSION};
+use crate::api::{ApiScope as _, CustomObject, Kind, Reason};
 use crate::kubernetes::{ErrorKind, EventType, Events, KubernetesError, Store, patch_status};
 use crate::telemetry::Metrics;
 
@@ -83,7 +83,7 @@ impl Outputs {
     /// Reports an event about an object.
     pub async fn event(&self, kind: Kind, meta: &ObjectMeta, event: &EventText) {
         let about = ObjectReference {
-            api_version: Some(format!("{GROUP}/{VERSION}")),
+            api_version: Some(kind.api_version().to_owned()),
             kind: Some(kind.as_str().to_owned()),
             name: meta.name.clone(),
             namespace: meta.namespace.clone(),

@@ -125,7 +125,8 @@ mod tests {
             }
         });
         let (trust, timeout) = (Trust::System, Some(Duration::from_secs(10)));
-        let config = ServerConfig { address, trust, tls_server_name: None, headers: vec![], timeout };
+        let config =
+            ServerConfig { address, trust, tls_server_name: None, client_certificate: None, headers: vec![], timeout };
         let metrics = Metrics::new(&Settings::default()).unwrap();
         let (changed, _) = tokio::sync::mpsc::unbounded_channel();
         (

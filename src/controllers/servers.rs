@@ -1,4 +1,4 @@
-//! The Vault servers in use, by the VaultConnection that leads to them.
+//! The Vault servers in use, by the VaultConnection or store that leads to them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 use super::ca_file::CaFiles;
 use super::probe::SharedProbe;
 use super::stores::Stores;
-use crate::api::ObjectRef;
-use crate::kubernetes::SecretWriter;
-use crate::resolve::{CaSource, ConnectionPlan};
+use crate::api::{CustomObject as _, Key, VaultConnection};
+use crate::kubernetes::{SecretWriter, config_map_data};
+use crate::resolve::{CaSource, ConnectionPlan, SecretKey};
 use crate::telemetry::{Metrics, ServerInfo};
 use crate::util::{WeakTable, shrink};
-use crate::vault::{Server, ServerConfig, ServerId, ServerVersion, SharedResources, Trust};
+use crate::vault::{ClientCertificate, Server, ServerConfig, ServerId, ServerVersion, SharedResources, Trust};
 
 /// A server, and the version of the object it was built from.
 struct Known {
@@ -47,13 +47,13 @@ pub(crate) struct Servers {
     /// Which connections there are.
     stores: Arc<Stores>,
     ca_files: CaFiles,
-    known: Mutex<HashMap<ObjectRef, Known>>,
+    known: Mutex<HashMap<Key, Known>>,
     shared: SharedResources,
     /// Told of each server that goes down or comes back.
     changed: mpsc::UnboundedSender<ServerId>,
     metrics: Arc<Metrics>,
     /// Held while the authority of a connection is read again: runs that fail for the same reason wait for what is found.
-    reloading: WeakTable<ObjectRef, tokio::sync::Mutex<()>>,
+    reloading: WeakTable<Key, tokio::sync::Mutex<()>>,
 }
 
 impl Servers {
@@ -72,7 +72,7 @@ impl Servers {
     /// The server of a connection, built at first use and again when the object changed. Connections with equal content
     /// share a server: its pool, its health, and the logins on it.
     pub async fn get_or_connect(&self, plan: &ConnectionPlan) -> Result<Arc<Server>, String> {
-        if let Some(known) = self.known.lock().get(&plan.id)
+        if let Some(known) = self.known.lock().get(&plan.key)
             && known.uid == plan.uid
             && known.generation == plan.generation
         {
@@ -87,23 +87,24 @@ impl Servers {
             address: plan.address.clone(),
             trust: self.trust(&plan.ca).await?,
             tls_server_name: plan.tls_server_name.clone(),
+            client_certificate: self.client_certificate(plan).await?,
             headers: plan.headers.clone(),
             timeout: plan.timeout,
         };
         // Shared with others of equal content, it counts as the first of them.
-        let metrics = self.metrics.client.of_connection(&plan.id.to_string());
+        let metrics = self.metrics.client.of_connection(&label(&plan.key));
         let server = Server::new(&config, &self.shared, self.changed.clone(), metrics).map_err(|e| e.message)?;
         let mut known = self.known.lock();
         let same = known.values().find(|k| k.server.id == server.id).map(|k| (k.server.clone(), k.probe.clone()));
         let (server, probe) = same.unwrap_or_else(|| (Arc::new(server), Arc::default()));
         // A run may hold the plan of a connection that is gone. Looked up under the lock that `forget` takes, which follows
         // the deletion.
-        if self.stores.connections.get(&plan.id).is_some() {
+        if self.stores.has_connection(&plan.key) {
             let entry =
                 Known { uid: plan.uid.clone(), generation: plan.generation, server: server.clone(), probe, read };
-            known.insert(plan.id.clone(), entry);
+            known.insert(plan.key.clone(), entry);
         } else {
-            self.metrics.client.forget_connection(&plan.id.to_string());
+            self.metrics.client.forget_connection(&label(&plan.key));
         }
         Ok(server)
     }
@@ -111,12 +112,13 @@ impl Servers {
     /// Reads the authority of a connection again, since `server` was not trusted or some time has passed. If it is the
     /// same, or cannot be read, so stays the server, with the logins on it.
     pub async fn reload_authority(&self, plan: &ConnectionPlan, server: ServerId) -> Result<Authority, String> {
-        if !matches!(plan.ca, CaSource::Secret(_) | CaSource::File(_)) {
+        if matches!(plan.ca, CaSource::System | CaSource::Skip | CaSource::Text(_)) && plan.client_certificate.is_none()
+        {
             return Ok(Authority::Same);
         }
-        let reloading = self.reloading.get_or_insert_with(plan.id.clone(), |_| Arc::default());
+        let reloading = self.reloading.get_or_insert_with(plan.key.clone(), |_| Arc::default());
         let _reloading = reloading.lock().await;
-        match self.known.lock().get(&plan.id) {
+        match self.known.lock().get(&plan.key) {
             Some(known) if known.server.id != server => return Ok(Authority::AlreadyReplaced),
             Some(known) if known.read.elapsed() >= RELOAD_INTERVAL => {}
             _ => return Ok(Authority::Same),
@@ -126,7 +128,7 @@ impl Servers {
     }
 
     /// Learns that a run with the server of a connection was ended after so long.
-    pub fn timed_out(&self, connection: &ObjectRef, after: Duration) {
+    pub fn timed_out(&self, connection: &Key, after: Duration) {
         let server = self.known.lock().get(connection).map(|known| known.server.clone());
         if let Some(server) = server {
             server.timed_out(after);
@@ -134,11 +136,11 @@ impl Servers {
     }
 
     /// Forgets the server of a connection that is gone.
-    pub fn forget(&self, connection: &ObjectRef) {
+    pub fn forget(&self, connection: &Key) {
         let mut known = self.known.lock();
         if known.remove(connection).is_some() {
             shrink(&mut known);
-            self.metrics.client.forget_connection(&connection.to_string());
+            self.metrics.client.forget_connection(&label(connection));
         }
     }
 
@@ -150,16 +152,16 @@ impl Servers {
 
     /// Which server each connection leads to, where that is known.
     pub fn infos(&self) -> Vec<ServerInfo> {
-        let info = |(id, known): (&ObjectRef, &Known)| {
+        let info = |(key, known): (&Key, &Known)| {
             let ServerVersion { product, version } = known.server.version()?;
-            Some(ServerInfo { vault_connection: id.to_string(), product: product.as_str(), version })
+            Some(ServerInfo { vault_connection: label(key), product: product.as_str(), version })
         };
         self.known.lock().iter().filter_map(info).collect()
     }
 
     /// The connections that lead to a server.
-    pub fn connections_of(&self, server: ServerId) -> Vec<ObjectRef> {
-        self.known.lock().iter().filter(|(_, k)| k.server.id == server).map(|(id, _)| id.clone()).collect()
+    pub fn connections_of(&self, server: ServerId) -> Vec<Key> {
+        self.known.lock().iter().filter(|(_, k)| k.server.id == server).map(|(key, _)| key.clone()).collect()
     }
 
     /// Whether the last requests have shown a server to be down.
@@ -167,19 +169,50 @@ impl Servers {
         self.known.lock().values().any(|k| k.server.id == server && k.server.last_error().is_some())
     }
 
+    async fn client_certificate(&self, plan: &ConnectionPlan) -> Result<Option<ClientCertificate>, String> {
+        let Some((certificate, key)) = &plan.client_certificate else { return Ok(None) };
+        let (chain, key) = (self.secret_value(certificate).await?, self.secret_value(key).await?);
+        Ok(Some(ClientCertificate { chain, key: key.into() }))
+    }
+
+    async fn secret_value(&self, SecretKey { id, key }: &SecretKey) -> Result<Vec<u8>, String> {
+        let secret = SecretWriter::new(&self.client, &id.namespace).get(&id.name).await.map_err(|e| e.to_string())?;
+        let secret = secret.ok_or_else(|| format!("the secret \"{id}\" does not exist"))?;
+        let value = secret.data.and_then(|mut data| data.remove(key));
+        value.map(|value| value.0).ok_or_else(|| format!("{key:?} not present in the secret \"{id}\""))
+    }
+
     async fn trust(&self, ca: &CaSource) -> Result<Trust, String> {
         match ca {
             CaSource::System => Ok(Trust::System),
             CaSource::Skip => Ok(Trust::InsecureSkipVerify),
             CaSource::File(path) => self.ca_files.read(path).await.map(Trust::Pem),
-            CaSource::Secret(id) => {
+            CaSource::Text(pem) => Ok(Trust::Pem(pem.clone())),
+            CaSource::Secret(id, key) => {
                 let secrets = SecretWriter::new(&self.client, &id.namespace);
                 let secret = secrets.get(&id.name).await.map_err(|e| e.to_string())?;
                 let secret = secret.ok_or_else(|| format!("the CA secret \"{id}\" does not exist"))?;
-                let pem = secret.data.and_then(|mut data| data.remove("ca.crt"));
-                let pem = pem.ok_or_else(|| format!("\"ca.crt\" not present in the CA secret \"{id}\""))?;
+                let pem = secret.data.and_then(|mut data| data.remove(key));
+                let pem = pem.ok_or_else(|| format!("{key:?} not present in the CA secret \"{id}\""))?;
                 Ok(Trust::Pem(pem.0))
             }
+            CaSource::ConfigMap(id, key) => {
+                let data = config_map_data(&self.client, &id.namespace, &id.name).await.map_err(|e| e.to_string())?;
+                let mut data = data.ok_or_else(|| format!("the CA ConfigMap \"{id}\" does not exist"))?;
+                let pem = data.remove(key);
+                let pem = pem.ok_or_else(|| format!("{key:?} not present in the CA ConfigMap \"{id}\""))?;
+                Ok(Trust::Pem(pem.into_bytes()))
+            }
         }
+    }
+}
+
+/// How metrics name a connection: by namespace and name, as VSO does, with the kind before that of a store.
+fn label(key: &Key) -> String {
+    let Key { kind, id } = key;
+    match *kind {
+        VaultConnection::KIND => id.to_string(),
+        kind if id.namespace.is_empty() => format!("{}/{}", kind.as_str(), id.name),
+        kind => format!("{}/{id}", kind.as_str()),
     }
 }

@@ -55,8 +55,8 @@ impl SecretSource for StaticSecrets {
         let not_before = not_before.unwrap_or(started);
         let not_before = pending.map_or(not_before, |pending| pending.since.max(not_before));
         let answer = shared.get(session, not_before, pending.and_then(|pending| pending.index.as_deref())).await;
-        let hint = |error| with_hint(error, &plan.source);
-        let (envelope, token) = reading.settle(&plan.auth, started, answer, hint).await?;
+        let failed = |error| read_failed(&with_hint(error, &plan.source));
+        let (envelope, token) = reading.settle(&plan.auth, started, answer, failed).await?;
         let data = vault::kv::parse(&envelope, &plan.path, version).map_err(|error| read_failed(&error))?;
         Ok(Obtained::Data { data, token })
     }

@@ -1,15 +1,18 @@
 //! The objects that the watches keep current, and which of them refer to which.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Resource as _;
 
+use crate::api::external_secrets::{ClusterSecretStore, ExternalSecret, SecretStore};
 use crate::api::{
-    CustomObject, Key, Kind, ObjectRef, SecretOwner, SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection,
+    ConditionType, CustomObject, Key, Kind, ObjectRef, SecretOwner, SecretTransformation, VaultAuth, VaultAuthGlobal,
+    VaultConnection, condition,
 };
-use crate::kubernetes::{Scope, SecretIndex, Store};
-use crate::resolve::{self, Lookup};
+use crate::kubernetes::{NamespaceLabels, Scope, SecretIndex, Store};
+use crate::resolve::{self, Lookup, StoreLookup};
 use crate::settings::Settings;
 
 /// The objects that others refer to, the owners of Secrets, and the Secrets.
@@ -18,6 +21,13 @@ pub(crate) struct Stores {
     pub auths: Arc<Store<VaultAuth>>,
     pub globals: Arc<Store<VaultAuthGlobal>>,
     pub transformations: Arc<Store<SecretTransformation>>,
+    pub secret_stores: Arc<Store<SecretStore>>,
+    pub cluster_secret_stores: Arc<Store<ClusterSecretStore>>,
+    pub external_secrets: Arc<Store<ExternalSecret>>,
+    /// The Secrets that ExternalSecrets fill.
+    pub targets: Arc<SecretIndex>,
+    /// Which namespaces a ClusterSecretStore admits may depend on them.
+    pub namespaces: Arc<NamespaceLabels>,
     /// One store for each kind that fills a Secret.
     pub owners: Vec<Arc<dyn OwnerStore>>,
     /// The Secrets that the owners have created.
@@ -26,6 +36,7 @@ pub(crate) struct Stores {
     pub scopes: Vec<Scope>,
     /// The namespace that the operator runs in.
     pub operator_namespace: String,
+    external_secrets_class: String,
     allow_default_globals: bool,
     allow_ambient_cloud_identity: bool,
     min_refresh_after: Duration,
@@ -63,6 +74,12 @@ impl Stores {
             auths: Arc::default(),
             globals: Arc::default(),
             transformations: Arc::default(),
+            secret_stores: Arc::default(),
+            cluster_secret_stores: Arc::default(),
+            external_secrets: Arc::default(),
+            targets: Arc::new(SecretIndex::new(vec![])),
+            namespaces: Arc::default(),
+            external_secrets_class: settings.external_secrets_class.clone(),
             secrets: Arc::new(SecretIndex::new(owners.iter().map(|store| store.kind()).collect())),
             owners,
             scopes,
@@ -81,6 +98,27 @@ impl Stores {
     /// Whether there is an owner of that kind and name.
     pub fn has_owner(&self, key: &Key) -> bool {
         self.owners.iter().any(|store| store.kind() == key.kind && store.contains(&key.id))
+    }
+
+    /// Whether there is a VaultConnection, or a store, of that name.
+    pub fn has_connection(&self, key: &Key) -> bool {
+        match key.kind {
+            SecretStore::KIND => self.secret_stores.get(&key.id).is_some(),
+            ClusterSecretStore::KIND => self.cluster_secret_stores.get(&key.id).is_some(),
+            _ => self.connections.get(&key.id).is_some(),
+        }
+    }
+
+    /// Whether a VaultConnection, or a store, is shown as one that cannot be used.
+    pub fn connection_fails(&self, key: &Key) -> bool {
+        fn fails<K: CustomObject>(store: &Store<K>, id: &ObjectRef) -> bool {
+            store.get(id).is_some_and(|object| condition::is_false(object.conditions(), ConditionType::Ready))
+        }
+        match key.kind {
+            SecretStore::KIND => fails(&self.secret_stores, &key.id),
+            ClusterSecretStore::KIND => fails(&self.cluster_secret_stores, &key.id),
+            _ => fails(&self.connections, &key.id),
+        }
     }
 
     /// The VaultAuth that an owner names.
@@ -145,5 +183,27 @@ impl Lookup for Stores {
 
     fn min_refresh_after(&self) -> Duration {
         self.min_refresh_after
+    }
+}
+
+impl StoreLookup for Stores {
+    fn secret_store(&self, id: &ObjectRef) -> Option<Arc<SecretStore>> {
+        self.secret_stores.get(id)
+    }
+
+    fn cluster_secret_store(&self, id: &ObjectRef) -> Option<Arc<ClusterSecretStore>> {
+        self.cluster_secret_stores.get(id)
+    }
+
+    fn serves_cluster_stores(&self) -> bool {
+        self.scopes == [Scope::All]
+    }
+
+    fn namespace_labels(&self, namespace: &str) -> Option<BTreeMap<String, String>> {
+        self.namespaces.get(namespace)
+    }
+
+    fn controller_class(&self) -> &str {
+        &self.external_secrets_class
     }
 }

@@ -10,9 +10,7 @@ use super::dependents::Dependents;
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
 use super::outputs::Outputs;
-use crate::api::{
-    CSISecrets, ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, VaultPKISecret, condition,
-};
+use crate::api::{CSISecrets, ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, condition};
 use crate::kubernetes::{ErrorKind, Store};
 use crate::workqueue::{Job, Next};
 
@@ -23,9 +21,7 @@ pub(super) trait UnsupportedKind: CustomObject {
     /// What that means for the user of an object, and what to do.
     const MESSAGE: &'static str;
     /// The condition of each object.
-    fn condition() -> ConditionUpdate<'static> {
-        ConditionUpdate::fails(ConditionType::Ready, Reason::NotSupported, Self::MESSAGE)
-    }
+    fn condition() -> ConditionUpdate<'static>;
     /// Replaces the conditions of a status.
     fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>);
 }
@@ -67,17 +63,6 @@ impl<K: UnsupportedKind> Controller for Unsupported<K> {
 
     fn objects(&self) -> usize {
         self.store.len()
-    }
-}
-
-impl UnsupportedKind for VaultPKISecret {
-    /// The plural is VSO's, and of this kind only.
-    const FINALIZER: &'static str = "vaultpkisecrets.secrets.hashicorp.com/finalizer";
-    const MESSAGE: &'static str = "This version of the operator does not serve VaultPKISecrets: the Secret stays as it is, and \
-        its certificate is neither replaced nor revoked. Let VSO serve this object until a version of this operator does.";
-
-    fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>) {
-        status.conditions = conditions;
     }
 }
 

@@ -7,7 +7,6 @@ use super::dependents::{Dependents, RECOVERY_SPREAD};
 use super::servers::{Authority, Servers};
 use super::stores::Stores;
 use super::work::Work;
-use crate::api::{ConditionType, CustomObject as _, Key, VaultConnection, condition};
 use crate::resolve::ConnectionPlan;
 use crate::vault::{ReadCache, ServerId};
 use crate::workqueue::Class;
@@ -29,16 +28,14 @@ impl VaultAccess {
         match self.servers.reload_authority(plan, server).await {
             Ok(Authority::AlreadyReplaced) => true,
             Ok(Authority::Replaced) => {
-                tracing::info!(connection = %plan.id, "another certificate authority is trusted from now on");
-                self.dependents.of_connection(&plan.id, RECOVERY_SPREAD);
+                tracing::info!(connection = %plan.key, "another certificate authority is trusted from now on");
+                self.dependents.of_connection(&plan.key, RECOVERY_SPREAD);
                 true
             }
             Ok(Authority::Same) | Err(_) => {
                 // The controller of the connection shows it, and looks for the new authority until it is there.
-                let connection = self.stores.connections.get(&plan.id);
-                if connection.is_none_or(|c| !condition::is_false(c.conditions(), ConditionType::Ready)) {
-                    let key = Key { kind: VaultConnection::KIND, id: plan.id.clone() };
-                    self.work.push_now(key, Class::Event);
+                if !self.stores.connection_fails(&plan.key) {
+                    self.work.push_now(plan.key.clone(), Class::Event);
                 }
                 false
             }

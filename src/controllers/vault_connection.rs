@@ -1,14 +1,14 @@
 //! VaultConnection: whether its Vault answers, now and not only when the object was made.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
 
 use super::controller::{Controller, Watches, timed_out_text};
 use super::finalizer::remove_finalizer;
-use super::outcome::Outcome;
+use super::outcome::{MIN_RETRY_DELAY, Outcome, retry_delay};
 use super::outputs::{EventText, Outputs};
 use super::probe::{Finding, SharedProbe};
 use super::servers::Authority;
@@ -24,10 +24,6 @@ use crate::vault::Server;
 use crate::workqueue::{Class, Job, Lane, Next};
 
 const FINALIZER: &str = "vaultconnection.secrets.hashicorp.com/finalizer";
-/// A connection that cannot be used as it is, is looked at again after a part of the time that it has been so: what is missing
-/// is often an object that is made a moment later.
-const MIN_RETRY_DELAY: Duration = Duration::from_secs(5);
-const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// Of a server that speaks a part of Vault's API. A wrong path in the address looks like this, too.
 const NO_SEAL_STATUS: &str = "the server answers, but has no sys/seal-status: reads of secrets show its health";
@@ -63,7 +59,7 @@ impl Controller for VaultConnections {
         let id = &job.key.id;
         let connections = &self.vault.stores.connections;
         let Some(object) = connections.get(id) else {
-            self.vault.servers.forget(id);
+            self.vault.servers.forget(&job.key);
             return Outcome::await_change();
         };
         if object.metadata.deletion_timestamp.is_some() {
@@ -91,7 +87,7 @@ impl Controller for VaultConnections {
     async fn timed_out(&self, job: &Job<Key>) -> Outcome {
         let connections = &self.vault.stores.connections;
         let Some(object) = connections.get(&job.key.id) else { return Outcome::await_change() };
-        let next = Next::At(Instant::now() + retry_delay(&object), Class::Retry);
+        let next = Next::At(Instant::now() + retry_delay(object.conditions()), Class::Retry);
         let (status, events) = report(&object, &Finding::NoAnswer(timed_out_text()));
         // Reported by `publish` if it fails; tried again in any case.
         let _ = self.outputs.publish(connections, &object, &status, &events).await;
@@ -113,7 +109,7 @@ impl VaultConnections {
         let dependents = &self.vault.dependents;
         let Some(id) = dependents.enqueue_if_changed(change) else { return };
         if let Change::Deleted(_) = change {
-            self.vault.servers.forget(&id);
+            self.vault.servers.forget(&Key { kind: VaultConnection::KIND, id: id.clone() });
         }
         self.vault.logins.users_changed();
         for auth in self.vault.stores.auths.all() {
@@ -121,13 +117,13 @@ impl VaultConnections {
                 self.vault.work.push_now(auth.key(), Class::Event);
             }
         }
-        dependents.of_connection(&id, super::dependents::DEPENDENTS_SPREAD);
+        dependents.of_connection(&Key { kind: VaultConnection::KIND, id }, super::dependents::DEPENDENTS_SPREAD);
     }
 
     /// Looks at the Vault of a connection, or gives the lane that has no permit left.
     async fn look(&self, job: &Job<Key>, object: &VaultConnection) -> Result<Look, Lane> {
         let no_client = |error: String| {
-            let next = Instant::now() + retry_delay(object);
+            let next = Instant::now() + retry_delay(object.conditions());
             Ok(Look { finding: Finding::NoClient(error), next, lane: None })
         };
         let (server, probe) = match self.connect(object).await {
@@ -150,19 +146,12 @@ impl VaultConnections {
         let server = match servers.reload_authority(&plan, server.id).await? {
             Authority::Same => server,
             Authority::Replaced | Authority::AlreadyReplaced => {
-                tracing::info!(connection = %plan.id, "another certificate authority is trusted from now on");
+                tracing::info!(connection = %plan.key, "another certificate authority is trusted from now on");
                 servers.get_or_connect(&plan).await?
             }
         };
         Ok((server.clone(), servers.probe_of(&server)))
     }
-}
-
-/// How long to wait for what the connection itself lacks.
-fn retry_delay(object: &VaultConnection) -> Duration {
-    let failing = condition::find(object.conditions(), ConditionType::Ready).filter(|ready| ready.status == "False");
-    let since = failing.and_then(|ready| SystemTime::from(ready.last_transition_time.0).elapsed().ok());
-    since.map_or(MIN_RETRY_DELAY, |since| (since / 4).clamp(MIN_RETRY_DELAY, MAX_RETRY_DELAY))
 }
 
 /// What there is to tell of a finding. The texts have nothing in them that changes from probe to probe: an equal result is no

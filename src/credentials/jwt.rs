@@ -8,7 +8,7 @@ use crate::vault::CredentialError;
 pub(super) async fn params(login: &AuthMethodLogin, settings: &JwtLogin) -> Result<LoginParams, CredentialError> {
     let token = match &settings.source {
         JwtSource::ServiceAccount(account) => service_account::token(login, account).await?,
-        JwtSource::Secret(name) => secret::value(login, name, "jwt").await?,
+        JwtSource::Secret { name, key } => secret::value(login, name, key).await?,
     };
     Ok(LoginParams::new(("role", &settings.role), "jwt", &token))
 }

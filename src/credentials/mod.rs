@@ -9,16 +9,18 @@ mod cloud;
 mod gcp;
 mod jwt;
 mod kubernetes;
+mod password;
 mod secret;
 mod service_account;
 mod token;
 
 use std::sync::Arc;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 
-use crate::api::auth_methods::Method;
+use crate::api::auth_methods::{CertLogin, Method};
 use crate::kubernetes::{ErrorKind, KubernetesError};
 use crate::resolve::LoginPlan;
 use crate::vault::{CredentialError, CredentialProvider, LoginRequest, Proof};
@@ -86,6 +88,13 @@ impl CredentialProvider for AuthMethodLogin {
             Method::AppRole(settings) => app_role::params(self, settings).await?,
             Method::Aws(settings) => aws::params(self, settings).await?,
             Method::Gcp(settings) => gcp::params(self, settings).await?,
+            // The connection has shown the certificate.
+            Method::Cert(CertLogin { role, .. }) => LoginParams {
+                members: (!role.is_empty()).then(|| ("name", Value::from(role.as_str()))).into_iter().collect(),
+                credential_uid: String::new(),
+                lockout_key: None,
+            },
+            Method::Password(settings) => password::params(self, settings).await?,
             Method::Token(settings) => return token::token(self, settings).await.map(Proof::Token),
         };
         Ok(Proof::Login(self.request(params)))
@@ -117,5 +126,9 @@ impl From<CloudError> for CredentialError {
 }
 
 fn login_path(plan: &LoginPlan) -> String {
-    format!("auth/{}/login", plan.mount.trim_matches('/'))
+    let path = format!("auth/{}/login", plan.mount.trim_matches('/'));
+    match &plan.method {
+        Method::Password(login) => format!("{path}/{}", utf8_percent_encode(&login.username, NON_ALPHANUMERIC)),
+        _ => path,
+    }
 }

@@ -4,6 +4,7 @@
 
 mod cache;
 mod error;
+mod keys;
 mod program;
 
 use std::collections::BTreeMap;
@@ -12,13 +13,14 @@ use sha2::{Digest as _, Sha256};
 
 pub use cache::TemplateCache;
 pub use error::TemplateError;
+pub use keys::KeyTemplates;
 use program::Program;
 
 use crate::api::external_secrets::DecodingStrategy;
 use crate::api::external_secrets::target::{Template, TemplateAs, TemplateFrom, TemplateMergePolicy};
 use crate::gocompat::eso;
 use crate::gocompat::template::strconv::to_text;
-use crate::gocompat::template::{Context, Functions, MAX_TOKENS, Map, Value};
+use crate::gocompat::template::{Context, Environment, Functions, Limits, MAX_TOKENS, Map, Value};
 
 /// Bytes by key.
 type Data = BTreeMap<String, Vec<u8>>;
@@ -169,6 +171,14 @@ impl CompiledTemplate {
     /// Whether equal data may give an unequal Secret: a template calls a function that is volatile.
     pub fn is_volatile(&self) -> bool {
         self.volatile
+    }
+
+    /// The same as [`Self::render`], with the limits that an object has.
+    ///
+    /// # Errors
+    /// See [`TemplateError`]: the first template that fails.
+    pub fn render_within_limits(&self, data: &Data, decode: Decode) -> Result<Rendered, TemplateError> {
+        self.render(&mut Context::new(&Limits::default(), &Environment::default()), data, decode)
     }
 
     /// Makes what the Secret holds of the data of the stores. What comes later wins: the data (if it stays), `templateFrom`

@@ -3,6 +3,7 @@
 //! No module here knows the operator, Kubernetes or Vault. Names and error texts come from Go's packages, and vectors that
 //! Go has written (`tests/golden`) hold them.
 
+pub mod base64;
 pub mod duration;
 pub mod eso;
 pub mod json;

@@ -204,7 +204,7 @@ fn labels(new: &NewClient<'_>) -> BTreeMap<&'static str, String> {
         ("auth/namespace", auth.id.namespace.to_string()),
         ("auth/UID", auth.uid.clone()),
         ("auth/generation", auth.generation.to_string()),
-        ("connection/namespace", connection.id.namespace.to_string()),
+        ("connection/namespace", connection.key.id.namespace.to_string()),
         ("connection/UID", connection.uid.clone()),
         ("connection/generation", connection.generation.to_string()),
         ("provider/namespace", new.plan.login.credential_namespace.clone()),

@@ -1,4 +1,6 @@
-//! What stands on the objects that a cloud identity is tied to.
+//! What stands on the objects that a cloud identity is tied to, and in ConfigMaps.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use kube::Api;
@@ -27,4 +29,15 @@ pub async fn config_map(
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let what = format!("get ConfigMap {namespace}/{name}");
     Ok(with_timeout(&what, api.get_metadata_opt(name)).await?.map(|map| map.metadata))
+}
+
+/// What a ConfigMap holds as text, if there is one of that name.
+pub async fn config_map_data(
+    client: &kube::Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<BTreeMap<String, String>>, KubernetesError> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let what = format!("get ConfigMap {namespace}/{name}");
+    Ok(with_timeout(&what, api.get_opt(name)).await?.map(|map| map.data.unwrap_or_default()))
 }

@@ -16,6 +16,9 @@ use crate::util::{shrink, shrink_queue};
 /// Selects the Secrets that this operator, or VSO, has created.
 pub const OWNED_SELECTOR: &str = "app.kubernetes.io/managed-by=hashicorp-vso,app.kubernetes.io/component=secret-sync";
 
+/// Selects the Secrets that ExternalSecrets fill.
+pub const TARGET_SELECTOR: &str = "reconcile.external-secrets.io/managed=true";
+
 /// The answer of a write arrives at most this much later than the news of a deletion that followed the write.
 const LATEST_ANSWER: Duration = Duration::from_secs(60);
 
@@ -43,8 +46,8 @@ impl Revision {
     }
 }
 
-/// Told of the owner of a Secret that was changed or deleted by another client.
-type Listener = Box<dyn Fn(Key) + Send + Sync>;
+/// Told of a Secret that was changed or deleted by another client, and of its owner.
+type Listener = Box<dyn Fn(&ObjectRef, Option<Key>) + Send + Sync>;
 
 /// The current version of each created Secret: about a hundred bytes for each. Kept current by a watch of metadata and by the
 /// answers of the operator's own writes.
@@ -96,8 +99,9 @@ impl SecretIndex {
         entries.by_name.get(id).map(|entry| entry.revision.clone())
     }
 
-    /// Has `listener` told of the owner of each Secret that another client changes or deletes. Only the first listener counts.
-    pub fn listen(&self, listener: impl Fn(Key) + Send + Sync + 'static) {
+    /// Has `listener` told of each Secret that another client changes or deletes, and of its owner. Only the first listener
+    /// counts.
+    pub fn listen(&self, listener: impl Fn(&ObjectRef, Option<Key>) + Send + Sync + 'static) {
         let _ = self.listener.set(Box::new(listener));
     }
 
@@ -162,8 +166,9 @@ impl SecretIndex {
             *later = owner.or(later.take());
             return;
         }
-        if let (Some(Owner { kind, name }), Some(listener)) = (owner, self.listener.get()) {
-            listener(Key { kind, id: ObjectRef::new(id.namespace.clone(), name) });
+        if let Some(listener) = self.listener.get() {
+            let key = |Owner { kind, name }| Key { kind, id: ObjectRef::new(id.namespace.clone(), name) };
+            listener(id, owner.map(key));
         }
     }
 }

@@ -140,6 +140,23 @@ impl SecretWriter {
         Ok(Revision::of(&patched.metadata))
     }
 
+    /// Creates a Secret as a field manager; a [`ErrorKind::Conflict`] if there is one.
+    pub async fn create_as(&self, secret: &Secret, manager: &str) -> Result<Revision, KubernetesError> {
+        let name = secret.metadata.name.as_deref().unwrap_or("");
+        let params = PostParams { field_manager: Some(manager.to_owned()), dry_run: false };
+        let created = with_name(&self.what("create", name), name, self.api.create(&params, secret)).await?;
+        Ok(Revision::of(&created.metadata))
+    }
+
+    /// Puts a Secret in the place of the version that its metadata names, as a field manager. A [`ErrorKind::Conflict`] if it
+    /// is another version by now.
+    pub async fn update_as(&self, secret: &Secret, manager: &str) -> Result<Revision, KubernetesError> {
+        let name = secret.metadata.name.as_deref().unwrap_or("");
+        let params = PostParams { field_manager: Some(manager.to_owned()), dry_run: false };
+        let updated = with_name(&self.what("update", name), name, self.api.replace(name, &params, secret)).await?;
+        Ok(Revision::of(&updated.metadata))
+    }
+
     /// Deletes the version that was `revision`. Gone already is fine.
     pub async fn delete(&self, name: &str, revision: &Revision) -> Result<(), KubernetesError> {
         let params = DeleteParams {

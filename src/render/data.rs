@@ -146,8 +146,10 @@ pub fn build(input: &Input<'_>, transformation: &CompiledTransformation) -> Resu
         if key == RAW_KEY && !exclude_raw {
             return Err(RenderError::RawKey);
         }
-        data.insert(key.clone(), bytes_of(value));
+        let text = source.text(key).map(<[u8]>::to_vec);
+        data.insert(key.clone(), text.unwrap_or_else(|| bytes_of(value)));
     }
+    source.added().iter().for_each(|(key, value)| data.insert(key.clone(), value.clone()));
     if !exclude_raw {
         data.insert(RAW_KEY.to_owned(), json::to_string(source.raw()).into_bytes());
     }

@@ -116,3 +116,19 @@ fn a_call_of_a_volatile_function_is_known() {
         assert_eq!(volatile(&format!("{{{{ {call} }}}}")), Ok(true), "{call}");
     }
 }
+
+#[test]
+fn what_a_kind_adds_is_in_the_secret_and_templates_win_over_it() {
+    let raw = Arc::new(json!({ "ca_chain": ["a", "b"], "certificate": "c" }));
+    let added = |value: &str| BTreeMap::from([("tls.crt".to_owned(), value.as_bytes().to_vec())]);
+    let source = SourceData::flat("pki", raw).with_text("ca_chain", b"a\nb".to_vec()).with_added(added("chain"));
+    let built = |templates: &[TemplateText<'_>], excludes: &[String]| {
+        let transformation = TransformationCache::default().get(templates, &[], excludes).unwrap();
+        let input = Input { source: &source, exclude_raw: true, labels: None, annotations: None };
+        let data = build(&input, &transformation).unwrap().data;
+        data.as_map().iter().map(|(k, v)| format!("{k}={}", String::from_utf8_lossy(v))).collect::<Vec<_>>()
+    };
+    assert_eq!(built(&[], &[]), ["ca_chain=a\nb", "certificate=c", "tls.crt=chain"]);
+    assert_eq!(built(&[], &[".*".into()]), ["tls.crt=chain"]);
+    assert_eq!(built(&[text("tls.crt", "{{ index .Secrets.ca_chain 1 }}")], &[".*".into()]), ["tls.crt=b"]);
+}

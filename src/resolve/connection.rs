@@ -2,32 +2,39 @@
 
 use std::time::Duration;
 
-use super::{Denied, ObjectRef};
+use super::{Denied, ObjectRef, SecretKey};
 use crate::api::reference::is_object_name;
-use crate::api::{VaultConnection, VaultConnectionSpec};
+use crate::api::{CustomObject as _, Key, VaultConnection, VaultConnectionSpec};
 use crate::gocompat::GoDuration;
 
 /// A request that hangs holds a worker. Longer limits are cut to this, so that its failure is seen while the run goes on.
 const MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Key of a Secret with authorities, where none is named.
+pub(super) const CA_KEY: &str = "ca.crt";
 
 /// Where the authorities for the server's certificate come from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CaSource {
     /// The operating system.
     System,
-    /// Key `ca.crt` of a Secret in the namespace of the connection.
-    Secret(ObjectRef),
+    /// A key of a Secret.
+    Secret(ObjectRef, String),
+    /// A key of a ConfigMap.
+    ConfigMap(ObjectRef, String),
+    /// A PEM text.
+    Text(Vec<u8>),
     /// A PEM file of the operator's pod.
     File(String),
     /// The certificate is not verified.
     Skip,
 }
 
-/// A checked VaultConnection.
+/// A checked VaultConnection, or the part of a store that says how its Vault is reached.
 #[derive(Clone, Debug)]
 pub struct ConnectionPlan {
     /// The object.
-    pub id: ObjectRef,
+    pub key: Key,
     /// Its UID.
     pub uid: String,
     /// Its generation; with the UID it names one content of the spec.
@@ -40,6 +47,8 @@ pub struct ConnectionPlan {
     pub tls_server_name: Option<String>,
     /// Authorities.
     pub ca: CaSource,
+    /// What is shown to the server: a certificate and its key. Only stores have it.
+    pub client_certificate: Option<(SecretKey, SecretKey)>,
     /// Limit of one request.
     pub timeout: Option<Duration>,
 }
@@ -83,7 +92,9 @@ pub fn connection(object: &VaultConnection) -> Result<ConnectionPlan, Denied> {
             let text = format!("invalid CA cert config: caCertSecretRef {secret:?} is not the name of an object");
             return Err(Denied::Invalid(text));
         }
-        (Some(secret), None) => CaSource::Secret(ObjectRef::new(id.namespace.clone(), secret.as_str())),
+        (Some(secret), None) => {
+            CaSource::Secret(ObjectRef::new(id.namespace.clone(), secret.as_str()), CA_KEY.to_owned())
+        }
         (None, Some(path)) if path.contains("..") => {
             let text = format!("invalid CA cert config: path contains traversal sequence: {path:?}");
             return Err(Denied::Invalid(text));
@@ -106,7 +117,8 @@ pub fn connection(object: &VaultConnection) -> Result<ConnectionPlan, Denied> {
         headers: spec.headers.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         tls_server_name: spec.tls_server_name.clone(),
         ca,
+        client_certificate: None,
         timeout,
-        id,
+        key: Key { kind: VaultConnection::KIND, id },
     })
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::plan::{auth_of, check_destination, mount_and_path, refresh_after, vault_namespace};
 use super::{Lookup, ObjectRef, Plan, PlanError, transformation};
 use crate::api::VaultDynamicSecret;
-use crate::api::dynamic_secret::RequestHttpMethod;
+use crate::api::dynamic_secret::{RequestHttpMethod, VaultDynamicSecretSpec};
 
 /// Part of a lease, in percent, after which it is renewed where `renewalPercent` is unset.
 const DEFAULT_RENEWAL_PERCENT: u32 = 67;
@@ -56,13 +56,18 @@ pub fn dynamic_secret(object: &VaultDynamicSecret, lookup: &impl Lookup) -> Resu
     };
     check_destination(&spec.destination)?;
     let vault_namespace = vault_namespace(spec.namespace.as_deref(), &auth);
-    let percent = spec.renewal_percent.map(|percent| u32::try_from(percent.max(0)).unwrap_or(u32::MAX));
     let source = DynamicRead {
         body,
-        renewal_percent: percent.unwrap_or(DEFAULT_RENEWAL_PERCENT).min(MAX_RENEWAL_PERCENT),
+        renewal_percent: renewal_percent(spec),
         refresh,
         static_credentials: spec.allow_static_creds,
         remarks,
     };
     Ok(Plan { auth, vault_namespace, path: format!("{mount}/{path}"), transformation, source })
+}
+
+/// Part of the lease, in percent, after which it is renewed; from 0 to 90.
+pub fn renewal_percent(spec: &VaultDynamicSecretSpec) -> u32 {
+    let percent = spec.renewal_percent.map(|percent| u32::try_from(percent.max(0)).unwrap_or(u32::MAX));
+    percent.unwrap_or(DEFAULT_RENEWAL_PERCENT).min(MAX_RENEWAL_PERCENT)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::auth::{auth, find};
 use super::{AuthPlan, Denied, Lookup, ObjectRef, PlanError, ResolvedTransformation, transformation};
-use crate::api::{Destination, SecretEngine, VaultStaticSecret};
+use crate::api::{Destination, SecretEngine, SecretOwner, VaultStaticSecret};
 use crate::gocompat::GoDuration;
 
 /// How the owner of a Secret gets its data. `S` is what only its kind has to know.
@@ -78,7 +78,7 @@ pub(super) fn check_destination(destination: &Destination) -> Result<(), PlanErr
 }
 
 /// The Vault namespace to read in: `spec.namespace` or that of the login.
-pub(super) fn vault_namespace(own: Option<&str>, auth: &AuthPlan) -> String {
+pub fn vault_namespace(own: Option<&str>, auth: &AuthPlan) -> String {
     match own.unwrap_or("").trim_matches('/') {
         "" => auth.login.vault_namespace.clone(),
         own => own.to_owned(),
@@ -108,6 +108,14 @@ pub(super) fn auth_of(reference: Option<&str>, user: &ObjectRef, lookup: &impl L
         .map_err(|e| Denied::Reference(format!("vaultAuthRef: {e}")))?;
     let found = find(&id, "VaultAuth", &user.to_string(), lookup, || lookup.auth(&id))?;
     auth(&found, &user.namespace, lookup)
+}
+
+/// The login of an object, whatever else of it is wrong.
+///
+/// # Errors
+/// If it has none.
+pub fn login_of(owner: &dyn SecretOwner, lookup: &impl Lookup) -> Result<AuthPlan, Denied> {
+    auth_of(owner.vault_auth_ref(), &owner.id(), lookup)
 }
 
 /// The value of `refreshAfter`.

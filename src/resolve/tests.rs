@@ -195,7 +195,10 @@ fn where_the_authority_of_a_connection_is() {
         super::connection(&world.connections[&ObjectRef::new("app", "c")]).map(|plan| plan.ca)
     };
     assert_eq!(ca(json!({})), Ok(CaSource::System));
-    assert_eq!(ca(json!({"caCertSecretRef": "a.b"})), Ok(CaSource::Secret(ObjectRef::new("app", "a.b"))));
+    assert_eq!(
+        ca(json!({"caCertSecretRef": "a.b"})),
+        Ok(CaSource::Secret(ObjectRef::new("app", "a.b"), "ca.crt".into()))
+    );
     assert_eq!(ca(json!({"caCertPath": "/ca.pem"})), Ok(CaSource::File("/ca.pem".into())));
     assert_eq!(ca(json!({"caCertPath": "/ca.pem", "skipTLSVerify": true})), Ok(CaSource::Skip));
     let refused = |spec, text: &str| assert!(matches!(ca(spec), Err(Denied::Invalid(m)) if m.contains(text)));

@@ -31,7 +31,7 @@ impl HeldSecret {
 }
 
 /// Looks at the destination. `None`: there is no Secret, and the object may create it. Costs a read unless `applied` is the
-/// version that the watch tells of.
+/// version that the watch tells of, and the spec is the one that was applied.
 ///
 /// # Errors
 /// If the object must not write there, or the Secret cannot be read.
@@ -44,7 +44,8 @@ pub async fn look(
 ) -> Result<Option<HeldSecret>, DestinationError> {
     let destination = owner.destination();
     let revision = if destination.create { index.get(&owner.destination_id()) } else { None };
-    if let Some(applied) = applied.filter(|applied| revision.as_ref() == Some(&applied.revision)) {
+    let is_applied = owner.applied_generation() == owner.generation();
+    if let Some(applied) = applied.filter(|applied| is_applied && revision.as_ref() == Some(&applied.revision)) {
         let applied = applied.clone();
         return Ok(Some(HeldSecret { applied, changed: None, data: None, immutable: None, marked: true }));
     }

@@ -30,4 +30,4 @@ pub use session::{
 };
 pub use transit::TransitKey;
 pub(crate) use transport::root_cause;
-pub use transport::{ServerConfig, SharedResources, Trust};
+pub use transport::{ClientCertificate, ServerConfig, SharedResources, Trust};

@@ -46,6 +46,11 @@ impl RawRequest {
         Self { query, ..Self::get(&read.path) }
     }
 
+    /// `LIST` of a folder.
+    pub fn list(path: &str) -> Self {
+        Self { query: Some("list=true".to_owned()), ..Self::get(path) }
+    }
+
     /// `PUT` of a JSON body.
     pub fn put(path: &str, body: Value) -> Self {
         Self { method: RequestMethod::PUT, path: path.to_owned(), query: None, body: Some(body) }
@@ -81,6 +86,9 @@ pub struct Envelope {
     /// The content, `null` where there is none. Numbers are as they were sent. Objects share it.
     #[serde(skip)]
     pub data: Arc<Value>,
+    /// When the answer was made, in seconds since 1970 on the clock of the server (`Date`).
+    #[serde(skip)]
+    pub date: Option<i64>,
     /// ID of the request, as in Vault's audit log.
     #[serde(default)]
     pub request_id: String,
@@ -107,6 +115,11 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// Whether it is longer than answers commonly are, and holds its turn for long ones as long as it is in use.
+    pub fn is_long(&self) -> bool {
+        self.turn.is_some()
+    }
+
     /// Reads the body of an answer.
     ///
     /// # Errors
@@ -176,6 +189,12 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
 /// No server delays the next request for longer.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
+/// The time of an answer, where the server tells it.
+fn date(headers: &http::HeaderMap) -> Option<i64> {
+    let text = headers.get(http::header::DATE)?.to_str().ok()?;
+    chrono::DateTime::parse_from_rfc2822(text).ok().map(|date| date.timestamp())
+}
+
 /// Turns an HTTP answer into an envelope or a classified error.
 pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result<Envelope, VaultError> {
     let status = response.status().as_u16();
@@ -186,7 +205,10 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
     let turn = response.extensions().get::<Arc<Turn>>().cloned();
     let parsed = Envelope::parse(body).map(|envelope| Envelope { turn, ..envelope });
     if response.status().is_success() {
-        return parsed.map_err(|error| VaultError::new(ErrorKind::Protocol, path, error.to_string()));
+        let date = date(response.headers());
+        return parsed
+            .map(|envelope| Envelope { date, ..envelope })
+            .map_err(|error| VaultError::new(ErrorKind::Protocol, path, error.to_string()));
     }
     let parsed = parsed.ok();
     let messages = parsed.as_ref().and_then(|e| e.errors.clone()).unwrap_or_default();
@@ -303,6 +325,17 @@ mod tests {
         let error = answer(200, &many).err().unwrap();
         assert!(error.kind == ErrorKind::Protocol && error.message.contains("memory"), "{error}");
         assert_eq!(answer(500, &deep).err().unwrap().kind, ErrorKind::InternalError);
+    }
+
+    #[test]
+    fn the_time_of_an_answer_is_read() {
+        let date = |text: &str| {
+            let response = http::Response::builder().status(200).header("Date", text).body(b"{}".to_vec()).unwrap();
+            classify("p", &response).ok().unwrap().date
+        };
+        assert_eq!(date("Thu, 01 Jan 2026 00:00:01 GMT"), Some(1_767_225_601));
+        assert_eq!(date("yesterday"), None);
+        assert_eq!(answer(200, "{}").ok().unwrap().date, None);
     }
 
     proptest::proptest! {

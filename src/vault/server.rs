@@ -252,6 +252,7 @@ mod tests {
             address: "http://127.0.0.1:1".into(),
             trust: Trust::System,
             tls_server_name: None,
+            client_certificate: None,
             headers: vec![],
             timeout: None,
         };

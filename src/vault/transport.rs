@@ -25,6 +25,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use reqwest::Url;
 use rustify::endpoint::Endpoint;
 use rustls::pki_types::ServerName;
+use secrecy::{ExposeSecret as _, SecretSlice};
 use sha2::{Digest as _, Sha256};
 
 use super::{ErrorKind, VaultError};
@@ -72,10 +73,21 @@ pub struct ServerConfig {
     /// Name or IP address that the certificate must have, sent as SNI too, instead of the host of the address. It does not
     /// change where a connection leads.
     pub tls_server_name: Option<String>,
+    /// What the operator shows to a server that asks for a certificate.
+    pub client_certificate: Option<ClientCertificate>,
     /// Sent with every request.
     pub headers: Vec<(String, String)>,
     /// Limit of one request; 60 s if unset.
     pub timeout: Option<Duration>,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    /// The certificate, and those between it and an authority (PEM).
+    pub chain: Vec<u8>,
+    /// The private key (PEM).
+    pub key: SecretSlice<u8>,
 }
 
 impl ServerConfig {
@@ -96,6 +108,10 @@ impl ServerConfig {
             }
         }
         add(self.tls_server_name.as_deref().unwrap_or("").as_bytes());
+        if let Some(ClientCertificate { chain, key }) = &self.client_certificate {
+            add(chain);
+            add(key.expose_secret());
+        }
         add(&self.timeout.unwrap_or(DEFAULT_TIMEOUT).as_nanos().to_be_bytes());
         for (name, value) in &self.headers {
             add(name.as_bytes());
@@ -171,7 +187,8 @@ impl Transport {
         let timeout = config.timeout.unwrap_or(DEFAULT_TIMEOUT);
         // A connection that is not made in time is no answer that is late: it has the shorter limit.
         let connect_timeout = CONNECT_TIMEOUT.min(timeout.mul_f64(0.8));
-        let tls = Tls::new(&config.trust, shared.authorities.clone()).map_err(invalid)?;
+        let tls =
+            Tls::new(&config.trust, config.client_certificate.as_ref(), shared.authorities.clone()).map_err(invalid)?;
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)

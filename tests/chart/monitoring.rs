@@ -112,6 +112,18 @@ fn alerts_and_dashboard_name_metrics_that_exist() -> Result {
     Ok(())
 }
 
+#[test]
+fn what_alerts_watch_is_on_the_dashboard() -> Result {
+    let queries = queries(&dashboard()?).join("\n");
+    let shown = metric_names(&queries);
+    for alert in alerts()? {
+        for name in metric_names(alert["expr"].as_str().unwrap_or_default()) {
+            assert!(shown.contains(name), "{} watches {name}, and the dashboard does not show it", alert["alert"]);
+        }
+    }
+    Ok(())
+}
+
 /// The words that are names of metrics, for their prefix.
 fn metric_names(text: &str) -> BTreeSet<&str> {
     const PREFIXES: [&str; 6] = ["vso_", "controller_r", "workqueue_", "rest_client_", "leader_election_", "process_"];

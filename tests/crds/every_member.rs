@@ -135,6 +135,7 @@ fn secrets() -> Vec<Value> {
         "vaultTokenExpiration": 1_767_229_200,
         "lastRuntimePodUID": "u", "secretMAC": "bWFj", "vaultClientMeta": client, "conditions": conditions(),
     });
+    let keystore = json!({ "passwordSecretRef": { "name": "s", "key": "k" }, "alias": "a" });
     let mut pki = object(
         "VaultPKISecret",
         "full",
@@ -143,12 +144,18 @@ fn secrets() -> Vec<Value> {
             "expiryOffset": "1.5h", "issuerRef": "i/issue", "commonName": "c", "altNames": ["a"], "ipSans": ["10.0.0.1"],
             "uriSans": ["u"], "otherSans": ["1.2;UTF8:x"], "userIDs": ["u"], "ttl": "90d", "format": "pem",
             "privateKeyFormat": "pkcs8", "notAfter": "2027-01-01T00:00:00Z", "excludeCNFromSans": true,
-            "rolloutRestartTargets": targets, "destination": destination(),
+            "rolloutRestartTargets": targets, "destination": destination(), "issuerRefreshAfter": "1h",
+            "keystores": { "pkcs12": keystore, "jks": keystore },
         }),
     );
+    let issue = json!({ "secretMAC": "bWFj", "requestDigest": "00", "clockDifference": -3, "issuerFingerprint": "01" });
     pki["status"] = json!({
         "serialNumber": "0a:0b", "expiration": 1_767_225_600, "lastGeneration": 7, "lastRotation": 1_767_220_000,
-        "secretMAC": "bWFj", "valid": true, "error": "e", "conditions": conditions(),
+        "secretMAC": "bWFj", "valid": true, "error": "e", "conditions": conditions(), "renewal": 1_767_223_000,
+        "issue": issue, "pendingRevocations": ["0a:0d"],
+        "pending": {
+            "serialNumber": "0a:0c", "expiration": 1_767_225_700, "lastRotation": 1_767_220_100, "issue": issue,
+        },
     });
     let mut csi = object(
         "CSISecrets",

@@ -63,7 +63,7 @@ fn stored(cluster: &Cluster, kind: &str, name: &str) -> Value {
 fn cluster() -> Cluster {
     let cluster = Cluster::start(Options::default()).unwrap();
     let mut stream = Vec::new();
-    crd::print(&mut stream).unwrap();
+    crd::print(&crd::all(), &mut stream).unwrap();
     let stream = String::from_utf8(stream).unwrap();
     cluster.kubectl_apply(&stream).unwrap();
     cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]).unwrap();

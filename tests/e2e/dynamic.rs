@@ -1,14 +1,18 @@
 //! VaultDynamicSecret: leases that are kept, credentials that are replaced before they end, and nothing lost over restarts.
 
+mod crashes;
 mod deletion;
 mod engines;
 mod faults;
+mod fleet;
 mod input;
 mod refusal;
 mod replaced;
 mod restarts;
+mod revocation;
 mod samples;
 mod static_roles;
+mod unplanned;
 
 use std::time::Duration;
 

@@ -7,12 +7,13 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use test_support::engines::kubernetes::KubernetesEngine;
+use test_support::engines::pki::PkiEngine;
 use test_support::{Operator, Tenant, eventually};
 
 /// Name, type, labels.
 type Described = BTreeMap<String, (String, BTreeSet<String>)>;
 
-/// Has seen a success, a failure, a restart, a lease, and a stored token: there is something to show of everything.
+/// Has seen a success, a failure, a restart, a lease, a certificate, and a stored token: there is something to show of everything.
 fn busy(tenant: &Tenant<'_>) -> Operator {
     tenant.put("db", json!({ "password": "one" }));
     tenant.apply(&tenant.workload("Deployment", "app"));
@@ -27,12 +28,19 @@ fn busy(tenant: &Tenant<'_>) -> Operator {
     ));
     let mount = format!("{}-kube", tenant.namespace);
     KubernetesEngine::mount(tenant.cluster, &mount).role("reader", "default");
-    tenant.allow_leases(&[&mount]);
+    let pki = PkiEngine::mount(tenant);
+    tenant.allow_leases(&[&mount, &pki.mount]);
     let leased = json!({
         "vaultAuthRef": "app", "mount": mount, "path": "creds/reader", "params": { "kubernetes_namespace": "default" },
         "destination": { "name": "leased", "create": true },
     });
     tenant.apply(&tenant.object("VaultDynamicSecret", "leased", leased));
+    let issued = json!({
+        "vaultAuthRef": "app", "mount": pki.mount, "role": "app", "commonName": "web.example.com",
+        "destination": { "name": "issued", "create": true },
+    });
+    tenant.apply(&tenant.object("VaultPKISecret", "issued", issued));
+    tenant.wait_condition("VaultPKISecret", "issued", "SecretSynced", "True", "");
     tenant.wait_condition("VaultDynamicSecret", "leased", "SecretSynced", "True", "");
     tenant.wait_value("db", "password", "one");
     tenant.wait_condition("vaultstaticsecret", "none", "SecretSynced", "False", "");

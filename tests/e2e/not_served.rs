@@ -1,5 +1,4 @@
-//! VaultPKISecret and CSISecrets: their objects say that the operator does not serve them, and nothing else
-//! happens.
+//! CSISecrets: their objects say that the CSI driver serves them, and nothing else happens. Kinds whose definitions are missing.
 
 use serde_json::{Value, json};
 use testenv::Options;
@@ -7,116 +6,65 @@ use testenv::Options;
 use test_support::audit::{Count, describe};
 use test_support::{Tenant, eventually, own};
 
-/// Each kind with its finalizer, if VSO puts one on, and what its condition names as the way out.
-const KINDS: [(&str, Option<&str>, &str); 2] = [
-    ("VaultPKISecret", Some("vaultpkisecrets.secrets.hashicorp.com/finalizer"), "Let VSO serve this object"),
-    ("CSISecrets", None, "use a VaultStaticSecret"),
-];
+const KIND: &str = "CSISecrets";
+const WAY_OUT: &str = "use a VaultStaticSecret";
 
-/// Status and reason of the condition.
-fn readiness(kind: &str) -> (&'static str, &'static str) {
-    if kind == "CSISecrets" { ("Unknown", "ServedByDriver") } else { ("False", "NotSupported") }
-}
-
-fn spec(kind: &str) -> Value {
-    match kind {
-        "VaultPKISecret" => json!({ "mount": "pki", "role": "app", "destination": { "name": "p" } }),
-        _ => json!({ "secrets": {}, "accessControl": { "serviceAccountPattern": "app" } }),
-    }
-}
-
-/// An object as VSO leaves it, without its status.
-fn object(tenant: &Tenant<'_>, kind: &str, name: &str, finalizer: Option<&str>) -> Value {
-    let mut object = tenant.object(kind, name, spec(kind));
-    object["metadata"]["finalizers"] = json!(finalizer.into_iter().collect::<Vec<_>>());
-    object
-}
-
-/// What VSO has written of an object that it served.
-fn status_of_vso(kind: &str) -> Value {
-    let conditions = json!([
-        { "type": "SecretSynced", "status": "True", "reason": "SecretSynced", "message": "Secret synced",
-          "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z" },
-        { "type": "Ready", "status": "True", "reason": "Ready", "message": "ready",
-          "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z" },
-    ]);
-    match kind {
-        "VaultPKISecret" => json!({
-            "serialNumber": "0a:0b", "expiration": 1_798_761_600, "lastGeneration": 1, "lastRotation": 1_767_225_600,
-            "secretMAC": "bWFj", "valid": true, "error": "", "conditions": conditions,
-        }),
-        _ => json!({ "conditions": conditions }),
-    }
+fn object(tenant: &Tenant<'_>, name: &str) -> Value {
+    tenant.object(KIND, name, json!({ "secrets": {}, "accessControl": { "serviceAccountPattern": "app" } }))
 }
 
 #[test]
 fn objects_say_once_that_they_are_not_served() {
     let tenant = Tenant::new("unserved");
-    for (kind, finalizer, _) in KINDS {
-        tenant.apply(&object(&tenant, kind, "served-before", finalizer));
-        let status = json!({ "status": status_of_vso(kind) }).to_string();
-        tenant
-            .kubectl(&["patch", kind, "served-before", "--subresource=status", "--type=merge", "-p", &status])
-            .expect("the status is accepted");
-        tenant.apply(&object(&tenant, kind, "new", finalizer));
-    }
+    tenant.apply(&object(&tenant, "served-before"));
+    // What another controller has written.
+    let condition = |type_: &str| {
+        json!({ "type": type_, "status": "True", "reason": type_, "message": "ready", "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-01T00:00:00Z" })
+    };
+    let mut before = json!({ "conditions": [condition("SecretSynced"), condition("Ready")] });
+    let patch = json!({ "status": before }).to_string();
+    tenant
+        .kubectl(&["patch", KIND, "served-before", "--subresource=status", "--type=merge", "-p", &patch])
+        .expect("the status is accepted");
+    tenant.apply(&object(&tenant, "new"));
     let mut operator = tenant.operator(&[]);
-    for (kind, _, way_out) in KINDS {
-        for name in ["served-before", "new"] {
-            let (status, reason) = readiness(kind);
-            let condition = tenant.wait_condition(kind, name, "Ready", status, way_out);
-            assert_eq!(condition["reason"], reason, "{kind} {name}");
-            assert_eq!(condition["observedGeneration"], 1, "{kind} {name}");
-        }
-        // What VSO needs on the way back is as it was, and so is what its other conditions say.
-        let now = tenant.get(kind, "served-before").expect("the object")["status"].take();
-        let mut expected = status_of_vso(kind);
-        expected["conditions"][1] = now["conditions"][1].clone();
-        assert_eq!(now, expected, "{kind}");
-        assert_eq!(operator.metric(&format!("vso_objects{{controller=\"{}\"}}", kind.to_lowercase())), Some(2.0));
+    for name in ["served-before", "new"] {
+        let condition = tenant.wait_condition(KIND, name, "Ready", "Unknown", WAY_OUT);
+        assert_eq!(condition["reason"], "ServedByDriver", "{name}");
+        assert_eq!(condition["observedGeneration"], 1, "{name}");
     }
+    let now = tenant.get(KIND, "served-before").expect("the object")["status"].take();
+    before["conditions"][1] = now["conditions"][1].clone();
+    assert_eq!(now, before, "what its other conditions say is as it was");
+    assert_eq!(operator.metric("vso_objects{controller=\"csisecrets\"}"), Some(2.0));
 
     // Nothing more is written: not when others write to the objects, and not by the next process.
     let count = Count::start(&tenant);
-    for (kind, ..) in KINDS {
-        tenant.kubectl(&["label", kind, "new", "team=a"]).expect("a label");
-    }
+    tenant.kubectl(&["label", KIND, "new", "team=a"]).expect("a label");
     operator.terminate();
     let mut operator = tenant.operator(&[]);
     // A new object is written once; those that were listed before it had their turn.
-    for (kind, _, way_out) in KINDS {
-        tenant.apply(&tenant.object(kind, "last", spec(kind)));
-        tenant.wait_condition(kind, "last", "Ready", readiness(kind).0, way_out);
-    }
+    tenant.apply(&object(&tenant, "last"));
+    tenant.wait_condition(KIND, "last", "Ready", "Unknown", WAY_OUT);
     let requests = count.requests();
-    let about: Vec<_> = requests
-        .into_iter()
-        .filter(|e| KINDS.iter().any(|(kind, ..)| e.resource.starts_with(&kind.to_lowercase())))
-        .collect();
-    assert_eq!(about.len(), KINDS.len(), "{}", describe(&about));
-    assert!(
-        about.iter().all(|e| e.name == "last" && e.verb == "patch" && e.subresource == "status"),
-        "{}",
-        describe(&about)
-    );
+    let about: Vec<_> = requests.into_iter().filter(|e| e.resource.starts_with("csisecrets")).collect();
+    assert_eq!(about.len(), 1, "{}", describe(&about));
+    assert!(about[0].name == "last" && about[0].verb == "patch" && about[0].subresource == "status");
     let events = tenant.list("events");
-    let kinds: Vec<&str> = KINDS.iter().map(|(kind, ..)| *kind).collect();
-    assert!(!events.iter().any(|e| kinds.iter().any(|kind| e["involvedObject"]["kind"] == *kind)), "{events:?}");
+    assert!(!events.iter().any(|e| e["involvedObject"]["kind"] == KIND), "{events:?}");
 
     // A new content is told again.
-    let mut changed = object(&tenant, "VaultPKISecret", "new", KINDS[1].1);
-    changed["spec"]["role"] = json!("other");
+    let mut changed = object(&tenant, "new");
+    changed["spec"]["accessControl"]["serviceAccountPattern"] = json!("other");
     tenant.apply(&changed);
     eventually("the condition speaks of the new content", || {
-        let condition = tenant.condition("VaultPKISecret", "new", "Ready").map_err(|e| e.to_string())?;
+        let condition = tenant.condition(KIND, "new", "Ready").map_err(|e| e.to_string())?;
         if condition["observedGeneration"] == 2 { Ok(()) } else { Err(condition.to_string()) }
     });
-
-    for (kind, ..) in KINDS {
-        for name in ["served-before", "new", "last"] {
-            // Waits until it is gone.
-            tenant.kubectl(&["delete", kind, name, "--timeout=30s"]).unwrap_or_else(|e| panic!("{kind} {name}: {e:#}"));
-        }
+    for name in ["served-before", "new", "last"] {
+        // Waits until it is gone.
+        tenant.kubectl(&["delete", KIND, name, "--timeout=30s"]).unwrap_or_else(|e| panic!("{name}: {e:#}"));
     }
     operator.ready().expect("it is ready");
 }
@@ -124,8 +72,7 @@ fn objects_say_once_that_they_are_not_served() {
 #[test]
 fn definitions_may_be_missing() {
     let cluster = own(Options::default());
-    let definitions = ["vaultdynamicsecrets", "vaultpkisecrets", "csisecrets"];
-    for plural in definitions {
+    for plural in ["vaultdynamicsecrets", "vaultpkisecrets", "csisecrets"] {
         cluster.kubectl(&["delete", "crd", &format!("{plural}.secrets.hashicorp.com")]).expect("it is deleted");
     }
     let tenant = Tenant::on(&cluster, "older");
@@ -139,8 +86,10 @@ fn definitions_may_be_missing() {
     let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
     cluster.kubectl(&["apply", "--server-side", "-f", crds]).expect("the CRDs are applied");
     cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]).expect("established");
-    for (kind, _, way_out) in KINDS {
-        tenant.apply(&tenant.object(kind, "a", spec(kind)));
-        tenant.wait_condition(kind, "a", "Ready", readiness(kind).0, way_out);
-    }
+    tenant.apply(&object(&tenant, "a"));
+    tenant.wait_condition(KIND, "a", "Ready", "Unknown", WAY_OUT);
+    let spec =
+        json!({ "vaultAuthRef": "app", "mount": "pki", "role": "app", "destination": { "name": "p", "create": true } });
+    tenant.apply(&tenant.object("VaultPKISecret", "a", spec));
+    tenant.wait_condition("VaultPKISecret", "a", "Ready", "False", "");
 }

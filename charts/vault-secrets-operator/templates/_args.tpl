@@ -43,6 +43,12 @@ The arguments of the operator. Their order is fixed: people patch them by positi
 - --metrics-cert-path=/var/run/metrics-certificate
 {{- end }}
 {{- end }}
+{{- if .Values.externalSecrets.enabled }}
+- --external-secrets
+{{- with .Values.externalSecrets.controllerClass }}
+- --external-secrets-class={{ . }}
+{{- end }}
+{{- end }}
 {{- with $manager.watchNamespaces }}
 - --watch-namespaces={{ join "," . }}
 {{- end }}

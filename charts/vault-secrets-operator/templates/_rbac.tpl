@@ -23,6 +23,39 @@ API groups that are not served yet.
 {{ include "vso.manager.rules.shared" . }}
 {{ include "vso.manager.rules.csi" . }}
 {{ include "vso.manager.rules.ended" . }}
+{{- if .Values.externalSecrets.enabled }}
+{{ include "vso.manager.rules.externalSecrets" . }}
+{{- end }}
+{{- end }}
+
+{{/*
+What externalSecrets.enabled adds. Secrets are put in the place of others as ESO does, so that the fields belong to the
+ExternalSecret; certificate authorities and templates come from ConfigMaps. What is in no namespace needs a ClusterRole.
+*/}}
+{{- define "vso.manager.rules.externalSecrets" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [update]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
+- apiGroups: [external-secrets.io]
+  resources: [externalsecrets, secretstores]
+  verbs: [list, patch, watch]
+- apiGroups: [external-secrets.io]
+  resources: [externalsecrets/status, secretstores/status]
+  verbs: [patch]
+{{- if eq (include "vso.rbac.scope" .) "cluster" }}
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [list, watch]
+- apiGroups: [external-secrets.io]
+  resources: [clustersecretstores]
+  verbs: [list, patch, watch]
+- apiGroups: [external-secrets.io]
+  resources: [clustersecretstores/status]
+  verbs: [patch]
+{{- end }}
 {{- end }}
 
 {{/*
@@ -69,7 +102,7 @@ needs a login of its own.
   verbs: [{{ join ", " . }}]
 {{- end }}
 
-{{/* Objects are read and watched. The only write besides the status takes off finalizers that VSO has put there. */}}
+{{/* Objects are read and watched. The only write besides the status puts finalizers on and takes them off. */}}
 {{- define "vso.manager.rules.kinds" -}}
 - apiGroups: [secrets.hashicorp.com]
   resources:

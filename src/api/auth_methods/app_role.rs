@@ -29,10 +29,29 @@ pub struct VaultAuthConfigAppRole {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppRoleLogin {
     /// Role ID.
-    pub role_id: String,
-    /// Name of the Secret whose key `id` is the secret ID.
+    pub role_id: RoleId,
+    /// Name of the Secret with the secret ID.
     pub secret: String,
+    /// Key of the secret ID.
+    pub key: String,
 }
+
+/// Where a role ID comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoleId {
+    /// This is it.
+    Text(String),
+    /// It is in a Secret. Only stores have that.
+    Secret {
+        /// Name of the Secret.
+        name: String,
+        /// Key of the role ID.
+        key: String,
+    },
+}
+
+/// The key of the secret ID for a VaultAuth. VSO's.
+const SECRET_ID_KEY: &str = "id";
 
 impl MethodConfig for VaultAuthConfigAppRole {
     const LABEL: &'static str = "AppRole";
@@ -46,14 +65,18 @@ impl MethodConfig for VaultAuthConfigAppRole {
     }
 
     fn check(&self) -> Result<Method, InvalidSetting> {
-        let role_id = required(&self.role_id, "roleId")?;
+        let role_id = RoleId::Text(required(&self.role_id, "roleId")?);
         if self.secret_id_path.is_some() {
             let text = "secretIDPath is not supported; put the secret ID into key \"id\" of a Secret and name that Secret \
                         in secretRef";
             return Err(InvalidSetting(text.to_owned()));
         }
         let secret = required(&self.secret_ref, "secretRef")?;
-        Ok(Method::AppRole(AppRoleLogin { role_id, secret: object_name(&secret, "secretRef")? }))
+        Ok(Method::AppRole(AppRoleLogin {
+            role_id,
+            secret: object_name(&secret, "secretRef")?,
+            key: SECRET_ID_KEY.to_owned(),
+        }))
     }
 }
 
@@ -67,8 +90,19 @@ impl LoginSettings for AppRoleLogin {
     }
 
     fn digest(&self, add: &mut dyn FnMut(&str)) {
-        let Self { role_id, secret } = self;
-        add(role_id);
+        let Self { role_id, secret, key } = self;
+        match role_id {
+            RoleId::Text(role_id) => add(role_id),
+            RoleId::Secret { name, key } => {
+                add("");
+                add(name);
+                add(key);
+            }
+        }
         add(secret);
+        // Stored logins have the digest without the key.
+        if key != SECRET_ID_KEY {
+            add(key);
+        }
     }
 }

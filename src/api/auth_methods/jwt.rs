@@ -47,9 +47,17 @@ pub struct JwtLogin {
 pub enum JwtSource {
     /// The API server issues it for a service account.
     ServiceAccount(TokenRequestSpec),
-    /// It is in key `jwt` of the Secret of this name.
-    Secret(String),
+    /// It is in a Secret.
+    Secret {
+        /// Name of the Secret.
+        name: String,
+        /// Key of the token.
+        key: String,
+    },
 }
+
+/// The key of the token for a VaultAuth. VSO's.
+const TOKEN_KEY: &str = "jwt";
 
 impl MethodConfig for VaultAuthConfigJwt {
     const LABEL: &'static str = "JWT";
@@ -71,7 +79,9 @@ impl MethodConfig for VaultAuthConfigJwt {
                 let spec = TokenRequestSpec::new(account, &self.audiences, self.token_expiration_seconds)?;
                 JwtSource::ServiceAccount(spec)
             }
-            (None, Some(secret)) => JwtSource::Secret(object_name(secret, "secretRef")?),
+            (None, Some(secret)) => {
+                JwtSource::Secret { name: object_name(secret, "secretRef")?, key: TOKEN_KEY.to_owned() }
+            }
             (None, None) => {
                 return Err(InvalidSetting("either serviceAccount or secretRef must be specified".to_owned()));
             }
@@ -88,7 +98,7 @@ impl LoginSettings for JwtLogin {
     fn credential(&self) -> CredentialObject<'_> {
         match &self.source {
             JwtSource::ServiceAccount(account) => CredentialObject::ServiceAccount(&account.service_account),
-            JwtSource::Secret(name) => CredentialObject::Secret(name),
+            JwtSource::Secret { name, .. } => CredentialObject::Secret(name),
         }
     }
 
@@ -100,9 +110,13 @@ impl LoginSettings for JwtLogin {
                 add("account");
                 account.digest(add);
             }
-            JwtSource::Secret(name) => {
+            JwtSource::Secret { name, key } => {
                 add("secret");
                 add(name);
+                // Stored logins have the digest without the key.
+                if key != TOKEN_KEY {
+                    add(key);
+                }
             }
         }
     }

@@ -7,9 +7,11 @@
 
 mod app_role;
 mod aws;
+mod cert;
 mod gcp;
 mod jwt;
 mod kubernetes;
+mod password;
 mod token;
 mod token_request;
 
@@ -18,11 +20,13 @@ use serde::{Deserialize, Serialize};
 
 use super::reference::is_object_name;
 
-pub use app_role::{AppRoleLogin, VaultAuthConfigAppRole};
+pub use app_role::{AppRoleLogin, RoleId, VaultAuthConfigAppRole};
 pub use aws::{AwsLogin, AwsSource, VaultAuthConfigAws};
+pub use cert::CertLogin;
 pub use gcp::{GcpLogin, VaultAuthConfigGcp};
 pub use jwt::{JwtLogin, JwtSource, VaultAuthConfigJwt};
 pub use kubernetes::{KubernetesLogin, VaultAuthConfigKubernetes};
+pub use password::{Directory, PasswordLogin};
 pub use token::{TokenLogin, TokenSecretRef, VaultAuthConfigToken};
 pub use token_request::TokenRequestSpec;
 
@@ -96,6 +100,10 @@ pub enum Method {
     Gcp(GcpLogin),
     /// A fixed token.
     Token(TokenLogin),
+    /// Name and password. Only stores have it.
+    Password(PasswordLogin),
+    /// A client certificate. Only stores have it.
+    Cert(CertLogin),
 }
 
 impl Method {
@@ -108,6 +116,8 @@ impl Method {
             Method::Aws(login) => login,
             Method::Gcp(login) => login,
             Method::Token(login) => login,
+            Method::Password(login) => login,
+            Method::Cert(login) => login,
         }
     }
 

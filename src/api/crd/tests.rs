@@ -112,11 +112,22 @@ VaultDynamicSecret.status.staticCredsMetaData.rotationPeriod {"format":"int64"}
 VaultDynamicSecret.status.staticCredsMetaData.ttl {"format":"int64"}
 VaultPKISecret.spec {"required":["destination","mount","role"]}
 VaultPKISecret.spec.expiryOffset {"pattern":"^([0-9]+(\\.[0-9]+)?(s|m|h))$"}
+VaultPKISecret.spec.issuerRefreshAfter {"pattern":"^([0-9]+(\\.[0-9]+)?(s|m|h))$"}
+VaultPKISecret.spec.keystores.jks {"required":["passwordSecretRef"]}
+VaultPKISecret.spec.keystores.jks.passwordSecretRef {"required":["key","name"]}
+VaultPKISecret.spec.keystores.pkcs12 {"required":["passwordSecretRef"]}
+VaultPKISecret.spec.keystores.pkcs12.passwordSecretRef {"required":["key","name"]}
 VaultPKISecret.spec.ttl {"pattern":"^([0-9]+(\\.[0-9]+)?(s|m|h|d))$"}
 VaultPKISecret.status {"required":["error","lastGeneration","lastRotation","valid"]}
 VaultPKISecret.status.expiration {"format":"int64"}
 VaultPKISecret.status.lastGeneration {"format":"int64"}
 VaultPKISecret.status.lastRotation {"format":"int64"}
+VaultPKISecret.status.issue.clockDifference {"format":"int64"}
+VaultPKISecret.status.pending {"required":["expiration","issue","lastRotation","serialNumber"]}
+VaultPKISecret.status.pending.expiration {"format":"int64"}
+VaultPKISecret.status.pending.issue.clockDifference {"format":"int64"}
+VaultPKISecret.status.pending.lastRotation {"format":"int64"}
+VaultPKISecret.status.renewal {"format":"int64"}
 VaultStaticSecret.spec {"required":["destination","mount","path","type"]}
 VaultStaticSecret.spec.hmacSecretData {"default":true}
 VaultStaticSecret.spec.refreshAfter {"pattern":"^([0-9]+(\\.[0-9]+)?(s|m|h))$"}
@@ -192,7 +203,8 @@ fn constraints_are_those_of_vso() {
 
 /// The members of every object, as VSO 1.4.1 has them, plus `allowedNamespaces` of VaultConnection, and
 /// `syncConfig` of VaultDynamicSecret, which came with 1.6.0, `revokeReplacedLeases`, `vaultTokenExpiration`, `pendingLease`
-/// and `replacedLeases` there. What several kinds share is below.
+/// and `replacedLeases` there; `keystores`, `issuerRefreshAfter`, `issue`, `pending`, `pendingRevocations` and `renewal` of
+/// VaultPKISecret. What several kinds share is below.
 const MEMBERS: &str = "
 CSISecrets.spec: accessControl namespace secrets syncConfig vaultAuthRef
 CSISecrets.spec.accessControl: matchPolicy namespacePatterns podLabels podNamePatterns serviceAccountPattern
@@ -238,8 +250,16 @@ VaultDynamicSecret.status.replacedLeases[]: expiration id
 VaultDynamicSecret.status.secretLease: duration id renewable requestID
 VaultDynamicSecret.status.staticCredsMetaData: lastVaultRotation rotationPeriod rotationSchedule ttl
 VaultDynamicSecret.status.vaultClientMeta: cacheKey id
-VaultPKISecret.spec: altNames clear commonName destination excludeCNFromSans expiryOffset format ipSans issuerRef mount namespace notAfter otherSans privateKeyFormat revoke role rolloutRestartTargets ttl uriSans userIDs vaultAuthRef
-VaultPKISecret.status: conditions error expiration lastGeneration lastRotation secretMAC serialNumber valid
+VaultPKISecret.spec: altNames clear commonName destination excludeCNFromSans expiryOffset format ipSans issuerRef issuerRefreshAfter keystores mount namespace notAfter otherSans privateKeyFormat revoke role rolloutRestartTargets ttl uriSans userIDs vaultAuthRef
+VaultPKISecret.spec.keystores: jks pkcs12
+VaultPKISecret.spec.keystores.jks: alias passwordSecretRef
+VaultPKISecret.spec.keystores.jks.passwordSecretRef: key name
+VaultPKISecret.spec.keystores.pkcs12: alias passwordSecretRef
+VaultPKISecret.spec.keystores.pkcs12.passwordSecretRef: key name
+VaultPKISecret.status: conditions error expiration issue lastGeneration lastRotation pending pendingRevocations renewal secretMAC serialNumber valid
+VaultPKISecret.status.issue: clockDifference issuerFingerprint requestDigest secretMAC
+VaultPKISecret.status.pending: expiration issue lastRotation serialNumber
+VaultPKISecret.status.pending.issue: clockDifference issuerFingerprint requestDigest secretMAC
 VaultStaticSecret.spec: destination hmacSecretData mount namespace path refreshAfter rolloutRestartTargets syncConfig type vaultAuthRef version
 VaultStaticSecret.spec.syncConfig: instantUpdates
 VaultStaticSecret.status: conditions lastGeneration secretMAC vaultClientMeta

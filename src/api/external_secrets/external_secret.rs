@@ -28,6 +28,10 @@ use crate::api::kind::{CustomObject, Kind, KindNames, drop_managed_fields};
 )]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(!default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "(has(self.data) && size(self.data) > 0) || (has(self.dataFrom) && size(self.dataFrom) > 0)",
+    "message": "either data or dataFrom should be specified",
+}]))]
 pub struct ExternalSecretSpec {
     /// The store that rows without one of their own are read from.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,9 +51,11 @@ pub struct ExternalSecretSpec {
     pub sync_windows: Option<SyncWindows>,
     /// Single keys. They win over those of `dataFrom`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10_000))] // else the rules of the schema might take too long
     pub data: Vec<DataRow>,
     /// Several keys at a time. Later ones win.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))] // else the rules of the schema might take too long
     pub data_from: Vec<DataFrom>,
 }
 
@@ -145,7 +151,8 @@ pub struct Binding {
 }
 
 impl CustomObject for ExternalSecret {
-    const KIND: Kind = Kind::new(&KindNames { kind: "ExternalSecret", controller: "externalsecret" });
+    const KIND: Kind =
+        Kind::new(&KindNames { api_version: super::API_VERSION, kind: "ExternalSecret", controller: "externalsecret" });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)

@@ -21,7 +21,5 @@ pub use secret_store::{
 };
 pub use target::{CreationPolicy, DeletionPolicy};
 
-/// The API group.
-pub const GROUP: &str = "external-secrets.io";
-/// The stored version.
-pub const VERSION: &str = "v1";
+/// Group and stored version, as `apiVersion` in a manifest.
+pub const API_VERSION: &str = "external-secrets.io/v1";

@@ -56,6 +56,16 @@ pub struct RemoteRef {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(!default)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "has(self.extract) || has(self.find) || has(self.sourceRef)",
+        "message": "either extract, find, or sourceRef must be set to dataFrom",
+    },
+    {
+        "rule": "!(has(self.extract) && has(self.find)) && !(has(self.sourceRef) && has(self.sourceRef.generatorRef) && (has(self.extract) || has(self.find)))",
+        "message": "extract, find, or generatorRef cannot be set at the same time",
+    },
+]))]
 pub struct DataFrom {
     /// All keys of one secret in the store.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,6 +120,10 @@ pub struct FindName {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(!default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.storeRef) || has(self.generatorRef)",
+    "message": "storeRef must be set when using sourceRef in data",
+}]))]
 pub struct SourceRef {
     /// The store.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,6 +137,10 @@ pub struct SourceRef {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(!default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.storeRef) || has(self.generatorRef)",
+    "message": "generatorRef or storeRef must be set when using sourceRef in dataFrom",
+}]))]
 pub struct GeneratorSourceRef {
     /// The store.
     #[serde(skip_serializing_if = "Option::is_none")]

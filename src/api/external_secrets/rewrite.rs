@@ -9,10 +9,7 @@ use crate::api::common::non_empty;
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(!default)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "[has(self.regexp), has(self.transform), has(self.merge)].filter(x, x).size() == 1",
-    "message": "exactly one of regexp, transform and merge has to be set",
-}]))]
+#[schemars(extend("oneOf" = [{ "required": ["merge"] }, { "required": ["regexp"] }, { "required": ["transform"] }]))]
 pub struct Rewrite {
     /// The values are JSON objects, which become one.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -191,7 +191,8 @@ fn refresh_interval_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schem
 }
 
 impl CustomObject for SecretStore {
-    const KIND: Kind = Kind::new(&KindNames { kind: "SecretStore", controller: "secretstore" });
+    const KIND: Kind =
+        Kind::new(&KindNames { api_version: super::API_VERSION, kind: "SecretStore", controller: "secretstore" });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)
@@ -199,7 +200,11 @@ impl CustomObject for SecretStore {
 }
 
 impl CustomObject for ClusterSecretStore {
-    const KIND: Kind = Kind::new(&KindNames { kind: "ClusterSecretStore", controller: "clustersecretstore" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: super::API_VERSION,
+        kind: "ClusterSecretStore",
+        controller: "clustersecretstore",
+    });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)

@@ -13,6 +13,16 @@ use crate::api::common::{is_default, non_empty};
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(!default)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "!has(self.deletionPolicy) || self.deletionPolicy != 'Delete' || !has(self.creationPolicy) || !(self.creationPolicy in ['Merge', 'None', 'CreateOrMerge'])",
+        "message": "deletionPolicy=Delete must not be used when the controller doesn't own the secret. Please set creationPolicy=Owner",
+    },
+    {
+        "rule": "!has(self.deletionPolicy) || self.deletionPolicy != 'Merge' || !has(self.creationPolicy) || self.creationPolicy != 'None'",
+        "message": "deletionPolicy=Merge must not be used with creationPolicy=None. There is no Secret to merge with",
+    },
+]))]
 pub struct Target {
     /// Name of the Secret, that of this object when unset.
     #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
@@ -90,6 +100,16 @@ pub enum DeletionPolicy {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(!default)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "!has(self.type) || self.type != 'bootstrap.kubernetes.io/token'",
+        "message": "template.type=\"bootstrap.kubernetes.io/token\" is not allowed",
+    },
+    {
+        "rule": "!has(self.type) || self.type != 'kubernetes.io/service-account-token' || !has(self.metadata) || !has(self.metadata.annotations) || !('kubernetes.io/service-account.name' in self.metadata.annotations)",
+        "message": "template.type=\"kubernetes.io/service-account-token\" with annotation \"kubernetes.io/service-account.name\" is not allowed",
+    },
+]))]
 pub struct Template {
     /// Type of the Secret, Opaque when unset.
     #[serde(rename = "type", deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]

@@ -171,9 +171,9 @@ fn development_mode_is_a_default_for_the_log() {
 
 #[test]
 fn commands() {
-    assert_eq!(invoke(&["crds"], &[]).ok(), Some(Invocation::Crds { dir: None }));
+    assert_eq!(invoke(&["crds"], &[]).ok(), Some(Invocation::Crds { dir: None, external_secrets: false }));
     for args in [&["crds", "--dir=x"][..], &["crds", "-dir", "x"]] {
-        assert_eq!(invoke(args, &[]).ok(), Some(Invocation::Crds { dir: Some("x".into()) }));
+        assert_eq!(invoke(args, &[]).ok(), Some(Invocation::Crds { dir: Some("x".into()), external_secrets: false }));
     }
     for (args, variable, expected) in [
         (&["--version"][..], "", Output::Text),

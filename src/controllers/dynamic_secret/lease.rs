@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::api::Reason;
 use crate::api::dynamic_secret::SecretLease;
+use crate::controllers::outputs::EventText;
 use crate::vault::{Envelope, ErrorKind, Session, SessionError, VaultError};
 
 const RENEW: &str = "sys/leases/renew";
@@ -15,12 +17,14 @@ const REVOKE: &str = "sys/leases/revoke";
 pub(super) enum Renewal {
     /// The lease lasts as long again.
     Done(SecretLease),
-    /// It was renewed for less than that, or for the last time: it nears the end that nothing can move.
+    /// It was renewed for the last time.
     Last {
         lease: SecretLease,
         /// For a person to read.
         why: String,
     },
+    /// It was renewed for less than that: it nears the end that nothing can move. For a person to read.
+    Truncated(String),
     /// There is no such lease any more.
     Gone,
     /// Nothing is said of the lease.
@@ -42,31 +46,38 @@ pub(super) fn duration_of(lease: &SecretLease) -> Duration {
     crate::vault::lease(u64::try_from(lease.duration).unwrap_or(0))
 }
 
-/// Asks for a lease to last as long again.
-pub(super) async fn renew(session: &Arc<Session>, namespace: &str, lease: &SecretLease) -> Renewal {
+/// Asks for a lease to last as long again. `may_log_in`: whether a login may be made where there is none.
+pub(super) async fn renew(session: &Arc<Session>, namespace: &str, lease: &SecretLease, may_log_in: bool) -> Renewal {
     let body = json!({ "lease_id": lease.id, "increment": lease.duration });
-    let answer = session.write(namespace, RENEW, &body).await;
-    let (envelope, _) = match answer {
-        Ok(answer) => answer,
+    let answer = if may_log_in {
+        session.write(namespace, RENEW, &body).await.map(|(envelope, _)| envelope)
+    } else {
+        match session.write_without_login(namespace, RENEW, &body).await {
+            Some(answer) => answer.map_err(SessionError::Request),
+            None => return Renewal::Failed("there is no login any more".to_owned()),
+        }
+    };
+    let mut renewed = match answer {
+        Ok(envelope) => lease_of(&envelope),
         Err(SessionError::Request(error)) if is_gone(&error) => return Renewal::Gone,
         Err(error) => return Renewal::Failed(with_policy(error, RENEW)),
     };
-    let mut renewed = lease_of(&envelope);
     if renewed.id != lease.id {
         return Renewal::Failed(format!("Vault answered with another lease, {:?}", renewed.id));
     }
     renewed.request_id = lease.request_id.clone();
+    let (before, now) = (lease.duration, renewed.duration);
     // A second or two are lost by rounding.
-    if renewed.duration.saturating_mul(10) < lease.duration.saturating_mul(9) {
-        let (before, now) = (lease.duration, renewed.duration);
-        let why = format!("Lease renewal duration was truncated from {before}s to {now}s, requesting new credentials");
-        return Renewal::Last { lease: renewed, why };
+    let truncated = (now.saturating_mul(10) < before.saturating_mul(9))
+        .then(|| format!("Lease renewal duration was truncated from {before}s to {now}s, requesting new credentials"));
+    match truncated {
+        Some(why) if renewed.renewable => Renewal::Truncated(why),
+        None if renewed.renewable => Renewal::Done(renewed),
+        truncated => {
+            let not_renewable = "Lease is not renewable any more, new credentials are requested before it ends";
+            Renewal::Last { lease: renewed, why: truncated.unwrap_or_else(|| not_renewable.to_owned()) }
+        }
     }
-    if !renewed.renewable {
-        let why = "Lease is not renewable any more, new credentials are requested before it ends".to_owned();
-        return Renewal::Last { lease: renewed, why };
-    }
-    Renewal::Done(renewed)
 }
 
 /// Revokes a lease. That it is gone is fine.
@@ -82,6 +93,12 @@ pub(super) async fn revoke(session: &Arc<Session>, namespace: &str, id: &str) ->
             Err((with_policy(error, REVOKE), !denied))
         }
     }
+}
+
+/// The event of a lease that could not be revoked.
+pub(super) fn not_revoked(id: &str, why: &str) -> EventText {
+    let text = format!("Failed to revoke lease: {why}; {id} lives until it ends by itself");
+    EventText::warning(Reason::SecretLeaseRevoke, text)
 }
 
 /// Vault knows no such lease. It answers 400, with a text as the only mark.

@@ -20,20 +20,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::outputs::EventText;
-use super::pipeline::{CleanUpError, Interruption, Lifetime, Obtained, Reading, Report, SecretSource, cache_key};
+use super::pipeline::{
+    CleanUpError, Failure, Interruption, Lifetime, Obtained, Reading, Report, SecretSource, cache_key,
+};
 use super::stores::Stores;
 use crate::api::dynamic_secret::PendingLease;
 use crate::api::{
     ConditionType, ConditionUpdate, LAST_APPLIED, Reason, SecretOwner, VaultDynamicSecret, VaultDynamicSecretStatus,
     condition,
 };
-use crate::resolve::{self, DynamicRead, Plan, PlanError};
+use crate::resolve::{self, AuthPlan, DynamicRead, Plan, PlanError};
 use crate::sync::HeldSecret;
 use crate::vault::Session;
 
 use decide::{Situation, Step, TokenRelation, decide};
-use lease::revoke;
-use renew::{hold_lease, renew_lease, without_login};
+use lease::{not_revoked, revoke};
+use renew::{Renewer, without_login};
 use replace::{give_back, replace};
 use report::{record_token_end, written_event};
 use schedule::MARGIN_PART;
@@ -72,6 +74,7 @@ impl SecretSource for DynamicSecrets {
         let nothing = VaultDynamicSecretStatus::default();
         let status = object.status.as_ref().unwrap_or(&nothing);
         let fingerprint = fingerprint(object, plan);
+        state.vault_namespace.clone_from(&plan.vault_namespace);
         state.forced |= state.fingerprint.is_some_and(|known| known != fingerprint);
         state.fingerprint = Some(fingerprint);
         if let Some(pending) = &status.pending_lease {
@@ -80,7 +83,7 @@ impl SecretSource for DynamicSecrets {
                 state.obtained = Some(pending.into());
                 return Ok(Obtained::Kept { unfinished: true });
             }
-            give_back(session, plan, &pending.lease).await?;
+            give_back(session, plan, &pending.lease, state).await?;
             state.pending_done = true;
         }
         state.set_times(status, plan.source.renewal_percent, plan.source.refresh);
@@ -96,10 +99,12 @@ impl SecretSource for DynamicSecrets {
         if state.failing.as_ref().is_some_and(|failing| failing.login) {
             (state.failing, state.login_recovered) = (None, true);
         }
+        let percent = plan.source.renewal_percent;
+        let renewer = Renewer { session, vault_namespace: namespace, percent, may_log_in: true };
         let step = decide(&situation(object, status, held, state, relation));
         let cause = match step {
             Step::Keep => None,
-            Step::Renew => renew_lease(session, plan, status, state).await,
+            Step::Renew => renewer.renew(status, state).await,
             Step::Replace(cause) => Some(cause),
         };
         match cause {
@@ -107,7 +112,7 @@ impl SecretSource for DynamicSecrets {
             Some(cause) => {
                 let replaced = replace(reading, plan, status, state, cause).await;
                 if replaced.is_err() && step != Step::Renew {
-                    hold_lease(session, plan, status, state).await;
+                    renewer.hold(status, state).await;
                 }
                 replaced
             }
@@ -128,7 +133,7 @@ impl SecretSource for DynamicSecrets {
 
     async fn discard(&self, session: &Arc<Session>, plan: &Plan<DynamicRead>, state: &mut Credentials) {
         let Some(new) = state.obtained.take().filter(|new| !new.lease.id.is_empty()) else { return };
-        if give_back(session, plan, &new.lease).await.is_err() {
+        if give_back(session, plan, &new.lease, state).await.is_err() {
             tracing::warn!("the lease of credentials that are not needed could not be revoked; it ends by itself");
         }
     }
@@ -137,12 +142,18 @@ impl SecretSource for DynamicSecrets {
         &self,
         object: &VaultDynamicSecret,
         session: &Arc<Session>,
-        plan: &Plan<DynamicRead>,
+        auth: Option<&AuthPlan>,
         state: &mut Credentials,
     ) {
-        let Some(status) = &object.status else { return };
-        state.set_times(status, plan.source.renewal_percent, plan.source.refresh);
-        hold_lease(session, plan, status, state).await;
+        let Some(status) = object.status.as_ref().filter(|status| !status.secret_lease.id.is_empty()) else { return };
+        if let Some(auth) = auth {
+            state.vault_namespace = resolve::vault_namespace(object.spec.namespace.as_deref(), auth);
+        }
+        let percent = resolve::renewal_percent(&object.spec);
+        state.set_times(status, percent, None);
+        let vault_namespace = state.vault_namespace.clone();
+        let renewer = Renewer { session, vault_namespace: &vault_namespace, percent, may_log_in: auth.is_some() };
+        renewer.hold(status, state).await;
     }
 
     fn hold_due(&self, state: &Credentials) -> Option<Instant> {
@@ -152,10 +163,11 @@ impl SecretSource for DynamicSecrets {
     fn report_failure(
         &self,
         object: &VaultDynamicSecret,
+        _: &Failure,
         state: &mut Credentials,
         status: &mut VaultDynamicSecretStatus,
     ) -> Report {
-        let mut report = Report::default();
+        let mut report = Report { events: std::mem::take(&mut state.unrevoked), ..Report::default() };
         self.report_lease(object, state, status, &mut report);
         report
     }
@@ -170,6 +182,7 @@ impl SecretSource for DynamicSecrets {
     ) -> Report {
         let mut report = Report::default();
         (report.conditions, report.events) = state.retirement.report(status);
+        report.events.append(&mut state.unrevoked);
         report.remarks.extend(plan.source.remarks.iter().map(|remark| (*remark).into()));
         if std::mem::take(&mut state.pending_done) {
             status.pending_lease = None;
@@ -227,9 +240,7 @@ impl SecretSource for DynamicSecrets {
     }
 
     fn not_cleaned_up(object: &VaultDynamicSecret, why: &str) -> EventText {
-        let lease = object.status.as_ref().map_or("", |status| status.secret_lease.id.as_str());
-        let text = format!("Failed to revoke lease: {why}; {lease} lives until it ends by itself");
-        EventText::warning(Reason::SecretLeaseRevoke, text)
+        not_revoked(object.status.as_ref().map_or("", |status| status.secret_lease.id.as_str()), why)
     }
 
     fn lifetime(object: &VaultDynamicSecret) -> Option<Lifetime> {

@@ -12,7 +12,6 @@ use super::state::{Credentials, Failing};
 use crate::api::{SecretOwner, VaultDynamicSecret, VaultDynamicSecretStatus};
 use crate::backoff::Policy;
 use crate::controllers::pipeline::{Interruption, Obtained, Reading, login_failed};
-use crate::resolve::{DynamicRead, Plan};
 use crate::vault::{Session, SessionError};
 
 /// Pauses after renewals that fail.
@@ -52,54 +51,56 @@ fn fail_renewal(state: &mut Credentials, error: String, retry: Option<Instant>, 
     state.failing = Some(Failing { error, login, retry: retry.unwrap_or(now + pause) });
 }
 
-/// Renews the lease. Returns why the credentials have to be replaced instead, if so.
-pub(super) async fn renew_lease(
-    session: &Arc<Session>,
-    plan: &Plan<DynamicRead>,
-    status: &VaultDynamicSecretStatus,
-    state: &mut Credentials,
-) -> Option<Cause> {
-    if let Some(token) = &mut state.token {
-        token.checked = true;
-    }
-    match renew(session, &plan.vault_namespace, &status.secret_lease).await {
-        Renewal::Done(lease) => {
-            state.start_lease(&lease, Duration::ZERO, plan.source.renewal_percent, None);
-            state.renewed = Some((lease, Utc::now().timestamp()));
-            state.failing = None;
-            state.backoff.reset();
-            None
-        }
-        Renewal::Last { lease, why } if lease.renewable => {
-            tracing::info!(why, "a lease nears its end");
-            Some(Cause::LeaseRenewalFailed)
-        }
-        Renewal::Last { lease, why } => {
-            let left = duration_of(&lease);
-            state.times = Some((lease.id.clone(), LeaseTimes::last(left, Instant::now(), &mut rand::rng())));
-            (state.last_renewal, state.failing) = (Some(why), None);
-            state.renewed = Some((lease, Utc::now().timestamp()));
-            None
-        }
-        Renewal::Gone => Some(Cause::LeaseRenewalFailed),
-        Renewal::Failed(error) => {
-            tracing::warn!(error, "a lease could not be renewed");
-            fail_renewal(state, error, None, false);
-            let late = state.lease_times().is_some_and(|times| times.replace_by <= Instant::now());
-            late.then_some(Cause::LeaseRenewalFailed)
-        }
-    }
+/// What a lease is renewed with.
+pub(super) struct Renewer<'a> {
+    pub session: &'a Arc<Session>,
+    pub vault_namespace: &'a str,
+    /// Part of the lease, in percent, after which it is renewed.
+    pub percent: u32,
+    /// Whether a login may be made where there is none.
+    pub may_log_in: bool,
 }
 
-/// New credentials could not be obtained: the lease of those in the Secret is renewed meanwhile.
-pub(super) async fn hold_lease(
-    session: &Arc<Session>,
-    plan: &Plan<DynamicRead>,
-    status: &VaultDynamicSecretStatus,
-    state: &mut Credentials,
-) {
-    let due = state.lease_due().is_some_and(|due| due <= Instant::now());
-    if due && status.secret_lease.renewable && !status.secret_lease.id.is_empty() {
-        renew_lease(session, plan, status, state).await;
+impl Renewer<'_> {
+    /// Renews the lease. Returns why the credentials have to be replaced instead, if so.
+    pub async fn renew(&self, status: &VaultDynamicSecretStatus, state: &mut Credentials) -> Option<Cause> {
+        if let Some(token) = &mut state.token {
+            token.checked = true;
+        }
+        match renew(self.session, self.vault_namespace, &status.secret_lease, self.may_log_in).await {
+            Renewal::Done(lease) => {
+                state.start_lease(&lease, Duration::ZERO, self.percent, None);
+                state.renewed = Some((lease, Utc::now().timestamp()));
+                state.failing = None;
+                state.backoff.reset();
+                None
+            }
+            Renewal::Truncated(why) => {
+                tracing::info!(why, "a lease nears its end");
+                Some(Cause::LeaseRenewalFailed)
+            }
+            Renewal::Last { lease, why } => {
+                let left = duration_of(&lease);
+                state.times = Some((lease.id.clone(), LeaseTimes::last(left, Instant::now(), &mut rand::rng())));
+                (state.last_renewal, state.failing) = (Some(why), None);
+                state.renewed = Some((lease, Utc::now().timestamp()));
+                None
+            }
+            Renewal::Gone => Some(Cause::LeaseRenewalFailed),
+            Renewal::Failed(error) => {
+                tracing::warn!(error, "a lease could not be renewed");
+                fail_renewal(state, error, None, false);
+                let late = state.lease_times().is_some_and(|times| times.replace_by <= Instant::now());
+                late.then_some(Cause::LeaseRenewalFailed)
+            }
+        }
+    }
+
+    /// New credentials could not be obtained: the lease of those in the Secret is renewed meanwhile.
+    pub async fn hold(&self, status: &VaultDynamicSecretStatus, state: &mut Credentials) {
+        let due = state.lease_due().is_some_and(|due| due <= Instant::now());
+        if due && status.secret_lease.renewable && !status.secret_lease.id.is_empty() {
+            self.renew(status, state).await;
+        }
     }
 }

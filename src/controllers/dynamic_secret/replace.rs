@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 
 use super::decide::Cause;
-use super::lease::{lease_of, revoke};
+use super::lease::{lease_of, not_revoked, revoke};
 use super::rotation::{is_same_rotation, next_look, rotation_of};
 use super::state::{Credentials, NewCredentials, unix_time};
 use crate::api::dynamic_secret::SecretLease;
 use crate::api::{Reason, SecretOwner, VaultDynamicSecret, VaultDynamicSecretStatus};
-use crate::controllers::pipeline::{Failure, Interruption, Obtained, Reading};
+use crate::controllers::pipeline::{Failure, Interruption, Obtained, Reading, read_failed};
 use crate::resolve::{DynamicRead, Plan};
 use crate::vault::{Envelope, ErrorKind, Read, Session, SessionError, TokenInfo, VaultError};
 
@@ -33,11 +33,11 @@ pub(super) async fn replace(
     session.replace_ending_token().await;
     let started = Instant::now();
     let answer = ask(session, plan).await;
-    let (envelope, token) = reading.settle(&plan.auth, started, answer, with_hint).await?;
+    let (envelope, token) = reading.settle(&plan.auth, started, answer, |error| read_failed(&with_hint(error))).await?;
     let lease = lease_of(&envelope);
     if envelope.data.as_object().is_none_or(serde_json::Map::is_empty) {
         if !lease.id.is_empty() {
-            give_back(session, plan, &lease).await?;
+            give_back(session, plan, &lease, state).await?;
         }
         let text = format!("nil response from vault for path {}", plan.path);
         return Err(Failure::new(Reason::VaultClientError, text).into());
@@ -87,11 +87,12 @@ fn with_hint(error: VaultError) -> VaultError {
     error.hinted("there is nothing at this path; spec.mount or spec.path may be wrong, or the role does not exist")
 }
 
-/// Revokes a lease that nothing uses. A policy that does not allow it is no reason to stop.
+/// Revokes a lease that nothing uses. A policy that does not allow it is told, and no reason to stop.
 pub(super) async fn give_back(
     session: &Arc<Session>,
     plan: &Plan<DynamicRead>,
     lease: &SecretLease,
+    state: &mut Credentials,
 ) -> Result<(), Interruption> {
     let revocation = revoke(session, &plan.vault_namespace, &lease.id);
     let revoked = tokio::time::timeout(REVOCATION_TIMEOUT, revocation).await;
@@ -99,6 +100,7 @@ pub(super) async fn give_back(
         Ok(()) => Ok(()),
         Err((error, false)) => {
             tracing::warn!(lease = lease.id, error, "a lease that nothing uses could not be revoked");
+            state.unrevoked.push(not_revoked(&lease.id, &error));
             Ok(())
         }
         Err((error, true)) => {

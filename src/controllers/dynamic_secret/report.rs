@@ -76,6 +76,9 @@ impl DynamicSecrets {
         let age = u64::try_from(Utc::now().timestamp().saturating_sub(new.obtained)).unwrap_or(0);
         if new.rotation.is_none() {
             state.start_lease(&status.secret_lease, Duration::from_secs(age), renewal_percent, refresh);
+            if let Some((_, times)) = state.times.as_mut().filter(|_| status.secret_lease.renewable) {
+                times.spread_first_renewal(Instant::now(), &mut rand::rng());
+            }
         }
         status.last_renewal_time = new.obtained;
         status.static_creds_meta_data = new.rotation;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::lease::revoke;
+use super::lease::{not_revoked, revoke};
 use crate::api::dynamic_secret::{ReplacedLease, SecretLease};
 use crate::api::{ConditionType, ConditionUpdate, Reason, SecretOwner, VaultDynamicSecretStatus};
 use crate::controllers::outputs::{EventText, Outputs};
@@ -27,6 +27,8 @@ pub(crate) struct Retirement {
     /// Why they are left.
     waiting: Option<String>,
     next_look: Option<Instant>,
+    /// Old leases could not be revoked, and that was told.
+    revocation_failed: bool,
     events: Vec<EventText>,
 }
 
@@ -55,6 +57,7 @@ impl Retirement {
         let now = Utc::now().timestamp();
         let mut left = status.replaced_leases.clone();
         self.events.clear();
+        let known_failure = std::mem::take(&mut self.revocation_failed);
         self.waiting = unfinished_rollout(outputs, owner).await;
         let mut pause = if left.iter().any(|lease| lease.expiration > now) { LOOK_INTERVAL } else { RETRY_DELAY };
         if self.waiting.is_none() {
@@ -66,6 +69,10 @@ impl Retirement {
                         format!("Lease revoked: {}; all workloads run with the new credentials", lease.id),
                     )),
                     Err((error, _)) => {
+                        self.revocation_failed = true;
+                        if !known_failure {
+                            self.events.push(not_revoked(&lease.id, &error));
+                        }
                         self.waiting = Some(format!("Failed to revoke lease: {error}"));
                         pause = RETRY_DELAY;
                         kept.push(lease);

@@ -9,6 +9,8 @@ pub(super) const MARGIN_PART: u32 = 10;
 const MARGIN: f64 = 1.0 / MARGIN_PART as f64;
 /// Renewals are spread over this part of a lease.
 const SPREAD: f64 = 0.1;
+/// The first renewal is not before this part of the time until it is due.
+const FIRST_RENEWAL: f64 = 0.15;
 
 /// The lease of the credentials in the Secret, on the clock of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,13 @@ impl LeaseTimes {
         let left = |part: Duration| now + part.saturating_sub(age);
         let due = renewal_delay(lease, percent, rng);
         Self { due: left(due), replace_by: left(lease - lease / MARGIN_PART), ends: left(lease) }
+    }
+
+    /// The first renewal of a lease is at a random time before it is due: those that were given together would stay together
+    /// for many renewals.
+    pub fn spread_first_renewal(&mut self, now: Instant, rng: &mut impl Rng) {
+        let left = self.due.saturating_duration_since(now);
+        self.due = now + left.mul_f64(rng.random_range(FIRST_RENEWAL..1.0));
     }
 
     /// The times of a lease of which `left` is left and that is not renewed any more.
@@ -75,6 +84,21 @@ mod tests {
             let last = LeaseTimes::last(Duration::from_secs(lease), now, &mut rng);
             prop_assert!(last.due <= last.replace_by && last.replace_by < last.ends);
         }
+    }
+
+    #[test]
+    fn leases_that_were_given_together_are_not_renewed_together() {
+        let (now, mut rng) = (Instant::now(), SmallRng::seed_from_u64(1));
+        let lease = Duration::from_secs(60);
+        let mut in_second = [0; 60];
+        for _ in 0..1000 {
+            let mut times = LeaseTimes::new(lease, Duration::ZERO, 67, now, &mut rng);
+            times.spread_first_renewal(now, &mut rng);
+            in_second[usize::try_from((times.due - now).as_secs()).unwrap()] += 1;
+        }
+        // Without it all of them fall into six seconds, and into a quarter of the lease after five renewals.
+        assert!(in_second.iter().all(|count| *count < 50), "{in_second:?}");
+        assert!(in_second[..6].iter().all(|count| *count == 0), "{in_second:?}");
     }
 
     #[test]

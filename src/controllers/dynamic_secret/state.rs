@@ -10,6 +10,7 @@ use super::schedule::{LeaseTimes, before_token_ends};
 use crate::api::VaultDynamicSecretStatus;
 use crate::api::dynamic_secret::{PendingLease, SecretLease, StaticCredsMetaData};
 use crate::backoff::Backoff;
+use crate::controllers::outputs::EventText;
 use crate::vault::TokenInUse;
 
 /// What is remembered of the credentials of one object.
@@ -38,6 +39,10 @@ pub(crate) struct Credentials {
     pub(super) last_renewal: Option<String>,
     /// What the status says of pending credentials is done with.
     pub(super) pending_done: bool,
+    /// Events of leases that nothing uses and that could not be revoked, until they are reported.
+    pub(super) unrevoked: Vec<EventText>,
+    /// Where the lease is renewed.
+    pub(super) vault_namespace: String,
     /// What became of the leases that were replaced.
     pub(super) retirement: super::retire::Retirement,
 }

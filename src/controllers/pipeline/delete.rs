@@ -58,6 +58,7 @@ impl<S: SecretSource> Pipeline<S> {
         object: &S::Owner,
         session: Option<&Arc<Session>>,
     ) -> Result<Option<EventText>, CleanUpError> {
+        self.source.clean_up_destination(object).await?;
         let hopeless = |why: String| CleanUpError { event: S::not_cleaned_up(object, &why), may_pass: false };
         let plan = S::resolve(object, &self.shared.stores).map_err(|error| hopeless(error.to_string()))?;
         let session = match obtain::session(&self.shared, job, &plan.auth, session).await {

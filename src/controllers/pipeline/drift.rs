@@ -17,7 +17,7 @@ const CALM: Duration = Duration::from_secs(600);
 
 /// The repairs of a Secret.
 #[derive(Debug, Default)]
-pub(super) struct Drift {
+pub(crate) struct Drift {
     backoff: Backoff,
     not_before: Option<Instant>,
 }

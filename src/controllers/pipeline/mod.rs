@@ -35,10 +35,11 @@ use crate::api::{CustomObject as _, Key, Kind, ObjectRef, Reason, SecretOwner};
 use crate::backoff::Policy;
 use crate::kubernetes::{Change, KnownKey, SecretWriter, Store};
 use crate::render::SourceData;
-use crate::resolve::Plan;
+use crate::resolve::{self, Denied, Plan, PlanError};
 use crate::telemetry::Expiry;
 use crate::workqueue::{Class, Job, Next};
 
+pub(crate) use drift::Drift;
 pub(crate) use failure::{Failure, Interruption};
 pub(crate) use obtain::{login_failed, read_failed};
 pub(crate) use render::Renderer;
@@ -78,8 +79,9 @@ impl<S: SecretSource> Pipeline<S> {
         let plan = match S::resolve(object, &self.shared.stores) {
             Ok(plan) => plan,
             Err(error) => {
-                // The login is given up: it was made for a plan that does not hold any more.
-                state.disconnect();
+                if let Err(Interruption::Yield(lane)) = self.hold_unplanned(job, object, &error, state).await {
+                    return Outcome::yielded(Next::At(job.due, job.class), lane);
+                }
                 return self.fail(object, state, Failure::unplanned(&error, S::INVALID)).await;
             }
         };
@@ -116,6 +118,31 @@ impl<S: SecretSource> Pipeline<S> {
         }
     }
 
+    /// The object has no plan. What an earlier run has obtained stays usable, unless its login is not allowed any more: a
+    /// SecretTransformation or VaultAuth that is gone for a while ends no lease.
+    async fn hold_unplanned(
+        &self,
+        job: &Job<Key>,
+        object: &S::Owner,
+        error: &PlanError,
+        state: &mut ObjectState<S::State>,
+    ) -> Result<(), Interruption> {
+        let holds = S::lifetime(object).is_some();
+        if !holds || matches!(error, PlanError::Login(Denied::NotAllowed(_))) {
+            state.disconnect();
+            return Ok(());
+        }
+        state.subscription = None;
+        let auth = resolve::login_of(object, &*self.shared.stores).ok();
+        if let Some(auth) = &auth {
+            obtain::login(&self.shared, job, auth, state).await?;
+        }
+        if let Some(session) = state.session.clone() {
+            self.source.hold(object, &session, auth.as_ref(), &mut state.source).await;
+        }
+        Ok(())
+    }
+
     /// Everything but the report. `object` gets what is announced in its status.
     async fn sync(
         &self,
@@ -127,16 +154,12 @@ impl<S: SecretSource> Pipeline<S> {
     ) -> Result<report::Synced, Interruption> {
         let shared = &*self.shared;
         let owner: Arc<dyn SecretOwner> = object.clone();
-        let (session, login_changed) = obtain::session(shared, job, &plan.auth, state.session.as_ref()).await?;
-        if login_changed {
-            state.source = S::State::default();
-        }
-        state.session = Some(session.clone());
+        let session = obtain::login(shared, job, &plan.auth, state).await?;
         let prepared = match shared.renderer.prepare(owner.namespace(), &plan.transformation).await {
             Ok(prepared) => prepared,
             Err(interruption) => {
                 if let Interruption::Failed(_) = &interruption {
-                    self.source.hold(object, &session, plan, &mut state.source).await;
+                    self.source.hold(object, &session, Some(&plan.auth), &mut state.source).await;
                 }
                 return Err(interruption);
             }
@@ -156,7 +179,19 @@ impl<S: SecretSource> Pipeline<S> {
         let held = if S::LOOKS_FIRST { write::look(shared, &writer, &*owner, &state.applied).await? } else { None };
         let (looked, held) = (object.clone(), held.as_ref());
         let pending = pending.as_ref();
-        let reading = Reading { job, object: &*looked, session: &session, vault, outputs, held, subscription, pending };
+        let key_made = shared.mac_key.made;
+        let object_ref = &*looked;
+        let reading = Reading {
+            job,
+            object: object_ref,
+            session: &session,
+            vault,
+            outputs,
+            key_made,
+            held,
+            subscription,
+            pending,
+        };
         let obtained = self.source.obtain(&reading, plan, &mut state.source).await;
         shared.vault.logins.store(&session, &plan.auth).await;
         let (written, recorded, token) = match obtained? {
@@ -169,7 +204,7 @@ impl<S: SecretSource> Pipeline<S> {
                 let put = self.put(object, state, prepared, data, &writer).await;
                 if put.is_err() {
                     self.source.discard(&session, plan, &mut state.source).await;
-                    self.source.hold(object, &session, plan, &mut state.source).await;
+                    self.source.hold(object, &session, Some(&plan.auth), &mut state.source).await;
                 }
                 let (written, recorded) = put?;
                 (written, recorded, Some(token))
@@ -310,7 +345,7 @@ impl<S: SecretSource> Controller for Pipeline<S> {
     async fn timed_out(&self, job: &Job<Key>) -> Outcome {
         let Some(object) = self.store.get(&job.key.id) else { return Outcome::await_change() };
         if let Ok(plan) = S::resolve(&object, &self.shared.stores) {
-            self.shared.vault.servers.timed_out(&plan.auth.login.connection.id, LONGEST_RUN);
+            self.shared.vault.servers.timed_out(&plan.auth.login.connection.key, LONGEST_RUN);
         }
         let mut state = Box::new(ObjectState::new(job.due));
         self.fail(&object, &mut state, Failure::new(Reason::VaultClientError, timed_out_text())).await

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::Shared;
 use super::failure::{Failure, Interruption, Retry};
 use super::source::Reading;
+use super::state::ObjectState;
 use crate::api::{Key, Reason};
 use crate::resolve::AuthPlan;
 use crate::vault::{ErrorKind, Identity, Session, SessionError, VaultError};
@@ -29,6 +30,21 @@ pub(super) async fn session(
     }
 }
 
+/// The session of a login, which the state has from then on. What was remembered with another is forgotten.
+pub(super) async fn login<T: Default>(
+    shared: &Shared,
+    job: &Job<Key>,
+    auth: &AuthPlan,
+    state: &mut ObjectState<T>,
+) -> Result<Arc<Session>, Interruption> {
+    let (session, login_changed) = session(shared, job, auth, state.session.as_ref()).await?;
+    if login_changed {
+        state.source = T::default();
+    }
+    state.session = Some(session.clone());
+    Ok(session)
+}
+
 /// What is told of a login that failed. All objects that wait for the login are due with its next attempt: none of them has
 /// to fail for longer than that.
 pub(crate) async fn login_failed(session: &Session, error: &SessionError) -> Failure {
@@ -41,13 +57,13 @@ pub(crate) async fn login_failed(session: &Session, error: &SessionError) -> Fai
 
 impl<O> Reading<'_, O> {
     /// What Vault has answered to a request for data that began at `started`: counted, and an error turned into what follows
-    /// from it. `hint` adds what to look at to an error of the request.
+    /// from it. `failed` says what an error of the request means.
     pub async fn settle<T>(
         &self,
         auth: &AuthPlan,
         started: Instant,
         answer: Result<T, SessionError>,
-        hint: impl FnOnce(VaultError) -> VaultError,
+        failed: impl FnOnce(VaultError) -> Failure,
     ) -> Result<T, Interruption> {
         self.outputs.metrics.vault_read(answer.as_ref().err().map(kind_of), started.elapsed());
         let error = match answer {
@@ -69,7 +85,7 @@ impl<O> Reading<'_, O> {
                 if error.kind == ErrorKind::StaleReplica {
                     self.give_up_index();
                 }
-                Err(read_failed(&hint(error)).into())
+                Err(failed(error).into())
             }
             error => Err(login_failed(self.session, &error).await.into()),
         }

@@ -75,14 +75,14 @@ impl<S: SecretSource> Pipeline<S> {
         let mut events = subscriptions::events(object.owner_conditions(), &conditions);
         status.set_conditions(conditions);
         let token = synced.token.map(|token| (cache_key(&plan.auth, &plan.vault_namespace, &token), token));
-        if let Some((Some(cache_key), _)) = &token {
-            status.vault_client_meta().cache_key = Some(cache_key.clone());
+        if let (Some((Some(cache_key), _)), Some(meta)) = (&token, status.vault_client_meta()) {
+            meta.cache_key = Some(cache_key.clone());
         }
         if object.status() != Some(&status) {
-            if let Some((cache_key, token)) = token {
+            if let (Some((cache_key, token)), Some(meta)) = (token, status.vault_client_meta()) {
                 // The client ID changes with each login; that alone is not worth a write for every object.
                 let id = Some(token.client_id).filter(|id| !id.is_empty());
-                *status.vault_client_meta() = VaultClientMeta { cache_key, id };
+                *meta = VaultClientMeta { cache_key, id };
             }
             events.extend(errors.unwrap_or_default().iter().map(|error| restart_failed(error)));
             events.extend(report.events);
@@ -129,7 +129,7 @@ impl<S: SecretSource> Pipeline<S> {
         let conditions = subscriptions::with_condition(object, state.subscription.as_ref(), conditions);
         let is_news = conditions != object.owner_conditions();
         let mut status = status_of(object);
-        let report = self.source.report_failure(object, &mut state.source, &mut status);
+        let report = self.source.report_failure(object, &failure, &mut state.source, &mut status);
         let conditions = condition::merge(&conditions, object.generation(), &report.conditions);
         let mut events = subscriptions::events(object.owner_conditions(), &conditions);
         status.set_conditions(conditions);

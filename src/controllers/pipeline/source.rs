@@ -13,12 +13,12 @@ use crate::controllers::stores::Stores;
 use crate::controllers::subscriptions::{PendingChange, Subscription};
 use crate::controllers::vault_access::VaultAccess;
 use crate::render::SourceData;
-use crate::resolve::{Plan, PlanError};
+use crate::resolve::{AuthPlan, Plan, PlanError};
 use crate::sync::HeldSecret;
 use crate::vault::{Session, TokenInfo};
 use crate::workqueue::Job;
 
-use super::failure::Interruption;
+use super::failure::{Failure, Interruption};
 
 /// A kind that fills a Secret.
 pub(crate) trait SecretSource: Send + Sync + 'static {
@@ -57,11 +57,12 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
     fn announce(&self, _state: &Self::State, _mac: &str, _status: &mut StatusOf<Self::Owner>) {}
 
     /// A run comes to no new data, or cannot put it into the Secret: what an earlier run has obtained is to stay usable.
+    /// Without `auth` there is no plan of the login any more: only the token that there is may be used.
     fn hold(
         &self,
         _object: &Self::Owner,
         _session: &Arc<Session>,
-        _plan: &Plan<Self::Plan>,
+        _auth: Option<&AuthPlan>,
         _state: &mut Self::State,
     ) -> impl Future<Output = ()> + Send {
         async {}
@@ -76,6 +77,7 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
     fn report_failure(
         &self,
         _object: &Self::Owner,
+        _failure: &Failure,
         _state: &mut Self::State,
         _status: &mut StatusOf<Self::Owner>,
     ) -> Report {
@@ -121,6 +123,14 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
         async { Ok(None) }
     }
 
+    /// The object is being deleted: leaves the destination as its spec says, where that needs no login.
+    ///
+    /// # Errors
+    /// As for [`SecretSource::clean_up`].
+    fn clean_up_destination(&self, _object: &Self::Owner) -> impl Future<Output = Result<(), CleanUpError>> + Send {
+        async { Ok(()) }
+    }
+
     /// The event of a clean-up for which there is no login, or not in time.
     fn not_cleaned_up(_object: &Self::Owner, why: &str) -> EventText {
         EventText::warning(Self::INVALID, why)
@@ -147,6 +157,8 @@ pub(crate) struct Reading<'a, O> {
     pub vault: &'a VaultAccess,
     /// For counts.
     pub outputs: &'a Outputs,
+    /// When the key of the MACs was made, in seconds since 1970.
+    pub key_made: i64,
     /// What the destination holds, if the kind looks first and there is a Secret.
     pub held: Option<&'a HeldSecret>,
     /// With instant updates: the writes of the path.

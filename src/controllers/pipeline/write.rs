@@ -47,8 +47,8 @@ pub(super) async fn look(
     held.map_err(|error| failure(&error).into())
 }
 
-/// Leaves the Secret its data. Only what it carries beside them is put right, where it was read and is not known as the
-/// object's any more. Returns the content whose restarts are all done, too.
+/// Leaves the Secret its data. Only what it carries beside them is put right, where it is not known as the
+/// object's any more, or the spec is another. Returns the content whose restarts are all done, too.
 pub(super) async fn keep(
     shared: &Shared,
     writer: &SecretWriter,
@@ -63,7 +63,8 @@ pub(super) async fn keep(
     };
     let recorded = owner.recorded_mac().map(str::to_owned);
     let mac = held.applied.mac.clone();
-    if let (false, Some(data)) = (held.marked, &held.data) {
+    let as_it_was = held.marked && owner.applied_generation() == owner.generation();
+    if let (false, Some(data)) = (as_it_was, &held.data) {
         let output = Output::New(NewData { data: data.clone(), mac, vso_mac: None, inputs: None });
         let written = write(shared, writer, owner, output, recorded.as_deref(), applied).await?;
         return Ok((written, recorded));

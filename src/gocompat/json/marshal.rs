@@ -55,8 +55,13 @@ fn write_value(out: &mut String, value: &Value) {
 
 /// Appends `text` as a JSON string.
 pub fn write_str(out: &mut String, text: &str) {
+    write_styled(out, text, Style::Html);
+}
+
+/// Appends `text` as a JSON string of a style.
+pub(crate) fn write_styled(out: &mut String, text: &str, style: Style) {
     out.push('"');
-    escape(text, Style::Html, |part| out.push_str(part));
+    escape(text, style, |part| out.push_str(part));
     out.push('"');
 }
 

@@ -10,6 +10,7 @@ mod marshal;
 
 pub(crate) use decode::{DecodeError, decode};
 pub(crate) use encode::{EncodeError, encode, encode_pretty};
+pub(crate) use marshal::write_styled;
 pub use marshal::{html_escape, to_string, write_str};
 
 /// Whether `<`, `>` and `&` are escaped.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use ::base64::Engine;
+use ::base64::engine::general_purpose::STANDARD;
 use memchr::{memchr, memmem};
 
-use crate::gocompat::sprig::encoding::base64_decode;
+use crate::gocompat::base64::{self, Alphabet};
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"\n-----END ";
@@ -81,7 +81,7 @@ pub(crate) fn decode(data: &[u8]) -> Option<(Block, &[u8])> {
         let mut bytes = vec![];
         if let Ok(length @ 1..) = usize::try_from(end) {
             let digits: Vec<u8> = rest[..length].iter().copied().filter(|b| !b" \t".contains(b)).collect();
-            match base64_decode(&digits) {
+            match base64::decode(Alphabet::Standard, &digits) {
                 Ok(decoded) => bytes = decoded,
                 Err(_) => continue,
             }

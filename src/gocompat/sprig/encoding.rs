@@ -1,6 +1,7 @@
 //! base64, base32 and JSON.
 
 use super::args::{Answer, any, bytes, function, string};
+use crate::gocompat::base64;
 use crate::gocompat::json::{self, Style};
 use crate::gocompat::template::{CallError, Function, Type, Value};
 
@@ -18,10 +19,10 @@ pub(super) static FUNCTIONS: &[Function] = &[
         ctx.reserve(bytes(a, 0).len() / 5 * 8 + 8)?;
         Ok(string(base32_encode(bytes(a, 0))))
     }),
-    function!("b64dec", [S], |_, a| decoded(base64_decode(bytes(a, 0)), "base64")),
+    function!("b64dec", [S], |_, a| decoded(base64::decode(base64::Alphabet::Standard, bytes(a, 0)), "base64")),
     function!("b64enc", [S], |ctx, a| {
         ctx.reserve(bytes(a, 0).len() / 3 * 4 + 4)?;
-        Ok(string(base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes(a, 0))))
+        Ok(string(::base64::Engine::encode(&::base64::engine::general_purpose::STANDARD, bytes(a, 0))))
     }),
     function!("fromJson", [S], |ctx, a| match json::decode(ctx, bytes(a, 0)) {
         Ok((value, _)) => Ok(value),
@@ -59,64 +60,6 @@ fn or_empty(written: Result<Vec<u8>, json::EncodeError>) -> Answer {
 /// What is not base64 gives, as its text, the error.
 fn decoded(result: Result<Vec<u8>, usize>, name: &str) -> Answer {
     Ok(string(result.unwrap_or_else(|at| format!("illegal {name} data at input byte {at}").into_bytes())))
-}
-
-fn base64_digit(byte: u8) -> Option<u32> {
-    Some(u32::from(match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    }))
-}
-
-/// `base64.StdEncoding.DecodeString`: line ends are skipped, trailing bits are not looked at. The error is the offset.
-pub(in crate::gocompat) fn base64_decode(text: &[u8]) -> Result<Vec<u8>, usize> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    let newline = |b: u8| b == b'\n' || b == b'\r';
-    let skip = |mut at: usize| {
-        while at < text.len() && newline(text[at]) {
-            at += 1;
-        }
-        at
-    };
-    let mut at = 0;
-    loop {
-        let (mut quantum, mut count) = (0, 0);
-        while count < 4 {
-            let Some(&byte) = text.get(at) else {
-                return if count == 0 { Ok(out) } else { Err(at - count) };
-            };
-            at += 1;
-            if let Some(digit) = base64_digit(byte) {
-                quantum = quantum << 6 | digit;
-                count += 1;
-            } else if newline(byte) {
-                continue;
-            } else if byte != b'=' || count < 2 {
-                return Err(at - 1);
-            } else {
-                if count == 2 {
-                    at = skip(at);
-                    match text.get(at) {
-                        None => return Err(text.len()),
-                        Some(b'=') => at += 1,
-                        Some(_) => return Err(at - 1),
-                    }
-                }
-                at = skip(at);
-                if at < text.len() {
-                    return Err(at);
-                }
-                let quantum = quantum << (6 * (4 - count));
-                out.extend_from_slice(&quantum.to_be_bytes()[1..count]);
-                return Ok(out);
-            }
-        }
-        out.extend_from_slice(&quantum.to_be_bytes()[1..]);
-    }
 }
 
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";

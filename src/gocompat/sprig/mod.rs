@@ -12,7 +12,7 @@ mod dates;
 mod decimal;
 mod defaults;
 mod dicts;
-pub(super) mod encoding;
+mod encoding;
 mod equal;
 pub(super) mod htpasswd;
 mod keys;
@@ -36,6 +36,8 @@ mod url;
 mod urls;
 mod words;
 mod wrap;
+
+pub(crate) use regex::replaced;
 
 /// The functions that VSO allows, in families.
 static FAMILIES: &[&[Function]] = &[

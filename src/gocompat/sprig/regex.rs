@@ -218,12 +218,22 @@ fn replace_all(ctx: &mut Context, args: &[Value], panics: bool, literal: bool) -
     let literal = literal || !replacement.contains(&b'$');
     let groups = if literal { Groups::Ignored } else { Groups::Wanted };
     let pattern = compile(ctx, bytes(args, 0), groups, panics)?;
-    let haystack = Haystack::new(ctx, bytes(args, 1))?;
+    Ok(string(replaced(ctx, &pattern, bytes(args, 1), replacement)?))
+}
+
+/// `Regexp.ReplaceAll`, or `Regexp.ReplaceAllLiteral` if the pattern was compiled without groups.
+pub(crate) fn replaced(
+    ctx: &mut Context,
+    pattern: &Pattern,
+    text: &[u8],
+    replacement: &[u8],
+) -> Result<Vec<u8>, CallError> {
+    let haystack = Haystack::new(ctx, text)?;
     let mut out = Vec::new();
     ctx.reserve(haystack.original.len())?;
     let mut from = 0;
     let (text, names) = (&haystack, pattern.names());
-    each(ctx, &pattern, text, usize::MAX, |ctx, (start, end), locations| {
+    each(ctx, pattern, text, usize::MAX, |ctx, (start, end), locations| {
         out.extend_from_slice(text.slice(from, start));
         from = end;
         ctx.reserve(replacement.len())?;
@@ -240,7 +250,7 @@ fn replace_all(ctx: &mut Context, args: &[Value], panics: bool, literal: bool) -
         Ok(())
     })?;
     out.extend_from_slice(text.slice(from, text.text.len()));
-    Ok(string(out))
+    Ok(out)
 }
 
 /// `Regexp.Expand`

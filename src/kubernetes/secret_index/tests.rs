@@ -11,7 +11,7 @@ fn index() -> (Arc<SecretIndex>, Arc<Mutex<Vec<Key>>>) {
     let index = Arc::new(SecretIndex::new(vec![KIND, VaultDynamicSecret::KIND]));
     let told: Arc<Mutex<Vec<Key>>> = Arc::default();
     let log = told.clone();
-    index.listen(move |key| log.lock().unwrap().push(key));
+    index.listen(move |_, key| log.lock().unwrap().extend(key));
     (index, told)
 }
 

@@ -98,7 +98,7 @@ fn the_default_login_keeps_to_the_default_connection() {
         .connection("op", "other", json!({}));
     let connection = |name| {
         let plan = auth(&world.auths[&ObjectRef::new("op", name)], "op", &world).expect("a plan");
-        plan.login.connection.id.to_string()
+        plan.login.connection.key.id.to_string()
     };
     assert_eq!((connection("default").as_str(), connection("b").as_str()), ("op/default", "op/other"));
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::auth_methods::{
-    AppRoleLogin, AwsLogin, AwsSource, GcpLogin, JwtLogin, JwtSource, KubernetesLogin, Method, TokenLogin,
+    AppRoleLogin, AwsLogin, AwsSource, GcpLogin, JwtLogin, JwtSource, KubernetesLogin, Method, RoleId, TokenLogin,
     TokenRequestSpec,
 };
 
@@ -56,7 +56,7 @@ fn every_setting_is_taken_over() {
     let expected = [
         Method::Kubernetes(KubernetesLogin { role: role(), account: account(&["a", "b"], 700) }),
         Method::Jwt(JwtLogin { role: role(), source: JwtSource::ServiceAccount(account(&["a"], 600)) }),
-        Method::AppRole(AppRoleLogin { role_id: role(), secret: "s".into() }),
+        Method::AppRole(AppRoleLogin { role_id: RoleId::Text(role()), secret: "s".into(), key: "id".into() }),
         Method::Aws(AwsLogin {
             role: role(),
             region: Some("eu".into()),
@@ -84,7 +84,10 @@ fn every_setting_is_taken_over() {
     assert_eq!(source(json!({ "role": "r", "irsaServiceAccount": "i" })), AwsSource::ServiceAccount("i".into()));
     assert_eq!(source(json!({ "role": "r" })), AwsSource::Default);
     let jwt = method("jwt", json!({ "role": "r", "secretRef": "t" }));
-    assert_eq!(jwt, Ok(Method::Jwt(JwtLogin { role: role(), source: JwtSource::Secret("t".into()) })));
+    assert_eq!(
+        jwt,
+        Ok(Method::Jwt(JwtLogin { role: role(), source: JwtSource::Secret { name: "t".into(), key: "jwt".into() } }))
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Prometheus metrics, in a registry of our own. Names and labels are VSO's and controller-runtime's where they have
 //! the like; `docs/metrics.md` lists all, and marks those that are ours.
 
+mod certificates;
 mod client;
 mod controller;
 mod register;
@@ -14,6 +15,7 @@ use prometheus::{
     process_collector::ProcessCollector,
 };
 
+pub use certificates::CertificateMetrics;
 pub use client::{ClientMetrics, ConnectionMetrics, Operation, StorageOperation};
 pub use controller::{ControllerMetrics, RunResult};
 use register::Register;
@@ -28,6 +30,8 @@ pub struct Metrics {
     pub client: ClientMetrics,
     /// Of the controllers and their queue.
     pub controllers: ControllerMetrics,
+    /// Of certificates.
+    pub certificates: CertificateMetrics,
     vault_reads: IntCounterVec,
     vault_read_time: HistogramVec,
     restarts: IntCounterVec,
@@ -151,6 +155,7 @@ impl Metrics {
         let metrics = Self {
             client: ClientMetrics::new(&register)?,
             controllers: ControllerMetrics::new(&register, settings.max_concurrent_reconciles)?,
+            certificates: CertificateMetrics::new(&register)?,
             vault_reads: register.counters(
                 "vso_vault_reads_total",
                 "Reads of Vault, shared ones included, by how they ended.",

@@ -25,6 +25,7 @@ fn session(port: u16) -> Arc<Session> {
         address: format!("http://127.0.0.1:{port}"),
         trust: Trust::System,
         tls_server_name: None,
+        client_certificate: None,
         headers: vec![],
         timeout: None,
     };

@@ -112,9 +112,7 @@ impl Session {
     pub(in crate::vault) async fn is_current(&self, token: &Token) -> bool {
         let now = Instant::now();
         match &self.inner.lock().await.state {
-            State::Live(live) => {
-                live.info.serial == token.info.serial && live.expires.is_none_or(|e| now + EXPIRY_MARGIN < e)
-            }
+            State::Live(live) => live.info.serial == token.info.serial && live.is_good(now),
             _ => false,
         }
     }

@@ -150,6 +150,11 @@ impl Session {
         self.ask((&read.namespace, &read.path), &headers, || RawRequest::read(read)).await
     }
 
+    /// Lists a folder of a Vault namespace, in the same way.
+    pub async fn list(self: &Arc<Self>, namespace: &str, path: &str) -> Result<(Envelope, TokenInfo), SessionError> {
+        self.ask((namespace, path), &[], || RawRequest::list(path)).await
+    }
+
     /// Writes to a path of a Vault namespace, in the same way.
     pub async fn write(
         self: &Arc<Self>,
@@ -158,6 +163,21 @@ impl Session {
         body: &Value,
     ) -> Result<(Envelope, TokenInfo), SessionError> {
         self.ask((namespace, path), &[], || RawRequest::put(path, body.clone())).await
+    }
+
+    /// Writes with the token that there is, and never logs in. `None`: there is no token that is good.
+    pub async fn write_without_login(
+        &self,
+        namespace: &str,
+        path: &str,
+        body: &Value,
+    ) -> Option<Result<Envelope, VaultError>> {
+        let token = match &self.inner.lock().await.state {
+            State::Live(token) if token.is_good(Instant::now()) && token.take_use() => token.clone(),
+            _ => return None,
+        };
+        let call = RequestOptions { token: Some(&token.secret), namespace: Some(namespace), headers: &[] };
+        Some(self.server.send(RawRequest::put(path, body.clone()), &call).await)
     }
 
     async fn ask(
@@ -209,7 +229,7 @@ impl Session {
             self.read_again(&mut inner, &token).await;
         }
         match &inner.state {
-            State::Live(token) if token.expires.is_none_or(|e| now + EXPIRY_MARGIN < e) && token.take_use() => {
+            State::Live(token) if token.is_good(now) && token.take_use() => {
                 self.count(true);
                 return Ok(token.clone());
             }
@@ -260,7 +280,7 @@ impl Session {
     /// If there is no login.
     pub async fn token_in_use(self: &Arc<Self>) -> Result<TokenInUse, SessionError> {
         if let State::Live(token) = &self.inner.lock().await.state
-            && token.expires.is_none_or(|end| Instant::now() + EXPIRY_MARGIN < end)
+            && token.is_good(Instant::now())
         {
             return Ok(token.in_use());
         }

@@ -41,6 +41,7 @@ fn session_at(
         address: address.into(),
         trust: Trust::System,
         tls_server_name: None,
+        client_certificate: None,
         headers: vec![],
         timeout: None,
     };

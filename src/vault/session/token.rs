@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use blake2::{Blake2b, Digest as _, digest::consts::U32};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::ProvidedToken;
+use super::{EXPIRY_MARGIN, ProvidedToken};
 use crate::vault::VaultError;
 use crate::vault::request::Auth;
 
@@ -117,6 +117,11 @@ impl Token {
             location: location.map(Into::into),
             uses_left: (auth.num_uses > 0).then(|| Arc::new(AtomicU64::new(auth.num_uses))),
         }
+    }
+
+    /// Whether it lives long enough for a request.
+    pub(super) fn is_good(&self, now: Instant) -> bool {
+        self.expires.is_none_or(|end| now + EXPIRY_MARGIN < end)
     }
 
     /// Counts a request that is sent with the token. False if the token is used up: Vault would revoke it, or has.

@@ -18,7 +18,14 @@ fn redirect(status: u16, location: &str) -> String {
 }
 
 fn config(address: &str, trust: Trust) -> ServerConfig {
-    ServerConfig { address: address.into(), trust, tls_server_name: None, headers: vec![], timeout: None }
+    ServerConfig {
+        address: address.into(),
+        trust,
+        tls_server_name: None,
+        client_certificate: None,
+        headers: vec![],
+        timeout: None,
+    }
 }
 
 fn named(address: &str, trust: Trust, name: &str) -> ServerConfig {

@@ -6,37 +6,41 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use secrecy::ExposeSecret as _;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
-use super::Trust;
+use super::{ClientCertificate, Trust};
 
 /// TLS of one server.
 #[derive(Clone)]
 pub(super) struct Tls {
     authorities: SystemAuthorities,
+    own: Option<Arc<Identity>>,
     /// Made by the first connection that needs the authorities of the system: plain HTTP needs none.
     connector: Arc<OnceCell<TlsConnector>>,
 }
 
 impl Tls {
-    /// For a trust. The error is for the condition of an object.
-    pub fn new(trust: &Trust, authorities: SystemAuthorities) -> Result<Self, String> {
+    /// For a trust, and what is shown to the server. The error is for the condition of an object.
+    pub fn new(trust: &Trust, own: Option<&ClientCertificate>, authorities: SystemAuthorities) -> Result<Self, String> {
+        let own = own.map(Identity::of).transpose()?.map(Arc::new);
         let connector = match trust {
             Trust::System => None,
             Trust::InsecureSkipVerify => Some(Verifier::new(Judge::Skip)),
             Trust::Pem(pem) => Some(Verifier::of_pem(pem)?),
         };
-        let connector = connector.map(|verifier| tls_connector(Arc::new(verifier))).transpose()?;
-        Ok(Self { authorities, connector: Arc::new(OnceCell::new_with(connector)) })
+        let connector = connector.map(|verifier| tls_connector(Arc::new(verifier), own.as_deref())).transpose()?;
+        Ok(Self { authorities, own, connector: Arc::new(OnceCell::new_with(connector)) })
     }
 
     /// What makes a connection a secure one.
     pub async fn connector(&self) -> Result<&TlsConnector, String> {
-        self.connector.get_or_try_init(|| async { tls_connector(self.authorities.verifier().await?) }).await
+        let connector = || async { tls_connector(self.authorities.verifier().await?, self.own.as_deref()) };
+        self.connector.get_or_try_init(connector).await
     }
 }
 
@@ -67,13 +71,38 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-fn tls_connector(verifier: Arc<Verifier>) -> Result<TlsConnector, String> {
+/// A client certificate, parsed.
+struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    fn of(certificate: &ClientCertificate) -> Result<Self, String> {
+        let ClientCertificate { chain, key } = certificate;
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().unwrap_or_default();
+        if chain.is_empty() {
+            return Err("the client certificate is not one in PEM".to_owned());
+        }
+        let key = PrivateKeyDer::from_pem_slice(key.expose_secret());
+        let key = key.map_err(|_| "the key of the client certificate is not one in PEM".to_owned())?;
+        Ok(Self { chain, key })
+    }
+}
+
+fn tls_connector(verifier: Arc<Verifier>, own: Option<&Identity>) -> Result<TlsConnector, String> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
     // The builder calls every verifier of one's own dangerous.
     let config = config.dangerous().with_custom_certificate_verifier(verifier);
-    Ok(TlsConnector::from(Arc::new(config.with_no_client_auth())))
+    let config = match own {
+        None => config.with_no_client_auth(),
+        Some(Identity { chain, key }) => config
+            .with_client_auth_cert(chain.clone(), key.clone_key())
+            .map_err(|error| format!("the client certificate and its key do not fit: {error}"))?,
+    };
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 #[derive(Debug)]

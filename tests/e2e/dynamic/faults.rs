@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testenv::{Options, Process, VaultStorage};
 
 use test_support::engines::{RENEW_LEASES, engines_policy, read_and_write, revoke};
-use test_support::{FAST_RETRY, NO_ELECTION, Tenant, eventually, own};
+use test_support::{FAST_RETRY, NO_ELECTION, Tenant, eventually, own, shared};
 
 use super::Fixture;
 use super::refusal::Refusal;
@@ -145,6 +145,41 @@ fn a_vault_that_is_sealed_for_less_than_the_lease_changes_nothing() {
     tenant.wait_event("db", "SecretLeaseRenewalError", "Could not renew lease, lease_id=");
     assert_eq!(rig.database.lease_ids("app"), [first]);
     assert_eq!(rig.restarts.restarts("app"), 0);
+}
+
+#[test]
+fn answers_that_are_cut_off_replace_nothing() {
+    let proxy = shared().proxy("leasecut", shared().vault_addr()).expect("a proxy");
+    let tenant = Tenant::at(shared(), "leasecut", &proxy.url("http"), None);
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    rig.database.role("app", 30, 3600);
+    tenant.apply(&tenant.workload("Deployment", "app"));
+    let _operator = tenant.operator(&FAST_RETRY);
+    let mut spec = targets();
+    spec["renewalPercent"] = json!(5);
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), spec.clone()));
+    let first = rig.wait_lease("db", "");
+    let (secret, old) = (tenant.version("secret", "db"), rig.credentials("db"));
+    rig.wait_condition("db", "LeaseRenewal", "True", "");
+
+    // The head of an answer, and a part of its body.
+    proxy.add_limit(200).expect("answers are cut short");
+    rig.wait_condition("db", "LeaseRenewal", "False", "");
+    proxy.clear().expect("all comes through");
+    rig.wait_condition("db", "LeaseRenewal", "True", "");
+    assert_eq!((rig.lease_id("db"), tenant.version("secret", "db")), (first.clone(), secret.clone()));
+
+    proxy.add_limit(200).expect("answers are cut short");
+    spec["renewalPercent"] = json!(6);
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), spec));
+    rig.wait_condition("db", "SecretSynced", "False", "");
+    assert_eq!((rig.lease_id("db"), tenant.version("secret", "db")), (first.clone(), secret));
+    assert!(rig.database.accepts(&old));
+    proxy.clear().expect("all comes through");
+    rig.wait_lease("db", &first);
+    rig.wait_synced("db");
+    assert!(rig.works("db"));
+    rig.wait_restarts("app", 1);
 }
 
 #[test]

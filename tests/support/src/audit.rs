@@ -1,6 +1,7 @@
 //! What an operator asked of the API server and of Vault, counted in their own audit logs.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -44,6 +45,16 @@ impl<'a> Count<'a> {
     pub fn restarts(&self, resource: &str, name: &str) -> usize {
         let all = self.of_operator().into_iter();
         all.filter(|e| e.verb == "patch" && e.resource == resource && e.name == name && e.code == 200).count()
+    }
+
+    /// How many writes of an object the API server took from the operator, its creation left out: at least, and at most. Of
+    /// one whose client was gone before its answer, the log does not say whether it was done.
+    pub fn writes(&self, resource: &str, name: &str) -> RangeInclusive<i64> {
+        let all = self.of_operator().into_iter();
+        let mine = all.filter(|e| e.is_write() && e.verb != "create" && e.resource == resource && e.name == name);
+        let codes: Vec<_> = mine.map(|e| e.code).collect();
+        let count = |code: u16| i64::try_from(codes.iter().filter(|c| **c == code).count()).expect("a count");
+        count(200)..=count(200) + count(504)
     }
 
     /// Logins of the tenant's service account that Vault granted.

@@ -54,8 +54,10 @@ pub fn own(options: Options) -> Cluster {
 /// An environment with the CRDs.
 pub fn with_crds(options: Options) -> Cluster {
     let cluster = Cluster::start(options).expect("the environment comes up");
-    let crds = repository().join("crds");
-    cluster.kubectl(&["apply", "--server-side", "-f", crds.to_str().expect("UTF-8")]).expect("the CRDs are applied");
+    for dir in ["crds", "crds/external-secrets"] {
+        let dir = repository().join(dir);
+        cluster.kubectl(&["apply", "--server-side", "-f", dir.to_str().expect("UTF-8")]).expect("the CRDs are applied");
+    }
     cluster
         .kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"])
         .expect("the CRDs are established");

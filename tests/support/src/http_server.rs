@@ -69,6 +69,8 @@ pub struct Answer {
     pub status: u16,
     /// Media type of the body.
     pub content_type: &'static str,
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
     /// Body.
     pub body: String,
 }
@@ -76,12 +78,12 @@ pub struct Answer {
 impl Answer {
     /// 200 with JSON.
     pub fn json(body: &serde_json::Value) -> Self {
-        Self { status: 200, content_type: "application/json", body: body.to_string() }
+        Self { status: 200, content_type: "application/json", headers: vec![], body: body.to_string() }
     }
 
     /// Another status, with a reason.
     pub fn refusal(status: u16, body: &str) -> Self {
-        Self { status, content_type: "text/plain", body: body.to_owned() }
+        Self { status, content_type: "text/plain", headers: vec![], body: body.to_owned() }
     }
 
     /// 200 with a text.
@@ -90,11 +92,12 @@ impl Answer {
     }
 
     fn write(&self, stream: &mut impl Write) {
-        let Self { status, content_type, body } = self;
+        let Self { status, content_type, headers, body } = self;
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let length = body.len();
         let _ = write!(
             stream,
-            "HTTP/1.1 {status} .\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            "HTTP/1.1 {status} .\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n{body}"
         );
         let _ = stream.flush();
     }

@@ -71,6 +71,14 @@ impl<'a> Tenant<'a> {
         tenant
     }
 
+    /// In this environment, with an operator that serves the whole cluster. There can be only one.
+    pub fn serving_all(cluster: &'a Cluster, name: &str) -> Tenant<'a> {
+        let mut tenant = Tenant::on(cluster, name);
+        tenant.watched.clear();
+        tenant.grant_rights();
+        tenant
+    }
+
     /// Lets the operator of this tenant serve another tenant too.
     pub fn serve_too(&mut self, other: &Tenant<'_>) {
         self.watched = format!("{},{}", self.watched, other.namespace);
@@ -275,6 +283,7 @@ fn chart(cluster: &Cluster, operator_namespace: &str, watched: &str) -> String {
 
 /// The chart for an operator that serves these namespaces (with commas between them), without its Deployment's pods.
 fn render_chart(cluster: &Cluster, operator_namespace: &str, watched: &str) -> String {
+    let scope = if watched.is_empty() { "cluster" } else { "namespaces" };
     let chart = repository().join("charts/vault-secrets-operator");
     cluster
         .helm(&[
@@ -285,14 +294,23 @@ fn render_chart(cluster: &Cluster, operator_namespace: &str, watched: &str) -> S
             operator_namespace,
             "--no-hooks",
             "--set",
-            "controller.rbac.scope=namespaces",
+            &format!("controller.rbac.scope={scope}"),
             "--set",
             // For its rights: operators choose their model by a flag.
             "controller.manager.clientCache.persistenceModel=direct-unencrypted",
             "--set",
-            &format!("controller.manager.watchNamespaces={{{watched}}}"),
+            &if watched.is_empty() {
+                "controller.manager.watchNamespaces=null".to_owned()
+            } else {
+                format!("controller.manager.watchNamespaces={{{watched}}}")
+            },
             "--set",
             "controller.replicas=0",
+            "--set",
+            // For its rights, too.
+            "externalSecrets.enabled=true",
+            "--set",
+            "externalSecrets.installCRDs=false",
         ])
         .expect("the chart renders")
 }

@@ -2,11 +2,11 @@
 
 use ::aes::Aes256;
 use ::aes::cipher::{Block, BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use ::base64::Engine;
+use ::base64::engine::general_purpose::STANDARD;
 
+use crate::gocompat::base64::{self, Alphabet};
 use crate::gocompat::sprig::args::{Answer, bytes, string};
-use crate::gocompat::sprig::encoding::base64_decode;
 use crate::gocompat::template::{CallError, Context, Value};
 
 const BLOCK: usize = 16;
@@ -54,8 +54,8 @@ pub(super) fn decrypt(ctx: &mut Context, a: &[Value]) -> Answer {
     }
     ctx.reserve(text.len())?;
     ctx.step_bytes(text.len().saturating_mul(4))?;
-    let decoded =
-        base64_decode(text).map_err(|at| CallError::new(format!("illegal base64 data at input byte {at}")))?;
+    let decoded = base64::decode(Alphabet::Standard, text)
+        .map_err(|at| CallError::new(format!("illegal base64 data at input byte {at}")))?;
     let cipher = cipher(bytes(a, 0))?;
     let Some((iv, encrypted)) = decoded.split_at_checked(BLOCK) else {
         let length = decoded.len();

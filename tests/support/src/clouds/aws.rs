@@ -138,7 +138,7 @@ fn answer(environment: &Environment, state: &Mutex<State>, request: &Request) ->
 }
 
 fn xml(status: u16, body: &str) -> Answer {
-    Answer { status, content_type: "text/xml", body: body.to_owned() }
+    Answer { content_type: "text/xml", ..Answer::refusal(status, body) }
 }
 
 fn error(code: &str, message: &str) -> Answer {

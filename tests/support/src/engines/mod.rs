@@ -4,6 +4,7 @@ pub mod aws;
 pub mod database;
 pub mod kubernetes;
 mod lease;
+pub mod pki;
 mod policies;
 
 pub use lease::{Lease, lease_ids, revoke, revoke_all};

@@ -1,0 +1,71 @@
+//! The definitions of the kinds of `external-secrets.io`, for clusters that do not have those of ESO.
+//!
+//! Both versions are served, and have one schema. What is stored is `v1`.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceColumnDefinition, CustomResourceDefinition, SelectableField,
+};
+use kube::CustomResourceExt;
+
+use super::finish;
+use crate::api::external_secrets::{ClusterSecretStore, ExternalSecret, SecretStore};
+
+/// The version that ESO has served before `v1`.
+const FORMER_VERSION: &str = "v1beta1";
+/// Label of ESO's definitions.
+const LABEL: (&str, &str) = ("external-secrets.io/component", "controller");
+
+/// Name, type and path of a printer column.
+type Column = (&'static str, &'static str, &'static str);
+
+const READY: Column = ("Ready", "string", r#".status.conditions[?(@.type=="Ready")].status"#);
+const STATUS: Column = ("Status", "string", r#".status.conditions[?(@.type=="Ready")].reason"#);
+const STORE: &[Column] = &[
+    ("AGE", "date", ".metadata.creationTimestamp"),
+    STATUS,
+    ("Capabilities", "string", ".status.capabilities"),
+    READY,
+];
+
+/// Every definition, ordered by name.
+pub fn external_secrets() -> Vec<CustomResourceDefinition> {
+    let external_secret = [
+        ("StoreType", "string", ".spec.secretStoreRef.kind"),
+        ("Store", "string", ".spec.secretStoreRef.name"),
+        ("Refresh Interval", "string", ".spec.refreshInterval"),
+        STATUS,
+        READY,
+        ("Last Sync", "date", ".status.refreshTime"),
+    ];
+    let selectable =
+        [".spec.secretStoreRef.name", ".spec.secretStoreRef.kind", ".spec.target.name", ".spec.refreshInterval"];
+    vec![
+        both_versions(ClusterSecretStore::crd(), STORE, &[]),
+        both_versions(ExternalSecret::crd(), &external_secret, &selectable),
+        both_versions(SecretStore::crd(), STORE, &[]),
+    ]
+}
+
+fn both_versions(crd: CustomResourceDefinition, columns: &[Column], selectable: &[&str]) -> CustomResourceDefinition {
+    let mut crd = finish(crd, &[]);
+    crd.metadata.labels = Some([(LABEL.0.to_owned(), LABEL.1.to_owned())].into());
+    let columns = columns.iter().map(|(name, type_, path)| CustomResourceColumnDefinition {
+        name: (*name).to_owned(),
+        type_: (*type_).to_owned(),
+        json_path: (*path).to_owned(),
+        ..CustomResourceColumnDefinition::default()
+    });
+    if let Some(version) = crd.spec.versions.first_mut() {
+        version.additional_printer_columns = Some(columns.collect());
+        // Both versions have these: the API server refuses versions that differ in nothing else.
+        if !selectable.is_empty() {
+            let field = |path: &&str| SelectableField { json_path: (*path).to_owned() };
+            version.selectable_fields = Some(selectable.iter().map(field).collect());
+        }
+        let mut former = version.clone();
+        FORMER_VERSION.clone_into(&mut former.name);
+        former.storage = false;
+        crd.spec.versions.push(former);
+    }
+    crd
+}

@@ -1,0 +1,57 @@
+//! How a run ends that does not get through.
+
+use std::time::Instant;
+
+use crate::workqueue::Lane;
+
+/// Why a run ended early.
+pub(super) enum Interruption {
+    /// The run keeps its turn: its Vault has enough of the workers for now, or is another server since.
+    Yield(Option<Lane>),
+    /// The run comes again after this pause, as if it had not begun.
+    Later(std::time::Duration),
+    /// Something is wrong.
+    Failed(Failure),
+}
+
+/// What is wrong, and when it is tried again.
+pub(super) struct Failure {
+    /// Of the condition and the event. It begins with ESO's text.
+    pub message: String,
+    /// When it is tried again.
+    pub retry: Retry,
+}
+
+/// When a failure is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// After the pause of the object's back-off.
+    Backoff,
+    /// At the time at which all that share the cause try again.
+    At(Instant),
+    /// When a watched object has changed.
+    WhenChanged,
+}
+
+impl Failure {
+    /// A failure that may pass by itself.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), retry: Retry::Backoff }
+    }
+
+    /// The failure is tried again at this time.
+    pub fn again_at(self, at: Instant) -> Self {
+        Self { retry: Retry::At(at), ..self }
+    }
+
+    /// The failure passes when a watched object changes.
+    pub fn until_changed(self) -> Self {
+        Self { retry: Retry::WhenChanged, ..self }
+    }
+}
+
+impl From<Failure> for Interruption {
+    fn from(failure: Failure) -> Self {
+        Interruption::Failed(failure)
+    }
+}

@@ -1,0 +1,229 @@
+//! ExternalSecret: a Secret that is made of what stores hold.
+//!
+//! `mod.rs` reads from top to bottom as a run goes: is anything due (`refresh`), what do the stores hold (`fetch`), what does
+//! that make (`render`), what becomes of the Secret (`write`), and what is told of it (`report`).
+
+mod failure;
+mod fetch;
+mod refresh;
+mod render;
+mod report;
+mod state;
+mod write;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::Resource as _;
+use kube::core::PartialObjectMeta;
+use parking_lot::Mutex;
+
+use super::controller::{Controller, Watches};
+use super::dependents::{DEPENDENTS_SPREAD, spec_or_metadata_changed};
+use super::finalizer::remove_finalizer;
+use super::outcome::Outcome;
+use super::render_turns::RenderTurns;
+use super::store_access::StoreAccess;
+use super::stores::Stores;
+use crate::api::external_secrets::ExternalSecret;
+use crate::api::{ConditionType, CustomObject as _, Key, Kind, ObjectRef, condition};
+use crate::backoff::Policy;
+use crate::external_secret::template::TemplateCache;
+use crate::external_secret::{check, hash};
+use crate::kubernetes::{Change, Sink, TARGET_SELECTOR};
+use crate::resolve::{self, Denied, ExternalPlan};
+use crate::workqueue::{Class, Job, Next};
+
+use failure::{Failure, Interruption};
+use refresh::{Refresh, refresh};
+use report::{Done, Synced};
+use state::{State, States};
+
+/// ESO's, put on each object. Nothing outside of Kubernetes has to be cleaned up, so this operator puts none on.
+const FINALIZER: &str = "externalsecrets.external-secrets.io/externalsecret-cleanup";
+/// A Secret that another client changed is looked at after this: that client may not be done, and our own write comes back
+/// through the watch before its answer has been noted.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// The controller of ExternalSecrets.
+pub(super) struct ExternalSecrets {
+    access: Arc<StoreAccess>,
+    turns: Arc<RenderTurns>,
+    templates: Arc<TemplateCache>,
+    states: Mutex<States>,
+    /// Pauses after failures.
+    backoff: Policy,
+    /// The shortest interval between two reads.
+    min_interval: Duration,
+}
+
+impl ExternalSecrets {
+    /// For all objects that the operator serves.
+    pub fn new(access: Arc<StoreAccess>, turns: Arc<RenderTurns>, backoff: Policy, min_interval: Duration) -> Self {
+        Self { access, turns, templates: Arc::default(), states: Mutex::default(), backoff, min_interval }
+    }
+
+    fn stores(&self) -> &Arc<Stores> {
+        &self.access.vault.stores
+    }
+
+    async fn run(&self, job: &Job<Key>, object: &Arc<ExternalSecret>, state: &mut State) -> Outcome {
+        let began = Utc::now();
+        let plan = match self.plan(object) {
+            Ok(Some(plan)) => plan,
+            Ok(None) => {
+                // Another operator serves it.
+                *state = State::default();
+                return Outcome::await_change();
+            }
+            Err(failure) => {
+                (state.sessions, state.reads) = Default::default();
+                return self.fail(object, state, failure).await;
+            }
+        };
+        let status = object.status.clone().unwrap_or_default();
+        let version = hash::synced_resource_version(&object.metadata);
+        let stores = plan.stores.iter().map(|store| (store.uid.clone(), store.generation)).collect();
+        let late = state.due.is_some_and(|due| due <= Instant::now())
+            || state.stores.as_ref().is_some_and(|known| *known != stores)
+            || condition::is_false(object.conditions(), ConditionType::Ready);
+        state.stores = Some(stores);
+        let refresh = refresh(&plan, object.spec.sync_windows.as_ref(), &status, &version, late, began);
+        let next = match refresh {
+            Refresh::Now => None,
+            Refresh::After(pause) => Some(Next::At(Instant::now() + pause, Class::Refresh)),
+            Refresh::WhenChanged => Some(Next::WhenChanged),
+        };
+        if let Some(next) = next {
+            let holds = match self.is_untouched(object, state) {
+                true => Ok(true),
+                false => self.look(object, state).await,
+            };
+            match holds {
+                Ok(true) => {
+                    state.due = match next {
+                        Next::At(due, _) => Some(due),
+                        Next::WhenChanged => None,
+                    };
+                    return Outcome::done(next, state.lane());
+                }
+                // What the Secret has to hold is known to the stores only.
+                Ok(false) => {}
+                Err(failure) => return self.fail(object, state, failure).await,
+            }
+        }
+        match self.sync(job, object, &plan, state).await {
+            Ok(synced) => self.succeed(object, &plan, state, synced, version, began).await,
+            Err(Interruption::Yield(lane)) => Outcome::yielded(Next::At(job.due, job.class), lane),
+            Err(Interruption::Later(pause)) => {
+                Outcome::yielded(Next::At(Instant::now() + pause, job.class), state.lane())
+            }
+            Err(Interruption::Failed(failure)) => self.fail(object, state, failure).await,
+        }
+    }
+
+    /// What is to be read. `None`: another operator serves it.
+    fn plan(&self, object: &ExternalSecret) -> Result<Option<ExternalPlan>, Failure> {
+        let checked = check::spec(&object.spec).and_then(|()| check::served(&object.spec));
+        checked.map_err(|why| Failure::new(why).until_changed())?;
+        resolve::external_secret(object, self.min_interval, &**self.stores())
+            .map_err(|denied: Denied| fetch::provider(&denied.to_string()).until_changed())
+    }
+
+    /// Reads the stores, and makes the Secret what they say.
+    async fn sync(
+        &self,
+        job: &Job<Key>,
+        object: &Arc<ExternalSecret>,
+        plan: &ExternalPlan,
+        state: &mut State,
+    ) -> Result<Synced, Interruption> {
+        let fetched = self.fetch(job, object, plan, state, Instant::now()).await?;
+        let missing = fetched.missing;
+        if fetched.data.is_empty()
+            && let Some(done) = self.without_data(object, state).await?
+        {
+            return Ok(Synced { done, missing });
+        }
+        let template = self.template(object).await?;
+        let inputs = render::inputs(object, &fetched.data, template.as_deref());
+        state.template.clone_from(&template);
+        if self.is_untouched(object, state) && state.applied.as_ref().is_some_and(|applied| applied.inputs == inputs) {
+            return Ok(Synced { done: Done::Unchanged, missing });
+        }
+        let rendered = self.render(object, fetched.data, template).await?;
+        let done = self.write(object, rendered, inputs, state).await?;
+        Ok(Synced { done, missing })
+    }
+
+    fn changed(&self, change: Change<ExternalSecret>) {
+        match change {
+            Change::Deleted(object) => {
+                let key = object.key();
+                self.access.vault.work.remove(&key);
+                self.states.lock().remove(&key.id);
+            }
+            Change::Applied { old, new } => {
+                if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
+                    self.states.lock().remove(&new.key().id);
+                }
+                if old.as_ref().is_none_or(|old| spec_or_metadata_changed(old.meta(), new.meta())) {
+                    let class = if old.is_some() { Class::Urgent } else { Class::Refresh };
+                    self.access.vault.work.push_now(new.key(), class);
+                }
+            }
+        }
+    }
+
+    /// Keeps what is remembered of an object. One that was deleted meanwhile leaves nothing behind.
+    fn keep_state(&self, object: &ExternalSecret, state: Box<State>) {
+        // The object is looked up under the lock that its deletion takes too.
+        let mut states = self.states.lock();
+        let id = object.key().id;
+        let known = self.stores().external_secrets.get(&id);
+        if known.is_some_and(|known| known.meta().uid == object.meta().uid) {
+            states.insert(id, state);
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Controller for ExternalSecrets {
+    fn kind(&self) -> Kind {
+        ExternalSecret::KIND
+    }
+
+    fn watch(self: Arc<Self>, watches: &mut Watches<'_>) {
+        let stores = self.stores().clone();
+        let this = self.clone();
+        stores.external_secrets.listen(move |change| this.changed(change));
+        watches.optional(stores.external_secrets.clone());
+        let dependents = self.access.vault.dependents.clone();
+        stores.targets.listen(move |id, _| dependents.of_target(id, SETTLE));
+        let targets: Arc<dyn Sink<PartialObjectMeta<Secret>>> = stores.targets.clone();
+        watches.served(targets, Some(TARGET_SELECTOR));
+        let dependents = self.access.vault.dependents.clone();
+        stores.namespaces.listen(move |namespace| dependents.of_namespace(namespace, DEPENDENTS_SPREAD));
+        let namespaces: Arc<dyn Sink<PartialObjectMeta<Namespace>>> = stores.namespaces.clone();
+        watches.cluster(namespaces);
+    }
+
+    async fn reconcile(&self, job: &Job<Key>) -> Outcome {
+        let id: &ObjectRef = &job.key.id;
+        let known = self.states.lock().remove(id);
+        let Some(object) = self.stores().external_secrets.get(id) else { return Outcome::await_change() };
+        if object.meta().deletion_timestamp.is_some() {
+            return remove_finalizer(&self.access.outputs.client, &*object, FINALIZER).await;
+        }
+        let mut state = known.unwrap_or_default();
+        let outcome = self.run(job, &object, &mut state).await;
+        self.keep_state(&object, state);
+        outcome
+    }
+
+    fn objects(&self) -> usize {
+        self.stores().external_secrets.len()
+    }
+}

@@ -1,0 +1,188 @@
+//! What is told of a run: status, events, and when the next one is due.
+
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use super::ExternalSecrets;
+use super::failure::{Failure, Retry};
+use super::state::State;
+use crate::api::external_secrets::external_secret::{Binding, ExternalSecretStatus};
+use crate::api::external_secrets::{ExternalSecret, RefreshPolicy};
+use crate::api::{ConditionType, ConditionUpdate, CustomObject as _, Reason, condition};
+use crate::backoff::{horizon, spread};
+use crate::controllers::dependents::DEPENDENTS_SPREAD;
+use crate::controllers::outcome::Outcome;
+use crate::controllers::outputs::EventText;
+use crate::resolve::ExternalPlan;
+use crate::workqueue::{Class, Next};
+
+/// A denial ends with a change of an object that is watched, and the change is a trigger. This is for what was missed.
+const RECHECK_DENIAL: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// What a run that got through has done.
+pub(super) struct Synced {
+    pub done: Done,
+    /// What the stores do not hold.
+    pub missing: Vec<EventText>,
+}
+
+/// What became of the Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// It was made.
+    Created,
+    /// It was changed.
+    Updated,
+    /// It is as it has to be.
+    Unchanged,
+    /// There is none, and none has to be made.
+    Missing,
+    /// The stores hold nothing, and it stays as it is.
+    Retained,
+    /// The stores hold nothing, and it is gone; `now`: since this run.
+    Deleted { now: bool },
+}
+
+impl ExternalSecrets {
+    /// Tells of a run that got through, which began at `began`.
+    pub(super) async fn succeed(
+        &self,
+        object: &ExternalSecret,
+        plan: &ExternalPlan,
+        state: &mut State,
+        synced: Synced,
+        version: String,
+        began: DateTime<Utc>,
+    ) -> Outcome {
+        let Synced { done, missing } = synced;
+        let (status, wrote) = status_of_success(object, done, version, began);
+        let outputs = &self.access.outputs;
+        let stores = self.stores();
+        if outputs.publish(&stores.external_secrets, object, &status, &missing).await.is_err() {
+            // Nothing is lost: the Secret is written, and the next run finds all as after a start.
+            state.applied = None;
+            return self.retry(state);
+        }
+        if let Some(event) = wrote {
+            outputs.event(ExternalSecret::KIND, &object.metadata, &event).await;
+            tracing::info!(result = ?done, "Secret synced");
+        }
+        state.backoff.reset();
+        let now = Instant::now();
+        let is_periodic = plan.policy == RefreshPolicy::Periodic;
+        state.due = plan.interval.filter(|_| is_periodic).map(|interval| {
+            // Objects that share a read are due together.
+            let horizon = horizon(interval, &mut rand::rng());
+            let shared = state.reads.values().map(|read| read.next_due(interval, now, horizon)).min();
+            shared.unwrap_or(now + horizon)
+        });
+        let next = state.due.map_or(Next::WhenChanged, |due| Next::At(due, Class::Refresh));
+        Outcome::done(next, state.lane())
+    }
+
+    /// Tells of a run that did not get through.
+    pub(super) async fn fail(&self, object: &ExternalSecret, state: &mut State, failure: Failure) -> Outcome {
+        let Failure { message, retry } = failure;
+        let ready = ConditionUpdate::fails(ConditionType::Ready, Reason::SecretSyncedError, message.as_str());
+        let conditions = condition::merge_without_generation(object.conditions(), &[ready]);
+        let status = ExternalSecretStatus { conditions, ..object.status.clone().unwrap_or_default() };
+        if object.status.as_ref() != Some(&status) {
+            tracing::warn!(error = message, "not synced");
+            let event = EventText::warning(Reason::UpdateFailed, message);
+            let stores = self.stores();
+            if self.access.outputs.publish(&stores.external_secrets, object, &status, &[event]).await.is_err() {
+                return self.retry(state);
+            }
+        }
+        let now = Instant::now();
+        match retry {
+            Retry::Backoff => self.retry(state),
+            Retry::At(at) => {
+                let due = at.max(now) + spread(DEPENDENTS_SPREAD, &mut rand::rng());
+                state.due = Some(due);
+                Outcome::failed(Next::At(due, Class::Retry), state.lane())
+            }
+            Retry::WhenChanged => {
+                let due = now + RECHECK_DENIAL;
+                state.due = Some(due);
+                Outcome::blocked(Next::At(due, Class::Refresh), state.lane())
+            }
+        }
+    }
+
+    /// The object is due again after the pause of its back-off.
+    fn retry(&self, state: &mut State) -> Outcome {
+        let now = Instant::now();
+        let pause = state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL);
+        state.due = Some(now + pause);
+        Outcome::failed(Next::At(now + pause, Class::Retry), state.lane())
+    }
+}
+
+/// The status after a run, and the event of what was written. `refreshTime` moves only with something else: a refresh that
+/// found nothing new is no write.
+fn status_of_success(
+    object: &ExternalSecret,
+    done: Done,
+    version: String,
+    began: DateTime<Utc>,
+) -> (ExternalSecretStatus, Option<EventText>) {
+    use ConditionType::Ready;
+    let (reason, text) = match done {
+        Done::Created | Done::Updated | Done::Unchanged => (Reason::SecretSynced, "secret synced"),
+        Done::Retained => (Reason::SecretSynced, "secret retained due to DeletionPolicy=Retain"),
+        Done::Deleted { .. } => (Reason::SecretDeleted, "secret deleted due to DeletionPolicy=Delete"),
+        Done::Missing => (Reason::SecretMissing, "secret will not be created due to CreationPolicy=Merge"),
+    };
+    let event = match done {
+        Done::Created => Some(EventText::normal(Reason::Created, "secret created")),
+        Done::Updated => Some(EventText::normal(Reason::Updated, "secret updated")),
+        Done::Deleted { now: true } => {
+            Some(EventText::normal(Reason::Deleted, "secret deleted due to DeletionPolicy=Delete"))
+        }
+        _ => None,
+    };
+    let known = object.status.clone().unwrap_or_default();
+    let ready = ConditionUpdate::holds(Ready, reason, text);
+    let conditions = condition::merge_without_generation(&known.conditions, &[ready]);
+    let binding = Some(Binding { name: object.target_name().to_owned() });
+    let status = ExternalSecretStatus {
+        refresh_time: known.refresh_time.clone(),
+        synced_resource_version: Some(version),
+        conditions,
+        binding,
+    };
+    if status == known && event.is_none() && known.refresh_time.is_some() {
+        return (status, None);
+    }
+    let began = Timestamp::from_second(began.timestamp()).ok().map(Time);
+    (ExternalSecretStatus { refresh_time: began, ..status }, event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(status: Option<ExternalSecretStatus>) -> ExternalSecret {
+        let mut object = ExternalSecret::new("es", Default::default());
+        object.status = status;
+        object
+    }
+
+    #[test]
+    fn nothing_new_is_no_write() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let (first, event) = status_of_success(&object(None), Done::Created, "1-a".into(), at(10));
+        assert_eq!(event.map(|event| event.reason), Some(Reason::Created));
+        assert_eq!(first.refresh_time.as_ref().unwrap().0.as_second(), 10);
+        let (second, event) = status_of_success(&object(Some(first.clone())), Done::Unchanged, "1-a".into(), at(20));
+        assert_eq!((second, event), (first.clone(), None));
+        for (done, version) in [(Done::Updated, "1-a"), (Done::Unchanged, "2-a"), (Done::Retained, "1-a")] {
+            let (status, _) = status_of_success(&object(Some(first.clone())), done, version.into(), at(20));
+            assert_eq!(status.refresh_time.unwrap().0.as_second(), 20, "{done:?} {version}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What this process remembers of an ExternalSecret between two runs. All of it can be lost: the next run finds it again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::api::ObjectRef;
+use crate::backoff::Backoff;
+use crate::external_secret::template::CompiledTemplate;
+use crate::kubernetes::Revision;
+use crate::providers::ReadsInUse;
+use crate::vault::Session;
+use crate::workqueue::Lane;
+
+/// The states of all objects.
+pub(super) type States = HashMap<ObjectRef, Box<State>>;
+
+/// The state of one object.
+#[derive(Default)]
+pub(super) struct State {
+    /// Logins in use. Dropping one ends it if nothing else uses it.
+    pub sessions: Vec<Arc<Session>>,
+    /// Reads that are shared with others.
+    pub reads: ReadsInUse,
+    /// When the stores are read again. `None`: as the status says.
+    pub due: Option<Instant>,
+    /// UID and generation of each store of the last run.
+    pub stores: Option<Vec<(String, i64)>>,
+    /// The Secret as the last run has left it.
+    pub applied: Option<Applied>,
+    /// Held so that it is not compiled again at each refresh.
+    pub template: Option<Arc<CompiledTemplate>>,
+    /// Pauses after failures.
+    pub backoff: Backoff,
+}
+
+/// A Secret that was as it has to be.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Applied {
+    /// The version of the Secret. `None`: there is none, and none has to be.
+    pub revision: Option<Revision>,
+    /// Digest of all that decides what the Secret has to be, but for what it holds from others.
+    pub inputs: [u8; 32],
+}
+
+impl State {
+    /// The lane of the object's first Vault.
+    pub fn lane(&self) -> Option<Lane> {
+        self.sessions.first().map(|session| session.server.id)
+    }
+}

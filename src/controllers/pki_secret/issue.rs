@@ -1,0 +1,181 @@
+//! Asks Vault for a certificate, and makes the data of the Secret of it.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use secrecy::SecretString;
+
+use super::decide::{IssueReason, Recorded};
+use super::revoke::{self, Revoked};
+use super::unix_now;
+use crate::api::{PKIIssue, Reason, SecretOwner as _, VaultPKISecret};
+use crate::controllers::pipeline::{Failure, Interruption, Reading};
+use crate::kubernetes::SecretWriter;
+use crate::pki::Issued;
+use crate::pki::keystore::{DEFAULT_ALIAS, KeystoreError, KeystoreForm, KeystoreOptions, keystores};
+use crate::render::SourceData;
+use crate::resolve::{KeystoreRequest, PkiRequest, Plan};
+use crate::vault::{Envelope, TokenInfo};
+
+/// A certificate that was issued and is not in the Secret yet.
+pub(super) struct Unwritten {
+    pub certificate: Recorded,
+    pub reason: IssueReason,
+    pub data: SourceData,
+    pub token: TokenInfo,
+}
+
+impl Unwritten {
+    /// Whether it is what is asked for, and may still be written.
+    pub fn is_of(&self, request: &PkiRequest) -> bool {
+        self.certificate.issue.request_digest.as_ref() == Some(&request.digest)
+            && !self.certificate.renewal(request.expiry_offset).is_due(unix_now())
+    }
+}
+
+/// A keystore to make, with its password.
+type Keystores<'a> = Vec<(&'a KeystoreRequest, SecretString)>;
+
+/// Clocks that differ by no more are taken for equal: an answer takes its time, and times are told in seconds.
+const CLOCK_PRECISION_SECONDS: u64 = 2;
+
+/// Asks for a certificate. Serial numbers of certificates that cannot be used and are still to be revoked are added to `orphans`.
+pub(super) async fn issue(
+    reading: &Reading<'_, VaultPKISecret>,
+    plan: &Plan<PkiRequest>,
+    reason: IssueReason,
+    issuer: Option<&str>,
+    orphans: &mut Vec<String>,
+) -> Result<Unwritten, Interruption> {
+    // What would make the certificate useless is looked for first.
+    let passwords = passwords(reading, &plan.source.keystores).await?;
+    let (envelope, token) = ask(reading, plan).await?;
+    let now = unix_now();
+    let made = match read(plan, &envelope, now, issuer) {
+        Ok((issued, certificate)) => {
+            data(plan, &issued, passwords).await.map(|data| Unwritten { certificate, reason, data, token })
+        }
+        Err(failure) => Err(failure),
+    };
+    reading.outputs.metrics.certificates.issued(reason.as_str());
+    match made {
+        Ok(unwritten) => {
+            tracing::info!(serial = unwritten.certificate.serial, reason = reason.as_str(), "certificate issued");
+            Ok(unwritten)
+        }
+        Err(failure) => {
+            let serial = envelope.data.get("serial_number").and_then(|serial| serial.as_str());
+            if let Some(serial) = serial.filter(|_| plan.source.revoke)
+                && let Revoked::Later(_) = revoke::revoke(reading.session, plan, serial).await
+            {
+                orphans.push(serial.to_owned());
+            }
+            Err(failure.into())
+        }
+    }
+}
+
+/// The passwords of the keystores.
+async fn passwords<'a>(
+    reading: &Reading<'_, VaultPKISecret>,
+    requests: &'a [KeystoreRequest],
+) -> Result<Keystores<'a>, Failure> {
+    let namespace = reading.object.namespace();
+    let writer = SecretWriter::new(&reading.outputs.client, namespace);
+    let mut found = vec![];
+    for request in requests {
+        let (name, key) = (&request.password.name, &request.password.key);
+        let failed = |why: String| {
+            let text = format!("Failed to build K8s secret data: password of the keystore: {why}");
+            Failure::new(Reason::SecretDataBuilderError, text)
+        };
+        let secret = writer.get(name).await.map_err(|error| failed(error.to_string()))?;
+        let secret = secret.ok_or_else(|| failed(format!("Secret {namespace}/{name} does not exist")))?;
+        let value = secret.data.as_ref().and_then(|data| data.get(key));
+        let value = value.filter(|value| !value.0.is_empty());
+        let value = value.ok_or_else(|| failed(format!("Secret {namespace}/{name} has no key {key:?}")))?;
+        let text = std::str::from_utf8(&value.0);
+        let text = text.map_err(|_| failed(format!("key {key:?} of Secret {namespace}/{name} is no text")))?;
+        found.push((request, SecretString::from(text)));
+    }
+    Ok(found)
+}
+
+async fn ask(
+    reading: &Reading<'_, VaultPKISecret>,
+    plan: &Plan<PkiRequest>,
+) -> Result<(Envelope, TokenInfo), Interruption> {
+    let started = Instant::now();
+    let answer = reading.session.write(&plan.vault_namespace, &plan.path, &plan.source.body).await;
+    reading.settle(&plan.auth, started, answer, |error| failed(error.to_string())).await
+}
+
+/// Reads an answer that has come at `now`.
+fn read(
+    plan: &Plan<PkiRequest>,
+    envelope: &Envelope,
+    now: i64,
+    issuer: Option<&str>,
+) -> Result<(Issued, Recorded), Failure> {
+    let request = &plan.source;
+    if envelope.is_long() {
+        // It may have to be kept for some time.
+        return Err(failed(format!("the answer is longer than any certificate, path={:?}", plan.path)));
+    }
+    let issued = Issued::parse(envelope.data.clone(), request.format.as_deref());
+    let issued =
+        issued.map_err(|error| failed(format!("answer of Vault not understood, path={:?}: {error}", plan.path)))?;
+    let difference = match envelope.date {
+        Some(date) => now.saturating_sub(date),
+        // No issuer dates a certificate ahead: where one seems to, its clock is ahead by as much at least.
+        None => now.saturating_sub(issued.lifetime.not_before).min(0),
+    };
+    let clock_difference = if difference.unsigned_abs() <= CLOCK_PRECISION_SECONDS { 0 } else { difference };
+    let certificate = Recorded {
+        serial: issued.serial.clone(),
+        lifetime: issued.lifetime,
+        issued_at: now,
+        issue: PKIIssue {
+            secret_mac: None,
+            request_digest: Some(request.digest.clone()),
+            clock_difference,
+            issuer_fingerprint: issuer.map(str::to_owned),
+        },
+    };
+    // Without the server's time, its clock may be behind by as much as is tolerated.
+    if certificate.renewal(request.expiry_offset).has_expired(now) && envelope.date.is_some() {
+        return Err(failed(format!("its certificate {} has ended already", issued.serial)));
+    }
+    Ok((issued, certificate))
+}
+
+/// The data for the Secret. Keystores take thousands of hashes: they are made on a thread of their own.
+async fn data(plan: &Plan<PkiRequest>, issued: &Issued, passwords: Keystores<'_>) -> Result<SourceData, Failure> {
+    let unusable = |error: &dyn std::fmt::Display| {
+        Failure::new(Reason::SecretDataBuilderError, format!("Failed to build K8s secret data: {error}"))
+    };
+    let format = plan.source.format.as_deref();
+    let source = issued.source(plan.source.tls, format).map_err(|error| unusable(&error))?;
+    if passwords.is_empty() {
+        return Ok(source);
+    }
+    let passwords: Vec<(KeystoreRequest, SecretString)> =
+        passwords.into_iter().map(|(request, password)| (request.clone(), password)).collect();
+    let (issued, format) = (issued.clone(), plan.source.format.clone());
+    let made = tokio::task::spawn_blocking(move || {
+        let mut added = BTreeMap::new();
+        for (request, password) in &passwords {
+            let form = if request.jks { KeystoreForm::Jks } else { KeystoreForm::Pkcs12 };
+            let alias = request.alias.as_deref().unwrap_or(DEFAULT_ALIAS);
+            added.extend(keystores(&issued, format.as_deref(), &KeystoreOptions { form, alias, password })?);
+        }
+        Ok(added)
+    });
+    let made = made.await.unwrap_or(Err(KeystoreError::Refused("a keystore", "it failed")));
+    Ok(source.with_added(made.map_err(|error| unusable(&error))?))
+}
+
+/// No certificate was issued. VSO's text.
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Reason::VaultClientError, format!("Failed to issue certificate from Vault: {error}"))
+}

@@ -1,0 +1,140 @@
+//! Revokes certificates that were replaced. One that cannot be revoked is tried again by itself, and holds up nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::decide::superseded;
+use crate::api::{Reason, VaultPKISecret};
+use crate::backoff::{Backoff, Policy};
+use crate::controllers::outputs::{EventText, Outputs};
+use crate::controllers::pipeline::CleanUpError;
+use crate::resolve::{PkiRequest, Plan};
+use crate::vault::{ErrorKind, Session, SessionError};
+
+/// Pauses after failures.
+const RETRY: Policy = Policy {
+    initial: Duration::from_secs(5),
+    max: Duration::from_secs(300),
+    multiplier: 2.0,
+    randomization: 0.2,
+    max_elapsed: Duration::ZERO,
+};
+
+/// What became of a certificate that was to be revoked.
+pub(super) enum Revoked {
+    /// It is revoked.
+    Done,
+    /// Vault does not know it, or refuses the request as such: another try is no use.
+    GivenUp(String),
+    /// Another try may do it.
+    Later(String),
+}
+
+/// The revocations of an object.
+#[derive(Default)]
+pub(super) struct Revocations {
+    /// How many are left, by the last report.
+    left: usize,
+    /// Serial numbers that need no more tries.
+    pub done: Vec<String>,
+    /// Of the tries of this run.
+    pub events: Vec<EventText>,
+    /// Why the last try has failed.
+    pub error: Option<String>,
+    not_before: Option<Instant>,
+    backoff: Backoff,
+}
+
+impl Revocations {
+    /// Revokes what is to be revoked, if it is time.
+    pub async fn revoke(
+        &mut self,
+        session: &Arc<Session>,
+        plan: &Plan<PkiRequest>,
+        serials: &[String],
+        outputs: &Outputs,
+    ) {
+        let now = Instant::now();
+        if self.not_before.is_some_and(|at| now < at) {
+            return;
+        }
+        (self.not_before, self.error) = (None, None);
+        for serial in serials {
+            let outcome = revoke(session, plan, serial).await;
+            outputs.metrics.certificates.revoked(matches!(outcome, Revoked::Done));
+            match outcome {
+                Revoked::Done => {
+                    let text = format!("Certificate revoked, serial_number={serial}");
+                    self.events.push(EventText::normal(Reason::CertificateRevoked, text));
+                    self.done.push(serial.clone());
+                }
+                Revoked::GivenUp(why) => {
+                    self.events.push(failed(serial, &why));
+                    self.done.push(serial.clone());
+                }
+                Revoked::Later(why) => {
+                    let pause = self.backoff.next(&RETRY, now, &mut rand::rng()).unwrap_or(RETRY.max);
+                    self.not_before = Some(now + pause);
+                    if self.error.is_none() {
+                        self.events.push(failed(serial, &why));
+                    }
+                    self.error = Some(why);
+                    return;
+                }
+            }
+        }
+        self.backoff.reset();
+    }
+
+    /// Tells how many are left.
+    pub fn reported(&mut self, left: usize) {
+        (self.left, self.done) = (left, vec![]);
+    }
+
+    /// When the next try is due.
+    pub fn next_due(&self, now: Instant) -> Option<Instant> {
+        (self.left > 0).then(|| self.not_before.unwrap_or(now))
+    }
+}
+
+/// Revokes a certificate.
+pub(super) async fn revoke(session: &Arc<Session>, plan: &Plan<PkiRequest>, serial: &str) -> Revoked {
+    let body = json!({ "serial_number": serial });
+    match session.write(&plan.vault_namespace, &plan.source.revoke_path, &body).await {
+        Ok(_) => Revoked::Done,
+        Err(SessionError::Request(error)) if matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound) => {
+            Revoked::GivenUp(error.to_string())
+        }
+        Err(error) => Revoked::Later(error.to_string()),
+    }
+}
+
+/// Revokes everything that was issued for an object that is being deleted.
+pub(super) async fn revoke_all(
+    object: &VaultPKISecret,
+    plan: &Plan<PkiRequest>,
+    session: &Arc<Session>,
+) -> Result<Option<EventText>, CleanUpError> {
+    let status = object.status.clone().unwrap_or_default();
+    let mut revoked = vec![];
+    let mut lost = None;
+    for serial in superseded(&status, "", &[]) {
+        match revoke(session, plan, &serial).await {
+            Revoked::Done => revoked.push(serial),
+            Revoked::GivenUp(why) => lost = Some(failed(&serial, &why)),
+            Revoked::Later(why) => return Err(CleanUpError { event: failed(&serial, &why), may_pass: true }),
+        }
+    }
+    if let Some(event) = lost {
+        return Err(CleanUpError { event, may_pass: false });
+    }
+    let text = format!("Certificate revoked, serial_number={}", revoked.join(", "));
+    Ok((!revoked.is_empty()).then(|| EventText::normal(Reason::CertificateRevoked, text)))
+}
+
+fn failed(serial: &str, why: &str) -> EventText {
+    let text = format!("Failed to revoke certificate, serial_number={serial}, err={why}");
+    EventText::warning(Reason::CertificateRevocationError, text)
+}

@@ -1,0 +1,207 @@
+//! SecretStore and ClusterSecretStore: whether what they say works, now and not only when they were made.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::controller::{Controller, Watches};
+use super::dependents::DEPENDENTS_SPREAD;
+use super::finalizer::remove_finalizer;
+use super::outcome::{Outcome, retry_delay};
+use super::outputs::{EventText, Outputs};
+use super::store_access::{CheckError, Checked, StoreAccess};
+use super::vault_access::VaultAccess;
+use crate::api::external_secrets::{ClusterSecretStore, SecretStore, SecretStoreStatus};
+use crate::api::{ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, condition};
+use crate::kubernetes::{Change, Store};
+use crate::resolve::{self, Denied, StorePlan};
+use crate::workqueue::{Class, Job, Next};
+
+/// ESO's, put on while a PushSecret needs the store.
+const FINALIZER: &str = "secretstore.externalsecrets.io/finalizer";
+/// A store that says nothing of it is checked this often. ESO's default.
+const CHECK_INTERVAL: Duration = Duration::from_secs(300);
+/// What can be done with each store that is served.
+const CAPABILITIES: &str = "ReadWrite";
+
+/// What the two kinds of store have in common.
+pub(super) trait StoreObject: CustomObject<Status = SecretStoreStatus> {
+    /// `spec.controller`.
+    fn class(&self) -> Option<&str>;
+    /// `spec.refreshInterval`.
+    fn refresh_interval(&self) -> Option<&serde_json::Value>;
+    /// How the store itself is reached, without an object that uses it.
+    fn plan(&self) -> Result<StorePlan, Denied>;
+    /// Starts the watch of the kind.
+    fn watch(store: Arc<Store<Self>>, watches: &mut Watches<'_>);
+}
+
+/// Checks all stores of a kind.
+pub(super) struct SecretStores<K> {
+    pub store: Arc<Store<K>>,
+    pub vault: Arc<VaultAccess>,
+    pub access: Arc<StoreAccess>,
+    pub outputs: Outputs,
+}
+
+/// What a check has found.
+enum Finding {
+    Valid,
+    /// It cannot be checked without an object that uses it.
+    NotVerified,
+    /// It can be used, as far as is known.
+    Unknown(String),
+    /// It cannot be used. `unusable`: not even a client could be made.
+    Failed {
+        unusable: bool,
+        why: String,
+    },
+}
+
+#[async_trait::async_trait]
+impl<K: StoreObject> Controller for SecretStores<K> {
+    fn kind(&self) -> Kind {
+        K::KIND
+    }
+
+    fn watch(self: Arc<Self>, watches: &mut Watches<'_>) {
+        let this = self.clone();
+        self.store.listen(move |change| this.changed(&change));
+        K::watch(self.store.clone(), watches);
+    }
+
+    async fn reconcile(&self, job: &Job<Key>) -> Outcome {
+        let Some(object) = self.store.get(&job.key.id) else {
+            self.vault.servers.forget(&job.key);
+            return Outcome::await_change();
+        };
+        if resolve::is_foreign(object.class(), &*self.vault.stores) {
+            return Outcome::await_change();
+        }
+        if object.meta().deletion_timestamp.is_some() {
+            return remove_finalizer(&self.outputs.client, &*object, FINALIZER).await;
+        }
+        let interval = resolve::check_interval(object.refresh_interval());
+        let finding = match &interval {
+            Ok(_) => match self.check(job, &*object).await {
+                Ok(finding) => finding,
+                Err(lane) => return Outcome::yielded(Next::At(job.due, job.class), Some(lane)),
+            },
+            Err(why) => Finding::Failed { unusable: true, why: why.to_string() },
+        };
+        let was_failing = condition::is_false(object.conditions(), ConditionType::Ready);
+        let (status, event) = report(&*object, &finding);
+        if self.outputs.publish(&self.store, &*object, &status, &[event]).await.is_err() {
+            return Outcome::write_failed();
+        }
+        if let Finding::Failed { .. } = finding {
+            let next = Instant::now() + retry_delay(object.conditions());
+            return Outcome::failed(Next::At(next, Class::Retry), None);
+        }
+        if was_failing {
+            self.vault.dependents.of_store(&job.key, DEPENDENTS_SPREAD);
+        }
+        Outcome::done(
+            Next::At(Instant::now() + interval.ok().flatten().unwrap_or(CHECK_INTERVAL), Class::Refresh),
+            None,
+        )
+    }
+
+    fn objects(&self) -> usize {
+        self.store.len()
+    }
+}
+
+impl<K: StoreObject> SecretStores<K> {
+    fn changed(&self, change: &Change<K>) {
+        let Some(id) = self.vault.dependents.enqueue_if_changed(change) else { return };
+        let key = Key { kind: K::KIND, id };
+        if let Change::Deleted(_) = change {
+            self.vault.servers.forget(&key);
+        }
+        self.vault.dependents.of_store(&key, DEPENDENTS_SPREAD);
+    }
+
+    /// Looks at a store, or gives the lane of its Vault that has no permit left.
+    async fn check(&self, job: &Job<Key>, object: &K) -> Result<Finding, crate::workqueue::Lane> {
+        let plan = match object.plan() {
+            Ok(plan) if plan.is_referent => return Ok(Finding::NotVerified),
+            Ok(plan) => plan,
+            Err(denied) => return Ok(Finding::Failed { unusable: true, why: denied.to_string() }),
+        };
+        match self.access.check(job, &plan).await {
+            Ok(Checked::Valid) => Ok(Finding::Valid),
+            Ok(Checked::Unknown(why)) => Ok(Finding::Unknown(why)),
+            Err(CheckError::NoPermit(lane)) => Err(lane),
+            Err(CheckError::Failed { unusable, why }) => Ok(Finding::Failed { unusable, why }),
+        }
+    }
+}
+
+/// What there is to tell of a finding. The texts begin with those of ESO.
+fn report(object: &impl StoreObject, finding: &Finding) -> (SecretStoreStatus, EventText) {
+    use ConditionType::Ready;
+    let (ready, event) = match finding {
+        Finding::Valid => (
+            ConditionUpdate::holds(Ready, Reason::Valid, "store validated"),
+            EventText::normal(Reason::Valid, "store validated"),
+        ),
+        Finding::NotVerified => {
+            let text = "store validated: not verified, since its credentials are those of the namespace that uses it";
+            (ConditionUpdate::holds(Ready, Reason::Valid, text), EventText::normal(Reason::Valid, text))
+        }
+        Finding::Unknown(why) => {
+            let text = format!("could not determine validation status: {why}");
+            let event = EventText::warning(Reason::ValidationUnknown, text.clone());
+            (ConditionUpdate::holds(Ready, Reason::ValidationUnknown, text), event)
+        }
+        Finding::Failed { unusable, why } => {
+            let what = if *unusable { "unable to create client" } else { "unable to validate store" };
+            let text = format!("{what}: {why}");
+            let event = EventText::warning(Reason::InvalidProviderConfig, text.clone());
+            (ConditionUpdate::fails(Ready, Reason::InvalidProviderConfig, text), event)
+        }
+    };
+    let known = object.status().cloned().unwrap_or_default();
+    let capabilities = match finding {
+        Finding::Valid | Finding::NotVerified => Some(CAPABILITIES.to_owned()),
+        Finding::Unknown(_) | Finding::Failed { .. } => known.capabilities,
+    };
+    let conditions = condition::merge_without_generation(&known.conditions, &[ready]);
+    (SecretStoreStatus { conditions, capabilities }, event)
+}
+
+impl StoreObject for SecretStore {
+    fn class(&self) -> Option<&str> {
+        self.spec.controller.as_deref()
+    }
+
+    fn refresh_interval(&self) -> Option<&serde_json::Value> {
+        self.spec.refresh_interval.as_ref()
+    }
+
+    fn plan(&self) -> Result<StorePlan, Denied> {
+        resolve::secret_store(self)
+    }
+
+    fn watch(store: Arc<Store<Self>>, watches: &mut Watches<'_>) {
+        watches.optional(store);
+    }
+}
+
+impl StoreObject for ClusterSecretStore {
+    fn class(&self) -> Option<&str> {
+        self.spec.controller.as_deref()
+    }
+
+    fn refresh_interval(&self) -> Option<&serde_json::Value> {
+        self.spec.refresh_interval.as_ref()
+    }
+
+    fn plan(&self) -> Result<StorePlan, Denied> {
+        resolve::cluster_secret_store(self, "")
+    }
+
+    fn watch(store: Arc<Store<Self>>, watches: &mut Watches<'_>) {
+        watches.cluster(store);
+    }
+}

@@ -1,0 +1,114 @@
+//! Access to what SecretStores and ClusterSecretStores say: logins, connections, and whether they work.
+
+use std::sync::Arc;
+
+use super::outputs::Outputs;
+use super::vault_access::VaultAccess;
+use crate::api::Key;
+use crate::providers::{ClusterClients, ClusterProvider};
+use crate::resolve::{ClusterStore, StorePlan, StoreSource, VaultStore};
+use crate::vault::{ErrorKind, Read, Session, SessionError};
+use crate::workqueue::{Job, Lane};
+
+/// What stores are reached with.
+pub(crate) struct StoreAccess {
+    pub vault: Arc<VaultAccess>,
+    pub clients: ClusterClients,
+    pub outputs: Outputs,
+}
+
+/// What a check of a store has found.
+pub(crate) enum Checked {
+    /// It works.
+    Valid,
+    /// The server does not say whether it works.
+    Unknown(String),
+}
+
+/// Why a store is not found to work.
+pub(crate) enum CheckError {
+    /// Its Vault has enough of the workers for now.
+    NoPermit(Lane),
+    /// It does not work. `unusable`: not even a client could be made.
+    Failed { unusable: bool, why: String },
+}
+
+/// Why there is no session.
+pub(crate) enum NoSession {
+    /// Its Vault has enough of the workers for now.
+    NoPermit(Lane),
+    /// There is no server to log in to.
+    Unusable(String),
+}
+
+impl StoreAccess {
+    /// The session of a store's login, shared with all that mean an equal login.
+    pub async fn session(&self, job: &Job<Key>, store: &VaultStore) -> Result<Arc<Session>, NoSession> {
+        let server = self.vault.servers.get_or_connect(&store.login.connection).await.map_err(NoSession::Unusable)?;
+        if !self.vault.work.enter(&job.key, server.id) {
+            return Err(NoSession::NoPermit(server.id));
+        }
+        Ok(self.vault.logins.session_of_store(&store.login, &server))
+    }
+
+    /// A cluster, read with the login of a store.
+    pub fn cluster<'a>(&'a self, store: &'a ClusterStore) -> ClusterProvider<'a> {
+        ClusterProvider { store, own: &self.outputs.client, clients: &self.clients }
+    }
+
+    /// Looks whether a store works.
+    pub async fn check(&self, job: &Job<Key>, plan: &StorePlan) -> Result<Checked, CheckError> {
+        match &plan.source {
+            StoreSource::Vault(store) => self.check_vault(job, store).await,
+            StoreSource::Kubernetes(store) => match self.cluster(store).check().await {
+                Ok(Ok(())) => Ok(Checked::Valid),
+                Ok(Err(why)) => Ok(Checked::Unknown(why)),
+                Err(error) => Err(CheckError::Failed { unusable: error.unusable, why: error.to_string() }),
+            },
+        }
+    }
+
+    async fn check_vault(&self, job: &Job<Key>, store: &VaultStore) -> Result<Checked, CheckError> {
+        let session = self.session(job, store).await.map_err(|error| match error {
+            NoSession::NoPermit(lane) => CheckError::NoPermit(lane),
+            NoSession::Unusable(why) => CheckError::Failed { unusable: true, why },
+        })?;
+        let failed = |error: &SessionError| CheckError::Failed {
+            unusable: !matches!(error, SessionError::Request(_)),
+            why: format!("invalid vault credentials: {error}"),
+        };
+        if let Err(error) = session.token_in_use().await {
+            if is_tls(&error)
+                && self.vault.servers.reload_authority(&store.login.connection, session.server.id).await
+                    == Ok(super::servers::Authority::Replaced)
+            {
+                return Err(CheckError::NoPermit(session.server.id));
+            }
+            return Err(failed(&error));
+        }
+        if store.login.method.needs_mount() {
+            // Vault has just given the token, or extended it.
+            return Ok(Checked::Valid);
+        }
+        let read = Read {
+            namespace: store.login.vault_namespace.clone(),
+            path: "auth/token/lookup-self".to_owned(),
+            version: 0,
+        };
+        match session.read(&read, None).await {
+            Ok(_) => Ok(Checked::Valid),
+            // A server that only serves secrets knows no such path.
+            Err(SessionError::Request(error))
+                if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::InternalError) =>
+            {
+                Ok(Checked::Unknown(error.to_string()))
+            }
+            Err(error) => Err(failed(&error)),
+        }
+    }
+}
+
+/// Whether the certificate of a server was not trusted.
+pub(crate) fn is_tls(error: &SessionError) -> bool {
+    matches!(error, SessionError::Login(fault) | SessionError::Request(fault) if fault.kind == ErrorKind::Tls)
+}

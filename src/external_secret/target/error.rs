@@ -1,0 +1,83 @@
+//! Why a Secret is not as it has to be.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+
+use crate::external_secret::check::{BOOTSTRAP_TOKEN, SERVICE_ACCOUNT_NAME, SERVICE_ACCOUNT_TOKEN};
+
+/// Longest key that Kubernetes accepts, in bytes.
+const MAX_KEY_BYTES: usize = 253;
+/// What all values of a Secret together may be long, in bytes. Kubernetes does not count the keys.
+const MAX_DATA_BYTES: usize = 1 << 20;
+
+/// Why a Secret is not as it has to be. It quotes no values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// Another ExternalSecret controls the Secret.
+    #[error("target is owned by another ExternalSecret: {0}")]
+    OwnedByAnother(String),
+    /// Another object controls the Secret.
+    #[error("failed to take ownership of target secret: {0} is its controller already")]
+    Controlled(String),
+    /// The store holds nothing, and the Secret is not that of the ExternalSecret.
+    #[error("could not delete secret: it does not belong to this ExternalSecret")]
+    NotOwned,
+    /// The store holds nothing, and only an owner may delete.
+    #[error("could not delete secret: creationPolicy is not Owner")]
+    DeletePolicy,
+    /// The Secret cannot be changed.
+    #[error("could not update secret, target is immutable")]
+    Immutable,
+    /// The type of a Secret cannot be changed.
+    #[error("could not update secret: it has type {now}, which cannot become {wanted}")]
+    TypeChange {
+        /// What the Secret has.
+        now: String,
+        /// What it should have.
+        wanted: String,
+    },
+    /// Kubernetes makes a credential of the Secret.
+    #[error("could not update secret: an ExternalSecret may not make Secrets of type {0}")]
+    Privileged(&'static str),
+    /// Kubernetes does not accept the key.
+    #[error(
+        "could not update secret: {0:?} is no key of a Secret: it may have 253 letters of ASCII, digits, '-', '.' and '_'"
+    )]
+    Key(String),
+    /// Kubernetes does not accept so much data.
+    #[error("could not update secret: its values take {0} bytes, and a Secret holds {MAX_DATA_BYTES}")]
+    TooLarge(usize),
+    /// There is no such policy.
+    #[error("policy {0} is not supported")]
+    Policy(String),
+}
+
+/// Whether Kubernetes takes the data.
+pub(super) fn check_data(data: Option<&BTreeMap<String, ByteString>>) -> Result<(), TargetError> {
+    let mut bytes = 0;
+    for (key, value) in data.into_iter().flatten() {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let fits = (1..=MAX_KEY_BYTES).contains(&key.len()) && key.bytes().all(is_allowed);
+        // These would be directories in a volume.
+        if !fits || key == "." || key.starts_with("..") {
+            return Err(TargetError::Key(key[..key.floor_char_boundary(MAX_KEY_BYTES)].to_owned()));
+        }
+        bytes += value.0.len();
+    }
+    if bytes > MAX_DATA_BYTES { Err(TargetError::TooLarge(bytes)) } else { Ok(()) }
+}
+
+/// Whether Kubernetes would make a credential of the Secret that the author of an ExternalSecret need not have: a bootstrap
+/// token, or the token of a service account that the Secret does not name yet.
+pub(super) fn check_privilege(now: Option<&Secret>, next: &Secret) -> Result<(), TargetError> {
+    let account = |secret: &Secret| secret.metadata.annotations.as_ref()?.get(SERVICE_ACCOUNT_NAME).cloned();
+    match next.type_.as_deref() {
+        Some(BOOTSTRAP_TOKEN) => Err(TargetError::Privileged(BOOTSTRAP_TOKEN)),
+        Some(SERVICE_ACCOUNT_TOKEN) if account(next) != now.and_then(account) => {
+            Err(TargetError::Privileged(SERVICE_ACCOUNT_TOKEN))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,91 @@
+//! What ExternalSecrets are read from: one file per provider, behind one interface.
+
+mod cluster;
+mod cluster_client;
+mod vault;
+mod vault_path;
+
+use crate::api::external_secrets::remote::{Find, RemoteRef};
+use crate::external_secret::Data;
+use crate::gocompat::regexp::{Groups, Pattern, PatternError};
+use crate::gocompat::template::{Context, Environment, Limits};
+use crate::vault::SessionError;
+
+pub use cluster::ClusterProvider;
+pub use cluster_client::{ClusterClients, ClusterError};
+pub use vault::{ReadsInUse, VaultProvider};
+
+/// So many secrets are found at most by one entry of `dataFrom`.
+const MAX_FOUND: usize = 10_000;
+/// What one entry of `dataFrom` finds may be so large. A Secret holds 1 MiB.
+const MAX_FOUND_BYTES: usize = 4 << 20;
+
+/// A store, for one run of an object that reads it.
+#[async_trait::async_trait]
+pub trait Provider: Send {
+    /// One value: a property, or all of a secret as JSON.
+    async fn get(&mut self, remote: &RemoteRef) -> Result<Vec<u8>, ProviderError>;
+
+    /// All keys of a secret.
+    async fn get_map(&mut self, remote: &RemoteRef) -> Result<Data, ProviderError>;
+
+    /// All secrets that are meant, each as JSON, by name.
+    async fn find(&mut self, find: &Find) -> Result<Data, ProviderError>;
+}
+
+/// Why a store gives no data.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// There is nothing where the entry looks.
+    #[error("{0}")]
+    NoSecret(String),
+    /// Vault did not give it.
+    #[error("{0}")]
+    Vault(SessionError),
+    /// The cluster did not give it.
+    #[error("{0}")]
+    Cluster(ClusterError),
+    /// What there is, is not what the entry means.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// Secrets that were found: not more than a Secret can hold.
+#[derive(Default)]
+struct Found {
+    data: Data,
+    bytes: usize,
+}
+
+impl Found {
+    /// Adds a secret.
+    fn add(&mut self, name: String, value: Vec<u8>) -> Result<(), ProviderError> {
+        self.bytes += name.len() + value.len();
+        if self.bytes > MAX_FOUND_BYTES || self.data.len() >= MAX_FOUND {
+            let text = format!(
+                "more was found than a Secret can hold ({MAX_FOUND} secrets, {MAX_FOUND_BYTES} bytes): name less with find.path or find.name"
+            );
+            return Err(ProviderError::Unusable(text));
+        }
+        self.data.insert(name, value);
+        Ok(())
+    }
+}
+
+/// The regular expression of `find.name`.
+fn name_pattern(find: &Find) -> Result<Option<Pattern>, ProviderError> {
+    let Some(regexp) = find.name.as_ref().and_then(|name| name.regexp.as_deref()) else { return Ok(None) };
+    let compiled = Pattern::compile(&mut context(), regexp.as_bytes(), Groups::Ignored);
+    compiled.map(Some).map_err(|error| {
+        let why = match error {
+            PatternError::Syntax(why) => why,
+            PatternError::Limit(error) => error.shown().to_owned(),
+        };
+        ProviderError::Unusable(format!("find.name.regexp {regexp:?}: {why}"))
+    })
+}
+
+/// The limits of one look at a document.
+fn context() -> Context {
+    Context::new(&Limits::default(), &Environment::default())
+}

@@ -1,0 +1,218 @@
+//! KV engines of Vault and OpenBao.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Map, Value};
+
+use super::vault_path::{checked, data_path, found_path, list_path, metadata_path};
+use super::{Found, MAX_FOUND, Provider, ProviderError};
+use crate::api::external_secrets::MetadataPolicy;
+use crate::api::external_secrets::remote::{Find, RemoteRef};
+use crate::external_secret::Data;
+use crate::external_secret::value::{self, Fields};
+use crate::resolve::VaultStore;
+use crate::vault::{Envelope, ErrorKind, Read, ReadCache, Session, SessionError, SharedRead};
+
+/// So many folders are listed at most by one entry of `dataFrom`.
+const MAX_FOLDERS: usize = 1_000;
+
+/// The reads that an object shares with others, kept from run to run.
+pub type ReadsInUse = HashMap<Read, Arc<SharedRead>>;
+
+/// A KV engine, read with one login.
+pub struct VaultProvider<'a> {
+    /// The engine.
+    pub store: &'a VaultStore,
+    /// The login.
+    pub session: Arc<Session>,
+    /// The reads of all objects.
+    pub reads: &'a ReadCache,
+    /// Answers to requests that began earlier are too old.
+    pub not_before: Instant,
+    /// The reads of the last run.
+    pub former: &'a ReadsInUse,
+    /// The reads of this run. One that is asked for twice is one request.
+    pub in_use: &'a mut ReadsInUse,
+}
+
+impl VaultProvider<'_> {
+    async fn read(&mut self, path: String, version: i64) -> Result<Arc<Envelope>, SessionError> {
+        let read = Read { namespace: self.store.namespace.clone(), path, version };
+        let shared = match self.in_use.get(&read).or_else(|| self.former.get(&read)) {
+            Some(shared) => shared.clone(),
+            None => self.reads.share(self.session.identity, read.clone()),
+        };
+        self.in_use.insert(read, shared.clone());
+        shared.get(&self.session, self.not_before, None).await.map(|(envelope, _)| envelope)
+    }
+
+    /// The members of a secret.
+    async fn members(&mut self, key: &str, version: Option<&str>) -> Result<Map<String, Value>, ProviderError> {
+        let path = data_path(self.store, key).map_err(ProviderError::Unusable)?;
+        let version =
+            match version {
+                None => 0,
+                Some(text) => text.parse().ok().filter(|version| *version >= 0).ok_or_else(|| {
+                    ProviderError::Unusable(format!("version {text:?} is not the number of a version"))
+                })?,
+            };
+        let envelope = self.read(path.clone(), version).await.map_err(|error| not_found(error, &path))?;
+        members_of(&envelope, self.store.versioned, &path)
+    }
+
+    /// What the engine says about a secret.
+    async fn metadata(&mut self, key: &str) -> Result<Map<String, Value>, ProviderError> {
+        let path = metadata_path(self.store, key).map_err(ProviderError::Unusable)?;
+        let envelope = self.read(path.clone(), 0).await.map_err(|error| not_found(error, &path))?;
+        let mut members = Map::new();
+        for name in ["created_time", "current_version", "delete_version_after"] {
+            if let Some(value) = envelope.data.get(name) {
+                members.insert(name.to_owned(), text(value));
+            }
+        }
+        members.extend(custom_metadata(&envelope).map(|(name, value)| (name.clone(), text(value))));
+        Ok(members)
+    }
+
+    async fn look_up(&mut self, remote: &RemoteRef) -> Result<Map<String, Value>, ProviderError> {
+        match &remote.metadata_policy {
+            Some(MetadataPolicy::Fetch) => self.metadata(&remote.key).await,
+            _ => self.members(&remote.key, remote.version.as_deref()).await,
+        }
+    }
+
+    /// The paths of all secrets below a folder, relative to the mount.
+    async fn names(&mut self, folder: &str) -> Result<Vec<String>, ProviderError> {
+        let (mut folders, mut names, mut listed) = (vec![folder.to_owned()], vec![], 0);
+        while let Some(folder) = folders.pop() {
+            listed += 1;
+            if listed > MAX_FOLDERS || names.len() > MAX_FOUND {
+                let text = format!(
+                    "there are more than {MAX_FOLDERS} folders or {MAX_FOUND} secrets: name less with find.path"
+                );
+                return Err(ProviderError::Unusable(text));
+            }
+            let path = list_path(self.store, &folder).map_err(ProviderError::Unusable)?;
+            let envelope = match self.session.list(&self.store.namespace, &path).await {
+                Ok((envelope, _)) => envelope,
+                // A folder may have gone since its parent was listed.
+                Err(SessionError::Request(error)) if is_absent(&error) && listed > 1 => continue,
+                Err(error) => return Err(not_found(error, &path)),
+            };
+            for name in envelope.data.get("keys").and_then(Value::as_array).into_iter().flatten() {
+                let Some(name) = name.as_str() else { continue };
+                let path = format!("{folder}{name}");
+                if name.ends_with('/') { folders.push(path) } else { names.push(path) }
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    async fn has_tags(&mut self, name: &str, tags: &BTreeMap<String, String>) -> Result<bool, ProviderError> {
+        let path = metadata_path(self.store, name).map_err(ProviderError::Unusable)?;
+        let read = Read { namespace: self.store.namespace.clone(), path: path.clone(), version: 0 };
+        match self.session.read(&read, None).await {
+            Ok((envelope, _)) => {
+                let found: BTreeMap<_, _> = custom_metadata(&envelope).collect();
+                Ok(tags.iter().all(|(name, value)| found.get(name).and_then(|v| v.as_str()) == Some(value)))
+            }
+            Err(SessionError::Request(error)) if is_absent(&error) => Ok(false),
+            Err(error) => Err(ProviderError::Vault(error)),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Provider for VaultProvider<'_> {
+    async fn get(&mut self, remote: &RemoteRef) -> Result<Vec<u8>, ProviderError> {
+        let members = self.look_up(remote).await?;
+        if members.is_empty() && remote.metadata_policy == Some(MetadataPolicy::Fetch) {
+            return Ok(vec![]);
+        }
+        let found = Fields::new(members).get(&mut super::context(), remote.property.as_deref());
+        found.map_err(|error| ProviderError::Unusable(error.to_string()))
+    }
+
+    async fn get_map(&mut self, remote: &RemoteRef) -> Result<Data, ProviderError> {
+        let value = self.get(remote).await?;
+        value::extract(&value).map_err(|error| ProviderError::Unusable(error.to_string()))
+    }
+
+    async fn find(&mut self, find: &Find) -> Result<Data, ProviderError> {
+        let regexp = super::name_pattern(find)?;
+        if regexp.is_none() && find.tags.is_some() && !self.store.versioned {
+            let text = "cannot perform find by tag operations with kv version v1";
+            return Err(ProviderError::Unusable(text.to_owned()));
+        }
+        let folder = match find.path.as_deref().map(|path| path.trim_matches('/')).unwrap_or("") {
+            "" => String::new(),
+            path => format!("{}/", checked(path).map_err(ProviderError::Unusable)?),
+        };
+        let mut found = Found::default();
+        for name in self.names(&folder).await? {
+            let is_meant = match (&regexp, &find.tags) {
+                (Some(regexp), _) => regexp.regex().is_match(name.as_bytes()),
+                (None, Some(tags)) => self.has_tags(&name, tags).await?,
+                (None, None) => true,
+            };
+            if !is_meant {
+                continue;
+            }
+            // The names are those of the engine, whatever they begin with.
+            let path = found_path(self.store, &name);
+            let read = Read { namespace: self.store.namespace.clone(), path: path.clone(), version: 0 };
+            let members = match self.session.read(&read, None).await {
+                Ok((envelope, _)) => members_of(&envelope, self.store.versioned, &path),
+                Err(error) => Err(not_found(error, &path)),
+            };
+            match members {
+                Ok(members) => found.add(name, Fields::new(members).json().as_bytes().to_vec())?,
+                Err(ProviderError::NoSecret(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found.data)
+    }
+}
+
+/// The members of a secret in an answer.
+fn members_of(envelope: &Envelope, versioned: bool, path: &str) -> Result<Map<String, Value>, ProviderError> {
+    let holder = if versioned { envelope.data.get("data") } else { Some(&*envelope.data) };
+    match holder {
+        Some(Value::Object(members)) => Ok(members.clone()),
+        Some(Value::Null) => {
+            Err(ProviderError::NoSecret(format!("the newest version of {path:?} is deleted or destroyed")))
+        }
+        None => Err(ProviderError::Unusable(format!("failed to find data field in the answer of {path:?}"))),
+        Some(_) => Err(ProviderError::Unusable(format!("the data of {path:?} is no JSON object"))),
+    }
+}
+
+fn custom_metadata(envelope: &Envelope) -> impl Iterator<Item = (&String, &Value)> {
+    envelope.data.get("custom_metadata").and_then(Value::as_object).into_iter().flatten()
+}
+
+/// A value of the metadata as a text.
+fn text(value: &Value) -> Value {
+    match value {
+        Value::String(_) => value.clone(),
+        other => Value::String(other.to_string()),
+    }
+}
+
+/// Whether an answer says that there is nothing at a path. A mount that is not there is told with a text.
+fn is_absent(error: &crate::vault::VaultError) -> bool {
+    error.kind == ErrorKind::NotFound && error.message.is_empty()
+}
+
+fn not_found(error: SessionError, path: &str) -> ProviderError {
+    match error {
+        SessionError::Request(error) if is_absent(&error) => {
+            ProviderError::NoSecret(format!("Secret does not exist: nothing is stored at {path:?}"))
+        }
+        error => ProviderError::Vault(error),
+    }
+}

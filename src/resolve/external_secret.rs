@@ -1,0 +1,92 @@
+//! From an ExternalSecret to the stores that it reads, and how often.
+
+use std::time::Duration;
+
+use super::{Denied, StoreLookup, StorePlan, store_key, store_of};
+use crate::api::external_secrets::secret_store::StoreRef;
+use crate::api::external_secrets::{ExternalSecret, RefreshPolicy};
+use crate::api::{Key, ObjectRef};
+use crate::gocompat::GoDuration;
+
+/// What an ExternalSecret reads.
+#[derive(Clone, Debug)]
+pub struct ExternalPlan {
+    /// The stores.
+    pub stores: Vec<StorePlan>,
+    /// Of each entry of `spec.data`: which of the stores.
+    pub data: Vec<usize>,
+    /// Of each entry of `spec.dataFrom`: which of the stores.
+    pub data_from: Vec<usize>,
+    /// When the stores are read again.
+    pub policy: RefreshPolicy,
+    /// `None`: only once.
+    pub interval: Option<Duration>,
+}
+
+/// ESO's default for `refreshInterval`, which its schema has.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Resolves an ExternalSecret. `None`: another operator serves one of its stores.
+///
+/// # Errors
+/// What of it, or of a store, cannot work or is not allowed.
+pub fn external_secret(
+    object: &ExternalSecret,
+    min_interval: Duration,
+    lookup: &impl StoreLookup,
+) -> Result<Option<ExternalPlan>, Denied> {
+    let spec = &object.spec;
+    let id = ObjectRef::of(&object.metadata);
+    let mut stores: Vec<(Key, StorePlan)> = vec![];
+    let mut index = |own: Option<&StoreRef>, member: &str| -> Result<Option<usize>, Denied> {
+        let reference = own.filter(|own| own.name.is_some()).or(spec.secret_store_ref.as_ref());
+        let Some(reference) = reference else {
+            let text = format!("{member} has no store: set spec.secretStoreRef, or sourceRef.storeRef of the entry");
+            return Err(Denied::Reference(text));
+        };
+        let key = store_key(reference, &id.namespace);
+        if let Some(known) = stores.iter().position(|(known, _)| *known == key) {
+            return Ok(Some(known));
+        }
+        let Some(plan) = store_of(reference, &id.namespace, lookup)? else { return Ok(None) };
+        stores.push((key, plan));
+        Ok(Some(stores.len() - 1))
+    };
+    let (mut data, mut data_from) = (vec![], vec![]);
+    for (i, entry) in spec.data_from.iter().enumerate() {
+        let source = entry.source_ref.as_ref();
+        if source.is_some_and(|source| source.generator_ref.is_some()) {
+            return Err(Denied::Invalid(format!(
+                "spec.dataFrom[{i}].sourceRef.generatorRef: generators are not served"
+            )));
+        }
+        let Some(store) = index(source.and_then(|s| s.store_ref.as_ref()), &format!("spec.dataFrom[{i}]"))? else {
+            return Ok(None);
+        };
+        data_from.push(store);
+    }
+    for (i, row) in spec.data.iter().enumerate() {
+        let source = row.source_ref.as_ref();
+        if source.is_some_and(|source| source.generator_ref.is_some()) {
+            return Err(Denied::Invalid(format!("spec.data[{i}].sourceRef.generatorRef: generators are not served")));
+        }
+        let Some(store) = index(source.and_then(|s| s.store_ref.as_ref()), &format!("spec.data[{i}]"))? else {
+            return Ok(None);
+        };
+        data.push(store);
+    }
+    let policy = spec.refresh_policy.clone().unwrap_or_default();
+    if let RefreshPolicy::Unknown(other) = &policy {
+        return Err(Denied::Invalid(format!("spec.refreshPolicy {other:?} is not known")));
+    }
+    let interval = match spec.refresh_interval.as_deref() {
+        None => Some(DEFAULT_INTERVAL),
+        Some(text) => {
+            let parsed = GoDuration::parse(text)
+                .map_err(|error| Denied::Invalid(format!("spec.refreshInterval {text:?}: {error}")))?;
+            (parsed.0 > 0).then(|| parsed.as_std().max(min_interval))
+        }
+    };
+    let stores = stores.into_iter().map(|(_, plan)| plan).collect();
+    Ok(Some(ExternalPlan { stores, data, data_from, policy, interval }))
+}

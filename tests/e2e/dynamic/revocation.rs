@@ -1,0 +1,40 @@
+//! A login that may not revoke leases: each lease that is left behind is told, with the line of the policy that is missing.
+
+use serde_json::json;
+
+use test_support::engines::{RENEW_LEASES, REVOKE_LEASES, read_and_write};
+use test_support::{NO_ELECTION, Tenant};
+
+use super::Fixture;
+use super::refusal::Refusal;
+
+#[test]
+fn leases_that_may_not_be_revoked_are_told() {
+    let tenant = Tenant::new("unrevoked");
+    tenant.drop_default_policy();
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    tenant.allow(&[&read_and_write(&rig.database.mount), RENEW_LEASES]);
+    rig.database.role("app", 600, 3600);
+    let mut deployment = tenant.workload("Deployment", "app");
+    deployment["spec"]["replicas"] = json!(0);
+    tenant.apply(&deployment);
+    let _operator = tenant.operator(&NO_ELECTION);
+    let path = rig.database.creds("app");
+
+    // Credentials that do not get into their Secret.
+    let refusal = Refusal::of_secret(&tenant, "orphan");
+    tenant.apply(&rig.object("orphan", &path, json!({})));
+    rig.wait_condition("orphan", "SecretSynced", "False", "not today");
+    tenant.wait_event("orphan", "SecretLeaseRevoke", REVOKE_LEASES);
+    drop(refusal);
+
+    // Credentials that others have taken the place of.
+    let targets = json!([{ "kind": "Deployment", "name": "app" }]);
+    tenant.apply(&rig.object("old", &path, json!({ "revokeReplacedLeases": true, "rolloutRestartTargets": targets })));
+    let first = rig.wait_lease("old", "");
+    rig.restarts.patch("VaultDynamicSecret", "old", json!({ "metadata": { "annotations": { "stamp": "1" } } }));
+    rig.wait_lease("old", &first);
+    rig.wait_condition("old", "RolloutComplete", "False", REVOKE_LEASES);
+    tenant.wait_event("old", "SecretLeaseRevoke", REVOKE_LEASES);
+    tenant.wait_event("old", "SecretLeaseRevoke", &first);
+}

@@ -1,0 +1,85 @@
+//! An object that has no plan, since what it refers to is gone or not allowed: its lease does not end for that.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use test_support::audit::Count;
+use test_support::{NO_ELECTION, Tenant, eventually};
+
+use super::Fixture;
+
+const TRANSFORMATION: &str = "SecretTransformation";
+
+/// Fails if credentials end within two of their leases.
+#[track_caller]
+fn assert_kept(rig: &Fixture<'_>, credentials: &Value) {
+    let end = Instant::now() + Duration::from_secs(13);
+    while Instant::now() < end {
+        assert!(rig.database.accepts(credentials), "the credentials are dead");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+#[test]
+fn a_lease_is_renewed_while_what_its_object_refers_to_is_gone() {
+    let tenant = Tenant::new("leaseplan");
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    rig.database.role("app", 6, 3600);
+    let transformation = tenant.object(TRANSFORMATION, "dsn", json!({ "excludes": ["_raw"] }));
+    tenant.apply(&transformation);
+    let mut operator = tenant.operator(&NO_ELECTION);
+    let refs = json!([{ "name": "dsn" }]);
+    let destination = json!({ "destination": { "transformation": { "transformationRefs": refs } } });
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), destination));
+    let first = rig.wait_lease("db", "");
+    let old = rig.credentials("db");
+
+    rig.restarts.api.delete(TRANSFORMATION, &tenant.namespace, "dsn").expect("it is deleted");
+    rig.wait_condition("db", "SecretSynced", "False", "SecretTransformation");
+    assert_kept(&rig, &old);
+    // Another process knows only what the status says.
+    operator.kill();
+    let _operator = tenant.operator(&NO_ELECTION);
+    assert_kept(&rig, &old);
+    rig.wait_condition("db", "LeaseRenewal", "True", "Successfully renewed lease");
+    tenant.apply(&transformation);
+    rig.wait_synced("db");
+    assert_eq!((rig.lease_id("db"), rig.credentials("db")), (first.clone(), old.clone()));
+
+    let count = Count::start(&tenant);
+    rig.restarts.api.delete("VaultAuth", &tenant.namespace, "app").expect("it is deleted");
+    rig.wait_condition("db", "SecretSynced", "False", "VaultAuth");
+    assert_kept(&rig, &old);
+    // No login is made by a VaultAuth that is gone.
+    tenant.revoke_tokens();
+    rig.wait_condition("db", "LeaseRenewal", "False", "");
+    assert_eq!(count.logins(), 0);
+    tenant.apply(&tenant.object("VaultAuth", "app", tenant.auth_spec()));
+    rig.wait_lease("db", &first);
+    rig.wait_synced("db");
+    assert!(rig.works("db"));
+}
+
+#[test]
+fn a_lease_ends_when_the_login_is_not_allowed_any_more() {
+    let tenant = Tenant::new("leasedenied");
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    rig.database.role("app", 6, 3600);
+    let namespace = &tenant.operator_namespace;
+    let auth = |allowed: Value| {
+        let mut auth = tenant.auth("shared", json!({ "allowedNamespaces": allowed }));
+        auth["spec"]["vaultConnectionRef"] = json!(format!("{}/vault", tenant.namespace));
+        auth["metadata"]["namespace"] = json!(namespace);
+        auth
+    };
+    tenant.apply(&auth(json!([tenant.namespace])));
+    let _operator = tenant.operator(&NO_ELECTION);
+    let reference = json!({ "vaultAuthRef": format!("{namespace}/shared") });
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), reference));
+    rig.wait_lease("db", "");
+    let old = rig.credentials("db");
+    tenant.apply(&auth(json!([])));
+    rig.wait_condition("db", "SecretSynced", "False", "");
+    eventually("the end of the lease", || if rig.database.accepts(&old) { Err("it works") } else { Ok(()) });
+}

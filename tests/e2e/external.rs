@@ -1,0 +1,66 @@
+//! ExternalSecret, SecretStore and ClusterSecretStore of `external-secrets.io`.
+
+mod cluster_store;
+mod input;
+mod seeds;
+mod sync;
+mod targets;
+
+use serde_json::{Value, json};
+
+use test_support::Tenant;
+
+/// Arguments of an operator that serves the kinds.
+const SERVED: &[&str] = &["--external-secrets", "--backoff-initial-interval=1s", "--backoff-max-interval=3s"];
+
+/// An object of the group in the tenant's namespace.
+fn object(tenant: &Tenant<'_>, kind: &str, name: &str, spec: Value) -> Value {
+    json!({
+        "apiVersion": "external-secrets.io/v1",
+        "kind": kind,
+        "metadata": { "name": name, "namespace": tenant.namespace },
+        "spec": spec,
+    })
+}
+
+/// The Vault of the tenant with its KV v2 engine, with the login of its VaultAuth. Members of `vault` win.
+fn vault_provider(tenant: &Tenant<'_>, vault: Value) -> Value {
+    let account = json!({ "name": "app", "audiences": ["vault"] });
+    let mut provider = json!({
+        "server": tenant.cluster.vault_addr(),
+        "path": "secret",
+        "auth": { "kubernetes": { "role": tenant.namespace, "serviceAccountRef": account } },
+    });
+    json_patch::merge(&mut provider, &vault);
+    json!({ "provider": { "vault": provider } })
+}
+
+/// The SecretStore `vault`.
+fn store(tenant: &Tenant<'_>) -> Value {
+    object(tenant, "SecretStore", "vault", vault_provider(tenant, json!({})))
+}
+
+/// An ExternalSecret of the store `vault` that is read every second. Members of `spec` win.
+fn external_secret(tenant: &Tenant<'_>, name: &str, spec: Value) -> Value {
+    let mut full = json!({ "secretStoreRef": { "name": "vault" }, "refreshInterval": "1s" });
+    json_patch::merge(&mut full, &spec);
+    object(tenant, "ExternalSecret", name, full)
+}
+
+/// A row of `spec.data`: the property of a secret of the tenant becomes a key.
+fn row(tenant: &Tenant<'_>, key: &str, secret: &str, property: &str) -> Value {
+    json!({ "secretKey": key, "remoteRef": { "key": tenant.path(secret), "property": property } })
+}
+
+/// Waits until an ExternalSecret is synced.
+#[track_caller]
+fn wait_synced(tenant: &Tenant<'_>, name: &str) {
+    tenant.wait_condition_of("externalsecret", name, ("Ready", "True", Some("SecretSynced")), &["secret synced"]);
+}
+
+/// Waits until an ExternalSecret says in its condition and in an event that it is not synced.
+#[track_caller]
+fn wait_failure(tenant: &Tenant<'_>, name: &str, texts: &[&str]) {
+    tenant.wait_condition_of("externalsecret", name, ("Ready", "False", Some("SecretSyncedError")), texts);
+    tenant.wait_event(name, "UpdateFailed", texts[0]);
+}

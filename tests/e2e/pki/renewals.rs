@@ -1,0 +1,56 @@
+//! Certificates that are replaced in time, once, and what follows.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::fixture::{End, NO_PAIR, PkiFixture};
+use test_support::{NO_ELECTION, Tenant, eventually};
+
+#[test]
+fn a_certificate_is_replaced_in_its_window_and_the_old_one_revoked() {
+    let tenant = Tenant::new("pki-renew");
+    let pki = PkiFixture::new(&tenant);
+    tenant.apply(&tenant.workload("Deployment", "app"));
+    let mut operator = tenant.operator(&NO_ELECTION);
+    tenant.apply(&pki.object("web", &["app"], json!({ "ttl": "24s", "revoke": true })));
+    let mut serials = vec![pki.wait_synced("web").serial];
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _end = End(&ended);
+        scope.spawn(|| {
+            // A key is never paired with another certificate, and no certificate ends in the Secret.
+            while !ended.load(Ordering::Relaxed) {
+                match pki.held("web") {
+                    Ok(held) => {
+                        let now = chrono::Utc::now().timestamp();
+                        assert!(held.certificate.not_after > now, "{} has ended", held.serial);
+                    }
+                    Err(error) => assert!(!error.starts_with(NO_PAIR), "{error}"),
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        for round in 1..=3 {
+            if round == 2 {
+                operator.terminate();
+                operator = tenant.operator(&NO_ELECTION);
+            }
+            let old = serials.last().expect("one").clone();
+            let held = pki.wait_replaced("web", &old);
+            eventually("the old one is revoked", || if pki.engine.is_revoked(&old) { Ok(()) } else { Err("not yet") });
+            eventually("a restart", || match pki.restarts("app") {
+                done if done == round => Ok(()),
+                done => Err(done.to_string()),
+            });
+            serials.push(held.serial);
+        }
+    });
+    tenant.wait_event("web", "SecretRotated", "sync_reason=InRenewalWindow");
+    tenant.wait_event("web", "CertificateRevoked", &serials[0]);
+    let current = pki.wait_synced("web").serial;
+    assert!(pki.engine.serials().len() <= serials.len() + 1, "at most one for each window");
+    tenant.kubectl(&["delete", "vaultpkisecret", "web", "--timeout=60s"]).expect("it goes");
+    assert!(pki.engine.serials().iter().all(|serial| pki.engine.is_revoked(serial)), "{current} too");
+}
