@@ -2,10 +2,13 @@
 //!
 //! The memory is counted by an allocator, on the thread that renders.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use vso::external_secret::template::{CompiledTemplate, Fetched};
+use vso::gocompat::template::{Context, Environment, Limits};
 use vso::render::{Input, SourceData, TemplateText, TransformationCache, build};
 
 /// Of one object, the data of its source and of its Secret included.
@@ -120,6 +123,70 @@ fn nested_expressions_and_templates_fit_the_stack_of_a_thread() {
     let text = "{{ if 1 }}".repeat(90) + &deep + &"{{ end }}".repeat(90);
     // As large as a thread of the runtime.
     let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(move || rendered(&text));
+    thread.expect("a thread").join().expect("no overflow");
+}
+
+/// Renders a template of an ExternalSecret: how many bytes its value has, or why there is none.
+fn render_external(template: &str, text: &str) -> Result<usize, String> {
+    let spec = serde_json::from_value(json!({ "data": { "k": template } })).expect("a template");
+    let compiled = CompiledTemplate::new(&spec, &Fetched::new()).map_err(|error| error.to_string())?;
+    let data = BTreeMap::from([("t".to_owned(), text.as_bytes().to_vec())]);
+    let (mut result, begin) = (Err(String::new()), Instant::now());
+    let used = allocation_counter::measure(|| {
+        let mut context = Context::new(&Limits::default(), &Environment::default());
+        let rendered = compiled.render(&mut context, &data, |_, value| Ok(value));
+        result = rendered.map(|rendered| rendered.data["k"].len()).map_err(|error| error.to_string());
+    });
+    assert!(used.bytes_max <= MAX_BYTES, "{} bytes: {template}\n{result:?}", used.bytes_max);
+    assert!(begin.elapsed() < MAX_TIME, "{:?}: {template}\n{result:?}", begin.elapsed());
+    result
+}
+
+#[test]
+fn functions_of_external_secrets_count_what_they_make() {
+    let block = "-----BEGIN X-----\nAAAA\n-----END X-----\n";
+    for (template, text) in [
+        ("{{ fromYaml .t | len }}", "- a\n".repeat(200_000)),
+        ("{{ fromYaml .t | len }}", "a: ".to_owned() + &"[".repeat(500_000)),
+        ("{{ fromYaml .t | len }}", (0..60_000).map(|i| format!("k{i}: v\n")).collect()),
+        ("{{ fromYaml .t | toYaml | len }}", (0..15_000).map(|i| format!("k{i}: [v]\n")).collect()),
+        ("{{ fromYaml .t | len }}", "a: \"".to_owned() + &"\\n".repeat(400_000) + "\""),
+        ("{{ fromYaml .t | len }}", "a: |\n".to_owned() + &"  x\n".repeat(200_000)),
+        ("{{ toYaml .t | len }}", "\u{1F600}".repeat(200_000)),
+        ("{{ toYaml .t | len }}", " \n".repeat(400_000)),
+        ("{{ toYaml .t | len }}", "a b ".repeat(200_000)),
+        ("{{ until 60000 | toYaml | len }}", String::new()),
+        ("{{ filterPEM \"x\" .t | len }}", block.repeat(20_000)),
+        ("{{ filterPEM \"y\" .t | len }}", "-----BEGIN X-----\n".repeat(50_000)),
+        ("{{ filterCertChain \"leaf\" .t | len }}", block.repeat(20_000)),
+        ("{{ certSANs .t | len }}", block.repeat(20_000)),
+        ("{{ pkcs12key .t | len }}", "\u{30}\u{7f}".repeat(400_000)),
+        ("{{ jwkPublicKeyPem .t | len }}", "[".to_owned() + &"0,".repeat(500_000) + "0]"),
+        ("{{ rsaDecrypt \"RSA-OAEP\" \"SHA1\" .t .t | len }}", block.repeat(20_000)),
+        ("{{ encryptAES .t .t | len }}", "x".repeat(900_000)),
+        ("{{ decryptAES .t .t | len }}", "A".repeat(900_000)),
+        ("{{ hexdec .t | len }}", "00".repeat(450_000)),
+        ("{{ randAscii 3000000 | len }}", String::new()),
+        ("{{ randBytes 1500000 | len }}", String::new()),
+        ("{{ date .t 0 | len }}", "January".repeat(100_000)),
+        ("{{ toDate .t .t }}", "January".repeat(100_000)),
+        ("{{ dateModify .t (toDate \"2006\" \"2024\") }}", "1h".repeat(400_000)),
+        ("{{ dateInZone \"2006\" 0 .t }}", "Europe/".repeat(100_000)),
+        ("{{ $l := list }}{{ range until 100 }}{{ $l = list $l $l }}{{ end }}{{ toYaml $l }}", String::new()),
+        ("{{ genSelfSignedCert \"x\" nil (splitList \",\" .t) 1 }}", "a,".repeat(200_000)),
+    ] {
+        let _ = render_external(template, &text);
+    }
+    assert_eq!(render_external("{{ toYaml .t | len }}", &"line\n".repeat(10_000)), Ok(5));
+    assert_eq!(render_external("{{ filterPEM \"x\" .t | len }}", &block.repeat(500)), Ok(5));
+}
+
+#[test]
+fn nested_yaml_fits_the_stack_of_a_thread() {
+    let text = format!("a: {}1{}", "[".repeat(250), "]".repeat(250));
+    let template = "{{ if 1 }}".repeat(90) + "{{ fromYaml .t | toYaml | len }}" + &"{{ end }}".repeat(90);
+    let deep = move || assert!(render_external(&template, &text).is_ok());
+    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(deep);
     thread.expect("a thread").join().expect("no overflow");
 }
 

@@ -3,6 +3,7 @@
 // VSO allows, which are a selection of sprig's hermetic text functions.
 //
 //	golden write DIR   write one JSON-lines file per family into DIR
+//	golden fixtures    make other keys, certificates and keystores
 //	golden fuzz        answer each JSON line of standard input with one line
 //	golden bench       tell what each JSON line of standard input costs
 package main
@@ -28,12 +29,14 @@ func run(args []string) error {
 	switch {
 	case len(args) == 2 && args[0] == "write":
 		return writeAll(args[1])
+	case len(args) == 1 && args[0] == "fixtures":
+		return writeFixtures("fixtures.json")
 	case len(args) == 1 && args[0] == "fuzz":
 		return answer()
 	case len(args) == 1 && args[0] == "bench":
 		return bench()
 	default:
-		return fmt.Errorf("usage: golden write DIR | golden fuzz | golden bench")
+		return fmt.Errorf("usage: golden write DIR | golden fixtures | golden fuzz | golden bench")
 	}
 }
 

@@ -23,6 +23,11 @@ type Row struct {
 	Output64 string          `json:"output64,omitempty"`
 	Error    string          `json:"error,omitempty"`
 	Unstable bool            `json:"unstable,omitempty"`
+	// API is "eso" for templates of ExternalSecrets: other functions, a map of
+	// strings as input, and a missing key is an error.
+	API string `json:"api,omitempty"`
+	// AnyError says that the text of the error is that of a library of Go's.
+	AnyError bool `json:"anyError,omitempty"`
 }
 
 // Root has the shape of the object templates see.
@@ -135,6 +140,9 @@ func render(row *Row) {
 }
 
 func execute(row *Row) ([]byte, error) {
+	if row.API == "eso" {
+		return executeESO(row)
+	}
 	t, err := template.New("t").Funcs(funcs).Parse(row.Template)
 	if err != nil {
 		return nil, err

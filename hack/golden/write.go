@@ -30,6 +30,11 @@ func writeAll(dir string) error {
 			return err
 		}
 	}
+	for _, f := range esoFamilies {
+		if err := writeRows(filepath.Join(dir, "eso_"+f.name+".jsonl"), f.rows()); err != nil {
+			return err
+		}
+	}
 	if err := writeProperties(filepath.Join(dir, "property.jsonl"), 2000); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ pub mod base64;
 pub mod duration;
 pub mod eso;
 pub mod json;
+mod pki;
 pub mod regexp;
 pub mod sprig;
 pub mod template;

@@ -63,7 +63,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("tokio_tungstenite::", &["vault"]),
     ("prometheus::", &["telemetry"]),
     ("clap::", &["cli"]),
-    ("kube::Client", &["kubernetes", "credentials", "sync", "controllers", "operator", "commands"]),
+    ("kube::Client", &["kubernetes", "credentials", "providers", "sync", "controllers", "operator", "commands"]),
     ("kube::runtime", &["kubernetes"]),
 ];
 

@@ -226,6 +226,8 @@ impl Generator {
             output64: String::new(),
             error: String::new(),
             unstable: false,
+            api: String::new(),
+            any_error: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! this crate, and what can be said of results that no vector can hold. And AWS signatures, held against AWS's.
 
 mod cron;
+mod eso_properties;
 mod fuzz;
 mod generate;
 mod properties;

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
-use vso::gocompat::sprig;
+use vso::external_secret::template::{CompiledTemplate, Fetched};
+use vso::gocompat::json::to_string;
 use vso::gocompat::template::{Context, Environment, Limits, List, Map, Record, Set, Value};
+use vso::gocompat::{eso, sprig};
 
 /// One row.
 #[derive(serde::Deserialize, serde::Serialize, Clone, Debug)]
@@ -25,6 +27,12 @@ pub struct Row {
     pub error: String,
     #[serde(default)]
     pub unstable: bool,
+    /// `eso` for templates of ExternalSecrets.
+    #[serde(default)]
+    pub api: String,
+    /// The text of the error is that of a library of Go's.
+    #[serde(default, rename = "anyError")]
+    pub any_error: bool,
 }
 
 impl Row {
@@ -45,16 +53,41 @@ impl Row {
     }
 
     pub fn render_in(&self, environment: &Environment) -> Result<Vec<u8>, String> {
-        let set = Set::parse(&[("t", &self.template)], &sprig::functions()).map_err(|e| e.go_text().to_owned())?;
+        if self.function == "literal" {
+            return self.literal();
+        }
+        let (functions, is_eso) =
+            if self.api == "eso" { (eso::functions(), true) } else { (sprig::functions(), false) };
+        let set = Set::parse(&[("t", &self.template)], &functions).map_err(|e| e.go_text().to_owned())?;
+        let set = if is_eso { set.with_missing_keys_as_errors() } else { set };
         // Not optimised, what is slow here takes long.
         let limits = Limits { time: std::time::Duration::from_secs(30), ..Limits::default() };
         set.execute_in("t", &self.root(), &mut Context::new(&limits, environment)).map_err(|e| e.go_text().to_owned())
+    }
+
+    /// What the template makes as a literal of `templateFrom`, as JSON.
+    fn literal(&self) -> Result<Vec<u8>, String> {
+        let template = serde_json::json!({ "templateFrom": [{ "literal": self.template }] });
+        let template = serde_json::from_value(template).expect("a template");
+        let compiled = CompiledTemplate::new(&template, &Fetched::new()).map_err(|error| error.to_string())?;
+        let mut context = Context::new(&Limits::default(), &Environment::default());
+        let rendered = compiled.render(&mut context, &BTreeMap::new(), |_, value| Ok(value));
+        let data = rendered.map_err(|error| error.to_string())?.data;
+        let data: BTreeMap<_, _> =
+            data.into_iter().map(|(key, value)| (key, String::from_utf8(value).expect("UTF-8"))).collect();
+        Ok(to_string(&serde_json::to_value(data).expect("strings")).into_bytes())
     }
 
     /// The dot of the template.
     pub fn root(&self) -> Value {
         let text = self.input.as_ref().map_or("{}", |input| input.get());
         let Value::Map(input) = from_json(text) else { panic!("the input is an object") };
+        if self.api == "eso" {
+            let entries = input.entries();
+            return Value::Map(Map::strings(
+                entries.iter().map(|(k, v)| (k.clone(), v.as_string().expect("a string").clone())),
+            ));
+        }
         let any = |name: &str| input.get(name).unwrap_or_else(|| Value::Map(Map::any()));
         let strings = |name: &str| {
             let Value::Map(entries) = any(name) else { panic!("{name} is an object") };

@@ -2,6 +2,7 @@
 //!
 //! `cargo fuzz run NAME` searches for inputs; `tests/corpus.rs` runs those in `fuzz/corpus/NAME`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use vso::api::{ObjectRef, SecretTransformation, VaultAuth, VaultAuthGlobal, VaultConnection, VaultStaticSecret};
 use vso::cli::{self, Env};
+use vso::external_secret::template::{CompiledTemplate, Fetched};
 use vso::gocompat::GoDuration;
+use vso::gocompat::template::{Context, Environment, Limits};
 use vso::kubernetes::{StoredClient, StoredFor};
 use vso::mac::MacKey;
 use vso::render::{self, Built, Input, RenderError, SourceData, TemplateText, TransformationCache};
@@ -28,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("answer", answer),
     ("duration", duration),
     ("event", event),
+    ("external_template", external_template),
     ("flags", flags),
     ("resource", resource),
     ("stored", stored),
@@ -62,6 +66,40 @@ pub fn event(data: &[u8]) {
     if let Some(index) = &write.index {
         // It is sent as a header.
         assert!((1..=1024).contains(&index.len()) && index.bytes().all(|byte| byte.is_ascii_graphic()), "{index:?}");
+    }
+}
+
+/// A value of a store: what each function of ExternalSecrets that reads documents, keys or certificates makes of it, and what
+/// it is as a text of `templateFrom`. A result fits a Secret.
+pub fn external_template(data: &[u8]) {
+    let functions = [
+        "fromYaml .t | toYaml",
+        "toYaml .t",
+        "filterPEM \"certificate\" .t",
+        "filterCertChain \"root\" .t",
+        "certSANs .t | len",
+        "pkcs12certPass \"1234\" .t",
+        "pkcs12key .t",
+        "jwkPublicKeyPem .t",
+        "jwkPrivateKeyPem .t",
+        "rsaDecrypt \"RSA-OAEP\" \"SHA1\" \"x\" .t",
+        "decryptAES \"k\" .t",
+        "toDate \"2006-01-02\" .t | date .t",
+    ];
+    let mut templates: Vec<Value> =
+        functions.iter().map(|call| json!({ "data": { "k": format!("{{{{ {call} }}}}") } })).collect();
+    if let Ok(text) = std::str::from_utf8(data) {
+        templates.push(json!({ "templateFrom": [{ "literal": text }] }));
+    }
+    let values = BTreeMap::from([("t".to_owned(), data.to_vec())]);
+    for template in templates {
+        let template = serde_json::from_value(template).expect("a template");
+        let Ok(compiled) = CompiledTemplate::new(&template, &Fetched::new()) else { continue };
+        let mut context = Context::new(&Limits::default(), &Environment::default());
+        if let Ok(rendered) = compiled.render(&mut context, &values, |_, value| Ok(value)) {
+            let bytes: usize = rendered.data.values().map(Vec::len).sum();
+            assert!(bytes <= 2 * MAX_SECRET_BYTES, "{bytes} bytes");
+        }
     }
 }
 

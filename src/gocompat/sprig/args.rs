@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::gocompat::template::{CallError, Context, List, Map, Str, Type, Value};
 
 /// What a function gives.
-pub(super) type Answer = Result<Value, CallError>;
+pub(in crate::gocompat) type Answer = Result<Value, CallError>;
 
 /// A row of the function table. The last parameter type may be variadic: `..Type`.
 macro_rules! function {
@@ -16,15 +16,15 @@ macro_rules! function {
         $crate::gocompat::template::Function { name: $name, params: &[$($param),*], variadic: Some($rest), call: $call, volatile: false }
     };
 }
-pub(super) use function;
+pub(in crate::gocompat) use function;
 
 /// The bytes of the string argument at `index`. The executor has checked its type.
-pub(super) fn bytes(args: &[Value], index: usize) -> &[u8] {
+pub(in crate::gocompat) fn bytes(args: &[Value], index: usize) -> &[u8] {
     args.get(index).and_then(Value::as_bytes).unwrap_or_default()
 }
 
 /// The `int` argument at `index`.
-pub(super) fn int(args: &[Value], index: usize) -> i64 {
+pub(in crate::gocompat) fn int(args: &[Value], index: usize) -> i64 {
     match args.get(index) {
         Some(Value::Int(i, _)) => *i,
         _ => 0,
@@ -32,12 +32,12 @@ pub(super) fn int(args: &[Value], index: usize) -> i64 {
 }
 
 /// The argument at `index`, whatever it is.
-pub(super) fn any(args: &[Value], index: usize) -> &Value {
+pub(in crate::gocompat) fn any(args: &[Value], index: usize) -> &Value {
     args.get(index).unwrap_or(&Value::Nil)
 }
 
 /// The `map[string]interface {}` argument at `index`.
-pub(super) fn map(args: &[Value], index: usize) -> Map {
+pub(in crate::gocompat) fn map(args: &[Value], index: usize) -> Map {
     match args.get(index) {
         Some(Value::Map(map)) => map.clone(),
         _ => Map::nil(Type::Any),
@@ -45,12 +45,12 @@ pub(super) fn map(args: &[Value], index: usize) -> Map {
 }
 
 /// What Go's run time says when a function asks nil for its type.
-pub(super) fn nil_dereference() -> CallError {
+pub(in crate::gocompat) fn nil_dereference() -> CallError {
     CallError::new("runtime error: invalid memory address or nil pointer dereference")
 }
 
 /// The elements of a slice argument, or sprig's complaint: `Cannot <what> <kind>`.
-pub(super) fn elements(ctx: &mut Context, value: &Value, what: &str) -> Result<Vec<Value>, CallError> {
+pub(in crate::gocompat) fn elements(ctx: &mut Context, value: &Value, what: &str) -> Result<Vec<Value>, CallError> {
     if matches!(value, Value::Nil) {
         return Err(nil_dereference());
     }
@@ -62,18 +62,18 @@ pub(super) fn elements(ctx: &mut Context, value: &Value, what: &str) -> Result<V
 }
 
 /// A string result.
-pub(super) fn string(bytes: impl Into<Vec<u8>>) -> Value {
+pub(in crate::gocompat) fn string(bytes: impl Into<Vec<u8>>) -> Value {
     Value::str(bytes.into())
 }
 
 /// A `[]string` result. The texts have been counted.
-pub(super) fn strings(ctx: &mut Context, parts: Vec<Str>) -> Answer {
+pub(in crate::gocompat) fn strings(ctx: &mut Context, parts: Vec<Str>) -> Answer {
     ctx.reserve_items(parts.len())?;
     Ok(Value::List(List::strings(parts)))
 }
 
 /// What sprig's `strval` gives: the string itself, bytes as a string, anything else as `%v` prints it.
-pub(super) fn strval<'v>(ctx: &mut Context, value: &'v Value) -> Result<Cow<'v, [u8]>, CallError> {
+pub(in crate::gocompat) fn strval<'v>(ctx: &mut Context, value: &'v Value) -> Result<Cow<'v, [u8]>, CallError> {
     match value {
         Value::Str(s) | Value::Bytes(s) | Value::JsonNumber(s) => Ok(Cow::Borrowed(s)),
         Value::Object(object) => match object.string() {
@@ -85,12 +85,12 @@ pub(super) fn strval<'v>(ctx: &mut Context, value: &'v Value) -> Result<Cow<'v, 
 }
 
 /// What `fmt.Sprint` gives for one value.
-pub(super) fn sprint(ctx: &mut Context, value: &Value) -> Result<Vec<u8>, CallError> {
+pub(in crate::gocompat) fn sprint(ctx: &mut Context, value: &Value) -> Result<Vec<u8>, CallError> {
     crate::gocompat::template::format::sprintf(ctx, b"%v", std::slice::from_ref(value))
 }
 
 /// The position of `needle` in `haystack`.
-pub(super) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+pub(in crate::gocompat) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     match needle {
         [] => Some(0),
         [byte] => memchr::memchr(*byte, haystack),
@@ -99,11 +99,11 @@ pub(super) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 }
 
 /// The position of the last `needle` in `haystack`.
-pub(super) fn rfind(haystack: &[u8], needle: u8) -> Option<usize> {
+pub(in crate::gocompat) fn rfind(haystack: &[u8], needle: u8) -> Option<usize> {
     haystack.iter().rposition(|b| *b == needle)
 }
 
 /// Text for an error message: what is not UTF-8 is replaced.
-pub(super) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+pub(in crate::gocompat) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }

@@ -8,7 +8,7 @@ const STEPS_OF_A_HASH: u64 = 200_000;
 /// Go's `bcrypt.DefaultCost`
 const COST: u32 = 10;
 
-pub(super) fn hash(ctx: &mut Context, password: &[u8]) -> Result<String, CallError> {
+pub(in crate::gocompat) fn hash(ctx: &mut Context, password: &[u8]) -> Result<String, CallError> {
     if password.len() > 72 {
         return Ok("failed to encrypt string with bcrypt: bcrypt: password length exceeds 72 bytes".to_owned());
     }

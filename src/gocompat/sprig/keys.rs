@@ -12,9 +12,10 @@ use base64::engine::general_purpose::STANDARD;
 use super::args::{Answer, bytes, find};
 use crate::gocompat::template::{CallError, Context, Kind, Object, Value};
 
-struct Certificate {
-    cert: Vec<u8>,
-    key: Vec<u8>,
+/// A certificate and its key, as PEM.
+pub(super) struct Certificate {
+    pub cert: Vec<u8>,
+    pub key: Vec<u8>,
 }
 
 impl Object for Certificate {

@@ -6,7 +6,7 @@
 
 use super::template::{Function, Functions};
 
-mod args;
+pub(super) mod args;
 mod crypto;
 mod dates;
 mod decimal;
@@ -14,7 +14,7 @@ mod defaults;
 mod dicts;
 mod encoding;
 mod equal;
-mod htpasswd;
+pub(super) mod htpasswd;
 mod keys;
 mod lists;
 mod lists_slice;
@@ -22,9 +22,11 @@ mod math;
 mod merge;
 mod numbers;
 mod paths;
+mod random;
 mod reflection;
 mod regex;
 mod runes;
+mod secrets;
 mod semver;
 mod strings;
 mod strings_case;
@@ -58,7 +60,7 @@ static FAMILIES: &[&[Function]] = &[
 ];
 
 /// What ESO allows besides: it reads the clock, draws random numbers, makes keys and certificates.
-static MORE_FAMILIES: &[&[Function]] = &[dates::MORE_FUNCTIONS];
+static MORE_FAMILIES: &[&[Function]] = &[dates::MORE_FUNCTIONS, random::FUNCTIONS, secrets::FUNCTIONS];
 
 /// The functions that VSO allows, beside which templates have those of the language itself.
 pub fn functions() -> Functions {

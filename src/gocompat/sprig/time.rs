@@ -118,7 +118,10 @@ impl Time {
         let end = if self.unix < 0 { DateTime::<chrono::Utc>::MIN_UTC } else { DateTime::<chrono::Utc>::MAX_UTC };
         let moment = DateTime::from_timestamp(self.unix, 0).unwrap_or(end).naive_utc();
         let (offset, zone) = match zone.map(|zone| zone.offset_from_utc_datetime(&moment)) {
-            Some(offset) => (offset.fix().local_minus_utc(), offset.abbreviation().unwrap_or_default().to_owned()),
+            Some(zone) => {
+                let offset = zone.fix().local_minus_utc();
+                (offset, zone.abbreviation().map_or_else(|| numeric_name(offset), str::to_owned))
+            }
             None => (0, "UTC".to_owned()),
         };
         Time { offset, zone, ..self }
@@ -138,6 +141,15 @@ impl Time {
 
     fn text(&self) -> String {
         layout::format(self, "2006-01-02 15:04:05.999999999 -0700 MST")
+    }
+}
+
+/// The name of a zone that has none but its offset: `-03`, `+0545`.
+fn numeric_name(offset: i32) -> String {
+    let (sign, minutes) = (if offset < 0 { '-' } else { '+' }, offset.abs() / 60);
+    match minutes % 60 {
+        0 => format!("{sign}{:02}", minutes / 60),
+        rest => format!("{sign}{:02}{rest:02}", minutes / 60),
     }
 }
 

@@ -30,7 +30,7 @@ fn wrong_type(what: &str, wanted: &str) -> DecodeError {
 pub(crate) fn decode(ctx: &mut Context, text: &[u8]) -> Result<Map, DecodeError> {
     let root = parse(ctx, text_of(text)?)?;
     match root.as_deref() {
-        None | Some(Node::Scalar(Scalar::Null)) => Ok(Map::nil(crate::gocompat::template::Type::Any)),
+        None | Some(Node::Scalar(Scalar::Null)) => Ok(Map::any()),
         Some(root @ Node::Map(_)) => match value(ctx, root)? {
             Value::Map(map) => Ok(map),
             _ => Ok(Map::any()),

@@ -2,12 +2,16 @@
 //! eight).
 
 mod decode;
+mod emit;
 
 mod node;
 mod number;
 mod resolve;
+mod scalar;
+mod sort;
 
 pub(crate) use decode::{decode, decode_strings};
+pub(crate) use emit::encode;
 
 use crate::gocompat::template::CallError;
 

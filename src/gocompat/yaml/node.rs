@@ -43,7 +43,7 @@ struct Open {
 
 /// Parses the first document. `None` if there is none.
 pub(super) fn parse(ctx: &mut Context, text: &str) -> Result<Option<Rc<Node>>, DecodeError> {
-    let options = options! { block_scalar_eof_without_line_feed: true };
+    let options = options! { block_scalar_eof_without_line_feed: true, bom_inside_document_as_content: true };
     let mut builder = Builder { open: vec![], anchors: HashMap::new(), root: None };
     for event in Parser::new_from_str_with_options(text, options) {
         ctx.step(NODE_STEPS)?;
@@ -73,6 +73,10 @@ pub(super) fn parse(ctx: &mut Context, text: &str) -> Result<Option<Rc<Node>>, D
                     let why = format!("yaml: line {line}: an anchor contains itself");
                     return Err(DecodeError::Invalid(why));
                 };
+                if matches!(*node, Node::List(_)) && builder.is_merged_next() {
+                    let why = "map merge requires map or sequence of maps as the value";
+                    return Err(DecodeError::Invalid(format!("yaml: line {line}: {why}")));
+                }
                 builder.add(node, height, 0, false)?;
             }
             Event::DocumentEnd => break,
@@ -116,6 +120,12 @@ impl Builder {
             Node::List(children.collect())
         };
         self.add(Rc::new(node), open.height + 1, open.anchor, false)
+    }
+
+    /// Whether the next node is the value of a `<<`.
+    fn is_merged_next(&self) -> bool {
+        let parent = self.open.last().filter(|parent| parent.is_map);
+        parent.is_some_and(|parent| parent.children.len().checked_sub(1).is_some_and(|at| parent.merges.contains(&at)))
     }
 
     fn add(&mut self, node: Rc<Node>, height: usize, anchor: usize, is_merge: bool) -> Result<(), DecodeError> {

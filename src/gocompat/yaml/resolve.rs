@@ -170,6 +170,25 @@ pub(super) fn is_timestamp(text: &str) -> bool {
     }
 }
 
+/// `^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$`: what YAML 1.1 takes for a number to the base of 60.
+pub(super) fn is_base_60(text: &str) -> bool {
+    let text = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return false;
+    }
+    let (digits, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let all = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b'_');
+    let mut parts = digits.split(':');
+    let first = parts.next().unwrap_or_default();
+    let rest: Vec<&str> = parts.collect();
+    let is_part = |part: &&str| match part.as_bytes() {
+        [digit] => digit.is_ascii_digit(),
+        [tens, digit] => matches!(tens, b'0'..=b'5') && digit.is_ascii_digit(),
+        _ => false,
+    };
+    all(first) && all(fraction) && !rest.is_empty() && rest.iter().all(is_part)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -149,6 +149,15 @@ impl Context {
         }
     }
 
+    /// Does work whose steps have been counted, and which does not use up the time: how long a key takes to be found is a
+    /// matter of luck.
+    pub(crate) fn untimed<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let begin = Instant::now();
+        let result = work();
+        self.deadline = self.deadline.and_then(|deadline| deadline.checked_add(begin.elapsed()));
+        result
+    }
+
     /// Counts bytes about to be allocated, until the function is done. To be called *before* making anything whose size
     /// a template chooses: `repeat`, `until`, `indent`, `wrap` ... As many bytes as the arguments have are counted
     /// already.
