@@ -30,7 +30,7 @@ impl KeyTemplates {
             let program = Program::parse("transform", text.as_bytes(), false, &self.functions, &mut self.tokens_left);
             self.programs.insert(text.to_owned(), program.map_err(|error| error.to_string())?);
         }
-        let mut root = Value::Map(Map::strings([("value", key.as_bytes())].into_iter()));
+        let mut root = Value::Map(Map::strings([("value", key.as_bytes())]));
         context.account(&mut root).map_err(|error| error.shown().to_owned())?;
         match self.programs.get(text) {
             Some(program) => program.run(context, &root).map(|made| to_text(&made)).map_err(|error| error.to_string()),
