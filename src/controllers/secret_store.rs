@@ -14,6 +14,7 @@ use crate::api::external_secrets::{ClusterSecretStore, SecretStore, SecretStoreS
 use crate::api::{ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, condition};
 use crate::kubernetes::{Change, Store};
 use crate::resolve::{self, Denied, StorePlan};
+use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Next};
 
 /// ESO's, put on while a PushSecret needs the store.
@@ -108,6 +109,10 @@ impl<K: StoreObject> Controller for SecretStores<K> {
 
     fn objects(&self) -> usize {
         self.store.len()
+    }
+
+    fn resources(&self) -> Vec<ResourceStatus> {
+        self.store.all().iter().filter_map(|object| ResourceStatus::of_ready(&**object)).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Controllers;
-use crate::api::{ConditionType, condition};
+use crate::api::{ConditionType, CustomObject as _, condition};
 use crate::telemetry::{ControllerSnapshot, Snapshot};
 use crate::workqueue::KeyState;
 
@@ -59,6 +59,12 @@ impl Controllers {
         for owner in self.shared.stores.all_owners() {
             let synced = condition::find(owner.owner_conditions(), ConditionType::SecretSynced);
             if let Some(condition) = synced.filter(|c| c.status == "False") {
+                *reasons.entry(condition.reason.clone()).or_default() += 1;
+            }
+        }
+        for object in self.shared.stores.external_secrets.all() {
+            let ready = condition::find(object.conditions(), ConditionType::Ready);
+            if let Some(condition) = ready.filter(|c| c.status == "False") {
                 *reasons.entry(condition.reason.clone()).or_default() += 1;
             }
         }

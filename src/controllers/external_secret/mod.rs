@@ -34,6 +34,7 @@ use crate::external_secret::template::TemplateCache;
 use crate::external_secret::{check, hash};
 use crate::kubernetes::{Change, Sink, TARGET_SELECTOR};
 use crate::resolve::{self, Denied, ExternalPlan};
+use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Next};
 
 use failure::{Failure, Interruption};
@@ -89,11 +90,14 @@ impl ExternalSecrets {
         let status = object.status.clone().unwrap_or_default();
         let version = hash::synced_resource_version(&object.metadata);
         let stores = plan.stores.iter().map(|store| (store.uid.clone(), store.generation)).collect();
-        let late = state.due.is_some_and(|due| due <= Instant::now())
-            || state.stores.as_ref().is_some_and(|known| *known != stores)
-            || condition::is_false(object.conditions(), ConditionType::Ready);
+        let fails = condition::is_false(object.conditions(), ConditionType::Ready);
+        let left = if fails || state.stores.as_ref().is_some_and(|known| *known != stores) {
+            Some(Duration::ZERO)
+        } else {
+            state.due.map(|due| due.saturating_duration_since(Instant::now()))
+        };
         state.stores = Some(stores);
-        let refresh = refresh(&plan, object.spec.sync_windows.as_ref(), &status, &version, late, began);
+        let refresh = refresh(&plan, object.spec.sync_windows.as_ref(), &status, &version, left, began);
         let next = match refresh {
             Refresh::Now => None,
             Refresh::After(pause) => Some(Next::At(Instant::now() + pause, Class::Refresh)),
@@ -230,6 +234,10 @@ impl Controller for ExternalSecrets {
 
     fn objects(&self) -> usize {
         self.stores().external_secrets.len()
+    }
+
+    fn resources(&self) -> Vec<ResourceStatus> {
+        self.stores().external_secrets.all().iter().filter_map(|object| ResourceStatus::of_ready(&**object)).collect()
     }
 }
 

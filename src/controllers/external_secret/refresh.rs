@@ -20,14 +20,15 @@ pub(super) enum Refresh {
     WhenChanged,
 }
 
-/// Decides by what the status says. `version` is the `syncedResourceVersion` that the object would have now; `late`: the time
-/// of this process' own schedule has come.
+/// Decides by what the status says. `version` is the `syncedResourceVersion` that the object would have now; `left` is the time
+/// until the next refresh by this process' own schedule, if there is one: the status does not tell of refreshes that found
+/// nothing new.
 pub(super) fn refresh(
     plan: &ExternalPlan,
     windows: Option<&SyncWindows>,
     status: &ExternalSecretStatus,
     version: &str,
-    late: bool,
+    left: Option<Duration>,
     now: DateTime<Utc>,
 ) -> Refresh {
     let synced = status.refresh_time.as_ref().map(|time| time.0.as_second());
@@ -44,9 +45,12 @@ pub(super) fn refresh(
     if changed {
         return Refresh::Now;
     }
-    let passed = now.timestamp() - synced;
-    let left = interval.saturating_sub(Duration::from_secs(u64::try_from(passed).unwrap_or(0)));
-    if !late && passed >= 0 && !left.is_zero() {
+    let left = left.unwrap_or_else(|| match u64::try_from(now.timestamp() - synced) {
+        Ok(passed) => interval.saturating_sub(Duration::from_secs(passed)),
+        // A time to come is not believed.
+        Err(_) => Duration::ZERO,
+    });
+    if !left.is_zero() {
         return Refresh::After(left);
     }
     match windows.and_then(|windows| sync_window::closed_until(windows, now)) {
@@ -70,12 +74,22 @@ mod tests {
     }
 
     fn decide(policy: RefreshPolicy, interval: Option<u64>, synced: Option<(i64, &str)>, late: bool) -> Refresh {
+        let left = late.then_some(Duration::ZERO);
+        decide_with(policy, interval, synced, left)
+    }
+
+    fn decide_with(
+        policy: RefreshPolicy,
+        interval: Option<u64>,
+        synced: Option<(i64, &str)>,
+        left: Option<Duration>,
+    ) -> Refresh {
         let status = ExternalSecretStatus {
             refresh_time: synced.map(|(at, _)| Time(Timestamp::from_second(at).unwrap())),
             synced_resource_version: synced.map(|(_, version)| version.to_owned()),
             ..ExternalSecretStatus::default()
         };
-        refresh(&plan(policy, interval), None, &status, "1-a", late, DateTime::from_timestamp(NOW, 0).unwrap())
+        refresh(&plan(policy, interval), None, &status, "1-a", left, DateTime::from_timestamp(NOW, 0).unwrap())
     }
 
     #[test]
@@ -96,6 +110,14 @@ mod tests {
         assert_eq!(decide(Periodic, minute, before(20), true), Now, "the process counts more exactly");
         assert_eq!(decide(Periodic, minute, before(60), false), Now);
         assert_eq!(decide(Periodic, minute, before(-5), false), Now, "a time to come is not believed");
+        let own = Some(Duration::from_secs(7));
+        let old = before(100_000);
+        assert_eq!(
+            decide_with(Periodic, minute, old, own),
+            After(Duration::from_secs(7)),
+            "nothing new was found since"
+        );
+        assert_eq!(decide_with(Periodic, minute, other, own), Now);
         assert_eq!(decide(Periodic, None, other, true), WhenChanged);
         assert_eq!(decide(Periodic, None, None, false), Now);
     }

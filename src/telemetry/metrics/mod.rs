@@ -20,7 +20,7 @@ pub use client::{ClientMetrics, ConnectionMetrics, Operation, StorageOperation};
 pub use controller::{ControllerMetrics, RunResult};
 use register::Register;
 
-use crate::api::CustomObject;
+use crate::api::{ConditionType, CustomObject, condition};
 use crate::settings::{LEASE_NAME, Settings};
 
 /// All metrics of the process.
@@ -139,6 +139,12 @@ impl ResourceStatus {
             name: meta.name.clone().unwrap_or_default(),
             valid: valid?,
         })
+    }
+
+    /// Of an object whose condition `Ready` says whether it is valid. `None` if it has none yet.
+    pub fn of_ready<K: CustomObject>(object: &K) -> Option<Self> {
+        let ready = condition::find(object.conditions(), ConditionType::Ready)?;
+        Self::of(object, Some(ready.status != "False"))
     }
 }
 
