@@ -1,6 +1,7 @@
 //! What a fleet of objects costs in the steady state, measured on a real API server and a real Vault. Run with
 //! `hack/bench`; the tests in `tests/e2e/api_call_budget.rs` hold what can be counted, this shows what has to be measured.
 
+mod external;
 mod leases;
 mod process;
 
@@ -36,8 +37,8 @@ fn name(i: usize) -> String {
 fn main() {
     // Cargo adds an option of its own.
     let mut args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let leases = args.first().is_some_and(|arg| arg == "leases");
-    if leases {
+    let kind = args.first().filter(|arg| ["leases", "external"].contains(&arg.as_str())).cloned();
+    if kind.is_some() {
         args.remove(0);
     }
     let sizes: Vec<usize> = args.iter().map(|arg| arg.parse().expect("a number of objects")).collect();
@@ -47,10 +48,10 @@ fn main() {
         let cluster = own(Options::default());
         let tenant = Tenant::on(&cluster, "bench");
         let api = KubeClient::of(&cluster);
-        if leases {
-            leases::Bench::new(&tenant, api, objects).run();
-        } else {
-            Bench { tenant: &tenant, api, objects }.run();
+        match kind.as_deref() {
+            Some("leases") => leases::Bench::new(&tenant, api, objects).run(),
+            Some(_) => external::Bench { tenant: &tenant, api, objects }.run(),
+            None => Bench { tenant: &tenant, api, objects }.run(),
         }
     }
 }
