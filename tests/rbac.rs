@@ -71,7 +71,8 @@ fn what_is_not_switched_on_gives_no_right() -> Result {
     assert_eq!(external(&default), 0);
     // Rules on one object count as those on all here, so the ConfigMaps are not among them.
     let only = all["controller-manager"].difference(&default["controller-manager"]);
-    let core: Vec<_> = only.filter(|(_, group, _)| group.is_empty()).map(|(verb, _, of)| format!("{verb} {of}")).collect();
+    let core: Vec<_> =
+        only.filter(|(_, group, _)| group.is_empty()).map(|(verb, _, of)| format!("{verb} {of}")).collect();
     assert_eq!(core, ["list namespaces", "update secrets", "watch namespaces"]);
     Ok(())
 }

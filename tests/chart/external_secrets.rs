@@ -103,7 +103,10 @@ fn people_get_roles_for_its_kinds() -> Result {
         for (role, writes) in [("viewer", false), ("editor", true)] {
             let role = object(&documents, "ClusterRole", &format!("-vault-secrets-operator-{kind}-{role}-role"))?;
             let rule = &role["rules"][0];
-            assert_eq!((&rule["apiGroups"], &rule["resources"]), (&json!(["external-secrets.io"]), &json!([format!("{kind}s")])));
+            assert_eq!(
+                (&rule["apiGroups"], &rule["resources"]),
+                (&json!(["external-secrets.io"]), &json!([format!("{kind}s")]))
+            );
             assert_eq!(rule["verbs"].to_string().contains("create"), writes, "{rule}");
         }
     }
@@ -114,7 +117,8 @@ fn people_get_roles_for_its_kinds() -> Result {
 fn the_definitions_serve_both_versions() -> Result {
     let rendered = documents(&template(&[ENABLED])?)?;
     for name in DEFINITIONS {
-        let definition = object(&rendered, "CustomResourceDefinition", &format!("{name}.external-secrets.io"))?;
+        let named = |d: &&Value| d["metadata"]["name"] == format!("{name}.external-secrets.io");
+        let definition = rendered.iter().find(named).ok_or("no definition")?;
         let versions = definition["spec"]["versions"].as_array().cloned().unwrap_or_default();
         let served: Vec<_> = versions.iter().map(|v| (v["name"].as_str(), &v["served"], &v["storage"])).collect();
         let (yes, no) = (json!(true), json!(false));
@@ -137,11 +141,10 @@ fn definitions_of_others_are_left_alone_and_own_ones_are_upgraded() -> Result {
 
     let mut of_eso: Value = serde_saphyr::from_str(&file("secretstores"))?;
     of_eso["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!("Helm");
-    of_eso["metadata"]["annotations"] =
-        json!({ "meta.helm.sh/release-name": "external-secrets", "meta.helm.sh/release-namespace": "external-secrets" });
+    of_eso["metadata"]["annotations"] = json!({ "meta.helm.sh/release-name": "external-secrets", "meta.helm.sh/release-namespace": "external-secrets" });
     let mut of_nobody: Value = serde_saphyr::from_str(&file("externalsecrets"))?;
     for foreign in [&mut of_eso, &mut of_nobody] {
-        foreign["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = json!("of another");
+        describe(foreign, "of another");
         foreign["spec"]["versions"][1]["served"] = json!(false);
         cluster.kubectl_apply(&foreign.to_string())?;
     }
@@ -155,7 +158,7 @@ fn definitions_of_others_are_left_alone_and_own_ones_are_upgraded() -> Result {
     copy(&path(CHART), &older)?;
     let changed = older.join("files/external-secrets/external-secrets.io_clustersecretstores.yaml");
     let mut earlier: Value = serde_saphyr::from_str(&fs::read_to_string(&changed)?)?;
-    earlier["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = json!("earlier");
+    describe(&mut earlier, "earlier");
     fs::write(&changed, earlier.to_string())?;
     // No node, so neither pods nor hooks can run.
     let values = ["--namespace=vso", ENABLED, "--set=controller.replicas=0", "--no-hooks"];
@@ -174,12 +177,27 @@ fn definitions_of_others_are_left_alone_and_own_ones_are_upgraded() -> Result {
 
     let off = ["--namespace=vso", "--set=controller.replicas=0", "--no-hooks"];
     cluster.helm(&[&["upgrade", "vso", &current], &off[..]].concat())?;
-    assert_eq!(definition("clustersecretstores")?["metadata"]["uid"], own["metadata"]["uid"], "it goes with no release");
+    assert_eq!(
+        definition("clustersecretstores")?["metadata"]["uid"],
+        own["metadata"]["uid"],
+        "it goes with no release"
+    );
     cluster.helm(&[&["upgrade", "vso", &current], &values[..]].concat())?;
     cluster.helm(&["uninstall", "vso", "--namespace=vso", "--no-hooks"])?;
-    assert_eq!(definition("clustersecretstores")?["metadata"]["uid"], own["metadata"]["uid"], "it goes with no release");
+    assert_eq!(
+        definition("clustersecretstores")?["metadata"]["uid"],
+        own["metadata"]["uid"],
+        "it goes with no release"
+    );
     assert_eq!(versions(foreign()?), before);
     Ok(())
+}
+
+/// The API server wants one schema in all versions of a definition with selectable fields.
+fn describe(definition: &mut Value, description: &str) {
+    for version in definition["spec"]["versions"].as_array_mut().into_iter().flatten() {
+        version["schema"]["openAPIV3Schema"]["description"] = json!(description);
+    }
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) -> Result {

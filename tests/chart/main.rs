@@ -5,6 +5,7 @@ mod csi;
 mod every_value_has_effect;
 mod external_secrets;
 mod migration;
+mod migration_eso;
 mod monitoring;
 mod refused;
 mod rendered_contract;
