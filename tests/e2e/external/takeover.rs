@@ -345,6 +345,12 @@ fn what_eso_has_left_is_taken_over_without_a_write() {
 
     what_changes_is_written_as_by_eso(&tenant);
     what_is_deleted_goes(&tenant);
+    eventually("the store that is missing shows", || {
+        match operator.metric("vso_objects_not_synced{reason=\"SecretSyncedError\"}") {
+            Some(count) if count > 0.0 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
 }
 
 fn what_changes_is_written_as_by_eso(tenant: &Tenant<'_>) {
