@@ -41,6 +41,12 @@ fn wait_ready(cluster: &Cluster, namespace: &str, object: &str, (status, reason)
     });
 }
 
+/// The authority of the API server's certificate, in Base64.
+fn authority(cluster: &Cluster) -> String {
+    let path = "--output=jsonpath={.clusters[0].cluster.certificate-authority-data}";
+    cluster.kubectl(&["config", "view", "--raw", "--flatten", "--minify", path]).expect("a kubeconfig")
+}
+
 fn namespaces(cluster: &Cluster, names: &[&str]) {
     for name in names {
         apply(cluster, &json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }).to_string());
@@ -81,15 +87,7 @@ fn copies_a_secret_to_another_namespace(cluster: &Cluster, url: &str) {
     cluster.kubectl(&[&binding[..], &[subject]].concat()).unwrap();
     cluster.kubectl(&["create", "secret", "generic", "my-secret", "--namespace=foo", "--from-literal=a=1"]).unwrap();
     let config_map = ["create", "configmap", "ca", "--namespace=foo"];
-    let ca = cluster
-        .kubectl(&[
-            "config",
-            "view",
-            "--raw",
-            "--minify",
-            "--output=jsonpath={.clusters[0].cluster.certificate-authority-data}",
-        ])
-        .unwrap();
+    let ca = authority(cluster);
     let pem =
         String::from_utf8(base64::Engine::decode(&base64::engine::general_purpose::STANDARD, ca).unwrap()).unwrap();
     cluster.kubectl(&[&config_map[..], &[&format!("--from-literal=ca.crt={pem}")]].concat()).unwrap();
@@ -299,15 +297,7 @@ fn reads_what_is_picked_and_found(cluster: &Cluster, url: &str) {
             &format!("--from-literal=token={token}"),
         ])
         .unwrap();
-    let ca = cluster
-        .kubectl(&[
-            "config",
-            "view",
-            "--raw",
-            "--minify",
-            "--output=jsonpath={.clusters[0].cluster.certificate-authority-data}",
-        ])
-        .unwrap();
+    let ca = authority(cluster);
     apply(
         cluster,
         &format!(
@@ -369,15 +359,7 @@ fn says_what_a_cluster_refuses(cluster: &Cluster, url: &str) {
         })
         .to_string()
     };
-    let ca = cluster
-        .kubectl(&[
-            "config",
-            "view",
-            "--raw",
-            "--minify",
-            "--output=jsonpath={.clusters[0].cluster.certificate-authority-data}",
-        ])
-        .unwrap();
+    let ca = authority(cluster);
     let account = json!({ "serviceAccount": { "name": "nobody" } });
     let token = json!({ "token": { "bearerToken": { "name": "gone", "key": "token" } } });
     for (name, manifest, text) in [
