@@ -47,13 +47,15 @@ fn install_upgrade_rollback_and_uninstall_leave_nothing_behind() -> Result {
     let older = json!([{ "op": "add", "path": description, "value": "older" }]).to_string();
     cluster.kubectl(&["patch", "crd", crd, "--type=json", "-p", &older])?;
 
-    release.helm(&["upgrade", "vso", &chart, "--set=controller.manager.logging.level=debug"])?;
+    let changed = ["--set=controller.manager.logging.level=debug", "--set=externalSecrets.enabled=true"];
+    release.helm(&[&["upgrade", "vso", &chart], &changed[..]].concat())?;
     let read = "jsonpath={.spec.versions[0].schema.openAPIV3Schema.description}";
     assert_ne!(cluster.kubectl(&["get", "crd", crd, "-o", read])?, "older", "the hook has not upgraded the CRDs");
     let left = release.finalizers("hcpvaultsecretsapps")?;
     assert!(left.is_empty(), "of a kind that ended: {left:?}");
     assert!(!release.finalizers(KINDS)?.is_empty(), "an upgrade is no uninstall");
     release.metrics_are_for_those_who_may()?;
+    release.external_secrets_are_served()?;
     release.helm(&["test", "vso"])?;
 
     release.helm(&["rollback", "vso", "1"])?;
@@ -62,6 +64,7 @@ fn install_upgrade_rollback_and_uninstall_leave_nothing_behind() -> Result {
     assert!(arguments.contains("--zap-log-level=info"), "{arguments}");
 
     release.helm(&["uninstall", "vso"])?;
+    cluster.kubectl(&["get", "clustersecretstore", "other"])?;
     let left = release.finalizers(KINDS)?;
     assert!(left.is_empty(), "{left:?}");
     let started = Instant::now();
@@ -102,6 +105,20 @@ impl Release<'_> {
         assert!(items.len() >= SPACES.len(), "the objects are gone");
         let held = items.iter().filter(|item| item["metadata"]["finalizers"].is_array());
         Ok(held.map(|item| format!("{} {}", item["kind"], item["metadata"]["namespace"])).collect())
+    }
+
+    /// The upgrade has brought the definitions and the rights. The rollback takes the rights away, and no object.
+    fn external_secrets_are_served(&self) -> Result {
+        let store = json!({
+            "apiVersion": "external-secrets.io/v1beta1", "kind": "ClusterSecretStore", "metadata": { "name": "other" },
+            "spec": { "provider": { "fake": { "data": [] } } },
+        });
+        self.cluster.kubectl_apply(&store.to_string())?;
+        let reason = "jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}";
+        until("the store says that its provider is not served", || {
+            let said = self.cluster.kubectl(&["get", "clustersecretstore", "other", "-o", reason])?;
+            Ok((said == "InvalidProviderConfig").then_some(()))
+        })
     }
 
     /// The roles of the chart are enough for the operator to tell, and `metrics-reader` is what a scraper needs.

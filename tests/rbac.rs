@@ -22,9 +22,14 @@ const UNSEEN: [(&str, &str, &str, &str); 2] = [
     ("upgrade-crds", "create", "apiextensions.k8s.io", "customresourcedefinitions"),
 ];
 
-/// What the end of a name of a ServiceAccount may do.
-fn granted() -> Result<BTreeMap<String, BTreeSet<Right>>> {
-    let rendered = documents(&template(&[])?)?;
+/// Values of the operators of the end-to-end tests: all that the operator can serve.
+const SERVED: &str = "--set=externalSecrets.enabled=true";
+/// The group whose kinds are not served by default.
+const EXTERNAL: &str = "external-secrets.io";
+
+/// What the end of a name of a ServiceAccount may do with these values.
+fn granted(values: &[&str]) -> Result<BTreeMap<String, BTreeSet<Right>>> {
+    let rendered = documents(&template(values)?)?;
     let list = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
     };
@@ -57,13 +62,29 @@ fn account(name: &str) -> &str {
 }
 
 #[test]
+fn what_is_not_switched_on_gives_no_right() -> Result {
+    let (all, default) = (granted(&[SERVED])?, granted(&[])?);
+    let external = |granted: &BTreeMap<String, BTreeSet<Right>>| {
+        granted.values().flatten().filter(|(_, group, _)| group == EXTERNAL).count()
+    };
+    assert!(external(&all) > 0);
+    assert_eq!(external(&default), 0);
+    // Rules on one object count as those on all here, so the ConfigMaps are not among them.
+    let only = all["controller-manager"].difference(&default["controller-manager"]);
+    let core: Vec<_> =
+        only.filter(|(_, group, _)| group.is_empty()).map(|(verb, _, of)| format!("{verb} {of}")).collect();
+    assert_eq!(core, ["list namespaces", "update secrets", "watch namespaces"]);
+    Ok(())
+}
+
+#[test]
 fn every_right_is_used_and_none_is_missing() -> Result {
     let dir = kept_audit_logs(Server::Vault);
     if !dir.join("all").exists() {
         println!("skipped: run all end-to-end tests first, cargo test --test e2e");
         return Ok(());
     }
-    let granted = granted()?;
+    let granted = granted(&[SERVED])?;
     assert!(granted.contains_key("controller-manager"), "{granted:?}");
     let mut used = BTreeMap::<String, BTreeSet<Right>>::new();
     let mut wrong = vec![];

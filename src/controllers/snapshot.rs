@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::Controllers;
 use crate::api::{ConditionType, CustomObject as _, condition};
+use crate::resolve;
 use crate::telemetry::{ControllerSnapshot, Snapshot};
 use crate::workqueue::KeyState;
 
@@ -56,16 +59,21 @@ impl Controllers {
 
     fn not_synced(&self) -> Vec<(String, usize)> {
         let mut reasons = BTreeMap::<String, usize>::new();
-        for owner in self.shared.stores.all_owners() {
-            let synced = condition::find(owner.owner_conditions(), ConditionType::SecretSynced);
-            if let Some(condition) = synced.filter(|c| c.status == "False") {
+        let mut count = |conditions: &[Condition], of: ConditionType| {
+            if let Some(condition) = condition::find(conditions, of).filter(|c| c.status == "False") {
                 *reasons.entry(condition.reason.clone()).or_default() += 1;
             }
+        };
+        let stores = &self.shared.stores;
+        for owner in stores.all_owners() {
+            count(owner.owner_conditions(), ConditionType::SecretSynced);
         }
-        for object in self.shared.stores.external_secrets.all() {
-            let ready = condition::find(object.conditions(), ConditionType::Ready);
-            if let Some(condition) = ready.filter(|c| c.status == "False") {
-                *reasons.entry(condition.reason.clone()).or_default() += 1;
+        for object in stores.external_secrets.all() {
+            let fails = condition::is_false(object.conditions(), ConditionType::Ready);
+            // What another operator serves is not counted here.
+            let is_own = || !matches!(resolve::external_secret(&object, Duration::ZERO, &**stores), Ok(None));
+            if fails && is_own() {
+                count(object.conditions(), ConditionType::Ready);
             }
         }
         reasons.into_iter().collect()

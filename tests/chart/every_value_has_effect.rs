@@ -95,6 +95,7 @@ const EDITORS: &[&str] = &[r#"controller.rbac.clusterRoleAggregation.editorRoles
 const CONNECTION: &[&str] =
     &["defaultVaultConnection.enabled=true", r#"defaultVaultConnection.address="https://vault.example""#];
 const CSI: &[&str] = &["csi.enabled=true"];
+const EXTERNAL: &[&str] = &["externalSecrets.enabled=true"];
 const AUTH: &[&str] = &["defaultAuthMethod.enabled=true"];
 const GLOBAL: &[&str] = &["defaultAuthMethod.enabled=true", "defaultAuthMethod.vaultAuthGlobalRef.enabled=true"];
 const ENCRYPTED: &[&str] = &[
@@ -226,6 +227,9 @@ fn others() -> Vec<Leaf> {
         global("allowDefault", "false", "allowDefault: false"),
         global("mergeStrategy.headers", r#""union""#, "headers: union"),
         global("mergeStrategy.params", r#""replace""#, "params: replace"),
+        leaf("externalSecrets.enabled", "true", "- --external-secrets\n"),
+        leaf("externalSecrets.installCRDs", "false", "!kind: CustomResourceDefinition").with(EXTERNAL),
+        leaf("externalSecrets.controllerClass", r#""marked""#, "--external-secrets-class=marked").with(EXTERNAL),
         leaf("telemetry.serviceMonitor.enabled", "true", "kind: ServiceMonitor"),
         monitor("selectors", r#"{"team":"a"}"#, "team: \"a\""),
         monitor("scheme", r#""http""#, "scheme: http\n"),

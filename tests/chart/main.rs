@@ -3,7 +3,9 @@
 mod ci_values;
 mod csi;
 mod every_value_has_effect;
+mod external_secrets;
 mod migration;
+mod migration_eso;
 mod monitoring;
 mod refused;
 mod rendered_contract;
@@ -15,19 +17,24 @@ use testenv::Tool;
 
 use test_support::chart::{CHART, Result, files, path, run, tail, template};
 
+/// Whether both directories have equal definitions, and some.
+fn are_copies(original: &str, dir: &str) -> Result {
+    let (generated, copies) = (files(original)?, files(dir)?);
+    assert!(!generated.is_empty(), "{original} is empty");
+    assert!(copies.keys().eq(generated.keys()), "{dir} has other files: make generate");
+    for (name, text) in &generated {
+        assert!(copies.get(name) == Some(text), "{dir}/{name} is not current: make generate");
+    }
+    Ok(())
+}
+
 /// Helm and kustomize read nothing outside their own directories, so both have a copy of the generated CRDs.
 #[test]
 fn the_copies_of_the_crds_are_current() -> Result {
-    let generated = files("crds")?;
-    assert!(!generated.is_empty(), "crds/ is empty");
     for dir in [&format!("{CHART}/crds"), "config/crd/bases"] {
-        let copies = files(dir)?;
-        assert!(copies.keys().eq(generated.keys()), "{dir} has other files than crds/: cp crds/*.yaml {dir}/");
-        for (name, text) in &generated {
-            assert!(copies.get(name) == Some(text), "{dir}/{name} is not current: cp crds/*.yaml {dir}/");
-        }
+        are_copies("crds", dir)?;
     }
-    Ok(())
+    are_copies("crds/external-secrets", &format!("{CHART}/files/external-secrets"))
 }
 
 #[test]

@@ -51,6 +51,20 @@ const FILES: &[(&str, &[Document])] = &[
     ("vaultpkisecret_viewer_role.yaml", &[("ClusterRole", "F-vaultpki-viewer-role")]),
     ("vaultstaticsecret_editor_role.yaml", &[("ClusterRole", "F-vaultstaticsecret-editor-role")]),
     ("vaultstaticsecret_viewer_role.yaml", &[("ClusterRole", "F-vaultstaticsecret-viewer-role")]),
+    ("externalsecret_editor_role.yaml", &[("ClusterRole", "F-externalsecret-editor-role")]),
+    ("externalsecret_viewer_role.yaml", &[("ClusterRole", "F-externalsecret-viewer-role")]),
+    ("secretstore_editor_role.yaml", &[("ClusterRole", "F-secretstore-editor-role")]),
+    ("secretstore_viewer_role.yaml", &[("ClusterRole", "F-secretstore-viewer-role")]),
+    ("clustersecretstore_editor_role.yaml", &[("ClusterRole", "F-clustersecretstore-editor-role")]),
+    ("clustersecretstore_viewer_role.yaml", &[("ClusterRole", "F-clustersecretstore-viewer-role")]),
+    (
+        "external-secrets-crds.yaml",
+        &[
+            ("CustomResourceDefinition", "clustersecretstores.external-secrets.io"),
+            ("CustomResourceDefinition", "externalsecrets.external-secrets.io"),
+            ("CustomResourceDefinition", "secretstores.external-secrets.io"),
+        ],
+    ),
     ("clusterrole-aggregated-viewer.yaml", &[("ClusterRole", "F-aggregate-role-viewer")]),
     ("clusterrole-aggregated-editor.yaml", &[("ClusterRole", "F-aggregate-role-editor")]),
     ("default-vault-connection.yaml", &[("VaultConnection", "default")]),
@@ -87,6 +101,7 @@ const EVERYTHING: &[&str] = &[
     "--set=controller.manager.clientCache.storageEncryption.keyName=key",
     "--set=controller.manager.clientCache.storageEncryption.transitMount=transit",
     "--set=csi.enabled=true",
+    "--set=externalSecrets.enabled=true",
 ];
 
 fn everything() -> Result<Vec<Value>> {
@@ -132,6 +147,8 @@ fn arguments_keep_their_order() -> Result {
         "--zap-log-level=info",
         "--zap-time-encoding=rfc3339",
         "--zap-stacktrace-level=panic",
+        "--external-secrets",
+        "--external-secrets-class=default",
     ]);
     let mut arguments = manager["args"].as_array().cloned().unwrap_or_default();
     arguments.retain(|a| a != "--metrics-secure" && a != "--client-cache-persistence-model=direct-encrypted");

@@ -2,8 +2,10 @@
 
 mod cluster_store;
 mod input;
+mod samples;
 mod seeds;
 mod sync;
+mod takeover;
 mod targets;
 
 use serde_json::{Value, json};

@@ -66,6 +66,16 @@ fn stores_of_the_cluster_serve_the_namespaces_that_they_admit() {
     admits_namespaces_by_condition(&tenant);
     reads_what_is_picked_and_found(&cluster, &url);
     says_what_a_cluster_refuses(&cluster, &url);
+    lets_a_store_go_that_eso_has_held(&cluster);
+}
+
+fn lets_a_store_go_that_eso_has_held(cluster: &Cluster) {
+    let finalizers = r#"--patch={"metadata":{"finalizers":["secretstore.externalsecrets.io/finalizer"]}}"#;
+    let store = ["clustersecretstore", "foo-secret-store"];
+    cluster.kubectl(&[&["patch"], &store[..], &["--type=merge", finalizers]].concat()).unwrap();
+    cluster.kubectl(&[&["delete"], &store[..], &["--timeout=30s"]].concat()).unwrap();
+    // What it has made stays.
+    wait_value(cluster, "bar", "my-secret", "a", "2");
 }
 
 /// The tutorial on copies between namespaces.

@@ -26,15 +26,16 @@ pub fn path(of: &str) -> PathBuf {
     repository().join(of)
 }
 
-/// The files of a directory and what they hold.
+/// The files of a directory, but not those of the directories in it, and what they hold.
 pub fn files(dir: &str) -> io::Result<BTreeMap<String, String>> {
-    fs::read_dir(path(dir))?
-        .map(|entry| {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            Ok((name, fs::read_to_string(entry.path())?))
-        })
-        .collect()
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(path(dir))? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            files.insert(entry.file_name().to_string_lossy().into_owned(), fs::read_to_string(entry.path())?);
+        }
+    }
+    Ok(files)
 }
 
 /// The values files that must work: name without the suffix, and path.

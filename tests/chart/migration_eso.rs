@@ -1,0 +1,148 @@
+//! `hack/check-migration-eso`.
+
+use serde_json::{Value, json};
+use testenv::{Cluster, Options};
+
+use test_support::chart::{Result, path};
+
+/// Kinds of ESO that are not served here. The API server only has to know that they exist.
+const NOT_SERVED: [(&str, &str, &str); 3] = [
+    ("PushSecret", "pushsecrets", "v1alpha1"),
+    ("ClusterPushSecret", "clusterpushsecrets", "v1alpha1"),
+    ("ClusterExternalSecret", "clusterexternalsecrets", "v1"),
+];
+
+fn definition(kind: &str, plural: &str, version: &str) -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": format!("{plural}.external-secrets.io") },
+        "spec": {
+            "group": "external-secrets.io", "scope": if kind.starts_with("Cluster") { "Cluster" } else { "Namespaced" },
+            "names": { "kind": kind, "plural": plural },
+            "versions": [{
+                "name": version, "served": true, "storage": true,
+                "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
+            }],
+        },
+    })
+}
+
+fn check(cluster: &Cluster, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    let output = cluster.command(path("hack/check-migration-eso")).args(arguments).output()?;
+    Ok((output.status.code(), String::from_utf8(output.stdout)?))
+}
+
+fn apply(cluster: &Cluster, version: &str, kind: &str, name: &str, spec: Value) -> Result {
+    let mut object = json!({
+        "apiVersion": format!("external-secrets.io/{version}"), "kind": kind, "metadata": { "name": name }, "spec": spec,
+    });
+    if !kind.starts_with("Cluster") {
+        object["metadata"]["namespace"] = json!("default");
+    }
+    cluster.kubectl_apply(&object.to_string())?;
+    Ok(())
+}
+
+#[test]
+fn the_check_before_the_switch_from_eso_finds_what_has_to_be_decided() -> Result {
+    let cluster = Cluster::start(Options::default())?;
+    // ESO was never here.
+    let (code, text) = check(&cluster, &[])?;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("definition of externalsecrets: the chart brings it"), "{text}");
+
+    cluster.kubectl(&["create", "-f", &path("crds/external-secrets").to_string_lossy()])?;
+    for (kind, plural, version) in NOT_SERVED {
+        cluster.kubectl_apply(&definition(kind, plural, version).to_string())?;
+    }
+    cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])?;
+    all_is_served(&cluster)?;
+    what_is_not_served_is_found(&cluster)
+}
+
+fn vault(auth: Value) -> Value {
+    json!({ "provider": { "vault": { "server": "http://vault", "path": "secret", "auth": auth } } })
+}
+
+fn all_is_served(cluster: &Cluster) -> Result {
+    let account = json!({ "kubernetes": { "role": "app", "serviceAccountRef": { "name": "app" } } });
+    apply(cluster, "v1", "SecretStore", "good", vault(account.clone()))?;
+    apply(cluster, "v1", "ClusterSecretStore", "good", vault(account))?;
+    let rows = json!([{ "secretKey": "a", "remoteRef": { "key": "k" } }]);
+    apply(cluster, "v1", "ExternalSecret", "good", json!({ "secretStoreRef": { "name": "good" }, "data": rows }))?;
+    let ready = json!({
+        "type": "Ready", "status": "True", "reason": "SecretSynced", "message": "secret synced",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
+    let patch = format!("--patch={}", json!({ "status": { "conditions": [ready] } }));
+    cluster.kubectl(&["patch", "externalsecret", "good", "--subresource=status", "--type=merge", &patch])?;
+    // Of another class: this operator leaves it alone.
+    let mut other = json!({ "controller": "eso", "provider": { "fake": { "data": [] } } });
+    apply(cluster, "v1", "SecretStore", "of-eso", other.clone())?;
+    let (code, text) = check(cluster, &[])?;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(!text.contains("LOOK"), "{text}");
+    let (code, text) = check(cluster, &["eso"])?;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("SecretStore default/of-eso: fake"), "{text}");
+
+    other["controller"] = json!("default");
+    apply(cluster, "v1", "ClusterSecretStore", "foreign", other)
+}
+
+fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
+    let role = |method: &str| json!({ method: { "role": "app", "vaultRole": "app" } });
+    apply(cluster, "v1", "SecretStore", "as-the-operator", vault(json!({ "kubernetes": { "role": "app" } })))?;
+    apply(cluster, "v1", "SecretStore", "by-iam", vault(role("iam")))?;
+    for (kind, name, version) in [
+        ("PushSecret", "pushed", "v1alpha1"),
+        ("ClusterPushSecret", "pushed-by-all", "v1alpha1"),
+        ("ClusterExternalSecret", "everywhere", "v1"),
+    ] {
+        apply(cluster, version, kind, name, json!({}))?;
+    }
+    let generator = json!({ "apiVersion": "generators.external-secrets.io/v1alpha1", "kind": "Password", "name": "p" });
+    let generated = json!({ "dataFrom": [{ "sourceRef": { "generatorRef": generator } }] });
+    apply(cluster, "v1", "ExternalSecret", "generated", generated)?;
+    let rows = json!([{ "secretKey": "a", "remoteRef": { "key": "k" } }]);
+    let manifest = json!({ "manifest": { "apiVersion": "v1", "kind": "ConfigMap" } });
+    let spec = json!({ "secretStoreRef": { "name": "good" }, "data": rows, "target": manifest });
+    apply(cluster, "v1", "ExternalSecret", "other-target", spec)?;
+    let container = json!({ "name": "eso", "image": "ghcr.io/external-secrets/external-secrets:v2.9.0" });
+    let labels = json!({ "app.kubernetes.io/name": "external-secrets" });
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "name": "eso", "namespace": "default", "labels": labels },
+        "spec": {
+            "selector": { "matchLabels": labels },
+            "template": { "metadata": { "labels": labels }, "spec": { "containers": [container] } },
+        },
+    });
+    cluster.kubectl_apply(&deployment.to_string())?;
+    let (code, text) = check(cluster, &[])?;
+    assert_eq!(code, Some(1), "{text}");
+    for found in [
+        "ClusterSecretStore foreign: fake\n",
+        "SecretStore default/as-the-operator\n",
+        "SecretStore default/by-iam\n",
+        "PushSecret default/pushed\n",
+        "ClusterPushSecret pushed-by-all\n",
+        "ClusterExternalSecret everywhere\n",
+        "ExternalSecret default/generated (generator Password p)\n",
+        "ExternalSecret default/other-target: ConfigMap\n",
+        "ExternalSecret default/other-target (no status)\n",
+        "secretstores without a class while ESO runs",
+        "ClusterSecretStore good\n",
+    ] {
+        assert!(text.contains(found), "{found:?} is missing in\n{text}");
+    }
+    for silent in ["cannot be read", "default/of-eso", "ExternalSecret default/good", "error"] {
+        assert!(!text.contains(silent), "{silent:?} is in\n{text}");
+    }
+
+    // It is scaled down: which of the two serves a store is no question any more.
+    cluster.kubectl(&["scale", "deployment", "eso", "--replicas=0"])?;
+    let (_, text) = check(cluster, &[])?;
+    assert!(text.contains("ESO: does not run") && !text.contains("while ESO runs"), "{text}");
+    Ok(())
+}
