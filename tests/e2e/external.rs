@@ -1,10 +1,13 @@
 //! ExternalSecret, SecretStore and ClusterSecretStore of `external-secrets.io`.
 
 mod cluster_store;
+mod faults;
+mod hostile;
 mod input;
 mod seeds;
 mod sync;
 mod targets;
+mod vault;
 
 use serde_json::{Value, json};
 
