@@ -67,7 +67,8 @@ pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>, settings: &Sett
 /// A row for each kind of `external-secrets.io`.
 fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> [Arc<dyn Controller>; 3] {
     let (vault, outputs, stores) = (shared.vault.clone(), shared.outputs.clone(), &shared.stores);
-    let access = StoreAccess { vault: vault.clone(), clients: ClusterClients::default(), outputs: outputs.clone() };
+    let clients = ClusterClients::new(settings.backoff);
+    let access = StoreAccess { vault: vault.clone(), clients, outputs: outputs.clone() };
     let access = Arc::new(access);
     let turns = shared.renderer.turns.clone();
     let (store, cluster_store) = (stores.secret_stores.clone(), stores.cluster_secret_stores.clone());

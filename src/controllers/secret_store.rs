@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::controller::{Controller, Watches};
+use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
 use super::dependents::DEPENDENTS_SPREAD;
 use super::finalizer::remove_finalizer;
 use super::outcome::{Outcome, retry_delay};
@@ -13,7 +13,7 @@ use super::vault_access::VaultAccess;
 use crate::api::external_secrets::{ClusterSecretStore, SecretStore, SecretStoreStatus};
 use crate::api::{ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, condition};
 use crate::kubernetes::{Change, Store};
-use crate::resolve::{self, Denied, StorePlan};
+use crate::resolve::{self, Denied, StorePlan, StoreSource};
 use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Next};
 
@@ -105,6 +105,18 @@ impl<K: StoreObject> Controller for SecretStores<K> {
             Next::At(Instant::now() + interval.ok().flatten().unwrap_or(CHECK_INTERVAL), Class::Refresh),
             None,
         )
+    }
+
+    async fn timed_out(&self, job: &Job<Key>) -> Outcome {
+        let Some(object) = self.store.get(&job.key.id) else { return Outcome::await_change() };
+        if let Ok(StorePlan { source: StoreSource::Vault(vault), .. }) = object.plan() {
+            self.vault.servers.timed_out(&vault.login.connection.key, LONGEST_RUN);
+        }
+        let (status, event) = report(&*object, &Finding::Failed { unusable: false, why: timed_out_text() });
+        if self.outputs.publish(&self.store, &*object, &status, &[event]).await.is_err() {
+            return Outcome::write_failed();
+        }
+        Outcome::failed(Next::At(Instant::now() + retry_delay(object.conditions()), Class::Retry), None)
     }
 
     fn objects(&self) -> usize {

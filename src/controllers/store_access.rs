@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::outputs::Outputs;
 use super::vault_access::VaultAccess;
 use crate::api::Key;
-use crate::providers::{ClusterClients, ClusterProvider};
+use crate::providers::{self, ClusterClients, ClusterFault, ClusterProvider, KnownSecrets};
 use crate::resolve::{ClusterStore, StorePlan, StoreSource, VaultStore};
 use crate::vault::{ErrorKind, Read, Session, SessionError};
 use crate::workqueue::{Job, Lane};
@@ -41,6 +41,15 @@ pub(crate) enum NoSession {
     Unusable(String),
 }
 
+impl CheckError {
+    fn of(error: NoSession) -> Self {
+        match error {
+            NoSession::NoPermit(lane) => Self::NoPermit(lane),
+            NoSession::Unusable(why) => Self::Failed { unusable: true, why },
+        }
+    }
+}
+
 impl StoreAccess {
     /// The session of a store's login, shared with all that mean an equal login.
     pub async fn session(&self, job: &Job<Key>, store: &VaultStore) -> Result<Arc<Session>, NoSession> {
@@ -51,28 +60,36 @@ impl StoreAccess {
         Ok(self.vault.logins.session_of_store(&store.login, &server))
     }
 
-    /// A cluster, read with the login of a store.
-    pub fn cluster<'a>(&'a self, store: &'a ClusterStore) -> ClusterProvider<'a> {
-        ClusterProvider { store, own: &self.outputs.client, clients: &self.clients }
+    /// A cluster, read with the login of a store. It has a lane, as a Vault has: a server that does not answer holds up no
+    /// other.
+    pub fn cluster<'a>(&'a self, job: &Job<Key>, store: &'a ClusterStore) -> Result<ClusterProvider<'a>, NoSession> {
+        let lane = providers::lane(store);
+        if !self.vault.work.enter(&job.key, lane) {
+            return Err(NoSession::NoPermit(lane));
+        }
+        let known = KnownSecrets::default();
+        Ok(ClusterProvider { store, own: &self.outputs.client, clients: &self.clients, known })
     }
 
     /// Looks whether a store works.
     pub async fn check(&self, job: &Job<Key>, plan: &StorePlan) -> Result<Checked, CheckError> {
         match &plan.source {
             StoreSource::Vault(store) => self.check_vault(job, store).await,
-            StoreSource::Kubernetes(store) => match self.cluster(store).check().await {
-                Ok(Ok(())) => Ok(Checked::Valid),
-                Ok(Err(why)) => Ok(Checked::Unknown(why)),
-                Err(error) => Err(CheckError::Failed { unusable: error.unusable, why: error.to_string() }),
-            },
+            StoreSource::Kubernetes(store) => {
+                match self.cluster(job, store).map_err(CheckError::of)?.check().await {
+                    Ok(Ok(())) => Ok(Checked::Valid),
+                    Ok(Err(why)) => Ok(Checked::Unknown(why)),
+                    Err(error) => Err(CheckError::Failed {
+                        unusable: error.cause == ClusterFault::Login,
+                        why: error.to_string(),
+                    }),
+                }
+            }
         }
     }
 
     async fn check_vault(&self, job: &Job<Key>, store: &VaultStore) -> Result<Checked, CheckError> {
-        let session = self.session(job, store).await.map_err(|error| match error {
-            NoSession::NoPermit(lane) => CheckError::NoPermit(lane),
-            NoSession::Unusable(why) => CheckError::Failed { unusable: true, why },
-        })?;
+        let session = self.session(job, store).await.map_err(CheckError::of)?;
         let failed = |error: &SessionError| CheckError::Failed {
             unusable: !matches!(error, SessionError::Request(_)),
             why: format!("invalid vault credentials: {error}"),

@@ -35,6 +35,16 @@ impl Fields {
         Self { fields: Value::Object(fields), json: OnceLock::new() }
     }
 
+    /// Whether it has no members.
+    pub fn is_empty(&self) -> bool {
+        self.fields.as_object().is_none_or(Map::is_empty)
+    }
+
+    /// About how much memory it takes.
+    pub fn weight(&self) -> usize {
+        weight(&self.fields)
+    }
+
     /// All of it, as Go writes it.
     pub fn json(&self) -> &str {
         self.json.get_or_init(|| json::to_string(&self.fields))
@@ -51,6 +61,21 @@ impl Fields {
             None => property::find(context, self.json().as_bytes(), property),
         }
     }
+}
+
+/// What a value takes besides its texts.
+const VALUE_BYTES: usize = 64;
+
+/// About how much memory a value takes. Values are nested no deeper than an answer may be.
+fn weight(value: &Value) -> usize {
+    let parts = match value {
+        Value::Null | Value::Bool(_) => 0,
+        Value::Number(number) => number.as_str().len(),
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + weight(value)).sum(),
+    };
+    VALUE_BYTES + parts
 }
 
 /// A member of the object that Vault has answered.

@@ -1,5 +1,6 @@
 //! Secrets of a Kubernetes cluster.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -8,19 +9,23 @@ use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
-use super::cluster_client::{ClusterClient, ClusterClients, ClusterError};
+use super::cluster_client::{ClusterClients, ClusterError, ClusterFault, ClusterRequest};
 use super::{Found, Provider, ProviderError};
 use crate::api::external_secrets::MetadataPolicy;
 use crate::api::external_secrets::remote::{Find, RemoteRef};
 use crate::api::reference::is_object_name;
 use crate::external_secret::Data;
+use crate::external_secret::answers::Answer;
 use crate::external_secret::document::{Halves, Json, JsonError, unescape};
 use crate::external_secret::property::{self, PropertyError};
 use crate::external_secret::value::Fields;
+use crate::gocompat::template::Context;
 use crate::resolve::ClusterStore;
 
-/// So many Secrets are listed at a time.
-const PAGE: usize = 200;
+/// So many Secrets are listed at a time: fewer, if that is more than fits into an answer.
+const PAGE: usize = 100;
+/// So many pages are asked for at most.
+const MAX_PAGES: usize = 1_000;
 
 /// The Secrets of one namespace of a cluster.
 pub struct ClusterProvider<'a> {
@@ -30,6 +35,15 @@ pub struct ClusterProvider<'a> {
     pub own: &'a kube::Client,
     /// The connections of all stores.
     pub clients: &'a ClusterClients,
+    /// What was read.
+    pub known: KnownSecrets,
+}
+
+/// What a store has given in one run, by name.
+#[derive(Default)]
+pub struct KnownSecrets {
+    secrets: HashMap<String, Arc<Remote>>,
+    weight: usize,
 }
 
 /// What is read of a Secret.
@@ -39,129 +53,183 @@ struct Remote {
     annotations: Map<String, Value>,
 }
 
+/// A page of a list.
+struct Page {
+    secrets: Vec<(String, Remote)>,
+    next: String,
+}
+
 impl ClusterProvider<'_> {
     /// Whether Secrets can be read, as the cluster says. `Ok(Err(_))`: it does not say.
     ///
     /// # Errors
     /// Why they cannot be read.
     pub async fn check(&self) -> Result<Result<(), String>, ClusterError> {
-        let client = self.client().await?;
         let namespace = &self.store.namespace;
         let rules = json!({
             "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": { "namespace": namespace },
         });
-        let path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
-        let answer = match self.send(&client, Method::POST, path, Some(&rules)).await {
-            Ok(answer) => answer,
-            // A server that does not know the request, or does not answer it, may serve Secrets all the same.
-            Err(error) if error.status.is_some_and(|status| status != 401) => return Ok(Err(error.to_string())),
-            Err(error) => return Err(error),
+        let allowed = |answer: Option<Value>| {
+            let rules = answer.as_ref().and_then(|answer| answer.pointer("/status/resourceRules")?.as_array());
+            rules.into_iter().flatten().any(allows_reading)
         };
-        let rules = answer.as_ref().and_then(|answer| answer.pointer("/status/resourceRules")?.as_array());
-        if rules.into_iter().flatten().any(allows_reading) {
-            return Ok(Ok(()));
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
+        match self.send(Method::POST, path, Some(&rules), allowed).await {
+            Ok(true) => return Ok(Ok(())),
+            Ok(false) => {}
+            // A server that does not know the request, or does not answer it, may serve Secrets all the same.
+            Err(error) if is_unknown(&error) => return Ok(Err(error.to_string())),
+            Err(error) => return Err(error),
         }
         let access = json!({
             "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
             "spec": { "resourceAttributes": { "namespace": namespace, "verb": "get", "resource": "secrets" } },
         });
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-        let answer = match self.send(&client, Method::POST, path, Some(&access)).await {
-            Ok(answer) => answer,
-            Err(error) if error.status.is_some_and(|status| status != 401) => return Ok(Err(error.to_string())),
-            Err(error) => return Err(error),
-        };
-        let allowed = answer.as_ref().and_then(|answer| answer.pointer("/status/allowed")?.as_bool());
-        if allowed == Some(true) { Ok(Ok(())) } else { Err(ClusterError::new("client is not allowed to get secrets")) }
+        let allowed =
+            |answer: Option<Value>| answer.as_ref().and_then(|a| a.pointer("/status/allowed")?.as_bool()) == Some(true);
+        match self.send(Method::POST, path, Some(&access), allowed).await {
+            Ok(true) => Ok(Ok(())),
+            Ok(false) => Err(ClusterError::unusable("client is not allowed to get secrets")),
+            Err(error) if is_unknown(&error) => Ok(Err(error.to_string())),
+            Err(error) => Err(error),
+        }
     }
 
-    async fn client(&self) -> Result<Arc<ClusterClient>, ClusterError> {
-        self.clients.get(self.own, self.store).await
-    }
-
-    async fn send(
+    async fn send<T>(
         &self,
-        client: &ClusterClient,
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Option<Value>, ClusterError> {
-        let answer = client.send(method, path, body).await;
-        if let Err(error) = &answer
-            && error.status.is_none_or(|status| status == 401)
-        {
-            self.clients.forget(self.store);
-        }
-        answer
+        read: impl FnOnce(Option<Value>) -> T,
+    ) -> Result<T, ClusterError> {
+        self.clients.send(self.own, self.store, &ClusterRequest { method, path, body }, read).await
     }
 
     fn path(&self) -> String {
         format!("/api/v1/namespaces/{}/secrets", encode(&self.store.namespace))
     }
 
-    async fn read(&self, name: &str) -> Result<Remote, ProviderError> {
+    async fn read(&mut self, name: &str) -> Result<Arc<Remote>, ProviderError> {
         if !is_object_name(name) {
             return Err(ProviderError::Unusable(format!("{name:?} is not the name of a Secret")));
         }
-        let client = self.client().await.map_err(ProviderError::Cluster)?;
+        if let Some(secret) = self.known.secrets.get(name) {
+            return Ok(secret.clone());
+        }
         let path = format!("{}/{name}", self.path());
-        let answer = self.send(&client, Method::GET, &path, None).await.map_err(ProviderError::Cluster)?;
         let namespace = &self.store.namespace;
         let absent = || ProviderError::NoSecret(format!("Secret does not exist: {name:?} in namespace {namespace:?}"));
-        remote(&answer.ok_or_else(absent)?)
+        let read = |answer: Option<Value>| {
+            let answer = answer.ok_or_else(absent)?;
+            let is_it = answer.get("kind").and_then(Value::as_str) == Some("Secret")
+                && answer.pointer("/metadata/name").and_then(Value::as_str) == Some(name);
+            if is_it { remote(&answer) } else { Err(not_meant(&format!("Secret {name:?}"))) }
+        };
+        let secret = self.send(Method::GET, &path, None, read).await.map_err(ProviderError::Cluster)?;
+        let secret = Arc::new(secret?);
+        self.known.weight += secret.data.values().map(Vec::len).sum::<usize>();
+        self.known.secrets.insert(name.to_owned(), secret.clone());
+        Ok(secret)
+    }
+
+    /// A page of the Secrets with these labels.
+    async fn list(&self, selector: &str, limit: usize, next: &str) -> Result<Page, ProviderError> {
+        let mut path = format!("{}?limit={limit}", self.path());
+        if !selector.is_empty() {
+            path += &format!("&labelSelector={}", encode(selector));
+        }
+        if !next.is_empty() {
+            path += &format!("&continue={}", encode(next));
+        }
+        let read = |answer: Option<Value>| {
+            let list = answer.ok_or_else(|| not_meant("list of Secrets"))?;
+            let items = list.get("items").and_then(Value::as_array);
+            let (Some("SecretList"), Some(items)) = (list.get("kind").and_then(Value::as_str), items) else {
+                return Err(not_meant("list of Secrets"));
+            };
+            let name = |item: &Value| item.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("").to_owned();
+            let secrets = items.iter().map(|item| Ok((name(item), remote(item)?))).collect::<Result<_, _>>()?;
+            let next = list.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or("");
+            Ok(Page { secrets, next: next.to_owned() })
+        };
+        self.send(Method::GET, &path, None, read).await.map_err(ProviderError::Cluster)?
     }
 }
 
 #[async_trait::async_trait]
 impl Provider for ClusterProvider<'_> {
-    async fn get(&mut self, remote: &RemoteRef) -> Result<Vec<u8>, ProviderError> {
-        let secret = self.read(&remote.key).await?;
-        if remote.metadata_policy == Some(MetadataPolicy::Fetch) {
-            return metadata(&secret, &remote.key, remote.property.as_deref());
-        }
-        let Some(path) = remote.property.as_deref() else { return Ok(whole(texts(&secret.data))) };
-        property_of(&secret.data, &remote.key, path)
+    async fn get(&mut self, remote: &RemoteRef) -> Result<Answer<Vec<u8>>, ProviderError> {
+        let (secret, remote) = (self.read(&remote.key).await?, remote.clone());
+        Ok(Answer::new(move |context| value_of(context, &secret, &remote)))
     }
 
-    async fn get_map(&mut self, remote: &RemoteRef) -> Result<Data, ProviderError> {
+    async fn get_map(&mut self, remote: &RemoteRef) -> Result<Answer<Data>, ProviderError> {
+        let (secret, remote) = (self.read(&remote.key).await?, remote.clone());
         if remote.metadata_policy == Some(MetadataPolicy::Fetch) || remote.property.is_some() {
-            let value = self.get(remote).await?;
-            return json_members(&value).map_err(|error| ProviderError::Unusable(error.to_string()));
+            return Ok(Answer::new(move |context| {
+                json_members(&value_of(context, &secret, &remote)?).map_err(|error| error.to_string())
+            }));
         }
-        Ok(self.read(&remote.key).await?.data)
+        Ok(Answer::new(move |_| Ok(secret.data.clone())))
     }
 
     async fn find(&mut self, find: &Find) -> Result<Data, ProviderError> {
         let regexp = super::name_pattern(find)?;
         let selector: Vec<String> = find.tags.iter().flatten().map(|(name, value)| format!("{name}={value}")).collect();
+        let selector = selector.join(",");
         if regexp.is_none() && find.tags.is_none() {
             return Err(ProviderError::Unusable("find needs name.regexp or tags".to_owned()));
         }
-        let client = self.client().await.map_err(ProviderError::Cluster)?;
-        let (mut found, mut next) = (Found::default(), String::new());
-        loop {
-            let mut path = format!("{}?limit={PAGE}", self.path());
-            if !selector.is_empty() {
-                path += &format!("&labelSelector={}", encode(&selector.join(",")));
-            }
-            if !next.is_empty() {
-                path += &format!("&continue={}", encode(&next));
-            }
-            let list = self.send(&client, Method::GET, &path, None).await.map_err(ProviderError::Cluster)?;
-            let list = list.ok_or_else(|| ProviderError::Unusable("the cluster has no such namespace".to_owned()))?;
-            for item in list.get("items").and_then(Value::as_array).into_iter().flatten() {
-                let name = item.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("");
+        let (mut found, mut next, mut limit) = (Found::default(), String::new(), PAGE);
+        for _ in 0..MAX_PAGES {
+            let page = match self.list(&selector, limit, &next).await {
+                Ok(page) => page,
+                Err(ProviderError::Cluster(error)) if error.cause == ClusterFault::TooLong && limit > 1 => {
+                    limit /= 10;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for (name, secret) in page.secrets {
                 let by_name = regexp.as_ref().is_none_or(|regexp| regexp.regex().is_match(name.as_bytes()));
                 if find.tags.is_some() || by_name {
-                    found.add(name.to_owned(), whole(texts(&remote(item)?.data)))?;
+                    found.add(name, whole(texts(&secret.data)))?;
                 }
             }
-            match list.pointer("/metadata/continue").and_then(Value::as_str) {
-                Some(more) if !more.is_empty() => more.clone_into(&mut next),
-                _ => return Ok(found.data),
+            if page.next.is_empty() {
+                self.known.weight += found.bytes;
+                return Ok(found.data);
             }
+            next = page.next;
         }
+        let text = format!("the namespace has too many Secrets: more than {MAX_PAGES} pages were listed");
+        Err(ProviderError::Unusable(text))
     }
+
+    fn weight(&self) -> usize {
+        self.known.weight
+    }
+}
+
+/// A property of a Secret or of its metadata, or all of it.
+fn value_of(context: &mut Context, secret: &Remote, remote: &RemoteRef) -> Result<Vec<u8>, String> {
+    let path = remote.property.as_deref();
+    if remote.metadata_policy == Some(MetadataPolicy::Fetch) {
+        return metadata(context, secret, &remote.key, path);
+    }
+    let Some(path) = path else { return Ok(whole(texts(&secret.data))) };
+    property_of(context, &secret.data, &remote.key, path)
+}
+
+/// The server answered with something else. That is no reason to believe that there is nothing.
+fn not_meant(what: &str) -> ProviderError {
+    ProviderError::Unusable(format!("the answer of the cluster is no {what}"))
+}
+
+/// The server does not know the request, or does not answer it.
+fn is_unknown(error: &ClusterError) -> bool {
+    matches!(error.cause, ClusterFault::Refused(status) if status != 401)
 }
 
 fn allows_reading(rule: &Value) -> bool {
@@ -191,17 +259,17 @@ fn texts(data: &Data) -> Map<String, Value> {
 }
 
 /// A key of that very name, or the path after the first dot in the JSON that the key before it holds.
-fn property_of(data: &Data, name: &str, path: &str) -> Result<Vec<u8>, ProviderError> {
-    let missing = || ProviderError::Unusable(format!("property {path} does not exist in data of secret {name:?}"));
+fn property_of(context: &mut Context, data: &Data, name: &str, path: &str) -> Result<Vec<u8>, String> {
+    let missing = || format!("property {path} does not exist in data of secret {name:?}");
     if let Some(value) = data.get(path) {
         return Ok(value.clone());
     }
     let (key, rest) = path.split_once('.').ok_or_else(missing)?;
     let value = data.get(key).ok_or_else(missing)?;
-    part(value, rest, missing)
+    part(context, value, rest, missing)
 }
 
-fn metadata(secret: &Remote, name: &str, path: Option<&str>) -> Result<Vec<u8>, ProviderError> {
+fn metadata(context: &mut Context, secret: &Remote, name: &str, path: Option<&str>) -> Result<Vec<u8>, String> {
     let Some(path) = path else {
         let all = Map::from_iter([
             ("annotations".to_owned(), Value::Object(secret.annotations.clone())),
@@ -209,7 +277,7 @@ fn metadata(secret: &Remote, name: &str, path: Option<&str>) -> Result<Vec<u8>, 
         ]);
         return Ok(whole(all));
     };
-    let missing = || ProviderError::Unusable(format!("property {path} does not exist in metadata of secret {name:?}"));
+    let missing = || format!("property {path} does not exist in metadata of secret {name:?}");
     let (kind, rest) = path.split_once('.').map_or((path, None), |(kind, rest)| (kind, Some(rest)));
     let members = match kind {
         "labels" => &secret.labels,
@@ -224,14 +292,19 @@ fn metadata(secret: &Remote, name: &str, path: Option<&str>) -> Result<Vec<u8>, 
     }
     let (key, rest) = rest.split_once('.').ok_or_else(missing)?;
     let value = members.get(key).and_then(Value::as_str).ok_or_else(missing)?;
-    part(value.as_bytes(), rest, missing)
+    part(context, value.as_bytes(), rest, missing)
 }
 
 /// A part of a JSON document.
-fn part(document: &[u8], path: &str, missing: impl FnOnce() -> ProviderError) -> Result<Vec<u8>, ProviderError> {
-    property::find(&mut super::context(), document, path).map_err(|error| match error {
+fn part(
+    context: &mut Context,
+    document: &[u8],
+    path: &str,
+    missing: impl FnOnce() -> String,
+) -> Result<Vec<u8>, String> {
+    property::find(context, document, path).map_err(|error| match error {
         PropertyError::Missing(_) => missing(),
-        error => ProviderError::Unusable(error.to_string()),
+        error => error.to_string(),
     })
 }
 

@@ -1,236 +1,280 @@
 //! Connections to the API servers of stores, kept while they are in use.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
-use kube::client::{Body, ClientBuilder};
-use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use http_body_util::BodyExt as _;
+use kube::client::Body;
 use parking_lot::Mutex;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use crate::kubernetes::{ErrorKind, KubernetesError, SecretWriter, config_map_data, service_account_token};
-use crate::resolve::{CaSource, ClusterLogin, ClusterStore, SecretKey};
-use crate::vault::root_cause;
+use super::cluster_login::connect;
+use crate::backoff::{Backoff, Policy};
+use crate::resolve::ClusterStore;
+use crate::vault::{JsonError, LongAnswers, LongAnswersOfServer, Turn, parse_json, root_cause};
 
-/// Lifetime of a service account's token, in seconds. ESO's.
-const TOKEN_SECONDS: i64 = 3600;
 /// A connection is made anew after this: a token, certificate or authority may have been replaced.
 const CLIENT_TTL: Duration = Duration::from_secs(300);
 /// So many connections are kept.
 const MAX_CLIENTS: usize = 1_000;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-/// Longest answer that is read. A Secret holds 1 MiB, a list has many.
-const MAX_ANSWER_BYTES: usize = 32 << 20;
+/// No request takes longer.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// An answer that has begun is read in this time, or given up: a server that sends byte by byte holds up no other for long.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest answer that is read. A Secret holds 1 MiB, a page of a list may have several.
+const MAX_ANSWER_BYTES: usize = 4 << 20;
+/// An answer that is longer takes its turn.
+const SMALL_ANSWER_BYTES: usize = 64 << 10;
+/// Longest message of a server that is told. An event holds 1 KiB.
+const MAX_MESSAGE_BYTES: usize = 400;
 
 /// Why a cluster does not give what it is asked for.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct ClusterError {
-    /// Not even a client could be made.
-    pub unusable: bool,
-    /// The status of the answer, if there is one.
-    pub status: Option<u16>,
+    /// What went wrong.
+    pub cause: ClusterFault,
+    /// When all that read the store try again. `None`: only this request failed.
+    pub retry_at: Option<Instant>,
     message: String,
 }
 
-/// The connections, by what they are made from.
-#[derive(Default)]
-pub struct ClusterClients {
-    known: Mutex<HashMap<ClusterStore, (Arc<ClusterClient>, Instant)>>,
+/// What goes wrong with a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClusterFault {
+    /// Not even a client could be made.
+    Login,
+    /// There was no answer.
+    NoAnswer,
+    /// The server refused, with this status.
+    Refused(u16),
+    /// The answer is longer than any that is read.
+    TooLong,
+    /// The answer is not what was asked for.
+    Unusable,
 }
 
-/// A connection to an API server.
+/// The connections, by what they are made from.
+pub struct ClusterClients {
+    known: Mutex<HashMap<ClusterStore, (Arc<ClusterClient>, Instant)>>,
+    backoff: Policy,
+    long_answers: LongAnswers,
+}
+
+/// The connection of a store, and what is known of its server.
 pub struct ClusterClient {
+    state: tokio::sync::Mutex<State>,
+}
+
+#[derive(Clone)]
+struct Connection {
     client: kube::Client,
+    long_answers: LongAnswersOfServer,
+}
+
+#[derive(Default)]
+struct State {
+    /// A connection whose last request was answered.
+    works: Option<(Connection, Instant)>,
+    /// Why there is none, and no attempt is made before its `retry_at`.
+    failed: Option<ClusterError>,
+    backoff: Backoff,
 }
 
 impl ClusterClients {
-    /// The connection of a store, made at first use with what the operator's own cluster holds for it.
-    pub async fn get(&self, own: &kube::Client, store: &ClusterStore) -> Result<Arc<ClusterClient>, ClusterError> {
+    /// None yet. One that fails is tried again after the pauses of `backoff`.
+    pub fn new(backoff: Policy) -> Self {
+        let backoff = Policy { max_elapsed: Duration::ZERO, ..backoff };
+        Self { known: Mutex::default(), backoff, long_answers: LongAnswers::default() }
+    }
+
+    fn get(&self, store: &ClusterStore) -> Arc<ClusterClient> {
         let now = Instant::now();
-        if let Some((client, made)) = self.known.lock().get(store)
-            && now.duration_since(*made) < CLIENT_TTL
-        {
-            return Ok(client.clone());
-        }
-        let client = Arc::new(ClusterClient { client: connect(own, store).await.map_err(ClusterError::unusable)? });
         let mut known = self.known.lock();
-        known.retain(|_, (_, made)| now.duration_since(*made) < CLIENT_TTL);
+        if let Some((client, used)) = known.get_mut(store) {
+            *used = now;
+            return client.clone();
+        }
+        known.retain(|_, (_, used)| now.duration_since(*used) < CLIENT_TTL);
+        let client = Arc::new(ClusterClient { state: tokio::sync::Mutex::default() });
         if known.len() < MAX_CLIENTS {
             known.insert(store.clone(), (client.clone(), now));
         }
-        Ok(client)
+        client
     }
 
-    /// The connection of a store did not work: the next one is made anew.
-    pub fn forget(&self, store: &ClusterStore) {
-        self.known.lock().remove(store);
+    /// The answer to a request, `None` if there is no such object; `read` takes from it what is needed. Until a first answer
+    /// has shown that the connection works there is one request at a time: however many objects read the store, a server that
+    /// is down, or a login that is refused, costs one attempt for each pause.
+    pub async fn send<T>(
+        &self,
+        own: &kube::Client,
+        store: &ClusterStore,
+        request: &ClusterRequest<'_>,
+        read: impl FnOnce(Option<Value>) -> T,
+    ) -> Result<T, ClusterError> {
+        let client = self.get(store);
+        let mut state = client.state.lock().await;
+        if let Some((connection, made)) = state.works.clone()
+            && made.elapsed() < CLIENT_TTL
+        {
+            drop(state);
+            match connection.ask(request).await {
+                Ok(answer) => return Ok(answer.read(read)),
+                Err(error) if !error.ends_connection() => return Err(error),
+                Err(_) => {}
+            }
+            // The token may have been replaced, or the server restarted.
+            state = client.state.lock().await;
+            if state.works.as_ref().is_some_and(|(_, since)| *since == made) {
+                state.works = None;
+            }
+        }
+        if let Some(error) = &state.failed
+            && error.retry_at.is_some_and(|at| Instant::now() < at)
+        {
+            return Err(error.clone());
+        }
+        let made = Instant::now();
+        let asked = async {
+            let client = connect(own, store).await.map_err(|why| ClusterError::of(ClusterFault::Login, why))?;
+            let connection = Connection { client, long_answers: LongAnswersOfServer::new(self.long_answers.clone()) };
+            let answer = connection.ask(request).await;
+            Ok((connection, answer))
+        };
+        let failed = match asked.await {
+            Ok((connection, answer)) if !answer.as_ref().is_err_and(ClusterError::ends_connection) => {
+                *state = State { works: Some((connection, made)), ..State::default() };
+                drop(state);
+                return answer.map(|answer| answer.read(read));
+            }
+            Ok((_, Ok(_))) => unreachable!("an answer ends no connection"),
+            Ok((_, Err(error))) | Err(error) => error,
+        };
+        let pause = state.backoff.next(&self.backoff, Instant::now(), &mut rand::rng()).unwrap_or(self.backoff.max);
+        let failed = ClusterError { retry_at: Some(Instant::now() + pause), ..failed };
+        (state.works, state.failed) = (None, Some(failed.clone()));
+        Err(failed)
+    }
+
+}
+
+impl Connection {
+    async fn ask(&self, request: &ClusterRequest<'_>) -> Result<Answer, ClusterError> {
+        let Self { client, long_answers } = self;
+        let ClusterRequest { method, path, body } = request;
+        let unusable = |why: String| ClusterError::of(ClusterFault::Unusable, why);
+        let no_answer = |why: String| ClusterError::of(ClusterFault::NoAnswer, why);
+        let content = body.map(Value::to_string).unwrap_or_default();
+        let built = Request::builder()
+            .method(method)
+            .uri(*path)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(Body::from(content.into_bytes()))
+            .map_err(|error| unusable(error.to_string()))?;
+        let late = || no_answer(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()));
+        let answer = tokio::time::timeout(REQUEST_TIMEOUT, client.send(built)).await.map_err(|_| late())?;
+        let answer = answer.map_err(|error| no_answer(root_cause(&error)))?;
+        let status = answer.status();
+        let (body, turn) = tokio::time::timeout(READ_TIMEOUT, receive(answer.into_body(), long_answers)).await.map_err(|_| late())??;
+        let parsed = parse_json(&body);
+        if status.is_success() {
+            let value = parsed.map_err(|error| match error {
+                JsonError::Memory => ClusterError::of(ClusterFault::TooLong, error.to_string()),
+                JsonError::Syntax | JsonError::Depth => unusable("the answer is no JSON of Kubernetes".to_owned()),
+            })?;
+            return Ok(Answer { value: Some(value), _turn: turn });
+        }
+        let answer = parsed.ok().filter(|answer| answer.get("kind").and_then(Value::as_str) == Some("Status"));
+        let word = |member: &str| answer.as_ref().and_then(|answer| answer.pointer(member)?.as_str());
+        // Whatever is in front of an API server says 404, too, and so does one that knows no such resource.
+        let names_object = word("/reason") == Some("NotFound")
+            && word("/details/kind") == Some("secrets")
+            && word("/details/name").is_some_and(|name| path.rsplit('/').next() == Some(name));
+        if status == StatusCode::NOT_FOUND && names_object {
+            return Ok(Answer { value: None, _turn: turn });
+        }
+        // The message of a status never quotes a Secret.
+        let message = word("/message").map_or_else(|| format!("HTTP {}", status.as_u16()), shown);
+        Err(ClusterError::of(ClusterFault::Refused(status.as_u16()), message))
     }
 }
 
-impl ClusterClient {
-    /// The answer to a request. `None`: there is no such object.
-    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Option<Value>, ClusterError> {
-        let content = body.map(Value::to_string).unwrap_or_default();
-        let request =
-            Request::builder().method(method).uri(path).header(http::header::CONTENT_TYPE, "application/json");
-        let request =
-            request.body(Body::from(content.into_bytes())).map_err(|error| ClusterError::failed(error.to_string()))?;
-        let answer = tokio::time::timeout(REQUEST_TIMEOUT, async {
-            let answer = self.client.send(request).await.map_err(|error| ClusterError::failed(root_cause(&error)))?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
-            let body = body.map_err(|error| ClusterError::failed(error.to_string()))?;
-            Ok::<_, ClusterError>((status, body.to_bytes()))
-        });
-        let late = || ClusterError::failed(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()));
-        let (status, body) = answer.await.map_err(|_| late())??;
-        let parsed: Option<Value> = serde_json::from_slice(&body).ok();
-        if status.is_success() {
-            return parsed.map(Some).ok_or_else(|| ClusterError::failed("the answer is no JSON".to_owned()));
+/// Reads a whole answer. A long one takes its turn.
+async fn receive(mut body: Body, long_answers: &LongAnswersOfServer) -> Result<(Vec<u8>, Option<Turn>), ClusterError> {
+    let no_answer = |why: &str| ClusterError::of(ClusterFault::NoAnswer, why.to_owned());
+    let (mut bytes, mut turn) = (vec![], None);
+    loop {
+        let frame = match &mut turn {
+            None => body.frame().await,
+            Some(turn) => tokio::select! {
+                frame = body.frame() => frame,
+                () = Turn::over(turn) => return Err(no_answer("a long answer came too slowly, and others wait")),
+            },
+        };
+        let Some(frame) = frame else { return Ok((bytes, turn)) };
+        let Ok(chunk) = frame.map_err(|_| no_answer("the answer broke off"))?.into_data() else { continue };
+        if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
+            let text = format!("the answer is longer than {} MiB", MAX_ANSWER_BYTES >> 20);
+            return Err(ClusterError::of(ClusterFault::TooLong, text));
         }
-        // The message of a status never quotes a Secret.
-        let message = parsed.as_ref().and_then(|status| status.get("message")?.as_str());
-        let is_status =
-            parsed.as_ref().is_some_and(|status| status.get("kind").and_then(Value::as_str) == Some("Status"));
-        if status == StatusCode::NOT_FOUND && is_status {
-            return Ok(None);
+        if turn.is_none() && bytes.len() + chunk.len() > SMALL_ANSWER_BYTES {
+            turn = Some(long_answers.turn().await.ok_or_else(|| no_answer("the answer broke off"))?);
         }
-        let message = message.filter(|_| is_status).map_or_else(|| format!("HTTP {}", status.as_u16()), str::to_owned);
-        Err(ClusterError { unusable: false, status: Some(status.as_u16()), message })
+        bytes.extend_from_slice(&chunk);
+    }
+}
+
+/// What a cluster is asked.
+pub struct ClusterRequest<'a> {
+    /// Method.
+    pub method: Method,
+    /// Path with the query.
+    pub path: &'a str,
+    /// Body.
+    pub body: Option<&'a Value>,
+}
+
+/// An answer, and the right to have one in memory.
+struct Answer {
+    value: Option<Value>,
+    _turn: Option<Turn>,
+}
+
+impl Answer {
+    fn read<T>(self, read: impl FnOnce(Option<Value>) -> T) -> T {
+        read(self.value)
     }
 }
 
 impl ClusterError {
-    fn failed(message: String) -> Self {
-        Self { unusable: false, status: None, message }
+    fn of(cause: ClusterFault, message: String) -> Self {
+        Self { cause, retry_at: None, message }
     }
 
-    fn unusable(message: String) -> Self {
-        Self { unusable: true, status: None, message }
+    /// The answer is not what was asked for.
+    pub fn unusable(message: impl Into<String>) -> Self {
+        Self::of(ClusterFault::Unusable, message.into())
     }
 
-    /// Something other than the answer to a request was wrong.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self::failed(message.into())
-    }
-}
-
-async fn connect(own: &kube::Client, store: &ClusterStore) -> Result<kube::Client, String> {
-    let mut config = match &store.login {
-        ClusterLogin::Kubeconfig(key) => from_kubeconfig(&value(own, key).await?).await?,
-        login => {
-            let url = store.url.parse().map_err(|_| format!("server.url {:?} is no URL", store.url))?;
-            let mut config = kube::Config::new(url);
-            config.root_cert = authorities(own, &store.ca).await?;
-            config.auth_info = credentials(own, login).await?;
-            config
-        }
-    };
-    config.default_retry = false;
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
-    config.read_timeout = Some(REQUEST_TIMEOUT);
-    // The variable HTTPS_PROXY is for Vault.
-    config.proxy_url = None;
-    let builder = ClientBuilder::try_from(config).map_err(|error| root_cause(&error))?;
-    Ok(builder.build())
-}
-
-async fn credentials(own: &kube::Client, login: &ClusterLogin) -> Result<AuthInfo, String> {
-    let token = |token: SecretString| AuthInfo { token: Some(token), ..AuthInfo::default() };
-    match login {
-        ClusterLogin::Token(key) => {
-            let text = text(own, key).await?;
-            Ok(token(text.expose_secret().trim_end_matches(['\n', '\r']).into()))
-        }
-        ClusterLogin::ServiceAccount { id, audiences } => {
-            let granted = service_account_token(own, &id.namespace, &id.name, audiences, TOKEN_SECONDS).await;
-            Ok(token(granted.map_err(|error| error.to_string())?.token))
-        }
-        ClusterLogin::Certificate { certificate, key } => {
-            let encode = |bytes: Vec<u8>| STANDARD.encode(bytes);
-            Ok(AuthInfo {
-                client_certificate_data: Some(encode(value(own, certificate).await?)),
-                client_key_data: Some(encode(value(own, key).await?).into()),
-                ..AuthInfo::default()
-            })
-        }
-        ClusterLogin::Kubeconfig(_) => Ok(AuthInfo::default()),
+    /// Other requests with the connection would fail as well.
+    fn ends_connection(&self) -> bool {
+        matches!(self.cause, ClusterFault::Login | ClusterFault::NoAnswer | ClusterFault::Refused(401 | 502..=504))
     }
 }
 
-/// A kubeconfig of a tenant. It may name no file and no program of the operator's pod.
-async fn from_kubeconfig(bytes: &[u8]) -> Result<kube::Config, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "the kubeconfig is not text (UTF-8)")?;
-    let file = Kubeconfig::from_yaml(text).map_err(|_| "the kubeconfig cannot be read".to_owned())?;
-    let names_file = file.clusters.iter().filter_map(|c| c.cluster.as_ref()).any(|c| c.certificate_authority.is_some());
-    let runs = file.auth_infos.iter().filter_map(|a| a.auth_info.as_ref()).any(|auth| {
-        auth.exec.is_some()
-            || auth.auth_provider.is_some()
-            || auth.token_file.is_some()
-            || auth.client_certificate.is_some()
-            || auth.client_key.is_some()
-    });
-    if names_file || runs {
-        let text = "the kubeconfig names a file or a program: it has to hold its certificates and credentials itself";
-        return Err(text.to_owned());
-    }
-    let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
-    config.map_err(|error| root_cause(&error))
+/// A number for the runs that wait for one store.
+pub fn lane(store: &ClusterStore) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    store.hash(&mut hasher);
+    hasher.finish()
 }
 
-async fn authorities(own: &kube::Client, ca: &CaSource) -> Result<Option<Vec<Vec<u8>>>, String> {
-    let pem = match ca {
-        CaSource::System | CaSource::Skip | CaSource::File(_) => return Ok(None),
-        CaSource::Text(pem) => pem.clone(),
-        CaSource::Secret(id, key) => value(own, &SecretKey { id: id.clone(), key: key.clone() }).await?,
-        CaSource::ConfigMap(id, key) => {
-            let data = config_map_data(own, &id.namespace, &id.name).await.map_err(|error| error.to_string())?;
-            let mut data = data.ok_or_else(|| {
-                format!(
-                    "cannot get Kubernetes configmap {:?} from namespace {:?}: it does not exist",
-                    id.name, id.namespace
-                )
-            })?;
-            data.remove(key).ok_or_else(|| format!("cannot find configmap data for key: {key:?}"))?.into_bytes()
-        }
-    };
-    let certificates = CertificateDer::pem_slice_iter(&pem).map(|certificate| certificate.map(|c| c.to_vec()));
-    let certificates =
-        certificates.collect::<Result<Vec<_>, _>>().map_err(|_| "failed to parse certificates from CertPool")?;
-    if certificates.is_empty() {
-        return Err("failed to parse certificates from CertPool: there is none".to_owned());
-    }
-    Ok(Some(certificates))
-}
-
-/// The value of a key of a Secret. The texts of errors are ESO's.
-async fn value(own: &kube::Client, key: &SecretKey) -> Result<Vec<u8>, String> {
-    let SecretKey { id, key } = key;
-    let missing =
-        |why: &str| format!("cannot get Kubernetes secret {:?} from namespace {:?}: {why}", &*id.name, &*id.namespace);
-    let found = SecretWriter::new(own, &id.namespace).get(&id.name).await;
-    let secret = found.map_err(|error: KubernetesError| match error.kind {
-        ErrorKind::Forbidden => missing("the operator may not read it"),
-        _ => missing(&error.to_string()),
-    })?;
-    let secret = secret.ok_or_else(|| missing("it does not exist"))?;
-    let value = secret.data.and_then(|mut data| data.remove(key));
-    value.map(|value| value.0).ok_or_else(|| format!("cannot find secret data for key: {key:?} in secret {id}"))
-}
-
-async fn text(own: &kube::Client, key: &SecretKey) -> Result<SecretString, String> {
-    let bytes = value(own, key).await?;
-    String::from_utf8(bytes)
-        .map(Into::into)
-        .map_err(|_| format!("key {:?} of secret {} is not text (UTF-8)", key.key, key.id))
+/// What is shown of a text that a server has sent.
+fn shown(text: &str) -> String {
+    let text: String = text.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE_BYTES).collect();
+    text[..text.floor_char_boundary(MAX_MESSAGE_BYTES)].to_owned()
 }

@@ -2,35 +2,45 @@
 
 mod cluster;
 mod cluster_client;
+mod cluster_login;
 mod vault;
 mod vault_path;
 
 use crate::api::external_secrets::remote::{Find, RemoteRef};
 use crate::external_secret::Data;
+use crate::external_secret::answers::Answer;
 use crate::gocompat::regexp::{Groups, Pattern, PatternError};
 use crate::gocompat::template::{Context, Environment, Limits};
 use crate::vault::SessionError;
 
-pub use cluster::ClusterProvider;
-pub use cluster_client::{ClusterClients, ClusterError};
-pub use vault::{ReadsInUse, VaultProvider};
+pub use cluster::{ClusterProvider, KnownSecrets};
+pub use cluster_client::{ClusterClients, ClusterError, ClusterFault, lane};
+pub use vault::{Known, ReadsInUse, VaultProvider};
 
 /// So many secrets are found at most by one entry of `dataFrom`.
 const MAX_FOUND: usize = 10_000;
 /// What one entry of `dataFrom` finds may be so large. A Secret holds 1 MiB.
 const MAX_FOUND_BYTES: usize = 4 << 20;
 
-/// A store, for one run of an object that reads it.
+/// A store, for one run of an object that reads it. It reads each secret once.
 #[async_trait::async_trait]
 pub trait Provider: Send {
     /// One value: a property, or all of a secret as JSON.
-    async fn get(&mut self, remote: &RemoteRef) -> Result<Vec<u8>, ProviderError>;
+    async fn get(&mut self, remote: &RemoteRef) -> Result<Answer<Vec<u8>>, ProviderError>;
 
     /// All keys of a secret.
-    async fn get_map(&mut self, remote: &RemoteRef) -> Result<Data, ProviderError>;
+    async fn get_map(&mut self, remote: &RemoteRef) -> Result<Answer<Data>, ProviderError>;
 
     /// All secrets that are meant, each as JSON, by name.
     async fn find(&mut self, find: &Find) -> Result<Data, ProviderError>;
+
+    /// About how much memory the secrets take that were read so far.
+    fn weight(&self) -> usize;
+
+    /// What the object goes on sharing with others.
+    fn reads(&mut self) -> ReadsInUse {
+        ReadsInUse::default()
+    }
 }
 
 /// Why a store gives no data.

@@ -11,15 +11,17 @@ use super::{Found, MAX_FOUND, Provider, ProviderError};
 use crate::api::external_secrets::MetadataPolicy;
 use crate::api::external_secrets::remote::{Find, RemoteRef};
 use crate::external_secret::Data;
+use crate::external_secret::answers::Answer;
 use crate::external_secret::value::{self, Fields};
+use crate::gocompat::template::Context;
 use crate::resolve::VaultStore;
-use crate::vault::{Envelope, ErrorKind, Read, ReadCache, Session, SessionError, SharedRead};
+use crate::vault::{Envelope, ErrorKind, Identity, Read, ReadCache, Session, SessionError, SharedRead};
 
 /// So many folders are listed at most by one entry of `dataFrom`.
 const MAX_FOLDERS: usize = 1_000;
 
-/// The reads that an object shares with others, kept from run to run.
-pub type ReadsInUse = HashMap<Read, Arc<SharedRead>>;
+/// The reads that an object shares with others, kept from run to run. Stores with different logins share none.
+pub type ReadsInUse = HashMap<(Identity, Read), Arc<SharedRead>>;
 
 /// A KV engine, read with one login.
 pub struct VaultProvider<'a> {
@@ -28,28 +30,55 @@ pub struct VaultProvider<'a> {
     /// The login.
     pub session: Arc<Session>,
     /// The reads of all objects.
-    pub reads: &'a ReadCache,
+    pub cache: &'a ReadCache,
     /// Answers to requests that began earlier are too old.
     pub not_before: Instant,
     /// The reads of the last run.
     pub former: &'a ReadsInUse,
-    /// The reads of this run. One that is asked for twice is one request.
-    pub in_use: &'a mut ReadsInUse,
+    /// The reads of this run.
+    pub in_use: ReadsInUse,
+    /// What they have given.
+    pub known: Known,
+}
+
+/// What a store has given in one run, by path and version.
+#[derive(Default)]
+pub struct Known {
+    fields: HashMap<Read, Arc<Fields>>,
+    weight: usize,
 }
 
 impl VaultProvider<'_> {
-    async fn read(&mut self, path: String, version: i64) -> Result<Arc<Envelope>, SessionError> {
-        let read = Read { namespace: self.store.namespace.clone(), path, version };
-        let shared = match self.in_use.get(&read).or_else(|| self.former.get(&read)) {
+    async fn read(&mut self, read: &Read) -> Result<Arc<Envelope>, SessionError> {
+        let key = (self.session.identity, read.clone());
+        let shared = match self.in_use.get(&key).or_else(|| self.former.get(&key)) {
             Some(shared) => shared.clone(),
-            None => self.reads.share(self.session.identity, read.clone()),
+            None => self.cache.share(self.session.identity, read.clone()),
         };
-        self.in_use.insert(read, shared.clone());
+        self.in_use.insert(key, shared.clone());
         shared.get(&self.session, self.not_before, None).await.map(|(envelope, _)| envelope)
     }
 
+    /// Reads, unless that was done in this run, and keeps the members of the answer.
+    async fn fields(
+        &mut self,
+        path: String,
+        version: i64,
+        members: impl FnOnce(&Envelope) -> Result<Map<String, Value>, ProviderError>,
+    ) -> Result<Arc<Fields>, ProviderError> {
+        let read = Read { namespace: self.store.namespace.clone(), path, version };
+        if let Some(fields) = self.known.fields.get(&read) {
+            return Ok(fields.clone());
+        }
+        let envelope = self.read(&read).await.map_err(|error| not_found(error, &read.path))?;
+        let fields = Arc::new(Fields::new(members(&envelope)?));
+        self.known.weight += fields.weight();
+        self.known.fields.insert(read, fields.clone());
+        Ok(fields)
+    }
+
     /// The members of a secret.
-    async fn members(&mut self, key: &str, version: Option<&str>) -> Result<Map<String, Value>, ProviderError> {
+    async fn members(&mut self, key: &str, version: Option<&str>) -> Result<Arc<Fields>, ProviderError> {
         let path = data_path(self.store, key).map_err(ProviderError::Unusable)?;
         let version =
             match version {
@@ -58,25 +87,27 @@ impl VaultProvider<'_> {
                     ProviderError::Unusable(format!("version {text:?} is not the number of a version"))
                 })?,
             };
-        let envelope = self.read(path.clone(), version).await.map_err(|error| not_found(error, &path))?;
-        members_of(&envelope, self.store.versioned, &path)
+        let (versioned, of) = (self.store.versioned, path.clone());
+        self.fields(path, version, move |envelope| members_of(envelope, versioned, &of)).await
     }
 
     /// What the engine says about a secret.
-    async fn metadata(&mut self, key: &str) -> Result<Map<String, Value>, ProviderError> {
+    async fn metadata(&mut self, key: &str) -> Result<Arc<Fields>, ProviderError> {
         let path = metadata_path(self.store, key).map_err(ProviderError::Unusable)?;
-        let envelope = self.read(path.clone(), 0).await.map_err(|error| not_found(error, &path))?;
-        let mut members = Map::new();
-        for name in ["created_time", "current_version", "delete_version_after"] {
-            if let Some(value) = envelope.data.get(name) {
-                members.insert(name.to_owned(), text(value));
+        let members = |envelope: &Envelope| {
+            let mut members = Map::new();
+            for name in ["created_time", "current_version", "delete_version_after"] {
+                if let Some(value) = envelope.data.get(name) {
+                    members.insert(name.to_owned(), text(value));
+                }
             }
-        }
-        members.extend(custom_metadata(&envelope).map(|(name, value)| (name.clone(), text(value))));
-        Ok(members)
+            members.extend(custom_metadata(envelope).map(|(name, value)| (name.clone(), text(value))));
+            Ok(members)
+        };
+        self.fields(path, 0, members).await
     }
 
-    async fn look_up(&mut self, remote: &RemoteRef) -> Result<Map<String, Value>, ProviderError> {
+    async fn look_up(&mut self, remote: &RemoteRef) -> Result<Arc<Fields>, ProviderError> {
         match &remote.metadata_policy {
             Some(MetadataPolicy::Fetch) => self.metadata(&remote.key).await,
             _ => self.members(&remote.key, remote.version.as_deref()).await,
@@ -101,7 +132,10 @@ impl VaultProvider<'_> {
                 Err(SessionError::Request(error)) if is_absent(&error) && listed > 1 => continue,
                 Err(error) => return Err(not_found(error, &path)),
             };
-            for name in envelope.data.get("keys").and_then(Value::as_array).into_iter().flatten() {
+            let Some(keys) = envelope.data.get("keys").and_then(Value::as_array) else {
+                return Err(ProviderError::Unusable(format!("the answer of {path:?} is no list of keys")));
+            };
+            for name in keys {
                 let Some(name) = name.as_str() else { continue };
                 let path = format!("{folder}{name}");
                 if name.ends_with('/') { folders.push(path) } else { names.push(path) }
@@ -127,18 +161,19 @@ impl VaultProvider<'_> {
 
 #[async_trait::async_trait]
 impl Provider for VaultProvider<'_> {
-    async fn get(&mut self, remote: &RemoteRef) -> Result<Vec<u8>, ProviderError> {
-        let members = self.look_up(remote).await?;
-        if members.is_empty() && remote.metadata_policy == Some(MetadataPolicy::Fetch) {
-            return Ok(vec![]);
-        }
-        let found = Fields::new(members).get(&mut super::context(), remote.property.as_deref());
-        found.map_err(|error| ProviderError::Unusable(error.to_string()))
+    async fn get(&mut self, remote: &RemoteRef) -> Result<Answer<Vec<u8>>, ProviderError> {
+        let (fields, property) = (self.look_up(remote).await?, remote.property.clone());
+        let is_metadata = remote.metadata_policy == Some(MetadataPolicy::Fetch);
+        Ok(Answer::new(move |context| value_of(&fields, property.as_deref(), is_metadata, context)))
     }
 
-    async fn get_map(&mut self, remote: &RemoteRef) -> Result<Data, ProviderError> {
-        let value = self.get(remote).await?;
-        value::extract(&value).map_err(|error| ProviderError::Unusable(error.to_string()))
+    async fn get_map(&mut self, remote: &RemoteRef) -> Result<Answer<Data>, ProviderError> {
+        let (fields, property) = (self.look_up(remote).await?, remote.property.clone());
+        let is_metadata = remote.metadata_policy == Some(MetadataPolicy::Fetch);
+        Ok(Answer::new(move |context| {
+            let value = value_of(&fields, property.as_deref(), is_metadata, context)?;
+            value::extract(&value).map_err(|error| error.to_string())
+        }))
     }
 
     async fn find(&mut self, find: &Find) -> Result<Data, ProviderError> {
@@ -174,8 +209,30 @@ impl Provider for VaultProvider<'_> {
                 Err(error) => return Err(error),
             }
         }
+        self.known.weight += found.bytes;
         Ok(found.data)
     }
+
+    fn weight(&self) -> usize {
+        self.known.weight
+    }
+
+    fn reads(&mut self) -> ReadsInUse {
+        std::mem::take(&mut self.in_use)
+    }
+}
+
+/// A property of a secret, or all of it.
+fn value_of(
+    fields: &Fields,
+    property: Option<&str>,
+    is_metadata: bool,
+    context: &mut Context,
+) -> Result<Vec<u8>, String> {
+    if is_metadata && fields.is_empty() {
+        return Ok(vec![]);
+    }
+    fields.get(context, property).map_err(|error| error.to_string())
 }
 
 /// The members of a secret in an answer.

@@ -31,7 +31,10 @@ pub enum JsonError {
 }
 
 /// Parses one value, and nothing beside it.
-pub(super) fn parse(text: &[u8]) -> Result<Value, JsonError> {
+///
+/// # Errors
+/// See [`JsonError`].
+pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
     let text = std::str::from_utf8(text).map_err(|_| JsonError::Syntax)?;
     let mut parser = Parser { text, at: 0, memory: 0 };
     let value = parser.value(0)?;

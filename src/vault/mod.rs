@@ -18,7 +18,7 @@ mod transport;
 
 pub use error::{ErrorKind, VaultError};
 pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState, Write};
-pub use json::JsonError;
+pub use json::{JsonError, parse as parse_json};
 pub use reads::{ReadCache, SharedRead};
 pub(crate) use request::lease;
 pub use request::{Envelope, Read};
@@ -29,5 +29,5 @@ pub use session::{
     SessionPool, StoredLogin, TokenInUse, TokenInfo, TokenSource, TokenStore,
 };
 pub use transit::TransitKey;
-pub(crate) use transport::root_cause;
+pub(crate) use transport::{LongAnswers, LongAnswersOfServer, Turn, root_cause};
 pub use transport::{ClientCertificate, ServerConfig, SharedResources, Trust};

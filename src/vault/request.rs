@@ -225,7 +225,9 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
         // With data or warnings a 404 is an answer: KV v2 reports deleted and destroyed versions like that.
         return match parsed {
             Some(envelope) if !envelope.data.is_null() || envelope.warnings.is_some() => Ok(envelope),
-            _ => Err(VaultError::new(ErrorKind::NotFound, path, text)),
+            // Whatever is in front of Vault answers so, too: that says nothing of what Vault holds.
+            Some(Envelope { errors: Some(_), .. }) => Err(VaultError::new(ErrorKind::NotFound, path, text)),
+            _ => Err(VaultError::new(ErrorKind::NotFound, path, "HTTP 404, in another form than Vault's")),
         };
     }
     let text = if messages.is_empty() { format!("HTTP {status}") } else { format!("{text} (HTTP {status})") };
@@ -262,6 +264,11 @@ mod tests {
     fn answers_without_data_are_told_apart() {
         let kind = |status, body| answer(status, body).err().map(|e| e.kind);
         assert_eq!(kind(404, r#"{"errors":[]}"#), Some(ErrorKind::NotFound));
+        let message = |body| answer(404, body).err().map(|error| error.message.is_empty());
+        assert_eq!(message(r#"{"errors":[]}"#), Some(true));
+        for body in ["", "404 page not found", "<html>", r#"{"code":404}"#] {
+            assert_eq!(message(body), Some(false), "{body} is not of Vault");
+        }
         assert_eq!(kind(403, r#"{"errors":["permission denied"]}"#), Some(ErrorKind::PermissionDenied));
         assert_eq!(kind(401, "unauthorized"), Some(ErrorKind::PermissionDenied));
         assert_eq!(kind(503, r#"{"errors":["Vault is sealed"]}"#), Some(ErrorKind::Sealed));

@@ -32,13 +32,12 @@ use super::{ErrorKind, VaultError};
 use adapter::ApplyOptions;
 use connector::Connector;
 use error::{TransportError, network_error};
-use long_answers::{LongAnswers, LongAnswersOfServer};
 use proxy::Proxies;
 use redirect::RedirectError;
 use tls::{SystemAuthorities, Tls};
 
 pub(crate) use error::root_cause;
-pub(super) use long_answers::Turn;
+pub(crate) use long_answers::{LongAnswers, LongAnswersOfServer, Turn};
 pub(super) use options::RequestOptions;
 pub(super) use upgrade::{Opened, Socket};
 
@@ -280,7 +279,7 @@ impl Transport {
                 return Err(TransportError::TooLong);
             }
             if turn.is_none() && bytes.len() + chunk.len() > SMALL_ANSWER_BYTES {
-                turn = Some(self.long_answers.turn().await?);
+                turn = Some(self.long_answers.turn().await.ok_or(TransportError::GaveWay)?);
             }
             bytes.extend_from_slice(&chunk);
         }

@@ -1,12 +1,15 @@
 //! ExternalSecret, SecretStore and ClusterSecretStore of `external-secrets.io`.
 
 mod cluster_store;
+mod faults;
+mod hostile;
 mod input;
 mod samples;
 mod seeds;
 mod sync;
 mod takeover;
 mod targets;
+mod vault;
 
 use serde_json::{Value, json};
 

@@ -11,11 +11,12 @@ use crate::api::external_secrets::external_secret::ExternalSecretSpec;
 use crate::api::external_secrets::target::DeletionPolicy;
 use crate::api::{Key, Reason};
 use crate::controllers::outputs::EventText;
-use crate::controllers::store_access::{NoSession, StoreAccess, is_tls};
+use crate::controllers::render_turns::Turn;
+use crate::controllers::store_access::{NoSession, is_tls};
 use crate::external_secret::Data;
-use crate::external_secret::answers::{Answers, entry_failed, row_failed};
+use crate::external_secret::answers::{Answer, Answers, entry_failed, row_failed};
 use crate::external_secret::pipeline::Missing;
-use crate::providers::{Provider, ProviderError, ReadsInUse, VaultProvider};
+use crate::providers::{self, Known, Provider, ProviderError, ReadsInUse, VaultProvider};
 use crate::resolve::{ExternalPlan, StoreSource};
 use crate::vault::{Session, SessionError};
 use crate::workqueue::Job;
@@ -39,28 +40,51 @@ impl ExternalSecrets {
         state: &mut State,
         not_before: Instant,
     ) -> Result<Fetched, Interruption> {
-        let mut sessions = vec![];
+        let (mut sessions, mut clusters) = (vec![], vec![]);
         for store in &plan.stores {
-            sessions.push(match &store.source {
-                StoreSource::Kubernetes(_) => None,
-                StoreSource::Vault(vault) => match self.access.session(job, vault).await {
-                    Ok(session) => Some(session),
-                    Err(NoSession::NoPermit(lane)) => return Err(Interruption::Yield(Some(lane))),
-                    Err(NoSession::Unusable(why)) => return Err(provider(&why).into()),
-                },
-            });
+            let prepared = match &store.source {
+                StoreSource::Kubernetes(store) => self.access.cluster(job, store).map(|cluster| {
+                    clusters.push(Some(cluster));
+                    sessions.push(None);
+                }),
+                StoreSource::Vault(vault) => self.access.session(job, vault).await.map(|session| {
+                    clusters.push(None);
+                    sessions.push(Some(session));
+                }),
+            };
+            match prepared {
+                Ok(()) => {}
+                Err(NoSession::NoPermit(lane)) => return Err(Interruption::Yield(Some(lane))),
+                Err(NoSession::Unusable(why)) => return Err(provider(&why).into()),
+            }
         }
         state.sessions = sessions.iter().flatten().cloned().collect();
+        state.cluster_lane = clusters.iter().flatten().map(|cluster| providers::lane(cluster.store)).next();
         let former = std::mem::take(&mut state.reads);
-        let reads = &mut state.reads;
-        let mut run = Run { access: &self.access, plan, sessions, not_before, former: &former, reads };
-        let answers = run.all(&object.spec).await?;
-        let assembled = if object.spec.data_from.iter().any(|entry| !entry.rewrite.is_empty()) {
-            let of = object.clone();
-            let work = self.turn(object)?.run(move || answers.assemble(&of.spec)).await;
-            work.ok_or_else(|| provider("a rewrite could not be run to its end"))?
-        } else {
+        let providers: Vec<Box<dyn Provider + '_>> = (plan.stores.iter().zip(&sessions).zip(clusters))
+            .filter_map(|((store, session), cluster)| -> Option<Box<dyn Provider + '_>> {
+                let StoreSource::Vault(store) = &store.source else { return Some(Box::new(cluster?)) };
+                Some(Box::new(VaultProvider {
+                    store,
+                    session: session.clone()?,
+                    cache: &self.access.vault.reads,
+                    not_before,
+                    former: &former,
+                    in_use: ReadsInUse::default(),
+                    known: Known::default(),
+                }))
+            })
+            .collect();
+        let mut run = Run { controller: self, object, plan, sessions: &sessions, providers, turn: None };
+        let answers = run.all(&object.spec).await;
+        state.reads.extend(run.providers.iter_mut().flat_map(|provider| provider.reads()));
+        let (answers, turn) = (answers?, run.turn.take());
+        let assembled = if turn.is_none() && answers.is_quick(&object.spec) {
             answers.assemble(&object.spec)
+        } else {
+            let (turn, of) = (turn.map_or_else(|| self.turn(object), Ok)?, object.clone());
+            let work = turn.run(move || answers.assemble(&of.spec)).await;
+            work.ok_or_else(|| provider("the data could not be put together: that took too long"))?
         };
         let (data, missing) = assembled.map_err(|error| provider(&error.to_string()))?;
         let event = |missing: &Missing| EventText::normal(Reason::MissingProviderSecret, missing.to_string());
@@ -68,14 +92,21 @@ impl ExternalSecrets {
     }
 }
 
+/// What an object reads may take so much memory without a turn.
+const SMALL_WEIGHT_BYTES: usize = 256 << 10;
+/// What an object reads may take so much memory. A Secret holds 1 MiB.
+const MAX_WEIGHT_BYTES: usize = 8 << 20;
+
 struct Run<'a> {
-    access: &'a StoreAccess,
+    controller: &'a ExternalSecrets,
+    object: &'a ExternalSecret,
     plan: &'a ExternalPlan,
     /// Of each store.
-    sessions: Vec<Option<Arc<Session>>>,
-    not_before: Instant,
-    former: &'a ReadsInUse,
-    reads: &'a mut ReadsInUse,
+    sessions: &'a [Option<Arc<Session>>],
+    /// Of each store.
+    providers: Vec<Box<dyn Provider + 'a>>,
+    /// Taken for a large amount of data.
+    turn: Option<Turn>,
 }
 
 impl Run<'_> {
@@ -84,38 +115,38 @@ impl Run<'_> {
         for (i, entry) in spec.data_from.iter().enumerate() {
             let store = self.plan.data_from[i];
             let found = match (&entry.extract, &entry.find) {
-                (Some(extract), _) => self.provider(store).get_map(extract).await,
-                (None, Some(find)) => self.provider(store).find(find).await,
+                (Some(extract), _) => self.providers[store].get_map(extract).await,
+                (None, Some(find)) => self.providers[store].find(find).await.map(Answer::ready),
                 (None, None) => return Err(provider(&format!("spec.dataFrom[{i}] is empty")).into()),
             };
             answers.entries.push(self.settle(spec, store, found, |why| entry_failed(spec, i, why)).await?);
+            self.weigh()?;
         }
         for (i, row) in spec.data.iter().enumerate() {
             let store = self.plan.data[i];
-            let found = self.provider(store).get(&row.remote_ref).await;
+            let found = self.providers[store].get(&row.remote_ref).await;
             answers.rows.push(self.settle(spec, store, found, |why| row_failed(spec, i, why)).await?);
+            self.weigh()?;
         }
         Ok(answers)
     }
 
-    fn provider(&mut self, store: usize) -> Box<dyn Provider + '_> {
-        match (&self.plan.stores[store].source, &self.sessions[store]) {
-            (StoreSource::Vault(store), Some(session)) => Box::new(VaultProvider {
-                store,
-                session: session.clone(),
-                reads: &self.access.vault.reads,
-                not_before: self.not_before,
-                former: self.former,
-                in_use: self.reads,
-            }),
-            (StoreSource::Kubernetes(store), _) => Box::new(self.access.cluster(store)),
-            (StoreSource::Vault(_), None) => unreachable!("each Vault has a session"),
+    /// Looks how much was read.
+    fn weigh(&mut self) -> Result<(), Interruption> {
+        let weight: usize = self.providers.iter().map(|provider| provider.weight()).sum();
+        if weight > MAX_WEIGHT_BYTES {
+            let text = format!("the secrets that are read take more than {} MiB together", MAX_WEIGHT_BYTES >> 20);
+            return Err(provider(&text).into());
         }
+        if weight > SMALL_WEIGHT_BYTES && self.turn.is_none() {
+            self.turn = Some(self.controller.turn(self.object)?);
+        }
+        Ok(())
     }
 
     /// What an answer means: data, nothing, or the end of the run.
     async fn settle<T>(
-        &self,
+        &mut self,
         spec: &ExternalSecretSpec,
         store: usize,
         found: Result<T, ProviderError>,
@@ -129,17 +160,22 @@ impl Run<'_> {
         let failure = provider(&failed(error.to_string()));
         match error {
             ProviderError::NoSecret(_) if may_be_absent => Ok(None),
+            // All objects that read the store are due with its next attempt.
+            ProviderError::Cluster(error) => match error.retry_at {
+                Some(at) => Err(failure.again_at(at).into()),
+                None => Err(failure.into()),
+            },
             ProviderError::Vault(error) => Err(self.vault_failed(store, failure, &error).await),
             _ => Err(failure.into()),
         }
     }
 
-    async fn vault_failed(&self, store: usize, failure: Failure, error: &SessionError) -> Interruption {
+    async fn vault_failed(&mut self, store: usize, failure: Failure, error: &SessionError) -> Interruption {
         let (StoreSource::Vault(vault), Some(session)) = (&self.plan.stores[store].source, &self.sessions[store])
         else {
             return failure.into();
         };
-        if is_tls(error) && self.access.vault.on_untrusted_certificate(&vault.login.connection, session.server.id).await
+        if is_tls(error) && self.controller.access.vault.on_untrusted_certificate(&vault.login.connection, session.server.id).await
         {
             return Interruption::Yield(Some(session.server.id));
         }

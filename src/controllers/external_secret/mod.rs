@@ -20,7 +20,7 @@ use kube::Resource as _;
 use kube::core::PartialObjectMeta;
 use parking_lot::Mutex;
 
-use super::controller::{Controller, Watches};
+use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
 use super::dependents::{DEPENDENTS_SPREAD, spec_or_metadata_changed};
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
@@ -33,7 +33,7 @@ use crate::backoff::Policy;
 use crate::external_secret::template::TemplateCache;
 use crate::external_secret::{check, hash};
 use crate::kubernetes::{Change, Sink, TARGET_SELECTOR};
-use crate::resolve::{self, Denied, ExternalPlan};
+use crate::resolve::{self, Denied, ExternalPlan, StoreSource};
 use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Next};
 
@@ -228,6 +228,19 @@ impl Controller for ExternalSecrets {
         }
         let mut state = known.unwrap_or_default();
         let outcome = self.run(job, &object, &mut state).await;
+        self.keep_state(&object, state);
+        outcome
+    }
+
+    async fn timed_out(&self, job: &Job<Key>) -> Outcome {
+        let Some(object) = self.stores().external_secrets.get(&job.key.id) else { return Outcome::await_change() };
+        for store in self.plan(&object).ok().flatten().iter().flat_map(|plan| &plan.stores) {
+            if let StoreSource::Vault(vault) = &store.source {
+                self.access.vault.servers.timed_out(&vault.login.connection.key, LONGEST_RUN);
+            }
+        }
+        let mut state = Box::<State>::default();
+        let outcome = self.fail(&object, &mut state, fetch::provider(&timed_out_text())).await;
         self.keep_state(&object, state);
         outcome
     }

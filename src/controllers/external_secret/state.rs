@@ -20,6 +20,8 @@ pub(super) type States = HashMap<ObjectRef, Box<State>>;
 pub(super) struct State {
     /// Logins in use. Dropping one ends it if nothing else uses it.
     pub sessions: Vec<Arc<Session>>,
+    /// The lane of the last run, if it read no Vault.
+    pub cluster_lane: Option<Lane>,
     /// Reads that are shared with others.
     pub reads: ReadsInUse,
     /// When the stores are read again. `None`: as the status says.
@@ -44,8 +46,8 @@ pub(super) struct Applied {
 }
 
 impl State {
-    /// The lane of the object's first Vault.
+    /// The lane of the object's first Vault, or of its cluster.
     pub fn lane(&self) -> Option<Lane> {
-        self.sessions.first().map(|session| session.server.id)
+        self.sessions.first().map(|session| session.server.id).or(self.cluster_lane)
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::{MAX_ANSWER_BYTES, TransportError};
+use super::MAX_ANSWER_BYTES;
 
 /// Memory of the texts of all long answers. What is parsed of each has a limit too (`json`).
 pub(super) const MAX_READING_BYTES: usize = 24 * 1024 * 1024;
@@ -16,7 +16,7 @@ const MAX_TURN: Duration = Duration::from_secs(2);
 
 /// The long answers of the process.
 #[derive(Clone)]
-pub(super) struct LongAnswers {
+pub(crate) struct LongAnswers {
     /// Each has a permit.
     turns: Arc<Semaphore>,
     /// How many wait for one.
@@ -40,13 +40,13 @@ impl LongAnswers {
 
 /// The long answers of one server.
 #[derive(Clone)]
-pub(super) struct LongAnswersOfServer {
+pub(crate) struct LongAnswersOfServer {
     all: LongAnswers,
     turns: Arc<Semaphore>,
 }
 
 /// The right of an answer to be long. It is kept for as long as anything of the answer.
-pub(in crate::vault) struct Turn {
+pub(crate) struct Turn {
     _of_server: OwnedSemaphorePermit,
     _of_process: OwnedSemaphorePermit,
     may_end_at: Instant,
@@ -58,15 +58,14 @@ impl LongAnswersOfServer {
         Self { all, turns: Arc::new(Semaphore::new(MAX_LONG_ANSWERS_OF_SERVER)) }
     }
 
-    /// Waits for a turn.
-    pub async fn turn(&self) -> Result<Turn, TransportError> {
-        // No semaphore is ever closed.
-        let of_server = self.turns.clone().acquire_owned().await.map_err(|_| TransportError::GaveWay)?;
+    /// Waits for a turn. There is always one in the end: no semaphore is ever closed.
+    pub async fn turn(&self) -> Option<Turn> {
+        let of_server = self.turns.clone().acquire_owned().await.ok()?;
         let waiting = Waiting::new(&self.all.waiting);
-        let of_process = self.all.turns.clone().acquire_owned().await.map_err(|_| TransportError::GaveWay)?;
+        let of_process = self.all.turns.clone().acquire_owned().await.ok()?;
         drop(waiting);
         let waiting = self.all.waiting.subscribe();
-        Ok(Turn {
+        Some(Turn {
             _of_server: of_server,
             _of_process: of_process,
             may_end_at: Instant::now() + self.all.max_turn,
@@ -77,7 +76,7 @@ impl LongAnswersOfServer {
 
 impl Turn {
     /// Waits until the turn has lasted long enough and others wait for one.
-    pub(super) async fn over(&mut self) {
+    pub async fn over(&mut self) {
         tokio::time::sleep_until(self.may_end_at.into()).await;
         if self.waiting.wait_for(|waiting| *waiting > 0).await.is_err() {
             // Nothing is left that could wait.
