@@ -2,6 +2,7 @@
 
 mod cluster_store;
 mod input;
+mod restarts;
 mod seeds;
 mod sync;
 mod targets;
