@@ -75,7 +75,13 @@ fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> [Arc<dyn Contr
     [
         Arc::new(SecretStores { store, vault: vault.clone(), access: access.clone(), outputs: outputs.clone() }),
         Arc::new(SecretStores { store: cluster_store, vault, access: access.clone(), outputs }),
-        Arc::new(ExternalSecrets::new(access, turns, settings.backoff, settings.min_refresh_after)),
+        Arc::new(ExternalSecrets::new(
+            access,
+            turns,
+            shared.mac_key.clone(),
+            settings.backoff,
+            settings.min_refresh_after,
+        )),
     ]
 }
 

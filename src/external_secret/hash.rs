@@ -7,6 +7,9 @@ use sha3::{Digest, Sha3_224};
 
 use super::Data;
 
+/// Annotation of a Secret with the digest of its data.
+pub const ANNOTATION_DATA_HASH: &str = "reconcile.external-secrets.io/data-hash";
+
 /// Before the name of the ExternalSecret in that of its field manager.
 const FIELD_MANAGER_PREFIX: &str = "externalsecrets.external-secrets.io/";
 /// Longest name of a field manager that is not shortened.

@@ -5,7 +5,7 @@
 //! - [`pipeline`]: all of them, in their order. [`answers`]: for all that is named.
 //! - [`template`]: what templates make of the data.
 //! - [`check`]: what an ExternalSecret must not say.
-//! - [`hash`], [`managed_fields`], [`target`]: the Secret.
+//! - [`hash`], [`managed_fields`], [`target`]: the Secret. [`restart`]: the workloads that use it.
 //! - [`sync_window`], [`cron`]: when the stores may be read.
 
 use std::collections::BTreeMap;
@@ -21,6 +21,7 @@ pub mod managed_fields;
 pub mod merge;
 pub mod pipeline;
 pub mod property;
+pub mod restart;
 pub mod rewrite;
 pub mod sync_window;
 pub mod target;

@@ -210,7 +210,7 @@ impl Target<'_> {
             return Ok(());
         }
         let owner = self.desired.owner;
-        let digest = restart_digest(&held, owner);
+        let digest = restart_digest(&held, owner.metadata());
         for target in owner.restart_targets() {
             if restarted_for(self.workloads, target, owner.name(), &digest).await? {
                 return Err(DestinationError::Unsettled(held));

@@ -4,11 +4,12 @@
 //! process or the next, finds it there and does nothing.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::Previous;
-use crate::api::{RestartKind, RolloutRestartTarget, SecretOwner};
+use crate::api::{RestartKind, RolloutRestartTarget};
 use crate::kubernetes::{ErrorKind, KubernetesError, Workload, WorkloadPatch, Workloads};
 
 /// VSO's annotation on the pod template.
@@ -111,8 +112,8 @@ pub(super) async fn restarted_for(
 
 /// The digest of the content with this MAC: with the UID, since an object that is deleted and made again knows nothing of
 /// what was restarted before.
-pub fn restart_digest(mac: &str, owner: &dyn SecretOwner) -> String {
-    format!("{mac} {}", owner.metadata().uid.as_deref().unwrap_or(""))
+pub fn restart_digest(mac: &str, object: &ObjectMeta) -> String {
+    format!("{mac} {}", object.uid.as_deref().unwrap_or(""))
 }
 
 /// Whether a workload carries a digest that this operator has put there. A pod template that was rolled back carries that of

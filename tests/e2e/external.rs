@@ -4,6 +4,7 @@ mod cluster_store;
 mod faults;
 mod hostile;
 mod input;
+mod restarts;
 mod samples;
 mod seeds;
 mod sync;

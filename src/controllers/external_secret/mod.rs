@@ -1,13 +1,15 @@
 //! ExternalSecret: a Secret that is made of what stores hold.
 //!
 //! `mod.rs` reads from top to bottom as a run goes: is anything due (`refresh`), what do the stores hold (`fetch`), what does
-//! that make (`render`), what becomes of the Secret (`write`), and what is told of it (`report`).
+//! that make (`render`), what becomes of the Secret (`write`), which workloads restart (`restart`), and what is told
+//! of it (`report`).
 
 mod failure;
 mod fetch;
 mod refresh;
 mod render;
 mod report;
+mod restart;
 mod state;
 mod write;
 
@@ -32,7 +34,7 @@ use crate::api::{ConditionType, CustomObject as _, Key, Kind, ObjectRef, conditi
 use crate::backoff::Policy;
 use crate::external_secret::template::TemplateCache;
 use crate::external_secret::{check, hash};
-use crate::kubernetes::{Change, Sink, TARGET_SELECTOR};
+use crate::kubernetes::{Change, KnownKey, Sink, TARGET_SELECTOR};
 use crate::resolve::{self, Denied, ExternalPlan, StoreSource};
 use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Next};
@@ -56,6 +58,8 @@ pub(super) struct ExternalSecrets {
     access: Arc<StoreAccess>,
     turns: Arc<RenderTurns>,
     templates: Arc<TemplateCache>,
+    /// Of the MACs that workloads are given.
+    mac_key: Arc<KnownKey>,
     states: Mutex<States>,
     /// Pauses after failures.
     backoff: Policy,
@@ -65,8 +69,14 @@ pub(super) struct ExternalSecrets {
 
 impl ExternalSecrets {
     /// For all objects that the operator serves.
-    pub fn new(access: Arc<StoreAccess>, turns: Arc<RenderTurns>, backoff: Policy, min_interval: Duration) -> Self {
-        Self { access, turns, templates: Arc::default(), states: Mutex::default(), backoff, min_interval }
+    pub fn new(
+        access: Arc<StoreAccess>,
+        turns: Arc<RenderTurns>,
+        mac_key: Arc<KnownKey>,
+        backoff: Policy,
+        min_interval: Duration,
+    ) -> Self {
+        Self { access, turns, templates: Arc::default(), mac_key, states: Mutex::default(), backoff, min_interval }
     }
 
     fn stores(&self) -> &Arc<Stores> {
@@ -114,7 +124,7 @@ impl ExternalSecrets {
                         Next::At(due, _) => Some(due),
                         Next::WhenChanged => None,
                     };
-                    return Outcome::done(next, state.lane());
+                    return self.hold(object, state, next).await;
                 }
                 // What the Secret has to hold is known to the stores only.
                 Ok(false) => {}

@@ -8,6 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::ExternalSecrets;
 use super::failure::{Failure, Retry};
+use super::restart::Restarts;
 use super::state::State;
 use crate::api::external_secrets::external_secret::{Binding, ExternalSecretStatus};
 use crate::api::external_secrets::{ExternalSecret, RefreshPolicy};
@@ -58,10 +59,16 @@ impl ExternalSecrets {
         began: DateTime<Utc>,
     ) -> Outcome {
         let Synced { done, missing } = synced;
-        let (status, wrote) = status_of_success(object, done, version, began);
+        // The restarts come before the status, which says that they are done.
+        let restarts = self.restart(object, state).await;
+        let (status, wrote) = status_of_success(object, done, &restarts, version, began);
         let outputs = &self.access.outputs;
         let stores = self.stores();
-        if outputs.publish(&stores.external_secrets, object, &status, &missing).await.is_err() {
+        if outputs
+            .publish(&stores.external_secrets, object, &status, &[missing, restarts.news(object)].concat())
+            .await
+            .is_err()
+        {
             // Nothing is lost: the Secret is written, and the next run finds all as after a start.
             state.applied = None;
             return self.retry(state);
@@ -80,7 +87,34 @@ impl ExternalSecrets {
             shared.unwrap_or(now + horizon)
         });
         let next = state.due.map_or(Next::WhenChanged, |due| Next::At(due, Class::Refresh));
-        Outcome::done(next, state.lane())
+        self.done(state, &restarts, next)
+    }
+
+    /// Ends a run that did not have to read anything.
+    pub(super) async fn hold(&self, object: &ExternalSecret, state: &mut State, next: Next) -> Outcome {
+        let restarts = self.restart(object, state).await;
+        let status = object.status.clone().unwrap_or_default();
+        let status = ExternalSecretStatus { conditions: restarts.conditions(&status.conditions), ..status };
+        let outputs = &self.access.outputs;
+        let news = restarts.news(object);
+        if outputs.publish(&self.stores().external_secrets, object, &status, &news).await.is_err() {
+            return self.retry(state);
+        }
+        self.done(state, &restarts, next)
+    }
+
+    /// The end of a run that got through. Restarts that failed are tried again before anything else is due.
+    fn done(&self, state: &mut State, restarts: &Restarts, next: Next) -> Outcome {
+        let now = Instant::now();
+        if !restarts.have_failed() {
+            state.restart_backoff.reset();
+            return Outcome::done(next, state.lane());
+        }
+        let pause = state.restart_backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL);
+        match next {
+            Next::At(due, _) if due <= now + pause => Outcome::done(next, state.lane()),
+            _ => Outcome::done(Next::At(now + pause, Class::Retry), state.lane()),
+        }
     }
 
     /// Tells of a run that did not get through.
@@ -127,6 +161,7 @@ impl ExternalSecrets {
 fn status_of_success(
     object: &ExternalSecret,
     done: Done,
+    restarts: &Restarts,
     version: String,
     began: DateTime<Utc>,
 ) -> (ExternalSecretStatus, Option<EventText>) {
@@ -147,7 +182,7 @@ fn status_of_success(
     };
     let known = object.status.clone().unwrap_or_default();
     let ready = ConditionUpdate::holds(Ready, reason, text);
-    let conditions = condition::merge_without_generation(&known.conditions, &[ready]);
+    let conditions = restarts.conditions(&condition::merge_without_generation(&known.conditions, &[ready]));
     let binding = Some(Binding { name: object.target_name().to_owned() });
     let status = ExternalSecretStatus {
         refresh_time: known.refresh_time.clone(),
@@ -175,13 +210,15 @@ mod tests {
     #[test]
     fn nothing_new_is_no_write() {
         let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
-        let (first, event) = status_of_success(&object(None), Done::Created, "1-a".into(), at(10));
+        let (first, event) = status_of_success(&object(None), Done::Created, &Restarts::NotOwed, "1-a".into(), at(10));
         assert_eq!(event.map(|event| event.reason), Some(Reason::Created));
         assert_eq!(first.refresh_time.as_ref().unwrap().0.as_second(), 10);
-        let (second, event) = status_of_success(&object(Some(first.clone())), Done::Unchanged, "1-a".into(), at(20));
+        let (second, event) =
+            status_of_success(&object(Some(first.clone())), Done::Unchanged, &Restarts::NotOwed, "1-a".into(), at(20));
         assert_eq!((second, event), (first.clone(), None));
         for (done, version) in [(Done::Updated, "1-a"), (Done::Unchanged, "2-a"), (Done::Retained, "1-a")] {
-            let (status, _) = status_of_success(&object(Some(first.clone())), done, version.into(), at(20));
+            let (status, _) =
+                status_of_success(&object(Some(first.clone())), done, &Restarts::NotOwed, version.into(), at(20));
             assert_eq!(status.refresh_time.unwrap().0.as_second(), 20, "{done:?} {version}");
         }
     }

@@ -30,6 +30,10 @@ pub(super) struct State {
     pub stores: Option<Vec<(String, i64)>>,
     /// The Secret as the last run has left it.
     pub applied: Option<Applied>,
+    /// Restarts that the Secret owes, as far as the last run knows.
+    pub owed: Option<Owed>,
+    /// Pauses after restarts that failed.
+    pub restart_backoff: Backoff,
     /// Held so that it is not compiled again at each refresh.
     pub template: Option<Arc<CompiledTemplate>>,
     /// Pauses after failures.
@@ -43,6 +47,15 @@ pub(super) struct Applied {
     pub revision: Option<Revision>,
     /// Digest of all that decides what the Secret has to be, but for what it holds from others.
     pub inputs: [u8; 32],
+}
+
+/// Data of a Secret whose restarts are not known to be done.
+#[derive(Clone)]
+pub(super) struct Owed {
+    /// Its digest on the Secret.
+    pub hash: String,
+    /// Its MAC, which goes to the workloads.
+    pub mac: String,
 }
 
 impl State {

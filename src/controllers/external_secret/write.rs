@@ -8,9 +8,9 @@ use super::report::Done;
 use super::state::{Applied, State};
 use crate::api::external_secrets::{CreationPolicy, DeletionPolicy, ExternalSecret};
 use crate::api::{ConditionType, CustomObject as _, ObjectRef, Reason, condition};
-use crate::external_secret::hash;
 use crate::external_secret::target::{self, Action, Outcome, Owner, Plan, Wanted};
 use crate::external_secret::template::Rendered;
+use crate::external_secret::{hash, restart};
 use crate::kubernetes::{ErrorKind, KubernetesError, Revision, SecretWriter};
 
 /// A write to a Secret that other clients write at the same time is tried so many times.
@@ -27,7 +27,11 @@ impl ExternalSecrets {
     pub(super) async fn look(&self, object: &ExternalSecret, state: &mut State) -> Result<bool, Failure> {
         let policy = object.spec.target.creation_policy.as_ref();
         if matches!(policy, Some(CreationPolicy::None | CreationPolicy::Orphan)) {
-            // What is there, if anything, is not looked after.
+            // What is there, if anything, is not looked after, but restarts may be owed.
+            if restart::is_asked_for(&object.metadata) {
+                let found = self.writer(object).get(object.target_name()).await;
+                state.owed = found.map_err(|error| not_written(&error))?.and_then(|secret| self.owed(&secret));
+            }
             return Ok(true);
         }
         let found = self.writer(object).get(object.target_name()).await.map_err(|error| not_written(&error))?;
@@ -40,6 +44,7 @@ impl ExternalSecrets {
         };
         let valid = target::is_valid(&object.spec.target, Some(&secret));
         if valid {
+            state.owed = self.owed(&secret);
             self.keep(object, state, Revision::of(&secret.metadata), [0; 32]);
         }
         Ok(valid)
@@ -77,7 +82,8 @@ impl ExternalSecrets {
         let Rendered { data, labels, annotations, type_ } = rendered;
         let finalizers =
             spec.template.as_ref().map(|template| template.metadata.finalizers.clone()).unwrap_or_default();
-        let wanted = Wanted { data, labels, annotations, type_, finalizers };
+        let restarts = restart::is_asked_for(&object.metadata);
+        let wanted = Wanted { data, labels, annotations, type_, finalizers, restarts };
         self.delete_former_target(object).await?;
         for _ in 0..ATTEMPTS {
             let current = self.writer(object).get(object.target_name()).await.map_err(|error| not_written(&error))?;
@@ -100,7 +106,12 @@ impl ExternalSecrets {
     ) -> Result<Option<Done>, Failure> {
         let writer = self.writer(object);
         let manager = hash::field_manager(object.metadata.name.as_deref().unwrap_or(""));
-        let left = current.map(|current| Revision::of(&current.metadata));
+        let left = current.as_ref().map(|current| Revision::of(&current.metadata));
+        let owed = match &plan.action {
+            Action::Create(secret) | Action::Update(secret) => self.owed(secret),
+            Action::Delete => None,
+            Action::Leave => current.as_ref().and_then(|current| self.owed(current)),
+        };
         let (written, done) = match plan.action {
             Action::Create(secret) => (writer.create_as(&secret, &manager).await.map(Some), Done::Created),
             Action::Update(secret) => (writer.update_as(&secret, &manager).await.map(Some), Done::Updated),
@@ -117,6 +128,7 @@ impl ExternalSecrets {
             Err(error) if matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound) => return Ok(None),
             Err(error) => return Err(not_written(&error)),
         };
+        state.owed = owed;
         let kept = |done: Done| {
             match revision {
                 Some(revision) => self.keep(object, state, revision, inputs),
@@ -155,12 +167,12 @@ impl ExternalSecrets {
         Ok(())
     }
 
-    fn keep(&self, object: &ExternalSecret, state: &mut State, revision: Revision, inputs: [u8; 32]) {
+    pub(super) fn keep(&self, object: &ExternalSecret, state: &mut State, revision: Revision, inputs: [u8; 32]) {
         self.stores().targets.apply_answer(&target_id(object), &revision, &object.key());
         state.applied = Some(Applied { revision: Some(revision), inputs });
     }
 
-    fn writer(&self, object: &ExternalSecret) -> SecretWriter {
+    pub(super) fn writer(&self, object: &ExternalSecret) -> SecretWriter {
         SecretWriter::new(&self.access.outputs.client, object.metadata.namespace.as_deref().unwrap_or(""))
     }
 }

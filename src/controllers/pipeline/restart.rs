@@ -49,7 +49,7 @@ pub(super) async fn restart_all(
             }
         }
     }
-    let digest = sync::restart_digest(mac, owner);
+    let digest = sync::restart_digest(mac, owner.metadata());
     for target in owner.restart_targets() {
         let (kind, name) = (&target.kind, &target.name);
         match sync::restart(&workloads, target, owner.name(), &digest, content_since).await {

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::managed_fields::ManagedFields;
-use super::{Data, hash};
+use super::{Data, hash, restart};
 use crate::api::external_secrets::target::Target;
 use crate::api::external_secrets::{CreationPolicy, DeletionPolicy};
 
@@ -17,12 +17,12 @@ mod owner;
 pub use error::TargetError;
 pub use owner::Owner;
 
+pub use super::hash::ANNOTATION_DATA_HASH;
+
 /// Label of a Secret that an ExternalSecret fills.
 pub const LABEL_MANAGED: &str = "reconcile.external-secrets.io/managed";
 /// Label of a Secret that an ExternalSecret owns: a digest of namespace and name.
 pub const LABEL_OWNER: &str = "reconcile.external-secrets.io/created-by";
-/// Annotation with the digest of the data.
-pub const ANNOTATION_DATA_HASH: &str = "reconcile.external-secrets.io/data-hash";
 /// The value of [`LABEL_MANAGED`].
 const MANAGED: &str = "true";
 /// Type of a Secret for which none is wanted.
@@ -41,6 +41,8 @@ pub struct Wanted {
     pub type_: Option<String>,
     /// Finalizers to add.
     pub finalizers: Vec<String>,
+    /// Whether workloads restart when the data changes.
+    pub restarts: bool,
 }
 
 impl Wanted {
@@ -200,6 +202,7 @@ fn write(
     }
     let Some(now) = now else {
         mark(&mut next, owner, policy);
+        restart::carry_over(None, &mut next.metadata, wanted.restarts);
         return Ok(Plan { action: Action::Create(Box::new(next)), outcome: Outcome::Synced });
     };
     let mut outcome = Outcome::Synced;
@@ -210,6 +213,7 @@ fn write(
         return Err(TargetError::TypeChange { now: type_of(now), wanted: type_of(&next) });
     }
     mark(&mut next, owner, policy);
+    restart::carry_over(Some(&now.metadata), &mut next.metadata, wanted.restarts);
     let action = if is_equal(now, &next) { Action::Leave } else { Action::Update(Box::new(next)) };
     Ok(Plan { action, outcome })
 }

@@ -1,0 +1,171 @@
+//! The restarts that follow a change of the data.
+
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::ExternalSecrets;
+use super::state::{Owed, State};
+use crate::api::external_secrets::ExternalSecret;
+use crate::api::{ConditionType, ConditionUpdate, CustomObject as _, Reason, RolloutRestartTarget, condition};
+use crate::controllers::outputs::EventText;
+use crate::external_secret::{hash, restart, target};
+use crate::kubernetes::{ErrorKind, KubernetesError, Revision, Workloads};
+use crate::sync::{self, Restart};
+
+/// The record of restarts is tried so many times on a Secret that other clients write at the same time.
+const ATTEMPTS: usize = 4;
+
+/// What became of the restarts that an ExternalSecret asks for.
+pub(super) enum Restarts {
+    /// There is nothing to restart for.
+    NotOwed,
+    /// Its annotation means nothing.
+    Invalid(String),
+    /// All are done.
+    Done,
+    /// Some are not done.
+    Failed(Vec<String>),
+}
+
+impl Restarts {
+    /// Whether they are to be tried again.
+    pub fn have_failed(&self) -> bool {
+        matches!(self, Restarts::Failed(_))
+    }
+
+    /// The conditions, with what there is to say of restarts.
+    pub fn conditions(&self, known: &[Condition]) -> Vec<Condition> {
+        let type_ = ConditionType::RolloutRestart;
+        let update = match self {
+            Restarts::NotOwed => {
+                // What was wrong is so no more.
+                let is_over = |condition: &Condition| condition.type_ == type_.as_str() && condition.status != "True";
+                return known.iter().filter(|condition| !is_over(condition)).cloned().collect();
+            }
+            Restarts::Done => {
+                ConditionUpdate::holds(type_, Reason::RolloutRestartTriggered, "Rollout restart triggered")
+            }
+            Restarts::Invalid(_) | Restarts::Failed(_) => {
+                ConditionUpdate::fails(type_, Reason::RolloutRestartTriggeredFailed, self.message())
+            }
+        };
+        condition::merge_without_generation(known, &[update])
+    }
+
+    /// The event, if the condition of the object does not say it yet.
+    pub fn news(&self, object: &ExternalSecret) -> Vec<EventText> {
+        if matches!(self, Restarts::NotOwed | Restarts::Done)
+            || self.conditions(object.conditions()) == object.conditions()
+        {
+            return vec![];
+        }
+        vec![EventText::warning(Reason::RolloutRestartFailed, self.message())]
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Restarts::NotOwed | Restarts::Done => String::new(),
+            Restarts::Invalid(why) => why.clone(),
+            Restarts::Failed(errors) => format!("Rollout restart trigger failed, err={}", errors.join("; ")),
+        }
+    }
+}
+
+impl ExternalSecrets {
+    /// The restarts that a Secret owes.
+    pub(super) fn owed(&self, secret: &Secret) -> Option<Owed> {
+        let hash = restart::owed(&secret.metadata)?.to_owned();
+        Some(Owed { hash, mac: self.mac_key.key.mac(&target::data_of(secret)) })
+    }
+
+    /// Restarts what the object names, if its Secret owes it, and records that on the Secret.
+    pub(super) async fn restart(&self, object: &ExternalSecret, state: &mut State) -> Restarts {
+        let targets = match restart::targets(&object.metadata) {
+            Ok(targets) => targets,
+            Err(why) => return Restarts::Invalid(why),
+        };
+        let Some(owed) = state.owed.clone() else { return Restarts::NotOwed };
+        let mut errors = self.restart_all(object, &targets, &owed).await;
+        if errors.is_empty()
+            && let Err(error) = self.record(object, state, &owed).await
+        {
+            errors.push(error.to_string());
+        }
+        match (errors.is_empty(), targets.is_empty()) {
+            (true, true) => Restarts::NotOwed,
+            (true, false) => Restarts::Done,
+            (false, _) => Restarts::Failed(errors),
+        }
+    }
+
+    /// Restarts every target that does not carry the MAC yet. Gives what went wrong.
+    async fn restart_all(&self, object: &ExternalSecret, targets: &[RolloutRestartTarget], owed: &Owed) -> Vec<String> {
+        let meta = &object.metadata;
+        let (namespace, name) = (meta.namespace.as_deref().unwrap_or(""), meta.name.as_deref().unwrap_or(""));
+        let outputs = &self.access.outputs;
+        // A target that was missing may have been made since, and started with this content.
+        let mut content_since = None;
+        if condition::is_false(object.conditions(), ConditionType::RolloutRestart) {
+            match self.writer(object).changed_at(object.target_name()).await {
+                Ok(since) => content_since = since,
+                Err(error) => return vec![error.to_string()],
+            }
+        }
+        let workloads = Workloads::new(&outputs.client, namespace);
+        let digest = sync::restart_digest(&owed.mac, meta);
+        let mut errors = vec![];
+        for target in targets {
+            match sync::restart(&workloads, target, name, &digest, content_since).await {
+                Ok(Restart::NotNeeded) => {}
+                Ok(Restart::Done) => {
+                    outputs.metrics.restarted(true);
+                    let text = format!("Rollout restart triggered for {{{} {}}}", target.kind, target.name);
+                    let event = EventText::normal(Reason::RolloutRestartTriggered, text);
+                    outputs.event(ExternalSecret::KIND, meta, &event).await;
+                }
+                Err(error) => {
+                    outputs.metrics.restarted(false);
+                    errors.push(format!("{} {}: {error}", target.kind, target.name));
+                }
+            }
+        }
+        errors
+    }
+
+    /// Writes to the Secret that the restarts for its data are done. A Secret with other data by now stays as it is: the watch
+    /// tells of it.
+    async fn record(&self, object: &ExternalSecret, state: &mut State, owed: &Owed) -> Result<(), KubernetesError> {
+        let writer = self.writer(object);
+        let manager = hash::field_manager(object.metadata.name.as_deref().unwrap_or(""));
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            let Some(mut secret) = writer.get(object.target_name()).await? else { break };
+            if restart::owed(&secret.metadata) != Some(&owed.hash) {
+                break;
+            }
+            let is_known = |revision: &Revision| *revision == Revision::of(&secret.metadata);
+            let applied = state.applied.clone().filter(|applied| applied.revision.as_ref().is_some_and(is_known));
+            restart::settle(&mut secret.metadata);
+            secret.metadata.managed_fields = None;
+            match writer.update_as(&secret, &manager).await {
+                Ok(revision) => {
+                    match applied {
+                        Some(applied) => self.keep(object, state, revision, applied.inputs),
+                        // Another client has changed it as well.
+                        None => state.applied = None,
+                    }
+                    last = None;
+                    break;
+                }
+                Err(error) if error.kind == ErrorKind::NotFound => break,
+                Err(error) if error.kind == ErrorKind::Conflict => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(error) = last {
+            return Err(error);
+        }
+        state.owed = None;
+        Ok(())
+    }
+}
