@@ -75,16 +75,13 @@ impl StoreAccess {
     pub async fn check(&self, job: &Job<Key>, plan: &StorePlan) -> Result<Checked, CheckError> {
         match &plan.source {
             StoreSource::Vault(store) => self.check_vault(job, store).await,
-            StoreSource::Kubernetes(store) => {
-                match self.cluster(job, store).map_err(CheckError::of)?.check().await {
-                    Ok(Ok(())) => Ok(Checked::Valid),
-                    Ok(Err(why)) => Ok(Checked::Unknown(why)),
-                    Err(error) => Err(CheckError::Failed {
-                        unusable: error.cause == ClusterFault::Login,
-                        why: error.to_string(),
-                    }),
+            StoreSource::Kubernetes(store) => match self.cluster(job, store).map_err(CheckError::of)?.check().await {
+                Ok(Ok(())) => Ok(Checked::Valid),
+                Ok(Err(why)) => Ok(Checked::Unknown(why)),
+                Err(error) => {
+                    Err(CheckError::Failed { unusable: error.cause == ClusterFault::Login, why: error.to_string() })
                 }
-            }
+            },
         }
     }
 
