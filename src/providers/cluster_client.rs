@@ -159,7 +159,6 @@ impl ClusterClients {
         (state.works, state.failed) = (None, Some(failed.clone()));
         Err(failed)
     }
-
 }
 
 impl Connection {
@@ -179,7 +178,9 @@ impl Connection {
         let answer = tokio::time::timeout(REQUEST_TIMEOUT, client.send(built)).await.map_err(|_| late())?;
         let answer = answer.map_err(|error| no_answer(root_cause(&error)))?;
         let status = answer.status();
-        let (body, turn) = tokio::time::timeout(READ_TIMEOUT, receive(answer.into_body(), long_answers)).await.map_err(|_| late())??;
+        let (body, turn) = tokio::time::timeout(READ_TIMEOUT, receive(answer.into_body(), long_answers))
+            .await
+            .map_err(|_| late())??;
         let parsed = parse_json(&body);
         if status.is_success() {
             let value = parsed.map_err(|error| match error {

@@ -29,5 +29,5 @@ pub use session::{
     SessionPool, StoredLogin, TokenInUse, TokenInfo, TokenSource, TokenStore,
 };
 pub use transit::TransitKey;
-pub(crate) use transport::{LongAnswers, LongAnswersOfServer, Turn, root_cause};
 pub use transport::{ClientCertificate, ServerConfig, SharedResources, Trust};
+pub(crate) use transport::{LongAnswers, LongAnswersOfServer, Turn, root_cause};

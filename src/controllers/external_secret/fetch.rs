@@ -175,7 +175,8 @@ impl Run<'_> {
         else {
             return failure.into();
         };
-        if is_tls(error) && self.controller.access.vault.on_untrusted_certificate(&vault.login.connection, session.server.id).await
+        if is_tls(error)
+            && self.controller.access.vault.on_untrusted_certificate(&vault.login.connection, session.server.id).await
         {
             return Interruption::Yield(Some(session.server.id));
         }

@@ -71,7 +71,8 @@ pub fn find(context: &mut Context, document: &[u8], property: &str) -> Result<Ve
     if property.len() > MAX_PATH_BYTES {
         return Err(unsupported("the expression is longer than 1024 bytes"));
     }
-    let limit = |error: &CallError| PropertyError::Limit { property: property.to_owned(), cause: error.shown().to_owned() };
+    let limit =
+        |error: &CallError| PropertyError::Limit { property: property.to_owned(), cause: error.shown().to_owned() };
     context.step_bytes(document.len()).map_err(|error| limit(&error))?;
     let json =
         Json::parse(document).map_err(|cause| PropertyError::Document { property: property.to_owned(), cause })?;

@@ -30,7 +30,12 @@ fn cluster_store(tenant: &Tenant<'_>, name: &str, host: &str) -> Value {
 /// A SecretStore of a Vault at `host`, with the token of the Secret `token`.
 fn vault_store(tenant: &Tenant<'_>, name: &str, host: &str) -> Value {
     let auth = json!({ "kubernetes": null, "tokenSecretRef": { "name": "token", "key": "token" } });
-    object(tenant, "SecretStore", name, vault_provider(tenant, json!({ "server": format!("http://{host}"), "auth": auth })))
+    object(
+        tenant,
+        "SecretStore",
+        name,
+        vault_provider(tenant, json!({ "server": format!("http://{host}"), "auth": auth })),
+    )
 }
 
 /// An ExternalSecret of the store of this name, which deletes what the store no longer has.
@@ -78,7 +83,10 @@ fn an_answer_of_another_form_is_not_the_absence_of_data() {
             2 if is_list => Answer::json(&json!({ "kind": "SecretList", "items": { "one": 1 } })),
             2 => Answer::json(&json!({ "kind": "Secret", "metadata": { "name": "other" }, "data": {} })),
             3 => Answer::refusal(404, "404 page not found"),
-            4 => Answer { status: 404, ..Answer::json(&json!({ "kind": "Status", "reason": "NotFound", "details": {} })) },
+            4 => Answer {
+                status: 404,
+                ..Answer::json(&json!({ "kind": "Status", "reason": "NotFound", "details": {} }))
+            },
             _ if is_list => Answer::json(&json!({ "kind": "SecretList", "metadata": {}, "items": [] })),
             _ => {
                 let details = json!({ "name": "one", "kind": "secrets" });
@@ -189,9 +197,8 @@ fn silent() -> String {
 #[test]
 fn a_hostile_cluster_ends_nothing_and_holds_up_no_other() {
     let tenant = Tenant::new("es-hostile");
-    let list = |items: Value, next: &str| {
-        json!({ "kind": "SecretList", "metadata": { "continue": next }, "items": items })
-    };
+    let list =
+        |items: Value, next: &str| json!({ "kind": "SecretList", "metadata": { "continue": next }, "items": items });
     let of = |answer: String| {
         serve(Arc::new(move |request: &Request| match request.path.contains("selfsubject") {
             true => allowed(),
@@ -268,7 +275,8 @@ fn a_kubeconfig_runs_nothing_and_is_read_in_no_time() {
     start_healthy(&tenant);
     for (name, text, _) in &cases {
         tenant.apply(&secret(name, "config", text));
-        let provider = json!({ "kubernetes": { "remoteNamespace": "x", "authRef": { "name": name, "key": "config" } } });
+        let provider =
+            json!({ "kubernetes": { "remoteNamespace": "x", "authRef": { "name": name, "key": "config" } } });
         tenant.apply(&object(&tenant, "SecretStore", name, json!({ "provider": provider })));
     }
     others_are_served(&tenant, 1);
@@ -328,14 +336,19 @@ fn what_takes_long_is_cut_off_and_holds_up_no_other() {
     // What the schema refuses is not for the operator.
     let taken: Vec<_> = (cases.iter())
         .filter(|(name, spec, _)| {
-            (0..4).all(|copy| tenant.try_apply(&external_secret(&tenant, &format!("{name}-{copy}"), spec.clone())).is_ok())
+            (0..4).all(|copy| {
+                tenant.try_apply(&external_secret(&tenant, &format!("{name}-{copy}"), spec.clone())).is_ok()
+            })
         })
         .collect();
     for round in 1..10 {
         others_are_served(&tenant, round);
     }
     let names: Vec<&str> = taken.iter().map(|(name, ..)| *name).collect();
-    assert!(["whole", "wild", "query", "nested", "endless", "long", "mib"].iter().all(|name| names.contains(name)), "{names:?}");
+    assert!(
+        ["whole", "wild", "query", "nested", "endless", "long", "mib"].iter().all(|name| names.contains(name)),
+        "{names:?}"
+    );
     for (name, _, text) in taken {
         for copy in 0..4 {
             let name = format!("{name}-{copy}");
@@ -363,7 +376,8 @@ fn a_thousand_rows_of_one_secret_are_one_read() {
     start_healthy(&tenant);
     tenant.put("nested", json!({ "a": { "b": "c" }, "filler": "x".repeat(5_000) }));
     tenant.apply(&cluster_store(&tenant, "far", &cluster));
-    let line = |i: usize| json!({ "secretKey": format!("r{i}"), "remoteRef": { "key": "one", "property": "json.a.b" } });
+    let line =
+        |i: usize| json!({ "secretKey": format!("r{i}"), "remoteRef": { "key": "one", "property": "json.a.b" } });
     let data: Vec<Value> = (0..1000).map(line).collect();
     let spec = json!({ "refreshInterval": "1h", "data": data });
     tenant.apply(&of_store(&tenant, "of-cluster", "far", spec));
