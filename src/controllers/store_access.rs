@@ -124,7 +124,7 @@ impl StoreAccess {
 
 /// Whether nothing can be read for now, with whatever token.
 fn is_outage(kind: ErrorKind) -> bool {
-    kind.concerns_server() || matches!(kind, ErrorKind::TimedOut | ErrorKind::NamespaceNotServed | ErrorKind::Throttled)
+    kind.concerns_server() || matches!(kind, ErrorKind::TimedOut | ErrorKind::NamespaceNotServed)
 }
 
 /// Whether the certificate of a server was not trusted.

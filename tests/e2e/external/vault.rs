@@ -99,8 +99,7 @@ fn each_login_of_a_store_reads() {
         tenant.wait_condition_of("secretstore", name, ("Ready", "True", Some("Valid")), &["store validated"]);
     }
     // What is wrong with a login is told, and costs nothing that is good.
-    let wrong =
-        json!({ "userPass": { "path": user_pass, "username": "app", "secretRef": { "name": "of-user", "key": "no" } } });
+    let wrong = json!({ "userPass": { "path": user_pass, "username": "app", "secretRef": { "name": "of-user", "key": "no" } } });
     tenant.apply(&store_of(&tenant, "user-pass", wrong));
     wait_failure(&tenant, "user-pass", &["could not get secret data from provider", "no key \"no\""]);
     tenant.wait_not_ready("secretstore", "user-pass", "InvalidProviderConfig", &["no key \"no\""]);
