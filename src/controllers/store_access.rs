@@ -100,17 +100,17 @@ impl StoreAccess {
             }
             return Err(failed(&error));
         }
-        if store.login.method.needs_mount() {
-            // Vault has just given the token, or extended it.
-            return Ok(Checked::Valid);
-        }
+        // A token is good for as long as it was given; whether its server serves anything now, only the server says.
         let read = Read {
             namespace: store.login.vault_namespace.clone(),
             path: "auth/token/lookup-self".to_owned(),
             version: 0,
         };
+        let was_granted = store.login.method.needs_mount();
         match session.read(&read, None).await {
             Ok(_) => Ok(Checked::Valid),
+            // The server is up, and has given the token: its policies need not allow to look at it.
+            Err(SessionError::Request(error)) if was_granted && !is_outage(error.kind) => Ok(Checked::Valid),
             // A server that only serves secrets knows no such path.
             Err(SessionError::Request(error))
                 if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::InternalError) =>
@@ -120,6 +120,11 @@ impl StoreAccess {
             Err(error) => Err(failed(&error)),
         }
     }
+}
+
+/// Whether nothing can be read for now, with whatever token.
+fn is_outage(kind: ErrorKind) -> bool {
+    kind.concerns_server() || matches!(kind, ErrorKind::TimedOut | ErrorKind::NamespaceNotServed)
 }
 
 /// Whether the certificate of a server was not trusted.
