@@ -28,6 +28,8 @@ const CLIENT_TTL: Duration = Duration::from_secs(300);
 const MAX_CLIENTS: usize = 1_000;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longer than a watch lives.
+const QUIET_TIMEOUT: Duration = Duration::from_secs(300);
 /// Longest answer that is read. A Secret holds 1 MiB, a list has many.
 const MAX_ANSWER_BYTES: usize = 32 << 20;
 
@@ -62,7 +64,9 @@ impl ClusterClients {
         {
             return Ok(client.clone());
         }
-        let client = Arc::new(ClusterClient { client: connect(own, store).await.map_err(ClusterError::unusable)? });
+        let client = Arc::new(ClusterClient {
+            client: connect(own, store, REQUEST_TIMEOUT).await.map_err(ClusterError::unusable)?,
+        });
         let mut known = self.known.lock();
         known.retain(|_, (_, made)| now.duration_since(*made) < CLIENT_TTL);
         if known.len() < MAX_CLIENTS {
@@ -125,7 +129,12 @@ impl ClusterError {
     }
 }
 
-async fn connect(own: &kube::Client, store: &ClusterStore) -> Result<kube::Client, String> {
+/// A connection to the API server of a store on which a watch may be quiet. The caller keeps it no longer than its token lives.
+pub async fn watching_client(own: &kube::Client, store: &ClusterStore) -> Result<kube::Client, ClusterError> {
+    connect(own, store, QUIET_TIMEOUT).await.map_err(ClusterError::unusable)
+}
+
+async fn connect(own: &kube::Client, store: &ClusterStore, read_timeout: Duration) -> Result<kube::Client, String> {
     let mut config = match &store.login {
         ClusterLogin::Kubeconfig(key) => from_kubeconfig(&value(own, key).await?).await?,
         login => {
@@ -138,7 +147,7 @@ async fn connect(own: &kube::Client, store: &ClusterStore) -> Result<kube::Clien
     };
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    config.read_timeout = Some(REQUEST_TIMEOUT);
+    config.read_timeout = Some(read_timeout);
     // The variable HTTPS_PROXY is for Vault.
     config.proxy_url = None;
     let builder = ClientBuilder::try_from(config).map_err(|error| root_cause(&error))?;

@@ -12,7 +12,7 @@ use crate::gocompat::template::{Context, Environment, Limits};
 use crate::vault::SessionError;
 
 pub use cluster::ClusterProvider;
-pub use cluster_client::{ClusterClients, ClusterError};
+pub use cluster_client::{ClusterClients, ClusterError, watching_client};
 pub use vault::{ReadsInUse, VaultProvider};
 
 /// So many secrets are found at most by one entry of `dataFrom`.

@@ -6,6 +6,7 @@
 
 mod failure;
 mod fetch;
+mod names;
 mod refresh;
 mod render;
 mod report;
@@ -24,6 +25,7 @@ use parking_lot::Mutex;
 
 use super::controller::{Controller, Watches};
 use super::dependents::{DEPENDENTS_SPREAD, spec_or_metadata_changed};
+use super::feeds::Feeds;
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
 use super::render_turns::RenderTurns;
@@ -55,6 +57,7 @@ const COALESCE: Duration = Duration::from_millis(250);
 /// The controller of ExternalSecrets.
 pub(super) struct ExternalSecrets {
     access: Arc<StoreAccess>,
+    feeds: Arc<Feeds>,
     turns: Arc<RenderTurns>,
     templates: Arc<TemplateCache>,
     /// Of the MACs that workloads are given.
@@ -70,12 +73,22 @@ impl ExternalSecrets {
     /// For all objects that the operator serves.
     pub fn new(
         access: Arc<StoreAccess>,
+        feeds: Arc<Feeds>,
         turns: Arc<RenderTurns>,
         mac_key: Arc<KnownKey>,
         backoff: Policy,
         min_interval: Duration,
     ) -> Self {
-        Self { access, turns, templates: Arc::default(), mac_key, states: Mutex::default(), backoff, min_interval }
+        Self {
+            access,
+            feeds,
+            turns,
+            templates: Arc::default(),
+            mac_key,
+            states: Mutex::default(),
+            backoff,
+            min_interval,
+        }
     }
 
     fn stores(&self) -> &Arc<Stores> {
@@ -89,6 +102,7 @@ impl ExternalSecrets {
             Ok(None) => {
                 // Another operator serves it.
                 *state = State::default();
+                self.feeds.forget(&job.key);
                 return Outcome::await_change();
             }
             Err(failure) => {
@@ -96,10 +110,13 @@ impl ExternalSecrets {
                 return self.fail(object, state, failure).await;
             }
         };
+        self.feeds.set(&job.key, names::names(object, &plan));
+        state.stale |= self.feeds.has_changed(&job.key);
         let status = object.status.clone().unwrap_or_default();
         let version = hash::synced_resource_version(&object.metadata);
         let stores = plan.stores.iter().map(|store| (store.uid.clone(), store.generation)).collect();
         let late = state.due.is_some_and(|due| due <= Instant::now())
+            || state.stale
             || state.stores.as_ref().is_some_and(|known| *known != stores)
             || condition::is_false(object.conditions(), ConditionType::Ready);
         state.stores = Some(stores);
@@ -128,7 +145,10 @@ impl ExternalSecrets {
             }
         }
         match self.sync(job, object, &plan, state).await {
-            Ok(synced) => self.succeed(object, &plan, state, synced, version, began).await,
+            Ok(synced) => {
+                state.stale = false;
+                self.succeed(object, &plan, state, synced, version, began).await
+            }
             Err(Interruption::Yield(lane)) => Outcome::yielded(Next::At(job.due, job.class), lane),
             Err(Interruption::Later(pause)) => {
                 Outcome::yielded(Next::At(Instant::now() + pause, job.class), state.lane())
@@ -179,6 +199,7 @@ impl ExternalSecrets {
                 let key = object.key();
                 self.access.vault.work.remove(&key);
                 self.states.lock().remove(&key.id);
+                self.feeds.forget(&key);
             }
             Change::Applied { old, new } => {
                 if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
