@@ -110,6 +110,7 @@ impl Feeds {
         let mut connection: Option<(kube::Client, Instant)> = None;
         loop {
             let began = Instant::now();
+            let mut is_new = true;
             let client = match (&connection, source) {
                 (Some((client, made)), _) if made.elapsed() < CONNECTION_TTL => Ok(client.clone()),
                 (_, Source::Store(store)) => self.connect(store).await,
@@ -117,6 +118,7 @@ impl Feeds {
             };
             let ended = match client {
                 Ok(client) => {
+                    is_new = connection.is_none();
                     connection.get_or_insert_with(|| (client.clone(), began));
                     feed.follow(&client, path, &tell).await
                 }
@@ -126,7 +128,8 @@ impl Feeds {
                 connection = None;
             }
             let pause = match ended {
-                Err(FeedError::Denied) => {
+                // The token of an older connection may have ended.
+                Err(FeedError::Denied) if is_new => {
                     feed = Feed::default();
                     Some(DENIED_PAUSE)
                 }

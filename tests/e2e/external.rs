@@ -6,6 +6,7 @@ mod restarts;
 mod seeds;
 mod sync;
 mod targets;
+mod watches;
 
 use serde_json::{Value, json};
 
