@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::controller::Controller;
 use super::dynamic_secret::DynamicSecrets;
 use super::external_secret::ExternalSecrets;
+use super::feeds::Feeds;
 use super::pipeline::{Pipeline, Shared};
 use super::pki_secret::PkiSecrets;
 use super::secret_store::SecretStores;
@@ -70,6 +71,8 @@ fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> [Arc<dyn Contr
     let clients = ClusterClients::new(settings.backoff);
     let access = StoreAccess { vault: vault.clone(), clients, outputs: outputs.clone() };
     let access = Arc::new(access);
+    let feeds = Feeds::new(outputs.client.clone(), shared.work.clone(), stores.scopes.clone());
+    let feeds = Arc::new(feeds);
     let turns = shared.renderer.turns.clone();
     let (store, cluster_store) = (stores.secret_stores.clone(), stores.cluster_secret_stores.clone());
     [
@@ -77,6 +80,7 @@ fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> [Arc<dyn Contr
         Arc::new(SecretStores { store: cluster_store, vault, access: access.clone(), outputs }),
         Arc::new(ExternalSecrets::new(
             access,
+            feeds,
             turns,
             shared.mac_key.clone(),
             settings.backoff,

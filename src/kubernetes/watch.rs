@@ -52,6 +52,14 @@ impl Scope {
         }
     }
 
+    /// The path of the core resource with this plural in this scope.
+    pub fn path(&self, plural: &str) -> String {
+        match self {
+            Scope::All => format!("/api/v1/{plural}"),
+            Scope::Namespace(namespace) => format!("/api/v1/namespaces/{namespace}/{plural}"),
+        }
+    }
+
     /// The API of this scope.
     pub fn api<K: Resource<Scope: ApiScope, DynamicType = ()>>(&self, client: &kube::Client) -> Api<K> {
         match self {

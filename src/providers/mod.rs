@@ -14,7 +14,7 @@ use crate::gocompat::template::{Context, Environment, Limits};
 use crate::vault::SessionError;
 
 pub use cluster::{ClusterProvider, KnownSecrets};
-pub use cluster_client::{ClusterClients, ClusterError, ClusterFault, lane};
+pub use cluster_client::{ClusterClients, ClusterError, ClusterFault, lane, watching_client};
 pub use vault::{Known, ReadsInUse, VaultProvider};
 
 /// So many secrets are found at most by one entry of `dataFrom`.

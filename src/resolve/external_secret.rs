@@ -23,6 +23,13 @@ pub struct ExternalPlan {
     pub interval: Option<Duration>,
 }
 
+impl ExternalPlan {
+    /// Whether the stores are read again while the object stays as it is.
+    pub fn is_periodic(&self) -> bool {
+        self.interval.is_some() && matches!(self.policy, RefreshPolicy::Periodic | RefreshPolicy::Unknown(_))
+    }
+}
+
 /// ESO's default for `refreshInterval`, which its schema has.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(3600);
 

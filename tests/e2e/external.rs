@@ -11,6 +11,7 @@ mod sync;
 mod takeover;
 mod targets;
 mod vault;
+mod watches;
 
 use serde_json::{Value, json};
 

@@ -38,7 +38,7 @@ ExternalSecret; certificate authorities and templates come from ConfigMaps. What
   verbs: [update]
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get]
+  verbs: [get, list, watch]
 - apiGroups: [external-secrets.io]
   resources: [externalsecrets, secretstores]
   verbs: [list, patch, watch]

@@ -6,6 +6,7 @@
 
 mod failure;
 mod fetch;
+mod names;
 mod refresh;
 mod render;
 mod report;
@@ -24,6 +25,7 @@ use parking_lot::Mutex;
 
 use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
 use super::dependents::{DEPENDENTS_SPREAD, spec_or_metadata_changed};
+use super::feeds::Feeds;
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
 use super::render_turns::RenderTurns;
@@ -56,6 +58,7 @@ const COALESCE: Duration = Duration::from_millis(250);
 /// The controller of ExternalSecrets.
 pub(super) struct ExternalSecrets {
     access: Arc<StoreAccess>,
+    feeds: Arc<Feeds>,
     turns: Arc<RenderTurns>,
     templates: Arc<TemplateCache>,
     /// Of the MACs that workloads are given.
@@ -71,12 +74,22 @@ impl ExternalSecrets {
     /// For all objects that the operator serves.
     pub fn new(
         access: Arc<StoreAccess>,
+        feeds: Arc<Feeds>,
         turns: Arc<RenderTurns>,
         mac_key: Arc<KnownKey>,
         backoff: Policy,
         min_interval: Duration,
     ) -> Self {
-        Self { access, turns, templates: Arc::default(), mac_key, states: Mutex::default(), backoff, min_interval }
+        Self {
+            access,
+            feeds,
+            turns,
+            templates: Arc::default(),
+            mac_key,
+            states: Mutex::default(),
+            backoff,
+            min_interval,
+        }
     }
 
     fn stores(&self) -> &Arc<Stores> {
@@ -90,6 +103,7 @@ impl ExternalSecrets {
             Ok(None) => {
                 // Another operator serves it.
                 *state = State::default();
+                self.feeds.forget(&job.key);
                 return Outcome::await_change();
             }
             Err(failure) => {
@@ -97,11 +111,13 @@ impl ExternalSecrets {
                 return self.fail(object, state, failure).await;
             }
         };
+        self.feeds.set(&job.key, names::names(object, &plan));
+        state.stale |= self.feeds.has_changed(&job.key);
         let status = object.status.clone().unwrap_or_default();
         let version = hash::synced_resource_version(&object.metadata);
         let stores = plan.stores.iter().map(|store| (store.uid.clone(), store.generation)).collect();
         let fails = condition::is_false(object.conditions(), ConditionType::Ready);
-        let left = if fails || state.stores.as_ref().is_some_and(|known| *known != stores) {
+        let left = if fails || state.stale || state.stores.as_ref().is_some_and(|known| *known != stores) {
             Some(Duration::ZERO)
         } else {
             state.due.map(|due| due.saturating_duration_since(Instant::now()))
@@ -132,7 +148,10 @@ impl ExternalSecrets {
             }
         }
         match self.sync(job, object, &plan, state).await {
-            Ok(synced) => self.succeed(object, &plan, state, synced, version, began).await,
+            Ok(synced) => {
+                state.stale = false;
+                self.succeed(object, &plan, state, synced, version, began).await
+            }
             Err(Interruption::Yield(lane)) => Outcome::yielded(Next::At(job.due, job.class), lane),
             Err(Interruption::Later(pause)) => {
                 Outcome::yielded(Next::At(Instant::now() + pause, job.class), state.lane())
@@ -183,6 +202,7 @@ impl ExternalSecrets {
                 let key = object.key();
                 self.access.vault.work.remove(&key);
                 self.states.lock().remove(&key.id);
+                self.feeds.forget(&key);
             }
             Change::Applied { old, new } => {
                 if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {

@@ -26,6 +26,8 @@ pub(super) struct State {
     pub reads: ReadsInUse,
     /// When the stores are read again. `None`: as the status says.
     pub due: Option<Instant>,
+    /// Something that the object reads has changed since.
+    pub stale: bool,
     /// UID and generation of each store of the last run.
     pub stores: Option<Vec<(String, i64)>>,
     /// The Secret as the last run has left it.

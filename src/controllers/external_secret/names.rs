@@ -1,0 +1,47 @@
+//! What of the cluster an ExternalSecret is made of: a change of it is a reason to look again.
+
+use std::sync::Arc;
+
+use crate::api::ObjectRef;
+use crate::api::external_secrets::ExternalSecret;
+use crate::controllers::named::{Name, Source};
+use crate::external_secret::template::{self, SourceKind};
+use crate::resolve::{ExternalPlan, StoreSource};
+
+/// The Secrets and ConfigMaps that an ExternalSecret reads. An object that is read only once, or only when it changes
+/// itself, is not concerned.
+pub(super) fn names(object: &ExternalSecret, plan: &ExternalPlan) -> Vec<Name> {
+    if !plan.is_periodic() {
+        return vec![];
+    }
+    let namespace = object.metadata.namespace.as_deref().unwrap_or("");
+    let mut names = vec![];
+    for (kind, name) in object.spec.target.template.iter().flat_map(template::sources) {
+        let source = match kind {
+            SourceKind::ConfigMap => Source::ConfigMaps,
+            SourceKind::Secret => Source::Secrets,
+        };
+        names.push((source, Some(ObjectRef::new(namespace, name))));
+    }
+    let stores: Vec<Option<Source>> = plan
+        .stores
+        .iter()
+        .map(|store| match &store.source {
+            StoreSource::Kubernetes(store) => Some(Source::Store(Arc::new((**store).clone()))),
+            StoreSource::Vault(_) => None,
+        })
+        .collect();
+    let mut read = |store: usize, name: Option<&str>| {
+        let (Some(source), StoreSource::Kubernetes(of)) = (&stores[store], &plan.stores[store].source) else { return };
+        names.push((source.clone(), name.map(|name| ObjectRef::new(&*of.namespace, name))));
+    };
+    for (entry, store) in object.spec.data_from.iter().zip(&plan.data_from) {
+        read(*store, entry.extract.as_ref().map(|extract| extract.key.as_str()));
+    }
+    for (row, store) in object.spec.data.iter().zip(&plan.data) {
+        read(*store, Some(&row.remote_ref.key));
+    }
+    names.sort_by(|(_, one), (_, other)| one.cmp(other));
+    names.dedup();
+    names
+}

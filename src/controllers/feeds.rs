@@ -1,0 +1,209 @@
+//! Changes of the Secrets and ConfigMaps that objects name. A source is followed only while anything of it is named, and
+//! nothing of what it tells is kept but who has to look again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::dependents::DEPENDENTS_SPREAD;
+use super::named::{Name, Named, Source};
+use super::work::Work;
+use crate::api::{Key, ObjectRef};
+use crate::backoff::{Backoff, Policy, spread};
+use crate::kubernetes::{Feed, FeedError, News, Scope};
+use crate::providers::watching_client;
+use crate::resolve::ClusterStore;
+use crate::workqueue::Class;
+
+/// Changes that come together are told together: a server cannot keep the operator busy with them.
+const BATCH: Duration = Duration::from_millis(300);
+/// More changes at once count as a change of everything.
+const MAX_BATCH: usize = 1_000;
+/// Where the right to watch is missing, the interval of the object is what there is. It is tried again after this.
+const DENIED_PAUSE: Duration = Duration::from_secs(900);
+/// A connection is made anew after this: the token in it may end after an hour.
+const CONNECTION_TTL: Duration = Duration::from_secs(1200);
+/// A watch that lives longer is none that fails.
+const SHORTEST_WATCH: Duration = Duration::from_secs(10);
+const RETRY_PAUSES: Policy = Policy {
+    initial: Duration::from_millis(500),
+    max: Duration::from_secs(60),
+    multiplier: 2.0,
+    randomization: 0.3,
+    max_elapsed: Duration::ZERO,
+};
+
+/// Follows what is named.
+pub(crate) struct Feeds {
+    client: kube::Client,
+    work: Arc<Work>,
+    scopes: Vec<Scope>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    named: Named,
+    followed: HashMap<Source, DropGuard>,
+    /// What an object names has changed, and no run has seen it.
+    changed: HashSet<Key>,
+}
+
+impl Feeds {
+    /// `scopes` are served.
+    pub fn new(client: kube::Client, work: Arc<Work>, scopes: Vec<Scope>) -> Self {
+        Self { client, work, scopes, state: Mutex::default() }
+    }
+
+    /// Has an object told of changes of what it names, and of nothing else.
+    pub fn set(self: &Arc<Self>, user: &Key, names: Vec<Name>) {
+        let mut state = self.state.lock();
+        if !state.named.set(user, names) {
+            return;
+        }
+        let State { named, followed, .. } = &mut *state;
+        let sources: HashSet<&Source> = named.sources().collect();
+        followed.retain(|source, _| sources.contains(source));
+        for source in sources {
+            if !followed.contains_key(source) {
+                followed.insert(source.clone(), self.start(source));
+            }
+        }
+    }
+
+    /// Forgets an object.
+    pub fn forget(self: &Arc<Self>, user: &Key) {
+        self.set(user, vec![]);
+        self.state.lock().changed.remove(user);
+    }
+
+    /// Whether anything that an object names has changed since this was asked last.
+    pub fn has_changed(&self, user: &Key) -> bool {
+        self.state.lock().changed.remove(user)
+    }
+
+    fn start(self: &Arc<Self>, source: &Source) -> DropGuard {
+        let stop = CancellationToken::new();
+        let batch: Arc<Mutex<Option<Batch>>> = Arc::default();
+        let mut paths = vec![];
+        match source {
+            Source::Store(store) => paths.push(Scope::Namespace(store.namespace.clone()).path("secrets")),
+            Source::Secrets => paths.extend(self.scopes.iter().map(|scope| scope.path("secrets"))),
+            Source::ConfigMaps => paths.extend(self.scopes.iter().map(|scope| scope.path("configmaps"))),
+        }
+        for path in paths {
+            let (this, source, batch) = (self.clone(), source.clone(), batch.clone());
+            let follow = async move { this.follow(&source, &path, &batch).await };
+            tokio::spawn(stop.clone().run_until_cancelled_owned(follow));
+        }
+        stop.drop_guard()
+    }
+
+    /// Follows a source for ever.
+    async fn follow(self: &Arc<Self>, source: &Source, path: &str, batch: &Arc<Mutex<Option<Batch>>>) {
+        let tell = |news: News| self.collect(source, batch, news);
+        let mut feed = Feed::default();
+        let mut backoff = Backoff::default();
+        let mut connection: Option<(kube::Client, Instant)> = None;
+        loop {
+            let began = Instant::now();
+            let mut is_new = true;
+            let client = match (&connection, source) {
+                (Some((client, made)), _) if made.elapsed() < CONNECTION_TTL => Ok(client.clone()),
+                (_, Source::Store(store)) => self.connect(store).await,
+                (_, Source::Secrets | Source::ConfigMaps) => Ok(self.client.clone()),
+            };
+            let ended = match client {
+                Ok(client) => {
+                    is_new = connection.is_none();
+                    connection.get_or_insert_with(|| (client.clone(), began));
+                    feed.follow(&client, path, &tell).await
+                }
+                Err(error) => Err(error),
+            };
+            if ended.is_err() || connection.as_ref().is_some_and(|(_, made)| made.elapsed() >= CONNECTION_TTL) {
+                connection = None;
+            }
+            let pause = match ended {
+                // The token of an older connection may have ended.
+                Err(FeedError::Denied) if is_new => {
+                    feed = Feed::default();
+                    Some(DENIED_PAUSE)
+                }
+                _ if began.elapsed() >= SHORTEST_WATCH => {
+                    backoff.reset();
+                    None
+                }
+                _ => backoff.next(&RETRY_PAUSES, Instant::now(), &mut rand::rng()),
+            };
+            tokio::time::sleep(pause.unwrap_or_default()).await;
+        }
+    }
+
+    async fn connect(&self, store: &ClusterStore) -> Result<kube::Client, FeedError> {
+        watching_client(&self.client, store).await.map_err(|_| FeedError::Failed)
+    }
+
+    /// Takes in a change. All that come within a short while are told together.
+    fn collect(self: &Arc<Self>, source: &Source, batch: &Arc<Mutex<Option<Batch>>>, news: News) {
+        let mut waiting = batch.lock();
+        let is_first = waiting.is_none();
+        waiting.get_or_insert_default().add(source, news);
+        if is_first {
+            let (this, source, batch) = (self.clone(), source.clone(), batch.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(BATCH).await;
+                let batch = batch.lock().take().unwrap_or_default();
+                this.tell(&source, &batch);
+            });
+        }
+    }
+
+    /// Makes those due that name what has changed.
+    fn tell(&self, source: &Source, batch: &Batch) {
+        let mut state = self.state.lock();
+        let users = match batch {
+            Batch::Some(changed) => changed.iter().flat_map(|id| state.named.users_of(source, id)).collect(),
+            Batch::All => state.named.users_of_any(source),
+        };
+        state.changed.extend(users.iter().cloned());
+        drop(state);
+        let mut rng = rand::rng();
+        for user in users {
+            self.work.push(user, Instant::now() + spread(DEPENDENTS_SPREAD, &mut rng), Class::Event);
+        }
+    }
+}
+
+/// What has changed of a source in a short while.
+enum Batch {
+    Some(HashSet<ObjectRef>),
+    All,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Batch::Some(HashSet::new())
+    }
+}
+
+impl Batch {
+    fn add(&mut self, source: &Source, news: News) {
+        let Batch::Some(changed) = self else { return };
+        match news {
+            News::Changed(id) => {
+                // The server of a store does not say where its Secrets are: that is known.
+                let id =
+                    if let Source::Store(store) = source { ObjectRef::new(&*store.namespace, id.name) } else { id };
+                changed.insert(id);
+                if changed.len() > MAX_BATCH {
+                    *self = Batch::All;
+                }
+            }
+            News::Unknown => *self = Batch::All,
+        }
+    }
+}
