@@ -13,7 +13,9 @@ const SEARCHES: [char; 4] = ['#', '*', '?', '|'];
 const QUICK_ANSWERS: usize = 100;
 
 /// What is still to be made of the secret that a store has answered. It may take as long as its limits let it.
-pub struct Answer<T>(Box<dyn FnOnce(&mut Context) -> Result<T, String> + Send>);
+pub struct Answer<T>(Make<T>);
+
+type Make<T> = Box<dyn FnOnce(&mut Context) -> Result<T, String> + Send>;
 
 impl<T: Send + 'static> Answer<T> {
     /// It is made by this, or the text says why it cannot be made.
