@@ -142,7 +142,8 @@ impl ClusterClients {
         }
         let made = Instant::now();
         let asked = async {
-            let client = connect(own, store, REQUEST_TIMEOUT).await.map_err(|why| ClusterError::of(ClusterFault::Login, why))?;
+            let client =
+                connect(own, store, REQUEST_TIMEOUT).await.map_err(|why| ClusterError::of(ClusterFault::Login, why))?;
             let connection = Connection { client, long_answers: LongAnswersOfServer::new(self.long_answers.clone()) };
             let answer = connection.ask(request).await;
             Ok((connection, answer))
