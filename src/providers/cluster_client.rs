@@ -21,7 +21,7 @@ const CLIENT_TTL: Duration = Duration::from_secs(300);
 /// So many connections are kept.
 const MAX_CLIENTS: usize = 1_000;
 /// No request takes longer.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// An answer that has begun is read in this time, or given up: a server that sends byte by byte holds up no other for long.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest answer that is read. A Secret holds 1 MiB, a page of a list may have several.
@@ -140,7 +140,8 @@ impl ClusterClients {
         }
         let made = Instant::now();
         let asked = async {
-            let client = connect(own, store).await.map_err(|why| ClusterError::of(ClusterFault::Login, why))?;
+            let client =
+                connect(own, store, REQUEST_TIMEOUT).await.map_err(|why| ClusterError::of(ClusterFault::Login, why))?;
             let connection = Connection { client, long_answers: LongAnswersOfServer::new(self.long_answers.clone()) };
             let answer = connection.ask(request).await;
             Ok((connection, answer))

@@ -10,7 +10,6 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::cluster_client::REQUEST_TIMEOUT;
 use crate::kubernetes::{ErrorKind, KubernetesError, SecretWriter, config_map_data, service_account_token};
 use crate::resolve::{CaSource, ClusterLogin, ClusterStore, SecretKey};
 use crate::vault::root_cause;
@@ -22,7 +21,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_KUBECONFIG_BYTES: usize = 128 << 10;
 
 /// Makes a connection. Nothing is sent to its server.
-pub(super) async fn connect(own: &kube::Client, store: &ClusterStore) -> Result<kube::Client, String> {
+pub(super) async fn connect(
+    own: &kube::Client,
+    store: &ClusterStore,
+    timeout: Duration,
+) -> Result<kube::Client, String> {
     let mut config = match &store.login {
         ClusterLogin::Kubeconfig(key) => from_kubeconfig(&value(own, key).await?).await?,
         login => {
@@ -35,7 +38,7 @@ pub(super) async fn connect(own: &kube::Client, store: &ClusterStore) -> Result<
     };
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    config.read_timeout = Some(REQUEST_TIMEOUT);
+    config.read_timeout = Some(timeout);
     // The variable HTTPS_PROXY is for Vault.
     config.proxy_url = None;
     let builder = ClientBuilder::try_from(config).map_err(|error| root_cause(&error))?;
