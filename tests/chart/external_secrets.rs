@@ -64,6 +64,7 @@ fn nothing_of_it_is_there_by_default() -> Result {
 fn rights_grow_by_what_it_needs_in_each_scope() -> Result {
     let in_a_namespace = [
         "get configmaps",
+        "list configmaps",
         "list externalsecrets",
         "list secretstores",
         "patch externalsecrets",
@@ -71,6 +72,7 @@ fn rights_grow_by_what_it_needs_in_each_scope() -> Result {
         "patch secretstores",
         "patch secretstores/status",
         "update secrets",
+        "watch configmaps",
         "watch externalsecrets",
         "watch secretstores",
     ];

@@ -114,6 +114,8 @@ fn restarts_survive_the_end_of_the_process_and_failures() {
     operator.kill();
     assert_eq!(rig.restarts("app"), 1);
     let record = rig.get("Secret", "db")["metadata"]["annotations"][RECORD].clone();
+    // Kubernetes tells times to the second.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
     tenant.apply(&tenant.workload("Deployment", "missing"));
     let mut operator = tenant.operator(SERVED);
     wait_recorded(&rig, "two");
