@@ -16,7 +16,9 @@ FOUND = $(wildcard tests/*.rs tests/*/main.rs hack/testenv/tests/*.rs fuzz/targe
 OTHERS = $(filter-out e2e rbac,$(sort $(basename $(notdir $(patsubst %/main.rs,%.rs,$(FOUND))))))
 
 # Tests in which the server has no part, and which cost most: once, on Vault, is enough. `make test WITHOUT_SERVER=` runs all.
-WITHOUT_SERVER = commands:: kube_faults:: leadership:: not_served:: scale::
+WITHOUT_SERVER = commands:: kube_faults:: leadership:: not_served:: scale:: dynamic::crashes:: dynamic::fleet:: pki::fleet:: \
+  external::cluster_store:: external::faults:: external::hostile:: external::restarts:: external::samples:: \
+  external::takeover:: external::targets:: external::watches::
 
 test: lint ## All tests: formatting, clippy, generated files, unit, property, architecture, end to end on Vault and OpenBao.
 	cargo testenv build

@@ -119,12 +119,6 @@ impl VaultProvider<'_> {
         let (mut folders, mut names, mut listed) = (vec![folder.to_owned()], vec![], 0);
         while let Some(folder) = folders.pop() {
             listed += 1;
-            if listed > MAX_FOLDERS || names.len() > MAX_FOUND {
-                let text = format!(
-                    "there are more than {MAX_FOLDERS} folders or {MAX_FOUND} secrets: name less with find.path"
-                );
-                return Err(ProviderError::Unusable(text));
-            }
             let path = list_path(self.store, &folder).map_err(ProviderError::Unusable)?;
             let envelope = match self.session.list(&self.store.namespace, &path).await {
                 Ok((envelope, _)) => envelope,
@@ -139,6 +133,13 @@ impl VaultProvider<'_> {
                 let Some(name) = name.as_str() else { continue };
                 let path = format!("{folder}{name}");
                 if name.ends_with('/') { folders.push(path) } else { names.push(path) }
+            }
+            // Before the first of them is read: that takes its time.
+            if listed + folders.len() > MAX_FOLDERS || names.len() > MAX_FOUND {
+                let text = format!(
+                    "there are more than {MAX_FOLDERS} folders or {MAX_FOUND} secrets: name less with find.path"
+                );
+                return Err(ProviderError::Unusable(text));
             }
         }
         names.sort_unstable();

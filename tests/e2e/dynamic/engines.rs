@@ -47,11 +47,12 @@ fn sessions_of_the_aws_engine_are_replaced_before_they_end() {
     let tenant = Tenant::new("dynaws");
     let Some(engine) = AwsEngine::mount(tenant.cluster, &format!("{}-engine", tenant.namespace)) else { return };
     engine.session_role("session");
-    engine.aws.shorten_sessions(20);
+    // Long enough for a machine that is busy.
+    engine.aws.shorten_sessions(60);
     tenant.allow_leases(&[&engine.mount]);
     let _operator = tenant.operator(&NO_ELECTION);
     let spec = json!({
-        "vaultAuthRef": "app", "mount": engine.mount, "path": "creds/session", "renewalPercent": 30,
+        "vaultAuthRef": "app", "mount": engine.mount, "path": "creds/session", "renewalPercent": 15,
         "destination": { "name": "session", "create": true },
     });
     tenant.apply(&tenant.object("VaultDynamicSecret", "session", spec));
