@@ -210,11 +210,3 @@ impl CustomObject for ClusterSecretStore {
         self.status.as_ref().map_or(&[], |status| &status.conditions)
     }
 }
-
-impl From<&ClusterSecretStoreSpec> for SecretStoreSpec {
-    fn from(spec: &ClusterSecretStoreSpec) -> Self {
-        let ClusterSecretStoreSpec { controller, provider, retry_settings, refresh_interval, conditions } =
-            spec.clone();
-        Self { controller, provider, retry_settings, refresh_interval, conditions }
-    }
-}
