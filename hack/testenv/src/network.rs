@@ -13,6 +13,8 @@ use anyhow::{Context, Result};
 
 /// Between two looks whether bytes may pass again.
 const HELD_PAUSE: Duration = Duration::from_millis(50);
+/// So often it is looked for the node that has made a connection.
+const LOOKS: usize = 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What may pass, and where clients are led.
@@ -42,9 +44,10 @@ impl Network {
     pub(crate) fn way_to(self: &Arc<Self>, node: usize, port: u16) -> Result<u16> {
         let network = self.clone();
         listen(move |client| {
-            let from = client.peer_addr().ok().and_then(|address| network.node_at(address.port()));
             let network = network.clone();
             thread::spawn(move || {
+                // The kernel's table may miss a socket while others come and go. A node whose connection is dropped makes another.
+                let Some(from) = (0..LOOKS).find_map(|_| network.node_behind(&client)) else { return };
                 let passes = move || network.passes(from, node);
                 while !passes() {
                     thread::sleep(HELD_PAUSE);
@@ -103,16 +106,13 @@ impl Network {
     }
 
     /// Whether bytes pass between two nodes.
-    fn passes(&self, from: Option<usize>, to: usize) -> bool {
-        match *lock(&self.cut_off) {
-            None => true,
-            Some(node) => from != Some(node) && to != node,
-        }
+    fn passes(&self, from: usize, to: usize) -> bool {
+        lock(&self.cut_off).is_none_or(|node| from != node && to != node)
     }
 
-    /// The node that has a connection from this port of loopback.
-    fn node_at(&self, port: u16) -> Option<usize> {
-        let inode = inode_of(port)?;
+    /// The node that has made a connection.
+    fn node_behind(&self, client: &TcpStream) -> Option<usize> {
+        let inode = inode_of(client.peer_addr().ok()?.port())?;
         self.pid_files.iter().position(|file| {
             let pid = fs::read_to_string(file).unwrap_or_default();
             has_socket(&Path::new("/proc").join(pid.trim()), &inode)

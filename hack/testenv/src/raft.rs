@@ -73,7 +73,7 @@ impl Raft {
         format!("http://127.0.0.1:{}", self.to_active)
     }
 
-    /// Lets the other nodes join the first one, which is initialised and unsealed.
+    /// Lets the other nodes join the first one, which is initialised and unsealed, and waits until each may be elected.
     pub(crate) fn join(&mut self, environment: &Environment, services: &[&Service]) -> Result<()> {
         self.unseal_key = environment.unseal_key.clone().context("the first node has no unseal key")?;
         for node in 1..RAFT_NODES {
@@ -83,7 +83,14 @@ impl Raft {
             self.must(node, "POST", "sys/storage/raft/join", Some(leader))?;
             self.unseal(node)?;
         }
-        Ok(())
+        // A node that was stable for so long gets a vote.
+        let stable = json!({ "server_stabilization_time": "1s" });
+        environment.vault("POST", "sys/storage/raft/autopilot/configuration", Some(stable))?;
+        self.within(ELECTION, "each node has a vote", || {
+            let found = environment.vault("GET", "sys/storage/raft/configuration", None).ok()?;
+            let servers = found["data"]["config"]["servers"].as_array()?;
+            (servers.iter().filter(|server| server["voter"] == true).count() == RAFT_NODES).then_some(())
+        })
     }
 
     /// Waits until a node answers at all, sealed or not.
