@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use http::Response;
 use parking_lot::Mutex;
 use rustify::endpoint::Endpoint;
 use rustify::enums::RequestMethod;
@@ -14,7 +15,7 @@ use tokio::sync::mpsc;
 use super::json;
 use super::request::{Envelope, RawRequest, classify};
 use super::seal_status::{SealStatus, ServerVersion};
-use super::transport::{Opened, RequestOptions, ServerConfig, SharedResources, Socket, Transport};
+use super::transport::{Connection, Opened, RequestOptions, ServerConfig, SharedResources, Socket, Transport};
 use super::{ErrorKind, VaultError};
 use crate::telemetry::{ConnectionMetrics, Operation};
 
@@ -99,7 +100,7 @@ impl Server {
         let operation = operation(endpoint.method(), &path);
         let started = Instant::now();
         let result = match self.transport.ask(endpoint, call).await {
-            Ok(response) => classify(&path, &response)
+            Ok(response) => classify_and_judge(&path, &response)
                 .map(|envelope| (envelope, response.into_body()))
                 .map_err(|error| error.in_namespace(call.namespace)),
             Err(error) => Err(error),
@@ -115,7 +116,7 @@ impl Server {
         let started = Instant::now();
         let result = match self.transport.open(path, query, call).await {
             Ok(Opened::Socket(socket)) => Ok(*socket),
-            Ok(Opened::Answer(answer)) => Err(match classify(path, &answer) {
+            Ok(Opened::Answer(answer)) => Err(match classify_and_judge(path, &answer) {
                 Ok(_) => VaultError::new(ErrorKind::Protocol, path, "the answer is no websocket"),
                 Err(error) => error.in_namespace(call.namespace),
             }),
@@ -132,12 +133,19 @@ impl Server {
         let result = match self.transport.ask(RawRequest::get(PATH), &RequestOptions::default()).await {
             Err(error) => Err(error),
             Ok(response) if response.status() == http::StatusCode::NOT_FOUND => Ok(Probe::NoSealStatus),
-            Ok(response) if !response.status().is_success() => Err(classify(PATH, &response)
+            Ok(response) if !response.status().is_success() => Err(classify_and_judge(PATH, &response)
                 .err()
                 .unwrap_or_else(|| VaultError::new(ErrorKind::Protocol, PATH, "no seal status"))),
-            Ok(response) => json::parse_as(response.body()).map(Probe::SealStatus).map_err(|_| {
-                VaultError::new(ErrorKind::Protocol, PATH, "the answer is not a seal status; is this a Vault?")
-            }),
+            Ok(response) => json::parse_as(response.body())
+                .inspect(|status: &SealStatus| {
+                    if status.sealed {
+                        give_up_connection(&response);
+                    }
+                })
+                .map(Probe::SealStatus)
+                .map_err(|_| {
+                    VaultError::new(ErrorKind::Protocol, PATH, "the answer is not a seal status; is this a Vault?")
+                }),
         };
         if let Ok(Probe::SealStatus(status)) = &result {
             *self.version.lock() = Some(ServerVersion::of(status));
@@ -227,6 +235,21 @@ impl Circuit {
                 *known = shown;
             }
         }
+    }
+}
+
+/// Classifies an answer, and gives up the connection to a node that cannot serve: the next request may reach another one.
+fn classify_and_judge(path: &str, response: &Response<Vec<u8>>) -> Result<Envelope, VaultError> {
+    let result = classify(path, response);
+    if result.as_ref().is_err_and(|error| error.kind.concerns_node()) {
+        give_up_connection(response);
+    }
+    result
+}
+
+fn give_up_connection(response: &Response<Vec<u8>>) {
+    if let Some(connection) = response.extensions().get::<Connection>() {
+        connection.give_up();
     }
 }
 

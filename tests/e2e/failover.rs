@@ -10,9 +10,10 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use testenv::{Cluster, Marker, Options, Process, RAFT_NODES, Raft, Server, VaultStorage};
 
+use test_support::audit::Count;
 use test_support::engines::database::Database;
 use test_support::kube_client::{KubeClient, decoded};
-use test_support::{NO_ELECTION, Tenant, eventually, lacks, own};
+use test_support::{FAST_RETRY, NO_ELECTION, Tenant, eventually, lacks, own};
 
 /// Secrets whose content never changes, with a Deployment to restart.
 const STEADY: usize = 10;
@@ -311,39 +312,64 @@ fn a_node_that_is_behind_moves_no_secret_back() {
     let cluster = three_nodes();
     let raft = cluster.raft().expect("three nodes");
     let tenant = Tenant::at(&cluster, "behind", &raft.balancer(), None);
-    tenant.put("app", json!({ "number": "1" }));
+    let names: Vec<String> = (0..20).map(|n| format!("s{n:02}")).collect();
+    names.iter().for_each(|name| tenant.put(name, json!({ "number": "1" })));
     tenant.apply(&tenant.workload("Deployment", "app"));
     let api = KubeClient::of(&cluster);
     let mut history = History::of(&tenant, &api);
-    let _operator = tenant.operator(&NO_ELECTION);
-    let targets = json!([{ "kind": "Deployment", "name": "app" }]);
-    tenant.apply(&tenant.static_secret("app", json!({ "rolloutRestartTargets": targets })));
-    tenant.wait_value("app", "number", "1");
-    tenant.wait_synced("app");
-
     let active = raft.await_active(None).expect("an active node");
     let (behind, up_to_date) = ((active + 1) % RAFT_NODES, [active, (active + 2) % RAFT_NODES]);
+    let wait_caught_up = || {
+        let path = format!("secret/data/{}", tenant.path("s19"));
+        eventually("the node has caught up", || match raft.ask_with(behind, "GET", &path, cluster.vault_token()) {
+            Ok((200, answer)) if answer["data"]["data"]["number"] == "1" => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+    };
+    wait_caught_up();
+
+    // It does not know a token that is given now.
+    raft.cut_off(behind);
+    let logins = Count::start(&tenant);
+    let operator = tenant.operator(&[&NO_ELECTION[..], &FAST_RETRY[..]].concat());
+    let targets = json!([{ "kind": "Deployment", "name": "app" }]);
+    let objects = names.iter().map(|name| {
+        let targets = if name == "s00" { targets.clone() } else { json!([]) };
+        tenant.static_secret(name, json!({ "rolloutRestartTargets": targets }))
+    });
+    api.create_all(objects.collect());
+    names.iter().for_each(|name| tenant.wait_synced(name));
+    std::thread::sleep(Duration::from_secs(10));
+    assert!(!operator.log().contains("permission denied"), "{}", operator.log());
+    assert_eq!(logins.logins(), 1);
+    raft.heal();
+
+    // A node that is cut off answers without knowing that it is behind: no connection leads to it for ever.
+    tenant.put("s19", json!({ "number": "1" }));
+    wait_caught_up();
+    raft.lead_clients_to(&[behind]);
+    raft.end_connections_of_clients();
+    names.iter().for_each(|name| tenant.wait_synced(name));
     raft.cut_off(behind);
     raft.lead_clients_to(&up_to_date);
-    raft.end_connections_of_clients();
-    tenant.put("app", json!({ "number": "2" }));
-    tenant.wait_value("app", "number", "2");
+    tenant.put("s00", json!({ "number": "2" }));
+    tenant.wait_value("s00", "number", "2");
     eventually("a restart", || match tenant.generation("Deployment", "app") {
         2 => Ok(()),
         found => Err(format!("generation {found}")),
     });
-    tenant.wait_synced("app");
+    tenant.wait_synced("s00");
 
     raft.lead_clients_to(&[behind]);
     raft.end_connections_of_clients();
-    tenant.wait_failure("app", "VaultClientError", &["an older version", "version 1", "version 2"]);
+    tenant.wait_failure("s00", "VaultClientError", &["an older version", "version 1", "version 2"]);
     history.assert_good();
 
     // Connections to the node that is behind are given up, until one leads to another node.
     raft.lead_clients_to(&[behind, active, behind]);
-    tenant.wait_synced("app");
-    tenant.put("app", json!({ "number": "3" }));
-    tenant.wait_value("app", "number", "3");
+    tenant.wait_synced("s00");
+    tenant.put("s00", json!({ "number": "3" }));
+    tenant.wait_value("s00", "number", "3");
     raft.heal();
     history.assert_good();
     eventually("one restart for each change", || match tenant.generation("Deployment", "app") {

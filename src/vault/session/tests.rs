@@ -124,6 +124,7 @@ fn uses_are_counted_and_such_a_token_is_not_renewed() {
     let granted = |num_uses: u64| Granted {
         auth: Auth { lease: Duration::from_secs(60), renewable: true, num_uses, ..Auth::default() },
         namespace: String::new(),
+        index: None,
         credential_uid: String::new(),
         login_response: None,
         stored_under: None,
@@ -164,7 +165,7 @@ async fn a_long_answer_has_its_turn_until_the_last_object_is_done_with_it() {
     let all = shared.free_turns();
     let session = session_at(&address, &shared, &Arc::new(Lock::new(Ok("one".to_owned()))));
     let reads = ReadCache::default();
-    let read = || Read { namespace: String::new(), path: "secret/data/a".into(), version: 0 };
+    let read = || Read { namespace: String::new(), path: "secret/data/a".into(), version: Some(0) };
     let objects = [reads.share(session.identity, read()), reads.share(session.identity, read())];
     let now = std::time::Instant::now();
     let get = |object: usize| objects[object].get(&session, now, None);
