@@ -24,9 +24,10 @@ pub type ServerId = u64;
 
 /// So many failures in a row open the circuit; a sealed Vault says so itself.
 const FAILURES_TO_OPEN: u32 = 3;
-/// The circuit is open for this long at first, and for twice as long after each failure of a request that was let through.
+/// The circuit is open for this long at first, and for twice as long after each failure of a request that was let through. No
+/// longer than objects may wait once another node is active.
 const MIN_OPEN_TIME: Duration = Duration::from_secs(1);
-const MAX_OPEN_TIME: Duration = Duration::from_secs(15);
+const MAX_OPEN_TIME: Duration = Duration::from_secs(5);
 
 /// One Vault server.
 pub struct Server {

@@ -63,11 +63,7 @@ impl Listener {
 }
 
 /// Arguments that start the server; the addresses for other nodes are used with raft only.
-pub(crate) fn arguments(
-    environment: &Environment,
-    storage: VaultStorage,
-    listener: &Listener,
-) -> Result<Vec<String>> {
+pub(crate) fn arguments(environment: &Environment, storage: VaultStorage, listener: &Listener) -> Result<Vec<String>> {
     let Listener { name, address, cluster_address, api_url, cluster_url } = listener;
     let mut arguments = vec!["server".to_owned()];
     let mut config = json!({});

@@ -11,6 +11,7 @@ use crate::api::external_secrets::external_secret::ExternalSecretSpec;
 use crate::api::external_secrets::target::DeletionPolicy;
 use crate::api::{Key, Reason};
 use crate::controllers::outputs::EventText;
+use crate::controllers::pipeline::longest_pause;
 use crate::controllers::render_turns::Turn;
 use crate::controllers::store_access::{NoSession, is_tls};
 use crate::external_secret::Data;
@@ -180,8 +181,12 @@ impl Run<'_> {
         {
             return Interruption::Yield(Some(session.server.id));
         }
-        if matches!(error, SessionError::Request(_)) {
-            return failure.into();
+        if let SessionError::Request(error) = error {
+            let down = session.server.last_error().map(|error| error.kind);
+            return match longest_pause(down).filter(|_| error.kind.concerns_server()) {
+                Some(pause) => failure.again_at(Instant::now() + pause).into(),
+                None => failure.into(),
+            };
         }
         // All objects that wait for the login are due with its next attempt.
         match session.next_login().await {

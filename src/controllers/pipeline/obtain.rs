@@ -51,7 +51,7 @@ pub(crate) async fn login_failed(session: &Session, error: &SessionError) -> Fai
     let failure = config_error(error.to_string());
     match session.next_login().await {
         Some(at) => Failure { retry: Retry::At(at), ..failure },
-        None => failure,
+        None => Failure { retry: Retry::WithServer, ..failure },
     }
 }
 
@@ -102,7 +102,8 @@ fn kind_of(error: &SessionError) -> &'static str {
 
 /// What is told of a read that failed.
 pub(crate) fn read_failed(error: &VaultError) -> Failure {
-    Failure::new(Reason::VaultClientError, format!("Failed to read Vault secret: {error}"))
+    let retry = if error.kind.concerns_server() { Retry::WithServer } else { Retry::Backoff };
+    Failure { retry, ..Failure::new(Reason::VaultClientError, format!("Failed to read Vault secret: {error}")) }
 }
 
 fn config_error(error: String) -> Failure {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::object::HasStatus;
 
-use super::failure::{Failure, Retry};
+use super::failure::{Failure, Retry, longest_pause};
 use super::restart::Restarts;
 use super::state::{FailedRestarts, ObjectState, RECHECK_DENIAL};
 use super::{Pipeline, SecretSource};
@@ -150,6 +150,13 @@ impl<S: SecretSource> Pipeline<S> {
         match retry {
             Retry::Backoff => {
                 let due = now + state.pause(&self.shared.backoff);
+                Outcome::failed(state.due_at(soon(due), Class::Retry), state.lane())
+            }
+            Retry::WithServer => {
+                let down = state.session.as_ref().and_then(|session| session.server.last_error());
+                let pause = state.pause(&self.shared.backoff);
+                let pause = longest_pause(down.map(|error| error.kind)).map_or(pause, |longest| longest.min(pause));
+                let due = now + pause + spread(DEPENDENTS_SPREAD, &mut rand::rng());
                 Outcome::failed(state.due_at(soon(due), Class::Retry), state.lane())
             }
             Retry::At(at) => {
