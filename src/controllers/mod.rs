@@ -28,6 +28,7 @@ mod servers;
 mod snapshot;
 mod static_secret;
 mod store_access;
+mod store_names;
 mod stores;
 mod subscriptions;
 mod unsupported;

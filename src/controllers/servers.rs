@@ -112,6 +112,17 @@ impl Servers {
     /// Reads the authority of a connection again, since `server` was not trusted or some time has passed. If it is the
     /// same, or cannot be read, so stays the server, with the logins on it.
     pub async fn reload_authority(&self, plan: &ConnectionPlan, server: ServerId) -> Result<Authority, String> {
+        let now = Instant::now();
+        self.reload_authority_of(plan, server, now.checked_sub(RELOAD_INTERVAL).unwrap_or(now)).await
+    }
+
+    /// Does so if the authority was last read before `at`.
+    pub async fn reload_authority_of(
+        &self,
+        plan: &ConnectionPlan,
+        server: ServerId,
+        at: Instant,
+    ) -> Result<Authority, String> {
         if matches!(plan.ca, CaSource::System | CaSource::Skip | CaSource::Text(_)) && plan.client_certificate.is_none()
         {
             return Ok(Authority::Same);
@@ -120,7 +131,7 @@ impl Servers {
         let _reloading = reloading.lock().await;
         match self.known.lock().get(&plan.key) {
             Some(known) if known.server.id != server => return Ok(Authority::AlreadyReplaced),
-            Some(known) if known.read.elapsed() >= RELOAD_INTERVAL => {}
+            Some(known) if known.read <= at => {}
             _ => return Ok(Authority::Same),
         }
         let same = self.build(plan).await?.id == server;

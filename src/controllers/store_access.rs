@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::feeds::{Feeds, NamedChange};
 use super::outputs::Outputs;
+use super::servers::Authority;
 use super::vault_access::VaultAccess;
 use crate::api::Key;
 use crate::providers::{self, ClusterClients, ClusterFault, ClusterProvider, KnownSecrets};
@@ -14,6 +16,7 @@ use crate::workqueue::{Job, Lane};
 pub(crate) struct StoreAccess {
     pub vault: Arc<VaultAccess>,
     pub clients: ClusterClients,
+    pub feeds: Arc<Feeds>,
     pub outputs: Outputs,
 }
 
@@ -71,6 +74,24 @@ impl StoreAccess {
         Ok(ClusterProvider { store, own: &self.outputs.client, clients: &self.clients, known })
     }
 
+    /// Something that a store names has changed: the next request is sent with what it is now.
+    pub async fn on_change(&self, plan: &StorePlan, change: NamedChange) {
+        let NamedChange { at, is_sure } = change;
+        let store = match &plan.source {
+            StoreSource::Vault(store) => store,
+            StoreSource::Kubernetes(store) => {
+                self.clients.on_credential_change(store, at).await;
+                return self.feeds.retry(store);
+            }
+        };
+        let (servers, connection) = (&self.vault.servers, &store.login.connection);
+        let Ok(server) = servers.get_or_connect(connection).await else { return };
+        let reloaded = servers.reload_authority_of(connection, server.id, at).await;
+        if matches!(reloaded, Ok(Authority::Same) | Err(_)) {
+            self.vault.logins.session_of_store(&store.login, &server).on_credential_change(at, is_sure).await;
+        }
+    }
+
     /// Looks whether a store works.
     pub async fn check(&self, job: &Job<Key>, plan: &StorePlan) -> Result<Checked, CheckError> {
         match &plan.source {
@@ -93,8 +114,7 @@ impl StoreAccess {
         };
         if let Err(error) = session.token_in_use().await {
             if is_tls(&error)
-                && self.vault.servers.reload_authority(&store.login.connection, session.server.id).await
-                    == Ok(super::servers::Authority::Replaced)
+                && self.vault.on_untrusted_certificate(&store.login.connection, session.server.id).await
             {
                 return Err(CheckError::NoPermit(session.server.id));
             }

@@ -48,6 +48,8 @@ struct Credential {
 struct LoginParams {
     members: Vec<(&'static str, Value)>,
     credential_uid: String,
+    /// See [`LoginRequest::account`].
+    account: Option<String>,
     /// See [`LoginRequest::lockout_key`].
     lockout_key: Option<String>,
 }
@@ -70,6 +72,7 @@ impl AuthMethodLogin {
             headers: plan.headers.clone(),
             body,
             credential_uid: params.credential_uid,
+            account: params.account,
             lockout_key: params.lockout_key,
         }
     }
@@ -92,6 +95,7 @@ impl CredentialProvider for AuthMethodLogin {
             Method::Cert(CertLogin { role, .. }) => LoginParams {
                 members: (!role.is_empty()).then(|| ("name", Value::from(role.as_str()))).into_iter().collect(),
                 credential_uid: String::new(),
+                account: None,
                 lockout_key: None,
             },
             Method::Password(settings) => password::params(self, settings).await?,
@@ -106,7 +110,8 @@ impl LoginParams {
     fn new((name, value): (&'static str, &str), member: &'static str, credential: &Credential) -> Self {
         let secret = Value::from(credential.secret.expose_secret());
         let members = vec![(name, Value::from(value)), (member, secret)];
-        Self { members, credential_uid: credential.uid.clone(), lockout_key: None }
+        let account = credential.version.is_empty().then(|| credential.uid.clone());
+        Self { members, credential_uid: credential.uid.clone(), account, lockout_key: None }
     }
 }
 

@@ -84,6 +84,8 @@ struct State {
     /// Why there is none, and no attempt is made before its `retry_at`.
     failed: Option<ClusterError>,
     backoff: Backoff,
+    /// When the last connection was made, or could not be.
+    made: Option<Instant>,
 }
 
 impl ClusterClients {
@@ -106,6 +108,16 @@ impl ClusterClients {
             known.insert(store.clone(), (client.clone(), now));
         }
         client
+    }
+
+    /// What a store names has changed at `at`: neither a connection that was made before, nor the failure of one, counts any
+    /// more.
+    pub async fn on_credential_change(&self, store: &ClusterStore, at: Instant) {
+        let Some(client) = self.known.lock().get(store).map(|(client, _)| client.clone()) else { return };
+        let mut state = client.state.lock().await;
+        if state.made.is_some_and(|made| made < at) {
+            *state = State::default();
+        }
     }
 
     /// The answer to a request, `None` if there is no such object; `read` takes from it what is needed. Until a first answer
@@ -141,6 +153,7 @@ impl ClusterClients {
             return Err(error.clone());
         }
         let made = Instant::now();
+        state.made = Some(made);
         let asked = async {
             let client =
                 connect(own, store, REQUEST_TIMEOUT).await.map_err(|why| ClusterError::of(ClusterFault::Login, why))?;
@@ -150,7 +163,7 @@ impl ClusterClients {
         };
         let failed = match asked.await {
             Ok((connection, answer)) if !answer.as_ref().is_err_and(ClusterError::ends_connection) => {
-                *state = State { works: Some((connection, made)), ..State::default() };
+                *state = State { works: Some((connection, made)), made: Some(made), ..State::default() };
                 drop(state);
                 return answer.map(|answer| answer.read(read));
             }

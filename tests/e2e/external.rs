@@ -1,6 +1,7 @@
 //! ExternalSecret, SecretStore and ClusterSecretStore of `external-secrets.io`.
 
 mod cluster_store;
+mod credentials;
 mod faults;
 mod hostile;
 mod input;
@@ -40,6 +41,16 @@ fn vault_provider(tenant: &Tenant<'_>, vault: Value) -> Value {
     });
     json_patch::merge(&mut provider, &vault);
     json!({ "provider": { "vault": provider } })
+}
+
+/// The cluster of the tests as a provider that reads a namespace with this login.
+fn cluster_provider(tenant: &Tenant<'_>, namespace: &str, auth: Value) -> Value {
+    let config = |path: &str| {
+        let output = format!("--output=jsonpath={{.clusters[0].cluster.{path}}}");
+        tenant.cluster.kubectl(&["config", "view", "--flatten", "--minify", &output]).unwrap()
+    };
+    let server = json!({ "url": config("server"), "caBundle": config("certificate-authority-data") });
+    json!({ "provider": { "kubernetes": { "remoteNamespace": namespace, "server": server, "auth": auth } } })
 }
 
 /// The SecretStore `vault`.

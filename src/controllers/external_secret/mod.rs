@@ -25,7 +25,6 @@ use parking_lot::Mutex;
 
 use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
 use super::dependents::{DEPENDENTS_SPREAD, spec_or_metadata_changed};
-use super::feeds::Feeds;
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
 use super::render_turns::RenderTurns;
@@ -58,7 +57,6 @@ const COALESCE: Duration = Duration::from_millis(250);
 /// The controller of ExternalSecrets.
 pub(super) struct ExternalSecrets {
     access: Arc<StoreAccess>,
-    feeds: Arc<Feeds>,
     turns: Arc<RenderTurns>,
     templates: Arc<TemplateCache>,
     /// Of the MACs that workloads are given.
@@ -74,7 +72,6 @@ impl ExternalSecrets {
     /// For all objects that the operator serves.
     pub fn new(
         access: Arc<StoreAccess>,
-        feeds: Arc<Feeds>,
         turns: Arc<RenderTurns>,
         mac_key: Arc<KnownKey>,
         backoff: Policy,
@@ -82,7 +79,6 @@ impl ExternalSecrets {
     ) -> Self {
         Self {
             access,
-            feeds,
             turns,
             templates: Arc::default(),
             mac_key,
@@ -103,7 +99,7 @@ impl ExternalSecrets {
             Ok(None) => {
                 // Another operator serves it.
                 *state = State::default();
-                self.feeds.forget(&job.key);
+                self.access.feeds.forget(&job.key);
                 return Outcome::await_change();
             }
             Err(failure) => {
@@ -111,8 +107,15 @@ impl ExternalSecrets {
                 return self.fail(object, state, failure).await;
             }
         };
-        self.feeds.set(&job.key, names::names(object, &plan));
-        state.stale |= self.feeds.has_changed(&job.key);
+        let feeds = &self.access.feeds;
+        feeds.set(&job.key, names::names(object, &plan));
+        if let Some(change) = feeds.take_change(&job.key) {
+            state.stale = true;
+            // What other stores name is followed by their controller.
+            for store in plan.stores.iter().filter(|store| store.is_referent) {
+                self.access.on_change(store, change).await;
+            }
+        }
         let status = object.status.clone().unwrap_or_default();
         let version = hash::synced_resource_version(&object.metadata);
         let stores = plan.stores.iter().map(|store| (store.uid.clone(), store.generation)).collect();
@@ -202,7 +205,7 @@ impl ExternalSecrets {
                 let key = object.key();
                 self.access.vault.work.remove(&key);
                 self.states.lock().remove(&key.id);
-                self.feeds.forget(&key);
+                self.access.feeds.forget(&key);
             }
             Change::Applied { old, new } => {
                 if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
