@@ -138,6 +138,7 @@ impl<K: StoreObject> SecretStores<K> {
             self.forget(&key);
         }
         self.vault.dependents.of_store(&key, DEPENDENTS_SPREAD);
+        self.vault.logins.users_changed();
     }
 
     fn forget(&self, key: &Key) {

@@ -2,7 +2,7 @@
 
 use super::named::{Name, Source};
 use crate::api::ObjectRef;
-use crate::api::auth_methods::{CredentialObject, Method, RoleId};
+use crate::api::auth_methods::{AppRoleLogin, AwsLogin, AwsSource, CredentialObject, Method, RoleId};
 use crate::resolve::{CaSource, ClusterLogin, SecretKey, StorePlan, StoreSource};
 
 /// The credentials and authorities of a store. Those of the namespace that uses a ClusterSecretStore are not known without that
@@ -21,12 +21,18 @@ pub(super) fn names(store: &StorePlan) -> Vec<Name> {
             match login.method.settings().credential() {
                 CredentialObject::Secret(name) => add(Source::Secrets, id(name)),
                 CredentialObject::ServiceAccount(name) => add(Source::ServiceAccounts, id(name)),
-                CredentialObject::Operator => {}
+                CredentialObject::Operator | CredentialObject::None => {}
             }
-            if let Method::AppRole(login) = &login.method
-                && let RoleId::Secret { name, .. } = &login.role_id
-            {
-                add(Source::Secrets, id(name));
+            match &login.method {
+                Method::AppRole(AppRoleLogin { role_id: RoleId::Secret { name, .. }, .. }) => {
+                    add(Source::Secrets, id(name));
+                }
+                Method::Aws(AwsLogin { source: AwsSource::Keys(keys), .. }) => {
+                    for (name, _) in [&keys.secret_access_key].into_iter().chain(&keys.session_token) {
+                        add(Source::Secrets, id(name));
+                    }
+                }
+                _ => {}
             }
             for key in login.connection.client_certificate.iter().flat_map(|(certificate, key)| [certificate, key]) {
                 add(Source::Secrets, key.id.clone());

@@ -2,13 +2,13 @@
 
 use std::time::SystemTime;
 
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::cloud::{AwsCredentials, Sts, aws_proof};
 use super::service_account::{annotation, required_annotation};
-use super::{AuthMethodLogin, LoginParams, secret, service_account};
-use crate::api::auth_methods::{AwsLogin, AwsSource, TokenRequestSpec};
+use super::{AuthMethodLogin, Credential, LoginParams, secret, service_account};
+use crate::api::auth_methods::{AwsKeys, AwsLogin, AwsSource, TokenRequestSpec};
 use crate::kubernetes;
 use crate::vault::CredentialError;
 
@@ -34,6 +34,7 @@ pub(super) async fn params(login: &AuthMethodLogin, aws: &AwsLogin) -> Result<Lo
     let sts = Sts::new(&login.cloud, aws.region.as_deref(), aws.sts_endpoint.as_deref())?;
     let Identity { credentials, uid: credential_uid, account } = match &aws.source {
         AwsSource::Secret(name) => keys(login, name).await?,
+        AwsSource::Keys(names) => named_keys(login, names).await?,
         AwsSource::ServiceAccount(name) => role(login, aws, &sts, name).await?,
         AwsSource::Default if !sts.is_plain() => {
             let text = "aws.stsEndpoint: with the operator's own identity it can only be a host, with a scheme and a port: no \
@@ -65,6 +66,25 @@ async fn keys(login: &AuthMethodLogin, name: &str) -> Result<Identity, Credentia
     let (uid, version) =
         (secret.metadata.uid.unwrap_or_default(), secret.metadata.resource_version.unwrap_or_default());
     let account = format!("{uid} {version}");
+    Ok(Identity { credentials, uid, account })
+}
+
+/// Keys whose parts stand in keys of Secrets that have names of their own.
+async fn named_keys(login: &AuthMethodLogin, names: &AwsKeys) -> Result<Identity, CredentialError> {
+    let mut account = String::new();
+    let mut value = async |(name, key): &(String, String)| {
+        let Credential { secret, uid, version } = secret::value(login, name, key).await?;
+        account += &format!("{uid} {version} ");
+        Ok::<_, CredentialError>((secret, uid))
+    };
+    let (id, uid) = value(&names.access_key_id).await?;
+    let (key, _) = value(&names.secret_access_key).await?;
+    let token = match &names.session_token {
+        Some(token) => Some(value(token).await?.0.expose_secret().trim().to_owned()),
+        None => None,
+    };
+    let part = |text: &SecretString| text.expose_secret().trim().to_owned();
+    let credentials = AwsCredentials::new(&part(&id), &part(&key), token, None, "Secret");
     Ok(Identity { credentials, uid, account })
 }
 

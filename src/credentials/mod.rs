@@ -92,14 +92,15 @@ impl CredentialProvider for AuthMethodLogin {
             Method::Aws(settings) => aws::params(self, settings).await?,
             Method::Gcp(settings) => gcp::params(self, settings).await?,
             // The connection has shown the certificate.
-            Method::Cert(CertLogin { role, .. }) => LoginParams {
+            Method::Cert(CertLogin { role, secret }) => LoginParams {
                 members: (!role.is_empty()).then(|| ("name", Value::from(role.as_str()))).into_iter().collect(),
-                credential_uid: String::new(),
+                credential_uid: secret::fetch(self, secret).await?.metadata.uid.unwrap_or_default(),
                 account: None,
                 lockout_key: None,
             },
             Method::Password(settings) => password::params(self, settings).await?,
             Method::Token(settings) => return token::token(self, settings).await.map(Proof::Token),
+            Method::NoLogin(_) => return Ok(Proof::Token(token::none())),
         };
         Ok(Proof::Login(self.request(params)))
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Method, Request, StatusCode};
-use http_body_util::BodyExt as _;
 use kube::client::Body;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -14,7 +13,9 @@ use serde_json::Value;
 use super::cluster_login::connect;
 use crate::backoff::{Backoff, Policy};
 use crate::resolve::ClusterStore;
-use crate::vault::{JsonError, LongAnswers, LongAnswersOfServer, Turn, parse_json, root_cause};
+use crate::vault::{
+    JsonError, LongAnswers, LongAnswersOfServer, MAX_ANSWER_BYTES, ReceiveError, Turn, parse_json, root_cause,
+};
 
 /// A connection is made anew after this: a token, certificate or authority may have been replaced.
 const CLIENT_TTL: Duration = Duration::from_secs(300);
@@ -26,10 +27,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const QUIET_TIMEOUT: Duration = Duration::from_secs(300);
 /// An answer that has begun is read in this time, or given up: a server that sends byte by byte holds up no other for long.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest answer that is read. A Secret holds 1 MiB, a page of a list may have several.
-const MAX_ANSWER_BYTES: usize = 4 << 20;
-/// An answer that is longer takes its turn.
-const SMALL_ANSWER_BYTES: usize = 64 << 10;
 /// Longest message of a server that is told. An event holds 1 KiB.
 const MAX_MESSAGE_BYTES: usize = 400;
 
@@ -194,9 +191,15 @@ impl Connection {
         let answer = tokio::time::timeout(REQUEST_TIMEOUT, client.send(built)).await.map_err(|_| late())?;
         let answer = answer.map_err(|error| no_answer(root_cause(&error)))?;
         let status = answer.status();
-        let (body, turn) = tokio::time::timeout(READ_TIMEOUT, receive(answer.into_body(), long_answers))
-            .await
-            .map_err(|_| late())??;
+        let received = tokio::time::timeout(READ_TIMEOUT, long_answers.receive(answer.into_body()));
+        let (body, turn) = received.await.map_err(|_| late())?.map_err(|error| match error {
+            ReceiveError::Body(_) => no_answer("the answer broke off".to_owned()),
+            ReceiveError::GaveWay => no_answer("a long answer came too slowly, and others wait".to_owned()),
+            ReceiveError::TooLong => {
+                let text = format!("the answer is longer than {} MiB", MAX_ANSWER_BYTES >> 20);
+                ClusterError::of(ClusterFault::TooLong, text)
+            }
+        })?;
         let parsed = parse_json(&body);
         if status.is_success() {
             let value = parsed.map_err(|error| match error {
@@ -217,31 +220,6 @@ impl Connection {
         // The message of a status never quotes a Secret.
         let message = word("/message").map_or_else(|| format!("HTTP {}", status.as_u16()), shown);
         Err(ClusterError::of(ClusterFault::Refused(status.as_u16()), message))
-    }
-}
-
-/// Reads a whole answer. A long one takes its turn.
-async fn receive(mut body: Body, long_answers: &LongAnswersOfServer) -> Result<(Vec<u8>, Option<Turn>), ClusterError> {
-    let no_answer = |why: &str| ClusterError::of(ClusterFault::NoAnswer, why.to_owned());
-    let (mut bytes, mut turn) = (vec![], None);
-    loop {
-        let frame = match &mut turn {
-            None => body.frame().await,
-            Some(turn) => tokio::select! {
-                frame = body.frame() => frame,
-                () = Turn::over(turn) => return Err(no_answer("a long answer came too slowly, and others wait")),
-            },
-        };
-        let Some(frame) = frame else { return Ok((bytes, turn)) };
-        let Ok(chunk) = frame.map_err(|_| no_answer("the answer broke off"))?.into_data() else { continue };
-        if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
-            let text = format!("the answer is longer than {} MiB", MAX_ANSWER_BYTES >> 20);
-            return Err(ClusterError::of(ClusterFault::TooLong, text));
-        }
-        if turn.is_none() && bytes.len() + chunk.len() > SMALL_ANSWER_BYTES {
-            turn = Some(long_answers.turn().await.ok_or_else(|| no_answer("the answer broke off"))?);
-        }
-        bytes.extend_from_slice(&chunk);
     }
 }
 

@@ -5,6 +5,7 @@ mod credentials;
 mod faults;
 mod hostile;
 mod input;
+mod logins;
 mod restarts;
 mod samples;
 mod seeds;
@@ -68,6 +69,28 @@ fn external_secret(tenant: &Tenant<'_>, name: &str, spec: Value) -> Value {
 /// A row of `spec.data`: the property of a secret of the tenant becomes a key.
 fn row(tenant: &Tenant<'_>, key: &str, secret: &str, property: &str) -> Value {
     json!({ "secretKey": key, "remoteRef": { "key": tenant.path(secret), "property": property } })
+}
+
+/// A token with these rules beside those of the tenant.
+fn token(tenant: &Tenant<'_>, rules: &str) -> String {
+    let policy = format!("{}-more", tenant.namespace);
+    tenant.cluster.vault_policy(&policy, rules).expect("a policy");
+    let body = json!({ "policies": [tenant.namespace, policy], "ttl": "1h" });
+    let answer = tenant.cluster.vault("POST", "auth/token/create-orphan", Some(body)).expect("a token");
+    answer["auth"]["client_token"].as_str().expect("text").to_owned()
+}
+
+/// A SecretStore with this login.
+fn store_of(tenant: &Tenant<'_>, name: &str, auth: Value) -> Value {
+    let mut provider = vault_provider(tenant, json!({ "auth": { "kubernetes": null } }));
+    json_patch::merge(&mut provider["provider"]["vault"]["auth"], &auth);
+    object(tenant, "SecretStore", name, provider)
+}
+
+/// An ExternalSecret of one value of the secret `db`, of the store of that name.
+fn user_of(tenant: &Tenant<'_>, name: &str) -> Value {
+    let data = [row(tenant, "password", "db", "password")];
+    external_secret(tenant, name, json!({ "secretStoreRef": { "name": name }, "data": data }))
 }
 
 /// Waits until an ExternalSecret is synced.

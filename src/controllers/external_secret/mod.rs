@@ -27,6 +27,7 @@ use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
 use super::dependents::{DEPENDENTS_SPREAD, spec_or_metadata_changed};
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
+use super::read_age::{OnChange, not_before};
 use super::render_turns::RenderTurns;
 use super::store_access::StoreAccess;
 use super::stores::Stores;
@@ -50,9 +51,6 @@ const FINALIZER: &str = "externalsecrets.external-secrets.io/externalsecret-clea
 /// A Secret that another client changed is looked at after this: that client may not be done, and our own write comes back
 /// through the watch before its answer has been noted.
 const SETTLE: Duration = Duration::from_secs(1);
-
-/// Reads of objects that change together, or appear together, are one read.
-const COALESCE: Duration = Duration::from_millis(250);
 
 /// The controller of ExternalSecrets.
 pub(super) struct ExternalSecrets {
@@ -179,7 +177,7 @@ impl ExternalSecrets {
         plan: &ExternalPlan,
         state: &mut State,
     ) -> Result<Synced, Interruption> {
-        let fetched = self.fetch(job, object, plan, state, not_before(job, plan)).await?;
+        let fetched = self.fetch(job, object, plan, state, not_before(job, plan.interval, OnChange::ReadAnew)).await?;
         let missing = fetched.missing;
         if fetched.data.is_empty()
             && let Some(done) = self.without_data(object, state).await?
@@ -194,6 +192,9 @@ impl ExternalSecrets {
         if self.is_untouched(object, state) && state.applied.as_ref().is_some_and(is_known) {
             return Ok(Synced { done: Done::Unchanged, missing });
         }
+        if self.is_made_from(object, inputs, state).await? {
+            return Ok(Synced { done: Done::Unchanged, missing });
+        }
         let rendered = self.render(object, fetched.data, template).await?;
         let done = self.write(object, rendered, inputs, state).await?;
         Ok(Synced { done, missing })
@@ -206,12 +207,14 @@ impl ExternalSecrets {
                 self.access.vault.work.remove(&key);
                 self.states.lock().remove(&key.id);
                 self.access.feeds.forget(&key);
+                self.access.vault.logins.users_changed();
             }
             Change::Applied { old, new } => {
                 if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
                     self.states.lock().remove(&new.key().id);
                 }
                 if old.as_ref().is_none_or(|old| spec_or_metadata_changed(old.meta(), new.meta())) {
+                    self.access.vault.logins.users_changed();
                     let class = if old.is_some() { Class::Urgent } else { Class::Refresh };
                     self.access.vault.work.push_now(new.key(), class);
                 }
@@ -285,18 +288,4 @@ impl Controller for ExternalSecrets {
     fn resources(&self) -> Vec<ResourceStatus> {
         self.stores().external_secrets.all().iter().filter_map(|object| ResourceStatus::of_ready(&**object)).collect()
     }
-}
-
-/// When the requests must have begun whose answers are new enough for a run.
-fn not_before(job: &Job<Key>, plan: &ExternalPlan) -> Instant {
-    let now = Instant::now();
-    let earliest = match (job.class, plan.interval) {
-        // The interval is a promise of how old data may be: what was read a tenth of it ago still keeps it, since each
-        // interval is shortened by at least as much.
-        (Class::Refresh, Some(interval)) => job.due.checked_sub(interval / 10),
-        // A change of the object asks for what the store holds since then: it is the way to refresh ahead of time.
-        (Class::Urgent, _) => Some(job.due),
-        _ => now.checked_sub(COALESCE),
-    };
-    earliest.unwrap_or(now)
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::failure::{Failure, Interruption, Retry};
+use super::failure::{Failure, Interruption};
+use crate::controllers::retry::Retry;
 use super::state::Rendered;
 use crate::api::SecretOwner;
 use crate::controllers::render_turns::{RenderTurns, TURN_RETRY_DELAY, Turn};
