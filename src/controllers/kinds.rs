@@ -68,7 +68,8 @@ pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>, settings: &Sett
 /// A row for each kind of `external-secrets.io`.
 fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> [Arc<dyn Controller>; 3] {
     let (vault, outputs, stores) = (shared.vault.clone(), shared.outputs.clone(), &shared.stores);
-    let clients = ClusterClients::new(settings.backoff);
+    let calls = outputs.metrics.external_secrets.as_ref().map(|metrics| metrics.provider_calls());
+    let clients = ClusterClients::new(settings.backoff, calls);
     let feeds = Feeds::new(outputs.client.clone(), shared.work.clone(), stores.scopes.clone());
     let access = StoreAccess { vault: vault.clone(), clients, feeds: Arc::new(feeds), outputs: outputs.clone() };
     let access = Arc::new(access);

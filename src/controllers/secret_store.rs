@@ -143,7 +143,7 @@ impl<K: StoreObject> SecretStores<K> {
 
     fn forget(&self, key: &Key) {
         self.vault.servers.forget(key);
-        self.access.feeds.forget(key);
+        self.access.forget(key);
     }
 
     /// Looks at a store, or gives the lane of its Vault that has no permit left.

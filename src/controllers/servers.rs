@@ -92,7 +92,11 @@ impl Servers {
             timeout: plan.timeout,
         };
         // Shared with others of equal content, it counts as the first of them.
-        let metrics = self.metrics.client.of_connection(&label(&plan.key));
+        let mut metrics = self.metrics.client.of_connection(&label(&plan.key));
+        if plan.key.kind != VaultConnection::KIND {
+            metrics.provider_calls =
+                self.metrics.external_secrets.as_ref().map(|external_secrets| external_secrets.provider_calls());
+        }
         let server = Server::new(&config, &self.shared, self.changed.clone(), metrics).map_err(|e| e.message)?;
         let mut known = self.known.lock();
         let same = known.values().find(|k| k.server.id == server.id).map(|k| (k.server.clone(), k.probe.clone()));

@@ -74,6 +74,14 @@ impl StoreAccess {
         Ok(ClusterProvider { store, own: &self.outputs.client, clients: &self.clients, known })
     }
 
+    /// Forgets an object that is gone.
+    pub fn forget(&self, key: &Key) {
+        self.feeds.forget(key);
+        if let Some(metrics) = &self.outputs.metrics.external_secrets {
+            metrics.forget(key);
+        }
+    }
+
     /// Something that a store names has changed: the next request is sent with what it is now.
     pub async fn on_change(&self, plan: &StorePlan, change: NamedChange) {
         let NamedChange { at, is_sure } = change;

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::cluster_login::connect;
 use crate::backoff::{Backoff, Policy};
 use crate::resolve::ClusterStore;
+use crate::telemetry::{KUBERNETES, ProviderCalls};
 use crate::vault::{
     JsonError, LongAnswers, LongAnswersOfServer, MAX_ANSWER_BYTES, ReceiveError, Turn, parse_json, root_cause,
 };
@@ -61,6 +62,7 @@ pub struct ClusterClients {
     known: Mutex<HashMap<ClusterStore, (Arc<ClusterClient>, Instant)>>,
     backoff: Policy,
     long_answers: LongAnswers,
+    calls: Option<ProviderCalls>,
 }
 
 /// The connection of a store, and what is known of its server.
@@ -86,10 +88,10 @@ struct State {
 }
 
 impl ClusterClients {
-    /// None yet. One that fails is tried again after the pauses of `backoff`.
-    pub fn new(backoff: Policy) -> Self {
+    /// None yet. One that fails is tried again after the pauses of `backoff`. Requests are counted with `calls`.
+    pub fn new(backoff: Policy, calls: Option<ProviderCalls>) -> Self {
         let backoff = Policy { max_elapsed: Duration::ZERO, ..backoff };
-        Self { known: Mutex::default(), backoff, long_answers: LongAnswers::default() }
+        Self { known: Mutex::default(), backoff, long_answers: LongAnswers::default(), calls }
     }
 
     fn get(&self, store: &ClusterStore) -> Arc<ClusterClient> {
@@ -117,6 +119,14 @@ impl ClusterClients {
         }
     }
 
+    async fn ask(&self, connection: &Connection, request: &ClusterRequest<'_>) -> Result<Answer, ClusterError> {
+        let answer = connection.ask(request).await;
+        if let Some(calls) = &self.calls {
+            calls.count(KUBERNETES, request.call(), answer.is_ok());
+        }
+        answer
+    }
+
     /// The answer to a request, `None` if there is no such object; `read` takes from it what is needed. Until a first answer
     /// has shown that the connection works there is one request at a time: however many objects read the store, a server that
     /// is down, or a login that is refused, costs one attempt for each pause.
@@ -133,7 +143,7 @@ impl ClusterClients {
             && made.elapsed() < CLIENT_TTL
         {
             drop(state);
-            match connection.ask(request).await {
+            match self.ask(&connection, request).await {
                 Ok(answer) => return Ok(answer.read(read)),
                 Err(error) if !error.ends_connection() => return Err(error),
                 Err(_) => {}
@@ -155,7 +165,7 @@ impl ClusterClients {
             let client =
                 connect(own, store, REQUEST_TIMEOUT).await.map_err(|why| ClusterError::of(ClusterFault::Login, why))?;
             let connection = Connection { client, long_answers: LongAnswersOfServer::new(self.long_answers.clone()) };
-            let answer = connection.ask(request).await;
+            let answer = self.ask(&connection, request).await;
             Ok((connection, answer))
         };
         let failed = match asked.await {
@@ -231,6 +241,22 @@ pub struct ClusterRequest<'a> {
     pub path: &'a str,
     /// Body.
     pub body: Option<&'a Value>,
+}
+
+impl ClusterRequest<'_> {
+    /// ESO's name of the request.
+    fn call(&self) -> &'static str {
+        let path = self.path.split('?').next().unwrap_or("");
+        match &self.method {
+            _ if path.ends_with("/selfsubjectrulesreviews") => "CreateSelfSubjectRulesReview",
+            _ if path.ends_with("/selfsubjectaccessreviews") => "CreateSelfSubjectAccessReview",
+            &Method::GET if path.ends_with("/secrets") => "ListSecrets",
+            &Method::GET => "GetSecret",
+            &Method::POST => "CreateSecret",
+            &Method::DELETE => "DeleteSecret",
+            _ => "PatchSecret",
+        }
+    }
 }
 
 /// An answer, and the right to have one in memory.

@@ -55,7 +55,7 @@ fn cluster_provider(tenant: &Tenant<'_>, namespace: &str, auth: Value) -> Value 
 }
 
 /// The SecretStore `vault`.
-fn store(tenant: &Tenant<'_>) -> Value {
+pub fn store(tenant: &Tenant<'_>) -> Value {
     object(tenant, "SecretStore", "vault", vault_provider(tenant, json!({})))
 }
 
@@ -88,7 +88,7 @@ fn store_of(tenant: &Tenant<'_>, name: &str, auth: Value) -> Value {
 }
 
 /// An ExternalSecret of one value of the secret `db`, of the store of that name.
-fn user_of(tenant: &Tenant<'_>, name: &str) -> Value {
+pub fn user_of(tenant: &Tenant<'_>, name: &str) -> Value {
     let data = [row(tenant, "password", "db", "password")];
     external_secret(tenant, name, json!({ "secretStoreRef": { "name": name }, "data": data }))
 }

@@ -206,7 +206,7 @@ impl ExternalSecrets {
                 let key = object.key();
                 self.access.vault.work.remove(&key);
                 self.states.lock().remove(&key.id);
-                self.access.feeds.forget(&key);
+                self.access.forget(&key);
                 self.access.vault.logins.users_changed();
             }
             Change::Applied { old, new } => {

@@ -1,15 +1,18 @@
 //! Each login of a store, on a real server.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use testenv::Server;
 
 use super::{
-    SERVED, object, store_of, token, user_of, vault_provider, wait_failure, wait_synced,
+    SERVED, object, store, store_of, token, user_of, vault_provider, wait_failure, wait_synced,
 };
 use crate::namespaces::{allow, ask, make};
+use test_support::audit::{Count, describe};
 use test_support::auth_mounts::{app_role_mount, jwt_mount, kubernetes_mount, mount, new_secret_id, secret};
+use test_support::kube_client::KubeClient;
 use test_support::tls_vault::TlsVault;
 use test_support::{Tenant, eventually, free_port, http_get, lacks};
 
@@ -248,4 +251,44 @@ fn a_login_and_an_engine_in_namespaces() {
         wait_synced(&tenant, name);
     }
     wait_failure(&tenant, "nowhere", &["could not get secret data from provider: "]);
+}
+
+/// How many logins of the tenant's stores are stored.
+fn stored_logins(tenant: &Tenant<'_>) -> usize {
+    let secrets = KubeClient::of(tenant.cluster).list("secret", &tenant.operator_namespace).expect("Secrets");
+    let kind = |secret: &Value| secret["metadata"]["labels"]["vso.secrets.hashicorp.com/store-kind"].clone();
+    secrets.iter().filter(|secret| kind(secret) == "SecretStore").count()
+}
+
+#[test]
+fn a_restart_costs_no_login_for_stores() {
+    let tenant = Tenant::new("es-stored");
+    tenant.put("db", json!({ "password": GOOD }));
+    let persistent = [SERVED, &["--leader-elect=false", "--client-cache-persistence-model=direct-unencrypted"]].concat();
+    let mut operator = tenant.operator(&persistent);
+    tenant.apply_all(&[store(&tenant), user_of(&tenant, "vault")]);
+    wait_synced(&tenant, "vault");
+    let wait_stored = |wanted: usize| {
+        eventually("the login is stored, or is not any more", || match stored_logins(&tenant) {
+            found if found == wanted => Ok(()),
+            found => Err(format!("{found} stored logins")),
+        });
+    };
+    wait_stored(1);
+    // What is of no use is swept up; this one is of use.
+    std::thread::sleep(Duration::from_secs(8));
+    assert_eq!(stored_logins(&tenant), 1);
+    operator.kill();
+    let count = Count::start(&tenant);
+    tenant.put("db", json!({ "password": "es-restarted-hunter2" }));
+    operator = tenant.operator(&persistent);
+    tenant.wait_value("vault", "password", "es-restarted-hunter2");
+    // By then its service account is followed as well.
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(count.logins(), 0, "{}", describe(&count.requests()));
+    tenant.wait_condition_of("secretstore", "vault", ("Ready", "True", Some("Valid")), &["store validated"]);
+
+    tenant.kubectl(&["delete", "secretstore", "vault"]).expect("it is deleted");
+    wait_stored(0);
+    tenant.assert_nothing_leaked(&operator, &[GOOD, "es-restarted-hunter2"]);
 }
