@@ -102,6 +102,26 @@ pub fn eventually<T, E: Display>(what: &str, mut check: impl FnMut() -> Result<T
     }
 }
 
+/// Writes to Vault, and waits until an event has brought what was written.
+///
+/// Vault 1.15.0 drops an event if the request that wrote has ended before the subscriber takes the event (its
+/// `eventbus/bus.go`, `asyncChanNode.Process`), which happens on a busy machine. What does not arrive is written again, twice.
+#[track_caller]
+pub fn by_event(what: &str, write: impl Fn(), mut arrived: impl FnMut() -> bool) {
+    const EVENT_LOST: Duration = Duration::from_secs(30);
+    for _ in 0..3 {
+        write();
+        let written = Instant::now();
+        while written.elapsed() < EVENT_LOST {
+            if arrived() {
+                return;
+            }
+            std::thread::sleep(MIN_PAUSE);
+        }
+    }
+    panic!("{what}: no event has brought it");
+}
+
 /// A file for the API server's audit log that is there when the tests have ended: `tests/rbac.rs` compares what the
 /// operators asked for with what the chart allows them.
 fn kept_audit_log() -> PathBuf {
