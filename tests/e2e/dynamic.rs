@@ -66,8 +66,8 @@ impl<'a> Fixture<'a> {
 
     /// The credentials in the Secret.
     fn credentials(&self, name: &str) -> Value {
-        let value = |key| self.tenant.value(name, key).unwrap_or_default();
-        json!({ "username": value("username"), "password": value("password") })
+        let [username, password] = self.tenant.values(name, ["username", "password"]).unwrap_or_default();
+        json!({ "username": username, "password": password })
     }
 
     /// Whether PostgreSQL takes what is in the Secret now.

@@ -128,7 +128,11 @@ fn kept_audit_log() -> PathBuf {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let dir = DIR.get_or_init(|| {
-        let dir = kept_audit_logs(server());
+        let mut dir = kept_audit_logs(server());
+        // What all tests have left there stays.
+        if std::env::var_os("E2E_RETRY").is_some() {
+            dir.set_extension("retry");
+        }
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).expect("a directory for audit logs");
         if runs_all_tests() {
