@@ -119,7 +119,7 @@ impl ClusterClients {
         }
     }
 
-    async fn ask(&self, connection: &Connection, request: &ClusterRequest<'_>) -> Result<Answer, ClusterError> {
+    async fn ask(&self, connection: &Connection, request: &ClusterRequest<'_>) -> Result<Received, ClusterError> {
         let answer = connection.ask(request).await;
         if let Some(calls) = &self.calls {
             calls.count(KUBERNETES, request.call(), answer.is_ok());
@@ -185,7 +185,7 @@ impl ClusterClients {
 }
 
 impl Connection {
-    async fn ask(&self, request: &ClusterRequest<'_>) -> Result<Answer, ClusterError> {
+    async fn ask(&self, request: &ClusterRequest<'_>) -> Result<Received, ClusterError> {
         let Self { client, long_answers } = self;
         let ClusterRequest { method, path, body } = request;
         let unusable = |why: String| ClusterError::of(ClusterFault::Unusable, why);
@@ -216,7 +216,7 @@ impl Connection {
                 JsonError::Memory => ClusterError::of(ClusterFault::TooLong, error.to_string()),
                 JsonError::Syntax | JsonError::Depth => unusable("the answer is no JSON of Kubernetes".to_owned()),
             })?;
-            return Ok(Answer { value: Some(value), _turn: turn });
+            return Ok(Received { value: Some(value), _turn: turn });
         }
         let answer = parsed.ok().filter(|answer| answer.get("kind").and_then(Value::as_str) == Some("Status"));
         let word = |member: &str| answer.as_ref().and_then(|answer| answer.pointer(member)?.as_str());
@@ -225,7 +225,7 @@ impl Connection {
             && word("/details/kind") == Some("secrets")
             && word("/details/name").is_some_and(|name| path.rsplit('/').next() == Some(name));
         if status == StatusCode::NOT_FOUND && names_object {
-            return Ok(Answer { value: None, _turn: turn });
+            return Ok(Received { value: None, _turn: turn });
         }
         // The message of a status never quotes a Secret.
         let message = word("/message").map_or_else(|| format!("HTTP {}", status.as_u16()), shown);
@@ -259,13 +259,13 @@ impl ClusterRequest<'_> {
     }
 }
 
-/// An answer, and the right to have one in memory.
-struct Answer {
+/// An answer that was received, and the right to have one in memory.
+struct Received {
     value: Option<Value>,
     _turn: Option<Turn>,
 }
 
-impl Answer {
+impl Received {
     fn read<T>(self, read: impl FnOnce(Option<Value>) -> T) -> T {
         read(self.value)
     }

@@ -1,5 +1,6 @@
 //! ExternalSecret, SecretStore and ClusterSecretStore of `external-secrets.io`.
 
+mod bounds;
 mod cluster_store;
 mod credentials;
 mod faults;
