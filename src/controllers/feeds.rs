@@ -128,13 +128,7 @@ impl Feeds {
     }
 
     /// Follows a source for ever.
-    async fn follow(
-        self: &Arc<Self>,
-        source: &Source,
-        path: &str,
-        batch: &Arc<Mutex<Option<Batch>>>,
-        again: &Notify,
-    ) {
+    async fn follow(self: &Arc<Self>, source: &Source, path: &str, batch: &Arc<Mutex<Option<Batch>>>, again: &Notify) {
         let tell = |news: News| self.collect(source, batch, news);
         let mut feed = Feed::default();
         let mut backoff = Backoff::default();

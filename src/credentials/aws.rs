@@ -89,12 +89,7 @@ async fn named_keys(login: &AuthMethodLogin, names: &AwsKeys) -> Result<Identity
 }
 
 /// The role that a service account is annotated with (IRSA).
-async fn role(
-    login: &AuthMethodLogin,
-    aws: &AwsLogin,
-    sts: &Sts,
-    name: &str,
-) -> Result<Identity, CredentialError> {
+async fn role(login: &AuthMethodLogin, aws: &AwsLogin, sts: &Sts, name: &str) -> Result<Identity, CredentialError> {
     let account = service_account::metadata(login, name).await?;
     let arn = required_annotation(login, &account, ROLE_ARN)?;
     let expiration = annotation(&account, EXPIRATION).unwrap_or("86400");

@@ -75,15 +75,7 @@ impl ExternalSecrets {
         backoff: Policy,
         min_interval: Duration,
     ) -> Self {
-        Self {
-            access,
-            turns,
-            templates: Arc::default(),
-            mac_key,
-            states: Mutex::default(),
-            backoff,
-            min_interval,
-        }
+        Self { access, turns, templates: Arc::default(), mac_key, states: Mutex::default(), backoff, min_interval }
     }
 
     fn stores(&self) -> &Arc<Stores> {

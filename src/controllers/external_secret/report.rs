@@ -133,9 +133,7 @@ impl ExternalSecrets {
 
     fn try_again(&self, state: &mut State, retry: Retry) -> Outcome {
         let now = Instant::now();
-        let due = retry.due(now, || {
-            state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL)
-        });
+        let due = retry.due(now, || state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL));
         state.due = Some(due);
         retry.outcome(due, state.lane())
     }

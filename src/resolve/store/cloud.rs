@@ -30,8 +30,9 @@ pub(super) fn iam_login(origin: &Origin<'_>, iam: &StoreIam) -> Result<StoreLogi
         }
         (None, Some(secrets)) => keys(origin, secrets, &format!("{member}.secretRef"))?,
         (None, None) => {
-            let text =
-                format!("{member} needs jwt.serviceAccountRef or secretRef: the operator's own identity goes to no server");
+            let text = format!(
+                "{member} needs jwt.serviceAccountRef or secretRef: the operator's own identity goes to no server"
+            );
             return Err(Denied::NotAllowed(text));
         }
     };
@@ -49,11 +50,7 @@ pub(super) fn iam_login(origin: &Origin<'_>, iam: &StoreIam) -> Result<StoreLogi
 }
 
 /// An access key, the namespace of its Secrets, and whether the store names that.
-fn keys(
-    origin: &Origin<'_>,
-    secrets: &StoreIamSecrets,
-    member: &str,
-) -> Result<(AwsSource, String, bool), Denied> {
+fn keys(origin: &Origin<'_>, secrets: &StoreIamSecrets, member: &str) -> Result<(AwsSource, String, bool), Denied> {
     let StoreIamSecrets { access_key_id_secret_ref, secret_access_key_secret_ref, session_token_secret_ref } = secrets;
     let key = |selector: &SecretKeySelector, name: &str| origin.secret_key(selector, &format!("{member}.{name}"), None);
     let needed = |selector: &Option<SecretKeySelector>, name: &str| {
@@ -71,11 +68,7 @@ fn keys(
         access_key_id_secret_ref.as_ref().is_some_and(|selector| selector.namespace.is_some()),
     );
     let names = |SecretKey { id, key }: SecretKey| (id.name.to_string(), key);
-    let keys = AwsKeys {
-        access_key_id: names(id),
-        secret_access_key: names(secret),
-        session_token: token.map(names),
-    };
+    let keys = AwsKeys { access_key_id: names(id), secret_access_key: names(secret), session_token: token.map(names) };
     Ok((AwsSource::Keys(keys), namespace, is_named))
 }
 
@@ -107,11 +100,7 @@ pub(super) fn gcp_login(origin: &Origin<'_>, gcp: &StoreGcp) -> Result<StoreLogi
 }
 
 /// Name and namespace of a service account.
-fn account_of(
-    origin: &Origin<'_>,
-    account: &ServiceAccountSelector,
-    member: &str,
-) -> Result<(String, String), Denied> {
+fn account_of(origin: &Origin<'_>, account: &ServiceAccountSelector, member: &str) -> Result<(String, String), Denied> {
     if !is_object_name(&account.name) {
         return Err(Denied::Invalid(format!("{member}.name {:?} is not the name of an object", account.name)));
     }
@@ -219,7 +208,10 @@ mod tests {
                 json!({ "iam": { "vaultRole": "r", "secretRef": { "accessKeyIDSecretRef": far } } }),
                 "only a ClusterSecretStore may name another",
             ),
-            (json!({ "iam": { "vaultRole": "r", "jwt": { "serviceAccountRef": { "name": "../x" } } } }), "is not the name"),
+            (
+                json!({ "iam": { "vaultRole": "r", "jwt": { "serviceAccountRef": { "name": "../x" } } } }),
+                "is not the name",
+            ),
             (json!({ "gcp": { "role": "r" } }), "needs workloadIdentity"),
             (
                 json!({ "gcp": { "role": "r", "secretRef": { "secretAccessKeySecretRef": id } } }),
@@ -246,8 +238,7 @@ mod tests {
         };
         let account = |namespace: Option<&str>| json!({ "name": "a", "namespace": namespace });
         let iam = |namespace: Option<&str>| json!({ "iam": { "vaultRole": "r", "jwt": { "serviceAccountRef": account(namespace) } } });
-        let gcp =
-            |namespace: Option<&str>| json!({ "gcp": { "role": "r", "workloadIdentity": { "serviceAccountRef": account(namespace) } } });
+        let gcp = |namespace: Option<&str>| json!({ "gcp": { "role": "r", "workloadIdentity": { "serviceAccountRef": account(namespace) } } });
         for of_method in [&iam as &dyn Fn(Option<&str>) -> Value, &gcp] {
             let (plan, is_referent) = of(of_method(None));
             assert_eq!((&*plan.credential_namespace, is_referent), ("user", true));

@@ -136,7 +136,12 @@ fn kubernetes_login(origin: &Origin<'_>, kubernetes: &StoreKubernetes) -> Result
     if let Some(account) = &kubernetes.service_account_ref {
         let (account, namespace, is_named) =
             service_account(origin, account, &format!("{member}.serviceAccountRef"), vec![], None)?;
-        return Ok(StoreLogin { method: Method::Kubernetes(KubernetesLogin { role, account }), mount, namespace, is_named });
+        return Ok(StoreLogin {
+            method: Method::Kubernetes(KubernetesLogin { role, account }),
+            mount,
+            namespace,
+            is_named,
+        });
     }
     let Some(selector) = &kubernetes.secret_ref else {
         let text = format!("{member} needs serviceAccountRef or secretRef: the operator's own token goes to no server");

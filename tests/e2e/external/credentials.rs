@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use testenv::Options;
 
 use super::{cluster_provider, external_secret, object, row, vault_provider, wait_failure, wait_synced};
-use test_support::{Tenant, own};
 use test_support::auth_mounts::{mount, secret};
 use test_support::tls_vault::TlsVault;
+use test_support::{Tenant, own};
 
 const GOOD: &str = "es-credentials-hunter2";
 const GET: &str = "could not get secret data from provider";
@@ -115,9 +115,7 @@ fn an_authority_that_is_replaced_is_trusted_at_once() {
         vault.run(&["kv", "put", &format!("secret/{}", tenant.path("db")), &value]).expect("a secret");
     };
     put(&vault);
-    let authority = |pem: &str| {
-        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "ca" }, "data": { "ca.pem": pem } })
-    };
+    let authority = |pem: &str| json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "ca" }, "data": { "ca.pem": pem } });
     let _operator = tenant.operator(PATIENT);
     let ca = json!({ "type": "ConfigMap", "name": "ca", "key": "ca.pem" });
     let spec = vault_provider(&tenant, json!({ "server": vault.address(), "caProvider": ca }));

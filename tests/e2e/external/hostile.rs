@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{SERVED, external_secret, object, row, store, vault_provider, wait_failure, wait_synced};
+use test_support::Tenant;
 use test_support::auth_mounts::secret;
 use test_support::http_server::{Answer, Request, serve};
 use test_support::kube_client::encoded;
-use test_support::Tenant;
 
 pub const GET: &str = "could not get secret data from provider: ";
 /// How long a change of an object may take that has nothing to do with what is hostile, on a busy machine.

@@ -6,9 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testenv::Server;
 
-use super::{
-    SERVED, object, store, store_of, token, user_of, vault_provider, wait_failure, wait_synced,
-};
+use super::{SERVED, object, store, store_of, token, user_of, vault_provider, wait_failure, wait_synced};
 use crate::namespaces::{allow, ask, make};
 use test_support::audit::{Count, describe};
 use test_support::auth_mounts::{app_role_mount, jwt_mount, kubernetes_mount, mount, new_secret_id, secret};
@@ -264,7 +262,8 @@ fn stored_logins(tenant: &Tenant<'_>) -> usize {
 fn a_restart_costs_no_login_for_stores() {
     let tenant = Tenant::new("es-stored");
     tenant.put("db", json!({ "password": GOOD }));
-    let persistent = [SERVED, &["--leader-elect=false", "--client-cache-persistence-model=direct-unencrypted"]].concat();
+    let persistent =
+        [SERVED, &["--leader-elect=false", "--client-cache-persistence-model=direct-unencrypted"]].concat();
     let mut operator = tenant.operator(&persistent);
     tenant.apply_all(&[store(&tenant), user_of(&tenant, "vault")]);
     wait_synced(&tenant, "vault");
