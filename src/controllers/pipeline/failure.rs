@@ -1,13 +1,12 @@
 //! How a run ends that does not get through.
 
 use std::fmt::Display;
-use std::time::{Duration, Instant};
 
 use crate::api::Reason;
 use crate::controllers::outputs::EventText;
+use crate::controllers::retry::Retry;
 use crate::render::RenderError;
 use crate::resolve::PlanError;
-use crate::vault::ErrorKind;
 use crate::workqueue::Lane;
 
 /// Why a run ended early.
@@ -33,35 +32,6 @@ pub(crate) struct Failure {
     pub retry: Retry,
     /// Text of the event that VSO reports in addition where it cannot even say which login an object needs.
     pub unrecoverable: Option<String>,
-}
-
-/// When a failure is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Retry {
-    /// After the pause of the object's back-off.
-    Backoff,
-    /// At the time at which all that share the cause try again.
-    At(Instant),
-    /// When the server serves again, which makes all due that wait for it.
-    WithServer,
-    /// When a watched object has changed.
-    WhenChanged,
-}
-
-/// A request that failed, although the server serves others, is sent again this soon.
-const SERVED_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// While no node serves, only requests show when one does: they are sent again this soon, however long it takes.
-const UNAVAILABLE_RETRY_DELAY: Duration = Duration::from_secs(5);
-
-/// The longest pause after a failure of the server. `down` is the failure that shows it to be down now. `None`: its recovery makes
-/// the object due.
-pub(crate) fn longest_pause(down: Option<ErrorKind>) -> Option<Duration> {
-    match down {
-        // It came back before the run ended, or another node serves.
-        None => Some(SERVED_RETRY_DELAY),
-        Some(ErrorKind::Unavailable) => Some(UNAVAILABLE_RETRY_DELAY),
-        Some(_) => None,
-    }
 }
 
 impl Failure {

@@ -40,7 +40,7 @@ use crate::telemetry::Expiry;
 use crate::workqueue::{Class, Job, Next};
 
 pub(crate) use drift::Drift;
-pub(crate) use failure::{Failure, Interruption, longest_pause};
+pub(crate) use failure::{Failure, Interruption};
 pub(crate) use obtain::{login_failed, read_failed};
 pub(crate) use render::Renderer;
 pub(crate) use report::cache_key;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Shared;
-use super::failure::{Failure, Interruption, Retry};
+use super::failure::{Failure, Interruption};
 use super::source::Reading;
 use super::state::ObjectState;
 use crate::api::{Key, Reason};
+use crate::controllers::retry::Retry;
+use crate::controllers::vault_access::Unanswered;
 use crate::resolve::AuthPlan;
 use crate::vault::{ErrorKind, Identity, Session, SessionError, VaultError};
 use crate::workqueue::Job;
@@ -48,11 +50,7 @@ pub(super) async fn login<T: Default>(
 /// What is told of a login that failed. All objects that wait for the login are due with its next attempt: none of them has
 /// to fail for longer than that.
 pub(crate) async fn login_failed(session: &Session, error: &SessionError) -> Failure {
-    let failure = config_error(error.to_string());
-    match session.next_login().await {
-        Some(at) => Failure { retry: Retry::At(at), ..failure },
-        None => Failure { retry: Retry::WithServer, ..failure },
-    }
+    Failure { retry: Retry::after_login(error, session.next_login().await), ..Failure::login(error) }
 }
 
 impl<O> Reading<'_, O> {
@@ -73,21 +71,17 @@ impl<O> Reading<'_, O> {
             }
             Err(error) => error,
         };
-        if let SessionError::Login(fault) | SessionError::Request(fault) = &error
-            && fault.kind == ErrorKind::Tls
-            && self.vault.on_untrusted_certificate(&auth.login.connection, self.session.server.id).await
-        {
-            // The certificate and its authority were replaced. Nothing is wrong with that.
-            return Err(Interruption::Yield(Some(self.session.server.id)));
-        }
-        match error {
-            SessionError::Request(error) => {
+        match self.vault.on_error(&auth.login.connection, self.session, error).await {
+            Unanswered::OtherServer => Err(Interruption::Yield(Some(self.session.server.id))),
+            Unanswered::Request(error) => {
                 if error.kind == ErrorKind::StaleReplica {
                     self.give_up_index();
                 }
                 Err(failed(error).into())
             }
-            error => Err(login_failed(self.session, &error).await.into()),
+            Unanswered::Login(error, next) => {
+                Err(Failure { retry: Retry::after_login(&error, next), ..Failure::login(error) }.into())
+            }
         }
     }
 }
@@ -102,8 +96,8 @@ fn kind_of(error: &SessionError) -> &'static str {
 
 /// What is told of a read that failed.
 pub(crate) fn read_failed(error: &VaultError) -> Failure {
-    let retry = if error.kind.concerns_server() { Retry::WithServer } else { Retry::Backoff };
-    Failure { retry, ..Failure::new(Reason::VaultClientError, format!("Failed to read Vault secret: {error}")) }
+    let failure = Failure::new(Reason::VaultClientError, format!("Failed to read Vault secret: {error}"));
+    Failure { retry: Retry::after_request(error), ..failure }
 }
 
 fn config_error(error: String) -> Failure {

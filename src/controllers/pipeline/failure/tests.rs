@@ -118,24 +118,6 @@ fn data_that_cannot_be_made_is_told_from_a_secret_that_cannot_be_written() {
 }
 
 #[test]
-fn an_object_waits_for_its_server_and_no_longer() {
-    let pause = |down| longest_pause(down).map(|pause| pause.as_secs());
-    assert_eq!(pause(None), Some(1), "nothing will wake it");
-    assert_eq!(pause(Some(ErrorKind::Unavailable)), Some(5), "no probe shows that it serves");
-    assert_eq!(pause(Some(ErrorKind::Unreachable)), None, "the probe wakes it");
-    assert_eq!(pause(Some(ErrorKind::Sealed)), None);
-    for (kind, retry) in [
-        (ErrorKind::Unreachable, Retry::WithServer),
-        (ErrorKind::Unavailable, Retry::WithServer),
-        (ErrorKind::PermissionDenied, Retry::Backoff),
-        (ErrorKind::InternalError, Retry::Backoff),
-        (ErrorKind::StaleReplica, Retry::Backoff),
-    ] {
-        assert_eq!(read_failed(&VaultError::new(kind, "p", "")).retry, retry, "{kind:?}");
-    }
-}
-
-#[test]
 fn requests_to_vault_that_fail_are_errors_of_the_read_or_of_the_login() {
     let error = VaultError::new(ErrorKind::PermissionDenied, "secret/data/p", "1 error");
     let read = read_failed(&error);
