@@ -76,9 +76,9 @@ impl Raft {
     /// Lets the other nodes join the first one, which is initialised and unsealed, and waits until each may be elected.
     pub(crate) fn join(&mut self, environment: &Environment, services: &[&Service]) -> Result<()> {
         self.unseal_key = environment.unseal_key.clone().context("the first node has no unseal key")?;
-        for node in 1..RAFT_NODES {
-            services[node].start()?;
-            self.await_answer(node, services[node])?;
+        for (node, service) in services.iter().enumerate().skip(1) {
+            service.start()?;
+            self.await_answer(node, service)?;
             let leader = json!({ "leader_api_addr": self.listeners[0].api_url });
             self.must(node, "POST", "sys/storage/raft/join", Some(leader))?;
             self.unseal(node)?;
