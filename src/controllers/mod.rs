@@ -20,6 +20,7 @@ mod outcome;
 mod outputs;
 mod pipeline;
 mod pki_secret;
+mod push_secret;
 mod probe;
 mod render_turns;
 mod secret_store;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::workqueue::Lane;
 
 /// Why a run ended early.
-pub(super) enum Interruption {
+pub(in crate::controllers) enum Interruption {
     /// The run keeps its turn: its Vault has enough of the workers for now, or is another server since.
     Yield(Option<Lane>),
     /// The run comes again after this pause, as if it had not begun.
@@ -15,7 +15,7 @@ pub(super) enum Interruption {
 }
 
 /// What is wrong, and when it is tried again.
-pub(super) struct Failure {
+pub(in crate::controllers) struct Failure {
     /// Of the condition and the event. It begins with ESO's text.
     pub message: String,
     /// When it is tried again.
@@ -24,7 +24,7 @@ pub(super) struct Failure {
 
 /// When a failure is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Retry {
+pub(in crate::controllers) enum Retry {
     /// After the pause of the object's back-off.
     Backoff,
     /// At the time at which all that share the cause try again.

@@ -1,0 +1,84 @@
+//! What this process remembers of a PushSecret between two runs. All of it can be lost: the next run finds it again. No data
+//! of a Secret is part of it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::api::{Key, ObjectRef};
+use crate::backoff::Backoff;
+use crate::external_secret::template::CompiledTemplate;
+use crate::vault::Session;
+use crate::workqueue::{Class, Job, Lane, Next};
+
+/// The states of all objects.
+pub(super) type States = HashMap<ObjectRef, Box<State>>;
+
+/// The state of one object.
+#[derive(Default)]
+pub(super) struct State {
+    /// Of each store, by its name in the status.
+    pub targets: BTreeMap<String, TargetState>,
+    /// Held so that it is not compiled again at each push.
+    pub template: Option<Arc<CompiledTemplate>>,
+    /// Pauses after failures that concern no store.
+    pub backoff: Backoff,
+}
+
+/// The state of one store.
+#[derive(Default)]
+pub(super) struct TargetState {
+    /// Digest of all that was pushed there.
+    pub inputs: Option<[u8; 32]>,
+    /// When it is looked at again.
+    pub due: Option<Instant>,
+    /// What could not be pushed, and why.
+    pub failures: Vec<String>,
+    /// What could not be deleted, and why.
+    pub not_deleted: Vec<String>,
+    /// Pauses after failures.
+    pub backoff: Backoff,
+    /// The lane of its server.
+    pub lane: Option<Lane>,
+    /// The login in use. Dropping it ends it if nothing else uses it.
+    pub session: Option<Arc<Session>>,
+}
+
+impl TargetState {
+    /// Whether the last push did not get through.
+    pub fn fails(&self) -> bool {
+        !self.failures.is_empty() || !self.not_deleted.is_empty()
+    }
+
+    /// Whether it is to be looked at now. `retries`: the server of one that failed may be back.
+    fn is_due(&self, inputs: &[u8; 32], retries: bool, now: Instant) -> bool {
+        self.inputs.as_ref() != Some(inputs) || self.due.is_some_and(|due| due <= now) || (retries && self.fails())
+    }
+}
+
+impl State {
+    /// Which of the stores are to be looked at in a run, by their names and by digests of what is pushed there.
+    pub fn due<'a>(&self, job: &Job<Key>, stores: impl Iterator<Item = (&'a str, &'a [u8; 32])>) -> Vec<bool> {
+        let (retries, now) = (job.class == Class::Retry, Instant::now());
+        let is_due = |(name, inputs): (&str, &[u8; 32])| {
+            self.targets.get(name).is_none_or(|target| target.is_due(inputs, retries, now))
+        };
+        stores.map(is_due).collect()
+    }
+
+    /// When the object is due again, and the lane that it waits for: that of a store that fails, if one does.
+    pub fn next(&self) -> (Next, Option<Lane>) {
+        let failing = self.targets.values().filter(|target| target.fails());
+        let first = failing.clone().next().or_else(|| self.targets.values().next());
+        let lane = first.and_then(|target| target.lane);
+        let due = |target: &TargetState| Some((target.due?, target.fails()));
+        let next = match self.targets.values().filter_map(due).min() {
+            None => Next::WhenChanged,
+            Some((at, true)) => Next::At(at, Class::Retry),
+            // The lane of a store that fails wakes retries only.
+            Some((at, false)) if failing.count() > 0 => Next::At(at, Class::Retry),
+            Some((at, false)) => Next::At(at, Class::Refresh),
+        };
+        (next, lane)
+    }
+}
