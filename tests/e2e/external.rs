@@ -4,6 +4,7 @@ mod cluster_store;
 mod faults;
 mod hostile;
 mod input;
+mod push;
 mod restarts;
 mod samples;
 mod seeds;

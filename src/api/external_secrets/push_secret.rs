@@ -151,7 +151,7 @@ pub struct PushData {
     /// What is pushed where.
     pub r#match: PushMatch,
     /// What else the store is told. Its form is that of the provider.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "metadata_schema")]
     pub metadata: Option<Value>,
     /// What becomes of the keys of the Secret.
@@ -213,7 +213,7 @@ pub struct PushDataTo {
     #[schemars(length(max = 64))] // else the rules of the schema might take too long
     pub rewrite: Vec<PushRewrite>,
     /// What else the store is told. Its form is that of the provider.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "metadata_schema")]
     pub metadata: Option<Value>,
     /// What becomes of the keys of the Secret before all else.

@@ -221,6 +221,12 @@ impl PushSecrets {
             let is_same = of_target.inputs.as_ref() == Some(inputs) && !of_target.fails();
             let entries = if !tasks.due[i] {
                 task.known.clone()
+            } else if !is_same
+                && !of_target.fails()
+                && let Some(at) = of_target.wait_until(Instant::now())
+            {
+                of_target.due = Some(at);
+                task.known.clone()
             } else if is_same && tasks.is_volatile {
                 // It would come out otherwise at each look.
                 schedule(of_target, tasks.interval);
@@ -228,7 +234,10 @@ impl PushSecrets {
             } else {
                 match self.run_task(job, object, task, of_target).await {
                     Ok(done) => {
-                        changed |= done.changed;
+                        if done.changed {
+                            changed = true;
+                            of_target.note_write(Instant::now());
+                        }
                         of_target.inputs = Some(*inputs);
                         self.schedule_next(of_target, task, tasks.interval);
                         done.entries

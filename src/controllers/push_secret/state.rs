@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::api::{Key, ObjectRef};
 use crate::backoff::Backoff;
+use crate::controllers::pipeline::drift::Drift;
 use crate::external_secret::template::CompiledTemplate;
 use crate::vault::Session;
 use crate::workqueue::{Class, Job, Lane, Next};
@@ -38,13 +39,33 @@ pub(super) struct TargetState {
     pub not_deleted: Vec<String>,
     /// Pauses after failures.
     pub backoff: Backoff,
+    /// When it was last written.
+    written: Option<Instant>,
+    /// Pauses between writes that follow each other: a push may change what is pushed.
+    drift: Drift,
     /// The lane of its server.
     pub lane: Option<Lane>,
     /// The login in use. Dropping it ends it if nothing else uses it.
     pub session: Option<Arc<Session>>,
 }
 
+/// A write that comes so soon after another may be caused by it.
+const CHAIN: Duration = Duration::from_secs(5);
+
 impl TargetState {
+    /// It was written.
+    pub fn note_write(&mut self, now: Instant) {
+        if self.written.is_some_and(|before| now.duration_since(before) < CHAIN) {
+            self.drift.repaired(now);
+        }
+        self.written = Some(now);
+    }
+
+    /// When something else may be written there, if that is not now.
+    pub fn wait_until(&self, now: Instant) -> Option<Instant> {
+        self.drift.wait_until(now)
+    }
+
     /// Whether the last push did not get through.
     pub fn fails(&self) -> bool {
         !self.failures.is_empty() || !self.not_deleted.is_empty()
