@@ -1,5 +1,6 @@
 //! What is told of a run: status, events, and when the next one is due.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -35,10 +36,13 @@ pub(super) enum Verdict {
 
 /// What the states of the stores come to.
 pub(super) fn verdict(state: &State) -> Verdict {
-    let told = |what: &str, all: Vec<&String>| {
+    let told = |what: &str, mut all: Vec<&String>| {
         if all.is_empty() {
             return None;
         }
+        // A key that is missing is missing for each of the stores.
+        let mut seen = BTreeSet::new();
+        all.retain(|text| seen.insert(*text));
         let more = all.len().saturating_sub(MAX_TOLD);
         let shown: Vec<&str> = all.iter().take(MAX_TOLD).map(|text| text.as_str()).collect();
         let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
@@ -187,7 +191,8 @@ mod tests {
         };
         state.targets.insert("SecretStore/a".to_owned(), TargetState::default());
         state.targets.insert("SecretStore/b".to_owned(), failing(vec!["x".to_owned()], vec!["k: z".to_owned()]));
-        state.targets.insert("SecretStore/c".to_owned(), failing(vec!["y".to_owned()], vec![]));
+        let again = vec!["x".to_owned(), "y".to_owned()];
+        state.targets.insert("SecretStore/c".to_owned(), failing(again, vec![]));
         let text = "set secret failed: x; y; Failed to Delete Secrets from Provider: k: z";
         assert_eq!(verdict(&state), Verdict::Errored(text.to_owned()));
         let many = (0..1000).map(|i| format!("f{i}")).collect();

@@ -20,7 +20,7 @@ fn what_fails_is_named_and_holds_up_nothing_else() {
     ]);
     let stores = json!([{ "name": "vault" }, { "name": "missing" }, { "name": "cluster" }]);
     let to = json!([{ "storeRef": { "name": "cluster" }, "remoteKey": "all" }]);
-    tenant.apply(&pushing.push("mixed", json!({ "secretStoreRefs": stores, "data": data, "dataTo": to })));
+    tenant.apply(&pushing.push("mixed", json!({ "secretStoreRefs": stores, "data": data.clone(), "dataTo": to })));
     pushing.wait_vault("good", json!({ "a": "secret-one" }));
     pushing.wait_cluster("all", json!({ "a": "secret-one", "b": "secret-two" }));
     pushing.wait_failure(
@@ -38,6 +38,11 @@ fn what_fails_is_named_and_holds_up_nothing_else() {
     for (name, spec, text) in [
         ("no-store", json!({ "secretStoreRefs": [{}] }), "spec.secretStoreRefs[0] has neither name nor labelSelector"),
         ("interval", json!({ "refreshInterval": "often" }), "spec.refreshInterval \"often\""),
+        (
+            "template",
+            json!({ "template": { "data": { "x": "{{ .missing | required }}" } }, "data": data.clone() }),
+            "could not apply template: could not execute template",
+        ),
         (
             "stranger",
             json!({ "dataTo": [{ "storeRef": { "name": "other" }, "remoteKey": "x" }] }),
