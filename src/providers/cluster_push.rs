@@ -198,9 +198,7 @@ fn content(secret: &Value) -> Result<Content, ProviderError> {
 
 /// A Secret with this content, in the place of the one that was found.
 fn secret(found: Option<Value>, namespace: &str, name: &str, content: &Content) -> Value {
-    let new = || {
-        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name, "namespace": namespace } })
-    };
+    let new = || json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name, "namespace": namespace } });
     let mut secret = found.unwrap_or_else(new);
     let data = content.data.iter().map(|(key, value)| (key.clone(), Value::String(STANDARD.encode(value))));
     let data: Map<String, Value> = data.collect();
@@ -300,10 +298,8 @@ fn apply(
 /// Whether a Secret may have such a key: else the cluster would refuse all that is pushed to the Secret.
 fn check_key(key: &str) -> Result<(), String> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-    let is_good = (1..=MAX_KEY_BYTES).contains(&key.len())
-        && key.chars().all(is_allowed)
-        && key != "."
-        && !key.starts_with("..");
+    let is_good =
+        (1..=MAX_KEY_BYTES).contains(&key.len()) && key.chars().all(is_allowed) && key != "." && !key.starts_with("..");
     if is_good { Ok(()) } else { Err(format!("{key:?} cannot be a key of a Secret")) }
 }
 

@@ -10,9 +10,9 @@ mod vault;
 mod vault_path;
 mod vault_push;
 
+use crate::api::external_secrets::push_secret::PushData;
 use crate::api::external_secrets::remote::{Find, RemoteRef};
 use crate::external_secret::Data;
-use crate::api::external_secrets::push_secret::PushData;
 use crate::external_secret::answers::Answer;
 use crate::external_secret::push::{PushRow, Pushed};
 use crate::gocompat::regexp::{Groups, Pattern, PatternError};

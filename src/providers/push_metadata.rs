@@ -125,7 +125,11 @@ mod tests {
         ] {
             let spec = json!({ "sourceMergePolicy": source_policy, "targetMergePolicy": target_policy, "labels": own });
             let metadata = PushMetadata::of(Some(&block(spec))).unwrap();
-            assert_eq!(metadata.applied(&source, &target, &Names::new()).0, expected, "{source_policy} {target_policy}");
+            assert_eq!(
+                metadata.applied(&source, &target, &Names::new()).0,
+                expected,
+                "{source_policy} {target_policy}"
+            );
         }
         let plain = PushMetadata::of(None).unwrap();
         assert_eq!(plain.applied(&source, &Names::new(), &Names::new()).0, source.labels);

@@ -322,7 +322,10 @@ mod tests {
         let found = holding(json!({ "a": "old", "b": "stays", "n": 1 }));
         let one = |value: &str| row(Some("a"), Some("a"), &[("a", value)]);
         let (members, changed, rows) = made(&found, &[one("new")], false);
-        assert_eq!((members, changed, rows), (json!({ "a": "new", "b": "stays", "n": 1 }), true, vec![Ok(Pushed::Done)]));
+        assert_eq!(
+            (members, changed, rows),
+            (json!({ "a": "new", "b": "stays", "n": 1 }), true, vec![Ok(Pushed::Done)])
+        );
         assert!(!made(&found, &[one("old")], false).1, "nothing is different");
         let (members, changed, _) = made(&found, &[row(None, None, &[("x", "1"), ("y", "2")])], false);
         assert_eq!((members, changed), (json!({ "x": "1", "y": "2" }), true));

@@ -44,11 +44,7 @@ const DEFAULT_INTERVAL: Duration = Duration::from_secs(3600);
 ///
 /// # Errors
 /// What of it cannot work. What is wrong with one store is told of that store.
-pub fn push_secret(
-    object: &PushSecret,
-    min_interval: Duration,
-    lookup: &impl StoreLookup,
-) -> Result<PushPlan, Denied> {
+pub fn push_secret(object: &PushSecret, min_interval: Duration, lookup: &impl StoreLookup) -> Result<PushPlan, Denied> {
     let spec = &object.spec;
     let namespace = object.metadata.namespace.as_deref().unwrap_or("");
     let interval = match spec.refresh_interval.as_deref() {

@@ -95,10 +95,9 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     let role = |method: &str| json!({ method: { "role": "app", "vaultRole": "app" } });
     apply(cluster, "v1", "SecretStore", "as-the-operator", vault(json!({ "kubernetes": { "role": "app" } })))?;
     apply(cluster, "v1", "SecretStore", "by-iam", vault(role("iam")))?;
-    for (kind, name, version) in [
-        ("ClusterPushSecret", "pushed-by-all", "v1alpha1"),
-        ("ClusterExternalSecret", "everywhere", "v1"),
-    ] {
+    for (kind, name, version) in
+        [("ClusterPushSecret", "pushed-by-all", "v1alpha1"), ("ClusterExternalSecret", "everywhere", "v1")]
+    {
         apply(cluster, version, kind, name, json!({}))?;
     }
     let stores = json!([{ "name": "good" }]);
@@ -144,7 +143,9 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     ] {
         assert!(text.contains(found), "{found:?} is missing in\n{text}");
     }
-    for silent in ["cannot be read", "default/of-eso", "ExternalSecret default/good", "PushSecret default/good", "error"] {
+    for silent in
+        ["cannot be read", "default/of-eso", "ExternalSecret default/good", "PushSecret default/good", "error"]
+    {
         assert!(!text.contains(silent), "{silent:?} is in\n{text}");
     }
 

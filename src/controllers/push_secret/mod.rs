@@ -223,6 +223,7 @@ impl PushSecrets {
                 task.known.clone()
             } else if !is_same
                 && !of_target.fails()
+                && !task.expansion.rows.is_empty()
                 && let Some(at) = of_target.wait_until(Instant::now())
             {
                 of_target.due = Some(at);
@@ -271,11 +272,7 @@ impl PushSecrets {
     }
 
     /// Puts finalizers on the object and its stores if it deletes what it has pushed; else takes its own off.
-    async fn hold_for_deletion(
-        &self,
-        object: &PushSecret,
-        targets: &[PushTarget],
-    ) -> Result<(), KubernetesError> {
+    async fn hold_for_deletion(&self, object: &PushSecret, targets: &[PushTarget]) -> Result<(), KubernetesError> {
         let (client, stores) = (&self.access.outputs.client, self.stores());
         if !object.deletes() {
             if has_finalizer(object, FINALIZER) {
@@ -310,12 +307,10 @@ impl PushSecrets {
         if let Some(lane) = waits {
             return Outcome::yielded(Next::At(job.due, job.class), Some(lane));
         }
-        match verdict(state) {
-            Verdict::Synced | Verdict::SourceDeleted => {
-                remove_finalizer(&self.access.outputs.client, &**object, FINALIZER).await
-            }
-            failed @ Verdict::Errored(_) => self.tell(object, state, &failed, synced, changed, Utc::now()).await,
+        if synced.is_empty() {
+            return remove_finalizer(&self.access.outputs.client, &**object, FINALIZER).await;
         }
+        self.tell(object, state, &verdict(state), synced, changed, Utc::now()).await
     }
 
     fn changed(&self, change: Change<PushSecret>) {
@@ -326,11 +321,14 @@ impl PushSecrets {
                 work.remove(&key);
                 self.states.lock().remove(&key.id);
                 self.feeds.forget(&key);
-                self.let_stores_go(&object);
+                self.let_stores_go(&object, None);
             }
             Change::Applied { old, new } => {
                 if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
                     self.states.lock().remove(&new.key().id);
+                }
+                if let Some(old) = &old {
+                    self.let_stores_go(old, Some(&new));
                 }
                 if old.as_ref().is_none_or(|old| spec_or_metadata_changed(old.meta(), new.meta())) {
                     let class = if old.is_some() { Class::Urgent } else { Class::Refresh };
@@ -341,9 +339,12 @@ impl PushSecrets {
     }
 
     /// Stores that are being deleted wait for those that have something there.
-    fn let_stores_go(&self, object: &PushSecret) {
-        for (target, _) in resolve::pushed_to(object, &**self.stores()) {
-            self.access.vault.work.push_now(target.key, Class::Event);
+    fn let_stores_go(&self, old: &PushSecret, new: Option<&PushSecret>) {
+        for (target, _) in resolve::pushed_to(old, &**self.stores()) {
+            if !new.is_some_and(|new| resolve::needs_store(new, &target.key)) && resolve::needs_store(old, &target.key)
+            {
+                self.access.vault.work.push_now(target.key, Class::Event);
+            }
         }
     }
 
@@ -406,7 +407,11 @@ fn digest_for(inputs: &[u8; 32], target: &PushTarget) -> [u8; 32] {
 }
 
 /// Puts the finalizer on a store, so that what was pushed there can be deleted before it goes.
-async fn hold<K: CustomObject>(client: &kube::Client, stores: &Store<K>, id: &ObjectRef) -> Result<(), KubernetesError> {
+async fn hold<K: CustomObject>(
+    client: &kube::Client,
+    stores: &Store<K>,
+    id: &ObjectRef,
+) -> Result<(), KubernetesError> {
     let Some(store) = stores.get(id) else { return Ok(()) };
     if !has_finalizer(&*store, STORE_FINALIZER) {
         stores.apply_answer(add_finalizer(client, &*store, STORE_FINALIZER).await?);
@@ -442,7 +447,9 @@ impl Controller for PushSecrets {
 
     async fn timed_out(&self, job: &Job<Key>) -> Outcome {
         let Some(object) = self.stores().push_secrets.get(&job.key.id) else { return Outcome::await_change() };
-        for plan in self.plan(&object).iter().flat_map(|plan| &plan.targets).filter_map(|target| target.plan.as_ref().ok()) {
+        for plan in
+            self.plan(&object).iter().flat_map(|plan| &plan.targets).filter_map(|target| target.plan.as_ref().ok())
+        {
             if let StoreSource::Vault(vault) = &plan.source {
                 self.access.vault.servers.timed_out(&vault.login.connection.key, LONGEST_RUN);
             }

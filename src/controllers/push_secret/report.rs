@@ -36,10 +36,13 @@ pub(super) enum Verdict {
 
 /// What the states of the stores come to.
 pub(super) fn verdict(state: &State) -> Verdict {
-    let told = |what: &str, mut all: Vec<&String>| {
+    let told = |what: &str, mut all: Vec<(usize, &String)>| {
         if all.is_empty() {
             return None;
         }
+        // The first failure of each store comes before the second of any.
+        all.sort_by_key(|(index, _)| *index);
+        let mut all: Vec<&String> = all.into_iter().map(|(_, text)| text).collect();
         // A key that is missing is missing for each of the stores.
         let mut seen = BTreeSet::new();
         all.retain(|text| seen.insert(*text));
@@ -49,9 +52,10 @@ pub(super) fn verdict(state: &State) -> Verdict {
         Some(format!("{what}{}{rest}", shown.join("; ")))
     };
     let targets = || state.targets.values();
-    let failures = told("set secret failed: ", targets().flat_map(|target| &target.failures).collect());
-    let not_deleted =
-        told("Failed to Delete Secrets from Provider: ", targets().flat_map(|target| &target.not_deleted).collect());
+    let failures =
+        told("set secret failed: ", targets().flat_map(|target| target.failures.iter().enumerate()).collect());
+    let not_deleted = targets().flat_map(|target| target.not_deleted.iter().enumerate()).collect();
+    let not_deleted = told("Failed to Delete Secrets from Provider: ", not_deleted);
     match (failures, not_deleted) {
         (None, None) => Verdict::Synced,
         (failures, not_deleted) => {
@@ -110,9 +114,7 @@ pub(super) fn status_of(
 
 fn synced_text(spec: &PushSecretSpec) -> &'static str {
     match spec.update_policy {
-        Some(UpdatePolicy::IfNotExists) => {
-            "PushSecret synced successfully. Existing secrets in providers unchanged."
-        }
+        Some(UpdatePolicy::IfNotExists) => "PushSecret synced successfully. Existing secrets in providers unchanged.",
         _ => "PushSecret synced successfully",
     }
 }
@@ -165,9 +167,7 @@ impl PushSecrets {
         }
         let now = Instant::now();
         let due = match retry {
-            Retry::Backoff => {
-                now + state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL)
-            }
+            Retry::Backoff => now + state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL),
             Retry::At(at) => at,
             Retry::WhenChanged => return Outcome::blocked(Next::At(now + RECHECK_DENIAL, Class::Refresh), None),
         };

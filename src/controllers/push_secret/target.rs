@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use super::PushSecrets;
 use super::state::TargetState;
+use crate::api::CustomObject as _;
 use crate::api::Key;
 use crate::api::external_secrets::push_secret::{PushData, UpdatePolicy};
 use crate::api::external_secrets::{ClusterSecretStore, PushSecret};
-use crate::api::CustomObject as _;
 use crate::backoff::spread;
 use crate::controllers::dependents::DEPENDENTS_SPREAD;
 use crate::controllers::store_access::{NoSession, is_tls};
@@ -75,7 +75,10 @@ impl PushSecrets {
         wanted.extend(expansion.rows.iter().map(|row| place(&row.entry.r#match.remote_ref)));
         // What cannot be pushed now was pushed before, and may still be there.
         done.entries.extend(
-            known.iter().filter(|(place, _)| !is_all_known || wanted.contains(*place)).map(|(k, v)| (k.clone(), v.clone())),
+            known
+                .iter()
+                .filter(|(place, _)| !is_all_known || wanted.contains(*place))
+                .map(|(k, v)| (k.clone(), v.clone())),
         );
         let obsolete: Vec<&PushData> = match object.deletes() && is_all_known {
             true => known.iter().filter(|(place, _)| !wanted.contains(*place)).map(|(_, entry)| entry).collect(),
@@ -208,9 +211,7 @@ impl PushSecrets {
         why: String,
     ) -> Result<Option<Unusable>, Skipped> {
         match (error, session) {
-            (ProviderError::Cluster(error), _) => {
-                Ok(error.retry_at.map(|at| Unusable { why, retry_at: Some(at) }))
-            }
+            (ProviderError::Cluster(error), _) => Ok(error.retry_at.map(|at| Unusable { why, retry_at: Some(at) })),
             (ProviderError::Vault(error), Some(session)) => {
                 if let Ok(plan) = &target.plan
                     && let StoreSource::Vault(vault) = &plan.source

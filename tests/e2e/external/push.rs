@@ -136,7 +136,11 @@ impl Pushing {
         let status = self.tenant.get("pushsecret", name).expect("the PushSecret")["status"].take();
         let stores = status["syncedPushSecrets"].as_object().cloned().unwrap_or_default();
         let places = |entries: Value| entries.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-        stores.into_iter().map(|(store, entries)| (store, json!(places(entries)))).collect::<serde_json::Map<_, _>>().into()
+        stores
+            .into_iter()
+            .map(|(store, entries)| (store, json!(places(entries))))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 }
 

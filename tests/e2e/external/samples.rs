@@ -252,7 +252,8 @@ fn pushes(cluster: &Cluster, tenant: &Tenant<'_>) {
         cluster.kubectl(&["create", "namespace", namespace]).unwrap();
     }
     cluster.kubectl(&["create", "serviceaccount", "pusher", "--namespace=dev"]).unwrap();
-    let binding = ["create", "rolebinding", "pusher", "--namespace=dev", "--clusterrole=admin", "--serviceaccount=dev:pusher"];
+    let binding =
+        ["create", "rolebinding", "pusher", "--namespace=dev", "--clusterrole=admin", "--serviceaccount=dev:pusher"];
     cluster.kubectl(&binding).unwrap();
     let token = cluster.service_account_token("dev", "pusher", &[]).unwrap();
     let (token, ca) = (format!("--from-literal=token={token}"), format!("--from-literal=ca.crt={authority}"));

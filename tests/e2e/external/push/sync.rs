@@ -64,7 +64,8 @@ fn nothing_is_written_while_nothing_changes_and_what_was_changed_by_hand_is_repa
     let reads = steady.reads().remove(&format!("secret/data/{key}")).unwrap_or_default().len();
     let (events, _) = tenant.cluster.kube_audit_since(marker).unwrap();
     let writer = format!("system:serviceaccount:{}:writer", tenant.namespace);
-    let of_target: Vec<_> = events.into_iter().filter(|event| event.user == writer && event.resource == "secrets").collect();
+    let of_target: Vec<_> =
+        events.into_iter().filter(|event| event.user == writer && event.resource == "secrets").collect();
     assert!(of_target.iter().all(|event| event.verb == "get"), "{}", describe(&of_target));
     println!("in {AWHILE:?}, with an interval of 2 s: {reads} reads of Vault, {} of the cluster", of_target.len());
     // One per interval for both rows; an interval is shortened by a tenth at most.
