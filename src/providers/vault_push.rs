@@ -48,7 +48,10 @@ impl VaultProvider<'_> {
             if !is_pushed || (!wanted.changed && found.is_marked()) {
                 return Ok(Written { changed: false, rows: wanted.rows });
             }
-            if found.members.is_some() && !found.is_marked() && !(found.may_be_half_pushed() && !wanted.changed) {
+            let is_of_others = found.members.is_some() && !found.is_marked();
+            // A push that ended before its mark has left just what is pushed.
+            let may_be_marked = found.may_be_half_pushed() && !wanted.changed;
+            if is_of_others && !may_be_marked {
                 let refused = |row: Result<Pushed, String>| match row {
                     Ok(Pushed::Done) => Err(NOT_OURS.to_owned()),
                     row => row,

@@ -103,3 +103,66 @@ impl State {
         (next, lane)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::CustomObject as _;
+    use crate::api::external_secrets::PushSecret;
+
+    const INPUTS: [u8; 32] = [1; 32];
+
+    fn target(due: Option<Instant>, failures: &[&str], lane: Lane) -> TargetState {
+        let failures = failures.iter().map(|text| (*text).to_owned()).collect();
+        TargetState { inputs: Some(INPUTS), due, failures, lane: Some(lane), ..TargetState::default() }
+    }
+
+    #[test]
+    fn a_store_is_due_for_a_change_for_its_time_and_when_its_server_is_back() {
+        let now = Instant::now();
+        let (before, later) = (now.checked_sub(Duration::from_secs(1)), Some(now + Duration::from_secs(60)));
+        let key = Key { kind: PushSecret::KIND, id: ObjectRef::new("ns", "ps") };
+        let due = |state: &State, inputs: &[u8; 32], class: Class| {
+            let names = ["works", "fails", "late", "new"];
+            state.due(&Job { key: key.clone(), due: now, class }, names.into_iter().zip(std::iter::repeat(inputs)))
+        };
+        let targets = [
+            ("works", target(later, &[], 1)),
+            ("fails", target(later, &["x"], 2)),
+            ("late", target(before, &[], 3)),
+            ("once", target(None, &[], 4)),
+        ];
+        let targets = targets.map(|(name, target)| (name.to_owned(), target)).into();
+        let state = State { targets, ..State::default() };
+        assert_eq!(due(&state, &INPUTS, Class::Event), [false, false, true, true]);
+        assert_eq!(due(&state, &INPUTS, Class::Retry), [false, true, true, true]);
+        assert_eq!(due(&state, &[2; 32], Class::Event), [true; 4]);
+    }
+
+    #[test]
+    fn an_object_waits_in_the_lane_of_a_store_that_fails() {
+        let now = Instant::now();
+        let (sooner, later) = (now + Duration::from_secs(1), now + Duration::from_secs(60));
+        let mut state = State::default();
+        assert_eq!(state.next(), (Next::WhenChanged, None));
+        state.targets.insert("a".to_owned(), target(None, &[], 1));
+        assert_eq!(state.next(), (Next::WhenChanged, Some(1)));
+        state.targets.insert("b".to_owned(), target(Some(sooner), &[], 2));
+        assert_eq!(state.next(), (Next::At(sooner, Class::Refresh), Some(1)));
+        state.targets.insert("c".to_owned(), target(Some(later), &["x"], 3));
+        assert_eq!(state.next(), (Next::At(sooner, Class::Retry), Some(3)));
+    }
+
+    #[test]
+    fn writes_that_follow_each_other_wait_ever_longer() {
+        let mut target = TargetState::default();
+        let now = Instant::now();
+        target.note_write(now);
+        assert_eq!(target.wait_until(now), None, "a rotation is pushed at once");
+        target.note_write(now + CHAIN + Duration::from_secs(1));
+        assert_eq!(target.wait_until(now + CHAIN + Duration::from_secs(1)), None);
+        let again = now + CHAIN + Duration::from_secs(2);
+        target.note_write(again);
+        assert!(target.wait_until(again).is_some());
+    }
+}
