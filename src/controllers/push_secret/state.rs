@@ -40,9 +40,9 @@ pub(super) struct TargetState {
     /// Pauses after failures.
     pub backoff: Backoff,
     /// When it was last written.
-    written: Option<Instant>,
+    pub written: Option<Instant>,
     /// Pauses between writes that follow each other: a push may change what is pushed.
-    drift: Drift,
+    pub drift: Drift,
     /// The lane of its server.
     pub lane: Option<Lane>,
     /// The login in use. Dropping it ends it if nothing else uses it.

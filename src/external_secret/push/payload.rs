@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::external_secret::Data;
-use crate::external_secret::value::Fields;
+use crate::gocompat::json::{Style, write_styled};
 
 /// One key of a Secret, or several.
 #[derive(Clone)]
@@ -78,7 +78,7 @@ impl Payload {
     pub fn of_property(&self) -> Result<Vec<u8>, String> {
         match self.value() {
             Some(value) => Ok(value.to_vec()),
-            None => Ok(Fields::new(self.members()?).json().as_bytes().to_vec()),
+            None => Ok(self.json()?.into_bytes()),
         }
     }
 
@@ -89,8 +89,23 @@ impl Payload {
     pub fn text_of_property(&self) -> Result<String, String> {
         match &self.keys {
             Keys::One(key) => text(key, self.value().unwrap_or_default()),
-            Keys::Some(_) | Keys::All => Ok(Fields::new(self.members()?).json().to_owned()),
+            Keys::Some(_) | Keys::All => self.json(),
         }
+    }
+
+    /// All keys as a JSON object, as Go writes it without the escapes of HTML.
+    fn json(&self) -> Result<String, String> {
+        let mut out = String::from("{");
+        for (i, (key, value)) in self.entries().enumerate() {
+            if i > 0 {
+                out.push(',');
+            }
+            write_styled(&mut out, key, Style::Raw);
+            out.push(':');
+            write_styled(&mut out, &text(key, value)?, Style::Raw);
+        }
+        out.push('}');
+        Ok(out)
     }
 
     /// Whether a text quotes any of the values, as it is or in Base64.
