@@ -34,6 +34,16 @@ pub struct OwnedMetadata {
 /// A name holds 253 characters, this many before an ending.
 const LONGEST_BASE: usize = 240;
 
+/// Why a Secret gives no value.
+pub enum NoValue {
+    /// It could not be read.
+    Unread(KubernetesError),
+    /// It does not exist.
+    NoSecret,
+    /// It has no such key.
+    NoKey,
+}
+
 /// Reads and writes Secrets of one namespace.
 pub struct SecretWriter {
     api: Api<Secret>,
@@ -61,6 +71,12 @@ impl SecretWriter {
         let params = kube::api::ListParams::default().labels_from(&selector).limit(limit + 1);
         let list = with_timeout(&format!("list Secrets in {}", self.namespace), self.api.list(&params)).await?;
         Ok(list.items)
+    }
+
+    /// The value of a key.
+    pub async fn value(&self, name: &str, key: &str) -> Result<Vec<u8>, NoValue> {
+        let secret = self.get(name).await.map_err(NoValue::Unread)?.ok_or(NoValue::NoSecret)?;
+        secret.data.and_then(|mut data| data.remove(key)).map(|value| value.0).ok_or(NoValue::NoKey)
     }
 
     /// When a Secret was last changed; see [`changed_at`]. `None` if there is none.

@@ -69,6 +69,7 @@ fn rights_grow_by_what_it_needs_in_each_scope() -> Result {
         "list externalsecrets",
         "list pushsecrets",
         "list secretstores",
+        "list serviceaccounts",
         "patch externalsecrets",
         "patch externalsecrets/status",
         "patch pushsecrets",
@@ -80,6 +81,7 @@ fn rights_grow_by_what_it_needs_in_each_scope() -> Result {
         "watch externalsecrets",
         "watch pushsecrets",
         "watch secretstores",
+        "watch serviceaccounts",
     ];
     let in_the_cluster = [
         "list clustersecretstores",

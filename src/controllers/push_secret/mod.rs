@@ -1,8 +1,9 @@
 //! PushSecret: what a Secret holds is written to stores.
 //!
 //! `mod.rs` reads from top to bottom as a run goes: what is pushed (`source`), to each of the stores that are due (`target`),
-//! and what is told of it (`report`). Each store has a schedule of its own (`state`), so that one that fails holds up no other.
+//! and what is told of it (`report`). What was pushed goes with the object, if that is wanted (`deletion`). Each store has a schedule of its own (`state`), so that one that fails holds up no other.
 
+mod deletion;
 mod report;
 mod source;
 mod state;
@@ -19,37 +20,31 @@ use sha2::{Digest as _, Sha256};
 use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
 use super::dependents::spec_or_metadata_changed;
 use super::external_secret::failure::{Failure, Interruption};
-use super::feeds::Feeds;
-use super::finalizer::{add_finalizer, has_finalizer, remove_finalizer};
 use super::outcome::Outcome;
 use super::render_turns::RenderTurns;
-use super::secret_store::FINALIZER as STORE_FINALIZER;
+use super::retry::RECHECK_DENIAL;
 use super::store_access::StoreAccess;
 use super::stores::Stores;
+use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::{PushDeletionPolicy, SyncedPushSecrets, UpdatePolicy};
-use crate::api::external_secrets::{ClusterSecretStore, PushSecret};
-use crate::api::{CustomObject, Key, Kind, ObjectRef};
+use crate::api::{CustomObject as _, Key, Kind, ObjectRef};
 use crate::backoff::{Policy, horizon};
 use crate::external_secret::push::{Expansion, PushStore};
 use crate::external_secret::template::TemplateCache;
-use crate::kubernetes::{Change, KubernetesError, Store};
+use crate::kubernetes::Change;
 use crate::providers::ReadsInUse;
 use crate::resolve::{self, PushPlan, PushTarget, StoreSource};
 use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Lane, Next};
 
-use report::{RECHECK_DENIAL, Verdict, verdict};
+use report::{Verdict, verdict};
 use source::Made;
 use state::{State, States, TargetState};
 use target::{Entries, Skipped, Task};
 
-/// ESO's, put on each object that deletes what it has pushed.
-const FINALIZER: &str = "pushsecret.externalsecrets.io/finalizer";
-
 /// The controller of PushSecrets.
 pub(super) struct PushSecrets {
     access: Arc<StoreAccess>,
-    feeds: Arc<Feeds>,
     turns: Arc<RenderTurns>,
     templates: Arc<TemplateCache>,
     states: Mutex<States>,
@@ -75,15 +70,9 @@ struct Tasks {
 
 impl PushSecrets {
     /// For all objects that the operator serves.
-    pub fn new(
-        access: Arc<StoreAccess>,
-        feeds: Arc<Feeds>,
-        turns: Arc<RenderTurns>,
-        backoff: Policy,
-        min_interval: Duration,
-    ) -> Self {
+    pub fn new(access: Arc<StoreAccess>, turns: Arc<RenderTurns>, backoff: Policy, min_interval: Duration) -> Self {
         let (templates, states, no_reads) = Default::default();
-        Self { access, feeds, turns, templates, states, no_reads, backoff, min_interval }
+        Self { access, turns, templates, states, no_reads, backoff, min_interval }
     }
 
     fn stores(&self) -> &Arc<Stores> {
@@ -100,12 +89,12 @@ impl PushSecrets {
         if plan.targets.is_empty() && (pushed.is_empty() || !object.deletes()) {
             // Another operator serves the stores, or there are none.
             *state = State::default();
-            self.feeds.forget(&job.key);
+            self.access.feeds.forget(&job.key);
             return Outcome::await_change();
         }
-        self.feeds.set(&job.key, source::names(object));
+        self.access.feeds.set(&job.key, source::names(object));
         // Each run looks at the Secret: the question only takes note.
-        let _ = self.feeds.has_changed(&job.key);
+        self.access.feeds.take_change(&job.key);
         if let Err(error) = self.hold_for_deletion(object, &plan.targets).await {
             tracing::warn!(%error, "the finalizer could not be changed");
             return Outcome::write_failed();
@@ -271,48 +260,6 @@ impl PushSecrets {
         target.due = Some(target.due.filter(|due| *due > now).unwrap_or(now + pause));
     }
 
-    /// Puts finalizers on the object and its stores if it deletes what it has pushed; else takes its own off.
-    async fn hold_for_deletion(&self, object: &PushSecret, targets: &[PushTarget]) -> Result<(), KubernetesError> {
-        let (client, stores) = (&self.access.outputs.client, self.stores());
-        if !object.deletes() {
-            if has_finalizer(object, FINALIZER) {
-                let _ = remove_finalizer(client, object, FINALIZER).await;
-            }
-            return Ok(());
-        }
-        if !has_finalizer(object, FINALIZER) {
-            stores.push_secrets.apply_answer(add_finalizer(client, object, FINALIZER).await?);
-        }
-        for target in targets.iter().filter(|target| target.plan.is_ok()) {
-            if target.key.kind == ClusterSecretStore::KIND {
-                hold(client, &stores.cluster_secret_stores, &target.key.id).await?;
-            } else {
-                hold(client, &stores.secret_stores, &target.key.id).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes all that was pushed, and lets the object go.
-    async fn clean_up(&self, job: &Job<Key>, object: &Arc<PushSecret>, state: &mut State) -> Outcome {
-        if !has_finalizer(&**object, FINALIZER) {
-            return Outcome::await_change();
-        }
-        let pushed = match object.deletes() {
-            true => resolve::pushed_to(object, &**self.stores()),
-            false => vec![],
-        };
-        let tasks = Tasks::only_deleting(pushed, None, job, state);
-        let (synced, changed, waits) = self.work(job, object, &tasks, state).await;
-        if let Some(lane) = waits {
-            return Outcome::yielded(Next::At(job.due, job.class), Some(lane));
-        }
-        if synced.is_empty() {
-            return remove_finalizer(&self.access.outputs.client, &**object, FINALIZER).await;
-        }
-        self.tell(object, state, &verdict(state), synced, changed, Utc::now()).await
-    }
-
     fn changed(&self, change: Change<PushSecret>) {
         let work = &self.access.vault.work;
         match change {
@@ -320,7 +267,7 @@ impl PushSecrets {
                 let key = object.key();
                 work.remove(&key);
                 self.states.lock().remove(&key.id);
-                self.feeds.forget(&key);
+                self.access.forget(&key);
                 self.let_stores_go(&object, None);
             }
             Change::Applied { old, new } => {
@@ -334,16 +281,6 @@ impl PushSecrets {
                     let class = if old.is_some() { Class::Urgent } else { Class::Refresh };
                     work.push_now(new.key(), class);
                 }
-            }
-        }
-    }
-
-    /// Stores that are being deleted wait for those that have something there.
-    fn let_stores_go(&self, old: &PushSecret, new: Option<&PushSecret>) {
-        for (target, _) in resolve::pushed_to(old, &**self.stores()) {
-            if !new.is_some_and(|new| resolve::needs_store(new, &target.key)) && resolve::needs_store(old, &target.key)
-            {
-                self.access.vault.work.push_now(target.key, Class::Event);
             }
         }
     }
@@ -404,19 +341,6 @@ fn digest_for(inputs: &[u8; 32], target: &PushTarget) -> [u8; 32] {
         hash.update([u8::from(*is_meant)]);
     }
     hash.finalize().into()
-}
-
-/// Puts the finalizer on a store, so that what was pushed there can be deleted before it goes.
-async fn hold<K: CustomObject>(
-    client: &kube::Client,
-    stores: &Store<K>,
-    id: &ObjectRef,
-) -> Result<(), KubernetesError> {
-    let Some(store) = stores.get(id) else { return Ok(()) };
-    if !has_finalizer(&*store, STORE_FINALIZER) {
-        stores.apply_answer(add_finalizer(client, &*store, STORE_FINALIZER).await?);
-    }
-    Ok(())
 }
 
 #[async_trait::async_trait]

@@ -1,7 +1,7 @@
 //! What is told of a run: status, events, and when the next one is due.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -12,14 +12,12 @@ use super::state::State;
 use crate::api::external_secrets::push_secret::{PushSecretStatus, SyncedPushSecrets, UpdatePolicy};
 use crate::api::external_secrets::{PushSecret, PushSecretSpec};
 use crate::api::{ConditionType, ConditionUpdate, Reason, condition};
-use crate::controllers::external_secret::failure::{Failure, Retry};
+use crate::controllers::external_secret::failure::Failure;
 use crate::controllers::outcome::Outcome;
 use crate::controllers::outputs::EventText;
+use crate::controllers::retry::RECHECK_DENIAL;
 use crate::external_secret::hash;
-use crate::workqueue::{Class, Next};
 
-/// A denial ends with a change of an object that is watched, and the change is a trigger. This is for what was missed.
-pub(super) const RECHECK_DENIAL: Duration = Duration::from_secs(300);
 /// So many failures are told at most.
 const MAX_TOLD: usize = 10;
 
@@ -166,12 +164,8 @@ impl PushSecrets {
             return Outcome::write_failed();
         }
         let now = Instant::now();
-        let due = match retry {
-            Retry::Backoff => now + state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL),
-            Retry::At(at) => at,
-            Retry::WhenChanged => return Outcome::blocked(Next::At(now + RECHECK_DENIAL, Class::Refresh), None),
-        };
-        Outcome::failed(Next::At(due, Class::Retry), None)
+        let pause = || state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL);
+        retry.outcome(retry.due(now, pause), None)
     }
 }
 

@@ -71,7 +71,7 @@ impl TargetState {
         !self.failures.is_empty() || !self.not_deleted.is_empty()
     }
 
-    /// Whether it is to be looked at now. `retries`: the server of one that failed may be back.
+    /// Whether it is to be looked at now. `retries`: one that failed may be good again.
     fn is_due(&self, inputs: &[u8; 32], retries: bool, now: Instant) -> bool {
         self.inputs.as_ref() != Some(inputs) || self.due.is_some_and(|due| due <= now) || (retries && self.fails())
     }
@@ -80,7 +80,8 @@ impl TargetState {
 impl State {
     /// Which of the stores are to be looked at in a run, by their names and by digests of what is pushed there.
     pub fn due<'a>(&self, job: &Job<Key>, stores: impl Iterator<Item = (&'a str, &'a [u8; 32])>) -> Vec<bool> {
-        let (retries, now) = (job.class == Class::Retry, Instant::now());
+        // Whatever made the object due may have repaired what failed.
+        let (retries, now) = (job.class != Class::Refresh, Instant::now());
         let is_due = |(name, inputs): (&str, &[u8; 32])| {
             self.targets.get(name).is_none_or(|target| target.is_due(inputs, retries, now))
         };
@@ -134,9 +135,11 @@ mod tests {
         ];
         let targets = targets.map(|(name, target)| (name.to_owned(), target)).into();
         let state = State { targets, ..State::default() };
-        assert_eq!(due(&state, &INPUTS, Class::Event), [false, false, true, true]);
-        assert_eq!(due(&state, &INPUTS, Class::Retry), [false, true, true, true]);
-        assert_eq!(due(&state, &[2; 32], Class::Event), [true; 4]);
+        assert_eq!(due(&state, &INPUTS, Class::Refresh), [false, false, true, true]);
+        for class in [Class::Retry, Class::Event] {
+            assert_eq!(due(&state, &INPUTS, class), [false, true, true, true]);
+        }
+        assert_eq!(due(&state, &[2; 32], Class::Refresh), [true; 4]);
     }
 
     #[test]

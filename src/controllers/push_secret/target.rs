@@ -12,11 +12,12 @@ use crate::api::external_secrets::push_secret::{PushData, UpdatePolicy};
 use crate::api::external_secrets::{ClusterSecretStore, PushSecret};
 use crate::backoff::spread;
 use crate::controllers::dependents::DEPENDENTS_SPREAD;
-use crate::controllers::store_access::{NoSession, is_tls};
+use crate::controllers::store_access::NoSession;
+use crate::controllers::vault_access::Unanswered;
 use crate::external_secret::push::{Expansion, PushRow, Pushed, place};
 use crate::providers::{self, Known, Provider, ProviderError, ReadsInUse, VaultProvider};
-use crate::resolve::{PushTarget, StoreSource};
-use crate::vault::{Session, SessionError};
+use crate::resolve::{PushTarget, StorePlan, StoreSource};
+use crate::vault::Session;
 use crate::workqueue::{Job, Lane};
 
 /// What the status says was pushed to a store, by place.
@@ -213,18 +214,12 @@ impl PushSecrets {
         match (error, session) {
             (ProviderError::Cluster(error), _) => Ok(error.retry_at.map(|at| Unusable { why, retry_at: Some(at) })),
             (ProviderError::Vault(error), Some(session)) => {
-                if let Ok(plan) = &target.plan
-                    && let StoreSource::Vault(vault) = &plan.source
-                    && is_tls(&error)
-                    && self.access.vault.on_untrusted_certificate(&vault.login.connection, session.server.id).await
-                {
-                    return Err(Skipped::Yield(session.server.id));
-                }
-                match error {
-                    SessionError::Request(error) if !error.kind.concerns_server() => Ok(None),
-                    SessionError::Request(_) => Ok(Some(Unusable { why, retry_at: None })),
-                    // All objects that wait for the login are due with its next attempt.
-                    _ => Ok(Some(Unusable { why, retry_at: session.next_login().await })),
+                let Ok(StorePlan { source: StoreSource::Vault(vault), .. }) = &target.plan else { return Ok(None) };
+                match self.access.vault.on_error(&vault.login.connection, session, error).await {
+                    Unanswered::OtherServer => Err(Skipped::Yield(session.server.id)),
+                    Unanswered::Request(error) if !error.kind.concerns_server() => Ok(None),
+                    Unanswered::Request(_) => Ok(Some(Unusable { why, retry_at: None })),
+                    Unanswered::Login(_, retry_at) => Ok(Some(Unusable { why, retry_at })),
                 }
             }
             _ => Ok(None),
