@@ -171,7 +171,7 @@ impl Session {
 
     /// Deletes what is at a path of a Vault namespace, in the same way.
     pub async fn delete(self: &Arc<Self>, namespace: &str, path: &str) -> Result<(Envelope, TokenInfo), SessionError> {
-        self.ask((namespace, path), &[], || RawRequest::delete(path)).await
+        self.ask((namespace, path), None, || RawRequest::delete(path)).await
     }
 
     /// Writes with the token that there is, and never logs in. `None`: there is no token that is good.
