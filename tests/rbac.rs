@@ -23,7 +23,7 @@ const UNSEEN: [(&str, &str, &str, &str); 2] = [
 ];
 
 /// Values of the operators of the end-to-end tests: all that the operator can serve.
-const SERVED: &str = "--set=externalSecrets.enabled=true";
+const SERVED: &str = "--set=externalSecrets.enabled=true,reloader.enabled=true,reloader.configMaps=true";
 /// The group whose kinds are not served by default.
 const EXTERNAL: &str = "external-secrets.io";
 

@@ -21,6 +21,7 @@ mod outputs;
 mod pipeline;
 mod pki_secret;
 mod probe;
+mod reloader;
 mod render_turns;
 mod secret_store;
 mod secret_transformation;
@@ -47,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 use crate::kubernetes::{Events, KnownKey, Leadership, OWNED_SELECTOR, Scope, Sink, WatchHealth};
 use crate::render::TransformationCache;
 use crate::settings::Settings;
+use crate::sync::Rollouts;
 use crate::telemetry::Metrics;
 use crate::vault::{ReadCache, ServerId, Signal};
 use crate::workqueue::Class;
@@ -132,6 +134,7 @@ impl Controllers {
             vault: Arc::new(vault),
             subscriptions: Arc::new(subscriptions),
             renderer: Renderer::new(Arc::new(TransformationCache::default()), settings.global.exclude_raw),
+            rollouts: Arc::new(Rollouts::new(settings.rollout_window, settings.max_rollouts_per_namespace)),
             outputs,
             mac_key,
             backoff: settings.backoff,
