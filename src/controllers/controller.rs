@@ -99,8 +99,7 @@ impl Watches<'_> {
     /// Watches the workloads of a kind in the served namespaces. Readiness does not wait for a kind whose definition may be
     /// missing.
     pub fn workloads(&mut self, kind: &RestartKind, sink: Arc<dyn Sink<DynamicObject>>) {
-        let start =
-            |scope: &Scope| spawn_workload_watch(self.client, kind, scope, sink.clone(), self.stop.clone());
+        let start = |scope: &Scope| spawn_workload_watch(self.client, kind, scope, sink.clone(), self.stop.clone());
         let started: Vec<_> = self.scopes.iter().map(start).collect();
         if *kind != RestartKind::ArgoRollout {
             self.required.extend(started);

@@ -124,7 +124,12 @@ mod tests {
                 restart(&[("Secret/a", "2"), ("Secret/b", "2")], &["a", "b"]),
             ),
             ("one is gone", marks(&[a, b]), contents(&[("a", "1")]), Plan::Nothing),
-            ("one is gone, another changed", marks(&[a, b]), contents(&[("a", "2")]), restart(&[("Secret/a", "2"), b], &["a"])),
+            (
+                "one is gone, another changed",
+                marks(&[a, b]),
+                contents(&[("a", "2")]),
+                restart(&[("Secret/a", "2"), b], &["a"]),
+            ),
             ("it came back as another", marks(&[a]), contents(&[("a", "2")]), restart(&[("Secret/a", "2")], &["a"])),
             ("not asked for any more", marks(&[a, ("Secret/c", "1")]), contents(&[("a", "1")]), Plan::Nothing),
             (

@@ -10,7 +10,8 @@ use super::source::{Source, SourceKind};
 /// that none of them mounts.
 pub(super) fn references(pod: &Value) -> BTreeSet<Source> {
     let containers = || list(pod, "initContainers").chain(list(pod, "containers"));
-    let mounted: BTreeSet<&str> = containers().flat_map(|c| list(c, "volumeMounts")).filter_map(|m| text(m, "/name")).collect();
+    let mounted: BTreeSet<&str> =
+        containers().flat_map(|c| list(c, "volumeMounts")).filter_map(|m| text(m, "/name")).collect();
     let is_mounted = |volume: &&Value| text(volume, "/name").is_some_and(|name| mounted.contains(name));
     let of_volumes = list(pod, "volumes").filter(is_mounted).flat_map(of_volume);
     let of_variables = containers().flat_map(of_container);
@@ -57,9 +58,8 @@ mod tests {
     #[test]
     fn what_containers_read_is_referenced_and_nothing_else() {
         let env = |reference: Value| json!({ "containers": [{ "env": [{ "name": "A", "valueFrom": reference }] }] });
-        let mounted = |volume: Value| {
-            json!({ "containers": [{ "volumeMounts": [{ "name": "v" }] }], "volumes": [volume] })
-        };
+        let mounted =
+            |volume: Value| json!({ "containers": [{ "volumeMounts": [{ "name": "v" }] }], "volumes": [volume] });
         let projected = json!({ "name": "v", "projected": { "sources": [
             { "secret": { "name": "a" } }, { "configMap": { "name": "b" } }, { "serviceAccountToken": {} },
         ] } });

@@ -103,8 +103,8 @@ impl Rules {
         if traits.ignored || self.excluded.contains(name) {
             return false;
         }
-        let is_listed = self.listed.contains(name)
-            || self.patterns.iter().any(|pattern| pattern.regex().is_match(name.as_bytes()));
+        let is_listed =
+            self.listed.contains(name) || self.patterns.iter().any(|pattern| pattern.regex().is_match(name.as_bytes()));
         is_listed || (self.referenced.contains(name) && (self.auto || (self.search && traits.matched)))
     }
 
@@ -113,7 +113,8 @@ impl Rules {
         let mut left = MAX_COMPILED_BYTES;
         for (number, item) in items(value).enumerate() {
             if number == MAX_NAMES {
-                complaints.push(format!("annotation {annotation} lists more than {MAX_NAMES} names: the rest is ignored"));
+                complaints
+                    .push(format!("annotation {annotation} lists more than {MAX_NAMES} names: the rest is ignored"));
                 return;
             }
             if item.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {

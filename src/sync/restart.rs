@@ -59,7 +59,9 @@ impl Mark {
                 let found = workload.template_annotations.get(key).and_then(Value::as_str);
                 found == Some(value) && !workload.template_annotation_is_foreign(key)
             }
-            (Place::Workload, _) => workload.annotations.get(key) == Some(value) && !workload.annotation_is_foreign(key),
+            (Place::Workload, _) => {
+                workload.annotations.get(key) == Some(value) && !workload.annotation_is_foreign(key)
+            }
         }
     }
 }

@@ -26,7 +26,8 @@ const LONGEST_ROLLOUT: Duration = Duration::from_secs(600);
 /// What became of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restarted {
-    /// It was restarted for the mark that was asked for. Else it had been before, or was made after the content.
+    /// It was restarted for the mark that was asked for, and this is told for the first time. Else it had been before, or was
+    /// made after the content.
     pub for_mark: bool,
     /// It was this call that restarted it, for whatever.
     pub now: bool,
@@ -60,8 +61,8 @@ pub struct Rollouts {
 pub struct Rollout {
     target: Target,
     state: Mutex<State>,
-    /// The marks that the target got.
-    done: OnceCell<Vec<Mark>>,
+    /// The marks that the target got, but for those of which that was told.
+    done: OnceCell<Mutex<Vec<Mark>>>,
 }
 
 struct State {
@@ -123,8 +124,7 @@ impl Rollouts {
         gathered.retain(|_, rollout| rollout.strong_count() > 0);
         let mut state = State { due: Instant::now() + self.window, asks: BTreeMap::new(), begun: false };
         ask(&mut state);
-        let rollout =
-            Arc::new(Rollout { target: target.clone(), state: Mutex::new(state), done: OnceCell::new() });
+        let rollout = Arc::new(Rollout { target: target.clone(), state: Mutex::new(state), done: OnceCell::new() });
         gathered.insert(target, Arc::downgrade(&rollout));
         rollout
     }
@@ -144,11 +144,13 @@ impl Rollouts {
             is_first = true;
             self.roll_out(workloads, rollout)
         });
-        let marks = done.await?;
-        Ok(Restarted { for_mark: marks.contains(mark), now: is_first && !marks.is_empty() })
+        let mut marks = done.await?.lock();
+        let now = is_first && !marks.is_empty();
+        let untold = marks.iter().position(|one| one == mark).map(|place| marks.swap_remove(place));
+        Ok(Restarted { for_mark: untold.is_some(), now })
     }
 
-    async fn roll_out(&self, workloads: &Workloads, rollout: &Rollout) -> Result<Vec<Mark>, RestartError> {
+    async fn roll_out(&self, workloads: &Workloads, rollout: &Rollout) -> Result<Mutex<Vec<Mark>>, RestartError> {
         rollout.state.lock().begun = true;
         let ended = self.try_roll_out(workloads, rollout).await;
         if let Err(error) = &ended {
@@ -161,7 +163,7 @@ impl Rollouts {
                 state.due = *at;
             }
         }
-        ended
+        ended.map(Mutex::new)
     }
 
     async fn try_roll_out(&self, workloads: &Workloads, rollout: &Rollout) -> Result<Vec<Mark>, RestartError> {
@@ -256,5 +258,70 @@ async fn is_complete(workloads: &Workloads, target: &RolloutRestartTarget) -> bo
     match workloads.get(&target.kind, &target.name).await {
         Ok(workload) => workload.unfinished_rollout().is_none(),
         Err(error) => error.kind == ErrorKind::NotFound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(name: &str) -> RolloutRestartTarget {
+        RolloutRestartTarget { kind: RestartKind::Deployment, name: name.into() }
+    }
+
+    fn asks(rollout: &Rollout) -> Vec<String> {
+        rollout.state.lock().asks.values().map(|ask| ask.mark.value.clone()).collect()
+    }
+
+    #[test]
+    fn what_is_asked_of_a_target_is_one_rollout_until_it_begins() {
+        let rollouts = Rollouts::new(Duration::from_secs(9), 0);
+        let ask = |namespace: &str, name: &str, object: &str, digest: &str, held: &[Arc<Rollout>]| {
+            rollouts.ask(namespace, &target(name), Mark::of_object(object, digest), None, held)
+        };
+        let one = ask("ns", "app", "a", "1", &[]);
+        assert!(one.due() > Instant::now() + Duration::from_secs(8));
+        assert!(Arc::ptr_eq(&one, &ask("ns", "app", "b", "1", &[])));
+        assert!(Arc::ptr_eq(&one, &ask("ns", "app", "a", "2", &[one.clone()])), "newer content of an object");
+        assert_eq!(asks(&one), ["2", "1"]);
+        let others = [ask("ns", "other", "a", "1", &[]), ask("other", "app", "a", "1", &[])];
+        assert!(others.iter().all(|other| !Arc::ptr_eq(&one, other)), "another target");
+
+        one.state.lock().begun = true;
+        let next = ask("ns", "app", "c", "1", &[]);
+        assert!(!Arc::ptr_eq(&one, &next), "what comes later is another rollout");
+        assert!(Arc::ptr_eq(&one, &ask("ns", "app", "a", "2", &[one.clone()])), "what waits for it is told by it");
+        assert!(Arc::ptr_eq(&next, &ask("ns", "app", "a", "3", &[one.clone()])), "newer content is not in it");
+        assert_eq!(asks(&next), ["3", "1"]);
+
+        drop((next, others));
+        let again = ask("ns", "app", "d", "1", &[]);
+        assert_eq!(asks(&again), ["1"], "nothing waits for the one before");
+        assert_eq!(rollouts.gathered.lock().len(), 1, "what is not waited for takes no room");
+    }
+
+    #[test]
+    fn a_target_is_restarted_unless_it_carries_the_mark_or_is_newer_than_the_content() {
+        let workload = |created: i64, digest: &str| {
+            let object = serde_json::json!({
+                "metadata": { "name": "app", "creationTimestamp": "1970-01-01T00:00:00Z" },
+                "spec": { "template": { "metadata": { "annotations": {
+                    "restart.vso.secrets.hashicorp.com/a": digest,
+                } } } },
+            });
+            let mut workload = Workload::of(&RestartKind::Deployment, serde_json::from_value(object).unwrap());
+            workload.created = created;
+            workload
+        };
+        let rollouts = Rollouts::new(Duration::ZERO, 0);
+        let unmet = |created, digest, since| {
+            let mark = Mark::of_object("a", "1");
+            rollouts.ask("ns", &target("app"), mark, since, &[]).unmet(&workload(created, digest)).len()
+        };
+        for (created, digest, since, expected) in
+            [(0, "0", None, 1), (0, "1", None, 0), (5, "0", Some(5), 1), (6, "0", Some(5), 0), (6, "0", None, 1)]
+        {
+            assert_eq!(unmet(created, digest, since), expected, "{created} {digest} {since:?}");
+        }
     }
 }

@@ -71,7 +71,8 @@ const CONFINED: &[(&str, &[&str])] = &[
 
 /// What a module without I/O must not name.
 const IMPURE: &[&str] = &["tokio::", "hyper::", "std::net", "std::process", "std::env", "async fn", "kube::Client"];
-const PURE: &[&str] = &["gocompat", "backoff", "mac", "api", "render", "external_secret", "reloader", "resolve", "workqueue"];
+const PURE: &[&str] =
+    &["gocompat", "backoff", "mac", "api", "render", "external_secret", "reloader", "resolve", "workqueue"];
 
 fn sources() -> Vec<(String, PathBuf, String)> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {

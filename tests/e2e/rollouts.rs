@@ -124,11 +124,8 @@ fn the_restarts_that_are_due_do_not_wait_for_a_vault_that_does_not_answer() {
 fn a_paused_target_gets_one_rollout_for_all_when_it_is_resumed() {
     let tenant = Tenant::new("pausedmany");
     let rig = RestartFixture::new(&tenant);
-    let _operator = tenant.operator(&[
-        "--rollout-window=2s",
-        "--backoff-initial-interval=1s",
-        "--backoff-max-interval=3s",
-    ]);
+    let _operator =
+        tenant.operator(&["--rollout-window=2s", "--backoff-initial-interval=1s", "--backoff-max-interval=3s"]);
     tenant.apply(&tenant.workload("Deployment", "app"));
     let objects = ["a", "b", "c"];
     let put = |password: &str| objects.iter().for_each(|name| tenant.put(name, json!({ "password": password })));

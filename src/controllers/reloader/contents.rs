@@ -118,7 +118,8 @@ impl<K: Resource> Sink<K> for ContentWatch<K> {
     fn retain(&self, namespace: Option<&str>, listed: &HashSet<ObjectRef>) {
         let all = self.known.by_namespace.read();
         let of_scope = all.iter().filter(|(name, _)| namespace.is_none_or(|namespace| namespace == &***name));
-        let known = of_scope.flat_map(|(namespace, known)| known.keys().map(|name| ObjectRef::new(&**namespace, &**name)));
+        let known =
+            of_scope.flat_map(|(namespace, known)| known.keys().map(|name| ObjectRef::new(&**namespace, &**name)));
         let gone: Vec<ObjectRef> = known.filter(|id| !listed.contains(id)).collect();
         drop(all);
         gone.iter().for_each(|id| self.known.remove(id));

@@ -35,8 +35,7 @@ const MAX_SHOWN: usize = 10;
 /// After a failure that the back-off gives no pause for.
 const RECHECK: Duration = Duration::from_secs(300);
 
-const DEPLOYMENT: Kind =
-    Kind::new(&KindNames { api_version: "apps/v1", kind: "Deployment", controller: "deployment" });
+const DEPLOYMENT: Kind = Kind::new(&KindNames { api_version: "apps/v1", kind: "Deployment", controller: "deployment" });
 const DAEMON_SET: Kind = Kind::new(&KindNames { api_version: "apps/v1", kind: "DaemonSet", controller: "daemonset" });
 const STATEFUL_SET: Kind =
     Kind::new(&KindNames { api_version: "apps/v1", kind: "StatefulSet", controller: "statefulset" });
@@ -142,7 +141,10 @@ impl ReloadedWorkloads {
         let mut contents = self.reloader.wanted(&key.id.namespace, workload);
         let mut faults = workload.declared.complaints.clone();
         if contents.len() > MAX_CONTENTS {
-            faults.push(format!("{} contents are meant, {MAX_CONTENTS} are allowed: the rest is ignored", contents.len()));
+            faults.push(format!(
+                "{} contents are meant, {MAX_CONTENTS} are allowed: the rest is ignored",
+                contents.len()
+            ));
             contents = contents.into_iter().take(MAX_CONTENTS).collect();
         }
         if !faults.is_empty() && state.told != Some(workload.fingerprint) {
@@ -225,12 +227,20 @@ impl ReloadedWorkloads {
     }
 
     /// The API server did not do something. It is tried again.
-    async fn failed(&self, workload: &KnownWorkload, state: &mut State, error: &KubernetesError, what: &str) -> Outcome {
+    async fn failed(
+        &self,
+        workload: &KnownWorkload,
+        state: &mut State,
+        error: &KubernetesError,
+        what: &str,
+    ) -> Outcome {
         match error.kind {
             // The watch will tell.
             ErrorKind::NotFound => return Outcome::await_change(),
             ErrorKind::Conflict => {}
-            _ => self.tell(workload, EventText::warning(Reason::RolloutRestartFailed, format!("{what}: {error}"))).await,
+            _ => {
+                self.tell(workload, EventText::warning(Reason::RolloutRestartFailed, format!("{what}: {error}"))).await
+            }
         }
         let now = Instant::now();
         let pause = state.backoff.next(&self.reloader.backoff, now, &mut rand::rng()).unwrap_or(RECHECK);

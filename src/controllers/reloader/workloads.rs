@@ -47,7 +47,8 @@ impl KnownWorkload {
         let workload = Workload::of(kind, object);
         let marks = marks_of(&workload, key_name);
         marks.to_json().hash(&mut fingerprint);
-        let (paused, last_restart) = (workload.paused && *kind == RestartKind::Deployment, last_restart(kind, &workload));
+        let (paused, last_restart) =
+            (workload.paused && *kind == RestartKind::Deployment, last_restart(kind, &workload));
         Some(Self { meta: short, declared, marks, paused, last_restart, fingerprint: fingerprint.finish() })
     }
 }

@@ -22,7 +22,8 @@ fn map(pairs: Pairs<'_>) -> Annotations {
 
 /// A pod template that reads the Secrets `one` and `two` and the ConfigMaps of equal names.
 fn template(annotations: Pairs<'_>) -> Value {
-    let env = ["one", "two"].map(|name| json!([{ "secretRef": { "name": name } }, { "configMapRef": { "name": name } }]));
+    let env =
+        ["one", "two"].map(|name| json!([{ "secretRef": { "name": name } }, { "configMapRef": { "name": name } }]));
     let env: Vec<&Value> = env.iter().flat_map(|both| both.as_array().unwrap()).collect();
     json!({ "metadata": { "annotations": map(annotations) }, "spec": { "containers": [{ "envFrom": env }] } })
 }
@@ -67,7 +68,11 @@ fn exclude_test() {
     assert_eq!(restarted(secret, &[], "one", &[]), (false, true), "should NOT reload when excluded Secret changes");
     assert_eq!(restarted(secret, &[], "two", &[]), YES, "should reload when non-excluded Secret changes");
     let config_map = &[(AUTO, "true"), (EXCLUDE_CONFIG_MAP, "one")][..];
-    assert_eq!(restarted(config_map, &[], "one", &[]), (true, false), "should NOT reload when excluded ConfigMap changes");
+    assert_eq!(
+        restarted(config_map, &[], "one", &[]),
+        (true, false),
+        "should NOT reload when excluded ConfigMap changes"
+    );
     assert_eq!(restarted(config_map, &[], "two", &[]), YES, "should reload when non-excluded ConfigMap changes");
     let both = &[(AUTO, "true"), (EXCLUDE_SECRET, " two , one ")][..];
     assert_eq!(restarted(both, &[], "one", &[]).0, false, "a list");

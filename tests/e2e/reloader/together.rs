@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{AUTO, SERVED, secret, settle, wait_noted, wait_restarts, workload};
+use super::{AUTO, SERVED, restarts, secret, settle, wait_noted, wait_restarts, workload};
 use test_support::Tenant;
 use test_support::audit::Count;
 use test_support::kube_client::encoded;
@@ -27,7 +27,7 @@ fn several_secrets_that_change_within_the_window_are_one_rollout() {
     }
     wait_restarts(&rig, "Deployment", "app", 1);
     settle();
-    assert_eq!((rig.restarts("app"), count.restarts("deployments", "app")), (1, 1));
+    assert_eq!((restarts(&rig, "Deployment", "app"), count.restarts("deployments", "app")), (1, 1));
     tenant.wait_event("app", "RolloutRestartTriggered", "Secret/db-9");
 }
 
@@ -48,6 +48,6 @@ fn a_target_of_an_object_that_asks_by_annotation_too_is_rolled_out_once() {
         wait_restarts(&rig, "Deployment", "app", rollouts);
         // The window of what would be another one.
         std::thread::sleep(std::time::Duration::from_secs(18));
-        assert_eq!(rig.restarts("app"), rollouts);
+        assert_eq!(restarts(&rig, "Deployment", "app"), rollouts);
     }
 }
