@@ -68,14 +68,15 @@ impl Mark {
 
 /// The patch that restarts a workload and puts marks on it.
 pub(super) fn restart_patch(kind: &RestartKind, workload: &Workload, marks: &[Mark]) -> WorkloadPatch {
-    let now = restart_time(Utc::now(), workload.restart_at.as_deref());
-    let now = now.to_rfc3339_opts(SecondsFormat::Secs, true);
     let is_argo = *kind == RestartKind::ArgoRollout;
     let (mut on_template, mut on_workload) = (Map::new(), Map::new());
     for Mark { key, value, place } in marks {
         let on = if *place == Place::Workload || is_argo { &mut on_workload } else { &mut on_template };
         on.insert(key.clone(), json!(value));
     }
+    // Where the time is all that changes, it has to be another one.
+    let last = if on_template.is_empty() { last_restart(kind, workload) } else { None };
+    let now = restart_time(Utc::now(), last).to_rfc3339_opts(SecondsFormat::Secs, true);
     let spec = if is_argo {
         json!({ "restartAt": now })
     } else {
@@ -139,10 +140,9 @@ pub fn restart_digest(mac: &str, object: &ObjectMeta) -> String {
     format!("{mac} {}", object.uid.as_deref().unwrap_or(""))
 }
 
-/// The time of a restart. Argo restarts what is older than this time: it has to be a later one for each restart, to the
-/// second. A time far ahead was set by a user or by a clock that went wrong, and does not count.
-fn restart_time(now: DateTime<Utc>, last: Option<&str>) -> DateTime<Utc> {
-    let last = last.and_then(|at| at.parse::<DateTime<Utc>>().ok());
+/// The time of a restart: a later one than the last, to the second. Argo restarts what is older, and a pod template without
+/// another change is another one only by the time. A time far ahead was set by a user or by a clock that went wrong, and does not count.
+fn restart_time(now: DateTime<Utc>, last: Option<DateTime<Utc>>) -> DateTime<Utc> {
     match last.filter(|last| *last <= now + MAX_AHEAD) {
         Some(last) => now.max(last + TimeDelta::seconds(1)),
         None => now,
@@ -196,9 +196,33 @@ mod tests {
             (Some("2026-01-01T12:00:07Z"), "12:00:08"),
             (Some("2026-01-01T12:01:01Z"), "12:00:00"),
             (Some("2026-01-02T12:00:00Z"), "12:00:00"),
-            (Some("no time"), "12:00:00"),
         ] {
+            let last = last.map(|last| last.parse().unwrap());
             assert_eq!(restart_time(now, last).format("%H:%M:%S").to_string(), time, "{last:?}");
+        }
+    }
+
+    #[test]
+    fn each_restart_makes_the_pod_template_another_one() {
+        let restarted = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+        let template = json!({ "metadata": { "annotations": { RESTARTED_AT: restarted } } });
+        let object = json!({ "metadata": { "name": "app" }, "spec": { "template": template, "restartAt": restarted } });
+        let patched = |kind: RestartKind, mark: Mark| {
+            let workload = Workload::of(&kind, serde_json::from_value(object.clone()).unwrap());
+            restart_patch(&kind, &workload, &[mark]).0
+        };
+        let of_workload = || Mark::of_workload("marks", "{}".into());
+        let patch = patched(RestartKind::Deployment, of_workload());
+        assert_ne!(patch["spec"]["template"], template, "a second restart within a second");
+        assert_eq!(patch["metadata"]["annotations"], json!({ "marks": "{}" }));
+        let patch = patched(RestartKind::Deployment, Mark::of_object("db", "digest"));
+        let annotations = &patch["spec"]["template"]["metadata"]["annotations"];
+        assert_eq!(annotations["restart.vso.secrets.hashicorp.com/db"], "digest");
+        assert!(patch["metadata"].is_null(), "{patch}");
+        for mark in [of_workload(), Mark::of_object("db", "digest")] {
+            let patch = patched(RestartKind::ArgoRollout, mark);
+            assert!(patch["spec"]["restartAt"].as_str() > Some(&restarted) && patch["spec"]["template"].is_null());
+            assert_eq!(patch["metadata"]["annotations"].as_object().map(Map::len), Some(1));
         }
     }
 

@@ -62,8 +62,8 @@ fn restarts(rig: &RestartFixture<'_>, kind: &str, name: &str) -> i64 {
     if kind != "Deployment" {
         return meta["generation"].as_i64().expect("a generation") - 1;
     }
-    let revision = meta["annotations"]["deployment.kubernetes.io/revision"].as_str().map(str::parse);
-    revision.map_or(0, |revision| revision.expect("a number") - 1)
+    let revision = meta["annotations"]["deployment.kubernetes.io/revision"].as_str();
+    revision.map_or(0, |revision| revision.parse::<i64>().expect("a number") - 1)
 }
 
 #[track_caller]

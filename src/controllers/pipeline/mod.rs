@@ -217,18 +217,7 @@ impl<S: SecretSource> Pipeline<S> {
             }
         };
 
-        let previous = &written.result.previous;
-        let pending = restart::pending(&*owner, recorded.as_deref(), previous, &written.mac, shared.mac_key.made);
-        let restarts = match state.failed_restarts.take() {
-            _ if !pending => {
-                state.rollouts.clear();
-                None
-            }
-            Some(failed) if failed.still_stands(&written.mac, owner.generation(), Instant::now()) => {
-                Some(restart::Restarts { errors: failed.errors, restarted: 0, again: Some(failed.again) })
-            }
-            _ => Some(restart::restart_all(shared, &*owner, &writer, &written.mac, &mut state.rollouts).await),
-        };
+        let restarts = restart::follow(shared, &*owner, &writer, &written, recorded.as_deref(), state).await;
         Ok(report::Synced {
             mac: written.mac,
             wrote: written.result.wrote,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Shared;
-use super::write::restarts;
+use super::state::ObjectState;
+use super::write::{Written, restarts};
 use crate::api::{ConditionType, Reason, SecretOwner, condition};
 use crate::controllers::outputs::EventText;
 use crate::kubernetes::{SecretWriter, Workloads};
-use crate::sync::{self, Mark, Previous, RestartError, Rollout};
+use crate::sync::{self, Mark, RestartError, Rollout};
 
 /// What became of the restarts of a run.
 #[derive(Default)]
@@ -27,15 +28,28 @@ impl Restarts {
     }
 }
 
-/// Whether workloads have to be restarted for the content with this MAC.
-pub(super) fn pending(
+/// The restarts that the content of the Secret owes. `None`: it owes none. `recorded` is the content whose restarts are all
+/// done.
+pub(super) async fn follow<T>(
+    shared: &Shared,
     owner: &dyn SecretOwner,
+    writer: &SecretWriter,
+    written: &Written,
     recorded: Option<&str>,
-    previous: &Previous,
-    mac: &str,
-    key_made: i64,
-) -> bool {
-    restarts(owner) && sync::restarts_pending(recorded, previous, mac, key_made)
+    state: &mut ObjectState<T>,
+) -> Option<Restarts> {
+    let (mac, previous) = (&written.mac, &written.result.previous);
+    let failed = state.failed_restarts.take();
+    if !restarts(owner) || !sync::restarts_pending(recorded, previous, mac, shared.mac_key.made) {
+        state.rollouts.clear();
+        return None;
+    }
+    match failed {
+        Some(failed) if failed.still_stands(mac, owner.generation(), Instant::now()) => {
+            Some(Restarts { errors: failed.errors, restarted: 0, again: Some(failed.again) })
+        }
+        _ => Some(restart_all(shared, owner, writer, mac, &mut state.rollouts).await),
+    }
 }
 
 /// Restarts every target that does not carry the content's digest yet, as soon as the rollout is due that the target has
