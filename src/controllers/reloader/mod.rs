@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use parking_lot::Mutex;
 
@@ -32,6 +32,8 @@ use workloads::{KnownWorkload, KnownWorkloads, WorkloadWatch, marks_of};
 const MAX_CONTENTS: usize = 500;
 /// An event names so many contents.
 const MAX_SHOWN: usize = 10;
+/// So far ahead of the clock a restart may be.
+const MAX_AHEAD: TimeDelta = TimeDelta::minutes(1);
 /// After a failure that the back-off gives no pause for.
 const RECHECK: Duration = Duration::from_secs(300);
 
@@ -295,7 +297,9 @@ impl Controller for ReloadedWorkloads {
 /// What is left of the pause that a workload wants after a restart.
 fn pause_left(workload: &KnownWorkload) -> Option<Duration> {
     let pause = workload.declared.pause_period?;
-    let since = (Utc::now() - workload.last_restart?).to_std().ok()?;
+    let since = Utc::now() - workload.last_restart?;
+    // Restarts within a second have times ahead of the clock. One far ahead was set by a user, and does not count.
+    let since = if since < -MAX_AHEAD { pause } else { since.to_std().unwrap_or_default() };
     pause.checked_sub(since).filter(|left| !left.is_zero())
 }
 
