@@ -212,8 +212,11 @@ impl Rollout {
 struct Limit {
     /// Zero: any number.
     max: usize,
-    running: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<Vec<Running>>>>>,
+    running: Mutex<HashMap<Arc<str>, Arc<OfNamespace>>>,
 }
+
+/// The rollouts under way in a namespace, held while one is let in.
+type OfNamespace = tokio::sync::Mutex<Vec<Running>>;
 
 /// A rollout that was begun.
 struct Running {
@@ -263,6 +266,8 @@ async fn is_complete(workloads: &Workloads, target: &RolloutRestartTarget) -> bo
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     fn target(name: &str) -> RolloutRestartTarget {
@@ -282,7 +287,7 @@ mod tests {
         let one = ask("ns", "app", "a", "1", &[]);
         assert!(one.due() > Instant::now() + Duration::from_secs(8));
         assert!(Arc::ptr_eq(&one, &ask("ns", "app", "b", "1", &[])));
-        assert!(Arc::ptr_eq(&one, &ask("ns", "app", "a", "2", &[one.clone()])), "newer content of an object");
+        assert!(Arc::ptr_eq(&one, &ask("ns", "app", "a", "2", from_ref(&one))), "newer content of an object");
         assert_eq!(asks(&one), ["2", "1"]);
         let others = [ask("ns", "other", "a", "1", &[]), ask("other", "app", "a", "1", &[])];
         assert!(others.iter().all(|other| !Arc::ptr_eq(&one, other)), "another target");
@@ -290,8 +295,8 @@ mod tests {
         one.state.lock().begun = true;
         let next = ask("ns", "app", "c", "1", &[]);
         assert!(!Arc::ptr_eq(&one, &next), "what comes later is another rollout");
-        assert!(Arc::ptr_eq(&one, &ask("ns", "app", "a", "2", &[one.clone()])), "what waits for it is told by it");
-        assert!(Arc::ptr_eq(&next, &ask("ns", "app", "a", "3", &[one.clone()])), "newer content is not in it");
+        assert!(Arc::ptr_eq(&one, &ask("ns", "app", "a", "2", from_ref(&one))), "what waits for it is told by it");
+        assert!(Arc::ptr_eq(&next, &ask("ns", "app", "a", "3", from_ref(&one))), "newer content is not in it");
         assert_eq!(asks(&next), ["3", "1"]);
 
         drop((next, others));

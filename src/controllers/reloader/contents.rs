@@ -27,13 +27,15 @@ struct Content {
     traits: Traits,
 }
 
+type ByName = HashMap<Box<str>, Content>;
+
 /// Told of an object whose content or traits are new or other ones.
 type Listener = Box<dyn Fn(&ObjectRef, Traits) + Send + Sync>;
 
 /// What is known of the objects of one kind: about a hundred bytes for each.
 pub(super) struct KnownContents {
     kind: SourceKind,
-    by_namespace: RwLock<HashMap<Box<str>, HashMap<Box<str>, Content>>>,
+    by_namespace: RwLock<HashMap<Box<str>, ByName>>,
     listener: OnceLock<Listener>,
 }
 
