@@ -80,7 +80,16 @@ fn what_is_not_switched_on_gives_no_right() -> Result {
     let only = all["controller-manager"].difference(&default["controller-manager"]);
     let core: Vec<_> =
         only.filter(|(_, group, _)| group.is_empty()).map(|(verb, _, of)| format!("{verb} {of}")).collect();
-    assert_eq!(core, ["list configmaps", "list namespaces", "update secrets", "watch configmaps", "watch namespaces"]);
+    let expected = [
+        "list configmaps",
+        "list namespaces",
+        "list serviceaccounts",
+        "update secrets",
+        "watch configmaps",
+        "watch namespaces",
+        "watch serviceaccounts",
+    ];
+    assert_eq!(core, expected);
     Ok(())
 }
 

@@ -65,34 +65,45 @@ pub(crate) struct Watches<'a> {
     pub shared_scopes: &'a [Scope],
     /// Ends all watches.
     pub stop: &'a CancellationToken,
-    /// The watches that readiness waits for.
+    /// What is started.
+    pub started: StartedWatches,
+}
+
+/// Watches that run.
+#[derive(Default)]
+pub struct StartedWatches {
+    /// Readiness waits for these.
     pub required: Vec<Arc<WatchHealth>>,
+    /// And for these it does not.
+    pub optional: Vec<Arc<WatchHealth>>,
 }
 
 impl Watches<'_> {
     /// Watches the objects of a kind in the served namespaces.
     pub fn served<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>, labels: Option<&str>) {
         let started = self.start(self.scopes, sink, labels);
-        self.required.extend(started);
+        self.started.required.extend(started);
     }
 
     /// Watches the objects of a kind in the served namespaces and in the operator's own.
     pub fn shared<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) {
         let started = self.start(self.shared_scopes, sink, None);
-        self.required.extend(started);
+        self.started.required.extend(started);
     }
 
     /// Watches the objects of a kind in the served namespaces. Readiness does not wait for it: where only the operator was
     /// upgraded, the definition of the kind and the right to list it may be missing.
     pub fn optional<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) {
-        self.start(self.scopes, sink, None);
+        let started = self.start(self.scopes, sink, None);
+        self.started.optional.extend(started);
     }
 
     /// Watches the objects of a kind that are in no namespace, where the operator serves the whole cluster. Readiness does not
     /// wait for it.
     pub fn cluster<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) {
         if self.scopes == [Scope::All] {
-            self.start(self.scopes, sink, None);
+            let started = self.start(self.scopes, sink, None);
+            self.started.optional.extend(started);
         }
     }
 
@@ -102,7 +113,7 @@ impl Watches<'_> {
         let start = |scope: &Scope| spawn_workload_watch(self.client, kind, scope, sink.clone(), self.stop.clone());
         let started: Vec<_> = self.scopes.iter().map(start).collect();
         if *kind != RestartKind::ArgoRollout {
-            self.required.extend(started);
+            self.started.required.extend(started);
         }
     }
 

@@ -33,7 +33,7 @@ pub use lease::{Leadership, Lease};
 pub use mac_key::{KnownKey, ensure_mac_key};
 pub use namespaces::NamespaceLabels;
 pub use secret_index::{OWNED_SELECTOR, Revision, SecretIndex, TARGET_SELECTOR};
-pub use secrets::{OwnedMetadata, SecretWriter, changed_at};
+pub use secrets::{NoValue, OwnedMetadata, SecretWriter, changed_at};
 pub use status::{add_finalizer, patch_status, remove_finalizer};
 pub use store::{Change, Sink, Store};
 pub use tokens::{ServiceAccountToken, object_uid, service_account_token};

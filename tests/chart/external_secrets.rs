@@ -67,6 +67,7 @@ fn rights_grow_by_what_it_needs_in_each_scope() -> Result {
         "list configmaps",
         "list externalsecrets",
         "list secretstores",
+        "list serviceaccounts",
         "patch externalsecrets",
         "patch externalsecrets/status",
         "patch secretstores",
@@ -75,6 +76,7 @@ fn rights_grow_by_what_it_needs_in_each_scope() -> Result {
         "watch configmaps",
         "watch externalsecrets",
         "watch secretstores",
+        "watch serviceaccounts",
     ];
     let in_the_cluster = [
         "list clustersecretstores",

@@ -12,7 +12,8 @@ use crate::api::external_secrets::target::DeletionPolicy;
 use crate::api::{Key, Reason};
 use crate::controllers::outputs::EventText;
 use crate::controllers::render_turns::Turn;
-use crate::controllers::store_access::{NoSession, is_tls};
+use crate::controllers::store_access::NoSession;
+use crate::controllers::vault_access::Unanswered;
 use crate::external_secret::Data;
 use crate::external_secret::answers::{Answer, Answers, entry_failed, row_failed};
 use crate::external_secret::pipeline::Missing;
@@ -79,6 +80,11 @@ impl ExternalSecrets {
         let answers = run.all(&object.spec).await;
         state.reads.extend(run.providers.iter_mut().flat_map(|provider| provider.reads()));
         let (answers, turn) = (answers?, run.turn.take());
+        for (store, session) in plan.stores.iter().zip(&sessions) {
+            if let (StoreSource::Vault(store), Some(session)) = (&store.source, session) {
+                self.access.vault.logins.store(session, &store.auth()).await;
+            }
+        }
         let assembled = if turn.is_none() && answers.is_quick(&object.spec) {
             answers.assemble(&object.spec)
         } else {
@@ -161,32 +167,21 @@ impl Run<'_> {
         match error {
             ProviderError::NoSecret(_) if may_be_absent => Ok(None),
             // All objects that read the store are due with its next attempt.
-            ProviderError::Cluster(error) => match error.retry_at {
-                Some(at) => Err(failure.again_at(at).into()),
-                None => Err(failure.into()),
-            },
-            ProviderError::Vault(error) => Err(self.vault_failed(store, failure, &error).await),
+            ProviderError::Cluster(error) => Err(failure.again_at(error.retry_at).into()),
+            ProviderError::Vault(error) => Err(self.vault_failed(store, failure, error).await),
             _ => Err(failure.into()),
         }
     }
 
-    async fn vault_failed(&mut self, store: usize, failure: Failure, error: &SessionError) -> Interruption {
+    async fn vault_failed(&mut self, store: usize, failure: Failure, error: SessionError) -> Interruption {
         let (StoreSource::Vault(vault), Some(session)) = (&self.plan.stores[store].source, &self.sessions[store])
         else {
             return failure.into();
         };
-        if is_tls(error)
-            && self.controller.access.vault.on_untrusted_certificate(&vault.login.connection, session.server.id).await
-        {
-            return Interruption::Yield(Some(session.server.id));
-        }
-        if matches!(error, SessionError::Request(_)) {
-            return failure.into();
-        }
-        // All objects that wait for the login are due with its next attempt.
-        match session.next_login().await {
-            Some(at) => failure.again_at(at).into(),
-            None => failure.into(),
+        match self.controller.access.vault.on_error(&vault.login.connection, session, error).await {
+            Unanswered::OtherServer => Interruption::Yield(Some(session.server.id)),
+            Unanswered::Request(_) => failure.into(),
+            Unanswered::Login(_, next) => failure.again_at(next).into(),
         }
     }
 }

@@ -5,15 +5,24 @@ use std::sync::Arc;
 use crate::api::ObjectRef;
 use crate::api::external_secrets::ExternalSecret;
 use crate::controllers::named::{Name, Source};
+use crate::controllers::store_names;
 use crate::external_secret::template::{self, SourceKind};
 use crate::resolve::{ExternalPlan, StoreSource};
 
-/// The Secrets and ConfigMaps that an ExternalSecret reads. An object that is read only once, or only when it changes
-/// itself, is not concerned.
+/// The Secrets and ConfigMaps that an ExternalSecret reads, and the credentials that are those of its namespace. What an object
+/// reads only once, or only when it changes itself, is not concerned.
 pub(super) fn names(object: &ExternalSecret, plan: &ExternalPlan) -> Vec<Name> {
-    if !plan.is_periodic() {
-        return vec![];
+    let mut names: Vec<Name> =
+        plan.stores.iter().filter(|store| store.is_referent).flat_map(store_names::names).collect();
+    if plan.is_periodic() {
+        names.extend(contents(object, plan));
     }
+    names.sort_by(|(_, one), (_, other)| one.cmp(other));
+    names.dedup();
+    names
+}
+
+fn contents(object: &ExternalSecret, plan: &ExternalPlan) -> Vec<Name> {
     let namespace = object.metadata.namespace.as_deref().unwrap_or("");
     let mut names = vec![];
     for (kind, name) in object.spec.target.template.iter().flat_map(template::sources) {
@@ -41,7 +50,5 @@ pub(super) fn names(object: &ExternalSecret, plan: &ExternalPlan) -> Vec<Name> {
     for (row, store) in object.spec.data.iter().zip(&plan.data) {
         read(*store, Some(&row.remote_ref.key));
     }
-    names.sort_by(|(_, one), (_, other)| one.cmp(other));
-    names.dedup();
     names
 }

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use super::controller::{Controller, Watches};
 use super::outcome::Outcome;
 use super::outputs::{EventText, Outputs};
+use super::retry::RECHECK_DENIAL;
 use super::work::Work;
 use crate::api::{Key, Kind, KindNames, Reason, RestartKind, RolloutRestartTarget};
 use crate::backoff::{Backoff, Policy};
@@ -34,8 +35,6 @@ const MAX_CONTENTS: usize = 500;
 const MAX_SHOWN: usize = 10;
 /// So far ahead of the clock a restart may be.
 const MAX_AHEAD: TimeDelta = TimeDelta::minutes(1);
-/// After a failure that the back-off gives no pause for.
-const RECHECK: Duration = Duration::from_secs(300);
 
 const DEPLOYMENT: Kind = Kind::new(&KindNames { api_version: "apps/v1", kind: "Deployment", controller: "deployment" });
 const DAEMON_SET: Kind = Kind::new(&KindNames { api_version: "apps/v1", kind: "DaemonSet", controller: "daemonset" });
@@ -245,7 +244,7 @@ impl ReloadedWorkloads {
             }
         }
         let now = Instant::now();
-        let pause = state.backoff.next(&self.reloader.backoff, now, &mut rand::rng()).unwrap_or(RECHECK);
+        let pause = state.backoff.next(&self.reloader.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL);
         Outcome::failed(Next::At(now + pause, Class::Retry), None)
     }
 
