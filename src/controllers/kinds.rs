@@ -8,6 +8,7 @@ use super::external_secret::ExternalSecrets;
 use super::feeds::Feeds;
 use super::pipeline::{Pipeline, Shared};
 use super::pki_secret::PkiSecrets;
+use super::push_secret::PushSecrets;
 use super::reloader::Reloader;
 use super::secret_store::SecretStores;
 use super::secret_transformation::SecretTransformations;
@@ -77,7 +78,7 @@ pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>, settings: &Sett
 }
 
 /// A row for each kind of `external-secrets.io`.
-fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> [Arc<dyn Controller>; 3] {
+fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> [Arc<dyn Controller>; 4] {
     let (vault, outputs, stores) = (shared.vault.clone(), shared.outputs.clone(), &shared.stores);
     let calls = outputs.metrics.external_secrets.as_ref().map(|metrics| metrics.provider_calls());
     let clients = ClusterClients::new(settings.backoff, calls);
@@ -89,6 +90,7 @@ fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> [Arc<dyn Contr
     [
         Arc::new(SecretStores { store, vault: vault.clone(), access: access.clone(), outputs: outputs.clone() }),
         Arc::new(SecretStores { store: cluster_store, vault, access: access.clone(), outputs }),
+        Arc::new(PushSecrets::new(access.clone(), turns.clone(), settings.backoff, settings.min_refresh_after)),
         Arc::new(ExternalSecrets::new(
             access,
             turns,

@@ -21,6 +21,7 @@ mod outputs;
 mod pipeline;
 mod pki_secret;
 mod probe;
+mod push_secret;
 mod read_age;
 mod reloader;
 mod render_turns;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kube::Resource as _;
 
-use crate::api::external_secrets::{ClusterSecretStore, ExternalSecret, SecretStore};
+use crate::api::external_secrets::{ClusterSecretStore, ExternalSecret, PushSecret, SecretStore};
 use crate::api::{
     ConditionType, CustomObject, Key, Kind, ObjectRef, SecretOwner, SecretTransformation, VaultAuth, VaultAuthGlobal,
     VaultConnection, condition,
@@ -24,6 +24,7 @@ pub(crate) struct Stores {
     pub secret_stores: Arc<Store<SecretStore>>,
     pub cluster_secret_stores: Arc<Store<ClusterSecretStore>>,
     pub external_secrets: Arc<Store<ExternalSecret>>,
+    pub push_secrets: Arc<Store<PushSecret>>,
     /// The Secrets that ExternalSecrets fill.
     pub targets: Arc<SecretIndex>,
     /// Which namespaces a ClusterSecretStore admits may depend on them.
@@ -77,6 +78,7 @@ impl Stores {
             secret_stores: Arc::default(),
             cluster_secret_stores: Arc::default(),
             external_secrets: Arc::default(),
+            push_secrets: Arc::default(),
             targets: Arc::new(SecretIndex::new(vec![])),
             namespaces: Arc::default(),
             external_secrets_class: settings.external_secrets_class.clone(),
@@ -119,6 +121,11 @@ impl Stores {
             ClusterSecretStore::KIND => fails(&self.cluster_secret_stores, &key.id),
             _ => fails(&self.connections, &key.id),
         }
+    }
+
+    /// Whether anything that was pushed to a store has to be deleted before the store goes.
+    pub fn is_needed_by_push(&self, store: &Key) -> bool {
+        self.push_secrets.all().iter().any(|object| resolve::needs_store(object, store))
     }
 
     /// The VaultAuth that an owner names.
@@ -213,6 +220,15 @@ impl StoreLookup for Stores {
 
     fn cluster_secret_store(&self, id: &ObjectRef) -> Option<Arc<ClusterSecretStore>> {
         self.cluster_secret_stores.get(id)
+    }
+
+    fn secret_stores_in(&self, namespace: &str) -> Vec<Arc<SecretStore>> {
+        let all = self.secret_stores.all().into_iter();
+        all.filter(|store| store.metadata.namespace.as_deref() == Some(namespace)).collect()
+    }
+
+    fn cluster_secret_stores(&self) -> Vec<Arc<ClusterSecretStore>> {
+        self.cluster_secret_stores.all()
     }
 
     fn serves_cluster_stores(&self) -> bool {

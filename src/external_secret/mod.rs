@@ -6,6 +6,7 @@
 //! - [`template`]: what templates make of the data.
 //! - [`check`]: what an ExternalSecret must not say.
 //! - [`hash`], [`managed_fields`], [`target`]: the Secret. [`restart`]: the workloads that use it.
+//! - [`push`]: what a PushSecret writes to stores.
 //! - [`sync_window`], [`cron`]: when the stores may be read.
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub mod managed_fields;
 pub mod merge;
 pub mod pipeline;
 pub mod property;
+pub mod push;
 pub mod restart;
 pub mod rewrite;
 pub mod sync_window;

@@ -11,6 +11,7 @@ mod global;
 mod login;
 mod pki_secret;
 mod plan;
+mod push_secret;
 mod store;
 mod transformation;
 
@@ -23,6 +24,7 @@ pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};
 pub use pki_secret::{IssuerCheck, KeystoreRequest, PkiRequest, pki_secret};
 pub use plan::{Plan, StaticRead, login_of, static_secret, vault_namespace};
+pub use push_secret::{PushPlan, PushTarget, needs_store, push_secret, pushed_to, pushes_to};
 pub use store::{
     ClusterLogin, ClusterStore, SecretKey, StoreLookup, StorePlan, StoreSource, VaultStore, check_interval,
     cluster_secret_store, is_foreign, secret_store, store_key, store_of, store_refs, uses_store,

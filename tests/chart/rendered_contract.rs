@@ -53,6 +53,8 @@ const FILES: &[(&str, &[Document])] = &[
     ("vaultstaticsecret_viewer_role.yaml", &[("ClusterRole", "F-vaultstaticsecret-viewer-role")]),
     ("externalsecret_editor_role.yaml", &[("ClusterRole", "F-externalsecret-editor-role")]),
     ("externalsecret_viewer_role.yaml", &[("ClusterRole", "F-externalsecret-viewer-role")]),
+    ("pushsecret_editor_role.yaml", &[("ClusterRole", "F-pushsecret-editor-role")]),
+    ("pushsecret_viewer_role.yaml", &[("ClusterRole", "F-pushsecret-viewer-role")]),
     ("secretstore_editor_role.yaml", &[("ClusterRole", "F-secretstore-editor-role")]),
     ("secretstore_viewer_role.yaml", &[("ClusterRole", "F-secretstore-viewer-role")]),
     ("clustersecretstore_editor_role.yaml", &[("ClusterRole", "F-clustersecretstore-editor-role")]),
@@ -62,6 +64,7 @@ const FILES: &[(&str, &[Document])] = &[
         &[
             ("CustomResourceDefinition", "clustersecretstores.external-secrets.io"),
             ("CustomResourceDefinition", "externalsecrets.external-secrets.io"),
+            ("CustomResourceDefinition", "pushsecrets.external-secrets.io"),
             ("CustomResourceDefinition", "secretstores.external-secrets.io"),
         ],
     ),

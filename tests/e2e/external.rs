@@ -7,6 +7,7 @@ mod faults;
 mod hostile;
 mod input;
 mod logins;
+mod push;
 mod restarts;
 mod samples;
 mod seeds;

@@ -61,10 +61,10 @@ ExternalSecret; certificate authorities and templates come from ConfigMaps; a st
   resources: [serviceaccounts]
   verbs: [list, watch]
 - apiGroups: [external-secrets.io]
-  resources: [externalsecrets, secretstores]
+  resources: [externalsecrets, pushsecrets, secretstores]
   verbs: [list, patch, watch]
 - apiGroups: [external-secrets.io]
-  resources: [externalsecrets/status, secretstores/status]
+  resources: [externalsecrets/status, pushsecrets/status, secretstores/status]
   verbs: [patch]
 {{- if eq (include "vso.rbac.scope" .) "cluster" }}
 - apiGroups: [""]

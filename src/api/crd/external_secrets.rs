@@ -1,6 +1,6 @@
 //! The definitions of the kinds of `external-secrets.io`, for clusters that do not have those of ESO.
 //!
-//! Both versions are served, and have one schema. What is stored is `v1`.
+//! Where there are two versions, both are served, and have one schema. What is stored is `v1`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceColumnDefinition, CustomResourceDefinition, SelectableField,
@@ -8,7 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 
 use super::finish;
-use crate::api::external_secrets::{ClusterSecretStore, ExternalSecret, SecretStore};
+use crate::api::external_secrets::{ClusterSecretStore, ExternalSecret, PushSecret, SecretStore};
 
 /// The version that ESO has served before `v1`.
 const FORMER_VERSION: &str = "v1beta1";
@@ -26,6 +26,8 @@ const STORE: &[Column] = &[
     ("Capabilities", "string", ".status.capabilities"),
     READY,
 ];
+const PUSH: [Column; 3] =
+    [("AGE", "date", ".metadata.creationTimestamp"), STATUS, ("Last Sync", "date", ".status.refreshTime")];
 
 /// Every definition, ordered by name.
 pub fn external_secrets() -> Vec<CustomResourceDefinition> {
@@ -42,11 +44,28 @@ pub fn external_secrets() -> Vec<CustomResourceDefinition> {
     vec![
         both_versions(ClusterSecretStore::crd(), STORE, &[]),
         both_versions(ExternalSecret::crd(), &external_secret, &selectable),
+        one_version(PushSecret::crd(), &PUSH),
         both_versions(SecretStore::crd(), STORE, &[]),
     ]
 }
 
 fn both_versions(crd: CustomResourceDefinition, columns: &[Column], selectable: &[&str]) -> CustomResourceDefinition {
+    let mut crd = one_version(crd, columns);
+    if let Some(version) = crd.spec.versions.first_mut() {
+        // Both versions have these: the API server refuses versions that differ in nothing else.
+        if !selectable.is_empty() {
+            let field = |path: &&str| SelectableField { json_path: (*path).to_owned() };
+            version.selectable_fields = Some(selectable.iter().map(field).collect());
+        }
+        let mut former = version.clone();
+        FORMER_VERSION.clone_into(&mut former.name);
+        former.storage = false;
+        crd.spec.versions.push(former);
+    }
+    crd
+}
+
+fn one_version(crd: CustomResourceDefinition, columns: &[Column]) -> CustomResourceDefinition {
     let mut crd = finish(crd, &[]);
     crd.metadata.labels = Some([(LABEL.0.to_owned(), LABEL.1.to_owned())].into());
     let columns = columns.iter().map(|(name, type_, path)| CustomResourceColumnDefinition {
@@ -57,15 +76,6 @@ fn both_versions(crd: CustomResourceDefinition, columns: &[Column], selectable: 
     });
     if let Some(version) = crd.spec.versions.first_mut() {
         version.additional_printer_columns = Some(columns.collect());
-        // Both versions have these: the API server refuses versions that differ in nothing else.
-        if !selectable.is_empty() {
-            let field = |path: &&str| SelectableField { json_path: (*path).to_owned() };
-            version.selectable_fields = Some(selectable.iter().map(field).collect());
-        }
-        let mut former = version.clone();
-        FORMER_VERSION.clone_into(&mut former.name);
-        former.storage = false;
-        crd.spec.versions.push(former);
     }
     crd
 }

@@ -6,6 +6,7 @@
 
 pub mod external_secret;
 pub mod kubernetes;
+pub mod push_secret;
 pub mod remote;
 pub mod rewrite;
 pub mod secret_store;
@@ -15,6 +16,7 @@ pub mod vault;
 pub mod vault_auth;
 
 pub use external_secret::{ExternalSecret, ExternalSecretSpec, ExternalSecretStatus, RefreshPolicy};
+pub use push_secret::{PushSecret, PushSecretSpec, PushSecretStatus};
 pub use remote::{ConversionStrategy, DecodingStrategy, MetadataPolicy, NullBytePolicy};
 pub use secret_store::{
     ClusterSecretStore, ClusterSecretStoreSpec, SecretStore, SecretStoreSpec, SecretStoreStatus, StoreKind,
