@@ -20,6 +20,7 @@ pub mod mac;
 pub mod operator;
 pub mod pki;
 pub mod providers;
+pub mod reloader;
 pub mod render;
 pub mod resolve;
 pub mod settings;

@@ -40,10 +40,18 @@ pub struct Settings {
     pub ca_cert_dirs: Vec<PathBuf>,
     /// The shortest interval between two reads of an object; what asks for less gets this.
     pub min_refresh_after: Duration,
+    /// What a workload is restarted for within this time is one rollout.
+    pub rollout_window: Duration,
+    /// How many rollouts may be under way in a namespace at the same time; zero: any number.
+    pub max_rollouts_per_namespace: usize,
     /// Whether objects of `external-secrets.io` are served.
     pub external_secrets: bool,
     /// The class of stores that this operator serves, beside those without a class.
     pub external_secrets_class: String,
+    /// Whether workloads are restarted as Reloader's annotations say.
+    pub reloader: bool,
+    /// With it: for ConfigMaps, too.
+    pub reloader_config_maps: bool,
     /// The back-off of objects whose Vault read fails.
     pub backoff: Policy,
     /// The client of the API server.
@@ -150,8 +158,12 @@ impl Default for Settings {
             uninstall_timeout: Duration::from_secs(60),
             ca_cert_dirs: vec![],
             min_refresh_after: Duration::from_secs(1),
+            rollout_window: Duration::from_secs(1),
+            max_rollouts_per_namespace: 0,
             external_secrets: false,
             external_secrets_class: "default".to_owned(),
+            reloader: false,
+            reloader_config_maps: false,
             backoff: Policy::default(),
             kube: KubeSettings::default(),
             log: LogSettings::PRODUCTION,

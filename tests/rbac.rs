@@ -23,7 +23,7 @@ const UNSEEN: [(&str, &str, &str, &str); 2] = [
 ];
 
 /// Values of the operators of the end-to-end tests: all that the operator can serve.
-const SERVED: &str = "--set=externalSecrets.enabled=true";
+const SERVED: &str = "--set=externalSecrets.enabled=true,reloader.enabled=true,reloader.configMaps=true";
 /// The group whose kinds are not served by default.
 const EXTERNAL: &str = "external-secrets.io";
 
@@ -69,6 +69,13 @@ fn what_is_not_switched_on_gives_no_right() -> Result {
     };
     assert!(external(&all) > 0);
     assert_eq!(external(&default), 0);
+    let workloads = |granted: &BTreeMap<String, BTreeSet<Right>>| {
+        let watched = |(verb, group, _): &&Right| {
+            ["list", "watch"].contains(&verb.as_str()) && ["apps", "argoproj.io"].contains(&group.as_str())
+        };
+        granted.values().flatten().filter(watched).count()
+    };
+    assert_eq!((workloads(&all), workloads(&default)), (8, 0));
     // Rules on one object count as those on all here, so the ConfigMaps are not among them.
     let only = all["controller-manager"].difference(&default["controller-manager"]);
     let core: Vec<_> =

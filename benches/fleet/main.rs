@@ -4,6 +4,7 @@
 mod external;
 mod leases;
 mod process;
+mod reloader;
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,7 @@ fn name(i: usize) -> String {
 fn main() {
     // Cargo adds an option of its own.
     let mut args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let kind = args.first().filter(|arg| ["leases", "external"].contains(&arg.as_str())).cloned();
+    let kind = args.first().filter(|arg| ["leases", "external", "reloader"].contains(&arg.as_str())).cloned();
     if kind.is_some() {
         args.remove(0);
     }
@@ -50,6 +51,7 @@ fn main() {
         let api = KubeClient::of(&cluster);
         match kind.as_deref() {
             Some("leases") => leases::Bench::new(&tenant, api, objects).run(),
+            Some("reloader") => reloader::Bench { tenant: &tenant, api, objects }.run(),
             Some(_) => external::Bench { tenant: &tenant, api, objects }.run(),
             None => Bench { tenant: &tenant, api, objects }.run(),
         }

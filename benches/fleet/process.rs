@@ -23,6 +23,11 @@ impl Usage {
         Self { cpu: ticks / 100.0, resident: kib("VmRSS"), anonymous: kib("RssAnon"), peak: kib("VmHWM") }
     }
 
+    /// Memory that belongs to no file.
+    pub fn anonymous_bytes(&self) -> f64 {
+        self.anonymous as f64 * 1024.0
+    }
+
     /// Memory in MiB.
     pub fn memory(&self) -> String {
         let mib = |kib: u64| kib as f64 / 1024.0;

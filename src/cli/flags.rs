@@ -196,6 +196,22 @@ pub(super) const FLAGS: &[Flag] = &[
         apply: |s, v| positive(v).map(|d| s.min_refresh_after = d),
     },
     Flag {
+        name: "rollout-window",
+        value: "DURATION",
+        default: "1s",
+        variable: NoVariable,
+        help: "What a workload is restarted for within this time is one rollout; 0: each restart is a rollout of its own",
+        apply: |s, v| duration(v).map(|d| s.rollout_window = d),
+    },
+    Flag {
+        name: "max-rollouts-per-namespace",
+        value: "N",
+        default: "0",
+        variable: NoVariable,
+        help: "How many rollouts that the operator has begun may be under way in a namespace at the same time; 0: any number",
+        apply: |s, v| number(v, COUNT).map(|n| s.max_rollouts_per_namespace = n),
+    },
+    Flag {
         name: "external-secrets",
         value: "",
         default: "false",
@@ -213,6 +229,22 @@ pub(super) const FLAGS: &[Flag] = &[
             v.clone_into(&mut s.external_secrets_class);
             Ok(())
         },
+    },
+    Flag {
+        name: "reloader",
+        value: "",
+        default: "false",
+        variable: NoVariable,
+        help: "Restart workloads with Reloader's annotations when a Secret changes that they use, whichever client writes it",
+        apply: |s, v| boolean(v).map(|on| s.reloader = on),
+    },
+    Flag {
+        name: "reloader-config-maps",
+        value: "",
+        default: "false",
+        variable: NoVariable,
+        help: "With --reloader: when a ConfigMap changes, too",
+        apply: |s, v| boolean(v).map(|on| s.reloader_config_maps = on),
     },
     Flag {
         name: "backoff-initial-interval",

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::api::DynamicObject;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{ApiScope, Key, Kind};
-use crate::kubernetes::{Scope, WatchHealth, spawn_watch};
+use crate::api::{ApiScope, Key, Kind, RestartKind};
+use crate::kubernetes::{Scope, Sink, WatchHealth, spawn_watch, spawn_workload_watch};
 use crate::telemetry::{Expiry, ResourceStatus};
 use crate::workqueue::Job;
 
@@ -79,37 +80,47 @@ pub struct StartedWatches {
 
 impl Watches<'_> {
     /// Watches the objects of a kind in the served namespaces.
-    pub fn served<K: Watched>(&mut self, sink: Arc<dyn crate::kubernetes::Sink<K>>, labels: Option<&str>) {
+    pub fn served<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>, labels: Option<&str>) {
         let started = self.start(self.scopes, sink, labels);
         self.started.required.extend(started);
     }
 
     /// Watches the objects of a kind in the served namespaces and in the operator's own.
-    pub fn shared<K: Watched>(&mut self, sink: Arc<dyn crate::kubernetes::Sink<K>>) {
+    pub fn shared<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) {
         let started = self.start(self.shared_scopes, sink, None);
         self.started.required.extend(started);
     }
 
     /// Watches the objects of a kind in the served namespaces. Readiness does not wait for it: where only the operator was
     /// upgraded, the definition of the kind and the right to list it may be missing.
-    pub fn optional<K: Watched>(&mut self, sink: Arc<dyn crate::kubernetes::Sink<K>>) {
+    pub fn optional<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) {
         let started = self.start(self.scopes, sink, None);
         self.started.optional.extend(started);
     }
 
     /// Watches the objects of a kind that are in no namespace, where the operator serves the whole cluster. Readiness does not
     /// wait for it.
-    pub fn cluster<K: Watched>(&mut self, sink: Arc<dyn crate::kubernetes::Sink<K>>) {
+    pub fn cluster<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) {
         if self.scopes == [Scope::All] {
             let started = self.start(self.scopes, sink, None);
             self.started.optional.extend(started);
         }
     }
 
+    /// Watches the workloads of a kind in the served namespaces. Readiness does not wait for a kind whose definition may be
+    /// missing.
+    pub fn workloads(&mut self, kind: &RestartKind, sink: Arc<dyn Sink<DynamicObject>>) {
+        let start = |scope: &Scope| spawn_workload_watch(self.client, kind, scope, sink.clone(), self.stop.clone());
+        let started: Vec<_> = self.scopes.iter().map(start).collect();
+        if *kind != RestartKind::ArgoRollout {
+            self.started.required.extend(started);
+        }
+    }
+
     fn start<K: Watched>(
         &self,
         scopes: &[Scope],
-        sink: Arc<dyn crate::kubernetes::Sink<K>>,
+        sink: Arc<dyn Sink<K>>,
         labels: Option<&str>,
     ) -> Vec<Arc<WatchHealth>> {
         let start =

@@ -9,6 +9,7 @@ use super::feeds::Feeds;
 use super::pipeline::{Pipeline, Shared};
 use super::pki_secret::PkiSecrets;
 use super::push_secret::PushSecrets;
+use super::reloader::Reloader;
 use super::secret_store::SecretStores;
 use super::secret_transformation::SecretTransformations;
 use super::static_secret::StaticSecrets;
@@ -63,6 +64,16 @@ pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>, settings: &Sett
     if settings.external_secrets {
         controllers.extend(external_secrets(shared, settings));
     }
+    if settings.reloader {
+        controllers.extend(Reloader::controllers(
+            settings.reloader_config_maps,
+            shared.mac_key.clone(),
+            shared.rollouts.clone(),
+            shared.outputs.clone(),
+            shared.work.clone(),
+            settings.backoff,
+        ));
+    }
     controllers
 }
 
@@ -84,6 +95,7 @@ fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> [Arc<dyn Contr
             access,
             turns,
             shared.mac_key.clone(),
+            shared.rollouts.clone(),
             settings.backoff,
             settings.min_refresh_after,
         )),

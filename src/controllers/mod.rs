@@ -23,6 +23,7 @@ mod pki_secret;
 mod probe;
 mod push_secret;
 mod read_age;
+mod reloader;
 mod render_turns;
 mod retry;
 mod secret_store;
@@ -51,6 +52,7 @@ use tokio_util::sync::CancellationToken;
 use crate::kubernetes::{Events, KnownKey, Leadership, OWNED_SELECTOR, Scope, Sink};
 use crate::render::TransformationCache;
 use crate::settings::Settings;
+use crate::sync::Rollouts;
 use crate::telemetry::Metrics;
 use crate::vault::{ReadCache, ServerId, Signal};
 use crate::workqueue::Class;
@@ -138,6 +140,7 @@ impl Controllers {
             vault: Arc::new(vault),
             subscriptions: Arc::new(subscriptions),
             renderer: Renderer::new(Arc::new(TransformationCache::default()), settings.global.exclude_raw),
+            rollouts: Arc::new(Rollouts::new(settings.rollout_window, settings.max_rollouts_per_namespace)),
             outputs,
             mac_key,
             backoff: settings.backoff,

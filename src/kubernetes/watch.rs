@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use kube::api::DynamicObject;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource};
@@ -15,7 +16,8 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::store::Sink;
-use crate::api::{ApiScope, ObjectRef};
+use super::workloads::workload_resource;
+use crate::api::{ApiScope, ObjectRef, RestartKind};
 use crate::backoff::{Backoff, Policy};
 
 /// What part of the cluster a watch covers.
@@ -189,7 +191,37 @@ pub fn spawn_watch<K>(
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let name = format!("{}{}", K::plural(&()), scope.namespace().map(|n| format!(" in {n}")).unwrap_or_default());
+    spawn(api, &K::plural(&()), labels, scope, sink, stop)
+}
+
+/// Starts a watch of workloads of a kind that puts what it sees into `sink`. It ends with `stop`.
+pub fn spawn_workload_watch(
+    client: &kube::Client,
+    kind: &RestartKind,
+    scope: &Scope,
+    sink: Arc<dyn Sink<DynamicObject>>,
+    stop: CancellationToken,
+) -> Arc<WatchHealth> {
+    let (client, resource) = (client.clone(), workload_resource(kind));
+    let api = match scope {
+        Scope::All => Api::all_with(client, &resource),
+        Scope::Namespace(namespace) => Api::namespaced_with(client, namespace, &resource),
+    };
+    spawn(api, &resource.plural, None, scope, sink, stop)
+}
+
+fn spawn<K>(
+    api: Api<K>,
+    plural: &str,
+    labels: Option<&str>,
+    scope: &Scope,
+    sink: Arc<dyn Sink<K>>,
+    stop: CancellationToken,
+) -> Arc<WatchHealth>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let name = format!("{plural}{}", scope.namespace().map(|n| format!(" in {n}")).unwrap_or_default());
     let health = Arc::new(WatchHealth::new(name, scope));
     let mut config = watcher::Config::default().page_size(PAGE_SIZE).timeout(WATCH_SECONDS);
     if let Some(labels) = labels {

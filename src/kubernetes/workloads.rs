@@ -32,6 +32,21 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// What matters of an object of this kind.
+    pub fn of(kind: &RestartKind, object: DynamicObject) -> Self {
+        let template = object.data.pointer("/spec/template/metadata/annotations").and_then(Value::as_object);
+        Self {
+            template_annotations: template.cloned().unwrap_or_default(),
+            annotations: object.metadata.annotations.clone().unwrap_or_default(),
+            paused: object.data.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or(false),
+            restart_at: object.data.pointer("/spec/restartAt").and_then(Value::as_str).map(str::to_owned),
+            created: object.metadata.creation_timestamp.as_ref().map_or(0, |t| t.0.as_second()),
+            rollout: Rollout::of(kind, &object),
+            managed_fields: object.metadata.managed_fields.unwrap_or_default(),
+            resource_version: object.metadata.resource_version.unwrap_or_default(),
+        }
+    }
+
     /// Why not all pods run the newest pod template yet. `None`: they do.
     pub fn unfinished_rollout(&self) -> Option<String> {
         self.rollout.unfinished()
@@ -40,8 +55,15 @@ impl Workload {
     /// Whether another client has given the annotation of the pod template its value: a rollback brings old annotations back.
     /// What no client is known to have written counts as this operator's.
     pub fn template_annotation_is_foreign(&self, key: &str) -> bool {
-        let field = format!("f:{key}");
-        let path = ["f:spec", "f:template", "f:metadata", "f:annotations", &field];
+        self.is_foreign(&["f:spec", "f:template", "f:metadata", "f:annotations", &format!("f:{key}")])
+    }
+
+    /// The like of an annotation of the workload itself.
+    pub fn annotation_is_foreign(&self, key: &str) -> bool {
+        self.is_foreign(&["f:metadata", "f:annotations", &format!("f:{key}")])
+    }
+
+    fn is_foreign(&self, path: &[&str]) -> bool {
         let holds = |entry: &&ManagedFieldsEntry| {
             let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
             fields.and_then(|fields| path.iter().try_fold(fields, |fields, name| fields.get(name))).is_some()
@@ -132,17 +154,7 @@ impl Workloads {
     pub async fn get(&self, kind: &RestartKind, name: &str) -> Result<Workload, KubernetesError> {
         let what = format!("get {kind} {}/{name}", self.namespace);
         let object = with_name(&what, name, self.api(kind)?.get(name)).await?;
-        let template = object.data.pointer("/spec/template/metadata/annotations").and_then(Value::as_object);
-        Ok(Workload {
-            template_annotations: template.cloned().unwrap_or_default(),
-            annotations: object.metadata.annotations.clone().unwrap_or_default(),
-            paused: object.data.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or(false),
-            restart_at: object.data.pointer("/spec/restartAt").and_then(Value::as_str).map(str::to_owned),
-            created: object.metadata.creation_timestamp.as_ref().map_or(0, |t| t.0.as_second()),
-            rollout: Rollout::of(kind, &object),
-            managed_fields: object.metadata.managed_fields.unwrap_or_default(),
-            resource_version: object.metadata.resource_version.unwrap_or_default(),
-        })
+        Ok(Workload::of(kind, object))
     }
 
     /// Patches the version of a workload that was read; a [`super::ErrorKind::Conflict`] if it is another by now.
@@ -163,16 +175,19 @@ impl Workloads {
     }
 
     fn api(&self, kind: &RestartKind) -> Result<Api<DynamicObject>, KubernetesError> {
-        let gvk = match kind {
-            RestartKind::Deployment | RestartKind::DaemonSet | RestartKind::StatefulSet => {
-                GroupVersionKind::gvk("apps", "v1", kind.as_str())
-            }
-            RestartKind::ArgoRollout => GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Rollout"),
-            RestartKind::Unknown(other) => {
-                let text = format!("unsupported Kind {other:?} for v1beta1.RolloutRestartTarget");
-                return Err(KubernetesError::new(super::ErrorKind::Invalid, text));
-            }
+        let RestartKind::Unknown(other) = kind else {
+            return Ok(Api::namespaced_with(self.client.clone(), &self.namespace, &workload_resource(kind)));
         };
-        Ok(Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::from_gvk(&gvk)))
+        let text = format!("unsupported Kind {other:?} for v1beta1.RolloutRestartTarget");
+        Err(KubernetesError::new(super::ErrorKind::Invalid, text))
     }
+}
+
+/// How the API server knows a kind of workload.
+pub fn workload_resource(kind: &RestartKind) -> ApiResource {
+    let (group, version, kind) = match kind {
+        RestartKind::ArgoRollout => ("argoproj.io", "v1alpha1", "Rollout"),
+        other => ("apps", "v1", other.as_str()),
+    };
+    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
 }

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use kube::api::ObjectMeta;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::Previous;
@@ -18,27 +18,90 @@ const RESTARTED_AT: &str = "vso.secrets.hashicorp.com/restartedAt";
 const DIGEST_PREFIX: &str = "restart.vso.secrets.hashicorp.com/";
 /// Restarts within one second get times ahead of the clock: not by more than this.
 const MAX_AHEAD: TimeDelta = TimeDelta::minutes(1);
-/// The controllers of workloads update their objects all the time.
-const ATTEMPTS: usize = 6;
 
-/// What was done to a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restart {
-    /// It was restarted now.
-    Done,
-    /// It had been restarted for this content before, or was made after it.
-    NotNeeded,
+/// What tells on a target for which content it was restarted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Key of the annotation.
+    pub(super) key: String,
+    /// Its value.
+    pub(super) value: String,
+    place: Place,
 }
 
-/// Why a target was not restarted.
-#[derive(Debug, thiserror::Error)]
-pub enum RestartError {
-    /// A paused Deployment rolls nothing out.
-    #[error("deployment {0} is paused, cannot restart it; resume it first")]
-    Paused(String),
-    /// The API server did not do it.
-    #[error(transparent)]
-    Kubernetes(#[from] KubernetesError),
+/// Where a mark is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// On the pod template, or on an Argo Rollout, whose restarts leave the template as it is.
+    Template,
+    /// On the workload itself.
+    Workload,
+}
+
+impl Mark {
+    /// That of an object that names its targets, with the digest of [`restart_digest`]. `object` is its name.
+    pub fn of_object(object: &str, digest: &str) -> Self {
+        Self { key: digest_key(object), value: digest.to_owned(), place: Place::Template }
+    }
+
+    /// An annotation of the workload itself, which can be written without a restart, too.
+    pub fn of_workload(key: &str, value: String) -> Self {
+        Self { key: key.to_owned(), value, place: Place::Workload }
+    }
+
+    /// Whether a workload carries it, and this operator has put it there. A workload that was rolled back carries the mark of
+    /// an older restart, and its pods have started with newer content.
+    pub(super) fn is_on(&self, workload: &Workload, kind: &RestartKind) -> bool {
+        let Self { key, value, place } = self;
+        match (place, kind) {
+            (Place::Template, RestartKind::ArgoRollout) => workload.annotations.get(key) == Some(value),
+            (Place::Template, _) => {
+                let found = workload.template_annotations.get(key).and_then(Value::as_str);
+                found == Some(value) && !workload.template_annotation_is_foreign(key)
+            }
+            (Place::Workload, _) => {
+                workload.annotations.get(key) == Some(value) && !workload.annotation_is_foreign(key)
+            }
+        }
+    }
+}
+
+/// The patch that restarts a workload and puts marks on it.
+pub(super) fn restart_patch(kind: &RestartKind, workload: &Workload, marks: &[Mark]) -> WorkloadPatch {
+    let is_argo = *kind == RestartKind::ArgoRollout;
+    let (mut on_template, mut on_workload) = (Map::new(), Map::new());
+    for Mark { key, value, place } in marks {
+        let on = if *place == Place::Workload || is_argo { &mut on_workload } else { &mut on_template };
+        on.insert(key.clone(), json!(value));
+    }
+    // Where the time is all that changes, it has to be another one.
+    let last = if on_template.is_empty() { last_restart(kind, workload) } else { None };
+    let now = restart_time(Utc::now(), last).to_rfc3339_opts(SecondsFormat::Secs, true);
+    let spec = if is_argo {
+        json!({ "restartAt": now })
+    } else {
+        on_template.insert(RESTARTED_AT.to_owned(), json!(now));
+        json!({ "template": { "metadata": { "annotations": on_template } } })
+    };
+    let mut patch = json!({ "spec": spec });
+    if !on_workload.is_empty() {
+        patch["metadata"] = json!({ "annotations": on_workload });
+    }
+    WorkloadPatch(patch)
+}
+
+/// The patch that puts a mark on a workload and restarts nothing. It is for marks of the workload itself.
+pub fn mark_patch(mark: &Mark) -> WorkloadPatch {
+    WorkloadPatch(json!({ "metadata": { "annotations": { mark.key.as_str(): mark.value } } }))
+}
+
+/// When this operator, or VSO, has restarted a workload last.
+pub fn last_restart(kind: &RestartKind, workload: &Workload) -> Option<DateTime<Utc>> {
+    let at = match kind {
+        RestartKind::ArgoRollout => workload.restart_at.as_deref(),
+        _ => workload.template_annotations.get(RESTARTED_AT).and_then(Value::as_str),
+    };
+    at?.parse().ok()
 }
 
 /// Whether the targets still have to be restarted for the content with this MAC. `recorded` is `status.secretMAC`: the
@@ -57,45 +120,6 @@ pub fn restarts_pending(recorded: Option<&str>, previous: &Previous, mac: &str, 
     }
 }
 
-/// Restarts one target for the content with this digest. `object` is the name of the object that asks. A target made after
-/// `content_since` (seconds since the epoch) has started with this content.
-pub async fn restart(
-    workloads: &Workloads,
-    target: &RolloutRestartTarget,
-    object: &str,
-    digest: &str,
-    content_since: Option<i64>,
-) -> Result<Restart, RestartError> {
-    let key = digest_key(object);
-    let mut last = None;
-    for _ in 0..ATTEMPTS {
-        let workload = workloads.get(&target.kind, &target.name).await?;
-        if carries(&workload, &target.kind, &key, digest) || content_since.is_some_and(|since| workload.created > since)
-        {
-            return Ok(Restart::NotNeeded);
-        }
-        if workload.paused && target.kind == RestartKind::Deployment {
-            return Err(RestartError::Paused(target.name.clone()));
-        }
-        let now = restart_time(Utc::now(), workload.restart_at.as_deref());
-        let now = now.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let patch = match target.kind {
-            RestartKind::ArgoRollout => {
-                json!({ "metadata": { "annotations": { key.as_str(): digest } }, "spec": { "restartAt": now } })
-            }
-            _ => {
-                json!({ "spec": { "template": { "metadata": { "annotations": { RESTARTED_AT: now, key.as_str(): digest } } } } })
-            }
-        };
-        match workloads.patch(&target.kind, &target.name, &workload, WorkloadPatch(patch)).await {
-            Ok(()) => return Ok(Restart::Done),
-            Err(error) if error.kind == ErrorKind::Conflict => last = Some(error),
-            Err(error) => return Err(RestartError::Kubernetes(error)),
-        }
-    }
-    Err(RestartError::Kubernetes(last.unwrap_or_else(|| KubernetesError::new(ErrorKind::Conflict, "conflict"))))
-}
-
 /// Whether a target was restarted for the content with this digest. `object` is the name of the object that asks.
 pub(super) async fn restarted_for(
     workloads: &Workloads,
@@ -104,7 +128,7 @@ pub(super) async fn restarted_for(
     digest: &str,
 ) -> Result<bool, KubernetesError> {
     match workloads.get(&target.kind, &target.name).await {
-        Ok(workload) => Ok(carries(&workload, &target.kind, &digest_key(object), digest)),
+        Ok(workload) => Ok(Mark::of_object(object, digest).is_on(&workload, &target.kind)),
         Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid) => Ok(false),
         Err(error) => Err(error),
     }
@@ -116,22 +140,9 @@ pub fn restart_digest(mac: &str, object: &ObjectMeta) -> String {
     format!("{mac} {}", object.uid.as_deref().unwrap_or(""))
 }
 
-/// Whether a workload carries a digest that this operator has put there. A pod template that was rolled back carries that of
-/// an older restart, and its pods have started with newer content.
-fn carries(workload: &Workload, kind: &RestartKind, key: &str, digest: &str) -> bool {
-    match kind {
-        RestartKind::ArgoRollout => workload.annotations.get(key).is_some_and(|found| found == digest),
-        _ => {
-            let found = workload.template_annotations.get(key).and_then(Value::as_str);
-            found == Some(digest) && !workload.template_annotation_is_foreign(key)
-        }
-    }
-}
-
-/// The time of a restart. Argo restarts what is older than this time: it has to be a later one for each restart, to the
-/// second. A time far ahead was set by a user or by a clock that went wrong, and does not count.
-fn restart_time(now: DateTime<Utc>, last: Option<&str>) -> DateTime<Utc> {
-    let last = last.and_then(|at| at.parse::<DateTime<Utc>>().ok());
+/// The time of a restart: a later one than the last, to the second. Argo restarts what is older, and a pod template without
+/// another change is another one only by the time. A time far ahead was set by a user or by a clock that went wrong, and does not count.
+fn restart_time(now: DateTime<Utc>, last: Option<DateTime<Utc>>) -> DateTime<Utc> {
     match last.filter(|last| *last <= now + MAX_AHEAD) {
         Some(last) => now.max(last + TimeDelta::seconds(1)),
         None => now,
@@ -185,9 +196,33 @@ mod tests {
             (Some("2026-01-01T12:00:07Z"), "12:00:08"),
             (Some("2026-01-01T12:01:01Z"), "12:00:00"),
             (Some("2026-01-02T12:00:00Z"), "12:00:00"),
-            (Some("no time"), "12:00:00"),
         ] {
+            let last = last.map(|last| last.parse().unwrap());
             assert_eq!(restart_time(now, last).format("%H:%M:%S").to_string(), time, "{last:?}");
+        }
+    }
+
+    #[test]
+    fn each_restart_makes_the_pod_template_another_one() {
+        let restarted = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+        let template = json!({ "metadata": { "annotations": { RESTARTED_AT: restarted } } });
+        let object = json!({ "metadata": { "name": "app" }, "spec": { "template": template, "restartAt": restarted } });
+        let patched = |kind: RestartKind, mark: Mark| {
+            let workload = Workload::of(&kind, serde_json::from_value(object.clone()).unwrap());
+            restart_patch(&kind, &workload, &[mark]).0
+        };
+        let of_workload = || Mark::of_workload("marks", "{}".into());
+        let patch = patched(RestartKind::Deployment, of_workload());
+        assert_ne!(patch["spec"]["template"], template, "a second restart within a second");
+        assert_eq!(patch["metadata"]["annotations"], json!({ "marks": "{}" }));
+        let patch = patched(RestartKind::Deployment, Mark::of_object("db", "digest"));
+        let annotations = &patch["spec"]["template"]["metadata"]["annotations"];
+        assert_eq!(annotations["restart.vso.secrets.hashicorp.com/db"], "digest");
+        assert!(patch["metadata"].is_null(), "{patch}");
+        for mark in [of_workload(), Mark::of_object("db", "digest")] {
+            let patch = patched(RestartKind::ArgoRollout, mark);
+            assert!(patch["spec"]["restartAt"].as_str() > Some(&restarted) && patch["spec"]["template"].is_null());
+            assert_eq!(patch["metadata"]["annotations"].as_object().map(Map::len), Some(1));
         }
     }
 

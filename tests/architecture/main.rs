@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("api", &["gocompat"]),
     ("render", &["api", "gocompat"]),
     ("external_secret", &["api", "gocompat", "util"]),
+    ("reloader", &["gocompat"]),
     ("resolve", &["api", "gocompat"]),
     ("settings", &["api", "backoff", "gocompat"]),
     ("cli", &["api", "backoff", "gocompat", "settings", "version"]),
@@ -39,6 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "mac",
             "pki",
             "providers",
+            "reloader",
             "render",
             "resolve",
             "settings",
@@ -70,7 +72,8 @@ const CONFINED: &[(&str, &[&str])] = &[
 
 /// What a module without I/O must not name.
 const IMPURE: &[&str] = &["tokio::", "hyper::", "std::net", "std::process", "std::env", "async fn", "kube::Client"];
-const PURE: &[&str] = &["gocompat", "backoff", "mac", "api", "render", "external_secret", "resolve", "workqueue"];
+const PURE: &[&str] =
+    &["gocompat", "backoff", "mac", "api", "render", "external_secret", "reloader", "resolve", "workqueue"];
 
 fn sources() -> Vec<(String, PathBuf, String)> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {

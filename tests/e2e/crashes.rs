@@ -15,6 +15,8 @@ use test_support::kube_client::{KubeClient, encoded};
 use test_support::restarts::RestartFixture;
 use test_support::{NO_ELECTION, Operator, Tenant, eventually, shared};
 
+/// Restarts come soon after a change, so that crashes hit all that happens in between.
+const SHORT_WINDOW: [&str; 2] = [NO_ELECTION[0], "--rollout-window=100ms"];
 /// Objects of the tests that kill the operator.
 const MANY: usize = 12;
 
@@ -26,13 +28,13 @@ fn names() -> Vec<String> {
 fn crash<'a>(tenant: &'a Tenant<'a>, operator: &mut Operator, after: Duration) {
     std::thread::sleep(after);
     operator.kill();
-    *operator = tenant.operator(&NO_ELECTION);
+    *operator = tenant.operator(&SHORT_WINDOW);
 }
 
 /// A rig with many objects, each with a Deployment of its own, all synced with this password.
 fn many<'a>(tenant: &'a Tenant<'a>, password: &str) -> (RestartFixture<'a>, Operator) {
     let rig = RestartFixture::new(tenant);
-    let operator = tenant.operator(&NO_ELECTION);
+    let operator = tenant.operator(&SHORT_WINDOW);
     for name in &names() {
         rig.put_kv1(name, password);
         rig.api.create(&tenant.workload("Deployment", name)).expect("a Deployment");
@@ -60,7 +62,7 @@ fn a_crash_at_any_moment_loses_no_restart_and_repeats_none() {
         }
     }
     operator.kill();
-    let _operator = tenant.operator(&NO_ELECTION);
+    let _operator = tenant.operator(&SHORT_WINDOW);
     rig.several_refreshes();
     names().iter().for_each(|name| assert_eq!(rig.restarts(name), 5, "{name}, after one more start"));
 }
@@ -81,7 +83,7 @@ fn content_that_goes_there_and_back_between_crashes_leaves_no_target_behind() {
         std::thread::sleep(Duration::from_millis(random.random_range(100..1000)));
         operator.kill();
         put("a");
-        operator = tenant.operator(&NO_ELECTION);
+        operator = tenant.operator(&SHORT_WINDOW);
         crash(&tenant, &mut operator, Duration::from_millis(random.random_range(0..500)));
         for (name, before) in names().iter().zip(&mut restarts) {
             rig.wait_recorded(name, "a");
@@ -181,8 +183,9 @@ impl Drop for OnDrop<'_> {
 fn a_lost_key_of_the_macs_restarts_nothing() {
     let tenant = Tenant::new("key");
     let rig = RestartFixture::new(&tenant);
+    let args = [NO_ELECTION[0], "--rollout-window=0"];
     tenant.apply(&tenant.workload("Deployment", "app"));
-    let mut operator = tenant.operator(&NO_ELECTION);
+    let mut operator = tenant.operator(&args);
     // One that was written here, one as upstream leaves it, one that is not ours to create.
     let names = ["own", "adopted", "foreign"];
     names.iter().for_each(|name| rig.put_kv1(name, "one"));
@@ -209,7 +212,7 @@ fn a_lost_key_of_the_macs_restarts_nothing() {
             std::thread::sleep(Duration::from_millis(1100));
             rig.api.delete("Secret", &tenant.operator_namespace, "vso-cc-storage-hmac-key").expect("deleted");
         }
-        operator = tenant.operator(&NO_ELECTION);
+        operator = tenant.operator(&args);
         names.iter().for_each(|name| rig.wait_recorded(name, "two"));
         rig.several_refreshes();
         assert_eq!(rig.restarts("app"), 3, "start {start}");

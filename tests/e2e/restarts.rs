@@ -15,7 +15,7 @@ fn two_rotations_in_one_second_are_two_restarts() {
     let rig = RestartFixture::new(&tenant);
     tenant.apply(&tenant.workload("Deployment", "app"));
     rig.put_kv1("db", "0");
-    let _operator = tenant.operator(&["--min-refresh-after=100ms"]);
+    let _operator = tenant.operator(&["--min-refresh-after=100ms", "--rollout-window=0"]);
     let mut object = rig.kv1("db", &["app"]);
     object["spec"]["refreshAfter"] = json!("0.1s");
     tenant.apply(&object);
@@ -160,7 +160,7 @@ fn several_objects_restart_one_target_once_each() {
     let rig = RestartFixture::new(&tenant);
     tenant.apply(&tenant.workload("Deployment", "app"));
     let names = ["a", "b", "c", "d"];
-    let _operator = tenant.operator(&[]);
+    let _operator = tenant.operator(&["--rollout-window=0"]);
     let put = |password: &str| names.iter().for_each(|name| tenant.put(name, json!({ "password": password })));
     let wait = |password: &str| names.iter().for_each(|name| rig.wait_recorded(name, password));
     put("one");

@@ -56,7 +56,7 @@ fn a_target_that_is_missing_or_paused_is_restarted_when_it_can_be_and_only_if_it
 }
 
 /// As much of Argo's kind as the operator touches.
-const ROLLOUTS: &str = r#"{
+pub const ROLLOUTS: &str = r#"{
   "apiVersion": "apiextensions.k8s.io/v1",
   "kind": "CustomResourceDefinition",
   "metadata": { "name": "rollouts.argoproj.io" },

@@ -49,6 +49,19 @@ The arguments of the operator. Their order is fixed: people patch them by positi
 - --external-secrets-class={{ . }}
 {{- end }}
 {{- end }}
+{{- $window := ($manager.rollouts).window }}
+{{- if not (has $window (list nil "")) }}
+- --rollout-window={{ $window }}
+{{- end }}
+{{- with ($manager.rollouts).maxPerNamespace }}
+- --max-rollouts-per-namespace={{ int64 . }}
+{{- end }}
+{{- if (.Values.reloader).enabled }}
+- --reloader
+{{- if (.Values.reloader).configMaps }}
+- --reloader-config-maps
+{{- end }}
+{{- end }}
 {{- with $manager.watchNamespaces }}
 - --watch-namespaces={{ join "," . }}
 {{- end }}

@@ -26,6 +26,24 @@ API groups that are not served yet.
 {{- if (.Values.externalSecrets).enabled }}
 {{ include "vso.manager.rules.externalSecrets" . }}
 {{- end }}
+{{- if (.Values.reloader).enabled }}
+{{ include "vso.manager.rules.reloader" . }}
+{{- end }}
+{{- end }}
+
+{{/* What reloader.enabled adds. It watches the workloads that it may restart anyway, and what they use. */}}
+{{- define "vso.manager.rules.reloader" -}}
+- apiGroups: [apps]
+  resources: [daemonsets, deployments, statefulsets]
+  verbs: [list, watch]
+- apiGroups: [argoproj.io]
+  resources: [rollouts]
+  verbs: [list, watch]
+{{- if (.Values.reloader).configMaps }}
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [list, watch]
+{{- end }}
 {{- end }}
 
 {{/*

@@ -95,7 +95,10 @@ impl SecretSource for DynamicSecrets {
         let reconfigured = status.vault_client_meta.cache_key.is_some() && key != status.vault_client_meta.cache_key;
         let relation = state.relate(status, &token, reconfigured);
         let namespace = &plan.vault_namespace;
-        state.retirement.look(reading.outputs, object, status, session, namespace).await;
+        // Restarts may be to come, or have failed: what is recorded is the content whose restarts are done.
+        let restarted =
+            !object.keeps_digest() || held.is_none_or(|held| object.recorded_mac() == Some(held.applied.mac.as_str()));
+        state.retirement.look(reading.outputs, object, restarted, status, session, namespace).await;
         if state.failing.as_ref().is_some_and(|failing| failing.login) {
             (state.failing, state.login_recovered) = (None, true);
         }

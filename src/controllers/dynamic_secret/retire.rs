@@ -38,11 +38,13 @@ impl Retirement {
         self.next_look
     }
 
-    /// Looks at the rollouts of all restart targets, and revokes what no workload uses any more.
+    /// Looks at the rollouts of all restart targets, and revokes what no workload uses any more. `restarted`: all of them were
+    /// restarted for what the Secret holds.
     pub(super) async fn look(
         &mut self,
         outputs: &Outputs,
         owner: &dyn SecretOwner,
+        restarted: bool,
         status: &VaultDynamicSecretStatus,
         session: &Arc<Session>,
         namespace: &str,
@@ -58,7 +60,12 @@ impl Retirement {
         let mut left = status.replaced_leases.clone();
         self.events.clear();
         let known_failure = std::mem::take(&mut self.revocation_failed);
-        self.waiting = unfinished_rollout(outputs, owner).await;
+        self.waiting = if restarted {
+            unfinished_rollout(outputs, owner).await
+        } else {
+            let targets: Vec<_> = owner.restart_targets().iter().map(|t| format!("{} {}", t.kind, t.name)).collect();
+            Some(format!("{} were not all restarted for the new credentials yet", targets.join(", ")))
+        };
         let mut pause = if left.iter().any(|lease| lease.expiration > now) { LOOK_INTERVAL } else { RETRY_DELAY };
         if self.waiting.is_none() {
             let mut kept = vec![];

@@ -38,6 +38,7 @@ use crate::external_secret::template::TemplateCache;
 use crate::external_secret::{check, hash};
 use crate::kubernetes::{Change, KnownKey, Sink, TARGET_SELECTOR};
 use crate::resolve::{self, Denied, ExternalPlan, StoreSource};
+use crate::sync::Rollouts;
 use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Next};
 
@@ -59,6 +60,7 @@ pub(super) struct ExternalSecrets {
     templates: Arc<TemplateCache>,
     /// Of the MACs that workloads are given.
     mac_key: Arc<KnownKey>,
+    rollouts: Arc<Rollouts>,
     states: Mutex<States>,
     /// Pauses after failures.
     backoff: Policy,
@@ -72,10 +74,20 @@ impl ExternalSecrets {
         access: Arc<StoreAccess>,
         turns: Arc<RenderTurns>,
         mac_key: Arc<KnownKey>,
+        rollouts: Arc<Rollouts>,
         backoff: Policy,
         min_interval: Duration,
     ) -> Self {
-        Self { access, turns, templates: Arc::default(), mac_key, states: Mutex::default(), backoff, min_interval }
+        Self {
+            access,
+            turns,
+            templates: Arc::default(),
+            mac_key,
+            rollouts,
+            states: Mutex::default(),
+            backoff,
+            min_interval,
+        }
     }
 
     fn stores(&self) -> &Arc<Stores> {

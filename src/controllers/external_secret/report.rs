@@ -103,6 +103,10 @@ impl ExternalSecrets {
     /// The end of a run that got through. Restarts that failed are tried again before anything else is due.
     fn done(&self, state: &mut State, restarts: &Restarts, next: Next) -> Outcome {
         let now = Instant::now();
+        if let Some(due) = restarts.due() {
+            let next = if matches!(next, Next::At(at, _) if at <= due) { next } else { Next::At(due, Class::Retry) };
+            return Outcome::done(next, state.lane());
+        }
         if !restarts.have_failed() {
             state.restart_backoff.reset();
             return Outcome::done(next, state.lane());

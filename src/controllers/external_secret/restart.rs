@@ -1,5 +1,9 @@
 //! The restarts that follow a change of the data.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -10,7 +14,7 @@ use crate::api::{ConditionType, ConditionUpdate, CustomObject as _, Reason, Roll
 use crate::controllers::outputs::EventText;
 use crate::external_secret::{hash, restart, target};
 use crate::kubernetes::{ErrorKind, KubernetesError, Revision, Workloads};
-use crate::sync::{self, Restart};
+use crate::sync::{self, Mark, RestartError, Rollout};
 
 /// The record of restarts is tried so many times on a Secret that other clients write at the same time.
 const ATTEMPTS: usize = 4;
@@ -21,6 +25,8 @@ pub(super) enum Restarts {
     NotOwed,
     /// Its annotation means nothing.
     Invalid(String),
+    /// They are to come.
+    Waiting(Instant),
     /// All are done.
     Done,
     /// Some are not done.
@@ -33,6 +39,11 @@ impl Restarts {
         matches!(self, Restarts::Failed(_))
     }
 
+    /// When those that are to come are due.
+    pub fn due(&self) -> Option<Instant> {
+        if let Restarts::Waiting(due) = self { Some(*due) } else { None }
+    }
+
     /// The conditions, with what there is to say of restarts.
     pub fn conditions(&self, known: &[Condition]) -> Vec<Condition> {
         let type_ = ConditionType::RolloutRestart;
@@ -42,6 +53,7 @@ impl Restarts {
                 let is_over = |condition: &Condition| condition.type_ == type_.as_str() && condition.status != "True";
                 return known.iter().filter(|condition| !is_over(condition)).cloned().collect();
             }
+            Restarts::Waiting(_) => return known.to_vec(),
             Restarts::Done => {
                 ConditionUpdate::holds(type_, Reason::RolloutRestartTriggered, "Rollout restart triggered")
             }
@@ -54,7 +66,7 @@ impl Restarts {
 
     /// The event, if the condition of the object does not say it yet.
     pub fn news(&self, object: &ExternalSecret) -> Vec<EventText> {
-        if matches!(self, Restarts::NotOwed | Restarts::Done)
+        if matches!(self, Restarts::NotOwed | Restarts::Waiting(_) | Restarts::Done)
             || self.conditions(object.conditions()) == object.conditions()
         {
             return vec![];
@@ -64,7 +76,7 @@ impl Restarts {
 
     fn message(&self) -> String {
         match self {
-            Restarts::NotOwed | Restarts::Done => String::new(),
+            Restarts::NotOwed | Restarts::Waiting(_) | Restarts::Done => String::new(),
             Restarts::Invalid(why) => why.clone(),
             Restarts::Failed(errors) => format!("Rollout restart trigger failed, err={}", errors.join("; ")),
         }
@@ -84,22 +96,35 @@ impl ExternalSecrets {
             Ok(targets) => targets,
             Err(why) => return Restarts::Invalid(why),
         };
-        let Some(owed) = state.owed.clone() else { return Restarts::NotOwed };
-        let mut errors = self.restart_all(object, &targets, &owed).await;
+        let Some(owed) = state.owed.clone() else {
+            state.rollouts.clear();
+            return Restarts::NotOwed;
+        };
+        let (mut errors, later) = self.restart_all(object, targets, &owed, &mut state.rollouts).await;
+        if let (true, Some(later)) = (errors.is_empty(), later) {
+            return Restarts::Waiting(later);
+        }
         if errors.is_empty()
             && let Err(error) = self.record(object, state, &owed).await
         {
             errors.push(error.to_string());
         }
-        match (errors.is_empty(), targets.is_empty()) {
-            (true, true) => Restarts::NotOwed,
-            (true, false) => Restarts::Done,
-            (false, _) => Restarts::Failed(errors),
+        if !errors.is_empty() {
+            return Restarts::Failed(errors);
         }
+        if std::mem::take(&mut state.rollouts).is_empty() { Restarts::NotOwed } else { Restarts::Done }
     }
 
-    /// Restarts every target that does not carry the MAC yet. Gives what went wrong.
-    async fn restart_all(&self, object: &ExternalSecret, targets: &[RolloutRestartTarget], owed: &Owed) -> Vec<String> {
+    /// Restarts every target that does not carry the MAC yet, as soon as the rollout is due that the target has for all that
+    /// it is restarted for. `held` has the rollouts that were asked before, and those that are to come. Gives what went wrong,
+    /// and when the rest is due.
+    async fn restart_all(
+        &self,
+        object: &ExternalSecret,
+        targets: Vec<RolloutRestartTarget>,
+        owed: &Owed,
+        held: &mut Vec<Arc<Rollout>>,
+    ) -> (Vec<String>, Option<Instant>) {
         let meta = &object.metadata;
         let (namespace, name) = (meta.namespace.as_deref().unwrap_or(""), meta.name.as_deref().unwrap_or(""));
         let outputs = &self.access.outputs;
@@ -108,28 +133,41 @@ impl ExternalSecrets {
         if condition::is_false(object.conditions(), ConditionType::RolloutRestart) {
             match self.writer(object).changed_at(object.target_name()).await {
                 Ok(since) => content_since = since,
-                Err(error) => return vec![error.to_string()],
+                Err(error) => return (vec![error.to_string()], None),
             }
+        }
+        let mark = Mark::of_object(name, &sync::restart_digest(&owed.mac, meta));
+        let targets: BTreeSet<_> = targets.into_iter().collect();
+        let ask = |target| self.rollouts.ask(namespace, target, mark.clone(), content_since, held);
+        *held = targets.iter().map(ask).collect();
+        let due = held.iter().map(|rollout| rollout.due()).max().filter(|due| *due > Instant::now());
+        if due.is_some() {
+            return (vec![], due);
         }
         let workloads = Workloads::new(&outputs.client, namespace);
-        let digest = sync::restart_digest(&owed.mac, meta);
-        let mut errors = vec![];
-        for target in targets {
-            match sync::restart(&workloads, target, name, &digest, content_since).await {
-                Ok(Restart::NotNeeded) => {}
-                Ok(Restart::Done) => {
-                    outputs.metrics.restarted(true);
-                    let text = format!("Rollout restart triggered for {{{} {}}}", target.kind, target.name);
-                    let event = EventText::normal(Reason::RolloutRestartTriggered, text);
-                    outputs.event(ExternalSecret::KIND, meta, &event).await;
+        let (mut errors, mut later) = (vec![], None);
+        for rollout in held.iter() {
+            let target = rollout.target();
+            let text = format!("{} {}", target.kind, target.name);
+            match self.rollouts.restart(&workloads, rollout, &mark).await {
+                Ok(done) => {
+                    if done.now {
+                        outputs.metrics.restarted(true);
+                    }
+                    if done.for_mark {
+                        let text = format!("Rollout restart triggered for {{{text}}}");
+                        let event = EventText::normal(Reason::RolloutRestartTriggered, text);
+                        outputs.event(ExternalSecret::KIND, meta, &event).await;
+                    }
                 }
+                Err(RestartError::Later(at)) => later = later.max(Some(at)),
                 Err(error) => {
                     outputs.metrics.restarted(false);
-                    errors.push(format!("{} {}: {error}", target.kind, target.name));
+                    errors.push(format!("{text}: {error}"));
                 }
             }
         }
-        errors
+        (errors, later)
     }
 
     /// Writes to the Secret that the restarts for its data are done. A Secret with other data by now stays as it is: the watch

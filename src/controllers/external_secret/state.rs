@@ -9,6 +9,7 @@ use crate::backoff::Backoff;
 use crate::external_secret::template::CompiledTemplate;
 use crate::kubernetes::Revision;
 use crate::providers::ReadsInUse;
+use crate::sync::Rollout;
 use crate::vault::Session;
 use crate::workqueue::Lane;
 
@@ -34,6 +35,8 @@ pub(super) struct State {
     pub applied: Option<Applied>,
     /// Restarts that the Secret owes, as far as the last run knows.
     pub owed: Option<Owed>,
+    /// The rollouts that restarts were asked of. Holding them keeps them gathered.
+    pub rollouts: Vec<Arc<Rollout>>,
     /// Pauses after restarts that failed.
     pub restart_backoff: Backoff,
     /// Held so that it is not compiled again at each refresh.

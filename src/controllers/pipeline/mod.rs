@@ -11,6 +11,7 @@ mod obtain;
 mod render;
 mod report;
 mod restart;
+mod settle;
 mod source;
 mod state;
 mod write;
@@ -36,6 +37,7 @@ use crate::backoff::Policy;
 use crate::kubernetes::{Change, KnownKey, SecretWriter, Store};
 use crate::render::SourceData;
 use crate::resolve::{self, Denied, Plan, PlanError};
+use crate::sync::Rollouts;
 use crate::telemetry::Expiry;
 use crate::workqueue::{Class, Job, Next};
 
@@ -54,6 +56,7 @@ pub(crate) struct Shared {
     pub vault: Arc<VaultAccess>,
     pub subscriptions: Arc<Subscriptions>,
     pub renderer: Renderer,
+    pub rollouts: Arc<Rollouts>,
     pub outputs: Outputs,
     /// Key of the MACs.
     pub mac_key: Arc<KnownKey>,
@@ -86,6 +89,9 @@ impl<S: SecretSource> Pipeline<S> {
             }
         };
         let fingerprint = fingerprint(&**object, &plan);
+        if self.owes_restarts(object, state) {
+            return self.settle(job, object, state, fingerprint).await;
+        }
         if job.class == Class::Event && !has_news(state, fingerprint) {
             // What is left is a change of the Secret by another client, or nothing that means something here.
             if self.destination_unchanged(object, state) {
@@ -211,15 +217,7 @@ impl<S: SecretSource> Pipeline<S> {
             }
         };
 
-        let previous = &written.result.previous;
-        let pending = restart::pending(&*owner, recorded.as_deref(), previous, &written.mac, shared.mac_key.made);
-        let restarts = match state.failed_restarts.take() {
-            _ if !pending => None,
-            Some(failed) if failed.still_stands(&written.mac, owner.generation(), Instant::now()) => {
-                Some(restart::Restarts { errors: failed.errors, restarted: 0, again: Some(failed.again) })
-            }
-            _ => Some(restart::restart_all(shared, &*owner, &writer, &written.mac).await),
-        };
+        let restarts = restart::follow(shared, &*owner, &writer, &written, recorded.as_deref(), state).await;
         Ok(report::Synced {
             mac: written.mac,
             wrote: written.result.wrote,

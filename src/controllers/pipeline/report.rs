@@ -8,7 +8,7 @@ use kube::core::object::HasStatus;
 
 use super::failure::Failure;
 use super::restart::Restarts;
-use super::state::{FailedRestarts, ObjectState};
+use super::state::{FailedRestarts, ObjectState, Owed};
 use super::{Pipeline, SecretSource};
 use crate::api::owner::OwnerStatus as _;
 use crate::api::{ConditionType, ConditionUpdate, Kind, Reason, SecretOwner, VaultClientMeta, condition};
@@ -52,19 +52,18 @@ impl<S: SecretSource> Pipeline<S> {
         synced: Synced,
     ) -> Outcome {
         let outputs = &self.shared.outputs;
-        let errors = synced.restarts.as_ref().map(|restarts| restarts.errors.as_slice());
-        let failed = errors.filter(|errors| !errors.is_empty()).map(restarts_failed);
+        let restart_news = RestartNews::of(synced.restarts.as_ref());
         let mut status = status_of(object);
         let report = self.source.report(object, plan, &mut state.source, synced.wrote, &mut status);
-        let conditions = conditions_of_success(object, errors, synced.orphans.as_deref(), &report.remarks);
+        let conditions = conditions_of_success(object, restart_news, synced.orphans.as_deref(), &report.remarks);
         let conditions = condition::merge(&conditions, object.generation(), &report.conditions);
         let conditions = subscriptions::with_condition(object, state.subscription.as_ref(), conditions);
 
         // `secretMAC` stands for the content whose restarts are done, so it moves only when they are.
         if !object.keeps_digest() {
             status.set_recorded_mac(None);
-        } else if failed.is_none() {
-            status.set_recorded_mac(Some(synced.record));
+        } else if synced.restarts.as_ref().is_none_or(Restarts::are_done) {
+            status.set_recorded_mac(Some(synced.record.clone()));
         }
         // A generation is applied when what the one before has left is gone, too.
         if synced.orphans.is_none() {
@@ -82,7 +81,7 @@ impl<S: SecretSource> Pipeline<S> {
                 let id = Some(token.client_id).filter(|id| !id.is_empty());
                 *meta = VaultClientMeta { cache_key, id };
             }
-            events.extend(errors.unwrap_or_default().iter().map(|error| restart_failed(error)));
+            events.extend(restart_news.errors().iter().map(|error| restart_failed(error)));
             events.extend(report.events);
         }
         if outputs.publish(&self.store, object, &status, &events).await.is_err() {
@@ -96,7 +95,8 @@ impl<S: SecretSource> Pipeline<S> {
             tracing::info!(restarts = synced.restarts.as_ref().map_or(0, |r| r.restarted), "Secret synced");
         }
         let now = Instant::now();
-        let restarts = synced.restarts.filter(|_| failed.is_some());
+        let waits = matches!(restart_news, RestartNews::Waiting);
+        let restarts = synced.restarts.filter(|restarts| !restarts.are_done());
         let again = if restarts.is_some() || synced.orphans.is_some() {
             let settled = restarts.as_ref().and_then(|restarts| restarts.again);
             Some(settled.unwrap_or_else(|| now + state.pause(&self.shared.backoff)))
@@ -104,19 +104,24 @@ impl<S: SecretSource> Pipeline<S> {
             state.backoff.reset();
             None
         };
-        if let (Some(restarts), Some(again)) = (restarts, again) {
-            let generation = object.generation();
-            let failed = FailedRestarts { mac: synced.mac, generation, errors: restarts.errors, again };
-            state.failed_restarts = Some(Box::new(failed));
-        }
         let refresh = self.source.next_due(plan, &state.source, now);
         let refresh = if report.generation.is_some() { Some(now) } else { refresh };
+        state.owed = None;
+        if let (Some(restarts), Some(again)) = (restarts, again) {
+            let (mac, generation) = (synced.mac, object.generation());
+            if waits {
+                state.owed = Some(Box::new(Owed { mac, record: synced.record, generation, at: again, refresh }));
+            } else {
+                let failed = FailedRestarts { mac, generation, errors: restarts.errors, again };
+                state.failed_restarts = Some(Box::new(failed));
+            }
+        }
         let next = next_run(again, refresh);
         state.due = match next {
             Next::At(due, _) => Some(due),
             Next::WhenChanged => None,
         };
-        if again.is_some() { Outcome::failed(next, state.lane()) } else { Outcome::done(next, state.lane()) }
+        if again.is_some() && !waits { Outcome::failed(next, state.lane()) } else { Outcome::done(next, state.lane()) }
     }
 
     /// Tells of a run that did not get through. `lastGeneration` stays: this generation was not applied.
@@ -146,7 +151,12 @@ impl<S: SecretSource> Pipeline<S> {
         let hold_due = self.source.hold_due(&state.source).filter(|due| now < *due);
         let down = state.session.as_ref().and_then(|session| session.server.last_error()).map(|error| error.kind);
         let due = retry.due(now, down, || state.pause(&self.shared.backoff));
-        let due = hold_due.map_or(due, |hold| hold.min(due));
+        let mut due = hold_due.map_or(due, |hold| hold.min(due));
+        if let Some(owed) = &mut state.owed {
+            // They wait for nothing that has failed.
+            owed.refresh = Some(due);
+            due = if now < owed.at { due.min(owed.at) } else { due };
+        }
         state.due = Some(due);
         retry.outcome(due, state.lane())
     }
@@ -169,28 +179,64 @@ impl<S: SecretSource> Pipeline<S> {
     }
 }
 
-/// The conditions of an object whose Secret is as it has to be. `restarts` has what went wrong with the restarts, and is
-/// `None` if none was pending; `orphans` why Secrets of a former destination name may be left; `remarks` what else there is
-/// to say.
+/// What there is to say of restarts.
+#[derive(Clone, Copy)]
+pub(super) enum RestartNews<'a> {
+    /// None are pending.
+    None,
+    /// They are to come.
+    Waiting,
+    /// They were tried, and these went wrong.
+    Tried(&'a [String]),
+}
+
+impl<'a> RestartNews<'a> {
+    /// Of a run; `None`: no restarts were pending.
+    pub fn of(restarts: Option<&'a Restarts>) -> Self {
+        match restarts {
+            None => Self::None,
+            Some(restarts) if restarts.errors.is_empty() && !restarts.are_done() => Self::Waiting,
+            Some(restarts) => Self::Tried(&restarts.errors),
+        }
+    }
+
+    /// What went wrong.
+    pub fn errors(self) -> &'a [String] {
+        if let Self::Tried(errors) = self { errors } else { &[] }
+    }
+
+    /// The condition, if there is news.
+    pub fn condition(self) -> Option<ConditionUpdate<'static>> {
+        let type_ = ConditionType::RolloutRestart;
+        match self {
+            Self::None | Self::Waiting => None,
+            Self::Tried([]) => {
+                Some(ConditionUpdate::holds(type_, Reason::RolloutRestartTriggered, "Rollout restart triggered"))
+            }
+            Self::Tried(errors) => {
+                Some(ConditionUpdate::fails(type_, Reason::RolloutRestartTriggeredFailed, restarts_failed(errors)))
+            }
+        }
+    }
+}
+
+/// The conditions of an object whose Secret is as it has to be. `orphans` says why Secrets of a former destination name may
+/// be left; `remarks` what else there is to say.
 fn conditions_of_success(
     object: &dyn SecretOwner,
-    restarts: Option<&[String]>,
+    restarts: RestartNews<'_>,
     orphans: Option<&str>,
     remarks: &[Cow<'static, str>],
 ) -> Vec<Condition> {
     let mut synced = synced_message(object, orphans);
     remarks.iter().for_each(|remark| synced.push_str(&format!("; {remark}")));
     let mut updates = vec![ConditionUpdate::holds(ConditionType::SecretSynced, Reason::Synced, synced)];
-    let type_ = ConditionType::RolloutRestart;
-    updates.extend(restarts.map(|errors| match errors {
-        [] => ConditionUpdate::holds(type_, Reason::RolloutRestartTriggered, "Rollout restart triggered"),
-        errors => ConditionUpdate::fails(type_, Reason::RolloutRestartTriggeredFailed, restarts_failed(errors)),
-    }));
+    updates.extend(restarts.condition());
     updates.extend(healthy_and_ready(object.kind()));
     let mut known = object.owner_conditions().to_vec();
-    if restarts.is_none() {
+    if matches!(restarts, RestartNews::None) {
         // Restarts that failed once and are not pending any more: the targets were taken off the spec.
-        known.retain(|c| c.type_ != type_.as_str() || c.status == "True");
+        known.retain(|c| c.type_ != ConditionType::RolloutRestart.as_str() || c.status == "True");
     }
     condition::merge(&known, object.generation(), &updates)
 }
@@ -231,7 +277,7 @@ fn healthy_and_ready(kind: Kind) -> [ConditionUpdate<'static>; 2] {
 }
 
 /// The event for one target.
-fn restart_failed(error: &str) -> EventText {
+pub(super) fn restart_failed(error: &str) -> EventText {
     EventText::warning(Reason::RolloutRestartFailed, format!("Rollout restart failed for target {error}"))
 }
 
@@ -246,7 +292,7 @@ pub(crate) fn cache_key(auth: &AuthPlan, vault_namespace: &str, token: &TokenInf
 }
 
 /// When the next run is due: restarts that failed are tried again, and the source is read again, whichever comes first.
-fn next_run(restarts: Option<Instant>, refresh: Option<Instant>) -> Next {
+pub(super) fn next_run(restarts: Option<Instant>, refresh: Option<Instant>) -> Next {
     match (restarts, refresh) {
         (Some(again), refresh) if refresh.is_none_or(|refresh| again <= refresh) => Next::At(again, Class::Retry),
         (_, Some(refresh)) => Next::At(refresh, Class::Refresh),

@@ -11,7 +11,7 @@ use crate::controllers::outcome::Outcome;
 use crate::controllers::retry::RECHECK_DENIAL;
 use crate::controllers::subscriptions::Subscription;
 use crate::render::CompiledTransformation;
-use crate::sync::LastApplied;
+use crate::sync::{LastApplied, Rollout};
 use crate::util::shrink;
 use crate::vault::Session;
 use crate::workqueue::{Class, Lane, Next};
@@ -43,6 +43,10 @@ pub(super) struct ObjectState<T> {
     /// Of data that would come out otherwise if it were rendered again.
     pub rendered: Option<Rendered>,
     pub failed_restarts: Option<Box<FailedRestarts>>,
+    /// Restarts that are to come.
+    pub owed: Option<Box<Owed>>,
+    /// The rollouts that restarts were asked of. Holding them keeps them gathered.
+    pub rollouts: Vec<Arc<Rollout>>,
     /// What the kind remembers.
     pub source: T,
 }
@@ -62,6 +66,18 @@ pub(super) struct FailedRestarts {
     pub generation: i64,
     pub errors: Vec<String>,
     pub again: Instant,
+}
+
+/// Restarts that wait for what else their targets are restarted for.
+pub(super) struct Owed {
+    pub mac: String,
+    /// What `status.secretMAC` says of the content when they are done.
+    pub record: String,
+    pub generation: i64,
+    /// When they are due.
+    pub at: Instant,
+    /// When the next run is due apart from them.
+    pub refresh: Option<Instant>,
 }
 
 impl FailedRestarts {
@@ -85,6 +101,8 @@ impl<T: Default> ObjectState<T> {
             transformation: None,
             rendered: None,
             failed_restarts: None,
+            owed: None,
+            rollouts: vec![],
             source: T::default(),
         }
     }

@@ -12,6 +12,8 @@ use test_support::{NO_ELECTION, Tenant, eventually};
 
 use super::Fixture;
 
+/// A rotation may follow within the window of the one before.
+const EACH_RESTART: [&str; 2] = [NO_ELECTION[0], "--rollout-window=0"];
 const OBJECTS: usize = 6;
 const CRASHES: usize = 20;
 /// In one rotation, at most.
@@ -41,7 +43,7 @@ fn crashes_at_random_moments_leave_one_lease_for_each_object() {
     let roles = ["even", "odd"];
     roles.iter().for_each(|role| rig.database.role(role, 3600, 7200));
     let names: Vec<String> = (0..OBJECTS).map(|i| format!("db-{i}")).collect();
-    let mut operator = tenant.operator(&NO_ELECTION);
+    let mut operator = tenant.operator(&EACH_RESTART);
     for name in &names {
         let mut deployment = tenant.workload("Deployment", name);
         deployment["spec"]["replicas"] = json!(0);
@@ -81,7 +83,7 @@ fn crashes_at_random_moments_leave_one_lease_for_each_object() {
             std::thread::sleep(WORK.mul_f64(random.random_range(0.0f64..1.0).powi(2)));
             operator.kill();
             in_the_middle += usize::from(names.iter().any(|name| !is_rotated(name, role)));
-            operator = tenant.operator(&NO_ELECTION);
+            operator = tenant.operator(&EACH_RESTART);
             crashes += 1;
         }
         wait_rotated(role);

@@ -156,3 +156,24 @@ fn targets_that_mean_nothing_are_told_and_the_data_goes_on() {
     });
     assert_eq!(rig.restarts("app"), 1, "the content that came meanwhile");
 }
+
+#[test]
+fn an_object_of_another_kind_shares_the_rollout_of_a_target() {
+    let tenant = Tenant::new("es-shared");
+    let rig = RestartFixture::new(&tenant);
+    tenant.apply(&tenant.workload("Deployment", "app"));
+    let put = |password: &str| ["db", "own"].iter().for_each(|name| tenant.put(name, json!({ "password": password })));
+    put("one");
+    let _operator = tenant.operator(&[SERVED, &["--rollout-window=15s"]].concat());
+    let own = rig.object("own", &["app"], json!({}));
+    tenant.apply_all(&[store(&tenant), restarting(&tenant, Some("Deployment/app")), own]);
+    wait_recorded(&rig, "one");
+    rig.wait_recorded("own", "one");
+    put("two");
+    wait_recorded(&rig, "two");
+    rig.wait_recorded("own", "two");
+    rig.assert_carries("app", "db");
+    rig.assert_carries("app", "own");
+    rig.several_refreshes();
+    assert_eq!(rig.restarts("app"), 1);
+}

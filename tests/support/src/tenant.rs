@@ -321,6 +321,10 @@ fn render_chart(cluster: &Cluster, operator_namespace: &str, watched: &str) -> S
             "externalSecrets.enabled=true",
             "--set",
             "externalSecrets.installCRDs=false",
+            "--set",
+            "reloader.enabled=true",
+            "--set",
+            "reloader.configMaps=true",
         ])
         .expect("the chart renders")
 }

@@ -25,14 +25,14 @@ fn words(conditions: &[Condition]) -> Vec<(&str, &str, &str)> {
 
 #[test]
 fn a_sync_without_restarts_says_nothing_of_restarts() {
-    let conditions = conditions_of_success(&object(json!(null)), None, None, &[]);
+    let conditions = conditions_of_success(&object(json!(null)), RestartNews::None, None, &[]);
     assert_eq!(
         words(&conditions),
         [("SecretSynced", "True", "Synced"), ("Healthy", "True", "Healthy"), ("Ready", "True", "Ready")]
     );
     assert!(conditions.iter().all(|c| c.observed_generation == Some(3)));
     assert_eq!(
-        conditions_of_success(&with(&conditions), None, None, &[]),
+        conditions_of_success(&with(&conditions), RestartNews::None, None, &[]),
         conditions,
         "an equal result is an equal value"
     );
@@ -43,7 +43,7 @@ fn keys_that_are_the_operators_and_secrets_of_a_former_name_are_named() {
     let message = |destination: serde_json::Value, orphans| {
         let mut object = object(json!(null));
         object.spec.destination = serde_json::from_value(destination).unwrap();
-        conditions_of_success(&object, None, orphans, &[])[0].message.clone()
+        conditions_of_success(&object, RestartNews::None, orphans, &[])[0].message.clone()
     };
     let labels = json!({
         "app.kubernetes.io/name": "mine", "app.kubernetes.io/managed-by": "hashicorp-vso", "team": "blue",
@@ -68,9 +68,9 @@ fn restarts_are_shown_until_they_are_of_no_matter() {
         let found = condition::find(conditions, ConditionType::RolloutRestart);
         found.map(|c| (c.status.clone(), c.reason.clone()))
     };
-    let done = conditions_of_success(&object(json!(null)), Some(&[]), None, &[]);
+    let done = conditions_of_success(&object(json!(null)), RestartNews::Tried(&[]), None, &[]);
     assert_eq!(restart(&done), Some(("True".into(), "RolloutRestartTriggered".into())));
-    let failed = conditions_of_success(&with(&done), Some(&["Deployment app: gone".into()]), None, &[]);
+    let failed = conditions_of_success(&with(&done), RestartNews::Tried(&["Deployment app: gone".into()]), None, &[]);
     assert_eq!(restart(&failed), Some(("False".into(), "RolloutRestartTriggeredFailed".into())));
     let message = &condition::find(&failed, ConditionType::RolloutRestart).unwrap().message;
     assert_eq!(message, "Rollout restart trigger failed, err=Deployment app: gone");
@@ -78,20 +78,24 @@ fn restarts_are_shown_until_they_are_of_no_matter() {
     let text = "Rollout restart failed for target Deployment app: gone";
     assert_eq!((event.reason, event.message.as_str()), (Reason::RolloutRestartFailed, text));
     assert_eq!(
-        restart(&conditions_of_success(&with(&failed), None, None, &[])),
+        restart(&conditions_of_success(&with(&failed), RestartNews::None, None, &[])),
         None,
         "the targets were taken off the spec"
     );
     assert_eq!(
-        restart(&conditions_of_success(&with(&done), None, None, &[])),
+        restart(&conditions_of_success(&with(&done), RestartNews::None, None, &[])),
         restart(&done),
         "what was done stays shown"
     );
+    for known in [&done, &failed] {
+        let waiting = conditions_of_success(&with(known), RestartNews::Waiting, None, &[]);
+        assert_eq!(restart(&waiting), restart(known), "restarts that are to come change nothing yet");
+    }
 }
 
 #[test]
 fn a_failure_keeps_what_it_says_nothing_of() {
-    let synced = conditions_of_success(&object(json!(null)), Some(&[]), None, &[]);
+    let synced = conditions_of_success(&object(json!(null)), RestartNews::Tried(&[]), None, &[]);
     let failure = Failure::new(Reason::VaultClientError, "Failed to read Vault secret: sealed");
     let failed = conditions_of_failure(&with(&synced), &failure);
     assert_eq!(
@@ -105,7 +109,7 @@ fn a_failure_keeps_what_it_says_nothing_of() {
     );
     assert_eq!(failed[0].message, failure.message);
     assert_eq!(failed[3].message, "VaultStaticSecretNotReady");
-    let recovered = conditions_of_success(&with(&failed), None, None, &[]);
+    let recovered = conditions_of_success(&with(&failed), RestartNews::None, None, &[]);
     assert_eq!(condition::find(&recovered, ConditionType::SecretSynced).unwrap().status, "True");
 }
 

@@ -1,0 +1,12 @@
+//! Reloader's annotations: which workload is restarted for which Secret or ConfigMap, and for which of their contents it was
+//! restarted already. Pure.
+
+mod declared;
+mod marks;
+mod references;
+mod rules;
+mod source;
+
+pub use declared::Declared;
+pub use marks::{Contents, MARKS_ANNOTATION, Marks, Plan, plan};
+pub use source::{Source, SourceKind, Traits};
