@@ -44,6 +44,8 @@ pub struct Settings {
     pub external_secrets: bool,
     /// The class of stores that this operator serves, beside those without a class.
     pub external_secrets_class: String,
+    /// Serve ClusterExternalSecrets too, where ExternalSecrets are served in the whole cluster.
+    pub cluster_external_secrets: bool,
     /// The back-off of objects whose Vault read fails.
     pub backoff: Policy,
     /// The client of the API server.
@@ -152,6 +154,7 @@ impl Default for Settings {
             min_refresh_after: Duration::from_secs(1),
             external_secrets: false,
             external_secrets_class: "default".to_owned(),
+            cluster_external_secrets: false,
             backoff: Policy::default(),
             kube: KubeSettings::default(),
             log: LogSettings::PRODUCTION,

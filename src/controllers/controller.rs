@@ -66,6 +66,8 @@ pub(crate) struct Watches<'a> {
     pub stop: &'a CancellationToken,
     /// The watches that readiness waits for.
     pub required: Vec<Arc<WatchHealth>>,
+    /// The others.
+    pub optional: Vec<Arc<WatchHealth>>,
 }
 
 impl Watches<'_> {
@@ -83,16 +85,20 @@ impl Watches<'_> {
 
     /// Watches the objects of a kind in the served namespaces. Readiness does not wait for it: where only the operator was
     /// upgraded, the definition of the kind and the right to list it may be missing.
-    pub fn optional<K: Watched>(&mut self, sink: Arc<dyn crate::kubernetes::Sink<K>>) {
-        self.start(self.scopes, sink, None);
+    pub fn optional<K: Watched>(&mut self, sink: Arc<dyn crate::kubernetes::Sink<K>>) -> Vec<Arc<WatchHealth>> {
+        self.start_optional(sink)
     }
 
     /// Watches the objects of a kind that are in no namespace, where the operator serves the whole cluster. Readiness does not
     /// wait for it.
-    pub fn cluster<K: Watched>(&mut self, sink: Arc<dyn crate::kubernetes::Sink<K>>) {
-        if self.scopes == [Scope::All] {
-            self.start(self.scopes, sink, None);
-        }
+    pub fn cluster<K: Watched>(&mut self, sink: Arc<dyn crate::kubernetes::Sink<K>>) -> Vec<Arc<WatchHealth>> {
+        if self.scopes == [Scope::All] { self.start_optional(sink) } else { vec![] }
+    }
+
+    fn start_optional<K: Watched>(&mut self, sink: Arc<dyn crate::kubernetes::Sink<K>>) -> Vec<Arc<WatchHealth>> {
+        let started = self.start(self.scopes, sink, None);
+        self.optional.extend(started.iter().cloned());
+        started
     }
 
     fn start<K: Watched>(

@@ -6,10 +6,9 @@ use testenv::{Cluster, Options};
 use test_support::chart::{Result, path};
 
 /// Kinds of ESO that are not served here. The API server only has to know that they exist.
-const NOT_SERVED: [(&str, &str, &str); 3] = [
+const NOT_SERVED: [(&str, &str, &str); 2] = [
     ("PushSecret", "pushsecrets", "v1alpha1"),
     ("ClusterPushSecret", "clusterpushsecrets", "v1alpha1"),
-    ("ClusterExternalSecret", "clusterexternalsecrets", "v1"),
 ];
 
 fn definition(kind: &str, plural: &str, version: &str) -> Value {
@@ -97,13 +96,15 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     for (kind, name, version) in [
         ("PushSecret", "pushed", "v1alpha1"),
         ("ClusterPushSecret", "pushed-by-all", "v1alpha1"),
-        ("ClusterExternalSecret", "everywhere", "v1"),
     ] {
         apply(cluster, version, kind, name, json!({}))?;
     }
-    let generator = json!({ "apiVersion": "generators.external-secrets.io/v1alpha1", "kind": "Password", "name": "p" });
-    let generated = json!({ "dataFrom": [{ "sourceRef": { "generatorRef": generator } }] });
-    apply(cluster, "v1", "ExternalSecret", "generated", generated)?;
+    let generator = json!({ "apiVersion": "generators.external-secrets.io/v1alpha1", "kind": "Fake", "name": "p" });
+    let generated = |generator: &Value| json!({ "dataFrom": [{ "sourceRef": { "generatorRef": generator } }] });
+    apply(cluster, "v1", "ExternalSecret", "generated", generated(&generator))?;
+    let mut password = generator;
+    password["kind"] = json!("Password");
+    apply(cluster, "v1", "ExternalSecret", "with-password", generated(&password))?;
     let rows = json!([{ "secretKey": "a", "remoteRef": { "key": "k" } }]);
     let manifest = json!({ "manifest": { "apiVersion": "v1", "kind": "ConfigMap" } });
     let spec = json!({ "secretStoreRef": { "name": "good" }, "data": rows, "target": manifest });
@@ -127,8 +128,7 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
         "SecretStore default/by-iam\n",
         "PushSecret default/pushed\n",
         "ClusterPushSecret pushed-by-all\n",
-        "ClusterExternalSecret everywhere\n",
-        "ExternalSecret default/generated (generator Password p)\n",
+        "ExternalSecret default/generated (generator Fake p)\n",
         "ExternalSecret default/other-target: ConfigMap\n",
         "ExternalSecret default/other-target (no status)\n",
         "secretstores without a class while ESO runs",
@@ -136,7 +136,7 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     ] {
         assert!(text.contains(found), "{found:?} is missing in\n{text}");
     }
-    for silent in ["cannot be read", "default/of-eso", "ExternalSecret default/good", "error"] {
+    for silent in ["cannot be read", "default/of-eso", "ExternalSecret default/good", "error", "generator Password"] {
         assert!(!text.contains(silent), "{silent:?} is in\n{text}");
     }
 

@@ -60,6 +60,7 @@ const FILES: &[(&str, &[Document])] = &[
     (
         "external-secrets-crds.yaml",
         &[
+            ("CustomResourceDefinition", "clusterexternalsecrets.external-secrets.io"),
             ("CustomResourceDefinition", "clustersecretstores.external-secrets.io"),
             ("CustomResourceDefinition", "externalsecrets.external-secrets.io"),
             ("CustomResourceDefinition", "secretstores.external-secrets.io"),
@@ -149,6 +150,7 @@ fn arguments_keep_their_order() -> Result {
         "--zap-stacktrace-level=panic",
         "--external-secrets",
         "--external-secrets-class=default",
+        "--cluster-external-secrets",
     ]);
     let mut arguments = manager["args"].as_array().cloned().unwrap_or_default();
     arguments.retain(|a| a != "--metrics-secure" && a != "--client-cache-persistence-model=direct-encrypted");

@@ -1,7 +1,9 @@
 //! ExternalSecret, SecretStore and ClusterSecretStore of `external-secrets.io`.
 
 mod cluster_store;
+mod fan_out;
 mod faults;
+mod generators;
 mod hostile;
 mod input;
 mod restarts;

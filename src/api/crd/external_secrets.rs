@@ -1,4 +1,4 @@
-//! The definitions of the kinds of `external-secrets.io`, for clusters that do not have those of ESO.
+//! The definitions of the kinds of `external-secrets.io` and of its generators, for clusters that do not have those of ESO.
 //!
 //! Both versions are served, and have one schema. What is stored is `v1`.
 
@@ -8,7 +8,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 
 use super::finish;
-use crate::api::external_secrets::{ClusterSecretStore, ExternalSecret, SecretStore};
+use crate::api::external_secrets::generator::{Password, Uuid, VaultGenerator};
+use crate::api::external_secrets::{ClusterExternalSecret, ClusterSecretStore, ExternalSecret, SecretStore};
 
 /// The version that ESO has served before `v1`.
 const FORMER_VERSION: &str = "v1beta1";
@@ -39,16 +40,39 @@ pub fn external_secrets() -> Vec<CustomResourceDefinition> {
     ];
     let selectable =
         [".spec.secretStoreRef.name", ".spec.secretStoreRef.kind", ".spec.target.name", ".spec.refreshInterval"];
+    let cluster_external_secret = [
+        ("Store", "string", ".spec.externalSecretSpec.secretStoreRef.name"),
+        ("Refresh Interval", "string", ".spec.refreshTime"),
+        READY,
+    ];
     vec![
+        both_versions(ClusterExternalSecret::crd(), &cluster_external_secret, &[]),
         both_versions(ClusterSecretStore::crd(), STORE, &[]),
         both_versions(ExternalSecret::crd(), &external_secret, &selectable),
         both_versions(SecretStore::crd(), STORE, &[]),
+        generator(Password::crd()),
+        generator(Uuid::crd()),
+        generator(VaultGenerator::crd()),
     ]
 }
 
-fn both_versions(crd: CustomResourceDefinition, columns: &[Column], selectable: &[&str]) -> CustomResourceDefinition {
-    let mut crd = finish(crd, &[]);
+/// Generators have one version, and no status.
+fn generator(crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    let mut crd = labelled(finish(crd, &[]));
+    let schemas = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
+    for properties in schemas.filter_map(|schema| schema.properties.as_mut()) {
+        properties.remove("status");
+    }
+    crd
+}
+
+fn labelled(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     crd.metadata.labels = Some([(LABEL.0.to_owned(), LABEL.1.to_owned())].into());
+    crd
+}
+
+fn both_versions(crd: CustomResourceDefinition, columns: &[Column], selectable: &[&str]) -> CustomResourceDefinition {
+    let mut crd = labelled(finish(crd, &[]));
     let columns = columns.iter().map(|(name, type_, path)| CustomResourceColumnDefinition {
         name: (*name).to_owned(),
         type_: (*type_).to_owned(),

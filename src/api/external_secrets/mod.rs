@@ -4,7 +4,10 @@
 //! One type serves both versions of a kind: `v1` has all that `v1beta1` has. As in [`crate::api`], reading is lenient, and an
 //! empty string is an unset one.
 
+pub mod cluster_external_secret;
 pub mod external_secret;
+pub mod fan_out;
+pub mod generator;
 pub mod kubernetes;
 pub mod remote;
 pub mod rewrite;
@@ -14,6 +17,9 @@ pub mod target;
 pub mod vault;
 pub mod vault_auth;
 
+pub use cluster_external_secret::{
+    ClusterExternalSecret, ClusterExternalSecretCondition, ClusterExternalSecretSpec, ClusterExternalSecretStatus,
+};
 pub use external_secret::{ExternalSecret, ExternalSecretSpec, ExternalSecretStatus, RefreshPolicy};
 pub use remote::{ConversionStrategy, DecodingStrategy, MetadataPolicy, NullBytePolicy};
 pub use secret_store::{

@@ -6,12 +6,12 @@ use crate::api::ObjectRef;
 use crate::api::external_secrets::ExternalSecret;
 use crate::controllers::named::{Name, Source};
 use crate::external_secret::template::{self, SourceKind};
-use crate::resolve::{ExternalPlan, StoreSource};
+use crate::resolve::{EntrySource, ExternalPlan, StoreSource};
 
 /// The Secrets and ConfigMaps that an ExternalSecret reads. An object that is read only once, or only when it changes
-/// itself, is not concerned.
+/// itself, is not concerned. Nor is one with a generator: each look at its sources would make new data.
 pub(super) fn names(object: &ExternalSecret, plan: &ExternalPlan) -> Vec<Name> {
-    if !plan.is_periodic() {
+    if !plan.is_periodic() || !plan.generators.is_empty() {
         return vec![];
     }
     let namespace = object.metadata.namespace.as_deref().unwrap_or("");
@@ -35,7 +35,8 @@ pub(super) fn names(object: &ExternalSecret, plan: &ExternalPlan) -> Vec<Name> {
         let (Some(source), StoreSource::Kubernetes(of)) = (&stores[store], &plan.stores[store].source) else { return };
         names.push((source.clone(), name.map(|name| ObjectRef::new(&*of.namespace, name))));
     };
-    for (entry, store) in object.spec.data_from.iter().zip(&plan.data_from) {
+    for (entry, source) in object.spec.data_from.iter().zip(&plan.data_from) {
+        let EntrySource::Store(store) = source else { continue };
         read(*store, entry.extract.as_ref().map(|extract| extract.key.as_str()));
     }
     for (row, store) in object.spec.data.iter().zip(&plan.data) {

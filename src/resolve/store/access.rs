@@ -9,7 +9,7 @@ use crate::gocompat::template::{Context, Environment, Limits};
 
 /// Whether a selector selects an object with these labels. One that says nothing selects all. An operator that is not known
 /// selects nothing.
-pub(super) fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+pub fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
     let equal = selector.match_labels.iter().flatten().all(|(name, value)| labels.get(name) == Some(value));
     equal
         && selector.match_expressions.iter().flatten().all(|requirement| {
