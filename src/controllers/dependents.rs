@@ -101,7 +101,8 @@ impl Dependents {
     /// Makes the ExternalSecrets due that use a generator. One that works is not generated anew for it.
     pub fn of_generator(&self, generator: &Key) {
         self.push_external_secrets(DEPENDENTS_SPREAD, |object| {
-            let references = object.spec.data_from.iter().filter_map(|entry| entry.source_ref.as_ref()?.generator_ref.as_ref());
+            let references =
+                object.spec.data_from.iter().filter_map(|entry| entry.source_ref.as_ref()?.generator_ref.as_ref());
             object.metadata.namespace.as_deref() == Some(&*generator.id.namespace)
                 && references.into_iter().any(|of| of.kind == generator.kind.as_str() && of.name == *generator.id.name)
         });

@@ -12,7 +12,7 @@ use crate::api::{CustomObject, Key};
 use crate::external_secret::{Data, password};
 use crate::kubernetes::{Change, Store};
 use crate::providers::{self, ProviderError};
-use crate::resolve::{GeneratorPlan, Generates};
+use crate::resolve::{Generates, GeneratorPlan};
 use crate::vault::Session;
 use crate::workqueue::Job;
 

@@ -215,9 +215,7 @@ mod tests {
 
     #[test]
     fn encodings_are_those_of_go() {
-        let spec = |encoding: &str| {
-            json!({ "length": 5, "digits": 0, "symbols": 5, "symbolCharacters": "?", "allowRepeat": true, "encoding": encoding })
-        };
+        let spec = |encoding: &str| json!({ "length": 5, "digits": 0, "symbols": 5, "symbolCharacters": "?", "allowRepeat": true, "encoding": encoding });
         for (encoding, expected) in [
             ("raw", "?????"),
             ("", "?????"),
@@ -233,8 +231,10 @@ mod tests {
     #[test]
     fn what_cannot_be_made_is_told() {
         let letters = "number of letters exceeds available letters and repeats are not allowed: 100 are asked for, and there are 52";
-        let digits = "number of digits exceeds available digits and repeats are not allowed: 11 are asked for, and there are 10";
-        let symbols = "number of symbols exceeds available symbols and repeats are not allowed: 2 are asked for, and there are 1";
+        let digits =
+            "number of digits exceeds available digits and repeats are not allowed: 11 are asked for, and there are 10";
+        let symbols =
+            "number of symbols exceeds available symbols and repeats are not allowed: 2 are asked for, and there are 1";
         for (spec, expected) in [
             (json!({ "length": 8, "digits": 5, "symbols": 4 }), "5 digits and 4 symbols are more than spec.length, 8"),
             (json!({ "length": 100, "digits": 0, "symbols": 0 }), letters),
@@ -242,8 +242,14 @@ mod tests {
             (json!({ "length": 10, "digits": 0, "symbols": 2, "symbolCharacters": "!!" }), symbols),
             (json!({ "length": -1 }), "spec.length is -1: it must be between 0 and 65536"),
             (json!({ "digits": -1 }), "spec.digits is -1: it must be between 0 and 65536"),
-            (json!({ "length": 1_000_000_000_000_u64 }), "spec.length is 1000000000000: it must be between 0 and 65536"),
-            (json!({ "encoding": "rot13" }), "spec.encoding \"rot13\" is none of raw, base64, base64url, base32 and hex"),
+            (
+                json!({ "length": 1_000_000_000_000_u64 }),
+                "spec.length is 1000000000000: it must be between 0 and 65536",
+            ),
+            (
+                json!({ "encoding": "rot13" }),
+                "spec.encoding \"rot13\" is none of raw, base64, base64url, base32 and hex",
+            ),
             (json!({ "secretKeys": ["a", "a"] }), "spec.secretKeys must be non-empty and unique"),
             (json!({ "secretKeys": [""] }), "spec.secretKeys must be non-empty and unique"),
             (

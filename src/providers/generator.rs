@@ -119,7 +119,8 @@ mod tests {
     #[test]
     fn each_member_of_the_data_is_a_key() {
         let answer = r#"{"request_id":"r","lease_id":"l","lease_duration":60,"data":{"username":"u","n":1.50,"ok":true,"none":null,"deep":{"b":[1],"a":"<"}}}"#;
-        let expected = [("deep", r#"{"a":"\u003c","b":[1]}"#), ("n", "1.50"), ("none", ""), ("ok", "true"), ("username", "u")];
+        let expected =
+            [("deep", r#"{"a":"\u003c","b":[1]}"#), ("n", "1.50"), ("none", ""), ("ok", "true"), ("username", "u")];
         assert_eq!(made(answer, ResultType::Data), pairs(&expected));
     }
 

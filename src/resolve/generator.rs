@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::store::{StoreLookup, VaultStore, is_foreign, vault_of_generator};
 use super::Denied;
+use super::store::{StoreLookup, VaultStore, is_foreign, vault_of_generator};
 use crate::api::external_secrets::generator::{Password, PasswordSpec, ResultType, Uuid, VaultGenerator};
 use crate::api::external_secrets::remote::GeneratorRef;
 use crate::api::{CustomObject, ObjectRef};
@@ -111,7 +111,10 @@ fn version_of<K: CustomObject>(object: &K) -> (String, String, i64) {
 fn request(object: &VaultGenerator) -> Result<VaultRequest, Denied> {
     let spec = &object.spec;
     let of = |why: String| {
-        Denied::Invalid(format!("generator VaultDynamicSecret {:?}: {why}", object.metadata.name.as_deref().unwrap_or("")))
+        Denied::Invalid(format!(
+            "generator VaultDynamicSecret {:?}: {why}",
+            object.metadata.name.as_deref().unwrap_or("")
+        ))
     };
     let path = spec.path.trim_start_matches('/');
     let is_wrong = |segment: &str| segment.is_empty() || segment == "." || segment == "..";

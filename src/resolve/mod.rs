@@ -20,7 +20,7 @@ pub use auth::auth;
 pub use connection::{CaSource, ConnectionPlan, connection, cut_timeout};
 pub use dynamic_secret::{DynamicRead, dynamic_secret, renewal_percent};
 pub use external_secret::{EntrySource, ExternalPlan, external_secret};
-pub use generator::{GeneratorLookup, GeneratorPlan, Generates, VaultMethod, VaultRequest, generator};
+pub use generator::{Generates, GeneratorLookup, GeneratorPlan, VaultMethod, VaultRequest, generator};
 pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};
 pub use pki_secret::{IssuerCheck, KeystoreRequest, PkiRequest, pki_secret};

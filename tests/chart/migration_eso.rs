@@ -6,10 +6,8 @@ use testenv::{Cluster, Options};
 use test_support::chart::{Result, path};
 
 /// Kinds of ESO that are not served here. The API server only has to know that they exist.
-const NOT_SERVED: [(&str, &str, &str); 2] = [
-    ("PushSecret", "pushsecrets", "v1alpha1"),
-    ("ClusterPushSecret", "clusterpushsecrets", "v1alpha1"),
-];
+const NOT_SERVED: [(&str, &str, &str); 2] =
+    [("PushSecret", "pushsecrets", "v1alpha1"), ("ClusterPushSecret", "clusterpushsecrets", "v1alpha1")];
 
 fn definition(kind: &str, plural: &str, version: &str) -> Value {
     json!({
@@ -93,10 +91,9 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     let role = |method: &str| json!({ method: { "role": "app", "vaultRole": "app" } });
     apply(cluster, "v1", "SecretStore", "as-the-operator", vault(json!({ "kubernetes": { "role": "app" } })))?;
     apply(cluster, "v1", "SecretStore", "by-iam", vault(role("iam")))?;
-    for (kind, name, version) in [
-        ("PushSecret", "pushed", "v1alpha1"),
-        ("ClusterPushSecret", "pushed-by-all", "v1alpha1"),
-    ] {
+    for (kind, name, version) in
+        [("PushSecret", "pushed", "v1alpha1"), ("ClusterPushSecret", "pushed-by-all", "v1alpha1")]
+    {
         apply(cluster, version, kind, name, json!({}))?;
     }
     let generator = json!({ "apiVersion": "generators.external-secrets.io/v1alpha1", "kind": "Fake", "name": "p" });

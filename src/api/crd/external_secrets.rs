@@ -59,7 +59,8 @@ pub fn external_secrets() -> Vec<CustomResourceDefinition> {
 /// Generators have one version, and no status.
 fn generator(crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let mut crd = labelled(finish(crd, &[]));
-    let schemas = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
+    let schemas =
+        crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
     for properties in schemas.filter_map(|schema| schema.properties.as_mut()) {
         properties.remove("status");
     }

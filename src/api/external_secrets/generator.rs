@@ -125,7 +125,7 @@ pub struct VaultGeneratorSpec {
     #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
     /// The body of a write.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "parameters_schema")]
     pub parameters: Option<Value>,
     /// Which part of the answer becomes the data.

@@ -18,7 +18,7 @@ use crate::external_secret::Data;
 use crate::external_secret::answers::{Answer, Answers, entry_failed, row_failed};
 use crate::external_secret::pipeline::Missing;
 use crate::providers::{self, Known, Provider, ProviderError, ReadsInUse, VaultProvider};
-use crate::resolve::{EntrySource, ExternalPlan, GeneratorPlan, Generates, StoreSource, VaultStore};
+use crate::resolve::{EntrySource, ExternalPlan, Generates, GeneratorPlan, StoreSource, VaultStore};
 use crate::vault::{Session, SessionError};
 use crate::workqueue::Job;
 
@@ -252,8 +252,7 @@ impl ExternalSecrets {
         failure: Failure,
         error: &SessionError,
     ) -> Interruption {
-        if is_tls(error)
-            && self.access.vault.on_untrusted_certificate(&vault.login.connection, session.server.id).await
+        if is_tls(error) && self.access.vault.on_untrusted_certificate(&vault.login.connection, session.server.id).await
         {
             return Interruption::Yield(Some(session.server.id));
         }

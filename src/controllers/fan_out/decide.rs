@@ -81,7 +81,9 @@ pub(super) fn decide<K: FanOut>(
         match there.get(namespace.as_str()) {
             None => decision.steps.push((namespace.clone(), Step::Create(wanted))),
             Some(known) if !is_owned(known.meta(), object) => {
-                decision.failed.push(NamespaceFailure { namespace: namespace.clone(), reason: Some(EXISTS.to_owned()) });
+                decision
+                    .failed
+                    .push(NamespaceFailure { namespace: namespace.clone(), reason: Some(EXISTS.to_owned()) });
             }
             // Its end is a change, and then another one is made.
             Some(known) if known.meta().deletion_timestamp.is_some() => {}

@@ -27,7 +27,8 @@ use crate::api::{ApiScope as _, CustomObject, Key, Kind, ObjectRef, Reason};
 use crate::backoff::{Backoff, Policy};
 use crate::gocompat::GoDuration;
 use crate::kubernetes::{
-    Change, ErrorKind, KubernetesError, NamespaceState, Store, create_object, delete_object, release_namespace, replace_object,
+    Change, ErrorKind, KubernetesError, NamespaceState, Store, create_object, delete_object, release_namespace,
+    replace_object,
 };
 use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Next};
@@ -361,7 +362,8 @@ impl<K: FanOut> Controller for FanOuts<K> {
 
 /// Whether a namespace has ESO's finalizer for an object of this name.
 fn has_finalizer<K: FanOut>(state: &NamespaceState, name: &str) -> bool {
-    let named = |finalizer: &String| K::NAMESPACE_FINALIZER.and_then(|prefix| finalizer.strip_prefix(prefix)) == Some(name);
+    let named =
+        |finalizer: &String| K::NAMESPACE_FINALIZER.and_then(|prefix| finalizer.strip_prefix(prefix)) == Some(name);
     state.finalizers.iter().any(named)
 }
 

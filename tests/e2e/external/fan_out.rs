@@ -162,7 +162,8 @@ fn makes_one_in_each(cluster: &Cluster, tenant: &Tenant<'_>) {
     assert!(requests.is_empty(), "{}", describe(&requests));
     let columns = cluster.kubectl(&["get", "ces", "all"]).unwrap();
     let (header, row) = columns.split_once('\n').unwrap();
-    let cells = |line: &str| line.split("  ").map(str::trim).filter(|c| !c.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let cells =
+        |line: &str| line.split("  ").map(str::trim).filter(|c| !c.is_empty()).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(cells(header), ["NAME", "STORE", "REFRESH INTERVAL", "READY"]);
     assert_eq!(cells(row), ["all", "shared", "True"]);
 }
@@ -209,7 +210,8 @@ fn follows_the_spec_and_the_namespaces(cluster: &Cluster, tenant: &Tenant<'_>) {
     assert_eq!(writes(&requests, "create", "externalsecrets").len(), 3, "{}", describe(&requests));
     assert_eq!(writes(&requests, "delete", "externalsecrets").len(), 2, "{}", describe(&requests));
     // The former version has the former way to select.
-    let mut former = all(json!({ "namespaceSelectors": null, "namespaceSelector": { "matchLabels": { "fan": "yes" } } }));
+    let mut former =
+        all(json!({ "namespaceSelectors": null, "namespaceSelector": { "matchLabels": { "fan": "yes" } } }));
     former["apiVersion"] = json!("external-secrets.io/v1beta1");
     apply(cluster, &[former]);
     wait_status(cluster, &["fan-a", "fan-b"], &[]);
@@ -262,7 +264,8 @@ fn frees_namespaces_of_the_finalizer_of_eso(cluster: &Cluster) {
     cluster.kubectl(&["delete", "namespace", "fan-b", "--timeout=60s"]).expect("nothing holds it up");
     assert_eq!(finalizers("fan-a").unwrap(), json!([NAMESPACE_FINALIZER]), "ESO may serve it again");
     // With the object that it is for.
-    let of_object = json!({ "metadata": { "finalizers": ["externalsecrets.external-secrets.io/clusterexternalsecret-cleanup"] } });
+    let of_object =
+        json!({ "metadata": { "finalizers": ["externalsecrets.external-secrets.io/clusterexternalsecret-cleanup"] } });
     patch(cluster, &["clusterexternalsecret", "all"], &of_object);
     cluster.kubectl(&["delete", "clusterexternalsecret", "all", "--timeout=60s"]).expect("nothing holds it up");
     wait_free("fan-a");

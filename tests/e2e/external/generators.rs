@@ -69,12 +69,18 @@ fn what_is_random_is_made_once_per_interval_and_kept_over_a_restart() {
         "data": { "url": "{{ .DB_USER }}:{{ .DB_PASSWORD }}", "id": "{{ .uuid }}" },
         "mergePolicy": "Merge",
     } });
-    tenant.apply(&generated(&tenant, "db", "Password", "p", json!({
-        "secretStoreRef": { "name": "vault" },
-        "dataFrom": rewritten,
-        "data": [row(&tenant, "DB_USER", "db", "user")],
-        "target": template,
-    })));
+    tenant.apply(&generated(
+        &tenant,
+        "db",
+        "Password",
+        "p",
+        json!({
+            "secretStoreRef": { "name": "vault" },
+            "dataFrom": rewritten,
+            "data": [row(&tenant, "DB_USER", "db", "user")],
+            "target": template,
+        }),
+    ));
     wait_synced(&tenant, "db");
     let password = tenant.value("db", "DB_PASSWORD").unwrap();
     let digits = password.chars().filter(char::is_ascii_digit).count();
@@ -172,13 +178,16 @@ fn vault_makes_credentials_once_even_if_they_cannot_be_written_at_first() {
     let path = format!("/secret/data/{}", tenant.path("plain"));
     let absent = format!("secret/data/{}", tenant.path("absent"));
     let token = json!({ "path": format!("/{role}"), "method": "POST", "parameters": parameters, "resultType": "Auth" });
-    apply(&tenant, &[
-        vault("token", token),
-        vault("read", json!({ "path": path })),
-        vault("raw", json!({ "path": path, "resultType": "Raw" })),
-        vault("absent", json!({ "path": absent })),
-        vault("forbidden", json!({ "path": "sys/policies/acl/root" })),
-    ]);
+    apply(
+        &tenant,
+        &[
+            vault("token", token),
+            vault("read", json!({ "path": path })),
+            vault("raw", json!({ "path": path, "resultType": "Raw" })),
+            vault("absent", json!({ "path": absent })),
+            vault("forbidden", json!({ "path": "sys/policies/acl/root" })),
+        ],
+    );
     // The template cannot be applied: the run is tried again and again, with what was made first.
     let since = tenant.cluster.vault_audit_marker().expect("Vault's audit log");
     let target = |text: &str| json!({ "target": { "template": { "engineVersion": "v2", "data": { "token": text } } } });
@@ -190,7 +199,8 @@ fn vault_makes_credentials_once_even_if_they_cannot_be_written_at_first() {
     wait_synced(&tenant, "token");
     assert_eq!(tokens_made(&tenant, since), 1);
     let token = tenant.value("token", "token").unwrap();
-    let looked = tenant.cluster.vault("POST", "auth/token/lookup", Some(json!({ "token": token }))).expect("it is good");
+    let looked =
+        tenant.cluster.vault("POST", "auth/token/lookup", Some(json!({ "token": token }))).expect("it is good");
     assert_eq!(looked["data"]["role"], json!(tenant.namespace));
 
     // Nothing is made at a restart, nothing is written, and nothing is renewed.
@@ -216,7 +226,8 @@ fn vault_makes_credentials_once_even_if_they_cannot_be_written_at_first() {
     tenant.wait_value("read", "data", r#"{"answer":42,"nested":{"a":[1]}}"#);
     tenant.wait_value("raw", "renewable", "false");
     assert!(tenant.value("raw", "data").unwrap().starts_with(r#"{"data":{"answer":42,"nested":{"a":[1]}},"metadata""#));
-    let prefix = "could not get secret data from provider: error processing spec.dataFrom[0].sourceRef.generatorRef, err: ";
+    let prefix =
+        "could not get secret data from provider: error processing spec.dataFrom[0].sourceRef.generatorRef, err: ";
     wait_failure(&tenant, "absent", &[&format!("{prefix}empty response from Vault")]);
     wait_failure(&tenant, "forbidden", &[prefix, "permission denied"]);
     let mut may_be_empty = vault("absent", json!({ "path": absent, "allowEmptyResponse": true }));

@@ -130,7 +130,10 @@ fn a_selector_that_makes_no_sense_changes_nothing() {
     for (selector, expected) in [
         (json!({ "key": "team", "operator": "Is", "values": ["a"] }), "\"Is\" is not a valid label selector operator"),
         (json!({ "key": "team", "operator": "In" }), "operator In needs values, key \"team\""),
-        (json!({ "key": "team", "operator": "Exists", "values": ["a"] }), "operator Exists has no values, key \"team\""),
+        (
+            json!({ "key": "team", "operator": "Exists", "values": ["a"] }),
+            "operator Exists has no values, key \"team\"",
+        ),
     ] {
         let object = object(json!({ "namespaceSelectors": [{}, { "matchExpressions": [selector] }] }));
         let error = told(&object, &[namespace("a", "")], &[made(&object, "b")]).unwrap_err();
@@ -142,7 +145,8 @@ fn a_selector_that_makes_no_sense_changes_nothing() {
 fn a_namespace_that_is_going_or_not_meant_loses_the_finalizer_of_eso() {
     let object = object(json!({ "namespaceSelector": { "matchLabels": { "team": "red" } } }));
     let held = |state: &mut NamespaceState| {
-        state.finalizers = ["ces-all", "ces-other"].map(|end| format!("externalsecrets.external-secrets.io/{end}")).into();
+        state.finalizers =
+            ["ces-all", "ces-other"].map(|end| format!("externalsecrets.external-secrets.io/{end}")).into();
     };
     let going = |state: &mut NamespaceState| {
         state.terminating = true;
