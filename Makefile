@@ -30,11 +30,11 @@ test: lint ## All tests: formatting, clippy, generated files, unit, property, ar
 
 # The longest of them gets the most threads.
 lane-vault:
-	RUST_TEST_THREADS=6 cargo test --test e2e
+	RUST_TEST_THREADS=6 hack/retry-failed cargo test --test e2e
 
 lane-openbao:
 	if cargo testenv has openbao; then \
-	  E2E_SERVER=openbao RUST_TEST_THREADS=4 cargo test --test e2e -- $(addprefix --skip ,$(WITHOUT_SERVER)); fi
+	  E2E_SERVER=openbao RUST_TEST_THREADS=4 hack/retry-failed cargo test --test e2e -- $(addprefix --skip ,$(WITHOUT_SERVER)); fi
 
 lane-others:
 	RUST_TEST_THREADS=4 cargo test --workspace --no-fail-fast --lib --bins $(addprefix --test ,$(OTHERS))

@@ -60,10 +60,13 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let (controllers, notifications) = Controllers::new(dependencies);
     let controllers = Arc::new(controllers);
     let watches = controllers.spawn_watches(&end);
-    *state.lock() =
-        State { controllers: Some(controllers.clone()), watches: watches.clone(), leads: Some(leadership.clone()) };
+    *state.lock() = State {
+        controllers: Some(controllers.clone()),
+        watches: watches.required.clone(),
+        leads: Some(leadership.clone()),
+    };
 
-    if wait_for(&watches, &stop).await {
+    if wait_for(&watches.required, &stop).await {
         let mut always = None;
         if leader_elect {
             let identity = format!("{host}_{:016x}", rand::random::<u64>());

@@ -73,8 +73,17 @@ fn what_is_not_switched_on_gives_no_right() -> Result {
     let only = all["controller-manager"].difference(&default["controller-manager"]);
     let core: Vec<_> =
         only.filter(|(_, group, _)| group.is_empty()).map(|(verb, _, of)| format!("{verb} {of}")).collect();
-    let watched = ["list configmaps", "list namespaces", "patch namespaces", "update secrets", "watch configmaps"];
-    assert_eq!(core, [&watched[..], &["watch namespaces"]].concat());
+    let expected = [
+        "list configmaps",
+        "list namespaces",
+        "list serviceaccounts",
+        "patch namespaces",
+        "update secrets",
+        "watch configmaps",
+        "watch namespaces",
+        "watch serviceaccounts",
+    ];
+    assert_eq!(core, expected);
     Ok(())
 }
 

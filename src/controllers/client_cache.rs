@@ -3,7 +3,8 @@
 //!
 //! VSO stores one client per cache key: VaultAuth and VaultConnection with their generations, and the credential. A session
 //! here may serve several of them. Its token is stored under the key of each VaultAuth that uses it, so that VSO finds all of
-//! its clients, and a session that is made again finds its token by whichever VaultAuth asks first.
+//! its clients, and a session that is made again finds its token by whichever VaultAuth asks first. A store is a VaultAuth and a
+//! VaultConnection in one.
 
 mod encryption;
 mod restore;
@@ -21,7 +22,6 @@ use tokio::sync::{Notify, Semaphore};
 use super::outputs::{EventText, Outputs};
 use super::servers::Servers;
 use super::stores::Stores;
-use crate::api::{CustomObject as _, VaultAuth};
 use crate::backoff::Policy;
 use crate::credentials::{AuthMethodLogin, Cloud};
 use crate::kubernetes::{ClientStorage, KnownKey};
@@ -49,7 +49,7 @@ pub(crate) struct ClientCache {
     persistence: Persistence,
     /// Pauses after failed logins.
     backoff: Policy,
-    /// By UID of the VaultAuth and namespace of the credential: what is stored, or being stored.
+    /// By UID of the VaultAuth, or the store, and namespace of the credential: what is stored, or being stored.
     stored: Mutex<HashMap<Owner, Known>>,
     encryption: EncryptionSlot,
     writes: Semaphore,
@@ -57,7 +57,7 @@ pub(crate) struct ClientCache {
     leads: AtomicBool,
 }
 
-/// UID of a VaultAuth, and the namespace that uses it.
+/// UID of a VaultAuth or a store, and the namespace that uses it.
 type Owner = (String, String);
 
 struct Known {
@@ -101,21 +101,13 @@ impl ClientCache {
         })
     }
 
-    /// The session of the login of a store. Its token is not stored, unless a VaultAuth means that login, too.
-    pub fn session_of_store(&self, login: &LoginPlan, server: &Arc<Server>) -> Arc<Session> {
-        self.sessions.session(Identity(login.identity(server.id)), server, || TokenSource {
-            provider: Box::new(self.credentials(login.clone())),
-            store: None,
-        })
-    }
-
     /// After an object has used a session: stores its token for the object's login if it is not stored yet. Waits for
     /// nothing; a failure is retried as long as the session has this token.
     pub async fn store(self: &Arc<Self>, session: &Arc<Session>, plan: &AuthPlan) {
         store::store(self, session, plan).await;
     }
 
-    /// A VaultAuth, a VaultConnection or what uses them has changed: some stored clients may be of no use any more.
+    /// A VaultAuth, a VaultConnection, a store or what uses them has changed: some stored clients may be of no use any more.
     pub fn users_changed(&self) {
         self.changed.notify_one();
     }
@@ -142,15 +134,15 @@ impl ClientCache {
         self.mac_key.key.mac_of_texts(["login", &identity].into_iter())
     }
 
-    /// Reports an event about the VaultAuth of a login.
+    /// Reports an event about the VaultAuth, or the store, of a login.
     async fn event_about_login(&self, owner: &LoginOwner, event: &EventText) {
         let meta = ObjectMeta {
             name: Some(owner.id.name.to_string()),
-            namespace: Some(owner.id.namespace.to_string()),
+            namespace: Some(owner.id.namespace.to_string()).filter(|namespace| !namespace.is_empty()),
             uid: Some(owner.uid.clone()),
             ..ObjectMeta::default()
         };
-        self.outputs.event(VaultAuth::KIND, &meta, event).await;
+        self.outputs.event(owner.kind, &meta, event).await;
     }
 
     fn leads(&self) -> bool {

@@ -64,9 +64,16 @@ pub(crate) struct Watches<'a> {
     pub shared_scopes: &'a [Scope],
     /// Ends all watches.
     pub stop: &'a CancellationToken,
-    /// The watches that readiness waits for.
+    /// What is started.
+    pub started: StartedWatches,
+}
+
+/// Watches that run.
+#[derive(Default)]
+pub struct StartedWatches {
+    /// Readiness waits for these.
     pub required: Vec<Arc<WatchHealth>>,
-    /// The others.
+    /// And for these it does not.
     pub optional: Vec<Arc<WatchHealth>>,
 }
 
@@ -74,13 +81,13 @@ impl Watches<'_> {
     /// Watches the objects of a kind in the served namespaces.
     pub fn served<K: Watched>(&mut self, sink: Arc<dyn crate::kubernetes::Sink<K>>, labels: Option<&str>) {
         let started = self.start(self.scopes, sink, labels);
-        self.required.extend(started);
+        self.started.required.extend(started);
     }
 
     /// Watches the objects of a kind in the served namespaces and in the operator's own.
     pub fn shared<K: Watched>(&mut self, sink: Arc<dyn crate::kubernetes::Sink<K>>) {
         let started = self.start(self.shared_scopes, sink, None);
-        self.required.extend(started);
+        self.started.required.extend(started);
     }
 
     /// Watches the objects of a kind in the served namespaces. Readiness does not wait for it: where only the operator was
@@ -97,7 +104,7 @@ impl Watches<'_> {
 
     fn start_optional<K: Watched>(&mut self, sink: Arc<dyn crate::kubernetes::Sink<K>>) -> Vec<Arc<WatchHealth>> {
         let started = self.start(self.scopes, sink, None);
-        self.optional.extend(started.iter().cloned());
+        self.started.optional.extend(started.iter().cloned());
         started
     }
 

@@ -14,7 +14,7 @@ use super::outcome::Outcome;
 use super::work::Work;
 use crate::api::Key;
 use crate::kubernetes::Leadership;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, RunResult};
 use crate::workqueue::{Job, Next};
 
 /// A run that takes longer is slow: its Vault hangs, or nearly so.
@@ -98,7 +98,11 @@ impl Engine {
             // Another process may lead from now on. A run can be cut short anywhere: what it did not do, the next one finds.
             _ = leads.wait_for(|leads| !leads) => Outcome::yielded(Next::At(*due, *class), None),
         };
-        self.metrics.controllers.ended(kind.controller(), outcome.result, started.elapsed());
+        let took = started.elapsed();
+        self.metrics.controllers.ended(kind.controller(), outcome.result, took);
+        if let Some(metrics) = &self.metrics.external_secrets {
+            metrics.ended(key, matches!(outcome.result, RunResult::Error | RunResult::Panic), took);
+        }
         self.work.finish(key, outcome.next, outcome.lane);
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::dependents::DEPENDENTS_SPREAD;
@@ -47,9 +48,25 @@ pub(crate) struct Feeds {
 #[derive(Default)]
 struct State {
     named: Named,
-    followed: HashMap<Source, DropGuard>,
+    followed: HashMap<Source, Followed>,
     /// What an object names has changed, and no run has seen it.
-    changed: HashSet<Key>,
+    changed: HashMap<Key, NamedChange>,
+}
+
+/// A source that is followed until this is dropped.
+struct Followed {
+    _stop: DropGuard,
+    /// Ends a pause.
+    again: Arc<Notify>,
+}
+
+/// Something that an object names has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NamedChange {
+    /// When that was told. What was read before may be older.
+    pub at: Instant,
+    /// False: it may have changed while it was not followed.
+    pub is_sure: bool,
 }
 
 impl Feeds {
@@ -80,30 +97,38 @@ impl Feeds {
         self.state.lock().changed.remove(user);
     }
 
-    /// Whether anything that an object names has changed since this was asked last.
-    pub fn has_changed(&self, user: &Key) -> bool {
+    /// That something that an object names has changed since this was asked last.
+    pub fn take_change(&self, user: &Key) -> Option<NamedChange> {
         self.state.lock().changed.remove(user)
     }
 
-    fn start(self: &Arc<Self>, source: &Source) -> DropGuard {
-        let stop = CancellationToken::new();
+    /// Has a store that told nothing followed again: it has another login.
+    pub fn retry(&self, store: &ClusterStore) {
+        if let Some(followed) = self.state.lock().followed.get(&Source::Store(Arc::new(store.clone()))) {
+            followed.again.notify_one();
+        }
+    }
+
+    fn start(self: &Arc<Self>, source: &Source) -> Followed {
+        let (stop, again) = (CancellationToken::new(), Arc::new(Notify::new()));
         let batch: Arc<Mutex<Option<Batch>>> = Arc::default();
         let mut paths = vec![];
         match source {
             Source::Store(store) => paths.push(Scope::Namespace(store.namespace.clone()).path("secrets")),
             Source::Secrets => paths.extend(self.scopes.iter().map(|scope| scope.path("secrets"))),
             Source::ConfigMaps => paths.extend(self.scopes.iter().map(|scope| scope.path("configmaps"))),
+            Source::ServiceAccounts => paths.extend(self.scopes.iter().map(|scope| scope.path("serviceaccounts"))),
         }
         for path in paths {
-            let (this, source, batch) = (self.clone(), source.clone(), batch.clone());
-            let follow = async move { this.follow(&source, &path, &batch).await };
+            let (this, source, batch, again) = (self.clone(), source.clone(), batch.clone(), again.clone());
+            let follow = async move { this.follow(&source, &path, &batch, &again).await };
             tokio::spawn(stop.clone().run_until_cancelled_owned(follow));
         }
-        stop.drop_guard()
+        Followed { _stop: stop.drop_guard(), again }
     }
 
     /// Follows a source for ever.
-    async fn follow(self: &Arc<Self>, source: &Source, path: &str, batch: &Arc<Mutex<Option<Batch>>>) {
+    async fn follow(self: &Arc<Self>, source: &Source, path: &str, batch: &Arc<Mutex<Option<Batch>>>, again: &Notify) {
         let tell = |news: News| self.collect(source, batch, news);
         let mut feed = Feed::default();
         let mut backoff = Backoff::default();
@@ -114,7 +139,7 @@ impl Feeds {
             let client = match (&connection, source) {
                 (Some((client, made)), _) if made.elapsed() < CONNECTION_TTL => Ok(client.clone()),
                 (_, Source::Store(store)) => self.connect(store).await,
-                (_, Source::Secrets | Source::ConfigMaps) => Ok(self.client.clone()),
+                (_, Source::Secrets | Source::ConfigMaps | Source::ServiceAccounts) => Ok(self.client.clone()),
             };
             let ended = match client {
                 Ok(client) => {
@@ -139,7 +164,10 @@ impl Feeds {
                 }
                 _ => backoff.next(&RETRY_PAUSES, Instant::now(), &mut rand::rng()),
             };
-            tokio::time::sleep(pause.unwrap_or_default()).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause.unwrap_or_default()) => {}
+                () = again.notified() => (connection, backoff) = Default::default(),
+            }
         }
     }
 
@@ -169,7 +197,11 @@ impl Feeds {
             Batch::Some(changed) => changed.iter().flat_map(|id| state.named.users_of(source, id)).collect(),
             Batch::All => state.named.users_of_any(source),
         };
-        state.changed.extend(users.iter().cloned());
+        let change = NamedChange { at: Instant::now(), is_sure: matches!(batch, Batch::Some(_)) };
+        for user in &users {
+            let known = state.changed.entry(user.clone()).or_insert(change);
+            *known = NamedChange { is_sure: known.is_sure || change.is_sure, ..change };
+        }
         drop(state);
         let mut rng = rand::rng();
         for user in users {

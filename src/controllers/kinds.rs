@@ -70,11 +70,11 @@ pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>, settings: &Sett
 /// A row for each kind of `external-secrets.io`.
 fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> Vec<Arc<dyn Controller>> {
     let (vault, outputs, stores) = (shared.vault.clone(), shared.outputs.clone(), &shared.stores);
-    let clients = ClusterClients::new(settings.backoff);
-    let access = StoreAccess { vault: vault.clone(), clients, outputs: outputs.clone() };
-    let access = Arc::new(access);
+    let calls = outputs.metrics.external_secrets.as_ref().map(|metrics| metrics.provider_calls());
+    let clients = ClusterClients::new(settings.backoff, calls);
     let feeds = Feeds::new(outputs.client.clone(), shared.work.clone(), stores.scopes.clone());
-    let feeds = Arc::new(feeds);
+    let access = StoreAccess { vault: vault.clone(), clients, feeds: Arc::new(feeds), outputs: outputs.clone() };
+    let access = Arc::new(access);
     let turns = shared.renderer.turns.clone();
     let (store, cluster_store) = (stores.secret_stores.clone(), stores.cluster_secret_stores.clone());
     let mut controllers: Vec<Arc<dyn Controller>> = vec![
@@ -82,7 +82,6 @@ fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> Vec<Arc<dyn Co
         Arc::new(SecretStores { store: cluster_store, vault, access: access.clone(), outputs: outputs.clone() }),
         Arc::new(ExternalSecrets::new(
             access,
-            feeds,
             turns,
             shared.mac_key.clone(),
             settings.backoff,

@@ -24,13 +24,16 @@ mod outputs;
 mod pipeline;
 mod pki_secret;
 mod probe;
+mod read_age;
 mod render_turns;
+mod retry;
 mod secret_store;
 mod secret_transformation;
 mod servers;
 mod snapshot;
 mod static_secret;
 mod store_access;
+mod store_names;
 mod stores;
 mod subscriptions;
 mod unsupported;
@@ -47,7 +50,7 @@ use kube::core::PartialObjectMeta;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::kubernetes::{Events, KnownKey, Leadership, OWNED_SELECTOR, Scope, Sink, WatchHealth};
+use crate::kubernetes::{Events, KnownKey, Leadership, OWNED_SELECTOR, Scope, Sink};
 use crate::render::TransformationCache;
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
@@ -67,6 +70,8 @@ use stores::Stores;
 use subscriptions::Subscriptions;
 use vault_access::VaultAccess;
 use work::Work;
+
+pub use controller::StartedWatches;
 
 /// A destination that another client changed is looked at after this: that client may not be done, and our own write comes back
 /// through the watch before its answer has been noted.
@@ -144,8 +149,8 @@ impl Controllers {
         (Self { engine: Arc::new(engine), shared }, VaultNotifications { servers: servers_changed, writes })
     }
 
-    /// Starts all watches. They end with `stop`. Returns those that readiness waits for.
-    pub fn spawn_watches(&self, stop: &CancellationToken) -> Vec<Arc<WatchHealth>> {
+    /// Starts all watches. They end with `stop`.
+    pub fn spawn_watches(&self, stop: &CancellationToken) -> StartedWatches {
         let Shared { stores, work, outputs, .. } = &*self.shared;
         let shared_scopes = Scope::including(stores.scopes.clone(), &stores.operator_namespace);
         let mut watches = Watches {
@@ -153,13 +158,12 @@ impl Controllers {
             scopes: &stores.scopes,
             shared_scopes: &shared_scopes,
             stop,
-            required: vec![],
-            optional: vec![],
+            started: StartedWatches::default(),
         };
         for controller in &self.engine.controllers {
             controller.clone().watch(&mut watches);
         }
-        stores.set_optional_watches(std::mem::take(&mut watches.optional));
+        stores.set_optional_watches(watches.started.optional.clone());
         let (owners, work) = (stores.clone(), work.clone());
         stores.secrets.listen(move |_, owner| {
             if let Some(owner) = owner.filter(|owner| owners.has_owner(owner)) {
@@ -168,14 +172,14 @@ impl Controllers {
         });
         let secrets: Arc<dyn Sink<PartialObjectMeta<Secret>>> = stores.secrets.clone();
         watches.served(secrets, Some(OWNED_SELECTOR));
-        watches.required
+        watches.started
     }
 
     /// Runs until `stop`, whenever this process leads; returns when the runs under way have ended. `watches` are those of
     /// [`Controllers::spawn_watches`].
     pub async fn run(
         &self,
-        watches: Vec<Arc<WatchHealth>>,
+        watches: StartedWatches,
         mut notifications: VaultNotifications,
         leads: Leadership,
         stop: CancellationToken,

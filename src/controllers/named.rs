@@ -14,6 +14,8 @@ pub(crate) enum Source {
     Secrets,
     /// ConfigMaps of the operator's own cluster.
     ConfigMaps,
+    /// Service accounts of the operator's own cluster.
+    ServiceAccounts,
     /// Secrets of the namespace that a store reads, with the login of the store.
     Store(Arc<ClusterStore>),
 }

@@ -9,6 +9,7 @@ use super::finalizer::remove_finalizer;
 use super::outcome::{Outcome, retry_delay};
 use super::outputs::{EventText, Outputs};
 use super::store_access::{CheckError, Checked, StoreAccess};
+use super::store_names;
 use super::vault_access::VaultAccess;
 use crate::api::external_secrets::{ClusterSecretStore, SecretStore, SecretStoreStatus};
 use crate::api::{ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, condition};
@@ -72,10 +73,11 @@ impl<K: StoreObject> Controller for SecretStores<K> {
 
     async fn reconcile(&self, job: &Job<Key>) -> Outcome {
         let Some(object) = self.store.get(&job.key.id) else {
-            self.vault.servers.forget(&job.key);
+            self.forget(&job.key);
             return Outcome::await_change();
         };
         if resolve::is_foreign(object.class(), &*self.vault.stores) {
+            self.access.feeds.forget(&job.key);
             return Outcome::await_change();
         }
         if object.meta().deletion_timestamp.is_some() {
@@ -133,18 +135,34 @@ impl<K: StoreObject> SecretStores<K> {
         let Some(id) = self.vault.dependents.enqueue_if_changed(change) else { return };
         let key = Key { kind: K::KIND, id };
         if let Change::Deleted(_) = change {
-            self.vault.servers.forget(&key);
+            self.forget(&key);
         }
         self.vault.dependents.of_store(&key, DEPENDENTS_SPREAD);
+        self.vault.logins.users_changed();
+    }
+
+    fn forget(&self, key: &Key) {
+        self.vault.servers.forget(key);
+        self.access.forget(key);
     }
 
     /// Looks at a store, or gives the lane of its Vault that has no permit left.
     async fn check(&self, job: &Job<Key>, object: &K) -> Result<Finding, crate::workqueue::Lane> {
-        let plan = match object.plan() {
-            Ok(plan) if plan.is_referent => return Ok(Finding::NotVerified),
+        let plan = object.plan();
+        let feeds = &self.access.feeds;
+        feeds.set(&job.key, plan.as_ref().map(store_names::names).unwrap_or_default());
+        let plan = match plan {
             Ok(plan) => plan,
             Err(denied) => return Ok(Finding::Failed { unusable: true, why: denied.to_string() }),
         };
+        if let Some(change) = feeds.take_change(&job.key) {
+            self.access.on_change(&plan, change).await;
+            // They share the login of this check.
+            self.vault.dependents.of_store(&job.key, DEPENDENTS_SPREAD);
+        }
+        if plan.is_referent {
+            return Ok(Finding::NotVerified);
+        }
         match self.access.check(job, &plan).await {
             Ok(Checked::Valid) => Ok(Finding::Valid),
             Ok(Checked::Unknown(why)) => Ok(Finding::Unknown(why)),

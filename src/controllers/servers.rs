@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use super::ca_file::CaFiles;
 use super::probe::SharedProbe;
 use super::stores::Stores;
-use crate::api::{CustomObject as _, Key, VaultConnection};
-use crate::kubernetes::{SecretWriter, config_map_data};
+use crate::api::{CustomObject as _, Key, ObjectRef, VaultConnection};
+use crate::kubernetes::{NoValue, SecretWriter, config_map_data};
 use crate::resolve::{CaSource, ConnectionPlan, SecretKey};
 use crate::telemetry::{Metrics, ServerInfo};
 use crate::util::{WeakTable, shrink};
@@ -92,7 +92,11 @@ impl Servers {
             timeout: plan.timeout,
         };
         // Shared with others of equal content, it counts as the first of them.
-        let metrics = self.metrics.client.of_connection(&label(&plan.key));
+        let mut metrics = self.metrics.client.of_connection(&label(&plan.key));
+        if plan.key.kind != VaultConnection::KIND {
+            metrics.provider_calls =
+                self.metrics.external_secrets.as_ref().map(|external_secrets| external_secrets.provider_calls());
+        }
         let server = Server::new(&config, &self.shared, self.changed.clone(), metrics).map_err(|e| e.message)?;
         let mut known = self.known.lock();
         let same = known.values().find(|k| k.server.id == server.id).map(|k| (k.server.clone(), k.probe.clone()));
@@ -112,6 +116,17 @@ impl Servers {
     /// Reads the authority of a connection again, since `server` was not trusted or some time has passed. If it is the
     /// same, or cannot be read, so stays the server, with the logins on it.
     pub async fn reload_authority(&self, plan: &ConnectionPlan, server: ServerId) -> Result<Authority, String> {
+        let now = Instant::now();
+        self.reload_authority_of(plan, server, now.checked_sub(RELOAD_INTERVAL).unwrap_or(now)).await
+    }
+
+    /// Does so if the authority was last read before `at`.
+    pub async fn reload_authority_of(
+        &self,
+        plan: &ConnectionPlan,
+        server: ServerId,
+        at: Instant,
+    ) -> Result<Authority, String> {
         if matches!(plan.ca, CaSource::System | CaSource::Skip | CaSource::Text(_)) && plan.client_certificate.is_none()
         {
             return Ok(Authority::Same);
@@ -120,7 +135,7 @@ impl Servers {
         let _reloading = reloading.lock().await;
         match self.known.lock().get(&plan.key) {
             Some(known) if known.server.id != server => return Ok(Authority::AlreadyReplaced),
-            Some(known) if known.read.elapsed() >= RELOAD_INTERVAL => {}
+            Some(known) if known.read <= at => {}
             _ => return Ok(Authority::Same),
         }
         let same = self.build(plan).await?.id == server;
@@ -171,15 +186,19 @@ impl Servers {
 
     async fn client_certificate(&self, plan: &ConnectionPlan) -> Result<Option<ClientCertificate>, String> {
         let Some((certificate, key)) = &plan.client_certificate else { return Ok(None) };
-        let (chain, key) = (self.secret_value(certificate).await?, self.secret_value(key).await?);
+        let value = async |SecretKey { id, key }: &SecretKey| self.secret_value("secret", id, key).await;
+        let (chain, key) = (value(certificate).await?, value(key).await?);
         Ok(Some(ClientCertificate { chain, key: key.into() }))
     }
 
-    async fn secret_value(&self, SecretKey { id, key }: &SecretKey) -> Result<Vec<u8>, String> {
-        let secret = SecretWriter::new(&self.client, &id.namespace).get(&id.name).await.map_err(|e| e.to_string())?;
-        let secret = secret.ok_or_else(|| format!("the secret \"{id}\" does not exist"))?;
-        let value = secret.data.and_then(|mut data| data.remove(key));
-        value.map(|value| value.0).ok_or_else(|| format!("{key:?} not present in the secret \"{id}\""))
+    /// The value of a key; `what` is what errors call the Secret.
+    async fn secret_value(&self, what: &str, id: &ObjectRef, key: &str) -> Result<Vec<u8>, String> {
+        let value = SecretWriter::new(&self.client, &id.namespace).value(&id.name, key).await;
+        value.map_err(|why| match why {
+            NoValue::Unread(error) => error.to_string(),
+            NoValue::NoSecret => format!("the {what} \"{id}\" does not exist"),
+            NoValue::NoKey => format!("{key:?} not present in the {what} \"{id}\""),
+        })
     }
 
     async fn trust(&self, ca: &CaSource) -> Result<Trust, String> {
@@ -188,14 +207,7 @@ impl Servers {
             CaSource::Skip => Ok(Trust::InsecureSkipVerify),
             CaSource::File(path) => self.ca_files.read(path).await.map(Trust::Pem),
             CaSource::Text(pem) => Ok(Trust::Pem(pem.clone())),
-            CaSource::Secret(id, key) => {
-                let secrets = SecretWriter::new(&self.client, &id.namespace);
-                let secret = secrets.get(&id.name).await.map_err(|e| e.to_string())?;
-                let secret = secret.ok_or_else(|| format!("the CA secret \"{id}\" does not exist"))?;
-                let pem = secret.data.and_then(|mut data| data.remove(key));
-                let pem = pem.ok_or_else(|| format!("{key:?} not present in the CA secret \"{id}\""))?;
-                Ok(Trust::Pem(pem.0))
-            }
+            CaSource::Secret(id, key) => self.secret_value("CA secret", id, key).await.map(Trust::Pem),
             CaSource::ConfigMap(id, key) => {
                 let data = config_map_data(&self.client, &id.namespace, &id.name).await.map_err(|e| e.to_string())?;
                 let mut data = data.ok_or_else(|| format!("the CA ConfigMap \"{id}\" does not exist"))?;

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::Controllers;
-use crate::api::{ConditionType, CustomObject as _, condition};
+use crate::api::{ConditionType, CustomObject, condition};
+use crate::kubernetes::Store;
 use crate::resolve;
-use crate::telemetry::{ControllerSnapshot, Snapshot};
+use crate::telemetry::{ControllerSnapshot, ObjectCondition, Snapshot};
 use crate::workqueue::KeyState;
 
 /// An object this late is overdue.
@@ -20,6 +21,7 @@ impl Controllers {
         Snapshot {
             controllers: self.queues(Instant::now()),
             resources: self.engine.controllers.iter().flat_map(|controller| controller.resources()).collect(),
+            conditions: self.conditions(),
             not_synced: self.not_synced(),
             expiries: self.engine.controllers.iter().flat_map(|controller| controller.expiries()).collect(),
             servers: self.shared.vault.servers.infos(),
@@ -55,6 +57,24 @@ impl Controllers {
             }
         }
         all
+    }
+
+    fn conditions(&self) -> Vec<ObjectCondition> {
+        fn of<K: CustomObject>(store: &Store<K>) -> Vec<ObjectCondition> {
+            let conditions = |object: &K| -> Vec<ObjectCondition> {
+                let of_type = |condition: &Condition| ObjectCondition {
+                    kind: K::KIND,
+                    id: object.key().id,
+                    type_: condition.type_.clone(),
+                    status: condition.status.clone(),
+                };
+                object.conditions().iter().map(of_type).collect()
+            };
+            store.all().iter().flat_map(|object| conditions(object)).collect()
+        }
+        let stores = &self.shared.stores;
+        let of_stores = [of(&stores.secret_stores), of(&stores.cluster_secret_stores)];
+        of_stores.into_iter().flatten().chain(of(&stores.external_secrets)).collect()
     }
 
     fn not_synced(&self) -> Vec<(String, usize)> {

@@ -1,18 +1,15 @@
 //! VaultStaticSecret: the data is that of a path of a KV engine.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::pipeline::{Interruption, Obtained, Reading, SecretSource, read_failed};
+use super::read_age::{OnChange, not_before};
 use super::stores::Stores;
 use crate::api::{Reason, VaultStaticSecret};
 use crate::backoff::horizon;
 use crate::resolve::{self, Plan, PlanError, StaticRead};
 use crate::vault::{self, ErrorKind, Read, SharedRead, VaultError};
-use crate::workqueue::Class;
-
-/// Reads of objects that change together, or appear together, are one read.
-const COALESCE: Duration = Duration::from_millis(250);
 
 /// Reads KV engines.
 pub(super) struct StaticSecrets;
@@ -46,13 +43,7 @@ impl SecretSource for StaticSecrets {
         };
         let shared = state.insert(shared);
         let started = Instant::now();
-        let not_before = match (job.class, refresh) {
-            // The interval is a promise of how old data may be: what was read a tenth of it ago still keeps it, since each
-            // interval is shortened by at least as much.
-            (Class::Refresh, Some(interval)) => job.due.checked_sub(interval / 10),
-            _ => started.checked_sub(COALESCE),
-        };
-        let not_before = not_before.unwrap_or(started);
+        let not_before = not_before(job, refresh, OnChange::Share);
         let not_before = pending.map_or(not_before, |pending| pending.since.max(not_before));
         let answer = shared.get(session, not_before, pending.and_then(|pending| pending.index.as_deref())).await;
         let failed = |error| read_failed(&with_hint(error, &plan.source));

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::feeds::{Feeds, NamedChange};
 use super::outputs::Outputs;
-use super::vault_access::VaultAccess;
+use super::servers::Authority;
+use super::vault_access::{Unanswered, VaultAccess};
 use crate::api::Key;
 use crate::providers::{self, ClusterClients, ClusterFault, ClusterProvider, KnownSecrets};
 use crate::resolve::{ClusterStore, StorePlan, StoreSource, VaultStore};
@@ -14,6 +16,7 @@ use crate::workqueue::{Job, Lane};
 pub(crate) struct StoreAccess {
     pub vault: Arc<VaultAccess>,
     pub clients: ClusterClients,
+    pub feeds: Arc<Feeds>,
     pub outputs: Outputs,
 }
 
@@ -57,7 +60,7 @@ impl StoreAccess {
         if !self.vault.work.enter(&job.key, server.id) {
             return Err(NoSession::NoPermit(server.id));
         }
-        Ok(self.vault.logins.session_of_store(&store.login, &server))
+        Ok(self.vault.logins.session(&store.auth(), &server))
     }
 
     /// A cluster, read with the login of a store. It has a lane, as a Vault has: a server that does not answer holds up no
@@ -69,6 +72,35 @@ impl StoreAccess {
         }
         let known = KnownSecrets::default();
         Ok(ClusterProvider { store, own: &self.outputs.client, clients: &self.clients, known })
+    }
+
+    /// Forgets an object that is gone.
+    pub fn forget(&self, key: &Key) {
+        self.feeds.forget(key);
+        if let Some(metrics) = &self.outputs.metrics.external_secrets {
+            metrics.forget(key);
+        }
+    }
+
+    /// Something that a store names has changed: the next request is sent with what it is now.
+    pub async fn on_change(&self, plan: &StorePlan, change: NamedChange) {
+        let NamedChange { at, is_sure } = change;
+        let store = match &plan.source {
+            StoreSource::Vault(store) => store,
+            StoreSource::Kubernetes(store) => {
+                self.clients.on_credential_change(store, at).await;
+                if is_sure {
+                    self.feeds.retry(store);
+                }
+                return;
+            }
+        };
+        let (servers, connection) = (&self.vault.servers, &store.login.connection);
+        let Ok(server) = servers.get_or_connect(connection).await else { return };
+        let reloaded = servers.reload_authority_of(connection, server.id, at).await;
+        if matches!(reloaded, Ok(Authority::Same) | Err(_)) {
+            self.vault.logins.session(&store.auth(), &server).on_credential_change(at, is_sure).await;
+        }
     }
 
     /// Looks whether a store works.
@@ -92,13 +124,11 @@ impl StoreAccess {
             why: format!("invalid vault credentials: {error}"),
         };
         if let Err(error) = session.token_in_use().await {
-            if is_tls(&error)
-                && self.vault.servers.reload_authority(&store.login.connection, session.server.id).await
-                    == Ok(super::servers::Authority::Replaced)
-            {
-                return Err(CheckError::NoPermit(session.server.id));
-            }
-            return Err(failed(&error));
+            return match self.vault.on_error(&store.login.connection, &session, error).await {
+                Unanswered::OtherServer => Err(CheckError::NoPermit(session.server.id)),
+                Unanswered::Request(error) => Err(failed(&SessionError::Request(error))),
+                Unanswered::Login(error, _) => Err(failed(&error)),
+            };
         }
         // A token is good for as long as it was given; whether its server serves anything now, only the server says.
         let read = Read {
@@ -108,7 +138,10 @@ impl StoreAccess {
         };
         let was_granted = store.login.method.needs_mount();
         match session.read(&read, None).await {
-            Ok(_) => Ok(Checked::Valid),
+            Ok(_) => {
+                self.vault.logins.store(&session, &store.auth()).await;
+                Ok(Checked::Valid)
+            }
             // The server is up, and has given the token: its policies need not allow to look at it.
             Err(SessionError::Request(error)) if was_granted && !is_outage(error.kind) => Ok(Checked::Valid),
             // A server that only serves secrets knows no such path.
@@ -125,9 +158,4 @@ impl StoreAccess {
 /// Whether nothing can be read for now, with whatever token.
 fn is_outage(kind: ErrorKind) -> bool {
     kind.concerns_server() || matches!(kind, ErrorKind::TimedOut | ErrorKind::NamespaceNotServed)
-}
-
-/// Whether the certificate of a server was not trusted.
-pub(crate) fn is_tls(error: &SessionError) -> bool {
-    matches!(error, SessionError::Login(fault) | SessionError::Request(fault) if fault.kind == ErrorKind::Tls)
 }

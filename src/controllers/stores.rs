@@ -1,6 +1,6 @@
 //! The objects that the watches keep current, and which of them refer to which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::api::{
     VaultConnection, condition,
 };
 use crate::kubernetes::{NamespaceLabels, Scope, SecretIndex, Store, WatchHealth};
-use crate::resolve::{self, GeneratorLookup, Lookup, StoreLookup};
+use crate::resolve::{self, GeneratorLookup, Lookup, StoreLookup, StorePlan, StoreSource};
 use crate::settings::Settings;
 
 /// The objects that others refer to, the owners of Secrets, and the Secrets.
@@ -176,6 +176,26 @@ impl Stores {
             let auth = self.auths.get(&self.auth_of(&*owner)?)?;
             Some((auth.metadata.uid.clone()?, owner.namespace().to_owned()))
         })
+    }
+}
+
+impl Stores {
+    /// UIDs of stores, with the namespaces of the credentials of their logins: of those that a store names, and of those of the
+    /// namespaces of ExternalSecrets.
+    pub fn store_logins_in_use(&self) -> HashSet<(String, String)> {
+        let own = self.secret_stores.all().into_iter().map(|store| resolve::secret_store(&store));
+        let clusters = self.cluster_secret_stores.all();
+        let own = own.chain(clusters.iter().map(|store| resolve::cluster_secret_store(store, "")));
+        let own = own.filter_map(Result::ok).filter(|store| !store.is_referent);
+        let of_users = self.external_secrets.all().into_iter().flat_map(|object| {
+            let plan = resolve::external_secret(&object, Duration::ZERO, self);
+            plan.ok().flatten().map(|plan| plan.stores).unwrap_or_default()
+        });
+        let login = |store: StorePlan| match store.source {
+            StoreSource::Vault(vault) => Some((store.uid, vault.login.credential_namespace)),
+            StoreSource::Kubernetes(_) => None,
+        };
+        own.chain(of_users).filter_map(login).collect()
     }
 }
 

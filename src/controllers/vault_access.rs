@@ -1,6 +1,7 @@
 //! Access to Vault: servers, logins, shared reads.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::client_cache::ClientCache;
 use super::dependents::{Dependents, RECOVERY_SPREAD};
@@ -8,7 +9,7 @@ use super::servers::{Authority, Servers};
 use super::stores::Stores;
 use super::work::Work;
 use crate::resolve::ConnectionPlan;
-use crate::vault::{ReadCache, ServerId};
+use crate::vault::{ErrorKind, ReadCache, ServerId, Session, SessionError, VaultError};
 use crate::workqueue::Class;
 
 /// What the controllers reach Vault with.
@@ -21,7 +22,33 @@ pub(crate) struct VaultAccess {
     pub work: Arc<Work>,
 }
 
+/// Why Vault gave no answer, and what follows from that.
+pub(crate) enum Unanswered {
+    /// The certificate of the server and its authority were replaced. Nothing is wrong with that: the next try has a server that
+    /// is judged by the new one.
+    OtherServer,
+    /// The request was refused, or not answered.
+    Request(VaultError),
+    /// There is no login. All objects that wait for the login are due with its next attempt, if the time of that is known: none
+    /// of them has to fail for longer.
+    Login(SessionError, Option<Instant>),
+}
+
 impl VaultAccess {
+    /// What follows from an error of a session.
+    pub async fn on_error(&self, plan: &ConnectionPlan, session: &Session, error: SessionError) -> Unanswered {
+        if let SessionError::Login(fault) | SessionError::Request(fault) = &error
+            && fault.kind == ErrorKind::Tls
+            && self.on_untrusted_certificate(plan, session.server.id).await
+        {
+            return Unanswered::OtherServer;
+        }
+        match error {
+            SessionError::Request(error) => Unanswered::Request(error),
+            error => Unanswered::Login(error, session.next_login().await),
+        }
+    }
+
     /// The certificate of a server was not trusted. True if its authority has been replaced since: the next try gets a server
     /// that is judged by the new one.
     pub async fn on_untrusted_certificate(&self, plan: &ConnectionPlan, server: ServerId) -> bool {

@@ -38,5 +38,6 @@ pub(super) async fn params(login: &AuthMethodLogin, gcp: &GcpLogin) -> Result<Lo
     let token = service_account::token(login, &spec).await?;
     let identity = login.cloud.gcp_identity(&cluster, &token.secret, google, &gcp.role).await?;
     let members = vec![("role", Value::from(gcp.role.as_str())), ("jwt", Value::from(identity.expose_secret()))];
-    Ok(LoginParams { members, credential_uid: token.uid, lockout_key: None })
+    let account = Some(format!("{} {google}", token.uid));
+    Ok(LoginParams { members, credential_uid: token.uid, account, lockout_key: None })
 }

@@ -48,6 +48,8 @@ struct Credential {
 struct LoginParams {
     members: Vec<(&'static str, Value)>,
     credential_uid: String,
+    /// See [`LoginRequest::account`].
+    account: Option<String>,
     /// See [`LoginRequest::lockout_key`].
     lockout_key: Option<String>,
 }
@@ -70,6 +72,7 @@ impl AuthMethodLogin {
             headers: plan.headers.clone(),
             body,
             credential_uid: params.credential_uid,
+            account: params.account,
             lockout_key: params.lockout_key,
         }
     }
@@ -89,13 +92,15 @@ impl CredentialProvider for AuthMethodLogin {
             Method::Aws(settings) => aws::params(self, settings).await?,
             Method::Gcp(settings) => gcp::params(self, settings).await?,
             // The connection has shown the certificate.
-            Method::Cert(CertLogin { role, .. }) => LoginParams {
+            Method::Cert(CertLogin { role, secret }) => LoginParams {
                 members: (!role.is_empty()).then(|| ("name", Value::from(role.as_str()))).into_iter().collect(),
-                credential_uid: String::new(),
+                credential_uid: secret::fetch(self, secret).await?.metadata.uid.unwrap_or_default(),
+                account: None,
                 lockout_key: None,
             },
             Method::Password(settings) => password::params(self, settings).await?,
             Method::Token(settings) => return token::token(self, settings).await.map(Proof::Token),
+            Method::NoLogin(_) => return Ok(Proof::Token(token::none())),
         };
         Ok(Proof::Login(self.request(params)))
     }
@@ -106,7 +111,8 @@ impl LoginParams {
     fn new((name, value): (&'static str, &str), member: &'static str, credential: &Credential) -> Self {
         let secret = Value::from(credential.secret.expose_secret());
         let members = vec![(name, Value::from(value)), (member, secret)];
-        Self { members, credential_uid: credential.uid.clone(), lockout_key: None }
+        let account = credential.version.is_empty().then(|| credential.uid.clone());
+        Self { members, credential_uid: credential.uid.clone(), account, lockout_key: None }
     }
 }
 

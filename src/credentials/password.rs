@@ -12,5 +12,5 @@ pub(super) async fn params(login: &AuthMethodLogin, settings: &PasswordLogin) ->
     let password = secret::value(login, &settings.secret, &settings.key).await?;
     let members = vec![("password", Value::from(password.secret.expose_secret()))];
     let lockout_key = Some(format!("{} {}", password.uid, password.version));
-    Ok(LoginParams { members, credential_uid: password.uid, lockout_key })
+    Ok(LoginParams { members, credential_uid: password.uid, account: None, lockout_key })
 }

@@ -14,6 +14,12 @@ pub(super) async fn token(login: &AuthMethodLogin, settings: &TokenLogin) -> Res
     Ok(ProvidedToken { secret: header_value(&text, &location)?, credential_uid: uid, location })
 }
 
+/// No token, for a server whose proxy has one.
+pub(super) fn none() -> ProvidedToken {
+    let location = "what stands before the server: the store has no auth".to_owned();
+    ProvidedToken { secret: SecretString::default(), credential_uid: String::new(), location }
+}
+
 /// A text that a header can carry. Files often end with a line break, and `kubectl create secret --from-file` takes them as
 /// they are.
 fn header_value(text: &SecretString, location: &str) -> Result<SecretString, CredentialError> {

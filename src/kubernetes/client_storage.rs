@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::error::with_timeout;
 use super::{ErrorKind, FIELD_MANAGER, KubernetesError, Revision, SecretWriter};
+use crate::api::{CustomObject as _, VaultAuth};
 use crate::mac::MacKey;
 use crate::resolve::AuthPlan;
 
@@ -23,6 +24,8 @@ const MAC: &str = "messageMAC";
 const TRANSIT_REF: &str = "vaultTransitRef";
 /// An addition: VSO ignores it. Changes with every setting that determines the login, those of a VaultAuthGlobal included.
 const LOGIN: &str = "vso.secrets.hashicorp.com/login-mac";
+/// An addition: the kind of the store that stands in the place of a VaultAuth.
+const STORE_KIND: &str = "vso.secrets.hashicorp.com/store-kind";
 /// How often a Secret that is in the way is deleted before giving up.
 const ATTEMPTS: usize = 5;
 
@@ -61,7 +64,9 @@ pub struct NewClient<'a> {
 pub struct StoredFor {
     /// VSO's cache key.
     pub key: String,
-    /// UID and generation of the VaultAuth.
+    /// Whether it is for a store.
+    pub of_store: bool,
+    /// UID and generation of the VaultAuth, or the store.
     pub auth: (String, i64),
     /// UID and generation of the VaultConnection.
     pub connection: (String, i64),
@@ -110,6 +115,7 @@ impl StoredFor {
         let text = |label: &str| labels.get(label).cloned();
         Some(Self {
             key: text("cacheKey").filter(|key| meta.name.as_deref() == Some(&name(key)))?,
+            of_store: labels.contains_key(STORE_KIND),
             auth: (text("auth/UID")?, text("auth/generation")?.parse().ok()?),
             connection: (text("connection/UID")?, text("connection/generation")?.parse().ok()?),
             provider_namespace: text("provider/namespace")?,
@@ -210,6 +216,9 @@ fn labels(new: &NewClient<'_>) -> BTreeMap<&'static str, String> {
         ("provider/namespace", new.plan.login.credential_namespace.clone()),
         ("provider/UID", new.credential_uid.to_owned()),
     ]);
+    if auth.kind != VaultAuth::KIND {
+        labels.insert(STORE_KIND, auth.kind.as_str().to_owned());
+    }
     if let Some(auth) = new.transit_ref {
         labels.insert("encrypted", "true".to_owned());
         labels.insert(TRANSIT_REF, auth.to_owned());

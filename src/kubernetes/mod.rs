@@ -35,7 +35,7 @@ pub use mac_key::{KnownKey, ensure_mac_key};
 pub use namespaces::{NamespaceLabels, NamespaceState};
 pub use objects::{create_object, delete_object, release_namespace, replace_object};
 pub use secret_index::{OWNED_SELECTOR, Revision, SecretIndex, TARGET_SELECTOR};
-pub use secrets::{OwnedMetadata, SecretWriter, changed_at};
+pub use secrets::{NoValue, OwnedMetadata, SecretWriter, changed_at};
 pub use status::{add_finalizer, patch_status, remove_finalizer};
 pub use store::{Change, Sink, Store};
 pub use tokens::{ServiceAccountToken, object_uid, service_account_token};

@@ -32,6 +32,16 @@ pub struct OwnedMetadata {
 /// A name holds 253 characters, this many before an ending.
 const LONGEST_BASE: usize = 240;
 
+/// Why a Secret gives no value.
+pub enum NoValue {
+    /// It could not be read.
+    Unread(KubernetesError),
+    /// It does not exist.
+    NoSecret,
+    /// It has no such key.
+    NoKey,
+}
+
 /// Reads and writes Secrets of one namespace.
 pub struct SecretWriter {
     api: Api<Secret>,
@@ -47,6 +57,12 @@ impl SecretWriter {
     /// The Secret with its data.
     pub async fn get(&self, name: &str) -> Result<Option<Secret>, KubernetesError> {
         with_name(&self.what("get", name), name, self.api.get_opt(name)).await
+    }
+
+    /// The value of a key.
+    pub async fn value(&self, name: &str, key: &str) -> Result<Vec<u8>, NoValue> {
+        let secret = self.get(name).await.map_err(NoValue::Unread)?.ok_or(NoValue::NoSecret)?;
+        secret.data.and_then(|mut data| data.remove(key)).map(|value| value.0).ok_or(NoValue::NoKey)
     }
 
     /// When a Secret was last changed; see [`changed_at`]. `None` if there is none.

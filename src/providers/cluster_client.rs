@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Method, Request, StatusCode};
-use http_body_util::BodyExt as _;
 use kube::client::Body;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -14,7 +13,10 @@ use serde_json::Value;
 use super::cluster_login::connect;
 use crate::backoff::{Backoff, Policy};
 use crate::resolve::ClusterStore;
-use crate::vault::{JsonError, LongAnswers, LongAnswersOfServer, Turn, parse_json, root_cause};
+use crate::telemetry::{KUBERNETES, ProviderCalls};
+use crate::vault::{
+    JsonError, LongAnswers, LongAnswersOfServer, MAX_ANSWER_BYTES, ReceiveError, Turn, parse_json, root_cause,
+};
 
 /// A connection is made anew after this: a token, certificate or authority may have been replaced.
 const CLIENT_TTL: Duration = Duration::from_secs(300);
@@ -26,10 +28,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const QUIET_TIMEOUT: Duration = Duration::from_secs(300);
 /// An answer that has begun is read in this time, or given up: a server that sends byte by byte holds up no other for long.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest answer that is read. A Secret holds 1 MiB, a page of a list may have several.
-const MAX_ANSWER_BYTES: usize = 4 << 20;
-/// An answer that is longer takes its turn.
-const SMALL_ANSWER_BYTES: usize = 64 << 10;
 /// Longest message of a server that is told. An event holds 1 KiB.
 const MAX_MESSAGE_BYTES: usize = 400;
 
@@ -64,6 +62,7 @@ pub struct ClusterClients {
     known: Mutex<HashMap<ClusterStore, (Arc<ClusterClient>, Instant)>>,
     backoff: Policy,
     long_answers: LongAnswers,
+    calls: Option<ProviderCalls>,
 }
 
 /// The connection of a store, and what is known of its server.
@@ -84,13 +83,15 @@ struct State {
     /// Why there is none, and no attempt is made before its `retry_at`.
     failed: Option<ClusterError>,
     backoff: Backoff,
+    /// When the last connection was made, or could not be.
+    made: Option<Instant>,
 }
 
 impl ClusterClients {
-    /// None yet. One that fails is tried again after the pauses of `backoff`.
-    pub fn new(backoff: Policy) -> Self {
+    /// None yet. One that fails is tried again after the pauses of `backoff`. Requests are counted with `calls`.
+    pub fn new(backoff: Policy, calls: Option<ProviderCalls>) -> Self {
         let backoff = Policy { max_elapsed: Duration::ZERO, ..backoff };
-        Self { known: Mutex::default(), backoff, long_answers: LongAnswers::default() }
+        Self { known: Mutex::default(), backoff, long_answers: LongAnswers::default(), calls }
     }
 
     fn get(&self, store: &ClusterStore) -> Arc<ClusterClient> {
@@ -106,6 +107,24 @@ impl ClusterClients {
             known.insert(store.clone(), (client.clone(), now));
         }
         client
+    }
+
+    /// What a store names has changed at `at`: neither a connection that was made before, nor the failure of one, counts any
+    /// more.
+    pub async fn on_credential_change(&self, store: &ClusterStore, at: Instant) {
+        let Some(client) = self.known.lock().get(store).map(|(client, _)| client.clone()) else { return };
+        let mut state = client.state.lock().await;
+        if state.made.is_some_and(|made| made < at) {
+            *state = State::default();
+        }
+    }
+
+    async fn ask(&self, connection: &Connection, request: &ClusterRequest<'_>) -> Result<Received, ClusterError> {
+        let answer = connection.ask(request).await;
+        if let Some(calls) = &self.calls {
+            calls.count(KUBERNETES, request.call(), answer.is_ok());
+        }
+        answer
     }
 
     /// The answer to a request, `None` if there is no such object; `read` takes from it what is needed. Until a first answer
@@ -124,7 +143,7 @@ impl ClusterClients {
             && made.elapsed() < CLIENT_TTL
         {
             drop(state);
-            match connection.ask(request).await {
+            match self.ask(&connection, request).await {
                 Ok(answer) => return Ok(answer.read(read)),
                 Err(error) if !error.ends_connection() => return Err(error),
                 Err(_) => {}
@@ -141,16 +160,17 @@ impl ClusterClients {
             return Err(error.clone());
         }
         let made = Instant::now();
+        state.made = Some(made);
         let asked = async {
             let client =
                 connect(own, store, REQUEST_TIMEOUT).await.map_err(|why| ClusterError::of(ClusterFault::Login, why))?;
             let connection = Connection { client, long_answers: LongAnswersOfServer::new(self.long_answers.clone()) };
-            let answer = connection.ask(request).await;
+            let answer = self.ask(&connection, request).await;
             Ok((connection, answer))
         };
         let failed = match asked.await {
             Ok((connection, answer)) if !answer.as_ref().is_err_and(ClusterError::ends_connection) => {
-                *state = State { works: Some((connection, made)), ..State::default() };
+                *state = State { works: Some((connection, made)), made: Some(made), ..State::default() };
                 drop(state);
                 return answer.map(|answer| answer.read(read));
             }
@@ -165,7 +185,7 @@ impl ClusterClients {
 }
 
 impl Connection {
-    async fn ask(&self, request: &ClusterRequest<'_>) -> Result<Answer, ClusterError> {
+    async fn ask(&self, request: &ClusterRequest<'_>) -> Result<Received, ClusterError> {
         let Self { client, long_answers } = self;
         let ClusterRequest { method, path, body } = request;
         let unusable = |why: String| ClusterError::of(ClusterFault::Unusable, why);
@@ -181,16 +201,22 @@ impl Connection {
         let answer = tokio::time::timeout(REQUEST_TIMEOUT, client.send(built)).await.map_err(|_| late())?;
         let answer = answer.map_err(|error| no_answer(root_cause(&error)))?;
         let status = answer.status();
-        let (body, turn) = tokio::time::timeout(READ_TIMEOUT, receive(answer.into_body(), long_answers))
-            .await
-            .map_err(|_| late())??;
+        let received = tokio::time::timeout(READ_TIMEOUT, long_answers.receive(answer.into_body()));
+        let (body, turn) = received.await.map_err(|_| late())?.map_err(|error| match error {
+            ReceiveError::Body(_) => no_answer("the answer broke off".to_owned()),
+            ReceiveError::GaveWay => no_answer("a long answer came too slowly, and others wait".to_owned()),
+            ReceiveError::TooLong => {
+                let text = format!("the answer is longer than {} MiB", MAX_ANSWER_BYTES >> 20);
+                ClusterError::of(ClusterFault::TooLong, text)
+            }
+        })?;
         let parsed = parse_json(&body);
         if status.is_success() {
             let value = parsed.map_err(|error| match error {
                 JsonError::Memory => ClusterError::of(ClusterFault::TooLong, error.to_string()),
                 JsonError::Syntax | JsonError::Depth => unusable("the answer is no JSON of Kubernetes".to_owned()),
             })?;
-            return Ok(Answer { value: Some(value), _turn: turn });
+            return Ok(Received { value: Some(value), _turn: turn });
         }
         let answer = parsed.ok().filter(|answer| answer.get("kind").and_then(Value::as_str) == Some("Status"));
         let word = |member: &str| answer.as_ref().and_then(|answer| answer.pointer(member)?.as_str());
@@ -199,36 +225,11 @@ impl Connection {
             && word("/details/kind") == Some("secrets")
             && word("/details/name").is_some_and(|name| path.rsplit('/').next() == Some(name));
         if status == StatusCode::NOT_FOUND && names_object {
-            return Ok(Answer { value: None, _turn: turn });
+            return Ok(Received { value: None, _turn: turn });
         }
         // The message of a status never quotes a Secret.
         let message = word("/message").map_or_else(|| format!("HTTP {}", status.as_u16()), shown);
         Err(ClusterError::of(ClusterFault::Refused(status.as_u16()), message))
-    }
-}
-
-/// Reads a whole answer. A long one takes its turn.
-async fn receive(mut body: Body, long_answers: &LongAnswersOfServer) -> Result<(Vec<u8>, Option<Turn>), ClusterError> {
-    let no_answer = |why: &str| ClusterError::of(ClusterFault::NoAnswer, why.to_owned());
-    let (mut bytes, mut turn) = (vec![], None);
-    loop {
-        let frame = match &mut turn {
-            None => body.frame().await,
-            Some(turn) => tokio::select! {
-                frame = body.frame() => frame,
-                () = Turn::over(turn) => return Err(no_answer("a long answer came too slowly, and others wait")),
-            },
-        };
-        let Some(frame) = frame else { return Ok((bytes, turn)) };
-        let Ok(chunk) = frame.map_err(|_| no_answer("the answer broke off"))?.into_data() else { continue };
-        if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
-            let text = format!("the answer is longer than {} MiB", MAX_ANSWER_BYTES >> 20);
-            return Err(ClusterError::of(ClusterFault::TooLong, text));
-        }
-        if turn.is_none() && bytes.len() + chunk.len() > SMALL_ANSWER_BYTES {
-            turn = Some(long_answers.turn().await.ok_or_else(|| no_answer("the answer broke off"))?);
-        }
-        bytes.extend_from_slice(&chunk);
     }
 }
 
@@ -242,13 +243,29 @@ pub struct ClusterRequest<'a> {
     pub body: Option<&'a Value>,
 }
 
-/// An answer, and the right to have one in memory.
-struct Answer {
+impl ClusterRequest<'_> {
+    /// ESO's name of the request.
+    fn call(&self) -> &'static str {
+        let path = self.path.split('?').next().unwrap_or("");
+        match &self.method {
+            _ if path.ends_with("/selfsubjectrulesreviews") => "CreateSelfSubjectRulesReview",
+            _ if path.ends_with("/selfsubjectaccessreviews") => "CreateSelfSubjectAccessReview",
+            &Method::GET if path.ends_with("/secrets") => "ListSecrets",
+            &Method::GET => "GetSecret",
+            &Method::POST => "CreateSecret",
+            &Method::DELETE => "DeleteSecret",
+            _ => "PatchSecret",
+        }
+    }
+}
+
+/// An answer that was received, and the right to have one in memory.
+struct Received {
     value: Option<Value>,
     _turn: Option<Turn>,
 }
 
-impl Answer {
+impl Received {
     fn read<T>(self, read: impl FnOnce(Option<Value>) -> T) -> T {
         read(self.value)
     }

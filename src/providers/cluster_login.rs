@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::kubernetes::{ErrorKind, KubernetesError, SecretWriter, config_map_data, service_account_token};
+use crate::kubernetes::{ErrorKind, NoValue, SecretWriter, config_map_data, service_account_token};
 use crate::resolve::{CaSource, ClusterLogin, ClusterStore, SecretKey};
 use crate::vault::root_cause;
 
@@ -117,18 +117,15 @@ async fn authorities(own: &kube::Client, ca: &CaSource) -> Result<Option<Vec<Vec
 }
 
 /// The value of a key of a Secret. The texts of errors are ESO's.
-async fn value(own: &kube::Client, key: &SecretKey) -> Result<Vec<u8>, String> {
-    let SecretKey { id, key } = key;
+async fn value(own: &kube::Client, SecretKey { id, key }: &SecretKey) -> Result<Vec<u8>, String> {
     let missing =
         |why: &str| format!("cannot get Kubernetes secret {:?} from namespace {:?}: {why}", &*id.name, &*id.namespace);
-    let found = SecretWriter::new(own, &id.namespace).get(&id.name).await;
-    let secret = found.map_err(|error: KubernetesError| match error.kind {
-        ErrorKind::Forbidden => missing("the operator may not read it"),
-        _ => missing(&error.to_string()),
-    })?;
-    let secret = secret.ok_or_else(|| missing("it does not exist"))?;
-    let value = secret.data.and_then(|mut data| data.remove(key));
-    value.map(|value| value.0).ok_or_else(|| format!("cannot find secret data for key: {key:?} in secret {id}"))
+    SecretWriter::new(own, &id.namespace).value(&id.name, key).await.map_err(|why| match why {
+        NoValue::Unread(error) if error.kind == ErrorKind::Forbidden => missing("the operator may not read it"),
+        NoValue::Unread(error) => missing(&error.to_string()),
+        NoValue::NoSecret => missing("it does not exist"),
+        NoValue::NoKey => format!("cannot find secret data for key: {key:?} in secret {id}"),
+    })
 }
 
 async fn text(own: &kube::Client, key: &SecretKey) -> Result<SecretString, String> {

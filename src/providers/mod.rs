@@ -10,8 +10,7 @@ mod vault_path;
 use crate::api::external_secrets::remote::{Find, RemoteRef};
 use crate::external_secret::Data;
 use crate::external_secret::answers::Answer;
-use crate::gocompat::regexp::{Groups, Pattern, PatternError};
-use crate::gocompat::template::{Context, Environment, Limits};
+use crate::gocompat::regexp::Pattern;
 use crate::vault::SessionError;
 
 pub use cluster::{ClusterProvider, KnownSecrets};
@@ -87,17 +86,6 @@ impl Found {
 /// The regular expression of `find.name`.
 fn name_pattern(find: &Find) -> Result<Option<Pattern>, ProviderError> {
     let Some(regexp) = find.name.as_ref().and_then(|name| name.regexp.as_deref()) else { return Ok(None) };
-    let compiled = Pattern::compile(&mut context(), regexp.as_bytes(), Groups::Ignored);
-    compiled.map(Some).map_err(|error| {
-        let why = match error {
-            PatternError::Syntax(why) => why,
-            PatternError::Limit(error) => error.shown().to_owned(),
-        };
-        ProviderError::Unusable(format!("find.name.regexp {regexp:?}: {why}"))
-    })
-}
-
-/// The limits of one look at a document.
-fn context() -> Context {
-    Context::new(&Limits::default(), &Environment::default())
+    let compiled = Pattern::for_search(regexp);
+    compiled.map(Some).map_err(|why| ProviderError::Unusable(format!("find.name.regexp {regexp:?}: {why}")))
 }

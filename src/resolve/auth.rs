@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{AuthPlan, Denied, LoginOwner, LoginPlan, Lookup, ObjectRef, allows, connection, merged};
 use crate::api::MethodError;
 use crate::api::auth_methods::{CredentialObject, Method};
-use crate::api::{VaultAuth, VaultAuthSpec};
+use crate::api::{CustomObject as _, VaultAuth, VaultAuthSpec};
 
 /// Resolves a VaultAuth for use by an object of `target` namespace.
 pub fn auth(object: &VaultAuth, target: &str, lookup: &impl Lookup) -> Result<AuthPlan, Denied> {
@@ -61,6 +61,7 @@ pub fn auth(object: &VaultAuth, target: &str, lookup: &impl Lookup) -> Result<Au
     };
     Ok(AuthPlan {
         owner: LoginOwner {
+            kind: VaultAuth::KIND,
             id,
             uid: meta.uid.clone().unwrap_or_default(),
             generation: meta.generation.unwrap_or_default(),

@@ -185,7 +185,7 @@ mod tests {
             (json!({ "method": "POST", "parameters": [1] }), "spec.parameters is no JSON object"),
             (json!({ "resultType": "Other" }), "spec.resultType \"Other\" is none of Data, Auth and Raw"),
             (json!({ "provider": { "server": "vault:8200" } }), "spec.provider.server \"vault:8200\" is no URL"),
-            (json!({ "provider": { "auth": null } }), "no valid auth method specified"),
+            (json!({ "provider": { "auth": { "tokenSecretRef": null } } }), "no valid auth method specified"),
         ] {
             let error = checked(spec.clone()).expect_err("it cannot work");
             assert!(error.contains(text) && error.contains("generator VaultDynamicSecret \"g\""), "{spec}: {error}");

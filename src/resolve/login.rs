@@ -3,21 +3,24 @@
 use sha2::{Digest as _, Sha256};
 
 use super::{ConnectionPlan, ObjectRef};
+use crate::api::Kind;
 use crate::api::auth_methods::{CredentialObject, Method};
 
-/// A checked VaultAuth with its connection, for one namespace that uses it.
+/// A checked VaultAuth with its connection, for one namespace that uses it, or the login of a store.
 #[derive(Clone, Debug)]
 pub struct AuthPlan {
-    /// The VaultAuth.
+    /// The VaultAuth or the store.
     pub owner: LoginOwner,
     /// How a token is obtained.
     pub login: LoginPlan,
 }
 
-/// One version of the VaultAuth that asks for a login.
+/// One version of the VaultAuth, or the store, that asks for a login.
 #[derive(Clone, Debug)]
 pub struct LoginOwner {
-    /// The VaultAuth.
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace and name.
     pub id: ObjectRef,
     /// Its UID.
     pub uid: String,

@@ -8,6 +8,6 @@ mod metrics;
 pub use admin::{Access, Authorize, Check, CheckState, Endpoints, ReadinessChecks, Secure, serve};
 pub use log::init as init_log;
 pub use metrics::{
-    ClientMetrics, ConnectionMetrics, ControllerSnapshot, Expiry, Metrics, Operation, ResourceStatus, RunResult,
-    ServerInfo, Snapshot, StorageOperation,
+    ClientMetrics, ConnectionMetrics, ControllerSnapshot, Expiry, ExternalSecretMetrics, KUBERNETES, Metrics,
+    ObjectCondition, Operation, ProviderCalls, ResourceStatus, RunResult, ServerInfo, Snapshot, StorageOperation,
 };

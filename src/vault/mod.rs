@@ -30,4 +30,4 @@ pub use session::{
 };
 pub use transit::TransitKey;
 pub use transport::{ClientCertificate, ServerConfig, SharedResources, Trust};
-pub(crate) use transport::{LongAnswers, LongAnswersOfServer, Turn, root_cause};
+pub(crate) use transport::{LongAnswers, LongAnswersOfServer, MAX_ANSWER_BYTES, ReceiveError, Turn, root_cause};

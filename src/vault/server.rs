@@ -96,7 +96,7 @@ impl Server {
     ) -> Result<(Envelope, Vec<u8>), VaultError> {
         let path = endpoint.path().trim_matches(['\t', '/']).to_owned();
         self.check_circuit(&path)?;
-        let operation = operation(endpoint.method(), &path);
+        let (operation, eso_name) = (operation(endpoint.method(), &path), eso_name(&endpoint.method(), &path));
         let started = Instant::now();
         let result = match self.transport.ask(endpoint, call).await {
             Ok(response) => classify(&path, &response)
@@ -104,7 +104,7 @@ impl Server {
                 .map_err(|error| error.in_namespace(call.namespace)),
             Err(error) => Err(error),
         };
-        self.metrics.sent(operation, result.is_ok(), started.elapsed());
+        self.metrics.sent(operation, eso_name, result.is_ok(), started.elapsed());
         self.record(started, result.as_ref().err());
         result
     }
@@ -236,6 +236,19 @@ fn operation(method: RequestMethod, path: &str) -> Operation {
         _ if path.starts_with("auth/") && path.ends_with("/login") => Operation::Login,
         _ if matches!(method, RequestMethod::GET) => Operation::Read,
         _ => Operation::Write,
+    }
+}
+
+/// ESO's name of a request.
+fn eso_name(method: &RequestMethod, path: &str) -> &'static str {
+    match (method, path) {
+        (_, "auth/token/lookup-self") => "LookupSelf",
+        (_, "auth/token/renew-self") => "RenewSelf",
+        (_, path) if path.starts_with("auth/") && path.contains("/login") => "Login",
+        (RequestMethod::LIST, _) => "ListSecrets",
+        (RequestMethod::GET | RequestMethod::HEAD, _) => "ReadSecretData",
+        (RequestMethod::DELETE, _) => "DeleteSecret",
+        _ => "WriteSecretData",
     }
 }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -37,12 +37,12 @@ use redirect::RedirectError;
 use tls::{SystemAuthorities, Tls};
 
 pub(crate) use error::root_cause;
-pub(crate) use long_answers::{LongAnswers, LongAnswersOfServer, Turn};
+pub(crate) use long_answers::{LongAnswers, LongAnswersOfServer, ReceiveError, Turn};
 pub(super) use options::RequestOptions;
 pub(super) use upgrade::{Opened, Socket};
 
 /// Longest answer that is read. A Secret holds 1 MiB, which can be more in JSON.
-const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// An answer that is longer takes its turn.
 const SMALL_ANSWER_BYTES: usize = 64 * 1024;
 /// Vault's own API client waits this long for an answer.
@@ -256,33 +256,18 @@ impl Transport {
         }
     }
 
-    /// Reads a whole answer, up to [`MAX_ANSWER_BYTES`]. The turn of a long one is among the extensions.
+    /// Reads a whole answer. The turn of a long one is among the extensions.
     async fn receive<B>(&self, answer: Response<B>) -> Result<Response<Vec<u8>>, TransportError>
     where
         B: Body<Data = Bytes> + Unpin,
         TransportError: From<B::Error>,
     {
-        let (mut parts, mut body) = answer.into_parts();
-        let mut bytes = Vec::new();
-        let mut turn = None;
-        loop {
-            let frame = match &mut turn {
-                None => body.frame().await,
-                Some(turn) => tokio::select! {
-                    frame = body.frame() => frame,
-                    () = Turn::over(turn) => return Err(TransportError::GaveWay),
-                },
-            };
-            let Some(frame) = frame else { break };
-            let Ok(chunk) = frame?.into_data() else { continue };
-            if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(TransportError::TooLong);
-            }
-            if turn.is_none() && bytes.len() + chunk.len() > SMALL_ANSWER_BYTES {
-                turn = Some(self.long_answers.turn().await.ok_or(TransportError::GaveWay)?);
-            }
-            bytes.extend_from_slice(&chunk);
-        }
+        let (mut parts, body) = answer.into_parts();
+        let (bytes, turn) = self.long_answers.receive(body).await.map_err(|error| match error {
+            ReceiveError::Body(error) => error.into(),
+            ReceiveError::TooLong => TransportError::TooLong,
+            ReceiveError::GaveWay => TransportError::GaveWay,
+        })?;
         if let Some(turn) = turn {
             parts.extensions.insert(Arc::new(turn));
         }

@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("vault", &["backoff", "gocompat", "render", "settings", "telemetry", "util"]),
     ("kubernetes", &["api", "backoff", "mac", "resolve", "settings", "telemetry", "util"]),
     ("external_secret", &["api", "gocompat", "util"]),
-    ("providers", &["api", "backoff", "external_secret", "gocompat", "kubernetes", "resolve", "vault"]),
+    ("providers", &["api", "backoff", "external_secret", "gocompat", "kubernetes", "resolve", "telemetry", "vault"]),
     ("credentials", &["api", "kubernetes", "resolve", "vault"]),
     ("sync", &["api", "kubernetes", "mac", "render", "resolve"]),
     (

@@ -68,6 +68,7 @@ fn rights_grow_by_what_it_needs_in_each_scope() -> Result {
         "list externalsecrets",
         "list passwords",
         "list secretstores",
+        "list serviceaccounts",
         "list uuids",
         "list vaultdynamicsecrets",
         "patch externalsecrets",
@@ -79,6 +80,7 @@ fn rights_grow_by_what_it_needs_in_each_scope() -> Result {
         "watch externalsecrets",
         "watch passwords",
         "watch secretstores",
+        "watch serviceaccounts",
         "watch uuids",
         "watch vaultdynamicsecrets",
     ];

@@ -244,3 +244,58 @@ fn what_the_operator_itself_is() {
         wait_cache_key(&tenant, name, "aws-node", "aws", &root);
     }
 }
+
+#[test]
+fn stores_of_external_secrets_log_in_with_keys() {
+    if lacks(Server::OpenBao, "auth method aws") {
+        return;
+    }
+    let (tenant, aws, mount) = set_up("es-aws");
+    aws.user("app", KEY_ID, KEY, None);
+    aws.user("temporary", "ASIATEMPORARY", "temporary-hunter2", Some("token-of-temporary-hunter2=="));
+    tenant.put("db", json!({ "password": "es-aws-hunter2" }));
+    tenant.apply_all(&[
+        keys("id", json!({ "app": KEY_ID, "temporary": "ASIATEMPORARY" })),
+        keys("key", json!({ "app": format!("{KEY}\n"), "temporary": "temporary-hunter2" })),
+        keys("token", json!({ "temporary": "token-of-temporary-hunter2==" })),
+    ]);
+    let operator = tenant.operator(&["--external-secrets", "--zap-log-level=9"]);
+    for (name, region) in [("app", None), ("temporary", Some("eu-south-1")), ("half", None)] {
+        let key = |secret: &str| json!({ "name": secret, "key": name });
+        let token = (name == "temporary").then(|| key("token"));
+        let secrets = json!({
+            "accessKeyIDSecretRef": key("id"), "secretAccessKeySecretRef": key("key"), "sessionTokenSecretRef": token,
+        });
+        let iam = json!({
+            "path": mount, "vaultRole": name, "region": region, "vaultAwsIamServerID": SERVER_ID, "secretRef": secrets,
+        });
+        let mut vault = json!({ "server": tenant.cluster.vault_addr(), "path": "secret" });
+        // What is null is left out.
+        json_patch::merge(&mut vault, &json!({ "auth": { "iam": iam } }));
+        let object = |kind: &str, spec: Value| {
+            json!({
+                "apiVersion": "external-secrets.io/v1", "kind": kind,
+                "metadata": { "name": name, "namespace": tenant.namespace }, "spec": spec,
+            })
+        };
+        let row = json!({ "secretKey": "p", "remoteRef": { "key": tenant.path("db"), "property": "password" } });
+        let user = json!({ "secretStoreRef": { "name": name }, "data": [row] });
+        tenant.apply_all(&[
+            object("SecretStore", json!({ "provider": { "vault": vault } })),
+            object("ExternalSecret", user),
+        ]);
+    }
+    for name in ["app", "temporary"] {
+        tenant.wait_value(name, "p", "es-aws-hunter2");
+        tenant.wait_condition_of("secretstore", name, ("Ready", "True", Some("Valid")), &["store validated"]);
+    }
+    tenant.wait_not_ready("secretstore", "half", "InvalidProviderConfig", &["no key \"half\" found in secret"]);
+    let log = aws.log();
+    for expected in [
+        "GetCallerIdentity sts.amazonaws.com us-east-1 arn:aws:iam::123456789012:user/app",
+        "GetCallerIdentity sts.eu-south-1.amazonaws.com eu-south-1 arn:aws:iam::123456789012:user/temporary",
+    ] {
+        assert!(log.contains(&expected.to_owned()), "{expected} is not in {log:#?}");
+    }
+    tenant.assert_nothing_leaked(&operator, &[KEY, "hunter2"]);
+}

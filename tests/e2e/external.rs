@@ -1,11 +1,14 @@
 //! ExternalSecret, SecretStore and ClusterSecretStore of `external-secrets.io`.
 
+mod bounds;
 mod cluster_store;
+mod credentials;
 mod fan_out;
 mod faults;
 mod generators;
 mod hostile;
 mod input;
+mod logins;
 mod restarts;
 mod samples;
 mod seeds;
@@ -44,8 +47,18 @@ fn vault_provider(tenant: &Tenant<'_>, vault: Value) -> Value {
     json!({ "provider": { "vault": provider } })
 }
 
+/// The cluster of the tests as a provider that reads a namespace with this login.
+fn cluster_provider(tenant: &Tenant<'_>, namespace: &str, auth: Value) -> Value {
+    let config = |path: &str| {
+        let output = format!("--output=jsonpath={{.clusters[0].cluster.{path}}}");
+        tenant.cluster.kubectl(&["config", "view", "--flatten", "--minify", &output]).unwrap()
+    };
+    let server = json!({ "url": config("server"), "caBundle": config("certificate-authority-data") });
+    json!({ "provider": { "kubernetes": { "remoteNamespace": namespace, "server": server, "auth": auth } } })
+}
+
 /// The SecretStore `vault`.
-fn store(tenant: &Tenant<'_>) -> Value {
+pub fn store(tenant: &Tenant<'_>) -> Value {
     object(tenant, "SecretStore", "vault", vault_provider(tenant, json!({})))
 }
 
@@ -59,6 +72,28 @@ fn external_secret(tenant: &Tenant<'_>, name: &str, spec: Value) -> Value {
 /// A row of `spec.data`: the property of a secret of the tenant becomes a key.
 fn row(tenant: &Tenant<'_>, key: &str, secret: &str, property: &str) -> Value {
     json!({ "secretKey": key, "remoteRef": { "key": tenant.path(secret), "property": property } })
+}
+
+/// A token with these rules beside those of the tenant.
+fn token(tenant: &Tenant<'_>, rules: &str) -> String {
+    let policy = format!("{}-more", tenant.namespace);
+    tenant.cluster.vault_policy(&policy, rules).expect("a policy");
+    let body = json!({ "policies": [tenant.namespace, policy], "ttl": "1h" });
+    let answer = tenant.cluster.vault("POST", "auth/token/create-orphan", Some(body)).expect("a token");
+    answer["auth"]["client_token"].as_str().expect("text").to_owned()
+}
+
+/// A SecretStore with this login.
+fn store_of(tenant: &Tenant<'_>, name: &str, auth: Value) -> Value {
+    let mut provider = vault_provider(tenant, json!({ "auth": { "kubernetes": null } }));
+    json_patch::merge(&mut provider["provider"]["vault"]["auth"], &auth);
+    object(tenant, "SecretStore", name, provider)
+}
+
+/// An ExternalSecret of one value of the secret `db`, of the store of that name.
+pub fn user_of(tenant: &Tenant<'_>, name: &str) -> Value {
+    let data = [row(tenant, "password", "db", "password")];
+    external_secret(tenant, name, json!({ "secretStoreRef": { "name": name }, "data": data }))
 }
 
 /// Waits until an ExternalSecret is synced.

@@ -9,7 +9,7 @@ use testenv::{Cluster, Options, Process, Server, Tool, Tools, VaultStorage};
 
 use test_support::audit::Count;
 use test_support::replica_proxy::{INDEX, ReplicaProxy};
-use test_support::{FAST_RETRY, Operator, Tenant, eventually, lacks, own, server, skipped};
+use test_support::{FAST_RETRY, Operator, Tenant, by_event, eventually, lacks, own, server, skipped};
 
 const KIND: &str = "vaultstaticsecret";
 const CONDITION: &str = "InstantUpdates";
@@ -65,6 +65,13 @@ fn wait_streaming(tenant: &Tenant<'_>, name: &str) {
     tenant.wait_condition(KIND, name, CONDITION, "True", "Started watching events");
 }
 
+/// Writes a value to `path`, and waits until an event has brought it to the Secret `name`.
+#[track_caller]
+fn put_by_event(tenant: &Tenant<'_>, path: &str, name: &str, value: &str) {
+    let arrived = || tenant.value(name, "password").is_ok_and(|found| found == value);
+    by_event(name, || tenant.put(path, json!({ "password": value })), arrived);
+}
+
 /// Waits until the operator has this many websockets open.
 #[track_caller]
 fn wait_streams(operator: &Operator, count: f64) {
@@ -97,16 +104,17 @@ fn what_is_written_arrives_by_event() {
     }
     wait_streams(&operator, 1.0);
 
-    tenant.put("v2", json!({ "password": "two" }));
-    cluster.vault("POST", &format!("kv1/{}", tenant.path("v1")), Some(json!({ "password": "two" }))).expect("kv1");
-    tenant.wait_value("v2", "password", "two");
-    tenant.wait_value("v1", "password", "two");
+    put_by_event(&tenant, "v2", "v2", "two");
+    let write = || {
+        let path = format!("kv1/{}", tenant.path("v1"));
+        cluster.vault("POST", &path, Some(json!({ "password": "two" }))).expect("kv1");
+    };
+    by_event("a value of kv-v1", write, || tenant.value("v1", "password").is_ok_and(|value| value == "two"));
 
     // What is not there yet, and what is deleted, is tried again after an hour: or when an event says so.
     tenant.apply(&instant(&tenant, "late", json!({})));
     tenant.wait_failure("late", "VaultClientError", &["nothing is stored there"]);
-    tenant.put("late", json!({ "password": "at last" }));
-    tenant.wait_value("late", "password", "at last");
+    put_by_event(&tenant, "late", "late", "at last");
     tenant.wait_synced("late");
 
     tenant.put("gone", json!({ "password": "back" }));
@@ -117,16 +125,15 @@ fn what_is_written_arrives_by_event() {
     deletion("delete");
     tenant.apply(&instant(&tenant, "gone", json!({})));
     tenant.wait_failure("gone", "VaultClientError", &["is deleted"]);
-    deletion("undelete");
-    tenant.wait_value("gone", "password", "back");
+    let arrived = || tenant.value("gone", "password").is_ok_and(|value| value == "back");
+    by_event("an undeleted version", || deletion("undelete"), arrived);
 
     // Metadata is a part of what templates see, and of `_raw`.
     let path = format!("secret/metadata/{}", tenant.path("v2"));
-    cluster.vault("POST", &path, Some(json!({ "custom_metadata": { "owner": "blue" } }))).expect("it is");
-    eventually("metadata in _raw", || match tenant.value("v2", "_raw") {
-        Ok(raw) if raw.contains("blue") => Ok(()),
-        other => Err(format!("{other:?}")),
-    });
+    let write = || {
+        cluster.vault("POST", &path, Some(json!({ "custom_metadata": { "owner": "blue" } }))).expect("it is");
+    };
+    by_event("metadata in _raw", write, || tenant.value("v2", "_raw").is_ok_and(|raw| raw.contains("blue")));
 
     // Who does not want events any more has none, and the last one closes the socket.
     for name in ["v1", "late", "gone"] {
@@ -159,8 +166,7 @@ fn the_sample_works_with_the_policy_that_it_names() {
     let _operator = tenant.operator(&[]);
     tenant.kubectl(&["apply", "--filename", here.to_str().expect("UTF-8")]).expect("the sample is accepted");
     wait_streaming(&tenant, "instant-sample");
-    tenant.put("instant", json!({ "password": "two" }));
-    tenant.wait_value("instant-sample", "password", "two");
+    put_by_event(&tenant, "instant", "instant-sample", "two");
 }
 
 /// A node of a cluster that replicates, in front of a Vault that does not: its events have an index, and it is late with
@@ -199,8 +205,7 @@ fn who_stands_by_has_no_websocket() {
     assert_eq!(second.metric("vso_vault_event_streams"), Some(0.0));
     first.terminate();
     wait_streams(&second, 1.0);
-    tenant.put("a", json!({ "password": "two" }));
-    tenant.wait_value("a", "password", "two");
+    put_by_event(&tenant, "a", "a", "two");
 }
 
 #[test]
@@ -338,7 +343,7 @@ fn what_was_written_during_an_interruption_arrives() {
     tenant.put("shared", json!({ "password": "after the crash" }));
     names.iter().for_each(|name| tenant.wait_value(name, "password", "after the crash"));
     wait_streams(&operator, 1.0);
-    tenant.put("shared", json!({ "password": "by event" }));
+    put_by_event(&tenant, "shared", "a", "by event");
     names.iter().for_each(|name| tenant.wait_value(name, "password", "by event"));
     names.iter().for_each(|name| wait_streaming(&tenant, name));
 

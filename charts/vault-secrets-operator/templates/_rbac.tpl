@@ -30,7 +30,7 @@ API groups that are not served yet.
 
 {{/*
 What externalSecrets.enabled adds. Secrets are put in the place of others as ESO does, so that the fields belong to the
-ExternalSecret; certificate authorities and templates come from ConfigMaps. What is in no namespace needs a ClusterRole.
+ExternalSecret; certificate authorities and templates come from ConfigMaps; a store logs in with a service account. What is in no namespace needs a ClusterRole.
 */}}
 {{- define "vso.manager.rules.externalSecrets" -}}
 - apiGroups: [""]
@@ -39,6 +39,9 @@ ExternalSecret; certificate authorities and templates come from ConfigMaps. What
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [list, watch]
 - apiGroups: [external-secrets.io]
   resources: [externalsecrets, secretstores]
   verbs: [list, patch, watch]

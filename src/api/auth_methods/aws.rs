@@ -63,10 +63,23 @@ pub struct AwsLogin {
 pub enum AwsSource {
     /// The access key in the Secret of this name.
     Secret(String),
+    /// The access key with these parts. Only stores have that.
+    Keys(AwsKeys),
     /// The IAM role that the service account of this name is annotated with (IRSA).
     ServiceAccount(String),
     /// What AWS's default credential chain finds for the operator's own pod or machine.
     Default,
+}
+
+/// Where the parts of an access key stand: the names of a Secret and of its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsKeys {
+    /// The ID.
+    pub access_key_id: (String, String),
+    /// The secret part.
+    pub secret_access_key: (String, String),
+    /// What a temporary key has beside them.
+    pub session_token: Option<(String, String)>,
 }
 
 impl MethodConfig for VaultAuthConfigAws {
@@ -111,6 +124,7 @@ impl LoginSettings for AwsLogin {
     fn credential(&self) -> CredentialObject<'_> {
         match &self.source {
             AwsSource::Secret(name) => CredentialObject::Secret(name),
+            AwsSource::Keys(keys) => CredentialObject::Secret(&keys.access_key_id.0),
             AwsSource::ServiceAccount(name) => CredentialObject::ServiceAccount(name),
             AwsSource::Default => CredentialObject::Operator,
         }
@@ -125,10 +139,17 @@ impl LoginSettings for AwsLogin {
         // Digests of stored tokens have these words.
         let (kind, name) = match source {
             AwsSource::Secret(name) => ("secret", name.as_str()),
+            AwsSource::Keys(_) => ("keys", ""),
             AwsSource::ServiceAccount(name) => ("account", name.as_str()),
             AwsSource::Default => ("ambient", ""),
         };
         add(kind);
         add(name);
+        if let AwsSource::Keys(AwsKeys { access_key_id, secret_access_key, session_token }) = source {
+            for (secret, key) in [access_key_id, secret_access_key].into_iter().chain(session_token) {
+                add(secret);
+                add(key);
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@ mod cert;
 mod gcp;
 mod jwt;
 mod kubernetes;
+mod no_login;
 mod password;
 mod token;
 mod token_request;
@@ -21,11 +22,12 @@ use serde::{Deserialize, Serialize};
 use super::reference::is_object_name;
 
 pub use app_role::{AppRoleLogin, RoleId, VaultAuthConfigAppRole};
-pub use aws::{AwsLogin, AwsSource, VaultAuthConfigAws};
+pub use aws::{AwsKeys, AwsLogin, AwsSource, VaultAuthConfigAws};
 pub use cert::CertLogin;
 pub use gcp::{GcpLogin, VaultAuthConfigGcp};
 pub use jwt::{JwtLogin, JwtSource, VaultAuthConfigJwt};
 pub use kubernetes::{KubernetesLogin, VaultAuthConfigKubernetes};
+pub use no_login::NoLogin;
 pub use password::{Directory, PasswordLogin};
 pub use token::{TokenLogin, TokenSecretRef, VaultAuthConfigToken};
 pub use token_request::TokenRequestSpec;
@@ -104,6 +106,8 @@ pub enum Method {
     Password(PasswordLogin),
     /// A client certificate. Only stores have it.
     Cert(CertLogin),
+    /// Requests carry no token. Only stores have it.
+    NoLogin(NoLogin),
 }
 
 impl Method {
@@ -118,6 +122,7 @@ impl Method {
             Method::Token(login) => login,
             Method::Password(login) => login,
             Method::Cert(login) => login,
+            Method::NoLogin(login) => login,
         }
     }
 
@@ -149,6 +154,8 @@ pub enum CredentialObject<'a> {
     Secret(&'a str),
     /// What the operator's own pod has. VSO takes the UID of the ConfigMap `kube-root-ca.crt` beside it.
     Operator,
+    /// There is no credential.
+    None,
 }
 
 /// The block of a method.

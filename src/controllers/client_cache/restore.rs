@@ -119,6 +119,7 @@ async fn load(cache: &ClientCache, plan: &AuthPlan) -> Result<Option<StoredLogin
 async fn key_of(cache: &ClientCache, plan: &AuthPlan) -> Option<(String, String)> {
     let (client, namespace) = (&cache.outputs.client, plan.login.credential_namespace.as_str());
     let uid = match plan.login.method.settings().credential() {
+        CredentialObject::None => return None,
         CredentialObject::ServiceAccount(name) => {
             kubernetes::object_uid::<ServiceAccount>(client, namespace, name).await
         }

@@ -1,4 +1,4 @@
-//! Deleting stored clients that nothing can use any more: of VaultAuths and VaultConnections that are gone or have another
+//! Deleting stored clients that nothing can use any more: of VaultAuths, VaultConnections and stores that are gone or have another
 //! generation, of credentials that were replaced, and of logins that no object uses. VSO leaves most of them.
 
 use std::collections::{HashMap, HashSet};
@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kube::ResourceExt as _;
+use kube::api::ObjectMeta;
 use tokio_util::sync::CancellationToken;
 
+use super::super::controller::StartedWatches;
 use super::{ClientCache, Known, Owner};
-use crate::kubernetes::{KubernetesError, Leadership, StoredFor, WatchHealth};
+use crate::kubernetes::{KubernetesError, Leadership, StoredFor};
 use crate::settings::Persistence;
 use crate::telemetry::StorageOperation;
 use crate::util::shrink;
@@ -24,7 +25,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(30);
 /// swept before all have.
 pub(in super::super) async fn maintain(
     cache: Arc<ClientCache>,
-    watches: Vec<Arc<WatchHealth>>,
+    watches: StartedWatches,
     mut leads: Leadership,
     stop: CancellationToken,
 ) {
@@ -37,11 +38,12 @@ pub(in super::super) async fn maintain(
         }
         cache.leads.store(true, Ordering::Relaxed);
         loop {
-            let listed = watches.iter().all(|watch| watch.synced());
+            let listed = watches.required.iter().all(|watch| watch.synced());
+            let stores_listed = watches.optional.iter().all(|watch| watch.synced());
             let result = if !persistent {
                 purge(&cache).await
             } else if listed {
-                sweep(&cache).await
+                sweep(&cache, stores_listed).await
             } else {
                 Ok(())
             };
@@ -71,16 +73,25 @@ async fn purge(cache: &ClientCache) -> Result<(), KubernetesError> {
     retain(cache, StorageOperation::Purge, |_| false).await
 }
 
-async fn sweep(cache: &ClientCache) -> Result<(), KubernetesError> {
-    let auths: HashMap<_, _> = cache.stores.auths.all().iter().map(|a| (a.uid(), a.metadata.generation)).collect();
-    let connections: HashMap<_, _> =
-        cache.stores.connections.all().iter().map(|c| (c.uid(), c.metadata.generation)).collect();
-    let used: HashSet<_> = cache.stores.logins_in_use().collect();
+async fn sweep(cache: &ClientCache, stores_listed: bool) -> Result<(), KubernetesError> {
+    let known = &cache.stores;
+    let version = |meta: &ObjectMeta| (meta.uid.clone(), meta.generation);
+    let mut auths: HashMap<_, _> = known.auths.all().iter().map(|auth| version(&auth.metadata)).collect();
+    let mut connections: HashMap<_, _> = known.connections.all().iter().map(|c| version(&c.metadata)).collect();
+    // A store is both.
+    for both in [&mut auths, &mut connections] {
+        both.extend(known.secret_stores.all().iter().map(|store| version(&store.metadata)));
+        both.extend(known.cluster_secret_stores.all().iter().map(|store| version(&store.metadata)));
+    }
+    let used: HashSet<_> = known.logins_in_use().chain(known.store_logins_in_use()).collect();
     forget_unused(&mut cache.stored.lock(), &used);
     retain(cache, StorageOperation::Prune, |stored| {
         let current = |known: &HashMap<Option<String>, Option<i64>>, (uid, generation): &(String, i64)| {
             known.get(&Some(uid.clone())) == Some(&Some(*generation))
         };
+        if stored.of_store && !stores_listed {
+            return true;
+        }
         let owner = (stored.auth.0.clone(), stored.provider_namespace.clone());
         current(&auths, &stored.auth)
             && current(&connections, &stored.connection)

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::controllers::retry::Retry;
 use crate::workqueue::Lane;
 
 /// Why a run ended early.
@@ -22,26 +23,15 @@ pub(super) struct Failure {
     pub retry: Retry,
 }
 
-/// When a failure is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Retry {
-    /// After the pause of the object's back-off.
-    Backoff,
-    /// At the time at which all that share the cause try again.
-    At(Instant),
-    /// When a watched object has changed.
-    WhenChanged,
-}
-
 impl Failure {
     /// A failure that may pass by itself.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), retry: Retry::Backoff }
     }
 
-    /// The failure is tried again at this time.
-    pub fn again_at(self, at: Instant) -> Self {
-        Self { retry: Retry::At(at), ..self }
+    /// The failure is tried again at this time, if there is one, with all that share its cause.
+    pub fn again_at(self, at: Option<Instant>) -> Self {
+        Self { retry: at.map_or(self.retry, Retry::At), ..self }
     }
 
     /// The failure passes when a watched object changes.

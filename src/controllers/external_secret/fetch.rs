@@ -13,7 +13,8 @@ use crate::api::{Key, Reason};
 use crate::controllers::generators::{GenerateError, Generated};
 use crate::controllers::outputs::EventText;
 use crate::controllers::render_turns::Turn;
-use crate::controllers::store_access::{NoSession, is_tls};
+use crate::controllers::store_access::NoSession;
+use crate::controllers::vault_access::Unanswered;
 use crate::external_secret::Data;
 use crate::external_secret::answers::{Answer, Answers, entry_failed, row_failed};
 use crate::external_secret::pipeline::Missing;
@@ -84,6 +85,11 @@ impl ExternalSecrets {
             self.generate(job, object, plan, state, read).await?;
         }
         let (answers, turn) = (answers?, run.turn.take());
+        for (store, session) in plan.stores.iter().zip(&sessions) {
+            if let (StoreSource::Vault(store), Some(session)) = (&store.source, session) {
+                self.access.vault.logins.store(session, &store.auth()).await;
+            }
+        }
         let assembled = if turn.is_none() && answers.is_quick(&object.spec) {
             answers.assemble(&object.spec)
         } else {
@@ -171,13 +177,10 @@ impl Run<'_> {
         match error {
             ProviderError::NoSecret(_) if may_be_absent => Ok(None),
             // All objects that read the store are due with its next attempt.
-            ProviderError::Cluster(error) => match error.retry_at {
-                Some(at) => Err(failure.again_at(at).into()),
-                None => Err(failure.into()),
-            },
+            ProviderError::Cluster(error) => Err(failure.again_at(error.retry_at).into()),
             ProviderError::Vault(error) => Err(match (&self.plan.stores[store].source, &self.sessions[store]) {
                 (StoreSource::Vault(vault), Some(session)) => {
-                    self.controller.vault_failed(vault, session, failure, &error).await
+                    self.controller.vault_failed(vault, session, failure, error).await
                 }
                 _ => failure.into(),
             }),
@@ -239,7 +242,7 @@ impl ExternalSecrets {
             (GenerateError::Unusable(why), ..) => Err(failed(why).until_changed().into()),
             (GenerateError::Vault(ProviderError::Vault(error)), Generates::Vault(request), Some(session)) => {
                 let failure = failed(error.to_string());
-                Err(self.vault_failed(&request.vault, session, failure, &error).await)
+                Err(self.vault_failed(&request.vault, session, failure, error).await)
             }
             (GenerateError::Vault(error), ..) => Err(failed(error.to_string()).into()),
         }
@@ -250,19 +253,12 @@ impl ExternalSecrets {
         vault: &VaultStore,
         session: &Session,
         failure: Failure,
-        error: &SessionError,
+        error: SessionError,
     ) -> Interruption {
-        if is_tls(error) && self.access.vault.on_untrusted_certificate(&vault.login.connection, session.server.id).await
-        {
-            return Interruption::Yield(Some(session.server.id));
-        }
-        if matches!(error, SessionError::Request(_)) {
-            return failure.into();
-        }
-        // All objects that wait for the login are due with its next attempt.
-        match session.next_login().await {
-            Some(at) => failure.again_at(at).into(),
-            None => failure.into(),
+        match self.access.vault.on_error(&vault.login.connection, session, error).await {
+            Unanswered::OtherServer => Interruption::Yield(Some(session.server.id)),
+            Unanswered::Request(_) => failure.into(),
+            Unanswered::Login(_, next) => failure.again_at(next).into(),
         }
     }
 }

@@ -25,9 +25,9 @@ use parking_lot::Mutex;
 
 use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
 use super::dependents::{DEPENDENTS_SPREAD, spec_or_metadata_changed};
-use super::feeds::Feeds;
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
+use super::read_age::{OnChange, not_before};
 use super::render_turns::RenderTurns;
 use super::store_access::StoreAccess;
 use super::stores::Stores;
@@ -55,13 +55,9 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// Until everything is listed, a run of an object with a generator comes again after this.
 const LISTING_RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// Reads of objects that change together, or appear together, are one read.
-const COALESCE: Duration = Duration::from_millis(250);
-
 /// The controller of ExternalSecrets.
 pub(super) struct ExternalSecrets {
     access: Arc<StoreAccess>,
-    feeds: Arc<Feeds>,
     turns: Arc<RenderTurns>,
     templates: Arc<TemplateCache>,
     /// Of the MACs that workloads are given.
@@ -77,22 +73,12 @@ impl ExternalSecrets {
     /// For all objects that the operator serves.
     pub fn new(
         access: Arc<StoreAccess>,
-        feeds: Arc<Feeds>,
         turns: Arc<RenderTurns>,
         mac_key: Arc<KnownKey>,
         backoff: Policy,
         min_interval: Duration,
     ) -> Self {
-        Self {
-            access,
-            feeds,
-            turns,
-            templates: Arc::default(),
-            mac_key,
-            states: Mutex::default(),
-            backoff,
-            min_interval,
-        }
+        Self { access, turns, templates: Arc::default(), mac_key, states: Mutex::default(), backoff, min_interval }
     }
 
     fn stores(&self) -> &Arc<Stores> {
@@ -110,7 +96,7 @@ impl ExternalSecrets {
             Ok(None) => {
                 // Another operator serves it.
                 *state = State::default();
-                self.feeds.forget(&job.key);
+                self.access.feeds.forget(&job.key);
                 return Outcome::await_change();
             }
             Err(failure) => {
@@ -118,8 +104,15 @@ impl ExternalSecrets {
                 return self.fail(object, state, failure).await;
             }
         };
-        self.feeds.set(&job.key, names::names(object, &plan));
-        state.stale |= self.feeds.has_changed(&job.key);
+        let feeds = &self.access.feeds;
+        feeds.set(&job.key, names::names(object, &plan));
+        if let Some(change) = feeds.take_change(&job.key) {
+            state.stale = true;
+            // What other stores name is followed by their controller.
+            for store in plan.stores.iter().filter(|store| store.is_referent) {
+                self.access.on_change(store, change).await;
+            }
+        }
         let status = object.status.clone().unwrap_or_default();
         let version = hash::synced_resource_version(&object.metadata);
         let stores = plan.stores.iter().map(|store| (store.uid.clone(), store.generation)).collect();
@@ -185,7 +178,7 @@ impl ExternalSecrets {
         plan: &ExternalPlan,
         state: &mut State,
     ) -> Result<Synced, Interruption> {
-        let fetched = self.fetch(job, object, plan, state, not_before(job, plan)).await?;
+        let fetched = self.fetch(job, object, plan, state, not_before(job, plan.interval, OnChange::ReadAnew)).await?;
         let missing = fetched.missing;
         if fetched.data.is_empty()
             && let Some(done) = self.without_data(object, state).await?
@@ -200,6 +193,9 @@ impl ExternalSecrets {
         if self.is_untouched(object, state) && state.applied.as_ref().is_some_and(is_known) {
             return Ok(Synced { done: Done::Unchanged, missing });
         }
+        if self.is_made_from(object, inputs, state).await? {
+            return Ok(Synced { done: Done::Unchanged, missing });
+        }
         let rendered = self.render(object, fetched.data, template).await?;
         let done = self.write(object, rendered, inputs, state).await?;
         Ok(Synced { done, missing })
@@ -211,7 +207,8 @@ impl ExternalSecrets {
                 let key = object.key();
                 self.access.vault.work.remove(&key);
                 self.states.lock().remove(&key.id);
-                self.feeds.forget(&key);
+                self.access.forget(&key);
+                self.access.vault.logins.users_changed();
                 self.access.vault.dependents.of_external_secret(&key.id);
             }
             Change::Applied { old, new } => {
@@ -219,6 +216,7 @@ impl ExternalSecrets {
                     self.states.lock().remove(&new.key().id);
                 }
                 if old.as_ref().is_none_or(|old| spec_or_metadata_changed(old.meta(), new.meta())) {
+                    self.access.vault.logins.users_changed();
                     let class = if old.is_some() { Class::Urgent } else { Class::Refresh };
                     self.access.vault.work.push_now(new.key(), class);
                     self.access.vault.dependents.of_external_secret(&new.key().id);
@@ -294,18 +292,4 @@ impl Controller for ExternalSecrets {
     fn resources(&self) -> Vec<ResourceStatus> {
         self.stores().external_secrets.all().iter().filter_map(|object| ResourceStatus::of_ready(&**object)).collect()
     }
-}
-
-/// When the requests must have begun whose answers are new enough for a run.
-fn not_before(job: &Job<Key>, plan: &ExternalPlan) -> Instant {
-    let now = Instant::now();
-    let earliest = match (job.class, plan.interval) {
-        // The interval is a promise of how old data may be: what was read a tenth of it ago still keeps it, since each
-        // interval is shortened by at least as much.
-        (Class::Refresh, Some(interval)) => job.due.checked_sub(interval / 10),
-        // A change of the object asks for what the store holds since then: it is the way to refresh ahead of time.
-        (Class::Urgent, _) => Some(job.due),
-        _ => now.checked_sub(COALESCE),
-    };
-    earliest.unwrap_or(now)
 }

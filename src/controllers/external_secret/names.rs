@@ -5,15 +5,25 @@ use std::sync::Arc;
 use crate::api::ObjectRef;
 use crate::api::external_secrets::ExternalSecret;
 use crate::controllers::named::{Name, Source};
+use crate::controllers::store_names;
 use crate::external_secret::template::{self, SourceKind};
 use crate::resolve::{EntrySource, ExternalPlan, StoreSource};
 
-/// The Secrets and ConfigMaps that an ExternalSecret reads. An object that is read only once, or only when it changes
-/// itself, is not concerned. Nor is one with a generator: each look at its sources would make new data.
+/// The Secrets and ConfigMaps that an ExternalSecret reads, and the credentials that are those of its namespace. What an object
+/// reads only once, or only when it changes itself, is not concerned. Nor is what one with a generator reads: each look at it
+/// would make new data.
 pub(super) fn names(object: &ExternalSecret, plan: &ExternalPlan) -> Vec<Name> {
-    if !plan.is_periodic() || !plan.generators.is_empty() {
-        return vec![];
+    let mut names: Vec<Name> =
+        plan.stores.iter().filter(|store| store.is_referent).flat_map(store_names::names).collect();
+    if plan.is_periodic() && plan.generators.is_empty() {
+        names.extend(contents(object, plan));
     }
+    names.sort_by(|(_, one), (_, other)| one.cmp(other));
+    names.dedup();
+    names
+}
+
+fn contents(object: &ExternalSecret, plan: &ExternalPlan) -> Vec<Name> {
     let namespace = object.metadata.namespace.as_deref().unwrap_or("");
     let mut names = vec![];
     for (kind, name) in object.spec.target.template.iter().flat_map(template::sources) {
@@ -42,7 +52,5 @@ pub(super) fn names(object: &ExternalSecret, plan: &ExternalPlan) -> Vec<Name> {
     for (row, store) in object.spec.data.iter().zip(&plan.data) {
         read(*store, Some(&row.remote_ref.key));
     }
-    names.sort_by(|(_, one), (_, other)| one.cmp(other));
-    names.dedup();
     names
 }

@@ -7,21 +7,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::ExternalSecrets;
-use super::failure::{Failure, Retry};
+use super::failure::Failure;
 use super::restart::Restarts;
 use super::state::State;
 use crate::api::external_secrets::external_secret::{Binding, ExternalSecretStatus};
 use crate::api::external_secrets::{ExternalSecret, RefreshPolicy};
 use crate::api::{ConditionType, ConditionUpdate, CustomObject as _, Reason, condition};
-use crate::backoff::{horizon, spread};
-use crate::controllers::dependents::DEPENDENTS_SPREAD;
+use crate::backoff::horizon;
 use crate::controllers::outcome::Outcome;
 use crate::controllers::outputs::EventText;
+use crate::controllers::retry::{RECHECK_DENIAL, Retry};
 use crate::resolve::ExternalPlan;
 use crate::workqueue::{Class, Next};
-
-/// A denial ends with a change of an object that is watched, and the change is a trigger. This is for what was missed.
-const RECHECK_DENIAL: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// What a run that got through has done.
 pub(super) struct Synced {
@@ -71,7 +68,7 @@ impl ExternalSecrets {
         {
             // Nothing is lost: the Secret is written, and the next run finds all as after a start.
             state.applied = None;
-            return self.retry(state);
+            return self.try_again(state, Retry::Backoff);
         }
         if let Some(event) = wrote {
             outputs.event(ExternalSecret::KIND, &object.metadata, &event).await;
@@ -99,7 +96,7 @@ impl ExternalSecrets {
         let outputs = &self.access.outputs;
         let news = restarts.news(object);
         if outputs.publish(&self.stores().external_secrets, object, &status, &news).await.is_err() {
-            return self.retry(state);
+            return self.try_again(state, Retry::Backoff);
         }
         self.done(state, &restarts, next)
     }
@@ -129,31 +126,17 @@ impl ExternalSecrets {
             let event = EventText::warning(Reason::UpdateFailed, message);
             let stores = self.stores();
             if self.access.outputs.publish(&stores.external_secrets, object, &status, &[event]).await.is_err() {
-                return self.retry(state);
+                return self.try_again(state, Retry::Backoff);
             }
         }
-        let now = Instant::now();
-        match retry {
-            Retry::Backoff => self.retry(state),
-            Retry::At(at) => {
-                let due = at.max(now) + spread(DEPENDENTS_SPREAD, &mut rand::rng());
-                state.due = Some(due);
-                Outcome::failed(Next::At(due, Class::Retry), state.lane())
-            }
-            Retry::WhenChanged => {
-                let due = now + RECHECK_DENIAL;
-                state.due = Some(due);
-                Outcome::blocked(Next::At(due, Class::Refresh), state.lane())
-            }
-        }
+        self.try_again(state, retry)
     }
 
-    /// The object is due again after the pause of its back-off.
-    fn retry(&self, state: &mut State) -> Outcome {
+    fn try_again(&self, state: &mut State, retry: Retry) -> Outcome {
         let now = Instant::now();
-        let pause = state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL);
-        state.due = Some(now + pause);
-        Outcome::failed(Next::At(now + pause, Class::Retry), state.lane())
+        let due = retry.due(now, || state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL));
+        state.due = Some(due);
+        retry.outcome(due, state.lane())
     }
 }
 

@@ -70,6 +70,27 @@ impl ExternalSecrets {
         }
     }
 
+    /// Whether the Secret holds what the templates of an earlier run, or of an earlier process, have made of equal inputs. Asked
+    /// only where they would make something else of them now.
+    pub(super) async fn is_made_from(
+        &self,
+        object: &ExternalSecret,
+        inputs: [u8; 32],
+        state: &mut State,
+    ) -> Result<bool, Failure> {
+        let Some(mac) = self.inputs_mac(&inputs, state) else { return Ok(false) };
+        let found = self.writer(object).get(object.target_name()).await.map_err(|error| not_written(&error))?;
+        let Some(secret) = found.filter(|secret| target::is_made_from(secret, &mac)) else { return Ok(false) };
+        state.owed = self.owed(&secret);
+        self.keep(object, state, Revision::of(&secret.metadata), inputs);
+        Ok(true)
+    }
+
+    fn inputs_mac(&self, inputs: &[u8; 32], state: &State) -> Option<String> {
+        let is_volatile = state.template.as_ref().is_some_and(|template| template.is_volatile());
+        is_volatile.then(|| self.mac_key.key.mac_of_texts(["inputs", &hex::encode(inputs)].into_iter()))
+    }
+
     /// Makes the Secret what was rendered.
     pub(super) async fn write(
         &self,
@@ -83,7 +104,8 @@ impl ExternalSecrets {
         let finalizers =
             spec.template.as_ref().map(|template| template.metadata.finalizers.clone()).unwrap_or_default();
         let restarts = restart::is_asked_for(&object.metadata);
-        let wanted = Wanted { data, labels, annotations, type_, finalizers, restarts };
+        let inputs_mac = self.inputs_mac(&inputs, state);
+        let wanted = Wanted { data, labels, annotations, type_, finalizers, restarts, inputs: inputs_mac };
         self.delete_former_target(object).await?;
         for _ in 0..ATTEMPTS {
             let current = self.writer(object).get(object.target_name()).await.map_err(|error| not_written(&error))?;

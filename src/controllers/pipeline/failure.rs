@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::api::Reason;
 use crate::controllers::outputs::EventText;
+use crate::controllers::retry::Retry;
 use crate::render::RenderError;
 use crate::resolve::PlanError;
 use crate::workqueue::Lane;
@@ -34,17 +35,6 @@ pub(crate) struct Failure {
     pub unrecoverable: Option<String>,
 }
 
-/// When a failure is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Retry {
-    /// After the pause of the object's back-off.
-    Backoff,
-    /// At the time at which all that share the cause try again.
-    At(Instant),
-    /// When a watched object has changed.
-    WhenChanged,
-}
-
 impl Failure {
     /// A failure that may pass by itself.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
@@ -54,6 +44,11 @@ impl Failure {
     /// There is no login. VSO's text.
     pub fn login(error: impl Display) -> Self {
         Self::new(Reason::VaultClientConfigError, format!("Failed to get Vault auth login: {error}"))
+    }
+
+    /// The failure is tried again at this time, if there is one, with all that share its cause.
+    pub fn again_at(self, at: Option<Instant>) -> Self {
+        Self { retry: at.map_or(self.retry, Retry::At), ..self }
     }
 
     /// The data of the Secret cannot be made.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Shared;
-use super::failure::{Failure, Interruption, Retry};
+use super::failure::{Failure, Interruption};
 use super::source::Reading;
 use super::state::ObjectState;
 use crate::api::{Key, Reason};
+use crate::controllers::vault_access::Unanswered;
 use crate::resolve::AuthPlan;
 use crate::vault::{ErrorKind, Identity, Session, SessionError, VaultError};
 use crate::workqueue::Job;
@@ -48,11 +49,7 @@ pub(super) async fn login<T: Default>(
 /// What is told of a login that failed. All objects that wait for the login are due with its next attempt: none of them has
 /// to fail for longer than that.
 pub(crate) async fn login_failed(session: &Session, error: &SessionError) -> Failure {
-    let failure = config_error(error.to_string());
-    match session.next_login().await {
-        Some(at) => Failure { retry: Retry::At(at), ..failure },
-        None => failure,
-    }
+    Failure::login(error).again_at(session.next_login().await)
 }
 
 impl<O> Reading<'_, O> {
@@ -73,21 +70,15 @@ impl<O> Reading<'_, O> {
             }
             Err(error) => error,
         };
-        if let SessionError::Login(fault) | SessionError::Request(fault) = &error
-            && fault.kind == ErrorKind::Tls
-            && self.vault.on_untrusted_certificate(&auth.login.connection, self.session.server.id).await
-        {
-            // The certificate and its authority were replaced. Nothing is wrong with that.
-            return Err(Interruption::Yield(Some(self.session.server.id)));
-        }
-        match error {
-            SessionError::Request(error) => {
+        match self.vault.on_error(&auth.login.connection, self.session, error).await {
+            Unanswered::OtherServer => Err(Interruption::Yield(Some(self.session.server.id))),
+            Unanswered::Request(error) => {
                 if error.kind == ErrorKind::StaleReplica {
                     self.give_up_index();
                 }
                 Err(failed(error).into())
             }
-            error => Err(login_failed(self.session, &error).await.into()),
+            Unanswered::Login(error, next) => Err(Failure::login(error).again_at(next).into()),
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::failure::{Failure, Interruption, Retry};
+use super::failure::{Failure, Interruption};
 use super::state::Rendered;
 use crate::api::SecretOwner;
 use crate::controllers::render_turns::{RenderTurns, TURN_RETRY_DELAY, Turn};
+use crate::controllers::retry::Retry;
 use crate::kubernetes::SecretWriter;
 use crate::mac::MacKey;
 use crate::render::{

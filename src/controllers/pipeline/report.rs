@@ -6,14 +6,12 @@ use std::time::Instant;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::object::HasStatus;
 
-use super::failure::{Failure, Retry};
+use super::failure::Failure;
 use super::restart::Restarts;
-use super::state::{FailedRestarts, ObjectState, RECHECK_DENIAL};
+use super::state::{FailedRestarts, ObjectState};
 use super::{Pipeline, SecretSource};
 use crate::api::owner::OwnerStatus as _;
 use crate::api::{ConditionType, ConditionUpdate, Kind, Reason, SecretOwner, VaultClientMeta, condition};
-use crate::backoff::spread;
-use crate::controllers::dependents::DEPENDENTS_SPREAD;
 use crate::controllers::outcome::Outcome;
 use crate::controllers::outputs::EventText;
 use crate::controllers::subscriptions;
@@ -146,21 +144,10 @@ impl<S: SecretSource> Pipeline<S> {
         }
         let now = Instant::now();
         let hold_due = self.source.hold_due(&state.source).filter(|due| now < *due);
-        let soon = |due: Instant| hold_due.map_or(due, |hold| hold.min(due));
-        match retry {
-            Retry::Backoff => {
-                let due = now + state.pause(&self.shared.backoff);
-                Outcome::failed(state.due_at(soon(due), Class::Retry), state.lane())
-            }
-            Retry::At(at) => {
-                let due = at + spread(DEPENDENTS_SPREAD, &mut rand::rng());
-                Outcome::failed(state.due_at(soon(due), Class::Retry), state.lane())
-            }
-            Retry::WhenChanged => {
-                let due = now + RECHECK_DENIAL;
-                Outcome::blocked(state.due_at(soon(due), Class::Refresh), state.lane())
-            }
-        }
+        let due = retry.due(now, || state.pause(&self.shared.backoff));
+        let due = hold_due.map_or(due, |hold| hold.min(due));
+        state.due = Some(due);
+        retry.outcome(due, state.lane())
     }
 
     /// Says what has changed of instant updates, and nothing else.

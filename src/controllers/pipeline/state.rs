@@ -8,6 +8,7 @@ use super::drift::Drift;
 use crate::api::ObjectRef;
 use crate::backoff::{Backoff, Policy};
 use crate::controllers::outcome::Outcome;
+use crate::controllers::retry::RECHECK_DENIAL;
 use crate::controllers::subscriptions::Subscription;
 use crate::render::CompiledTransformation;
 use crate::sync::LastApplied;
@@ -23,9 +24,6 @@ pub(super) fn forget<T>(states: &mut States<T>, id: &ObjectRef) {
     states.remove(id);
     shrink(states);
 }
-
-/// A denial ends with a change of an object that is watched, and the change is a trigger. This is for what was missed.
-pub(super) const RECHECK_DENIAL: Duration = Duration::from_secs(300);
 
 /// The state of one object; `T` is what its kind remembers.
 pub(super) struct ObjectState<T> {

@@ -23,6 +23,8 @@ pub use super::hash::ANNOTATION_DATA_HASH;
 pub const LABEL_MANAGED: &str = "reconcile.external-secrets.io/managed";
 /// Label of a Secret that an ExternalSecret owns: a digest of namespace and name.
 pub const LABEL_OWNER: &str = "reconcile.external-secrets.io/created-by";
+/// Annotation of a Secret with [`Wanted::inputs`]. ESO compares no annotation of the Secret but that of the data.
+const ANNOTATION_INPUTS: &str = "vso.secrets.hashicorp.com/inputs-mac";
 /// The value of [`LABEL_MANAGED`].
 const MANAGED: &str = "true";
 /// Type of a Secret for which none is wanted.
@@ -43,6 +45,8 @@ pub struct Wanted {
     pub finalizers: Vec<String>,
     /// Whether workloads restart when the data changes.
     pub restarts: bool,
+    /// MAC of what the data was made from, if the templates would make other data of it the next time.
+    pub inputs: Option<String>,
 }
 
 impl Wanted {
@@ -160,11 +164,22 @@ pub fn is_valid(target: &Target, now: Option<&Secret>) -> bool {
     if target.creation_policy == Some(CreationPolicy::Orphan) {
         return true;
     }
-    let Some(secret) = now else { return false };
-    let metadata = &secret.metadata;
-    let label = metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_MANAGED));
-    let annotation = metadata.annotations.as_ref().and_then(|annotations| annotations.get(ANNOTATION_DATA_HASH));
-    label.is_some_and(|label| label == MANAGED) && annotation == Some(&hash::of_data(&data_of(secret)))
+    now.is_some_and(holds_what_was_written)
+}
+
+fn holds_what_was_written(secret: &Secret) -> bool {
+    let label = secret.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_MANAGED));
+    let digest = hash::of_data(&data_of(secret));
+    label.is_some_and(|label| label == MANAGED) && annotation(secret, ANNOTATION_DATA_HASH) == Some(digest.as_str())
+}
+
+/// Whether a Secret holds what templates have made of inputs with this MAC ([`Wanted::inputs`]).
+pub fn is_made_from(secret: &Secret, inputs: &str) -> bool {
+    annotation(secret, ANNOTATION_INPUTS) == Some(inputs) && holds_what_was_written(secret)
+}
+
+fn annotation<'a>(secret: &'a Secret, name: &str) -> Option<&'a str> {
+    secret.metadata.annotations.as_ref()?.get(name).map(String::as_str)
 }
 
 /// What is done so that the Secret of this name becomes what is wanted.
@@ -208,6 +223,7 @@ fn write(
     let mut outcome = Outcome::Synced;
     if now.immutable == Some(true) && (type_of(&next) != type_of(now) || data_of(&next) != data_of(now)) {
         (next.type_, next.data) = (now.type_.clone(), now.data.clone());
+        next.metadata.annotations.get_or_insert_default().remove(ANNOTATION_INPUTS);
         outcome = Outcome::Failed(TargetError::Immutable);
     } else if type_of(&next) != type_of(now) {
         return Err(TargetError::TypeChange { now: type_of(now), wanted: type_of(&next) });
@@ -233,6 +249,8 @@ fn fill(secret: &mut Secret, managed: &ManagedFields, merged: bool, wanted: &Wan
     let annotations = secret.metadata.annotations.get_or_insert_default();
     annotations.retain(|name, _| !managed.annotations.contains(name));
     annotations.extend(wanted.annotations.clone());
+    annotations.remove(ANNOTATION_INPUTS);
+    annotations.extend(wanted.inputs.clone().map(|inputs| (ANNOTATION_INPUTS.to_owned(), inputs)));
     if let Some(wanted) = &wanted.type_ {
         secret.type_ = Some(wanted.clone());
     } else if secret.type_.is_none() {

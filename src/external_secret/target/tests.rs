@@ -113,6 +113,26 @@ fn what_is_written_is_written_once() {
 }
 
 #[test]
+fn what_was_drawn_at_random_is_known_again_by_its_inputs() {
+    let drawn = |inputs: &str, text: &str| Wanted { inputs: Some(inputs.into()), ..wanted(&[("a", text)]) };
+    let made = written(plan(&OWNER, &policy("Owner"), "s", None, &drawn("m", "1")));
+    assert!(is_made_from(&made, "m") && !is_made_from(&made, "n"));
+    let mut edited = made.clone();
+    edited.data.get_or_insert_default().insert("a".into(), ByteString(b"2".to_vec()));
+    assert!(!is_made_from(&edited, "m"), "another client has changed it");
+    let next = written(plan(&OWNER, &policy("Owner"), "s", Some(&made), &drawn("n", "2")));
+    assert!(is_made_from(&next, "n") && !is_made_from(&next, "m"));
+    let plain = written(plan(&OWNER, &policy("Owner"), "s", Some(&made), &wanted(&[("a", "1")])));
+    assert!(annotation(&plain, ANNOTATION_INPUTS).is_none(), "its templates draw nothing any more");
+
+    let immutable = Secret { immutable: Some(true), ..made };
+    let refused = plan(&OWNER, &policy("Owner"), "s", Some(&immutable), &drawn("n", "2"));
+    assert_eq!(refused.outcome, Outcome::Failed(TargetError::Immutable));
+    let Action::Update(kept) = refused.action else { panic!("its annotations are written") };
+    assert!(!is_made_from(&kept, "n"));
+}
+
+#[test]
 fn nothing_is_made_where_nothing_may_be() {
     let leave =
         |creation: &str, now: Option<&Secret>| plan(&OWNER, &policy(creation), "t", now, &wanted(&[("a", "1")]));

@@ -3,7 +3,7 @@
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::{Translated, translate};
-use crate::gocompat::template::{CallError, Context};
+use crate::gocompat::template::{CallError, Context, Environment, Limits};
 
 /// Longest expression, in bytes.
 const MAX_PATTERN_BYTES: usize = 16 << 10;
@@ -64,6 +64,18 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
+    /// Compiles an expression of an object for searches.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that it is too large.
+    pub fn for_search(pattern: &str) -> Result<Pattern, String> {
+        let mut context = Context::new(&Limits::default(), &Environment::default());
+        Self::compile(&mut context, pattern.as_bytes(), Groups::Ignored).map_err(|error| match error {
+            PatternError::Syntax(why) => why,
+            PatternError::Limit(error) => error.shown().to_owned(),
+        })
+    }
+
     /// Compiles an expression and counts what that costs.
     pub(crate) fn compile(ctx: &mut Context, pattern: &[u8], groups: Groups) -> Result<Pattern, PatternError> {
         if pattern.len() > MAX_PATTERN_BYTES {

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use crate::gocompat::regexp::{Groups, Pattern, PatternError};
-use crate::gocompat::template::{Context, Environment, Limits};
+use crate::gocompat::regexp::Pattern;
 
 /// Whether a selector selects an object with these labels. One that says nothing selects all. An operator that is not known
 /// selects nothing.
@@ -30,14 +29,7 @@ pub fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> b
 /// # Errors
 /// If it is no regular expression, or one that is too large.
 pub(super) fn matches(pattern: &str, name: &str) -> Result<bool, String> {
-    let mut context = Context::new(&Limits::default(), &Environment::default());
-    let compiled = Pattern::compile(&mut context, pattern.as_bytes(), Groups::Ignored);
-    let compiled = compiled.map_err(|error| {
-        let why = match error {
-            PatternError::Syntax(why) => why,
-            PatternError::Limit(error) => error.shown().to_owned(),
-        };
-        format!("spec.conditions: namespaceRegexes {pattern:?}: {why}")
-    })?;
+    let compiled = Pattern::for_search(pattern);
+    let compiled = compiled.map_err(|why| format!("spec.conditions: namespaceRegexes {pattern:?}: {why}"))?;
     Ok(compiled.regex().is_match(name.as_bytes()))
 }

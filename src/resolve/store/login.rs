@@ -1,9 +1,11 @@
 //! How a store logs in to Vault: from the methods of `external-secrets.io` to the logins that VaultAuths have, so that both
 //! share a token where they mean one identity.
 
+use super::cloud;
 use super::origin::{Origin, SecretKey};
+use super::store_login::StoreLogin;
 use crate::api::auth_methods::{
-    AppRoleLogin, CertLogin, Directory, JwtLogin, JwtSource, KubernetesLogin, Method, PasswordLogin, RoleId,
+    AppRoleLogin, CertLogin, Directory, JwtLogin, JwtSource, KubernetesLogin, Method, NoLogin, PasswordLogin, RoleId,
     TokenLogin, TokenRequestSpec,
 };
 use crate::api::external_secrets::selector::{SecretKeySelector, ServiceAccountSelector};
@@ -16,15 +18,6 @@ use crate::resolve::{ConnectionPlan, Denied, LoginPlan};
 /// Lifetime of a service account's token, in seconds. ESO's.
 const TOKEN_SECONDS: i64 = 600;
 
-/// A method, its auth mount, and the namespace of its credential.
-struct Found {
-    method: Method,
-    mount: String,
-    namespace: String,
-    /// The store names that namespace.
-    is_named: bool,
-}
-
 /// The login of a store. True if the credentials are those of the namespace that uses it.
 pub(super) fn login(
     origin: &Origin<'_>,
@@ -32,13 +25,14 @@ pub(super) fn login(
     mut connection: ConnectionPlan,
     namespace: &str,
 ) -> Result<(LoginPlan, bool), Denied> {
-    let no_method = || Denied::Invalid("cannot initialize Vault client: no valid auth method specified".into());
-    let auth = auth.ok_or_else(no_method)?;
+    let no_login = VaultStoreAuth::default();
+    let is_without = auth.is_none();
+    let auth = auth.unwrap_or(&no_login);
     let found = if let Some(selector) = &auth.token_secret_ref {
         let key = origin.secret_key(selector, "spec.provider.vault.auth.tokenSecretRef", None)?;
         let SecretKey { id, key } = key;
         let method = Method::Token(TokenLogin { secret: id.name.to_string(), key });
-        Found {
+        StoreLogin {
             method,
             mount: String::new(),
             namespace: id.namespace.to_string(),
@@ -63,13 +57,18 @@ pub(super) fn login(
         connection.client_certificate = Some((certificate, key));
         let method = Method::Cert(CertLogin { role: cert.vault_role.clone().unwrap_or_default(), secret });
         let mount = cert.path.clone().unwrap_or_else(|| "cert".to_owned());
-        Found { method, mount, namespace, is_named: true }
-    } else if auth.iam.is_some() {
-        return Err(not_served("iam"));
-    } else if auth.gcp.is_some() {
-        return Err(not_served("gcp"));
+        StoreLogin { method, mount, namespace, is_named: true }
+    } else if let Some(iam) = &auth.iam {
+        cloud::iam_login(origin, iam)?
+    } else if let Some(gcp) = &auth.gcp {
+        cloud::gcp_login(origin, gcp)?
+    } else if is_without {
+        // The store has no `auth` at all.
+        let (mount, namespace) = (String::new(), origin.consumer.to_owned());
+        StoreLogin { method: Method::NoLogin(NoLogin), mount, namespace, is_named: true }
     } else {
-        return Err(no_method());
+        let text = "cannot initialize Vault client: no valid auth method specified";
+        return Err(Denied::Invalid(text.into()));
     };
     let own = auth.namespace.as_deref().map(|own| own.trim_matches('/'));
     let plan = LoginPlan {
@@ -90,7 +89,7 @@ fn password_login(
     mount: &str,
     username: &str,
     selector: &SecretKeySelector,
-) -> Result<Found, Denied> {
+) -> Result<StoreLogin, Denied> {
     let member = format!("spec.provider.vault.auth.{member}");
     let username = username.trim();
     if username.is_empty() {
@@ -100,14 +99,10 @@ fn password_login(
     let (username, secret) = (username.to_owned(), id.name.to_string());
     let method = Method::Password(PasswordLogin { directory, username, secret, key });
     let (mount, namespace) = (mount.to_owned(), id.namespace.to_string());
-    Ok(Found { method, mount, namespace, is_named: selector.namespace.is_some() })
+    Ok(StoreLogin { method, mount, namespace, is_named: selector.namespace.is_some() })
 }
 
-fn not_served(method: &str) -> Denied {
-    Denied::Invalid(format!("spec.provider.vault.auth.{method} is not served yet by this operator"))
-}
-
-fn app_role_login(origin: &Origin<'_>, app_role: &StoreAppRole) -> Result<Found, Denied> {
+fn app_role_login(origin: &Origin<'_>, app_role: &StoreAppRole) -> Result<StoreLogin, Denied> {
     let member = "spec.provider.vault.auth.appRole";
     let SecretKey { id, key } = origin.secret_key(&app_role.secret_ref, &format!("{member}.secretRef"), None)?;
     let role_id = match (&app_role.role_id, &app_role.role_ref) {
@@ -126,7 +121,7 @@ fn app_role_login(origin: &Origin<'_>, app_role: &StoreAppRole) -> Result<Found,
         }
     };
     let method = Method::AppRole(AppRoleLogin { role_id, secret: id.name.to_string(), key });
-    Ok(Found {
+    Ok(StoreLogin {
         method,
         mount: app_role.path.clone().unwrap_or_else(|| "approle".to_owned()),
         namespace: id.namespace.to_string(),
@@ -134,14 +129,19 @@ fn app_role_login(origin: &Origin<'_>, app_role: &StoreAppRole) -> Result<Found,
     })
 }
 
-fn kubernetes_login(origin: &Origin<'_>, kubernetes: &StoreKubernetes) -> Result<Found, Denied> {
+fn kubernetes_login(origin: &Origin<'_>, kubernetes: &StoreKubernetes) -> Result<StoreLogin, Denied> {
     let member = "spec.provider.vault.auth.kubernetes";
     let role = kubernetes.role.clone();
     let mount = kubernetes.mount_path.clone().unwrap_or_else(|| "kubernetes".to_owned());
     if let Some(account) = &kubernetes.service_account_ref {
         let (account, namespace, is_named) =
             service_account(origin, account, &format!("{member}.serviceAccountRef"), vec![], None)?;
-        return Ok(Found { method: Method::Kubernetes(KubernetesLogin { role, account }), mount, namespace, is_named });
+        return Ok(StoreLogin {
+            method: Method::Kubernetes(KubernetesLogin { role, account }),
+            mount,
+            namespace,
+            is_named,
+        });
     }
     let Some(selector) = &kubernetes.secret_ref else {
         let text = format!("{member} needs serviceAccountRef or secretRef: the operator's own token goes to no server");
@@ -151,10 +151,10 @@ fn kubernetes_login(origin: &Origin<'_>, kubernetes: &StoreKubernetes) -> Result
     // Vault takes the token of a Secret at a Kubernetes mount in the request of method `jwt`.
     let source = JwtSource::Secret { name: id.name.to_string(), key };
     let method = Method::Jwt(JwtLogin { role, source });
-    Ok(Found { method, mount, namespace: id.namespace.to_string(), is_named: selector.namespace.is_some() })
+    Ok(StoreLogin { method, mount, namespace: id.namespace.to_string(), is_named: selector.namespace.is_some() })
 }
 
-fn jwt_login(origin: &Origin<'_>, jwt: &StoreJwt) -> Result<Found, Denied> {
+fn jwt_login(origin: &Origin<'_>, jwt: &StoreJwt) -> Result<StoreLogin, Denied> {
     let member = "spec.provider.vault.auth.jwt";
     let role = jwt.role.clone().unwrap_or_default();
     let mount = jwt.path.clone().unwrap_or_else(|| "jwt".to_owned());
@@ -163,7 +163,7 @@ fn jwt_login(origin: &Origin<'_>, jwt: &StoreJwt) -> Result<Found, Denied> {
         let source = JwtSource::Secret { name: id.name.to_string(), key };
         let is_named = selector.namespace.is_some();
         let namespace = id.namespace.to_string();
-        return Ok(Found { method: Method::Jwt(JwtLogin { role, source }), mount, namespace, is_named });
+        return Ok(StoreLogin { method: Method::Jwt(JwtLogin { role, source }), mount, namespace, is_named });
     }
     let Some(token) = &jwt.kubernetes_service_account_token else {
         return Err(Denied::Invalid(format!("{member} needs secretRef or kubernetesServiceAccountToken")));
@@ -173,7 +173,7 @@ fn jwt_login(origin: &Origin<'_>, jwt: &StoreJwt) -> Result<Found, Denied> {
     let (account, namespace, is_named) =
         service_account(origin, &token.service_account_ref, &member, more, token.expiration_seconds)?;
     let method = Method::Jwt(JwtLogin { role, source: JwtSource::ServiceAccount(account) });
-    Ok(Found { method, mount, namespace, is_named })
+    Ok(StoreLogin { method, mount, namespace, is_named })
 }
 
 /// A token of a service account, the namespace of that, and whether the store names it.

@@ -2,8 +2,10 @@
 
 mod access;
 mod authority;
+mod cloud;
 mod login;
 mod origin;
+mod store_login;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{CaSource, ConnectionPlan, Denied, LoginPlan};
+use super::{AuthPlan, CaSource, ConnectionPlan, Denied, LoginOwner, LoginPlan};
 use crate::api::external_secrets::generator::VaultGenerator;
 use crate::api::external_secrets::kubernetes::{KubernetesAuth, KubernetesProvider};
 use crate::api::external_secrets::secret_store::{Provider, StoreCondition, StoreRef};
@@ -66,6 +68,8 @@ pub enum StoreSource {
 /// A KV engine.
 #[derive(Clone, Debug)]
 pub struct VaultStore {
+    /// The store.
+    pub owner: LoginOwner,
     /// The login.
     pub login: LoginPlan,
     /// Vault namespace of the engine; empty for the root.
@@ -74,6 +78,13 @@ pub struct VaultStore {
     pub mount: Option<String>,
     /// Whether it has versions.
     pub versioned: bool,
+}
+
+impl VaultStore {
+    /// The login, for the store that asks for it.
+    pub fn auth(&self) -> AuthPlan {
+        AuthPlan { owner: self.owner.clone(), login: self.login.clone() }
+    }
 }
 
 #[cfg(test)]
@@ -334,7 +345,13 @@ fn vault_store(origin: &Origin<'_>, vault: &VaultProvider) -> Result<(VaultStore
     };
     let (login, is_referent) = login::login(origin, vault.auth.as_ref(), connection, &namespace)?;
     let mount = vault.path.as_deref().map(|path| path.trim_matches('/').to_owned()).filter(|path| !path.is_empty());
-    Ok((VaultStore { login, namespace, mount, versioned }, is_referent))
+    let owner = LoginOwner {
+        kind: origin.key.kind,
+        id: origin.key.id.clone(),
+        uid: login.connection.uid.clone(),
+        generation: login.connection.generation,
+    };
+    Ok((VaultStore { owner, login, namespace, mount, versioned }, is_referent))
 }
 
 fn cluster_store(origin: &Origin<'_>, kubernetes: &KubernetesProvider) -> Result<(ClusterStore, bool), Denied> {

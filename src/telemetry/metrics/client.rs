@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prometheus::{Error, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
+use super::external_secrets::{ProviderCalls, VAULT};
 use super::register::Register;
 
 /// What is asked of Vault.
@@ -95,7 +96,11 @@ pub struct ClientMetrics {
 }
 
 /// Of one connection: handles, so that nothing is looked up for a request.
-pub struct ConnectionMetrics([OneOperation; 4]);
+pub struct ConnectionMetrics {
+    operations: [OneOperation; 4],
+    /// Of the connection of a store.
+    pub provider_calls: Option<ProviderCalls>,
+}
 
 struct OneOperation {
     total: IntCounter,
@@ -188,14 +193,15 @@ impl ClientMetrics {
 
     /// Those of a VaultConnection, `namespace/name`.
     pub fn of_connection(&self, connection: &str) -> ConnectionMetrics {
-        ConnectionMetrics(Operation::ALL.map(|operation| {
+        let operations = Operation::ALL.map(|operation| {
             let labels = [operation.as_str(), connection];
             OneOperation {
                 total: self.operations.with_label_values(&labels),
                 errors: self.operation_errors.with_label_values(&labels),
                 time: self.operation_time.with_label_values(&labels),
             }
-        }))
+        });
+        ConnectionMetrics { operations, provider_calls: None }
     }
 
     /// Drops those of a VaultConnection that is gone.
@@ -236,8 +242,11 @@ impl ClientMetrics {
 }
 
 impl ConnectionMetrics {
-    /// Counts a request. As in VSO, a login counts as a write too.
-    pub fn sent(&self, operation: Operation, succeeded: bool, took: Duration) {
+    /// Counts a request; `call` is ESO's name of it. As in VSO, a login counts as a write too.
+    pub fn sent(&self, operation: Operation, call: &str, succeeded: bool, took: Duration) {
+        if let Some(calls) = &self.provider_calls {
+            calls.count(VAULT, call, succeeded);
+        }
         self.one(operation, succeeded, took);
         if operation == Operation::Login {
             self.one(Operation::Write, succeeded, took);
@@ -245,7 +254,7 @@ impl ConnectionMetrics {
     }
 
     fn one(&self, operation: Operation, succeeded: bool, took: Duration) {
-        let [login, renew, read, write] = &self.0;
+        let [login, renew, read, write] = &self.operations;
         let of = match operation {
             Operation::Login => login,
             Operation::Renew => renew,

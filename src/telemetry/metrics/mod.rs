@@ -4,6 +4,7 @@
 mod certificates;
 mod client;
 mod controller;
+mod external_secrets;
 mod register;
 mod settings;
 
@@ -18,6 +19,7 @@ use prometheus::{
 pub use certificates::CertificateMetrics;
 pub use client::{ClientMetrics, ConnectionMetrics, Operation, StorageOperation};
 pub use controller::{ControllerMetrics, RunResult};
+pub use external_secrets::{ExternalSecretMetrics, KUBERNETES, ObjectCondition, ProviderCalls};
 use register::Register;
 
 use crate::api::{ConditionType, CustomObject, condition};
@@ -32,6 +34,8 @@ pub struct Metrics {
     pub controllers: ControllerMetrics,
     /// Of certificates.
     pub certificates: CertificateMetrics,
+    /// Of the kinds of `external-secrets.io`, where they are served.
+    pub external_secrets: Option<ExternalSecretMetrics>,
     vault_reads: IntCounterVec,
     vault_read_time: HistogramVec,
     restarts: IntCounterVec,
@@ -55,6 +59,8 @@ pub struct Snapshot {
     pub controllers: Vec<ControllerSnapshot>,
     /// Objects that are valid or not, as their status says.
     pub resources: Vec<ResourceStatus>,
+    /// Conditions of the objects of `external-secrets.io`.
+    pub conditions: Vec<ObjectCondition>,
     /// Reason of the condition `SecretSynced` of objects where it is false, and how many of them.
     pub not_synced: Vec<(String, usize)>,
     /// Leases and certificates.
@@ -162,6 +168,7 @@ impl Metrics {
             client: ClientMetrics::new(&register)?,
             controllers: ControllerMetrics::new(&register, settings.max_concurrent_reconciles)?,
             certificates: CertificateMetrics::new(&register)?,
+            external_secrets: settings.external_secrets.then(|| ExternalSecretMetrics::new(&register)).transpose()?,
             vault_reads: register.counters(
                 "vso_vault_reads_total",
                 "Reads of Vault, shared ones included, by how they ended.",
@@ -253,6 +260,9 @@ impl Metrics {
         self.resource_status.reset();
         for ResourceStatus { controller, namespace, name, valid } in &snapshot.resources {
             self.resource_status.with_label_values(&[controller, name.as_str(), namespace]).set((*valid).into());
+        }
+        if let Some(external_secrets) = &self.external_secrets {
+            external_secrets.set(&snapshot.conditions);
         }
         self.not_synced.reset();
         for (reason, objects) in &snapshot.not_synced {

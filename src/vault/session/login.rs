@@ -6,6 +6,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
 use super::credential::{LoginRequest, Proof};
+use super::credential_change::KnownCredential;
 use super::refused::Refused;
 use super::stored::StoredLogin;
 use super::token::Granted;
@@ -41,16 +42,19 @@ impl Session {
             }
         }
         let started = Instant::now();
-        let result = self.grant(&mut inner.refused).await;
+        let result = self.grant(inner).await;
         if let Some(shared) = &self.shared {
             shared.metrics.client.factory("get", result.is_ok(), started.elapsed());
         }
         result
     }
 
-    async fn grant(&self, refused: &mut Option<Refused>) -> Result<Granted, SessionError> {
-        match self.source.provider.proof().await.map_err(SessionError::Credential)? {
-            Proof::Login(request) => self.login(request, refused).await,
+    async fn grant(&self, inner: &mut Inner) -> Result<Granted, SessionError> {
+        let asked = Instant::now();
+        let proof = self.source.provider.proof().await;
+        inner.credential = Some(KnownCredential::new(asked, proof.as_ref().ok()));
+        match proof.map_err(SessionError::Credential)? {
+            Proof::Login(request) => self.login(request, &mut inner.refused).await,
             Proof::Token(token) => {
                 tracing::info!(location = token.location, "took a Vault token from where it is provided");
                 Ok(token.into())
@@ -59,7 +63,7 @@ impl Session {
     }
 
     async fn login(&self, login: LoginRequest, refused: &mut Option<Refused>) -> Result<Granted, SessionError> {
-        let LoginRequest { path, namespace, headers, body, credential_uid, lockout_key } = login;
+        let LoginRequest { path, namespace, headers, body, credential_uid, lockout_key, .. } = login;
         Refused::hold_back(refused, lockout_key.as_deref(), Instant::now()).map_err(SessionError::Login)?;
         let call = RequestOptions { token: None, namespace: Some(&namespace), headers: &headers };
         let request = RawRequest::put(&path, Value::Object(body));

@@ -4,6 +4,7 @@
 //! failed is remembered for a while, so that a thousand objects with a wrong role cost one attempt per back-off step.
 
 mod credential;
+mod credential_change;
 mod denials;
 mod keep_alive;
 mod login;
@@ -25,6 +26,7 @@ use super::server::Server;
 use super::transport::RequestOptions;
 use super::{ErrorKind, VaultError};
 use crate::backoff::{Backoff, Policy};
+use credential_change::KnownCredential;
 use denials::Denials;
 use keep_alive::keep_alive;
 use pool::Shared;
@@ -78,6 +80,8 @@ struct Inner {
     stored: StoredToken,
     login_backoff: Backoff,
     refused: Option<Refused>,
+    /// `None`: it was never asked for.
+    credential: Option<KnownCredential>,
 }
 
 /// One identity on one server. Lives as long as an object refers to it.
@@ -133,6 +137,7 @@ impl Session {
             stored: StoredToken::Unknown,
             login_backoff: Backoff::default(),
             refused: None,
+            credential: None,
         };
         let inner = Mutex::new(inner);
         let (used, live) = Default::default();

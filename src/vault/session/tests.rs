@@ -100,6 +100,43 @@ async fn a_provided_token_stays_while_it_cannot_be_read_and_is_given_up_when_it_
 }
 
 #[tokio::test]
+async fn a_credential_that_changed_counts_at_once() {
+    let content = Arc::new(Lock::new(Ok("one".to_owned())));
+    let session = session(&content);
+    let serial = async || session.token_info().await.map(|info| info.serial);
+    let told = async |is_sure: bool| session.on_credential_change(Instant::now(), is_sure).await;
+    assert_eq!(secret(&session).await.as_deref(), Ok("one"));
+    let first = serial().await;
+    told(true).await;
+    assert_eq!(serial().await, first, "it is the same");
+    *content.lock().unwrap() = Ok("two".to_owned());
+    session.on_credential_change(Instant::now() - Duration::from_secs(3), true).await;
+    assert_eq!(secret(&session).await.as_deref(), Ok("one"), "it was read since");
+    *content.lock().unwrap() = Err(CredentialError::Unavailable("no answer".into()));
+    told(true).await;
+    assert_eq!(serial().await, first, "it cannot be told");
+    *content.lock().unwrap() = Ok("two".to_owned());
+    told(false).await;
+    assert_eq!(secret(&session).await.as_deref(), Ok("two"));
+    *content.lock().unwrap() = Err(CredentialError::Unusable("there is none".into()));
+    told(true).await;
+    assert_eq!(secret(&session).await, Err("there is none".to_owned()));
+    *content.lock().unwrap() = Ok("two".to_owned());
+    assert_eq!(secret(&session).await, Err("there is none".to_owned()), "it is not asked for again yet");
+    told(true).await;
+    assert_eq!(secret(&session).await.as_deref(), Ok("two"));
+
+    // The credential behind the token of an earlier process is not known.
+    session.inner.lock().await.credential = None;
+    let before = serial().await;
+    told(false).await;
+    assert_eq!(serial().await, before);
+    session.inner.lock().await.credential = None;
+    told(true).await;
+    assert_eq!(serial().await, None);
+}
+
+#[tokio::test]
 async fn a_denial_stands_until_another_token_is_provided() {
     let content = Arc::new(Lock::new(Ok("one".to_owned())));
     let session = session(&content);

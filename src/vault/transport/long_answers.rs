@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Bytes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::MAX_ANSWER_BYTES;
+use super::{MAX_ANSWER_BYTES, SMALL_ANSWER_BYTES};
 
 /// Memory of the texts of all long answers. What is parsed of each has a limit too (`json`).
 pub(super) const MAX_READING_BYTES: usize = 24 * 1024 * 1024;
@@ -45,6 +47,17 @@ pub(crate) struct LongAnswersOfServer {
     turns: Arc<Semaphore>,
 }
 
+/// Why an answer could not be read.
+#[derive(Debug)]
+pub(crate) enum ReceiveError<E> {
+    /// It broke off.
+    Body(E),
+    /// It is longer than any that is read.
+    TooLong,
+    /// It is long and came too slowly, and others wait.
+    GaveWay,
+}
+
 /// The right of an answer to be long. It is kept for as long as anything of the answer.
 pub(crate) struct Turn {
     _of_server: OwnedSemaphorePermit,
@@ -56,6 +69,32 @@ pub(crate) struct Turn {
 impl LongAnswersOfServer {
     pub fn new(all: LongAnswers) -> Self {
         Self { all, turns: Arc::new(Semaphore::new(MAX_LONG_ANSWERS_OF_SERVER)) }
+    }
+
+    /// Reads a whole answer, up to [`MAX_ANSWER_BYTES`]. A long one has its turn from then on.
+    pub async fn receive<B>(&self, mut body: B) -> Result<(Vec<u8>, Option<Turn>), ReceiveError<B::Error>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let (mut bytes, mut turn) = (vec![], None);
+        loop {
+            let frame = match &mut turn {
+                None => body.frame().await,
+                Some(turn) => tokio::select! {
+                    frame = body.frame() => frame,
+                    () = Turn::over(turn) => return Err(ReceiveError::GaveWay),
+                },
+            };
+            let Some(frame) = frame else { return Ok((bytes, turn)) };
+            let Ok(chunk) = frame.map_err(ReceiveError::Body)?.into_data() else { continue };
+            if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
+                return Err(ReceiveError::TooLong);
+            }
+            if turn.is_none() && bytes.len() + chunk.len() > SMALL_ANSWER_BYTES {
+                turn = Some(self.turn().await.ok_or(ReceiveError::GaveWay)?);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
     }
 
     /// Waits for a turn. There is always one in the end: no semaphore is ever closed.

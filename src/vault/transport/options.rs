@@ -29,7 +29,7 @@ impl RequestOptions<'_> {
                 HeaderValue::from_str(namespace).map_err(|_| refuse("the Vault namespace"))?,
             );
         }
-        if let Some(token) = self.token {
+        if let Some(token) = self.token.filter(|token| !token.expose_secret().is_empty()) {
             let mut value = HeaderValue::from_str(token.expose_secret()).map_err(|_| refuse("the token"))?;
             value.set_sensitive(true);
             headers.insert("x-vault-token", value);

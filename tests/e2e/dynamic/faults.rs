@@ -9,8 +9,8 @@ use testenv::{Options, Process, VaultStorage};
 use test_support::engines::{RENEW_LEASES, engines_policy, read_and_write, revoke};
 use test_support::{FAST_RETRY, NO_ELECTION, Tenant, eventually, own, shared};
 
-use super::Fixture;
 use super::refusal::Refusal;
+use super::{Fixture, SHORT_LEASE_SECONDS};
 
 fn targets() -> Value {
     json!({ "rolloutRestartTargets": [{ "kind": "Deployment", "name": "app" }] })
@@ -27,7 +27,7 @@ fn break_role(rig: &Fixture<'_>, role: &str) {
 fn the_old_lease_is_renewed_while_new_credentials_cannot_be_had() {
     let tenant = Tenant::new("leaseheld");
     let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
-    rig.database.role("app", 6, 3600);
+    rig.database.role("app", SHORT_LEASE_SECONDS, 3600);
     break_role(&rig, "next");
     tenant.apply(&tenant.workload("Deployment", "app"));
     let _operator = tenant.operator(&NO_ELECTION);
@@ -37,14 +37,10 @@ fn the_old_lease_is_renewed_while_new_credentials_cannot_be_had() {
 
     tenant.apply(&rig.object("db", &rig.database.creds("next"), targets()));
     rig.wait_condition("db", "SecretSynced", "False", "Vault failed on the request");
-    let end = Instant::now() + Duration::from_secs(25);
-    while Instant::now() < end {
-        assert!(rig.database.accepts(&old), "the old credentials are dead");
-        std::thread::sleep(Duration::from_millis(300));
-    }
+    rig.assert_kept(&old);
     assert_eq!((rig.credentials("db"), rig.lease_id("db")), (old, first.clone()));
 
-    rig.database.role("next", 6, 3600);
+    rig.database.role("next", SHORT_LEASE_SECONDS, 3600);
     let second = rig.wait_lease("db", &first);
     assert!(second.contains("/creds/next/"), "{second}");
     let obtained = rig.get("db")["status"]["lastRenewalTime"].as_i64();
@@ -52,9 +48,8 @@ fn the_old_lease_is_renewed_while_new_credentials_cannot_be_had() {
         let status = rig.get("db")["status"].clone();
         if status["lastRenewalTime"].as_i64() > obtained { Ok(()) } else { Err(status.to_string()) }
     });
-    std::thread::sleep(Duration::from_secs(8));
+    rig.assert_kept(&rig.credentials("db"));
     assert_eq!(rig.lease_id("db"), second, "it is the new lease that is kept");
-    assert!(rig.works("db"));
     assert_eq!(rig.restarts.restarts("app"), 1);
 }
 
@@ -62,7 +57,7 @@ fn the_old_lease_is_renewed_while_new_credentials_cannot_be_had() {
 fn a_template_that_fails_holds_the_old_credentials_and_leaks_no_lease() {
     let tenant = Tenant::new("leasetemplate");
     let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
-    rig.database.role("app", 6, 3600);
+    rig.database.role("app", SHORT_LEASE_SECONDS, 3600);
     let _operator = tenant.operator(&NO_ELECTION);
     let path = rig.database.creds("app");
     tenant.apply(&rig.object("db", &path, json!({})));
@@ -73,11 +68,7 @@ fn a_template_that_fails_holds_the_old_credentials_and_leaks_no_lease() {
     let destination = json!({ "destination": { "transformation": { "templates": template } } });
     tenant.apply(&rig.object("db", &path, destination));
     rig.wait_condition("db", "SecretSynced", "False", "no dsn today");
-    let end = Instant::now() + Duration::from_secs(15);
-    while Instant::now() < end {
-        assert!(rig.database.accepts(&old), "the old credentials are dead");
-        std::thread::sleep(Duration::from_millis(300));
-    }
+    rig.assert_kept(&old);
     eventually("one lease", || match rig.database.lease_ids("app") {
         ids if ids == [first.clone()] => Ok(()),
         ids => Err(format!("{ids:?}")),
@@ -206,7 +197,7 @@ fn a_lease_or_a_token_that_is_revoked_is_noticed_at_the_next_renewal() {
     let dead = Instant::now();
     rig.wait_credentials("db", &old);
     // A lease of 8 s is renewed after 7 s at the latest. The machine may be slow.
-    assert!(dead.elapsed() < Duration::from_secs(30), "{:?} without credentials", dead.elapsed());
+    assert!(dead.elapsed() < Duration::from_secs(60), "{:?} without credentials", dead.elapsed());
     rig.wait_lease("db", &second);
     rig.wait_restarts("app", 2);
 }

@@ -19,7 +19,7 @@ fn answer(request: &Request) -> Answer {
     if status == 200 && path == "sys/leases/renew" {
         answer["renewable"] = json!(false);
         if answer["lease_id"].as_str().is_some_and(|id| id.contains("/creds/short/")) {
-            answer["lease_duration"] = json!(6);
+            answer["lease_duration"] = json!(15);
         }
     }
     Answer { status, ..Answer::json(&answer) }
@@ -31,8 +31,8 @@ fn a_lease_that_cannot_be_renewed_again_is_replaced_before_it_ends() {
     let tenant = Tenant::at(shared(), "lastrenewal", &vault, None);
     let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
     let _operator = tenant.operator(&NO_ELECTION);
-    for (name, why) in [("whole", "Lease is not renewable any more"), ("short", "truncated from 12s to 6s")] {
-        rig.database.role(name, 12, 3600);
+    for (name, why) in [("whole", "Lease is not renewable any more"), ("short", "truncated from 30s to 15s")] {
+        rig.database.role(name, 30, 3600);
         tenant.apply(&rig.object(name, &rig.database.creds(name), json!({})));
         let first = rig.wait_lease(name, "");
         let old = rig.credentials(name);

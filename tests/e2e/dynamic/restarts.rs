@@ -43,7 +43,7 @@ fn without_one_credentials_are_replaced_once_each_while_their_token_lives() {
     let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
     rig.database.role("app", 3600, 7200);
     let role = format!("auth/kubernetes/role/{}", tenant.namespace);
-    tenant.cluster.vault("POST", &role, Some(json!({ "token_ttl": "20s", "token_max_ttl": "1h" }))).expect("a role");
+    tenant.cluster.vault("POST", &role, Some(json!({ "token_ttl": "60s", "token_max_ttl": "1h" }))).expect("a role");
     let mut operator = tenant.operator(&NO_ELECTION);
     let names: Vec<String> = (0..8).map(|n| format!("db-{n}")).collect();
     for name in &names {

@@ -1,31 +1,19 @@
 //! An object that has no plan, since what it refers to is gone or not allowed: its lease does not end for that.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use test_support::audit::Count;
 use test_support::{NO_ELECTION, Tenant, eventually};
 
-use super::Fixture;
+use super::{Fixture, SHORT_LEASE_SECONDS};
 
 const TRANSFORMATION: &str = "SecretTransformation";
-
-/// Fails if credentials end within two of their leases.
-#[track_caller]
-fn assert_kept(rig: &Fixture<'_>, credentials: &Value) {
-    let end = Instant::now() + Duration::from_secs(13);
-    while Instant::now() < end {
-        assert!(rig.database.accepts(credentials), "the credentials are dead");
-        std::thread::sleep(Duration::from_millis(300));
-    }
-}
 
 #[test]
 fn a_lease_is_renewed_while_what_its_object_refers_to_is_gone() {
     let tenant = Tenant::new("leaseplan");
     let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
-    rig.database.role("app", 6, 3600);
+    rig.database.role("app", SHORT_LEASE_SECONDS, 3600);
     let transformation = tenant.object(TRANSFORMATION, "dsn", json!({ "excludes": ["_raw"] }));
     tenant.apply(&transformation);
     let mut operator = tenant.operator(&NO_ELECTION);
@@ -37,11 +25,11 @@ fn a_lease_is_renewed_while_what_its_object_refers_to_is_gone() {
 
     rig.restarts.api.delete(TRANSFORMATION, &tenant.namespace, "dsn").expect("it is deleted");
     rig.wait_condition("db", "SecretSynced", "False", "SecretTransformation");
-    assert_kept(&rig, &old);
+    rig.assert_kept(&old);
     // Another process knows only what the status says.
     operator.kill();
     let _operator = tenant.operator(&NO_ELECTION);
-    assert_kept(&rig, &old);
+    rig.assert_kept(&old);
     rig.wait_condition("db", "LeaseRenewal", "True", "Successfully renewed lease");
     tenant.apply(&transformation);
     rig.wait_synced("db");
@@ -50,7 +38,7 @@ fn a_lease_is_renewed_while_what_its_object_refers_to_is_gone() {
     let count = Count::start(&tenant);
     rig.restarts.api.delete("VaultAuth", &tenant.namespace, "app").expect("it is deleted");
     rig.wait_condition("db", "SecretSynced", "False", "VaultAuth");
-    assert_kept(&rig, &old);
+    rig.assert_kept(&old);
     // No login is made by a VaultAuth that is gone.
     tenant.revoke_tokens();
     rig.wait_condition("db", "LeaseRenewal", "False", "");
@@ -65,7 +53,7 @@ fn a_lease_is_renewed_while_what_its_object_refers_to_is_gone() {
 fn a_lease_ends_when_the_login_is_not_allowed_any_more() {
     let tenant = Tenant::new("leasedenied");
     let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
-    rig.database.role("app", 6, 3600);
+    rig.database.role("app", SHORT_LEASE_SECONDS, 3600);
     let namespace = &tenant.operator_namespace;
     let auth = |allowed: Value| {
         let mut auth = tenant.auth("shared", json!({ "allowedNamespaces": allowed }));

@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{SERVED, external_secret, object, row, store, vault_provider, wait_failure, wait_synced};
+use test_support::Tenant;
 use test_support::auth_mounts::secret;
 use test_support::http_server::{Answer, Request, serve};
 use test_support::kube_client::encoded;
-use test_support::{Tenant, eventually};
 
-const GET: &str = "could not get secret data from provider: ";
+pub const GET: &str = "could not get secret data from provider: ";
 /// How long a change of an object may take that has nothing to do with what is hostile, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A SecretStore of a cluster whose API server is at `host`, with the token of the Secret `token`.
-fn cluster_store(tenant: &Tenant<'_>, name: &str, host: &str) -> Value {
+pub fn cluster_store(tenant: &Tenant<'_>, name: &str, host: &str) -> Value {
     let provider = json!({ "kubernetes": {
         "remoteNamespace": "far", "server": { "url": format!("http://{host}") },
         "auth": { "token": { "bearerToken": { "name": "token", "key": "token" } } },
@@ -28,7 +28,7 @@ fn cluster_store(tenant: &Tenant<'_>, name: &str, host: &str) -> Value {
 }
 
 /// A SecretStore of a Vault at `host`, with the token of the Secret `token`.
-fn vault_store(tenant: &Tenant<'_>, name: &str, host: &str) -> Value {
+pub fn vault_store(tenant: &Tenant<'_>, name: &str, host: &str) -> Value {
     let auth = json!({ "kubernetes": null, "tokenSecretRef": { "name": "token", "key": "token" } });
     object(
         tenant,
@@ -39,28 +39,28 @@ fn vault_store(tenant: &Tenant<'_>, name: &str, host: &str) -> Value {
 }
 
 /// An ExternalSecret of the store of this name, which deletes what the store no longer has.
-fn of_store(tenant: &Tenant<'_>, name: &str, store: &str, spec: Value) -> Value {
+pub fn of_store(tenant: &Tenant<'_>, name: &str, store: &str, spec: Value) -> Value {
     let mut full = json!({ "secretStoreRef": { "name": store }, "target": { "deletionPolicy": "Delete" } });
     json_patch::merge(&mut full, &spec);
     external_secret(tenant, name, full)
 }
 
 /// A SelfSubjectRulesReview that allows everything.
-fn allowed() -> Answer {
+pub fn allowed() -> Answer {
     let rules = json!([{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] }]);
     Answer::json(&json!({ "kind": "SelfSubjectRulesReview", "status": { "resourceRules": rules } }))
 }
 
 /// A change of an object of the tenant's real Vault arrives as if there were nothing else.
 #[track_caller]
-fn others_are_served(tenant: &Tenant<'_>, round: usize) {
+pub fn others_are_served(tenant: &Tenant<'_>, round: usize) {
     let started = Instant::now();
     tenant.put("healthy", json!({ "n": round.to_string() }));
     tenant.wait_value("healthy", "n", &round.to_string());
     assert!(started.elapsed() < PATIENCE, "a change took {:?}", started.elapsed());
 }
 
-fn start_healthy(tenant: &Tenant<'_>) {
+pub fn start_healthy(tenant: &Tenant<'_>) {
     tenant.put("healthy", json!({ "n": "0" }));
     tenant.apply_all(&[store(tenant), secret("token", "token", "hostile-token-hunter2")]);
     tenant.apply(&external_secret(tenant, "healthy", json!({ "data": [row(tenant, "n", "healthy", "n")] })));
@@ -285,147 +285,4 @@ fn a_kubeconfig_runs_nothing_and_is_read_in_no_time() {
     }
     assert!(!marker.exists(), "a program was run");
     tenant.assert_nothing_leaked(&operator, &["hello-hunter2"]);
-}
-
-#[test]
-fn what_takes_long_is_cut_off_and_holds_up_no_other() {
-    let tenant = Tenant::new("es-long");
-    let operator = tenant.operator(SERVED);
-    start_healthy(&tenant);
-    let many: serde_json::Map<String, Value> =
-        (0..20_000).map(|i| (format!("k{i}"), json!({ "a": { "b": [i, "x"] }, "c": "y" }))).collect();
-    tenant.put("large", json!({ "json": Value::Object(many).to_string(), "text": "x".repeat(300_000) }));
-    tenant.put("small", json!({ "password": "hunter-small", "json": "{\"a\":[1,2,3]}" }));
-    let large = |i: usize, property: Option<&str>| {
-        let mut line = row(&tenant, &format!("r{i}"), "large", property.unwrap_or(""));
-        if property.is_none() {
-            line["remoteRef"].as_object_mut().expect("an object").remove("property");
-        }
-        line
-    };
-    let rows = |property: Option<&str>| json!({ "data": (0..1000).map(|i| large(i, property)).collect::<Vec<_>>() });
-    let template = |text: &str| {
-        let target = json!({ "template": { "data": { "k": text } } });
-        json!({ "target": target, "data": [row(&tenant, "password", "small", "password")] })
-    };
-    let nested = "{{ range until 9999 }}{{ range until 9999 }}{{ range until 9999 }}{{ end }}{{ end }}{{ end }}";
-    let endless = "{{ define \"x\" }}{{ template \"x\" . }}{{ end }}{{ template \"x\" . }}";
-    let regexp = json!({ "dataFrom": [{
-        "extract": { "key": tenant.path("small") },
-        "rewrite": [{ "regexp": { "source": "(.*){1000}{1000}", "target": "" } }],
-    }] });
-    let cases = [
-        ("whole", rows(None), ""),
-        ("wild", rows(Some("json.*.a.*.*")), ""),
-        ("query", rows(Some("json.@this|#(a.b.#(0>5))#")), ""),
-        ("nested", template(nested), "could not apply template"),
-        ("endless", template(endless), "could not apply template"),
-        ("long", template("{{ repeat 999999999 \"x\" }}"), "could not apply template"),
-        ("regexp", regexp, "regexp"),
-        ("key", json!({ "data": [row(&tenant, "a/b", "small", "password")] }), "a/b"),
-        ("mib", template("{{ repeat 70000 .password }}{{ repeat 70000 \"sixteen letters.\" }}"), ""),
-        (
-            "account",
-            json!({
-                "target": { "template": { "type": "kubernetes.io/service-account-token" } },
-                "data": [row(&tenant, "password", "small", "password")],
-            }),
-            "service-account",
-        ),
-    ];
-    // What the schema refuses is not for the operator.
-    let taken: Vec<_> = (cases.iter())
-        .filter(|(name, spec, _)| {
-            (0..4).all(|copy| {
-                tenant.try_apply(&external_secret(&tenant, &format!("{name}-{copy}"), spec.clone())).is_ok()
-            })
-        })
-        .collect();
-    for round in 1..10 {
-        others_are_served(&tenant, round);
-    }
-    let names: Vec<&str> = taken.iter().map(|(name, ..)| *name).collect();
-    assert!(
-        ["whole", "wild", "query", "nested", "endless", "long", "mib"].iter().all(|name| names.contains(name)),
-        "{names:?}"
-    );
-    for (name, _, text) in taken {
-        for copy in 0..4 {
-            let name = format!("{name}-{copy}");
-            wait_failure(&tenant, &name, &["could not ", text]);
-            assert!(tenant.get("secret", &name).is_err(), "{name}");
-        }
-    }
-    tenant.assert_nothing_leaked(&operator, &["hunter-small"]);
-}
-
-#[test]
-fn a_thousand_rows_of_one_secret_are_one_read() {
-    let tenant = Tenant::new("es-rows");
-    let reads = Arc::new(AtomicUsize::new(0));
-    let count = reads.clone();
-    let cluster = serve(Arc::new(move |request: &Request| {
-        if request.path.contains("selfsubject") {
-            return allowed();
-        }
-        // Without the right to watch, nothing but the object's interval has it read again.
-        if request.path.contains('?') {
-            return Answer::refusal(403, r#"{"kind":"Status","message":"forbidden","code":403}"#);
-        }
-        count.fetch_add(1, Ordering::SeqCst);
-        let data = encoded(&[("k", "v"), ("json", r#"{"a":{"b":"c"}}"#)]);
-        Answer::json(&json!({ "kind": "Secret", "metadata": { "name": "one" }, "data": data }))
-    }));
-    let _operator = tenant.operator(SERVED);
-    start_healthy(&tenant);
-    tenant.put("nested", json!({ "a": { "b": "c" }, "filler": "x".repeat(5_000) }));
-    tenant.apply(&cluster_store(&tenant, "far", &cluster));
-    let line =
-        |i: usize| json!({ "secretKey": format!("r{i}"), "remoteRef": { "key": "one", "property": "json.a.b" } });
-    let data: Vec<Value> = (0..1000).map(line).collect();
-    let spec = json!({ "refreshInterval": "1h", "data": data });
-    tenant.apply(&of_store(&tenant, "of-cluster", "far", spec));
-    let data: Vec<Value> = (0..1000).map(|i| row(&tenant, &format!("r{i}"), "nested", "a.b")).collect();
-    tenant.apply(&external_secret(&tenant, "of-vault", json!({ "data": data })));
-    for name in ["of-cluster", "of-vault"] {
-        tenant.wait_value(name, "r999", "c");
-        wait_synced(&tenant, name);
-    }
-    assert_eq!(reads.load(Ordering::SeqCst), 1, "rows of one Secret");
-}
-
-#[test]
-fn a_find_has_bounds() {
-    let tenant = Tenant::new("es-find");
-    let server = |count: usize| {
-        serve(Arc::new(move |request: &Request| {
-            if request.method == "LIST" || request.path.contains("list=true") {
-                let keys: Vec<String> = (0..count).map(|i| format!("s{i}")).collect();
-                return Answer::json(&json!({ "data": { "keys": keys } }));
-            }
-            Answer::json(&json!({ "data": { "data": { "k": "v" }, "metadata": { "version": 1 } } }))
-        }))
-    };
-    let folders = serve(Arc::new(|request: &Request| match request.path.contains("metadata") {
-        true => Answer::json(&json!({ "data": { "keys": ["again/", "twice/"] } })),
-        false => Answer::json(&json!({ "data": { "data": {} } })),
-    }));
-    let operator = tenant.operator(SERVED);
-    start_healthy(&tenant);
-    let find = json!({ "dataFrom": [{ "find": { "name": { "regexp": "." } } }] });
-    for (name, host) in [("some", server(500)), ("many", server(12_000)), ("folders", folders)] {
-        tenant.apply(&vault_store(&tenant, name, &host));
-        tenant.apply(&of_store(&tenant, name, name, find.clone()));
-    }
-    others_are_served(&tenant, 1);
-    wait_failure(&tenant, "many", &[GET, "name less with find.path"]);
-    wait_failure(&tenant, "folders", &[GET, "name less with find.path"]);
-    wait_synced(&tenant, "some");
-    assert_eq!(tenant.get("secret", "some").unwrap()["data"].as_object().map(serde_json::Map::len), Some(500));
-    others_are_served(&tenant, 2);
-    // A thousand more that fail are no load for others.
-    eventually("the log stays short", || {
-        let lines = operator.log().lines().count();
-        if lines < 2_000 { Ok(()) } else { Err(format!("{lines} lines")) }
-    });
 }

@@ -146,3 +146,43 @@ fn what_others_do_to_the_secret_is_repaired() {
         Err(_) => Ok(()),
     });
 }
+
+#[test]
+fn what_a_template_draws_at_random_stays_over_a_restart_while_its_inputs_do() {
+    let tenant = Tenant::new("es-random");
+    tenant.put("db", json!({ "password": "es-hunter2" }));
+    let mut operator = tenant.operator(SERVED);
+    let template = json!({ "data": { "salted": "{{ .password }}-{{ randAlphaNum 20 }}-{{ now | unixEpoch }}" } });
+    let spec = json!({ "target": { "template": template }, "data": [row(&tenant, "password", "db", "password")] });
+    tenant.apply_all(&[store(&tenant), external_secret(&tenant, "made", spec)]);
+    wait_synced(&tenant, "made");
+    let made = tenant.value("made", "salted").expect("a value");
+    assert!(made.starts_with("es-hunter2-"), "{made}");
+    let versions = || (tenant.version("secret", "made"), tenant.version("externalsecret", "made"));
+    let before = versions();
+    operator.kill();
+    operator = tenant.operator(SERVED);
+    std::thread::sleep(SOME_INTERVALS);
+    assert_eq!(versions(), before, "nothing has changed");
+    // Neither does what another client writes beside the data.
+    tenant.kubectl(&["annotate", "secret", "made", "team=a"]).expect("it is annotated");
+    std::thread::sleep(SOME_INTERVALS);
+    assert_eq!(tenant.value("made", "salted").expect("a value"), made);
+
+    // What changes while no operator runs is noticed.
+    operator.kill();
+    tenant.put("db", json!({ "password": "es-hunter3" }));
+    operator = tenant.operator(SERVED);
+    eventually("the new password is in the Secret", || {
+        let value = tenant.value("made", "salted").map_err(|error| error.to_string())?;
+        if value.starts_with("es-hunter3-") { Ok(()) } else { Err("the former one".to_owned()) }
+    });
+    // What another client makes of the data is put right.
+    let broken = r#"{"data":{"salted":"eA=="}}"#;
+    tenant.kubectl(&["patch", "secret", "made", "--patch", broken]).expect("it is patched");
+    eventually("the Secret is put right", || {
+        let value = tenant.value("made", "salted").map_err(|error| error.to_string())?;
+        if value.starts_with("es-hunter3-") { Ok(()) } else { Err("another one".to_owned()) }
+    });
+    tenant.assert_nothing_leaked(&operator, &["es-hunter2", "es-hunter3"]);
+}

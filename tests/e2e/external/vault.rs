@@ -1,171 +1,16 @@
-//! Each login of a store, and each way to read Vault, on a real server.
+//! Each way to read Vault, on a real server.
 
 use serde_json::{Value, json};
-use testenv::Server;
 
-use super::{SERVED, external_secret, object, row, store, vault_provider, wait_failure, wait_synced};
-use crate::namespaces::{allow, ask, make};
-use test_support::auth_mounts::{app_role_mount, jwt_mount, kubernetes_mount, mount, new_secret_id, secret};
+use super::{
+    SERVED, external_secret, object, row, store, store_of, token, user_of, vault_provider, wait_failure, wait_synced,
+};
+use test_support::Tenant;
+use test_support::auth_mounts::secret;
 use test_support::forwarder::Forwarder;
 use test_support::http_server::{Answer, Request, serve};
-use test_support::tls_vault::TlsVault;
-use test_support::{Tenant, lacks};
 
 const GOOD: &str = "es-vault-hunter2";
-
-/// A token with these rules beside those of the tenant.
-fn token(tenant: &Tenant<'_>, rules: &str) -> String {
-    let policy = format!("{}-more", tenant.namespace);
-    tenant.cluster.vault_policy(&policy, rules).expect("a policy");
-    let body = json!({ "policies": [tenant.namespace, policy], "ttl": "1h" });
-    let answer = tenant.cluster.vault("POST", "auth/token/create-orphan", Some(body)).expect("a token");
-    answer["auth"]["client_token"].as_str().expect("text").to_owned()
-}
-
-/// A SecretStore with this login.
-fn store_of(tenant: &Tenant<'_>, name: &str, auth: Value) -> Value {
-    let mut provider = vault_provider(tenant, json!({ "auth": { "kubernetes": null } }));
-    json_patch::merge(&mut provider["provider"]["vault"]["auth"], &auth);
-    object(tenant, "SecretStore", name, provider)
-}
-
-/// An ExternalSecret of one value of the secret `db`, of the store of that name.
-fn user_of(tenant: &Tenant<'_>, name: &str) -> Value {
-    let data = [row(tenant, "password", "db", "password")];
-    external_secret(tenant, name, json!({ "secretStoreRef": { "name": name }, "data": data }))
-}
-
-#[test]
-fn each_login_of_a_store_reads() {
-    let tenant = Tenant::new("es-logins");
-    let vault = |path: &str, body: Value| tenant.cluster.vault("POST", path, Some(body)).expect("Vault does it");
-    tenant.put("db", json!({ "password": GOOD }));
-    let (app_role, role_id) = app_role_mount(&tenant);
-    let secret_id = new_secret_id(&tenant, &app_role);
-    let jwt = jwt_mount(&tenant);
-    let kubernetes = kubernetes_mount(&tenant);
-    let role = json!({
-        "bound_service_account_names": "app", "bound_service_account_namespaces": tenant.namespace,
-        "token_policies": tenant.namespace, "audience": "vault",
-    });
-    vault(&format!("auth/{kubernetes}/role/app"), role);
-    let user_pass = mount(&tenant, "userpass");
-    let user = json!({ "password": "es-user-hunter2", "token_policies": tenant.namespace });
-    vault(&format!("auth/{user_pass}/users/app"), user);
-    let account = tenant.cluster.service_account_token(&tenant.namespace, "app", &["vault"]).expect("a token");
-    let token = token(&tenant, "path \"secret/none\" { capabilities = [\"read\"] }");
-    tenant.apply_all(&[
-        // A line break at the end does not count.
-        secret("of-token", "token", &format!("{token}\n")),
-        secret("of-role", "id", &role_id),
-        secret("of-secret-id", "id", &secret_id),
-        secret("of-account", "token", &account),
-        secret("of-jwt", "jwt", &account),
-        secret("of-user", "password", "es-user-hunter2"),
-    ]);
-    let id = json!({ "name": "of-secret-id", "key": "id" });
-    let app = json!({ "name": "app", "audiences": ["vault"] });
-    let logins = [
-        ("token", json!({ "tokenSecretRef": { "name": "of-token", "key": "token" } })),
-        ("role-id", json!({ "appRole": { "path": app_role, "roleId": role_id, "secretRef": id } })),
-        (
-            "role-ref",
-            json!({ "appRole": { "path": app_role, "roleRef": { "name": "of-role", "key": "id" }, "secretRef": id } }),
-        ),
-        ("account", json!({ "kubernetes": { "mountPath": kubernetes, "role": "app", "serviceAccountRef": app } })),
-        (
-            "stored",
-            json!({ "kubernetes": { "mountPath": kubernetes, "role": "app", "secretRef": { "name": "of-account" } } }),
-        ),
-        ("jwt-stored", json!({ "jwt": { "path": jwt, "role": "app", "secretRef": { "name": "of-jwt" } } })),
-        (
-            "jwt-account",
-            json!({ "jwt": {
-                "path": jwt, "role": "app", "kubernetesServiceAccountToken": { "serviceAccountRef": { "name": "app" } },
-            } }),
-        ),
-        (
-            "user-pass",
-            json!({ "userPass": { "path": user_pass, "username": "app", "secretRef": { "name": "of-user", "key": "password" } } }),
-        ),
-    ];
-    let operator = tenant.operator(SERVED);
-    for (name, auth) in &logins {
-        tenant.apply_all(&[store_of(&tenant, name, auth.clone()), user_of(&tenant, name)]);
-    }
-    for (name, _) in &logins {
-        tenant.wait_value(name, "password", GOOD);
-        wait_synced(&tenant, name);
-        tenant.wait_condition_of("secretstore", name, ("Ready", "True", Some("Valid")), &["store validated"]);
-    }
-    // What is wrong with a login is told, and costs nothing that is good.
-    let wrong = json!({ "userPass": { "path": user_pass, "username": "app", "secretRef": { "name": "of-user", "key": "no" } } });
-    tenant.apply(&store_of(&tenant, "user-pass", wrong));
-    wait_failure(&tenant, "user-pass", &["could not get secret data from provider", "no key \"no\""]);
-    tenant.wait_not_ready("secretstore", "user-pass", "InvalidProviderConfig", &["no key \"no\""]);
-    tenant.wait_value("user-pass", "password", GOOD);
-    tenant.assert_nothing_leaked(&operator, &[GOOD, &token, &secret_id, "es-user-hunter2", &account]);
-}
-
-#[test]
-fn a_client_certificate_logs_in_and_authorities_come_from_each_place() {
-    let tenant = Tenant::new("es-tls");
-    let mut vault = TlsVault::new(tenant.cluster);
-    vault.start();
-    vault.prepare(&tenant, GOOD);
-    vault.run(&["kv", "put", &format!("secret/{}", tenant.path("db")), &format!("password={GOOD}")]).expect("a secret");
-    let key = rcgen::KeyPair::generate().expect("a key");
-    let mut params = rcgen::CertificateParams::new(vec!["client.test".to_owned()]).expect("a name");
-    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
-    params.distinguished_name.push(rcgen::DnType::CommonName, "client.test");
-    let certificate = params.self_signed(&key).expect("a certificate").pem();
-    let file = vault.dir.join("client.pem");
-    std::fs::write(&file, &certificate).expect("a file");
-    vault.run(&["auth", "enable", "cert"]).expect("an auth mount");
-    let of_file = format!("certificate=@{}", file.display());
-    let policies = format!("token_policies={}", tenant.namespace);
-    vault.run(&["write", "auth/cert/certs/client", &of_file, &policies]).expect("a role");
-    let authority = vault.authority();
-    let data = |key: &str, value: &str| json!({ key: value });
-    let config_map = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "ca" }, "data": data("ca.pem", &authority),
-    });
-    let client = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "client" },
-        "stringData": { "tls.crt": certificate, "tls.key": key.serialize_pem() },
-    });
-    tenant.apply_all(&[config_map, client, secret("ca", "ca.pem", &authority)]);
-    use base64::Engine as _;
-    let bundle = base64::engine::general_purpose::STANDARD.encode(&authority);
-    let pair = |certificate: &str, key: &str| json!({ certificate: { "name": "client", "key": "tls.crt" }, key: { "name": "client", "key": "tls.key" } });
-    let of = |name: &str, members: Value| {
-        let mut spec = vault_provider(&tenant, json!({ "server": vault.address() }));
-        json_patch::merge(&mut spec["provider"]["vault"], &members);
-        object(&tenant, "SecretStore", name, spec)
-    };
-    let ca = |kind: &str| json!({ "caProvider": { "type": kind, "name": "ca", "key": "ca.pem" } });
-    let mut login = pair("clientCert", "secretRef");
-    login["vaultRole"] = json!("client");
-    let stores = [
-        ("bundle", json!({ "caBundle": bundle })),
-        ("secret", ca("Secret")),
-        ("config-map", ca("ConfigMap")),
-        ("cert", json!({ "caBundle": bundle, "auth": { "kubernetes": null, "cert": login } })),
-        ("mutual", json!({ "caBundle": bundle, "tls": pair("certSecretRef", "keySecretRef") })),
-    ];
-    let operator = tenant.operator(SERVED);
-    tenant.apply_all(&[of("none", json!({})), user_of(&tenant, "none")]);
-    for (name, members) in &stores {
-        tenant.apply_all(&[of(name, members.clone()), user_of(&tenant, name)]);
-    }
-    for (name, _) in &stores {
-        tenant.wait_value(name, "password", GOOD);
-        tenant.wait_condition_of("secretstore", name, ("Ready", "True", Some("Valid")), &["store validated"]);
-    }
-    wait_failure(&tenant, "none", &["could not get secret data from provider", "TLS handshake with Vault failed"]);
-    let pem = key.serialize_pem();
-    tenant.assert_nothing_leaked(&operator, &[GOOD, &pem[30..60]]);
-}
 
 #[test]
 fn both_versions_of_kv_are_read_with_and_without_a_mount() {
@@ -412,38 +257,4 @@ fn headers_and_a_path_before_the_api_are_sent() {
     let spec = vault_provider(&tenant, json!({ "server": server }));
     tenant.apply_all(&[object(&tenant, "SecretStore", "behind", spec), user_of(&tenant, "behind")]);
     tenant.wait_value("behind", "password", GOOD);
-}
-
-#[test]
-fn a_login_and_an_engine_in_namespaces() {
-    if lacks(Server::Vault, "namespaces in its Community Edition") {
-        return;
-    }
-    let tenant = Tenant::new("es-namespaces");
-    let (parent, child) = (tenant.namespace.clone(), format!("{}/child", tenant.namespace));
-    make(&tenant, "", &parent, json!({}));
-    make(&tenant, &format!("{parent}/"), "child", json!({}));
-    let rules = "path \"secret/data/*\" { capabilities = [\"read\"] }\npath \"child/secret/data/*\" { capabilities = [\"read\"] }";
-    for namespace in [&parent, &child] {
-        allow(&tenant, namespace, rules, "1h");
-        let path = format!("secret/data/{}", tenant.path("db"));
-        ask(&tenant, "POST", namespace, &path, json!({ "data": { "password": format!("of {namespace}") } }));
-    }
-    let _operator = tenant.operator(SERVED);
-    let of = |name: &str, vault: Value| object(&tenant, "SecretStore", name, vault_provider(&tenant, vault));
-    tenant.apply_all(&[
-        of("parent", json!({ "namespace": parent })),
-        of("child", json!({ "namespace": child })),
-        // The login of the parent, the engine of the child.
-        of("both", json!({ "namespace": child, "auth": { "namespace": parent } })),
-        of("nowhere", json!({ "namespace": "es-nowhere" })),
-    ]);
-    for name in ["parent", "child", "both", "nowhere"] {
-        tenant.apply(&user_of(&tenant, name));
-    }
-    for (name, namespace) in [("parent", &parent), ("child", &child), ("both", &child)] {
-        tenant.wait_value(name, "password", &format!("of {namespace}"));
-        wait_synced(&tenant, name);
-    }
-    wait_failure(&tenant, "nowhere", &["could not get secret data from provider: "]);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{SERVED, external_secret, object, row, store, wait_failure, wait_synced};
+use super::{SERVED, cluster_provider, external_secret, object, row, store, wait_failure, wait_synced};
 use test_support::Tenant;
 use test_support::audit::{Count, describe};
 
@@ -78,16 +78,8 @@ fn source_namespace(tenant: &Tenant<'_>, verbs: &str) -> String {
 }
 
 fn kubernetes_store(tenant: &Tenant<'_>, source: &str) -> Value {
-    let config = |path: &str| {
-        let output = format!("--output=jsonpath={{.clusters[0].cluster.{path}}}");
-        tenant.cluster.kubectl(&["config", "view", "--flatten", "--minify", &output]).unwrap()
-    };
-    let kubernetes = json!({
-        "remoteNamespace": source,
-        "server": { "url": config("server"), "caBundle": config("certificate-authority-data") },
-        "auth": { "serviceAccount": { "name": "reader" } },
-    });
-    object(tenant, "SecretStore", "cluster", json!({ "provider": { "kubernetes": kubernetes } }))
+    let auth = json!({ "serviceAccount": { "name": "reader" } });
+    object(tenant, "SecretStore", "cluster", cluster_provider(tenant, source, auth))
 }
 
 fn copy(tenant: &Tenant<'_>, name: &str, spec: Value) -> Value {

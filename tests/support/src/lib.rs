@@ -21,8 +21,8 @@ mod tenant;
 pub mod tls_vault;
 
 pub use environment::{
-    eventually, free_port, http_get, kept_audit_logs, lacks, operator_binary, own, repository, scratch, server, shared,
-    skipped, with_crds,
+    by_event, eventually, free_port, http_get, kept_audit_logs, lacks, operator_binary, own, repository, scratch,
+    server, shared, skipped, with_crds,
 };
 pub use expect::{FAST_RETRY, NO_ELECTION};
 pub use install::{install, upgrade};

@@ -213,10 +213,20 @@ impl<'a> Tenant<'a> {
 
     /// A value of a Secret, decoded.
     pub fn value(&self, secret: &str, key: &str) -> anyhow::Result<String> {
+        let [value] = self.values(secret, [key])?;
+        Ok(value)
+    }
+
+    /// Values that a Secret has at one moment, decoded.
+    pub fn values<const N: usize>(&self, secret: &str, keys: [&str; N]) -> anyhow::Result<[String; N]> {
         use base64::Engine as _;
         let secret = self.get("secret", secret)?;
-        let encoded = secret["data"][key].as_str().ok_or_else(|| anyhow::anyhow!("no key {key}"))?;
-        Ok(String::from_utf8(base64::engine::general_purpose::STANDARD.decode(encoded)?)?)
+        let mut values = keys.map(|_| String::new());
+        for (value, key) in values.iter_mut().zip(keys) {
+            let encoded = secret["data"][key].as_str().ok_or_else(|| anyhow::anyhow!("no key {key}"))?;
+            *value = String::from_utf8(base64::engine::general_purpose::STANDARD.decode(encoded)?)?;
+        }
+        Ok(values)
     }
 
     /// Waits until a Secret has a value.
