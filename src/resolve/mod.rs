@@ -12,6 +12,7 @@ mod global;
 mod login;
 mod pki_secret;
 mod plan;
+mod refresh_time;
 mod store;
 mod transformation;
 
@@ -25,6 +26,7 @@ pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};
 pub use pki_secret::{IssuerCheck, KeystoreRequest, PkiRequest, pki_secret};
 pub use plan::{Plan, StaticRead, login_of, static_secret, vault_namespace};
+pub use refresh_time::{DEFAULT_REFRESH_TIME, refresh_time};
 pub use store::{
     ClusterLogin, ClusterStore, SecretKey, StoreLookup, StorePlan, StoreSource, VaultStore, check_interval,
     cluster_secret_store, is_foreign, secret_store, selects, store_key, store_of, store_refs, uses_store,

@@ -25,11 +25,11 @@ use super::work::Work;
 use crate::api::external_secrets::fan_out::{InnerMetadata, NamespaceFailure, Selection};
 use crate::api::{ApiScope as _, CustomObject, Key, Kind, ObjectRef, Reason};
 use crate::backoff::{Backoff, Policy};
-use crate::gocompat::GoDuration;
 use crate::kubernetes::{
     Change, ErrorKind, KubernetesError, NamespaceState, Store, create_object, delete_object, release_namespace,
     replace_object,
 };
+use crate::resolve;
 use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Next};
 
@@ -77,8 +77,6 @@ pub(super) trait FanOut: CustomObject + HasStatus {
     fn inner_objects(stores: &Stores) -> &Arc<Store<Self::Inner>>;
 }
 
-/// ESO's default for `refreshTime`.
-const DEFAULT_REFRESH_TIME: Duration = Duration::from_secs(3600);
 /// So many objects are written at the same time.
 const WRITES_AT_ONCE: usize = 8;
 /// Until everything is listed, a run looks again after this.
@@ -135,9 +133,9 @@ impl<K: FanOut> FanOuts<K> {
             }
             return Outcome::done(Next::At(Instant::now() + LISTING_RETRY_DELAY, Class::Retry), None);
         }
-        let refresh_time = match refresh_time(object.refresh_time()) {
+        let refresh_time = match resolve::refresh_time(object.refresh_time()) {
             Ok(refresh_time) => refresh_time,
-            Err(why) => return self.refuse(object, state, &why).await,
+            Err(denied) => return self.refuse(object, state, &denied.to_string()).await,
         };
         let (namespaces, inner) = (self.stores.namespaces.all(), K::inner_objects(&self.stores).all());
         let decision = match decide(object, &namespaces, &inner) {
@@ -264,7 +262,7 @@ impl<K: FanOut> FanOuts<K> {
     /// The object is due again after the pause of its back-off.
     fn retry(&self, state: &mut State) -> Outcome {
         let now = Instant::now();
-        let pause = state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(DEFAULT_REFRESH_TIME);
+        let pause = state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(resolve::DEFAULT_REFRESH_TIME);
         Outcome::failed(Next::At(now + pause, Class::Retry), None)
     }
 
@@ -365,13 +363,6 @@ fn has_finalizer<K: FanOut>(state: &NamespaceState, name: &str) -> bool {
     let named =
         |finalizer: &String| K::NAMESPACE_FINALIZER.and_then(|prefix| finalizer.strip_prefix(prefix)) == Some(name);
     state.finalizers.iter().any(named)
-}
-
-fn refresh_time(text: Option<&str>) -> Result<Duration, String> {
-    let Some(text) = text else { return Ok(DEFAULT_REFRESH_TIME) };
-    let parsed = GoDuration::parse(text).map_err(|error| format!("spec.refreshTime {text:?}: {error}"))?;
-    // Nothing has to be looked at again by the time alone.
-    Ok(if parsed.0 > 0 { parsed.as_std().max(LISTING_RETRY_DELAY) } else { DEFAULT_REFRESH_TIME })
 }
 
 fn shorten(mut text: String) -> String {
