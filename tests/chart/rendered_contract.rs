@@ -57,6 +57,8 @@ const FILES: &[(&str, &[Document])] = &[
     ("secretstore_viewer_role.yaml", &[("ClusterRole", "F-secretstore-viewer-role")]),
     ("clustersecretstore_editor_role.yaml", &[("ClusterRole", "F-clustersecretstore-editor-role")]),
     ("clustersecretstore_viewer_role.yaml", &[("ClusterRole", "F-clustersecretstore-viewer-role")]),
+    ("clusterexternalsecret_editor_role.yaml", &[("ClusterRole", "F-clusterexternalsecret-editor-role")]),
+    ("clusterexternalsecret_viewer_role.yaml", &[("ClusterRole", "F-clusterexternalsecret-viewer-role")]),
     (
         "external-secrets-crds.yaml",
         &[
@@ -64,6 +66,9 @@ const FILES: &[(&str, &[Document])] = &[
             ("CustomResourceDefinition", "clustersecretstores.external-secrets.io"),
             ("CustomResourceDefinition", "externalsecrets.external-secrets.io"),
             ("CustomResourceDefinition", "secretstores.external-secrets.io"),
+            ("CustomResourceDefinition", "passwords.generators.external-secrets.io"),
+            ("CustomResourceDefinition", "uuids.generators.external-secrets.io"),
+            ("CustomResourceDefinition", "vaultdynamicsecrets.generators.external-secrets.io"),
         ],
     ),
     ("clusterrole-aggregated-viewer.yaml", &[("ClusterRole", "F-aggregate-role-viewer")]),
