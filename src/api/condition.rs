@@ -76,6 +76,8 @@ pub enum Reason {
     Deleted,
     /// The token's policy does not allow it.
     Denied,
+    /// Something could not be pushed. ESO's.
+    Errored,
     /// An event stream could not be opened.
     EventWatcherError,
     /// An event stream was opened.
@@ -130,6 +132,8 @@ pub enum Reason {
     SecretSyncedError,
     /// The CSI driver serves the object, and not the operator.
     ServedByDriver,
+    /// What was pushed is deleted, since the Secret is gone. ESO's.
+    SourceDeleted,
     /// The Secret holds what Vault holds.
     Synced,
     /// The status of an object could not be written.
@@ -177,6 +181,7 @@ impl Reason {
             Reason::Created => "Created",
             Reason::Deleted => "Deleted",
             Reason::Denied => "Denied",
+            Reason::Errored => "Errored",
             Reason::EventWatcherError => "EventWatcherError",
             Reason::EventWatcherStarted => "EventWatcherStarted",
             Reason::Healthy => "Healthy",
@@ -204,6 +209,7 @@ impl Reason {
             Reason::SecretSynced => "SecretSynced",
             Reason::SecretSyncedError => "SecretSyncedError",
             Reason::ServedByDriver => "ServedByDriver",
+            Reason::SourceDeleted => "SourceDeleted",
             Reason::Synced => "Synced",
             Reason::StatusUpdateError => "StatusUpdateError",
             Reason::TransformationError => "TransformationError",

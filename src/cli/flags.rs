@@ -200,7 +200,7 @@ pub(super) const FLAGS: &[Flag] = &[
         value: "",
         default: "false",
         variable: NoVariable,
-        help: "Serve ExternalSecrets, SecretStores and ClusterSecretStores of external-secrets.io, too",
+        help: "Serve ExternalSecrets, PushSecrets, SecretStores and ClusterSecretStores of external-secrets.io, too",
         apply: |s, v| boolean(v).map(|on| s.external_secrets = on),
     },
     Flag {

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::stores::Stores;
 use super::work::Work;
-use crate::api::external_secrets::{ExternalSecret, StoreKind};
+use crate::api::external_secrets::{ExternalSecret, PushSecret, StoreKind};
 use crate::api::{CustomObject, Key, ObjectRef, SecretOwner, VaultConnection};
 use crate::backoff::spread;
 use crate::kubernetes::Change;
@@ -78,9 +78,10 @@ impl Dependents {
         }
     }
 
-    /// Makes the ExternalSecrets due that use a store.
+    /// Makes the ExternalSecrets and PushSecrets due that use a store.
     pub fn of_store(&self, store: &Key, within: Duration) {
         self.push_external_secrets(within, |object| resolve::uses_store(object, store));
+        self.push_push_secrets(within, |object| resolve::pushes_to(object, store));
     }
 
     /// Makes the ExternalSecrets due that fill a Secret.
@@ -90,12 +91,30 @@ impl Dependents {
         });
     }
 
-    /// Makes the ExternalSecrets of a namespace due that use a ClusterSecretStore: its labels may admit them or not.
+    /// Makes the ExternalSecrets and PushSecrets of a namespace due that use a ClusterSecretStore: its labels may admit them
+    /// or not.
     pub fn of_namespace(&self, namespace: &str, within: Duration) {
         self.push_external_secrets(within, |object| {
             object.metadata.namespace.as_deref() == Some(namespace)
                 && resolve::store_refs(object).any(|reference| reference.kind == Some(StoreKind::ClusterSecretStore))
         });
+        self.push_push_secrets(within, |object| {
+            let mut references = object.spec.secret_store_refs.iter();
+            object.metadata.namespace.as_deref() == Some(namespace)
+                && references.any(|reference| reference.kind == Some(StoreKind::ClusterSecretStore))
+        });
+    }
+
+    fn push_push_secrets(&self, within: Duration, concerned: impl Fn(&PushSecret) -> bool) {
+        if !self.work.is_listed() {
+            return;
+        }
+        let mut rng = rand::rng();
+        for object in self.stores.push_secrets.all() {
+            if concerned(&object) {
+                self.work.push(object.key(), Instant::now() + spread(within, &mut rng), Class::Event);
+            }
+        }
     }
 
     /// Makes the ExternalSecrets due that use a generator. One that works is not generated anew for it.

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -129,7 +130,11 @@ impl Feeds {
 
     /// Follows a source for ever.
     async fn follow(self: &Arc<Self>, source: &Source, path: &str, batch: &Arc<Mutex<Option<Batch>>>, again: &Notify) {
-        let tell = |news: News| self.collect(source, batch, news);
+        let has_worked = AtomicBool::new(false);
+        let tell = |news: News| {
+            has_worked.store(true, Ordering::Relaxed);
+            self.collect(source, batch, news);
+        };
         let mut feed = Feed::default();
         let mut backoff = Backoff::default();
         let mut connection: Option<(kube::Client, Instant)> = None;
@@ -153,8 +158,11 @@ impl Feeds {
                 connection = None;
             }
             let pause = match ended {
-                // The token of an older connection may have ended.
-                Err(FeedError::Denied) if is_new => {
+                // The token of an older connection may have ended. An API server that was just started denies everything for a
+                // moment, so one that has allowed it, or of which the chart has the rights, is asked again sooner.
+                Err(FeedError::Denied)
+                    if is_new && matches!(source, Source::Store(_)) && !has_worked.load(Ordering::Relaxed) =>
+                {
                     feed = Feed::default();
                     Some(DENIED_PAUSE)
                 }

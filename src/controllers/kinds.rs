@@ -9,6 +9,7 @@ use super::fan_out::FanOuts;
 use super::feeds::Feeds;
 use super::pipeline::{Pipeline, Shared};
 use super::pki_secret::PkiSecrets;
+use super::push_secret::PushSecrets;
 use super::secret_store::SecretStores;
 use super::secret_transformation::SecretTransformations;
 use super::static_secret::StaticSecrets;
@@ -80,6 +81,7 @@ fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> Vec<Arc<dyn Co
     let mut controllers: Vec<Arc<dyn Controller>> = vec![
         Arc::new(SecretStores { store, vault: vault.clone(), access: access.clone(), outputs: outputs.clone() }),
         Arc::new(SecretStores { store: cluster_store, vault, access: access.clone(), outputs: outputs.clone() }),
+        Arc::new(PushSecrets::new(access.clone(), turns.clone(), settings.backoff, settings.min_refresh_after)),
         Arc::new(ExternalSecrets::new(
             access,
             turns,

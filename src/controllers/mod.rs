@@ -24,6 +24,7 @@ mod outputs;
 mod pipeline;
 mod pki_secret;
 mod probe;
+mod push_secret;
 mod read_age;
 mod render_turns;
 mod retry;

@@ -20,7 +20,7 @@ pub(crate) enum Source {
     Store(Arc<ClusterStore>),
 }
 
-/// What is named of a source. `None`: any of its objects.
+/// What is named of a source. `None`: any of its objects. An empty name: any of the namespace.
 pub(crate) type Name = (Source, Option<ObjectRef>);
 
 /// Which objects name what. Memory follows what is named.
@@ -73,8 +73,9 @@ impl Named {
     /// The objects that name an object of a source.
     pub fn users_of(&self, source: &Source, object: &ObjectRef) -> HashSet<Key> {
         let Some(of_source) = self.users.get(source) else { return HashSet::new() };
-        let any = of_source.get(&None).into_iter().flatten();
-        any.chain(of_source.get(&Some(object.clone())).into_iter().flatten()).cloned().collect()
+        let of_namespace = ObjectRef::new(&*object.namespace, "");
+        let meant = [None, Some(of_namespace), Some(object.clone())];
+        meant.iter().filter_map(|name| of_source.get(name)).flatten().cloned().collect()
     }
 
     /// The objects that name anything of a source.
@@ -112,6 +113,9 @@ mod tests {
         assert_eq!(named.sources().count(), 2);
         named.set(&user("x"), vec![secret("c")]);
         assert_eq!(users(&named, "a"), [""; 0]);
+        named.set(&user("z"), vec![secret("")]);
+        assert_eq!(users(&named, "a"), ["z"], "any of the namespace");
+        named.set(&user("z"), vec![]);
         named.set(&user("y"), vec![]);
         assert_eq!(named.sources().collect::<Vec<_>>(), [&Source::Secrets]);
         named.set(&user("x"), vec![]);

@@ -19,7 +19,7 @@ use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Next};
 
 /// ESO's, put on while a PushSecret needs the store.
-const FINALIZER: &str = "secretstore.externalsecrets.io/finalizer";
+pub(super) const FINALIZER: &str = "secretstore.externalsecrets.io/finalizer";
 /// A store that says nothing of it is checked this often. ESO's default.
 const CHECK_INTERVAL: Duration = Duration::from_secs(300);
 /// What can be done with each store that is served.
@@ -81,6 +81,10 @@ impl<K: StoreObject> Controller for SecretStores<K> {
             return Outcome::await_change();
         }
         if object.meta().deletion_timestamp.is_some() {
+            if self.vault.stores.is_needed_by_push(&job.key) {
+                // The PushSecrets that need it make it due when they are done.
+                return Outcome::done(Next::At(Instant::now() + CHECK_INTERVAL, Class::Refresh), None);
+            }
             return remove_finalizer(&self.outputs.client, &*object, FINALIZER).await;
         }
         let interval = resolve::check_interval(object.refresh_interval());

@@ -96,6 +96,14 @@ impl Controllers {
                 count(object.conditions(), ConditionType::Ready);
             }
         }
+        for object in stores.push_secrets.all() {
+            let fails = condition::is_false(object.conditions(), ConditionType::Ready);
+            let is_own =
+                || !resolve::push_secret(&object, Duration::ZERO, &**stores).is_ok_and(|plan| plan.targets.is_empty());
+            if fails && is_own() {
+                count(object.conditions(), ConditionType::Ready);
+            }
+        }
         reasons.into_iter().collect()
     }
 }

@@ -71,7 +71,8 @@ impl StoreAccess {
             return Err(NoSession::NoPermit(lane));
         }
         let known = KnownSecrets::default();
-        Ok(ClusterProvider { store, own: &self.outputs.client, clients: &self.clients, known })
+        let own = &self.outputs.client;
+        Ok(ClusterProvider { store, own, clients: &self.clients, known, other_namespaces: false })
     }
 
     /// Forgets an object that is gone.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kube::Resource as _;
 
 use crate::api::external_secrets::generator::{Password, Uuid, VaultGenerator};
-use crate::api::external_secrets::{ClusterExternalSecret, ClusterSecretStore, ExternalSecret, SecretStore};
+use crate::api::external_secrets::{ClusterExternalSecret, ClusterSecretStore, ExternalSecret, PushSecret, SecretStore};
 use crate::api::{
     ConditionType, CustomObject, Key, Kind, ObjectRef, SecretOwner, SecretTransformation, VaultAuth, VaultAuthGlobal,
     VaultConnection, condition,
@@ -29,6 +29,7 @@ pub(crate) struct Stores {
     pub passwords: Arc<Store<Password>>,
     pub uuids: Arc<Store<Uuid>>,
     pub vault_generators: Arc<Store<VaultGenerator>>,
+    pub push_secrets: Arc<Store<PushSecret>>,
     /// The Secrets that ExternalSecrets fill.
     pub targets: Arc<SecretIndex>,
     /// Which namespaces a ClusterSecretStore admits may depend on them.
@@ -92,6 +93,7 @@ impl Stores {
             vault_generators: Arc::default(),
             namespaced_watches: OnceLock::new(),
             optional_watches: OnceLock::new(),
+            push_secrets: Arc::default(),
             targets: Arc::new(SecretIndex::new(vec![])),
             namespaces: Arc::default(),
             external_secrets_class: settings.external_secrets_class.clone(),
@@ -155,6 +157,11 @@ impl Stores {
     /// Whether objects that readiness does not wait for are still being listed.
     pub fn is_listing(&self) -> bool {
         self.optional_watches.get().is_none_or(|watches| watches.iter().any(|watch| watch.is_awaited()))
+    }
+
+    /// Whether anything that was pushed to a store has to be deleted before the store goes.
+    pub fn is_needed_by_push(&self, store: &Key) -> bool {
+        self.push_secrets.all().iter().any(|object| resolve::needs_store(object, store))
     }
 
     /// The VaultAuth that an owner names.
@@ -249,6 +256,15 @@ impl StoreLookup for Stores {
 
     fn cluster_secret_store(&self, id: &ObjectRef) -> Option<Arc<ClusterSecretStore>> {
         self.cluster_secret_stores.get(id)
+    }
+
+    fn secret_stores_in(&self, namespace: &str) -> Vec<Arc<SecretStore>> {
+        let all = self.secret_stores.all().into_iter();
+        all.filter(|store| store.metadata.namespace.as_deref() == Some(namespace)).collect()
+    }
+
+    fn cluster_secret_stores(&self) -> Vec<Arc<ClusterSecretStore>> {
+        self.cluster_secret_stores.all()
     }
 
     fn serves_cluster_stores(&self) -> bool {

@@ -84,7 +84,7 @@ async fn named_keys(login: &AuthMethodLogin, names: &AwsKeys) -> Result<Identity
         None => None,
     };
     let part = |text: &SecretString| text.expose_secret().trim().to_owned();
-    let credentials = AwsCredentials::new(&part(&id), &part(&key), token, None, "Secret");
+    let credentials = AwsCredentials::new(part(&id), part(&key), token, None, "Secret");
     Ok(Identity { credentials, uid, account })
 }
 

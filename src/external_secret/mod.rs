@@ -7,6 +7,7 @@
 //! - [`password`]: what generators make at random.
 //! - [`check`]: what an ExternalSecret must not say.
 //! - [`hash`], [`managed_fields`], [`target`]: the Secret. [`restart`]: the workloads that use it.
+//! - [`push`]: what a PushSecret writes to stores.
 //! - [`sync_window`], [`cron`]: when the stores may be read.
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub mod merge;
 pub mod password;
 pub mod pipeline;
 pub mod property;
+pub mod push;
 pub mod restart;
 pub mod rewrite;
 pub mod sync_window;

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::Selector;
 use serde_json::{Value, json};
 
 use super::error::{with_name, with_timeout};
@@ -57,6 +59,18 @@ impl SecretWriter {
     /// The Secret with its data.
     pub async fn get(&self, name: &str) -> Result<Option<Secret>, KubernetesError> {
         with_name(&self.what("get", name), name, self.api.get_opt(name)).await
+    }
+
+    /// The Secrets with their data that a selector selects: `limit` at most, or one more than that.
+    ///
+    /// # Errors
+    /// If they cannot be listed, or if the selector is none.
+    pub async fn list_selected(&self, selector: &LabelSelector, limit: u32) -> Result<Vec<Secret>, KubernetesError> {
+        let selector = Selector::try_from(selector.clone())
+            .map_err(|error| KubernetesError::new(ErrorKind::Invalid, format!("the label selector: {error}")))?;
+        let params = kube::api::ListParams::default().labels_from(&selector).limit(limit + 1);
+        let list = with_timeout(&format!("list Secrets in {}", self.namespace), self.api.list(&params)).await?;
+        Ok(list.items)
     }
 
     /// The value of a key.

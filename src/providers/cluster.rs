@@ -10,14 +10,16 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::cluster_client::{ClusterClients, ClusterError, ClusterFault, ClusterRequest};
-use super::{Found, Provider, ProviderError};
+use super::{Found, Provider, ProviderError, Written};
 use crate::api::external_secrets::MetadataPolicy;
+use crate::api::external_secrets::push_secret::PushData;
 use crate::api::external_secrets::remote::{Find, RemoteRef};
 use crate::api::reference::is_object_name;
 use crate::external_secret::Data;
 use crate::external_secret::answers::Answer;
 use crate::external_secret::document::{Halves, Json, JsonError, unescape};
 use crate::external_secret::property::{self, PropertyError};
+use crate::external_secret::push::PushRow;
 use crate::external_secret::value::Fields;
 use crate::gocompat::template::Context;
 use crate::resolve::ClusterStore;
@@ -37,6 +39,8 @@ pub struct ClusterProvider<'a> {
     pub clients: &'a ClusterClients,
     /// What was read.
     pub known: KnownSecrets,
+    /// Whether Secrets may be pushed to other namespaces than that of the store.
+    pub other_namespaces: bool,
 }
 
 /// What a store has given in one run, by name.
@@ -47,10 +51,10 @@ pub struct KnownSecrets {
 }
 
 /// What is read of a Secret.
-struct Remote {
-    data: Data,
-    labels: Map<String, Value>,
-    annotations: Map<String, Value>,
+pub(super) struct Remote {
+    pub data: Data,
+    pub labels: Map<String, Value>,
+    pub annotations: Map<String, Value>,
 }
 
 /// A page of a list.
@@ -96,7 +100,7 @@ impl ClusterProvider<'_> {
         }
     }
 
-    async fn send<T>(
+    pub(super) async fn send<T>(
         &self,
         method: Method,
         path: &str,
@@ -107,7 +111,7 @@ impl ClusterProvider<'_> {
     }
 
     fn path(&self) -> String {
-        format!("/api/v1/namespaces/{}/secrets", encode(&self.store.namespace))
+        secrets_path(&self.store.namespace)
     }
 
     async fn read(&mut self, name: &str) -> Result<Arc<Remote>, ProviderError> {
@@ -207,6 +211,14 @@ impl Provider for ClusterProvider<'_> {
         Err(ProviderError::Unusable(text))
     }
 
+    async fn write(&mut self, rows: &[&PushRow], only_new: bool) -> Result<Written, ProviderError> {
+        self.push(rows, only_new).await
+    }
+
+    async fn delete(&mut self, entries: &[&PushData]) -> Result<bool, ProviderError> {
+        self.take_back(entries).await
+    }
+
     fn weight(&self) -> usize {
         self.known.weight
     }
@@ -222,8 +234,13 @@ fn value_of(context: &mut Context, secret: &Remote, remote: &RemoteRef) -> Resul
     property_of(context, &secret.data, &remote.key, path)
 }
 
+/// Path of the Secrets of a namespace.
+pub(super) fn secrets_path(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{}/secrets", encode(namespace))
+}
+
 /// The server answered with something else. That is no reason to believe that there is nothing.
-fn not_meant(what: &str) -> ProviderError {
+pub(super) fn not_meant(what: &str) -> ProviderError {
     ProviderError::Unusable(format!("the answer of the cluster is no {what}"))
 }
 
@@ -242,7 +259,7 @@ fn allows_reading(rule: &Value) -> bool {
     has("apiGroups", "") && has("resources", "secrets") && has("verbs", "get") && !named
 }
 
-fn remote(secret: &Value) -> Result<Remote, ProviderError> {
+pub(super) fn remote(secret: &Value) -> Result<Remote, ProviderError> {
     let mut data = Data::new();
     for (key, encoded) in secret.get("data").and_then(Value::as_object).into_iter().flatten() {
         let decoded = encoded.as_str().and_then(|text| STANDARD.decode(text).ok());

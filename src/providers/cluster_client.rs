@@ -247,13 +247,13 @@ impl ClusterRequest<'_> {
     /// ESO's name of the request.
     fn call(&self) -> &'static str {
         let path = self.path.split('?').next().unwrap_or("");
-        match &self.method {
+        match self.method {
             _ if path.ends_with("/selfsubjectrulesreviews") => "CreateSelfSubjectRulesReview",
             _ if path.ends_with("/selfsubjectaccessreviews") => "CreateSelfSubjectAccessReview",
-            &Method::GET if path.ends_with("/secrets") => "ListSecrets",
-            &Method::GET => "GetSecret",
-            &Method::POST => "CreateSecret",
-            &Method::DELETE => "DeleteSecret",
+            Method::GET if path.ends_with("/secrets") => "ListSecrets",
+            Method::GET => "GetSecret",
+            Method::POST => "CreateSecret",
+            Method::DELETE => "DeleteSecret",
             _ => "PatchSecret",
         }
     }

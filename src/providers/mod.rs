@@ -1,15 +1,21 @@
-//! What ExternalSecrets are read from: one file per provider, behind one interface.
+//! What ExternalSecrets are read from, and PushSecrets written to, behind one interface: for each provider a file that reads
+//! and one that writes.
 
 mod cluster;
 mod cluster_client;
 mod cluster_login;
+mod cluster_push;
 mod generator;
+mod push_metadata;
 mod vault;
 mod vault_path;
+mod vault_push;
 
+use crate::api::external_secrets::push_secret::PushData;
 use crate::api::external_secrets::remote::{Find, RemoteRef};
 use crate::external_secret::Data;
 use crate::external_secret::answers::Answer;
+use crate::external_secret::push::{PushRow, Pushed};
 use crate::gocompat::regexp::Pattern;
 use crate::vault::SessionError;
 
@@ -23,7 +29,12 @@ const MAX_FOUND: usize = 10_000;
 /// What one entry of `dataFrom` finds may be so large. A Secret holds 1 MiB.
 const MAX_FOUND_BYTES: usize = 4 << 20;
 
-/// A store, for one run of an object that reads it. It reads each secret once.
+/// All that is pushed to one secret of a store may be so large. A Secret holds 1 MiB.
+const MAX_PUSH_BYTES: usize = 4 << 20;
+/// So often a write is tried at most that comes after a write of another client.
+const MAX_CONFLICTS: usize = 3;
+
+/// A store, for one run of an object that uses it. It reads each secret once.
 #[async_trait::async_trait]
 pub trait Provider: Send {
     /// One value: a property, or all of a secret as JSON.
@@ -35,6 +46,14 @@ pub trait Provider: Send {
     /// All secrets that are meant, each as JSON, by name.
     async fn find(&mut self, find: &Find) -> Result<Data, ProviderError>;
 
+    /// Makes a secret what the rows say, all of which name it: one read, and a write if anything is different. With `only_new`
+    /// what is there stays.
+    async fn write(&mut self, rows: &[&PushRow], only_new: bool) -> Result<Written, ProviderError>;
+
+    /// Deletes what was pushed to a secret, which all entries name, as far as the mark of the push is on it. True if anything
+    /// was there.
+    async fn delete(&mut self, entries: &[&PushData]) -> Result<bool, ProviderError>;
+
     /// About how much memory the secrets take that were read so far.
     fn weight(&self) -> usize;
 
@@ -44,7 +63,16 @@ pub trait Provider: Send {
     }
 }
 
-/// Why a store gives no data.
+/// What was done with a secret.
+#[derive(Debug)]
+pub struct Written {
+    /// Whether anything was written.
+    pub changed: bool,
+    /// Of each row, what became of it, or why it could not be pushed.
+    pub rows: Vec<Result<Pushed, String>>,
+}
+
+/// Why a store gives or takes no data.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
     /// There is nothing where the entry looks.

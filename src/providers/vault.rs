@@ -7,11 +7,13 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 
 use super::vault_path::{checked, data_path, found_path, list_path, metadata_path};
-use super::{Found, MAX_FOUND, Provider, ProviderError};
+use super::{Found, MAX_FOUND, Provider, ProviderError, Written};
 use crate::api::external_secrets::MetadataPolicy;
+use crate::api::external_secrets::push_secret::PushData;
 use crate::api::external_secrets::remote::{Find, RemoteRef};
 use crate::external_secret::Data;
 use crate::external_secret::answers::Answer;
+use crate::external_secret::push::PushRow;
 use crate::external_secret::value::{self, Fields};
 use crate::gocompat::template::Context;
 use crate::resolve::VaultStore;
@@ -214,6 +216,14 @@ impl Provider for VaultProvider<'_> {
         Ok(found.data)
     }
 
+    async fn write(&mut self, rows: &[&PushRow], only_new: bool) -> Result<Written, ProviderError> {
+        self.push(rows, only_new).await
+    }
+
+    async fn delete(&mut self, entries: &[&PushData]) -> Result<bool, ProviderError> {
+        self.take_back(entries).await
+    }
+
     fn weight(&self) -> usize {
         self.known.weight
     }
@@ -262,7 +272,7 @@ fn text(value: &Value) -> Value {
 }
 
 /// Whether an answer says that there is nothing at a path. A mount that is not there is told with a text.
-fn is_absent(error: &crate::vault::VaultError) -> bool {
+pub(super) fn is_absent(error: &crate::vault::VaultError) -> bool {
     error.kind == ErrorKind::NotFound && error.message.is_empty()
 }
 

@@ -12,6 +12,7 @@ mod global;
 mod login;
 mod pki_secret;
 mod plan;
+mod push_secret;
 mod refresh_time;
 mod store;
 mod transformation;
@@ -26,6 +27,7 @@ pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};
 pub use pki_secret::{IssuerCheck, KeystoreRequest, PkiRequest, pki_secret};
 pub use plan::{Plan, StaticRead, login_of, static_secret, vault_namespace};
+pub use push_secret::{PushPlan, PushTarget, needs_store, push_secret, pushed_to, pushes_to};
 pub use refresh_time::{DEFAULT_REFRESH_TIME, refresh_time};
 pub use store::{
     ClusterLogin, ClusterStore, SecretKey, StoreLookup, StorePlan, StoreSource, VaultStore, check_interval,

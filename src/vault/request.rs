@@ -51,6 +51,11 @@ impl RawRequest {
         Self { query: Some("list=true".to_owned()), ..Self::get(path) }
     }
 
+    /// `DELETE` without a body.
+    pub fn delete(path: &str) -> Self {
+        Self { method: RequestMethod::DELETE, ..Self::get(path) }
+    }
+
     /// `PUT` of a JSON body.
     pub fn put(path: &str, body: Value) -> Self {
         Self { method: RequestMethod::PUT, path: path.to_owned(), query: None, body: Some(body) }

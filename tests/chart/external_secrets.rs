@@ -10,6 +10,7 @@ use test_support::chart::{CHART, NAMESPACE, Result, documents, files, object, pa
 
 const ENABLED: &str = "--set=externalSecrets.enabled=true";
 const NAMESPACES: &str = "--values=charts/vault-secrets-operator/ci/namespaces-values.yaml";
+/// The kinds with two versions.
 const DEFINITIONS: [&str; 4] = ["clusterexternalsecrets", "clustersecretstores", "externalsecrets", "secretstores"];
 
 /// Group, resource and verb of each right in the roles of the operator, those of its own namespace left out.
@@ -53,7 +54,7 @@ fn nothing_of_it_is_there_by_default() -> Result {
     let all = "--set-json=controller.rbac.clusterRoleAggregation.viewerRoles=[\"*\"]";
     for arguments in [&[][..], &[all], &[NAMESPACES], &["--set=externalSecrets.controllerClass=other"]] {
         let rendered = template(arguments)?;
-        for word in ["external-secrets", "externalsecret", "secretstore"] {
+        for word in ["external-secrets", "externalsecret", "pushsecret", "secretstore"] {
             assert!(!rendered.contains(word), "{arguments:?} renders {word}");
         }
     }
@@ -67,18 +68,22 @@ fn rights_grow_by_what_it_needs_in_each_scope() -> Result {
         "list configmaps",
         "list externalsecrets",
         "list passwords",
+        "list pushsecrets",
         "list secretstores",
         "list serviceaccounts",
         "list uuids",
         "list vaultdynamicsecrets",
         "patch externalsecrets",
         "patch externalsecrets/status",
+        "patch pushsecrets",
+        "patch pushsecrets/status",
         "patch secretstores",
         "patch secretstores/status",
         "update secrets",
         "watch configmaps",
         "watch externalsecrets",
         "watch passwords",
+        "watch pushsecrets",
         "watch secretstores",
         "watch serviceaccounts",
         "watch uuids",
@@ -121,7 +126,7 @@ fn people_get_roles_for_its_kinds() -> Result {
     let one = |name: &str| json!({ "matchLabels": { "vso.hashicorp.com/role-instance": name } });
     let expected = [one("externalsecret-viewer-role"), one("secretstore-viewer-role")];
     assert_eq!(joined["clusterRoleSelectors"], json!(expected));
-    for kind in ["externalsecret", "secretstore", "clustersecretstore", "clusterexternalsecret"] {
+    for kind in ["externalsecret", "pushsecret", "secretstore", "clustersecretstore", "clusterexternalsecret"] {
         for (role, writes) in [("viewer", false), ("editor", true)] {
             let role = object(&documents, "ClusterRole", &format!("-vault-secrets-operator-{kind}-{role}-role"))?;
             let rule = &role["rules"][0];

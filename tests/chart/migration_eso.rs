@@ -6,8 +6,7 @@ use testenv::{Cluster, Options};
 use test_support::chart::{Result, path};
 
 /// Kinds of ESO that are not served here. The API server only has to know that they exist.
-const NOT_SERVED: [(&str, &str, &str); 2] =
-    [("PushSecret", "pushsecrets", "v1alpha1"), ("ClusterPushSecret", "clusterpushsecrets", "v1alpha1")];
+const NOT_SERVED: [(&str, &str, &str); 1] = [("ClusterPushSecret", "clusterpushsecrets", "v1alpha1")];
 
 fn definition(kind: &str, plural: &str, version: &str) -> Value {
     json!({
@@ -67,6 +66,8 @@ fn all_is_served(cluster: &Cluster) -> Result {
     apply(cluster, "v1", "ClusterSecretStore", "good", vault(account))?;
     let rows = json!([{ "secretKey": "a", "remoteRef": { "key": "k" } }]);
     apply(cluster, "v1", "ExternalSecret", "good", json!({ "secretStoreRef": { "name": "good" }, "data": rows }))?;
+    let pushed = json!({ "secretStoreRefs": [{ "name": "good" }], "selector": { "secret": { "name": "s" } } });
+    apply(cluster, "v1alpha1", "PushSecret", "good", pushed)?;
     let ready = json!({
         "type": "Ready", "status": "True", "reason": "SecretSynced", "message": "secret synced",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
@@ -92,10 +93,17 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     apply(cluster, "v1", "SecretStore", "as-the-operator", vault(json!({ "kubernetes": { "role": "app" } })))?;
     apply(cluster, "v1", "SecretStore", "by-iam", vault(role("iam")))?;
     for (kind, name, version) in
-        [("PushSecret", "pushed", "v1alpha1"), ("ClusterPushSecret", "pushed-by-all", "v1alpha1")]
+        [("ClusterPushSecret", "pushed-by-all", "v1alpha1")]
     {
         apply(cluster, version, kind, name, json!({}))?;
     }
+    let stores = json!([{ "name": "good" }]);
+    let generator = json!({ "generatorRef": { "kind": "Password", "name": "p" } });
+    let spec = json!({ "secretStoreRefs": stores, "selector": generator });
+    apply(cluster, "v1alpha1", "PushSecret", "generated", spec)?;
+    let source = json!({ "secret": { "name": "s" } });
+    let spec = json!({ "secretStoreRefs": stores, "selector": source, "deletionPolicy": "Delete" });
+    apply(cluster, "v1alpha1", "PushSecret", "deletes", spec)?;
     let generator = json!({ "apiVersion": "generators.external-secrets.io/v1alpha1", "kind": "Fake", "name": "p" });
     let generated = |generator: &Value| json!({ "dataFrom": [{ "sourceRef": { "generatorRef": generator } }] });
     apply(cluster, "v1", "ExternalSecret", "generated", generated(&generator))?;
@@ -123,7 +131,8 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
         "ClusterSecretStore foreign: fake\n",
         "SecretStore default/as-the-operator\n",
         "SecretStore default/by-iam\n",
-        "PushSecret default/pushed\n",
+        "PushSecret default/generated (generator Password p)\n",
+        "PushSecret default/deletes\n",
         "ClusterPushSecret pushed-by-all\n",
         "ExternalSecret default/generated (generator Fake p)\n",
         "ExternalSecret default/other-target: ConfigMap\n",
@@ -133,7 +142,8 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     ] {
         assert!(text.contains(found), "{found:?} is missing in\n{text}");
     }
-    for silent in ["cannot be read", "default/of-eso", "ExternalSecret default/good", "error", "generator Password"] {
+    let silent = ["cannot be read", "default/of-eso", "ExternalSecret default/good", "PushSecret default/good", "error"];
+    for silent in silent.into_iter().chain(["with-password (generator"]) {
         assert!(!text.contains(silent), "{silent:?} is in\n{text}");
     }
 

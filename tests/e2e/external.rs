@@ -9,6 +9,7 @@ mod generators;
 mod hostile;
 mod input;
 mod logins;
+mod push;
 mod restarts;
 mod samples;
 mod seeds;

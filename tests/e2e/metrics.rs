@@ -114,7 +114,10 @@ fn what_happened_is_counted() {
     let at_least_one = [
         format!("vso_client_operations_total{{operation=\"login\",vault_connection=\"{}/vault\"}}", tenant.namespace),
         format!("vso_client_operations_total{{operation=\"read\",vault_connection=\"{}/vault\"}}", tenant.namespace),
-        "vso_client_operations_errors_total{operation=\"read\",".to_owned(),
+        format!(
+            "vso_client_operations_errors_total{{operation=\"read\",vault_connection=\"{}/vault\"}}",
+            tenant.namespace
+        ),
         format!(
             "vso_vault_server_info{{product=\"{}\",vault_connection=\"{}/vault\",version=\"{}\"}}",
             tenant.cluster.server().name(),

@@ -1,6 +1,6 @@
 //! The definitions of the kinds of `external-secrets.io` and of its generators, for clusters that do not have those of ESO.
 //!
-//! Both versions are served, and have one schema. What is stored is `v1`.
+//! Where there are two versions, both are served, and have one schema. What is stored is `v1`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceColumnDefinition, CustomResourceDefinition, SelectableField,
@@ -9,7 +9,7 @@ use kube::CustomResourceExt;
 
 use super::finish;
 use crate::api::external_secrets::generator::{Password, Uuid, VaultGenerator};
-use crate::api::external_secrets::{ClusterExternalSecret, ClusterSecretStore, ExternalSecret, SecretStore};
+use crate::api::external_secrets::{ClusterExternalSecret, ClusterSecretStore, ExternalSecret, PushSecret, SecretStore};
 
 /// The version that ESO has served before `v1`.
 const FORMER_VERSION: &str = "v1beta1";
@@ -27,6 +27,8 @@ const STORE: &[Column] = &[
     ("Capabilities", "string", ".status.capabilities"),
     READY,
 ];
+const PUSH: [Column; 3] =
+    [("AGE", "date", ".metadata.creationTimestamp"), STATUS, ("Last Sync", "date", ".status.refreshTime")];
 
 /// Every definition, ordered by name.
 pub fn external_secrets() -> Vec<CustomResourceDefinition> {
@@ -49,6 +51,7 @@ pub fn external_secrets() -> Vec<CustomResourceDefinition> {
         both_versions(ClusterExternalSecret::crd(), &cluster_external_secret, &[]),
         both_versions(ClusterSecretStore::crd(), STORE, &[]),
         both_versions(ExternalSecret::crd(), &external_secret, &selectable),
+        one_version(PushSecret::crd(), &PUSH),
         both_versions(SecretStore::crd(), STORE, &[]),
         generator(Password::crd()),
         generator(Uuid::crd()),
@@ -58,30 +61,20 @@ pub fn external_secrets() -> Vec<CustomResourceDefinition> {
 
 /// Generators have one version, and no status.
 fn generator(crd: CustomResourceDefinition) -> CustomResourceDefinition {
-    let mut crd = labelled(finish(crd, &[]));
-    let schemas =
-        crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
-    for properties in schemas.filter_map(|schema| schema.properties.as_mut()) {
-        properties.remove("status");
+    let mut crd = one_version(crd, &[]);
+    for version in &mut crd.spec.versions {
+        version.additional_printer_columns = None;
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        if let Some(properties) = schema.and_then(|schema| schema.properties.as_mut()) {
+            properties.remove("status");
+        }
     }
     crd
 }
 
-fn labelled(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
-    crd.metadata.labels = Some([(LABEL.0.to_owned(), LABEL.1.to_owned())].into());
-    crd
-}
-
 fn both_versions(crd: CustomResourceDefinition, columns: &[Column], selectable: &[&str]) -> CustomResourceDefinition {
-    let mut crd = labelled(finish(crd, &[]));
-    let columns = columns.iter().map(|(name, type_, path)| CustomResourceColumnDefinition {
-        name: (*name).to_owned(),
-        type_: (*type_).to_owned(),
-        json_path: (*path).to_owned(),
-        ..CustomResourceColumnDefinition::default()
-    });
+    let mut crd = one_version(crd, columns);
     if let Some(version) = crd.spec.versions.first_mut() {
-        version.additional_printer_columns = Some(columns.collect());
         // Both versions have these: the API server refuses versions that differ in nothing else.
         if !selectable.is_empty() {
             let field = |path: &&str| SelectableField { json_path: (*path).to_owned() };
@@ -91,6 +84,21 @@ fn both_versions(crd: CustomResourceDefinition, columns: &[Column], selectable: 
         FORMER_VERSION.clone_into(&mut former.name);
         former.storage = false;
         crd.spec.versions.push(former);
+    }
+    crd
+}
+
+fn one_version(crd: CustomResourceDefinition, columns: &[Column]) -> CustomResourceDefinition {
+    let mut crd = finish(crd, &[]);
+    crd.metadata.labels = Some([(LABEL.0.to_owned(), LABEL.1.to_owned())].into());
+    let columns = columns.iter().map(|(name, type_, path)| CustomResourceColumnDefinition {
+        name: (*name).to_owned(),
+        type_: (*type_).to_owned(),
+        json_path: (*path).to_owned(),
+        ..CustomResourceColumnDefinition::default()
+    });
+    if let Some(version) = crd.spec.versions.first_mut() {
+        version.additional_printer_columns = Some(columns.collect());
     }
     crd
 }

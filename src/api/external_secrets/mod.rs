@@ -9,6 +9,7 @@ pub mod external_secret;
 pub mod fan_out;
 pub mod generator;
 pub mod kubernetes;
+pub mod push_secret;
 pub mod remote;
 pub mod rewrite;
 pub mod secret_store;
@@ -21,6 +22,7 @@ pub use cluster_external_secret::{
     ClusterExternalSecret, ClusterExternalSecretCondition, ClusterExternalSecretSpec, ClusterExternalSecretStatus,
 };
 pub use external_secret::{ExternalSecret, ExternalSecretSpec, ExternalSecretStatus, RefreshPolicy};
+pub use push_secret::{PushSecret, PushSecretSpec, PushSecretStatus};
 pub use remote::{ConversionStrategy, DecodingStrategy, MetadataPolicy, NullBytePolicy};
 pub use secret_store::{
     ClusterSecretStore, ClusterSecretStoreSpec, SecretStore, SecretStoreSpec, SecretStoreStatus, StoreKind,

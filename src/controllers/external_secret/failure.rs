@@ -6,7 +6,7 @@ use crate::controllers::retry::Retry;
 use crate::workqueue::Lane;
 
 /// Why a run ended early.
-pub(super) enum Interruption {
+pub(in crate::controllers) enum Interruption {
     /// The run keeps its turn: its Vault has enough of the workers for now, or is another server since.
     Yield(Option<Lane>),
     /// The run comes again after this pause, as if it had not begun.
@@ -16,7 +16,7 @@ pub(super) enum Interruption {
 }
 
 /// What is wrong, and when it is tried again.
-pub(super) struct Failure {
+pub(in crate::controllers) struct Failure {
     /// Of the condition and the event. It begins with ESO's text.
     pub message: String,
     /// When it is tried again.

@@ -4,11 +4,11 @@
 //! that make (`render`), what becomes of the Secret (`write`), which workloads restart (`restart`), and what is told
 //! of it (`report`).
 
-mod failure;
+pub(super) mod failure;
 mod fetch;
 mod names;
 mod refresh;
-mod render;
+pub(super) mod render;
 mod report;
 mod restart;
 mod state;

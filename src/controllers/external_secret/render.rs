@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::ExternalSecrets;
 use super::failure::{Failure, Interruption};
 use crate::api::external_secrets::ExternalSecret;
+use crate::api::external_secrets::target::Template;
 use crate::controllers::render_turns::{TURN_RETRY_DELAY, Turn};
 use crate::external_secret::template::{self, CompiledTemplate, Fetched, Rendered, SourceKind, TemplateError};
 use crate::external_secret::{Data, decode};
@@ -21,7 +22,8 @@ impl ExternalSecrets {
         object: &ExternalSecret,
     ) -> Result<Option<Arc<CompiledTemplate>>, Interruption> {
         let Some(spec) = &object.spec.target.template else { return Ok(None) };
-        let fetched = self.sources(object).await?;
+        let namespace = object.metadata.namespace.as_deref().unwrap_or("");
+        let fetched = texts(&self.access.outputs.client, namespace, spec).await?;
         if let Some(template) = self.templates.in_use(spec, &fetched) {
             return Ok(Some(template));
         }
@@ -34,37 +36,6 @@ impl ExternalSecrets {
     pub(super) fn turn(&self, object: &ExternalSecret) -> Result<Turn, Interruption> {
         let namespace = object.metadata.namespace.as_deref().unwrap_or("");
         self.turns.take(namespace).ok_or(Interruption::Later(TURN_RETRY_DELAY))
-    }
-
-    /// The texts that the template takes from other objects.
-    async fn sources(&self, object: &ExternalSecret) -> Result<Fetched, Failure> {
-        let namespace = object.metadata.namespace.as_deref().unwrap_or("");
-        let mut fetched = Fetched::new();
-        let Some(spec) = &object.spec.target.template else { return Ok(fetched) };
-        for (kind, name) in template::sources(spec) {
-            let client = &self.access.outputs.client;
-            let failed = |what: &str, why: String| {
-                Failure::new(format!("could not apply template: {what} {name:?} in namespace {namespace:?}: {why}"))
-            };
-            let missing = || "it does not exist".to_owned();
-            let text = |error: KubernetesError| error.to_string();
-            let data = match kind {
-                SourceKind::ConfigMap => {
-                    let found =
-                        config_map_data(client, namespace, &name).await.map_err(|e| failed("ConfigMap", text(e)))?;
-                    let found = found.ok_or_else(|| failed("ConfigMap", missing()))?;
-                    found.into_iter().map(|(key, text)| (key, text.into_bytes())).collect()
-                }
-                SourceKind::Secret => {
-                    let found = SecretWriter::new(client, namespace).get(&name).await;
-                    let found = found.map_err(|e| failed("Secret", text(e)))?;
-                    let found = found.ok_or_else(|| failed("Secret", missing()))?;
-                    found.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()
-                }
-            };
-            fetched.insert((kind, name), data);
-        }
-        Ok(fetched)
     }
 
     /// Makes what the Secret holds and carries.
@@ -83,6 +54,38 @@ impl ExternalSecrets {
         let rendered = self.turn(object)?.run(work).await.unwrap_or_else(|| Err(cut_off()));
         Ok(rendered.map_err(|error| failed(&error))?)
     }
+}
+
+/// The texts that a template takes from other objects.
+pub(in crate::controllers) async fn texts(
+    client: &kube::Client,
+    namespace: &str,
+    spec: &Template,
+) -> Result<Fetched, Failure> {
+    let mut fetched = Fetched::new();
+    for (kind, name) in template::sources(spec) {
+        let failed = |what: &str, why: String| {
+            Failure::new(format!("could not apply template: {what} {name:?} in namespace {namespace:?}: {why}"))
+        };
+        let missing = || "it does not exist".to_owned();
+        let text = |error: KubernetesError| error.to_string();
+        let data = match kind {
+            SourceKind::ConfigMap => {
+                let found =
+                    config_map_data(client, namespace, &name).await.map_err(|e| failed("ConfigMap", text(e)))?;
+                let found = found.ok_or_else(|| failed("ConfigMap", missing()))?;
+                found.into_iter().map(|(key, text)| (key, text.into_bytes())).collect()
+            }
+            SourceKind::Secret => {
+                let found = SecretWriter::new(client, namespace).get(&name).await;
+                let found = found.map_err(|e| failed("Secret", text(e)))?;
+                let found = found.ok_or_else(|| failed("Secret", missing()))?;
+                found.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()
+            }
+        };
+        fetched.insert((kind, name), data);
+    }
+    Ok(fetched)
 }
 
 /// A digest over all that decides what the Secret has to be, but for what it holds from others. Equal digests mean that
@@ -104,10 +107,10 @@ pub(super) fn inputs(object: &ExternalSecret, data: &Data, template: Option<&Com
     hash.finalize().into()
 }
 
-fn failed(error: &TemplateError) -> Failure {
+pub(in crate::controllers) fn failed(error: &TemplateError) -> Failure {
     Failure::new(format!("could not apply template: could not execute template: {error}"))
 }
 
-fn cut_off() -> TemplateError {
+pub(in crate::controllers) fn cut_off() -> TemplateError {
     TemplateError::Limit("a template could not be run to its end".to_owned())
 }

@@ -4,7 +4,7 @@
 //! reads from top to bottom like the list in `docs/architecture.md`.
 
 mod delete;
-mod drift;
+pub(super) mod drift;
 mod failure;
 mod object;
 mod obtain;

@@ -33,6 +33,10 @@ pub trait StoreLookup {
     fn secret_store(&self, id: &ObjectRef) -> Option<Arc<SecretStore>>;
     /// The ClusterSecretStore of that name, if it exists.
     fn cluster_secret_store(&self, id: &ObjectRef) -> Option<Arc<ClusterSecretStore>>;
+    /// The SecretStores of a namespace.
+    fn secret_stores_in(&self, namespace: &str) -> Vec<Arc<SecretStore>>;
+    /// All ClusterSecretStores.
+    fn cluster_secret_stores(&self) -> Vec<Arc<ClusterSecretStore>>;
     /// Whether ClusterSecretStores are served: an operator that is confined to namespaces does not see them.
     fn serves_cluster_stores(&self) -> bool;
     /// The labels of a namespace, if it exists.

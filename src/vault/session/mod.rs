@@ -170,6 +170,11 @@ impl Session {
         self.ask((namespace, path), &[], || RawRequest::put(path, body.clone())).await
     }
 
+    /// Deletes what is at a path of a Vault namespace, in the same way.
+    pub async fn delete(self: &Arc<Self>, namespace: &str, path: &str) -> Result<(Envelope, TokenInfo), SessionError> {
+        self.ask((namespace, path), &[], || RawRequest::delete(path)).await
+    }
+
     /// Writes with the token that there is, and never logs in. `None`: there is no token that is good.
     pub async fn write_without_login(
         &self,

@@ -34,6 +34,8 @@ fn a_vault_that_is_sealed_or_killed_loses_nothing() {
     let mut own_store = store(&tenant);
     own_store["spec"]["refreshInterval"] = json!("5s");
     tenant.apply(&own_store);
+    // Its watch may begin late: the API server has only just started.
+    tenant.wait_condition_of("secretstore", "vault", ("Ready", "True", Some("Valid")), &["store validated"]);
     for name in names {
         tenant.put(name, json!({ "password": GOOD }));
         // What the store loses is deleted; what it does not tell stays.

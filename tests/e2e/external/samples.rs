@@ -244,6 +244,7 @@ fn stores_of_the_cluster_and_of_other_clusters() {
     wait_value(&api, "registry-login", "password", "s");
 
     copies(&cluster, &tenant, &api);
+    pushes(&cluster, &tenant);
     reads_below_a_path(&tenant, &api);
 }
 
@@ -268,6 +269,56 @@ fn copies(cluster: &Cluster, tenant: &Tenant<'_>, api: &KubeClient) {
     apply(tenant, "remote-cluster.yaml", &[("https://platform.example:6443", url)]);
     wait_value(api, "from-platform", "password", "o");
     wait_value(api, "from-platform", "original", r#"{"password":"o"}"#);
+}
+
+fn pushes(cluster: &Cluster, tenant: &Tenant<'_>) {
+    let (url, authority) = (cluster.api_server_url(), fs::read_to_string(cluster.certificate_authority()).unwrap());
+    // Another namespace stands for another cluster.
+    for namespace in ["registry", "dev"] {
+        cluster.kubectl(&["create", "namespace", namespace]).unwrap();
+    }
+    cluster.kubectl(&["create", "serviceaccount", "pusher", "--namespace=dev"]).unwrap();
+    let binding =
+        ["create", "rolebinding", "pusher", "--namespace=dev", "--clusterrole=admin", "--serviceaccount=dev:pusher"];
+    cluster.kubectl(&binding).unwrap();
+    let token = cluster.service_account_token("dev", "pusher", &[]).unwrap();
+    let (token, ca) = (format!("--from-literal=token={token}"), format!("--from-literal=ca.crt={authority}"));
+    let secret = ["create", "secret", "generic"];
+    cluster.kubectl(&[&secret[..], &["dev-cluster", "--namespace=registry", &token, &ca]].concat()).unwrap();
+    let harbor = ["harbor", "--namespace=registry", "--from-literal=user=robot", "--from-literal=password=p"];
+    cluster.kubectl(&[&secret[..], &harbor].concat()).unwrap();
+    let replaced = [("https://dev.example:6443", url), ("remoteNamespace: registry", "remoteNamespace: dev")];
+    apply(tenant, "push-clusters.yaml", &replaced);
+    eventually("the Secret is in the other cluster", || {
+        let args = ["get", "secret", "harbor", "--namespace=dev", "--output=json"];
+        let found: Value = serde_json::from_str(&cluster.kubectl(&args).map_err(|error| error.to_string())?).unwrap();
+        let keys = ["user", "password", "url"].map(|key| decoded(&found, key).unwrap_or_default());
+        let label = &found["metadata"]["labels"]["pushed-from"];
+        if keys == ["robot", "p", "https://robot@harbor.example"] && label == "platform" {
+            Ok(())
+        } else {
+            Err(found["metadata"].to_string())
+        }
+    });
+}
+
+#[test]
+fn secrets_that_are_pushed_to_vault() {
+    let (tenant, _operator) = set_up("es-samples-push");
+    let all = "capabilities = [\"create\", \"read\", \"update\", \"delete\"]";
+    let rules = ["data", "metadata"].map(|of| format!("path \"secret/{of}/{}/*\" {{ {all} }}", tenant.namespace));
+    tenant.cluster.vault_policy(&engines_policy(&tenant.namespace), &rules.join("\n")).expect("a policy");
+    let harbor = ["password=p", "db_user=u", "db_password=q"].map(|of| format!("--from-literal={of}"));
+    let create = ["create", "secret", "generic", "harbor", &harbor[0], &harbor[1], &harbor[2]];
+    tenant.kubectl(&create).unwrap();
+    apply(&tenant, "push-vault.yaml", &[("remoteKey: apps/", &format!("remoteKey: {}/", tenant.namespace))]);
+    tenant.wait_condition_of("pushsecret", "harbor-to-vault", ("Ready", "True", Some("Synced")), &[]);
+    let held = |name: &str| {
+        let path = format!("secret/data/{}", tenant.path(name));
+        tenant.cluster.vault("GET", &path, None).expect("the secret")["data"]["data"].take()
+    };
+    assert_eq!(held("harbor"), json!({ "HARBOR_ADMIN_PASSWORD": "p" }));
+    assert_eq!(held("harbor-database"), json!({ "db_user": "u", "db_password": "q" }));
 }
 
 fn reads_below_a_path(tenant: &Tenant<'_>, api: &KubeClient) {

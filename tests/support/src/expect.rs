@@ -102,7 +102,7 @@ impl Tenant<'_> {
     #[track_caller]
     pub fn assert_nothing_leaked(&self, operator: &Operator, values: &[&str]) {
         let kinds = ["vaultstaticsecrets", "vaultauths", "vaultconnections", "secrettransformations"];
-        let stores = ["externalsecrets", "secretstores"];
+        let stores = ["externalsecrets", "pushsecrets", "secretstores"];
         let objects = kinds.iter().chain(&stores).flat_map(|kind| self.list(kind));
         let statuses = objects.map(|object| object["status"].to_string());
         let events = self.list("events").into_iter().map(|event| event.to_string());

@@ -40,6 +40,7 @@ fn collection(kind: &str, namespace: &str) -> String {
         | "vaultpkisecret"
         | "csisecret") => ("apis/secrets.hashicorp.com/v1beta1", own),
         external @ ("externalsecret" | "secretstore") => ("apis/external-secrets.io/v1", external),
+        "pushsecret" => ("apis/external-secrets.io/v1alpha1", "pushsecret"),
         "clustersecretstore" => return "/apis/external-secrets.io/v1/clustersecretstores".to_owned(),
         apps @ ("deployment" | "daemonset" | "statefulset" | "replicaset") => ("apis/apps/v1", apps),
         core @ ("secret" | "event" | "serviceaccount" | "configmap") => ("api/v1", core),

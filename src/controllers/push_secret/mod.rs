@@ -1,0 +1,394 @@
+//! PushSecret: what a Secret holds is written to stores.
+//!
+//! `mod.rs` reads from top to bottom as a run goes: what is pushed (`source`), to each of the stores that are due (`target`),
+//! and what is told of it (`report`). What was pushed goes with the object, if that is wanted (`deletion`). Each store has a schedule of its own (`state`), so that one that fails holds up no other.
+
+mod deletion;
+mod report;
+mod source;
+mod state;
+mod target;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use kube::Resource as _;
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+
+use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
+use super::dependents::spec_or_metadata_changed;
+use super::external_secret::failure::{Failure, Interruption};
+use super::outcome::Outcome;
+use super::render_turns::RenderTurns;
+use super::retry::RECHECK_DENIAL;
+use super::store_access::StoreAccess;
+use super::stores::Stores;
+use crate::api::external_secrets::PushSecret;
+use crate::api::external_secrets::push_secret::{PushDeletionPolicy, SyncedPushSecrets, UpdatePolicy};
+use crate::api::{CustomObject as _, Key, Kind, ObjectRef};
+use crate::backoff::{Policy, horizon};
+use crate::external_secret::push::{Expansion, PushStore};
+use crate::external_secret::template::TemplateCache;
+use crate::kubernetes::Change;
+use crate::providers::ReadsInUse;
+use crate::resolve::{self, PushPlan, PushTarget, StoreSource};
+use crate::telemetry::ResourceStatus;
+use crate::workqueue::{Class, Job, Lane, Next};
+
+use report::{Verdict, verdict};
+use source::Made;
+use state::{State, States, TargetState};
+use target::{Entries, Skipped, Task};
+
+/// The controller of PushSecrets.
+pub(super) struct PushSecrets {
+    access: Arc<StoreAccess>,
+    turns: Arc<RenderTurns>,
+    templates: Arc<TemplateCache>,
+    states: Mutex<States>,
+    /// What is written is read anew, so no read is shared.
+    no_reads: ReadsInUse,
+    /// Pauses after failures.
+    backoff: Policy,
+    /// The shortest interval between two looks at a store.
+    min_interval: Duration,
+}
+
+/// What a run has to do.
+struct Tasks {
+    all: Vec<Task>,
+    /// Digest over what is pushed to each, in the order of `all`.
+    inputs: Vec<[u8; 32]>,
+    /// Whether each is to be looked at now.
+    due: Vec<bool>,
+    interval: Option<Duration>,
+    /// Whether equal inputs may give something else each time.
+    is_volatile: bool,
+}
+
+impl PushSecrets {
+    /// For all objects that the operator serves.
+    pub fn new(access: Arc<StoreAccess>, turns: Arc<RenderTurns>, backoff: Policy, min_interval: Duration) -> Self {
+        let (templates, states, no_reads) = Default::default();
+        Self { access, turns, templates, states, no_reads, backoff, min_interval }
+    }
+
+    fn stores(&self) -> &Arc<Stores> {
+        &self.access.vault.stores
+    }
+
+    async fn run(&self, job: &Job<Key>, object: &Arc<PushSecret>, state: &mut State) -> Outcome {
+        let began = Utc::now();
+        let plan = match self.plan(object) {
+            Ok(plan) => plan,
+            Err(failure) => return self.fail(object, state, failure).await,
+        };
+        let pushed = resolve::pushed_to(object, &**self.stores());
+        if plan.targets.is_empty() && (pushed.is_empty() || !object.deletes()) {
+            // Another operator serves the stores, or there are none.
+            *state = State::default();
+            self.access.feeds.forget(&job.key);
+            return Outcome::await_change();
+        }
+        self.access.feeds.set(&job.key, source::names(object));
+        // Each run looks at the Secret: the question only takes note.
+        self.access.feeds.take_change(&job.key);
+        if let Err(error) = self.hold_for_deletion(object, &plan.targets).await {
+            tracing::warn!(%error, "the finalizer could not be changed");
+            return Outcome::write_failed();
+        }
+        // With its finalizer it is another version.
+        let object = &self.stores().push_secrets.get(&job.key.id).unwrap_or_else(|| object.clone());
+        let (tasks, source_is_gone) = match self.tasks(object, plan, pushed, state, job).await {
+            Ok(tasks) => tasks,
+            Err(Interruption::Yield(lane)) => return Outcome::yielded(Next::At(job.due, job.class), lane),
+            Err(Interruption::Later(pause)) => {
+                return Outcome::yielded(Next::At(Instant::now() + pause, job.class), None);
+            }
+            Err(Interruption::Failed(failure)) => return self.fail(object, state, failure).await,
+        };
+        state.backoff.reset();
+        let (synced, changed, waits) = self.work(job, object, &tasks, state).await;
+        let verdict = match verdict(state) {
+            Verdict::Synced if source_is_gone => Verdict::SourceDeleted,
+            verdict => verdict,
+        };
+        let outcome = self.tell(object, state, &verdict, synced, changed, began).await;
+        match waits {
+            Some(lane) => Outcome::yielded(Next::At(job.due, job.class), Some(lane)),
+            None => outcome,
+        }
+    }
+
+    fn plan(&self, object: &PushSecret) -> Result<PushPlan, Failure> {
+        let unknown = match (&object.spec.update_policy, &object.spec.deletion_policy) {
+            (Some(UpdatePolicy::Unknown(policy)), _) => Some(format!("spec.updatePolicy {policy:?} is not known")),
+            (_, Some(PushDeletionPolicy::Unknown(policy))) => {
+                Some(format!("spec.deletionPolicy {policy:?} is not known"))
+            }
+            _ if object.spec.selector.generator_ref.is_some() => {
+                Some("spec.selector.generatorRef: generators are not served".to_owned())
+            }
+            _ => None,
+        };
+        if let Some(why) = unknown {
+            return Err(Failure::new(why).until_changed());
+        }
+        resolve::push_secret(object, self.min_interval, &**self.stores())
+            .map_err(|denied| Failure::new(denied.to_string()).until_changed())
+    }
+
+    /// What is pushed to the stores, and what is deleted there. True if the Secret is gone, and all that was pushed goes.
+    async fn tasks(
+        &self,
+        object: &Arc<PushSecret>,
+        plan: PushPlan,
+        pushed: Vec<(PushTarget, Entries)>,
+        state: &mut State,
+        job: &Job<Key>,
+    ) -> Result<(Tasks, bool), Interruption> {
+        let PushPlan { targets, interval } = plan;
+        let inputs = match self.inputs(object).await? {
+            Ok(inputs) => inputs,
+            Err(_) if object.deletes() && !pushed.is_empty() => {
+                return Ok((Tasks::only_deleting(pushed, interval, job, state), true));
+            }
+            Err(_) if is_cleaned_up(object) => {
+                return Ok((Tasks::only_deleting(vec![], interval, job, state), true));
+            }
+            Err(missing) => {
+                return Err(Failure::new(format!("could not get source secret: {missing}")).into());
+            }
+        };
+        let digest = inputs.digest;
+        let mut all: Vec<(PushTarget, Entries)> = targets.into_iter().map(|target| (target, Entries::new())).collect();
+        for (target, entries) in pushed {
+            match all.iter_mut().find(|(known, _)| known.name == target.name) {
+                Some((_, known)) => *known = entries,
+                None if object.deletes() => all.push((target, entries)),
+                None => {}
+            }
+        }
+        state.targets.retain(|name, _| all.iter().any(|(target, _)| target.name == *name));
+        let inputs_of: Vec<[u8; 32]> = all.iter().map(|(target, _)| digest_for(&digest, target)).collect();
+        let due = state.due(job, all.iter().map(|(target, _)| target.name.as_str()).zip(&inputs_of));
+        let (expansions, is_volatile) = match due.contains(&true) {
+            true => {
+                let store = |(target, _): &(PushTarget, Entries)| PushStore {
+                    is_named: target.is_named,
+                    data_to: target.data_to.clone(),
+                };
+                let stores = all.iter().map(store).collect();
+                let Made { expansions, is_volatile } = self.make(object, inputs, stores, state).await?;
+                (expansions, is_volatile)
+            }
+            false => (all.iter().map(|_| Expansion::default()).collect(), false),
+        };
+        let tasks = all.into_iter().zip(expansions);
+        let all = tasks.map(|((target, known), expansion)| Task { target, known, expansion }).collect();
+        Ok((Tasks { all, inputs: inputs_of, due, interval, is_volatile }, false))
+    }
+
+    /// Does what is due, stores that failed last. Gives what the stores hold of what was pushed, whether anything was
+    /// written, and the lane of a store that has to wait.
+    async fn work(
+        &self,
+        job: &Job<Key>,
+        object: &PushSecret,
+        tasks: &Tasks,
+        state: &mut State,
+    ) -> (SyncedPushSecrets, bool, Option<Lane>) {
+        let (mut synced, mut changed, mut waits) = (SyncedPushSecrets::new(), false, None);
+        let mut order: Vec<usize> = (0..tasks.all.len()).collect();
+        order.sort_by_key(|i| state.targets.get(&tasks.all[*i].target.name).is_some_and(TargetState::fails));
+        for i in order {
+            let (task, inputs) = (&tasks.all[i], &tasks.inputs[i]);
+            let name = &task.target.name;
+            let of_target = state.targets.entry(name.clone()).or_default();
+            let is_same = of_target.inputs.as_ref() == Some(inputs) && !of_target.fails();
+            let entries = if !tasks.due[i] {
+                task.known.clone()
+            } else if !is_same
+                && !of_target.fails()
+                && !task.expansion.rows.is_empty()
+                && let Some(at) = of_target.wait_until(Instant::now())
+            {
+                of_target.due = Some(at);
+                task.known.clone()
+            } else if is_same && tasks.is_volatile {
+                // It would come out otherwise at each look.
+                schedule(of_target, tasks.interval);
+                task.known.clone()
+            } else {
+                match self.run_task(job, object, task, of_target).await {
+                    Ok(done) => {
+                        if done.changed {
+                            changed = true;
+                            of_target.note_write(Instant::now());
+                        }
+                        of_target.inputs = Some(*inputs);
+                        self.schedule_next(of_target, task, tasks.interval);
+                        done.entries
+                    }
+                    Err(Skipped::Yield(lane)) => {
+                        of_target.inputs = None;
+                        waits = Some(lane);
+                        task.known.clone()
+                    }
+                }
+            };
+            if !entries.is_empty() {
+                synced.insert(name.clone(), entries);
+            }
+        }
+        (synced, changed, waits)
+    }
+
+    fn schedule_next(&self, target: &mut TargetState, task: &Task, interval: Option<Duration>) {
+        if !target.fails() {
+            return schedule(target, interval);
+        }
+        let now = Instant::now();
+        let pause = match (&task.target.plan, task.expansion.failures.is_empty()) {
+            // A change of the store, or of the Secret, is a trigger.
+            (Err(_), _) => RECHECK_DENIAL,
+            _ => target.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL),
+        };
+        // The login or the server of the store may say when it is tried again.
+        target.due = Some(target.due.filter(|due| *due > now).unwrap_or(now + pause));
+    }
+
+    fn changed(&self, change: Change<PushSecret>) {
+        let work = &self.access.vault.work;
+        match change {
+            Change::Deleted(object) => {
+                let key = object.key();
+                work.remove(&key);
+                self.states.lock().remove(&key.id);
+                self.access.forget(&key);
+                self.let_stores_go(&object, None);
+            }
+            Change::Applied { old, new } => {
+                if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
+                    self.states.lock().remove(&new.key().id);
+                }
+                if let Some(old) = &old {
+                    self.let_stores_go(old, Some(&new));
+                }
+                if old.as_ref().is_none_or(|old| spec_or_metadata_changed(old.meta(), new.meta())) {
+                    let class = if old.is_some() { Class::Urgent } else { Class::Refresh };
+                    work.push_now(new.key(), class);
+                }
+            }
+        }
+    }
+
+    /// Keeps what is remembered of an object. One that was deleted meanwhile leaves nothing behind.
+    fn keep_state(&self, object: &PushSecret, state: Box<State>) {
+        // The object is looked up under the lock that its deletion takes too.
+        let mut states = self.states.lock();
+        let id = object.key().id;
+        let known = self.stores().push_secrets.get(&id);
+        if known.is_some_and(|known| known.meta().uid == object.meta().uid) {
+            states.insert(id, state);
+        }
+    }
+}
+
+impl Tasks {
+    /// Nothing is pushed.
+    fn only_deleting(
+        pushed: Vec<(PushTarget, Entries)>,
+        interval: Option<Duration>,
+        job: &Job<Key>,
+        state: &mut State,
+    ) -> Self {
+        let tasks = pushed.into_iter().map(|(target, known)| Task { target, known, expansion: Expansion::default() });
+        let all: Vec<Task> = tasks.collect();
+        state.targets.retain(|name, _| all.iter().any(|task| task.target.name == *name));
+        let inputs: Vec<[u8; 32]> = all.iter().map(|task| digest_for(&[0; 32], &task.target)).collect();
+        let due = state.due(job, all.iter().map(|task| task.target.name.as_str()).zip(&inputs));
+        Self { all, inputs, due, interval, is_volatile: false }
+    }
+}
+
+/// Whether all that was pushed is deleted, since the Secret is gone.
+fn is_cleaned_up(object: &PushSecret) -> bool {
+    let ready = crate::api::condition::find(object.conditions(), crate::api::ConditionType::Ready);
+    object.deletes() && ready.is_some_and(|ready| ready.reason == crate::api::Reason::SourceDeleted.as_str())
+}
+
+/// The store is looked at again after the interval.
+fn schedule(target: &mut TargetState, interval: Option<Duration>) {
+    target.backoff.reset();
+    target.due = interval.map(|interval| Instant::now() + horizon(interval, &mut rand::rng()));
+}
+
+/// Over what is pushed to a store, and how the store is reached.
+fn digest_for(inputs: &[u8; 32], target: &PushTarget) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(inputs);
+    match &target.plan {
+        Ok(plan) => {
+            hash.update(plan.uid.as_bytes());
+            hash.update(plan.generation.to_be_bytes());
+        }
+        Err(denied) => hash.update(denied.to_string().as_bytes()),
+    }
+    for is_meant in &target.data_to {
+        hash.update([u8::from(*is_meant)]);
+    }
+    hash.finalize().into()
+}
+
+#[async_trait::async_trait]
+impl Controller for PushSecrets {
+    fn kind(&self) -> Kind {
+        PushSecret::KIND
+    }
+
+    fn watch(self: Arc<Self>, watches: &mut Watches<'_>) {
+        let stores = self.stores().clone();
+        let this = self.clone();
+        stores.push_secrets.listen(move |change| this.changed(change));
+        watches.optional(stores.push_secrets.clone());
+    }
+
+    async fn reconcile(&self, job: &Job<Key>) -> Outcome {
+        let id: &ObjectRef = &job.key.id;
+        let known = self.states.lock().remove(id);
+        let Some(object) = self.stores().push_secrets.get(id) else { return Outcome::await_change() };
+        let mut state = known.unwrap_or_default();
+        let outcome = match object.meta().deletion_timestamp.is_some() {
+            true => self.clean_up(job, &object, &mut state).await,
+            false => self.run(job, &object, &mut state).await,
+        };
+        self.keep_state(&object, state);
+        outcome
+    }
+
+    async fn timed_out(&self, job: &Job<Key>) -> Outcome {
+        let Some(object) = self.stores().push_secrets.get(&job.key.id) else { return Outcome::await_change() };
+        for plan in
+            self.plan(&object).iter().flat_map(|plan| &plan.targets).filter_map(|target| target.plan.as_ref().ok())
+        {
+            if let StoreSource::Vault(vault) = &plan.source {
+                self.access.vault.servers.timed_out(&vault.login.connection.key, LONGEST_RUN);
+            }
+        }
+        let mut state = Box::<State>::default();
+        let outcome = self.fail(&object, &mut state, Failure::new(timed_out_text())).await;
+        self.keep_state(&object, state);
+        outcome
+    }
+
+    fn objects(&self) -> usize {
+        self.stores().push_secrets.len()
+    }
+
+    fn resources(&self) -> Vec<ResourceStatus> {
+        self.stores().push_secrets.all().iter().filter_map(|object| ResourceStatus::of_ready(&**object)).collect()
+    }
+}

@@ -1,0 +1,171 @@
+//! What this process remembers of a PushSecret between two runs. All of it can be lost: the next run finds it again. No data
+//! of a Secret is part of it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::api::{Key, ObjectRef};
+use crate::backoff::Backoff;
+use crate::controllers::pipeline::drift::Drift;
+use crate::external_secret::template::CompiledTemplate;
+use crate::vault::Session;
+use crate::workqueue::{Class, Job, Lane, Next};
+
+/// The states of all objects.
+pub(super) type States = HashMap<ObjectRef, Box<State>>;
+
+/// The state of one object.
+#[derive(Default)]
+pub(super) struct State {
+    /// Of each store, by its name in the status.
+    pub targets: BTreeMap<String, TargetState>,
+    /// Held so that it is not compiled again at each push.
+    pub template: Option<Arc<CompiledTemplate>>,
+    /// Pauses after failures that concern no store.
+    pub backoff: Backoff,
+}
+
+/// The state of one store.
+#[derive(Default)]
+pub(super) struct TargetState {
+    /// Digest of all that was pushed there.
+    pub inputs: Option<[u8; 32]>,
+    /// When it is looked at again.
+    pub due: Option<Instant>,
+    /// What could not be pushed, and why.
+    pub failures: Vec<String>,
+    /// What could not be deleted, and why.
+    pub not_deleted: Vec<String>,
+    /// Pauses after failures.
+    pub backoff: Backoff,
+    /// When it was last written.
+    pub written: Option<Instant>,
+    /// Pauses between writes that follow each other: a push may change what is pushed.
+    pub drift: Drift,
+    /// The lane of its server.
+    pub lane: Option<Lane>,
+    /// The login in use. Dropping it ends it if nothing else uses it.
+    pub session: Option<Arc<Session>>,
+}
+
+/// A write that comes so soon after another may be caused by it.
+const CHAIN: Duration = Duration::from_secs(5);
+
+impl TargetState {
+    /// It was written.
+    pub fn note_write(&mut self, now: Instant) {
+        if self.written.is_some_and(|before| now.duration_since(before) < CHAIN) {
+            self.drift.repaired(now);
+        }
+        self.written = Some(now);
+    }
+
+    /// When something else may be written there, if that is not now.
+    pub fn wait_until(&self, now: Instant) -> Option<Instant> {
+        self.drift.wait_until(now)
+    }
+
+    /// Whether the last push did not get through.
+    pub fn fails(&self) -> bool {
+        !self.failures.is_empty() || !self.not_deleted.is_empty()
+    }
+
+    /// Whether it is to be looked at now. `retries`: one that failed may be good again.
+    fn is_due(&self, inputs: &[u8; 32], retries: bool, now: Instant) -> bool {
+        self.inputs.as_ref() != Some(inputs) || self.due.is_some_and(|due| due <= now) || (retries && self.fails())
+    }
+}
+
+impl State {
+    /// Which of the stores are to be looked at in a run, by their names and by digests of what is pushed there.
+    pub fn due<'a>(&self, job: &Job<Key>, stores: impl Iterator<Item = (&'a str, &'a [u8; 32])>) -> Vec<bool> {
+        // Whatever made the object due may have repaired what failed.
+        let (retries, now) = (job.class != Class::Refresh, Instant::now());
+        let is_due = |(name, inputs): (&str, &[u8; 32])| {
+            self.targets.get(name).is_none_or(|target| target.is_due(inputs, retries, now))
+        };
+        stores.map(is_due).collect()
+    }
+
+    /// When the object is due again, and the lane that it waits for: that of a store that fails, if one does.
+    pub fn next(&self) -> (Next, Option<Lane>) {
+        let failing = self.targets.values().filter(|target| target.fails());
+        let first = failing.clone().next().or_else(|| self.targets.values().next());
+        let lane = first.and_then(|target| target.lane);
+        let due = |target: &TargetState| Some((target.due?, target.fails()));
+        let next = match self.targets.values().filter_map(due).min() {
+            None => Next::WhenChanged,
+            Some((at, true)) => Next::At(at, Class::Retry),
+            // The lane of a store that fails wakes retries only.
+            Some((at, false)) if failing.count() > 0 => Next::At(at, Class::Retry),
+            Some((at, false)) => Next::At(at, Class::Refresh),
+        };
+        (next, lane)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::CustomObject as _;
+    use crate::api::external_secrets::PushSecret;
+
+    const INPUTS: [u8; 32] = [1; 32];
+
+    fn target(due: Option<Instant>, failures: &[&str], lane: Lane) -> TargetState {
+        let failures = failures.iter().map(|text| (*text).to_owned()).collect();
+        TargetState { inputs: Some(INPUTS), due, failures, lane: Some(lane), ..TargetState::default() }
+    }
+
+    #[test]
+    fn a_store_is_due_for_a_change_for_its_time_and_when_its_server_is_back() {
+        let now = Instant::now();
+        let (before, later) = (now.checked_sub(Duration::from_secs(1)), Some(now + Duration::from_secs(60)));
+        let key = Key { kind: PushSecret::KIND, id: ObjectRef::new("ns", "ps") };
+        let due = |state: &State, inputs: &[u8; 32], class: Class| {
+            let names = ["works", "fails", "late", "new"];
+            state.due(&Job { key: key.clone(), due: now, class }, names.into_iter().zip(std::iter::repeat(inputs)))
+        };
+        let targets = [
+            ("works", target(later, &[], 1)),
+            ("fails", target(later, &["x"], 2)),
+            ("late", target(before, &[], 3)),
+            ("once", target(None, &[], 4)),
+        ];
+        let targets = targets.map(|(name, target)| (name.to_owned(), target)).into();
+        let state = State { targets, ..State::default() };
+        assert_eq!(due(&state, &INPUTS, Class::Refresh), [false, false, true, true]);
+        for class in [Class::Retry, Class::Event] {
+            assert_eq!(due(&state, &INPUTS, class), [false, true, true, true]);
+        }
+        assert_eq!(due(&state, &[2; 32], Class::Refresh), [true; 4]);
+    }
+
+    #[test]
+    fn an_object_waits_in_the_lane_of_a_store_that_fails() {
+        let now = Instant::now();
+        let (sooner, later) = (now + Duration::from_secs(1), now + Duration::from_secs(60));
+        let mut state = State::default();
+        assert_eq!(state.next(), (Next::WhenChanged, None));
+        state.targets.insert("a".to_owned(), target(None, &[], 1));
+        assert_eq!(state.next(), (Next::WhenChanged, Some(1)));
+        state.targets.insert("b".to_owned(), target(Some(sooner), &[], 2));
+        assert_eq!(state.next(), (Next::At(sooner, Class::Refresh), Some(1)));
+        state.targets.insert("c".to_owned(), target(Some(later), &["x"], 3));
+        assert_eq!(state.next(), (Next::At(sooner, Class::Retry), Some(3)));
+    }
+
+    #[test]
+    fn writes_that_follow_each_other_wait_ever_longer() {
+        let mut target = TargetState::default();
+        let now = Instant::now();
+        target.note_write(now);
+        assert_eq!(target.wait_until(now), None, "a rotation is pushed at once");
+        target.note_write(now + CHAIN + Duration::from_secs(1));
+        assert_eq!(target.wait_until(now + CHAIN + Duration::from_secs(1)), None);
+        let again = now + CHAIN + Duration::from_secs(2);
+        target.note_write(again);
+        assert!(target.wait_until(again).is_some());
+    }
+}
