@@ -7,7 +7,9 @@ use std::time::Duration;
 use kube::Resource as _;
 
 use crate::api::external_secrets::generator::{Password, Uuid, VaultGenerator};
-use crate::api::external_secrets::{ClusterExternalSecret, ClusterSecretStore, ExternalSecret, PushSecret, SecretStore};
+use crate::api::external_secrets::{
+    ClusterExternalSecret, ClusterSecretStore, ExternalSecret, PushSecret, SecretStore,
+};
 use crate::api::{
     ConditionType, CustomObject, Key, Kind, ObjectRef, SecretOwner, SecretTransformation, VaultAuth, VaultAuthGlobal,
     VaultConnection, condition,

@@ -92,9 +92,7 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     let role = |method: &str| json!({ method: { "role": "app", "vaultRole": "app" } });
     apply(cluster, "v1", "SecretStore", "as-the-operator", vault(json!({ "kubernetes": { "role": "app" } })))?;
     apply(cluster, "v1", "SecretStore", "by-iam", vault(role("iam")))?;
-    for (kind, name, version) in
-        [("ClusterPushSecret", "pushed-by-all", "v1alpha1")]
-    {
+    for (kind, name, version) in [("ClusterPushSecret", "pushed-by-all", "v1alpha1")] {
         apply(cluster, version, kind, name, json!({}))?;
     }
     let stores = json!([{ "name": "good" }]);
@@ -142,7 +140,8 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     ] {
         assert!(text.contains(found), "{found:?} is missing in\n{text}");
     }
-    let silent = ["cannot be read", "default/of-eso", "ExternalSecret default/good", "PushSecret default/good", "error"];
+    let silent =
+        ["cannot be read", "default/of-eso", "ExternalSecret default/good", "PushSecret default/good", "error"];
     for silent in silent.into_iter().chain(["with-password (generator"]) {
         assert!(!text.contains(silent), "{silent:?} is in\n{text}");
     }

@@ -9,7 +9,9 @@ use kube::CustomResourceExt;
 
 use super::finish;
 use crate::api::external_secrets::generator::{Password, Uuid, VaultGenerator};
-use crate::api::external_secrets::{ClusterExternalSecret, ClusterSecretStore, ExternalSecret, PushSecret, SecretStore};
+use crate::api::external_secrets::{
+    ClusterExternalSecret, ClusterSecretStore, ExternalSecret, PushSecret, SecretStore,
+};
 
 /// The version that ESO has served before `v1`.
 const FORMER_VERSION: &str = "v1beta1";
