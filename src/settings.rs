@@ -52,6 +52,8 @@ pub struct Settings {
     pub reloader: bool,
     /// With it: for ConfigMaps, too.
     pub reloader_config_maps: bool,
+    /// Serve ClusterExternalSecrets too, where ExternalSecrets are served in the whole cluster.
+    pub cluster_external_secrets: bool,
     /// The back-off of objects whose Vault read fails.
     pub backoff: Policy,
     /// The client of the API server.
@@ -164,6 +166,7 @@ impl Default for Settings {
             external_secrets_class: "default".to_owned(),
             reloader: false,
             reloader_config_maps: false,
+            cluster_external_secrets: false,
             backoff: Policy::default(),
             kube: KubeSettings::default(),
             log: LogSettings::PRODUCTION,

@@ -28,7 +28,7 @@ fn stored(dir: &Path, prefix: &str) -> BTreeMap<String, String> {
 fn crds_are_current() {
     are_current("secrets.hashicorp.com_", &crd::all(), ["crds", "charts/vault-secrets-operator/crds"], "");
     let dirs = ["crds/external-secrets", "charts/vault-secrets-operator/files/external-secrets"];
-    are_current("external-secrets.io_", &crd::external_secrets(), dirs, "--external-secrets ");
+    are_current("", &crd::external_secrets(), dirs, "--external-secrets ");
 }
 
 /// The chart has its own copies, since helm takes definitions from nowhere else.

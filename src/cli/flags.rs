@@ -247,6 +247,14 @@ pub(super) const FLAGS: &[Flag] = &[
         apply: |s, v| boolean(v).map(|on| s.reloader_config_maps = on),
     },
     Flag {
+        name: "cluster-external-secrets",
+        value: "",
+        default: "false",
+        variable: NoVariable,
+        help: "With --external-secrets, in the whole cluster: serve ClusterExternalSecrets, too",
+        apply: |s, v| boolean(v).map(|on| s.cluster_external_secrets = on),
+    },
+    Flag {
         name: "backoff-initial-interval",
         value: "DURATION",
         default: "5s",

@@ -93,18 +93,20 @@ impl Watches<'_> {
 
     /// Watches the objects of a kind in the served namespaces. Readiness does not wait for it: where only the operator was
     /// upgraded, the definition of the kind and the right to list it may be missing.
-    pub fn optional<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) {
-        let started = self.start(self.scopes, sink, None);
-        self.started.optional.extend(started);
+    pub fn optional<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) -> Vec<Arc<WatchHealth>> {
+        self.start_optional(sink)
     }
 
     /// Watches the objects of a kind that are in no namespace, where the operator serves the whole cluster. Readiness does not
     /// wait for it.
-    pub fn cluster<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) {
-        if self.scopes == [Scope::All] {
-            let started = self.start(self.scopes, sink, None);
-            self.started.optional.extend(started);
-        }
+    pub fn cluster<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) -> Vec<Arc<WatchHealth>> {
+        if self.scopes == [Scope::All] { self.start_optional(sink) } else { vec![] }
+    }
+
+    fn start_optional<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) -> Vec<Arc<WatchHealth>> {
+        let started = self.start(self.scopes, sink, None);
+        self.started.optional.extend(started.iter().cloned());
+        started
     }
 
     /// Watches the workloads of a kind in the served namespaces. Readiness does not wait for a kind whose definition may be

@@ -20,6 +20,8 @@ use crate::workqueue::Class;
 pub(super) const DEPENDENTS_SPREAD: Duration = Duration::from_millis(200);
 /// Objects of a Vault that came back are tried again within this time.
 pub(super) const RECOVERY_SPREAD: Duration = Duration::from_secs(2);
+/// Changes that come together are looked at together.
+pub(super) const COALESCE: Duration = Duration::from_millis(250);
 /// Connections that work again are collected for this time.
 const RECOVERY_BATCH: Duration = Duration::from_millis(200);
 
@@ -111,6 +113,28 @@ impl Dependents {
         for object in self.stores.push_secrets.all() {
             if concerned(&object) {
                 self.work.push(object.key(), Instant::now() + spread(within, &mut rng), Class::Event);
+            }
+        }
+    }
+
+    /// Makes the ExternalSecrets due that use a generator. One that works is not generated anew for it.
+    pub fn of_generator(&self, generator: &Key) {
+        self.push_external_secrets(DEPENDENTS_SPREAD, |object| {
+            let references =
+                object.spec.data_from.iter().filter_map(|entry| entry.source_ref.as_ref()?.generator_ref.as_ref());
+            object.metadata.namespace.as_deref() == Some(&*generator.id.namespace)
+                && references.into_iter().any(|of| of.kind == generator.kind.as_str() && of.name == *generator.id.name)
+        });
+    }
+
+    /// Makes the ClusterExternalSecrets due that have made an ExternalSecret, or would make one of its name.
+    pub fn of_external_secret(&self, id: &ObjectRef) {
+        if !self.work.is_listed() {
+            return;
+        }
+        for object in self.stores.cluster_external_secrets.all() {
+            if object.inner_name() == &*id.name {
+                self.work.push(object.key(), Instant::now() + COALESCE, Class::Event);
             }
         }
     }

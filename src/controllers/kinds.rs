@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::controller::Controller;
 use super::dynamic_secret::DynamicSecrets;
 use super::external_secret::ExternalSecrets;
+use super::fan_out::FanOuts;
 use super::feeds::Feeds;
 use super::pipeline::{Pipeline, Shared};
 use super::pki_secret::PkiSecrets;
@@ -18,6 +19,7 @@ use super::stores::OwnerStore;
 use super::unsupported::{Unsupported, UnsupportedKind};
 use super::vault_auth::VaultAuths;
 use super::vault_connection::VaultConnections;
+use crate::api::external_secrets::ClusterExternalSecret;
 use crate::api::{CSISecrets, VaultDynamicSecret, VaultPKISecret, VaultStaticSecret};
 use crate::kubernetes::Store;
 use crate::providers::ClusterClients;
@@ -78,7 +80,7 @@ pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>, settings: &Sett
 }
 
 /// A row for each kind of `external-secrets.io`.
-fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> [Arc<dyn Controller>; 4] {
+fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> Vec<Arc<dyn Controller>> {
     let (vault, outputs, stores) = (shared.vault.clone(), shared.outputs.clone(), &shared.stores);
     let calls = outputs.metrics.external_secrets.as_ref().map(|metrics| metrics.provider_calls());
     let clients = ClusterClients::new(settings.backoff, calls);
@@ -87,9 +89,9 @@ fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> [Arc<dyn Contr
     let access = Arc::new(access);
     let turns = shared.renderer.turns.clone();
     let (store, cluster_store) = (stores.secret_stores.clone(), stores.cluster_secret_stores.clone());
-    [
+    let mut controllers: Vec<Arc<dyn Controller>> = vec![
         Arc::new(SecretStores { store, vault: vault.clone(), access: access.clone(), outputs: outputs.clone() }),
-        Arc::new(SecretStores { store: cluster_store, vault, access: access.clone(), outputs }),
+        Arc::new(SecretStores { store: cluster_store, vault, access: access.clone(), outputs: outputs.clone() }),
         Arc::new(PushSecrets::new(access.clone(), turns.clone(), settings.backoff, settings.min_refresh_after)),
         Arc::new(ExternalSecrets::new(
             access,
@@ -99,7 +101,12 @@ fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> [Arc<dyn Contr
             settings.backoff,
             settings.min_refresh_after,
         )),
-    ]
+    ];
+    if settings.cluster_external_secrets {
+        let (stores, work) = (stores.clone(), shared.work.clone());
+        controllers.push(Arc::new(FanOuts::<ClusterExternalSecret>::new(stores, work, outputs, settings.backoff)));
+    }
+    controllers
 }
 
 fn unsupported<K: UnsupportedKind>(shared: &Shared) -> Arc<dyn Controller> {

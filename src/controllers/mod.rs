@@ -7,13 +7,16 @@
 
 mod ca_file;
 mod client_cache;
+mod cluster_external_secret;
 mod controller;
 mod dependents;
 mod dynamic_secret;
 mod engine;
 mod external_secret;
+mod fan_out;
 mod feeds;
 mod finalizer;
+mod generators;
 mod kinds;
 mod named;
 mod outcome;
@@ -164,6 +167,7 @@ impl Controllers {
         for controller in &self.engine.controllers {
             controller.clone().watch(&mut watches);
         }
+        stores.set_optional_watches(watches.started.optional.clone());
         let (owners, work) = (stores.clone(), work.clone());
         stores.secrets.listen(move |_, owner| {
             if let Some(owner) = owner.filter(|owner| owners.has_owner(owner)) {

@@ -1,18 +1,21 @@
 //! The objects that the watches keep current, and which of them refer to which.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kube::Resource as _;
 
-use crate::api::external_secrets::{ClusterSecretStore, ExternalSecret, PushSecret, SecretStore};
+use crate::api::external_secrets::generator::{Password, Uuid, VaultGenerator};
+use crate::api::external_secrets::{
+    ClusterExternalSecret, ClusterSecretStore, ExternalSecret, PushSecret, SecretStore,
+};
 use crate::api::{
     ConditionType, CustomObject, Key, Kind, ObjectRef, SecretOwner, SecretTransformation, VaultAuth, VaultAuthGlobal,
     VaultConnection, condition,
 };
-use crate::kubernetes::{NamespaceLabels, Scope, SecretIndex, Store};
-use crate::resolve::{self, Lookup, StoreLookup, StorePlan, StoreSource};
+use crate::kubernetes::{NamespaceLabels, Scope, SecretIndex, Store, WatchHealth};
+use crate::resolve::{self, GeneratorLookup, Lookup, StoreLookup, StorePlan, StoreSource};
 use crate::settings::Settings;
 
 /// The objects that others refer to, the owners of Secrets, and the Secrets.
@@ -24,6 +27,10 @@ pub(crate) struct Stores {
     pub secret_stores: Arc<Store<SecretStore>>,
     pub cluster_secret_stores: Arc<Store<ClusterSecretStore>>,
     pub external_secrets: Arc<Store<ExternalSecret>>,
+    pub cluster_external_secrets: Arc<Store<ClusterExternalSecret>>,
+    pub passwords: Arc<Store<Password>>,
+    pub uuids: Arc<Store<Uuid>>,
+    pub vault_generators: Arc<Store<VaultGenerator>>,
     pub push_secrets: Arc<Store<PushSecret>>,
     /// The Secrets that ExternalSecrets fill.
     pub targets: Arc<SecretIndex>,
@@ -37,6 +44,10 @@ pub(crate) struct Stores {
     pub scopes: Vec<Scope>,
     /// The namespace that the operator runs in.
     pub operator_namespace: String,
+    /// The watches of namespaces, and of what is made in them.
+    namespaced_watches: OnceLock<Vec<Arc<WatchHealth>>>,
+    /// The watches that readiness does not wait for.
+    optional_watches: OnceLock<Vec<Arc<WatchHealth>>>,
     external_secrets_class: String,
     allow_default_globals: bool,
     allow_ambient_cloud_identity: bool,
@@ -78,6 +89,12 @@ impl Stores {
             secret_stores: Arc::default(),
             cluster_secret_stores: Arc::default(),
             external_secrets: Arc::default(),
+            cluster_external_secrets: Arc::default(),
+            passwords: Arc::default(),
+            uuids: Arc::default(),
+            vault_generators: Arc::default(),
+            namespaced_watches: OnceLock::new(),
+            optional_watches: OnceLock::new(),
             push_secrets: Arc::default(),
             targets: Arc::new(SecretIndex::new(vec![])),
             namespaces: Arc::default(),
@@ -107,6 +124,7 @@ impl Stores {
         match key.kind {
             SecretStore::KIND => self.secret_stores.get(&key.id).is_some(),
             ClusterSecretStore::KIND => self.cluster_secret_stores.get(&key.id).is_some(),
+            VaultGenerator::KIND => self.vault_generators.get(&key.id).is_some(),
             _ => self.connections.get(&key.id).is_some(),
         }
     }
@@ -121,6 +139,26 @@ impl Stores {
             ClusterSecretStore::KIND => fails(&self.cluster_secret_stores, &key.id),
             _ => fails(&self.connections, &key.id),
         }
+    }
+
+    /// Tells which watches list the namespaces, and what is made in them.
+    pub fn set_namespaced_watches(&self, watches: Vec<Arc<WatchHealth>>) {
+        let _ = self.namespaced_watches.set(watches);
+    }
+
+    /// Whether the namespaces, and what is made in them, were listed: before that what is only not listed yet looks missing.
+    pub fn are_namespaced_objects_listed(&self) -> bool {
+        self.namespaced_watches.get().is_some_and(|watches| watches.iter().all(|watch| watch.synced()))
+    }
+
+    /// Tells which watches readiness does not wait for.
+    pub fn set_optional_watches(&self, watches: Vec<Arc<WatchHealth>>) {
+        let _ = self.optional_watches.set(watches);
+    }
+
+    /// Whether objects that readiness does not wait for are still being listed.
+    pub fn is_listing(&self) -> bool {
+        self.optional_watches.get().is_none_or(|watches| watches.iter().any(|watch| watch.is_awaited()))
     }
 
     /// Whether anything that was pushed to a store has to be deleted before the store goes.
@@ -241,5 +279,19 @@ impl StoreLookup for Stores {
 
     fn controller_class(&self) -> &str {
         &self.external_secrets_class
+    }
+}
+
+impl GeneratorLookup for Stores {
+    fn password(&self, id: &ObjectRef) -> Option<Arc<Password>> {
+        self.passwords.get(id)
+    }
+
+    fn uuid(&self, id: &ObjectRef) -> Option<Arc<Uuid>> {
+        self.uuids.get(id)
+    }
+
+    fn vault_generator(&self, id: &ObjectRef) -> Option<Arc<VaultGenerator>> {
+        self.vault_generators.get(id)
     }
 }

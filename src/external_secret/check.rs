@@ -56,17 +56,11 @@ pub fn served(spec: &ExternalSecretSpec) -> Result<(), String> {
     if let Some(engine) = engine.filter(|engine| *engine != "v2") {
         return Err(format!("spec.target.template.engineVersion {engine} is not supported: it has to be v2"));
     }
-    let generators = spec
-        .data_from
-        .iter()
-        .map(|entry| entry.source_ref.as_ref().is_some_and(|source| source.generator_ref.is_some()));
-    if let Some(index) = generators.into_iter().position(|is_one| is_one) {
-        return Err(format!("spec.dataFrom[{index}].sourceRef.generatorRef is not supported"));
-    }
-    let generators =
+    let mut generators =
         spec.data.iter().map(|row| row.source_ref.as_ref().is_some_and(|source| source.generator_ref.is_some()));
-    if let Some(index) = generators.into_iter().position(|is_one| is_one) {
-        return Err(format!("spec.data[{index}].sourceRef.generatorRef is not supported"));
+    if let Some(index) = generators.position(|is_one| is_one) {
+        let text = "a generator makes several keys, use dataFrom";
+        return Err(format!("spec.data[{index}].sourceRef.generatorRef is not supported: {text}"));
     }
     Ok(())
 }
@@ -250,8 +244,10 @@ mod tests {
         let served = |value: Value| served(&serde_json::from_value(value).unwrap()).err();
         let generator = json!({ "sourceRef": { "generatorRef": { "kind": "Password", "name": "p" } } });
         for (given, expected) in [
-            (json!({ "dataFrom": [{}, generator] }), "spec.dataFrom[1].sourceRef.generatorRef is not supported"),
-            (json!({ "data": [generator] }), "spec.data[0].sourceRef.generatorRef is not supported"),
+            (
+                json!({ "data": [generator] }),
+                "spec.data[0].sourceRef.generatorRef is not supported: a generator makes several keys, use dataFrom",
+            ),
             (
                 with_target(json!({ "manifest": { "kind": "X" } })),
                 "spec.target.manifest is not supported: only Secrets are filled",
@@ -264,5 +260,6 @@ mod tests {
             assert_eq!(served(given).as_deref(), Some(expected));
         }
         assert_eq!(served(with_target(json!({ "template": { "engineVersion": "v2" } }))), None);
+        assert_eq!(served(json!({ "dataFrom": [generator] })), None);
     }
 }

@@ -4,6 +4,7 @@
 //! - [`decode`], [`keys`], [`rewrite`], [`merge`]: what becomes of values and keys.
 //! - [`pipeline`]: all of them, in their order. [`answers`]: for all that is named.
 //! - [`template`]: what templates make of the data.
+//! - [`password`]: what generators make at random.
 //! - [`check`]: what an ExternalSecret must not say.
 //! - [`hash`], [`managed_fields`], [`target`]: the Secret. [`restart`]: the workloads that use it.
 //! - [`push`]: what a PushSecret writes to stores.
@@ -20,6 +21,7 @@ pub mod hash;
 pub mod keys;
 pub mod managed_fields;
 pub mod merge;
+pub mod password;
 pub mod pipeline;
 pub mod property;
 pub mod push;

@@ -5,6 +5,7 @@ mod cluster;
 mod cluster_client;
 mod cluster_login;
 mod cluster_push;
+mod generator;
 mod push_metadata;
 mod vault;
 mod vault_path;
@@ -20,6 +21,7 @@ use crate::vault::SessionError;
 
 pub use cluster::{ClusterProvider, KnownSecrets};
 pub use cluster_client::{ClusterClients, ClusterError, ClusterFault, lane, watching_client};
+pub use generator::generated;
 pub use vault::{Known, ReadsInUse, VaultProvider};
 
 /// So many secrets are found at most by one entry of `dataFrom`.

@@ -2,21 +2,32 @@
 
 use std::time::Duration;
 
-use super::{Denied, StoreLookup, StorePlan, store_key, store_of};
+use super::{Denied, GeneratorLookup, GeneratorPlan, StorePlan, generator, store_key, store_of};
 use crate::api::external_secrets::secret_store::StoreRef;
 use crate::api::external_secrets::{ExternalSecret, RefreshPolicy};
 use crate::api::{Key, ObjectRef};
 use crate::gocompat::GoDuration;
+
+/// Where an entry of `spec.dataFrom` comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntrySource {
+    /// One of the stores.
+    Store(usize),
+    /// One of the generators.
+    Generator(usize),
+}
 
 /// What an ExternalSecret reads.
 #[derive(Clone, Debug)]
 pub struct ExternalPlan {
     /// The stores.
     pub stores: Vec<StorePlan>,
+    /// The generators.
+    pub generators: Vec<GeneratorPlan>,
     /// Of each entry of `spec.data`: which of the stores.
     pub data: Vec<usize>,
-    /// Of each entry of `spec.dataFrom`: which of the stores.
-    pub data_from: Vec<usize>,
+    /// Of each entry of `spec.dataFrom`: where it comes from.
+    pub data_from: Vec<EntrySource>,
     /// When the stores are read again.
     pub policy: RefreshPolicy,
     /// `None`: only once.
@@ -40,7 +51,7 @@ const DEFAULT_INTERVAL: Duration = Duration::from_secs(3600);
 pub fn external_secret(
     object: &ExternalSecret,
     min_interval: Duration,
-    lookup: &impl StoreLookup,
+    lookup: &impl GeneratorLookup,
 ) -> Result<Option<ExternalPlan>, Denied> {
     let spec = &object.spec;
     let id = ObjectRef::of(&object.metadata);
@@ -59,24 +70,22 @@ pub fn external_secret(
         stores.push((key, plan));
         Ok(Some(stores.len() - 1))
     };
-    let (mut data, mut data_from) = (vec![], vec![]);
+    let (mut data, mut data_from, mut generators) = (vec![], vec![], vec![]);
     for (i, entry) in spec.data_from.iter().enumerate() {
         let source = entry.source_ref.as_ref();
-        if source.is_some_and(|source| source.generator_ref.is_some()) {
-            return Err(Denied::Invalid(format!(
-                "spec.dataFrom[{i}].sourceRef.generatorRef: generators are not served"
-            )));
+        if let Some(reference) = source.and_then(|source| source.generator_ref.as_ref()) {
+            let Some(plan) = generator(reference, &id.namespace, lookup)? else { return Ok(None) };
+            generators.push(plan);
+            data_from.push(EntrySource::Generator(generators.len() - 1));
+            continue;
         }
         let Some(store) = index(source.and_then(|s| s.store_ref.as_ref()), &format!("spec.dataFrom[{i}]"))? else {
             return Ok(None);
         };
-        data_from.push(store);
+        data_from.push(EntrySource::Store(store));
     }
     for (i, row) in spec.data.iter().enumerate() {
         let source = row.source_ref.as_ref();
-        if source.is_some_and(|source| source.generator_ref.is_some()) {
-            return Err(Denied::Invalid(format!("spec.data[{i}].sourceRef.generatorRef: generators are not served")));
-        }
         let Some(store) = index(source.and_then(|s| s.store_ref.as_ref()), &format!("spec.data[{i}]"))? else {
             return Ok(None);
         };
@@ -95,5 +104,5 @@ pub fn external_secret(
         }
     };
     let stores = stores.into_iter().map(|(_, plan)| plan).collect();
-    Ok(Some(ExternalPlan { stores, data, data_from, policy, interval }))
+    Ok(Some(ExternalPlan { stores, generators, data, data_from, policy, interval }))
 }

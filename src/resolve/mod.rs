@@ -7,11 +7,13 @@ mod auth;
 mod connection;
 mod dynamic_secret;
 mod external_secret;
+mod generator;
 mod global;
 mod login;
 mod pki_secret;
 mod plan;
 mod push_secret;
+mod refresh_time;
 mod store;
 mod transformation;
 
@@ -19,15 +21,18 @@ pub use crate::api::{ObjectRef, ObjectRefError};
 pub use auth::auth;
 pub use connection::{CaSource, ConnectionPlan, connection, cut_timeout};
 pub use dynamic_secret::{DynamicRead, dynamic_secret, renewal_percent};
-pub use external_secret::{ExternalPlan, external_secret};
+pub use external_secret::{EntrySource, ExternalPlan, external_secret};
+pub use generator::{Generates, GeneratorLookup, GeneratorPlan, VaultMethod, VaultRequest, generator};
 pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};
 pub use pki_secret::{IssuerCheck, KeystoreRequest, PkiRequest, pki_secret};
 pub use plan::{Plan, StaticRead, login_of, static_secret, vault_namespace};
 pub use push_secret::{PushPlan, PushTarget, needs_store, push_secret, pushed_to, pushes_to};
+pub use refresh_time::{DEFAULT_REFRESH_TIME, refresh_time};
 pub use store::{
     ClusterLogin, ClusterStore, SecretKey, StoreLookup, StorePlan, StoreSource, VaultStore, check_interval,
-    cluster_secret_store, is_foreign, secret_store, store_key, store_of, store_refs, uses_store,
+    cluster_secret_store, is_foreign, secret_store, selects, store_key, store_of, store_refs, uses_store,
+    vault_of_generator,
 };
 pub use transformation::{ResolvedTemplate, ResolvedTransformation, templates_of, transformation, transformation_refs};
 

@@ -112,6 +112,12 @@ pub struct Envelope {
     /// Set in answers to logins and token renewals.
     #[serde(default)]
     pub(super) auth: Option<Auth>,
+    /// `auth` as it was sent: a token that was made, and what Vault says of it.
+    #[serde(skip)]
+    pub auth_members: Value,
+    /// Kind of the engine, where the server tells it.
+    #[serde(default)]
+    pub mount_type: String,
     #[serde(default)]
     pub(super) errors: Option<Vec<String>>,
     /// The turn of a long answer.
@@ -139,8 +145,9 @@ impl Envelope {
         let Value::Object(mut members) = json::parse(body)? else { return Err(JsonError::Syntax) };
         // The numbers of the content would lose their form on the way through serde.
         let data = members.remove("data").unwrap_or_default();
+        let auth_members = members.get("auth").cloned().unwrap_or_default();
         let envelope: Self = serde_json::from_value(Value::Object(members)).map_err(|_| JsonError::Syntax)?;
-        Ok(Self { data: Arc::new(data), ..envelope })
+        Ok(Self { data: Arc::new(data), auth_members, ..envelope })
     }
 
     /// The content as [`SourceData::flat`]. It has the turn of the answer.

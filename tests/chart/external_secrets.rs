@@ -11,7 +11,7 @@ use test_support::chart::{CHART, NAMESPACE, Result, documents, files, object, pa
 const ENABLED: &str = "--set=externalSecrets.enabled=true";
 const NAMESPACES: &str = "--values=charts/vault-secrets-operator/ci/namespaces-values.yaml";
 /// The kinds with two versions.
-const DEFINITIONS: [&str; 3] = ["clustersecretstores", "externalsecrets", "secretstores"];
+const DEFINITIONS: [&str; 4] = ["clusterexternalsecrets", "clustersecretstores", "externalsecrets", "secretstores"];
 
 /// Group, resource and verb of each right in the roles of the operator, those of its own namespace left out.
 fn rights(arguments: &[&str]) -> Result<BTreeSet<(String, String, String)>> {
@@ -67,9 +67,12 @@ fn rights_grow_by_what_it_needs_in_each_scope() -> Result {
         "get configmaps",
         "list configmaps",
         "list externalsecrets",
+        "list passwords",
         "list pushsecrets",
         "list secretstores",
         "list serviceaccounts",
+        "list uuids",
+        "list vaultdynamicsecrets",
         "patch externalsecrets",
         "patch externalsecrets/status",
         "patch pushsecrets",
@@ -79,9 +82,12 @@ fn rights_grow_by_what_it_needs_in_each_scope() -> Result {
         "update secrets",
         "watch configmaps",
         "watch externalsecrets",
+        "watch passwords",
         "watch pushsecrets",
         "watch secretstores",
         "watch serviceaccounts",
+        "watch uuids",
+        "watch vaultdynamicsecrets",
     ];
     let in_the_cluster = [
         "list clustersecretstores",
@@ -91,10 +97,22 @@ fn rights_grow_by_what_it_needs_in_each_scope() -> Result {
         "watch clustersecretstores",
         "watch namespaces",
     ];
+    let for_many_namespaces = [
+        "create externalsecrets",
+        "delete externalsecrets",
+        "list clusterexternalsecrets",
+        "patch clusterexternalsecrets",
+        "patch clusterexternalsecrets/status",
+        "patch namespaces",
+        "update externalsecrets",
+        "watch clusterexternalsecrets",
+    ];
     assert_eq!(added(&[NAMESPACES])?, in_a_namespace);
-    let mut all = [&in_a_namespace[..], &in_the_cluster].concat();
+    let mut all = [&in_a_namespace[..], &in_the_cluster, &for_many_namespaces].concat();
     all.sort_unstable();
     assert_eq!(added(&[])?, all);
+    all.retain(|right| !for_many_namespaces.contains(right));
+    assert_eq!(added(&["--set=externalSecrets.processClusterExternalSecret=false"])?, all);
     let rendered = documents(&template(&[NAMESPACES, ENABLED])?)?;
     assert!(rendered.iter().all(|document| document["kind"] != "ClusterRole"));
     Ok(())
@@ -108,7 +126,7 @@ fn people_get_roles_for_its_kinds() -> Result {
     let one = |name: &str| json!({ "matchLabels": { "vso.hashicorp.com/role-instance": name } });
     let expected = [one("externalsecret-viewer-role"), one("secretstore-viewer-role")];
     assert_eq!(joined["clusterRoleSelectors"], json!(expected));
-    for kind in ["externalsecret", "pushsecret", "secretstore", "clustersecretstore"] {
+    for kind in ["externalsecret", "pushsecret", "secretstore", "clustersecretstore", "clusterexternalsecret"] {
         for (role, writes) in [("viewer", false), ("editor", true)] {
             let role = object(&documents, "ClusterRole", &format!("-vault-secrets-operator-{kind}-{role}-role"))?;
             let rule = &role["rules"][0];

@@ -6,10 +6,7 @@ use testenv::{Cluster, Options};
 use test_support::chart::{Result, path};
 
 /// Kinds of ESO that are not served here. The API server only has to know that they exist.
-const NOT_SERVED: [(&str, &str, &str); 2] = [
-    ("ClusterPushSecret", "clusterpushsecrets", "v1alpha1"),
-    ("ClusterExternalSecret", "clusterexternalsecrets", "v1"),
-];
+const NOT_SERVED: [(&str, &str, &str); 1] = [("ClusterPushSecret", "clusterpushsecrets", "v1alpha1")];
 
 fn definition(kind: &str, plural: &str, version: &str) -> Value {
     json!({
@@ -95,11 +92,7 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     let role = |method: &str| json!({ method: { "role": "app", "vaultRole": "app" } });
     apply(cluster, "v1", "SecretStore", "as-the-operator", vault(json!({ "kubernetes": { "role": "app" } })))?;
     apply(cluster, "v1", "SecretStore", "by-iam", vault(role("iam")))?;
-    for (kind, name, version) in
-        [("ClusterPushSecret", "pushed-by-all", "v1alpha1"), ("ClusterExternalSecret", "everywhere", "v1")]
-    {
-        apply(cluster, version, kind, name, json!({}))?;
-    }
+    apply(cluster, "v1alpha1", "ClusterPushSecret", "pushed-by-all", json!({}))?;
     let stores = json!([{ "name": "good" }]);
     let generator = json!({ "generatorRef": { "kind": "Password", "name": "p" } });
     let spec = json!({ "secretStoreRefs": stores, "selector": generator });
@@ -107,9 +100,12 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     let source = json!({ "secret": { "name": "s" } });
     let spec = json!({ "secretStoreRefs": stores, "selector": source, "deletionPolicy": "Delete" });
     apply(cluster, "v1alpha1", "PushSecret", "deletes", spec)?;
-    let generator = json!({ "apiVersion": "generators.external-secrets.io/v1alpha1", "kind": "Password", "name": "p" });
-    let generated = json!({ "dataFrom": [{ "sourceRef": { "generatorRef": generator } }] });
-    apply(cluster, "v1", "ExternalSecret", "generated", generated)?;
+    let generator = json!({ "apiVersion": "generators.external-secrets.io/v1alpha1", "kind": "Fake", "name": "p" });
+    let generated = |generator: &Value| json!({ "dataFrom": [{ "sourceRef": { "generatorRef": generator } }] });
+    apply(cluster, "v1", "ExternalSecret", "generated", generated(&generator))?;
+    let mut password = generator;
+    password["kind"] = json!("Password");
+    apply(cluster, "v1", "ExternalSecret", "with-password", generated(&password))?;
     let rows = json!([{ "secretKey": "a", "remoteRef": { "key": "k" } }]);
     let manifest = json!({ "manifest": { "apiVersion": "v1", "kind": "ConfigMap" } });
     let spec = json!({ "secretStoreRef": { "name": "good" }, "data": rows, "target": manifest });
@@ -134,8 +130,7 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
         "PushSecret default/generated (generator Password p)\n",
         "PushSecret default/deletes\n",
         "ClusterPushSecret pushed-by-all\n",
-        "ClusterExternalSecret everywhere\n",
-        "ExternalSecret default/generated (generator Password p)\n",
+        "ExternalSecret default/generated (generator Fake p)\n",
         "ExternalSecret default/other-target: ConfigMap\n",
         "ExternalSecret default/other-target (no status)\n",
         "secretstores without a class while ESO runs",
@@ -143,9 +138,9 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     ] {
         assert!(text.contains(found), "{found:?} is missing in\n{text}");
     }
-    for silent in
-        ["cannot be read", "default/of-eso", "ExternalSecret default/good", "PushSecret default/good", "error"]
-    {
+    let silent =
+        ["cannot be read", "default/of-eso", "ExternalSecret default/good", "PushSecret default/good", "error"];
+    for silent in silent.into_iter().chain(["with-password (generator"]) {
         assert!(!text.contains(silent), "{silent:?} is in\n{text}");
     }
 

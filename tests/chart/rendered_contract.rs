@@ -59,13 +59,19 @@ const FILES: &[(&str, &[Document])] = &[
     ("secretstore_viewer_role.yaml", &[("ClusterRole", "F-secretstore-viewer-role")]),
     ("clustersecretstore_editor_role.yaml", &[("ClusterRole", "F-clustersecretstore-editor-role")]),
     ("clustersecretstore_viewer_role.yaml", &[("ClusterRole", "F-clustersecretstore-viewer-role")]),
+    ("clusterexternalsecret_editor_role.yaml", &[("ClusterRole", "F-clusterexternalsecret-editor-role")]),
+    ("clusterexternalsecret_viewer_role.yaml", &[("ClusterRole", "F-clusterexternalsecret-viewer-role")]),
     (
         "external-secrets-crds.yaml",
         &[
+            ("CustomResourceDefinition", "clusterexternalsecrets.external-secrets.io"),
             ("CustomResourceDefinition", "clustersecretstores.external-secrets.io"),
             ("CustomResourceDefinition", "externalsecrets.external-secrets.io"),
             ("CustomResourceDefinition", "pushsecrets.external-secrets.io"),
             ("CustomResourceDefinition", "secretstores.external-secrets.io"),
+            ("CustomResourceDefinition", "passwords.generators.external-secrets.io"),
+            ("CustomResourceDefinition", "uuids.generators.external-secrets.io"),
+            ("CustomResourceDefinition", "vaultdynamicsecrets.generators.external-secrets.io"),
         ],
     ),
     ("clusterrole-aggregated-viewer.yaml", &[("ClusterRole", "F-aggregate-role-viewer")]),
@@ -152,6 +158,7 @@ fn arguments_keep_their_order() -> Result {
         "--zap-stacktrace-level=panic",
         "--external-secrets",
         "--external-secrets-class=default",
+        "--cluster-external-secrets",
     ]);
     let mut arguments = manager["args"].as_array().cloned().unwrap_or_default();
     arguments.retain(|a| a != "--metrics-secure" && a != "--client-cache-persistence-model=direct-encrypted");

@@ -3,7 +3,9 @@
 mod bounds;
 mod cluster_store;
 mod credentials;
+mod fan_out;
 mod faults;
+mod generators;
 mod hostile;
 mod input;
 mod logins;

@@ -48,6 +48,9 @@ The arguments of the operator. Their order is fixed: people patch them by positi
 {{- with (.Values.externalSecrets).controllerClass }}
 - --external-secrets-class={{ . }}
 {{- end }}
+{{- if (.Values.externalSecrets).processClusterExternalSecret }}
+- --cluster-external-secrets
+{{- end }}
 {{- end }}
 {{- $window := ($manager.rollouts).window }}
 {{- if not (has $window (list nil "")) }}

@@ -66,6 +66,9 @@ ExternalSecret; certificate authorities and templates come from ConfigMaps; a st
 - apiGroups: [external-secrets.io]
   resources: [externalsecrets/status, pushsecrets/status, secretstores/status]
   verbs: [patch]
+- apiGroups: [generators.external-secrets.io]
+  resources: [passwords, uuids, vaultdynamicsecrets]
+  verbs: [list, watch]
 {{- if eq (include "vso.rbac.scope" .) "cluster" }}
 - apiGroups: [""]
   resources: [namespaces]
@@ -76,6 +79,21 @@ ExternalSecret; certificate authorities and templates come from ConfigMaps; a st
 - apiGroups: [external-secrets.io]
   resources: [clustersecretstores/status]
   verbs: [patch]
+{{- /* ExternalSecrets are made in many namespaces. The finalizers that ESO has put on namespaces are taken off. */}}
+{{- if (.Values.externalSecrets).processClusterExternalSecret }}
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [patch]
+- apiGroups: [external-secrets.io]
+  resources: [clusterexternalsecrets]
+  verbs: [list, patch, watch]
+- apiGroups: [external-secrets.io]
+  resources: [clusterexternalsecrets/status]
+  verbs: [patch]
+- apiGroups: [external-secrets.io]
+  resources: [externalsecrets]
+  verbs: [create, delete, update]
+{{- end }}
 {{- end }}
 {{- end }}
 

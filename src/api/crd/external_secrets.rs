@@ -1,4 +1,4 @@
-//! The definitions of the kinds of `external-secrets.io`, for clusters that do not have those of ESO.
+//! The definitions of the kinds of `external-secrets.io` and of its generators, for clusters that do not have those of ESO.
 //!
 //! Where there are two versions, both are served, and have one schema. What is stored is `v1`.
 
@@ -8,7 +8,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 
 use super::finish;
-use crate::api::external_secrets::{ClusterSecretStore, ExternalSecret, PushSecret, SecretStore};
+use crate::api::external_secrets::generator::{Password, Uuid, VaultGenerator};
+use crate::api::external_secrets::{
+    ClusterExternalSecret, ClusterSecretStore, ExternalSecret, PushSecret, SecretStore,
+};
 
 /// The version that ESO has served before `v1`.
 const FORMER_VERSION: &str = "v1beta1";
@@ -41,12 +44,34 @@ pub fn external_secrets() -> Vec<CustomResourceDefinition> {
     ];
     let selectable =
         [".spec.secretStoreRef.name", ".spec.secretStoreRef.kind", ".spec.target.name", ".spec.refreshInterval"];
+    let cluster_external_secret = [
+        ("Store", "string", ".spec.externalSecretSpec.secretStoreRef.name"),
+        ("Refresh Interval", "string", ".spec.refreshTime"),
+        READY,
+    ];
     vec![
+        both_versions(ClusterExternalSecret::crd(), &cluster_external_secret, &[]),
         both_versions(ClusterSecretStore::crd(), STORE, &[]),
         both_versions(ExternalSecret::crd(), &external_secret, &selectable),
         one_version(PushSecret::crd(), &PUSH),
         both_versions(SecretStore::crd(), STORE, &[]),
+        generator(Password::crd()),
+        generator(Uuid::crd()),
+        generator(VaultGenerator::crd()),
     ]
+}
+
+/// Generators have one version, and no status.
+fn generator(crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    let mut crd = one_version(crd, &[]);
+    for version in &mut crd.spec.versions {
+        version.additional_printer_columns = None;
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        if let Some(properties) = schema.and_then(|schema| schema.properties.as_mut()) {
+            properties.remove("status");
+        }
+    }
+    crd
 }
 
 fn both_versions(crd: CustomResourceDefinition, columns: &[Column], selectable: &[&str]) -> CustomResourceDefinition {

@@ -4,7 +4,10 @@
 //! One type serves both versions of a kind: `v1` has all that `v1beta1` has. As in [`crate::api`], reading is lenient, and an
 //! empty string is an unset one.
 
+pub mod cluster_external_secret;
 pub mod external_secret;
+pub mod fan_out;
+pub mod generator;
 pub mod kubernetes;
 pub mod push_secret;
 pub mod remote;
@@ -15,6 +18,9 @@ pub mod target;
 pub mod vault;
 pub mod vault_auth;
 
+pub use cluster_external_secret::{
+    ClusterExternalSecret, ClusterExternalSecretCondition, ClusterExternalSecretSpec, ClusterExternalSecretStatus,
+};
 pub use external_secret::{ExternalSecret, ExternalSecretSpec, ExternalSecretStatus, RefreshPolicy};
 pub use push_secret::{PushSecret, PushSecretSpec, PushSecretStatus};
 pub use remote::{ConversionStrategy, DecodingStrategy, MetadataPolicy, NullBytePolicy};

@@ -128,7 +128,7 @@ pub struct SourceRef {
     /// The store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store_ref: Option<StoreRef>,
-    /// Not served.
+    /// Not served: a generator makes several keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generator_ref: Option<GeneratorRef>,
 }

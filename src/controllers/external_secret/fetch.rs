@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use super::ExternalSecrets;
 use super::failure::{Failure, Interruption};
-use super::state::State;
+use super::state::{Pending, State};
 use crate::api::external_secrets::ExternalSecret;
 use crate::api::external_secrets::external_secret::ExternalSecretSpec;
 use crate::api::external_secrets::target::DeletionPolicy;
 use crate::api::{Key, Reason};
+use crate::controllers::generators::{GenerateError, Generated};
 use crate::controllers::outputs::EventText;
 use crate::controllers::render_turns::Turn;
 use crate::controllers::retry::Retry;
@@ -19,7 +20,7 @@ use crate::external_secret::Data;
 use crate::external_secret::answers::{Answer, Answers, entry_failed, row_failed};
 use crate::external_secret::pipeline::Missing;
 use crate::providers::{self, Known, Provider, ProviderError, ReadsInUse, VaultProvider};
-use crate::resolve::{ExternalPlan, StoreSource};
+use crate::resolve::{EntrySource, ExternalPlan, Generates, GeneratorPlan, StoreSource, VaultStore};
 use crate::vault::{Session, SessionError};
 use crate::workqueue::Job;
 
@@ -78,8 +79,12 @@ impl ExternalSecrets {
             })
             .collect();
         let mut run = Run { controller: self, object, plan, sessions: &sessions, providers, turn: None };
-        let answers = run.all(&object.spec).await;
+        let mut answers = run.all(&object.spec).await;
         state.reads.extend(run.providers.iter_mut().flat_map(|provider| provider.reads()));
+        if let Ok(read) = &mut answers {
+            // Last, since what they make costs something: the stores have given all that they have to.
+            self.generate(job, object, plan, state, read).await?;
+        }
         let (answers, turn) = (answers?, run.turn.take());
         for (store, session) in plan.stores.iter().zip(&sessions) {
             if let (StoreSource::Vault(store), Some(session)) = (&store.source, session) {
@@ -99,6 +104,8 @@ impl ExternalSecrets {
     }
 }
 
+/// What a generator has made for an object without an interval is kept so long, if it cannot be written.
+const PENDING_LIFETIME: std::time::Duration = std::time::Duration::from_secs(3600);
 /// What an object reads may take so much memory without a turn.
 const SMALL_WEIGHT_BYTES: usize = 256 << 10;
 /// What an object reads may take so much memory. A Secret holds 1 MiB.
@@ -120,7 +127,10 @@ impl Run<'_> {
     async fn all(&mut self, spec: &ExternalSecretSpec) -> Result<Answers, Interruption> {
         let mut answers = Answers::default();
         for (i, entry) in spec.data_from.iter().enumerate() {
-            let store = self.plan.data_from[i];
+            let EntrySource::Store(store) = self.plan.data_from[i] else {
+                answers.entries.push(None);
+                continue;
+            };
             let found = match (&entry.extract, &entry.find) {
                 (Some(extract), _) => self.providers[store].get_map(extract).await,
                 (None, Some(find)) => self.providers[store].find(find).await.map(Answer::ready),
@@ -169,22 +179,108 @@ impl Run<'_> {
             ProviderError::NoSecret(_) if may_be_absent => Ok(None),
             // All objects that read the store are due with its next attempt.
             ProviderError::Cluster(error) => Err(failure.again_at(error.retry_at).into()),
-            ProviderError::Vault(error) => Err(self.vault_failed(store, failure, error).await),
+            ProviderError::Vault(error) => Err(match (&self.plan.stores[store].source, &self.sessions[store]) {
+                (StoreSource::Vault(vault), Some(session)) => {
+                    self.controller.vault_failed(vault, session, failure, error).await
+                }
+                _ => failure.into(),
+            }),
             _ => Err(failure.into()),
         }
     }
+}
 
-    async fn vault_failed(&mut self, store: usize, failure: Failure, error: SessionError) -> Interruption {
-        let (StoreSource::Vault(vault), Some(session)) = (&self.plan.stores[store].source, &self.sessions[store])
-        else {
-            return failure.into();
+impl ExternalSecrets {
+    /// Has the generators make their data, unless an earlier run has, whose data did not get into the Secret.
+    async fn generate(
+        &self,
+        job: &Job<Key>,
+        object: &ExternalSecret,
+        plan: &ExternalPlan,
+        state: &mut State,
+        answers: &mut Answers,
+    ) -> Result<(), Interruption> {
+        let generators = plan.data_from.iter().enumerate().filter_map(|(i, source)| match source {
+            EntrySource::Generator(generator) => Some((i, &plan.generators[*generator])),
+            EntrySource::Store(_) => None,
+        });
+        for (i, generator) in generators {
+            let is_usable = |known: &&Pending| known.version == generator.version && Instant::now() < known.until;
+            let data = match state.generated.get(&i).filter(is_usable) {
+                Some(known) => known.data.clone(),
+                None => {
+                    let made = self.make(job, object, i, generator, &mut state.sessions).await?;
+                    // Half of a lease is left to those that use it.
+                    let lasts = made.lasts.map(|lasts| lasts / 2).into_iter().chain(plan.interval);
+                    let until = Instant::now() + lasts.min().unwrap_or(PENDING_LIFETIME);
+                    let (version, data) = (generator.version.clone(), made.data);
+                    state.generated.insert(i, Pending { version, data: data.clone(), until });
+                    data
+                }
+            };
+            answers.entries[i] = Some(Answer::ready(data));
+        }
+        Ok(())
+    }
+
+    async fn make(
+        &self,
+        job: &Job<Key>,
+        object: &ExternalSecret,
+        entry: usize,
+        generator: &GeneratorPlan,
+        sessions: &mut Vec<Arc<Session>>,
+    ) -> Result<Generated, Interruption> {
+        let failed = |why: String| provider(&entry_failed(&object.spec, entry, why));
+        let error = match self.access.generate(job, generator, sessions).await {
+            Ok(made) => return Ok(made),
+            Err(error) => error,
         };
-        match self.controller.access.vault.on_error(&vault.login.connection, session, error).await {
+        match (error, &generator.what, sessions.last()) {
+            (GenerateError::NoSession(NoSession::NoPermit(lane)), ..) => Err(Interruption::Yield(Some(lane))),
+            (GenerateError::NoSession(NoSession::Unusable(why)), ..) => Err(failed(why).into()),
+            // A change of the generator is told by its watch.
+            (GenerateError::Unusable(why), ..) => Err(failed(why).until_changed().into()),
+            (GenerateError::Vault(ProviderError::Vault(error)), Generates::Vault(request), Some(session)) => {
+                let failure = failed(error.to_string());
+                Err(self.vault_failed(&request.vault, session, failure, error).await)
+            }
+            (GenerateError::Vault(error), ..) => Err(failed(error.to_string()).into()),
+        }
+    }
+
+    async fn vault_failed(
+        &self,
+        vault: &VaultStore,
+        session: &Session,
+        failure: Failure,
+        error: SessionError,
+    ) -> Interruption {
+        match self.access.vault.on_error(&vault.login.connection, session, error).await {
             Unanswered::OtherServer => Interruption::Yield(Some(session.server.id)),
             Unanswered::Request(error) => Failure { retry: Retry::after_request(&error), ..failure }.into(),
             Unanswered::Login(error, next) => Failure { retry: Retry::after_login(&error, next), ..failure }.into(),
         }
     }
+}
+
+/// Whether an object names a generator.
+pub(super) fn has_generator(object: &ExternalSecret) -> bool {
+    let sources = object.spec.data_from.iter().filter_map(|entry| entry.source_ref.as_ref());
+    sources.into_iter().any(|source| source.generator_ref.is_some())
+}
+
+/// The Vaults that a plan leads to.
+pub(super) fn vaults(plan: &ExternalPlan) -> impl Iterator<Item = &VaultStore> {
+    let stores = plan.stores.iter().filter_map(|store| match &store.source {
+        StoreSource::Vault(vault) => Some(&**vault),
+        StoreSource::Kubernetes(_) => None,
+    });
+    let generators = plan.generators.iter().filter_map(|generator| match &generator.what {
+        Generates::Vault(request) => Some(&request.vault),
+        Generates::Passwords(_) | Generates::Uuid => None,
+    });
+    stores.chain(generators)
 }
 
 /// The stores do not give the data.

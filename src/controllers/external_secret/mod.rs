@@ -37,7 +37,7 @@ use crate::backoff::Policy;
 use crate::external_secret::template::TemplateCache;
 use crate::external_secret::{check, hash};
 use crate::kubernetes::{Change, KnownKey, Sink, TARGET_SELECTOR};
-use crate::resolve::{self, Denied, ExternalPlan, StoreSource};
+use crate::resolve::{self, Denied, ExternalPlan};
 use crate::sync::Rollouts;
 use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Next};
@@ -52,6 +52,9 @@ const FINALIZER: &str = "externalsecrets.external-secrets.io/externalsecret-clea
 /// A Secret that another client changed is looked at after this: that client may not be done, and our own write comes back
 /// through the watch before its answer has been noted.
 const SETTLE: Duration = Duration::from_secs(1);
+
+/// Until everything is listed, a run of an object with a generator comes again after this.
+const LISTING_RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// The controller of ExternalSecrets.
 pub(super) struct ExternalSecrets {
@@ -96,6 +99,10 @@ impl ExternalSecrets {
 
     async fn run(&self, job: &Job<Key>, object: &Arc<ExternalSecret>, state: &mut State) -> Outcome {
         let began = Utc::now();
+        if fetch::has_generator(object) && self.stores().is_listing() {
+            // What only is not listed yet would look missing, and what follows such a failure makes new data.
+            return Outcome::yielded(Next::At(Instant::now() + LISTING_RETRY_DELAY, job.class), None);
+        }
         let plan = match self.plan(object) {
             Ok(Some(plan)) => plan,
             Ok(None) => {
@@ -122,7 +129,9 @@ impl ExternalSecrets {
         let version = hash::synced_resource_version(&object.metadata);
         let stores = plan.stores.iter().map(|store| (store.uid.clone(), store.generation)).collect();
         let fails = condition::is_false(object.conditions(), ConditionType::Ready);
-        let left = if fails || state.stale || state.stores.as_ref().is_some_and(|known| *known != stores) {
+        // Each look at the sources of an object with a generator makes new data, so only its interval and itself count.
+        let has_changed = state.stale || state.stores.as_ref().is_some_and(|known| *known != stores);
+        let left = if fails || (has_changed && plan.generators.is_empty()) {
             Some(Duration::ZERO)
         } else {
             state.due.map(|due| due.saturating_duration_since(Instant::now()))
@@ -212,6 +221,7 @@ impl ExternalSecrets {
                 self.states.lock().remove(&key.id);
                 self.access.forget(&key);
                 self.access.vault.logins.users_changed();
+                self.access.vault.dependents.of_external_secret(&key.id);
             }
             Change::Applied { old, new } => {
                 if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
@@ -221,6 +231,7 @@ impl ExternalSecrets {
                     self.access.vault.logins.users_changed();
                     let class = if old.is_some() { Class::Urgent } else { Class::Refresh };
                     self.access.vault.work.push_now(new.key(), class);
+                    self.access.vault.dependents.of_external_secret(&new.key().id);
                 }
             }
         }
@@ -247,8 +258,9 @@ impl Controller for ExternalSecrets {
     fn watch(self: Arc<Self>, watches: &mut Watches<'_>) {
         let stores = self.stores().clone();
         let this = self.clone();
+        self.access.watch_generators(watches);
         stores.external_secrets.listen(move |change| this.changed(change));
-        watches.optional(stores.external_secrets.clone());
+        let mut namespaced = watches.optional(stores.external_secrets.clone());
         let dependents = self.access.vault.dependents.clone();
         stores.targets.listen(move |id, _| dependents.of_target(id, SETTLE));
         let targets: Arc<dyn Sink<PartialObjectMeta<Secret>>> = stores.targets.clone();
@@ -256,7 +268,8 @@ impl Controller for ExternalSecrets {
         let dependents = self.access.vault.dependents.clone();
         stores.namespaces.listen(move |namespace| dependents.of_namespace(namespace, DEPENDENTS_SPREAD));
         let namespaces: Arc<dyn Sink<PartialObjectMeta<Namespace>>> = stores.namespaces.clone();
-        watches.cluster(namespaces);
+        namespaced.extend(watches.cluster(namespaces));
+        stores.set_namespaced_watches(namespaced);
     }
 
     async fn reconcile(&self, job: &Job<Key>) -> Outcome {
@@ -274,10 +287,9 @@ impl Controller for ExternalSecrets {
 
     async fn timed_out(&self, job: &Job<Key>) -> Outcome {
         let Some(object) = self.stores().external_secrets.get(&job.key.id) else { return Outcome::await_change() };
-        for store in self.plan(&object).ok().flatten().iter().flat_map(|plan| &plan.stores) {
-            if let StoreSource::Vault(vault) = &store.source {
-                self.access.vault.servers.timed_out(&vault.login.connection.key, LONGEST_RUN);
-            }
+        let plan = self.plan(&object).ok().flatten();
+        for vault in plan.iter().flat_map(fetch::vaults) {
+            self.access.vault.servers.timed_out(&vault.login.connection.key, LONGEST_RUN);
         }
         let mut state = Box::<State>::default();
         let outcome = self.fail(&object, &mut state, fetch::provider(&timed_out_text())).await;

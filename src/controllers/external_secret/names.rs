@@ -7,14 +7,15 @@ use crate::api::external_secrets::ExternalSecret;
 use crate::controllers::named::{Name, Source};
 use crate::controllers::store_names;
 use crate::external_secret::template::{self, SourceKind};
-use crate::resolve::{ExternalPlan, StoreSource};
+use crate::resolve::{EntrySource, ExternalPlan, StoreSource};
 
 /// The Secrets and ConfigMaps that an ExternalSecret reads, and the credentials that are those of its namespace. What an object
-/// reads only once, or only when it changes itself, is not concerned.
+/// reads only once, or only when it changes itself, is not concerned. Nor is what one with a generator reads: each look at it
+/// would make new data.
 pub(super) fn names(object: &ExternalSecret, plan: &ExternalPlan) -> Vec<Name> {
     let mut names: Vec<Name> =
         plan.stores.iter().filter(|store| store.is_referent).flat_map(store_names::names).collect();
-    if plan.is_periodic() {
+    if plan.is_periodic() && plan.generators.is_empty() {
         names.extend(contents(object, plan));
     }
     names.sort_by(|(_, one), (_, other)| one.cmp(other));
@@ -44,7 +45,8 @@ fn contents(object: &ExternalSecret, plan: &ExternalPlan) -> Vec<Name> {
         let (Some(source), StoreSource::Kubernetes(of)) = (&stores[store], &plan.stores[store].source) else { return };
         names.push((source.clone(), name.map(|name| ObjectRef::new(&*of.namespace, name))));
     };
-    for (entry, store) in object.spec.data_from.iter().zip(&plan.data_from) {
+    for (entry, source) in object.spec.data_from.iter().zip(&plan.data_from) {
+        let EntrySource::Store(store) = source else { continue };
         read(*store, entry.extract.as_ref().map(|extract| extract.key.as_str()));
     }
     for (row, store) in object.spec.data.iter().zip(&plan.data) {

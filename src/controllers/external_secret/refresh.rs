@@ -70,7 +70,7 @@ mod tests {
 
     fn plan(policy: RefreshPolicy, interval: Option<u64>) -> ExternalPlan {
         let interval = interval.map(Duration::from_secs);
-        ExternalPlan { stores: vec![], data: vec![], data_from: vec![], policy, interval }
+        ExternalPlan { stores: vec![], generators: vec![], data: vec![], data_from: vec![], policy, interval }
     }
 
     fn decide(policy: RefreshPolicy, interval: Option<u64>, synced: Option<(i64, &str)>, late: bool) -> Refresh {

@@ -75,6 +75,7 @@ impl ExternalSecrets {
             tracing::info!(result = ?done, "Secret synced");
         }
         state.backoff.reset();
+        state.generated.clear();
         let now = Instant::now();
         let is_periodic = plan.policy == RefreshPolicy::Periodic;
         state.due = plan.interval.filter(|_| is_periodic).map(|interval| {

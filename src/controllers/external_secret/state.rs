@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::api::ObjectRef;
 use crate::backoff::Backoff;
+use crate::external_secret::Data;
 use crate::external_secret::template::CompiledTemplate;
 use crate::kubernetes::Revision;
 use crate::providers::ReadsInUse;
@@ -25,6 +26,8 @@ pub(super) struct State {
     pub cluster_lane: Option<Lane>,
     /// Reads that are shared with others.
     pub reads: ReadsInUse,
+    /// What generators have made that is not known to be in the Secret, by entry of `dataFrom`.
+    pub generated: HashMap<usize, Pending>,
     /// When the stores are read again. `None`: as the status says.
     pub due: Option<Instant>,
     /// Something that the object reads has changed since.
@@ -52,6 +55,16 @@ pub(super) struct Applied {
     pub revision: Option<Revision>,
     /// Digest of all that decides what the Secret has to be, but for what it holds from others.
     pub inputs: [u8; 32],
+}
+
+/// What a generator has made, until the Secret has it and the status says so: a run that is tried again makes nothing new.
+pub(super) struct Pending {
+    /// The generator as it was.
+    pub version: (String, String, i64),
+    /// By key.
+    pub data: Data,
+    /// It may not be used any more from then on.
+    pub until: Instant,
 }
 
 /// Data of a Secret whose restarts are not known to be done.

@@ -64,7 +64,8 @@ fn decoded(result: Result<Vec<u8>, usize>, name: &str) -> Answer {
 
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
-fn base32_encode(text: &[u8]) -> Vec<u8> {
+/// `base32.StdEncoding.EncodeToString`.
+pub(crate) fn base32_encode(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() / 5 * 8 + 8);
     for group in text.chunks(5) {
         let mut bits = [0; 8];

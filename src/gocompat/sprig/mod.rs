@@ -37,6 +37,7 @@ mod urls;
 mod words;
 mod wrap;
 
+pub(crate) use encoding::base32_encode;
 pub(crate) use regex::replaced;
 
 /// The functions that VSO allows, in families.

@@ -8,7 +8,7 @@ use crate::gocompat::regexp::Pattern;
 
 /// Whether a selector selects an object with these labels. One that says nothing selects all. An operator that is not known
 /// selects nothing.
-pub(in crate::resolve) fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+pub fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
     let equal = selector.match_labels.iter().flatten().all(|(name, value)| labels.get(name) == Some(value));
     equal
         && selector.match_expressions.iter().flatten().all(|requirement| {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{AuthPlan, CaSource, ConnectionPlan, Denied, LoginOwner, LoginPlan};
+use crate::api::external_secrets::generator::VaultGenerator;
 use crate::api::external_secrets::kubernetes::{KubernetesAuth, KubernetesProvider};
 use crate::api::external_secrets::secret_store::{Provider, StoreCondition, StoreRef};
 use crate::api::external_secrets::vault::{KvVersion, VaultProvider};
@@ -21,7 +22,7 @@ use crate::api::external_secrets::{ClusterSecretStore, ExternalSecret, SecretSto
 use crate::api::{CustomObject, Key, ObjectRef};
 use crate::gocompat::GoDuration;
 
-pub(super) use access::selects;
+pub use access::selects;
 use authority::ca_source;
 use origin::Origin;
 pub use origin::SecretKey;
@@ -273,6 +274,16 @@ pub fn secret_store(store: &SecretStore) -> Result<StorePlan, Denied> {
 pub fn cluster_secret_store(store: &ClusterSecretStore, namespace: &str) -> Result<StorePlan, Denied> {
     let origin = Origin { key: store.key(), meta: &store.metadata, consumer: namespace };
     plan(&origin, &store.spec.provider)
+}
+
+/// The Vault of a generator. What it names is in its own namespace, as with a SecretStore.
+///
+/// # Errors
+/// What of it cannot work.
+pub fn vault_of_generator(object: &VaultGenerator) -> Result<VaultStore, Denied> {
+    let namespace = object.metadata.namespace.as_deref().unwrap_or("");
+    let origin = Origin { key: object.key(), meta: &object.metadata, consumer: namespace };
+    vault_store(&origin, &object.spec.provider).map(|(vault, _)| vault)
 }
 
 fn plan(origin: &Origin<'_>, provider: &Provider) -> Result<StorePlan, Denied> {

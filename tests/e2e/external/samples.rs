@@ -144,6 +144,29 @@ fn many_keys_at_once() {
 }
 
 #[test]
+fn what_generators_make() {
+    let (tenant, _operator) = set_up("es-samples-made");
+    let role = tenant.namespace.as_str();
+    let rules = format!("path \"auth/token/create/{role}\" {{ capabilities = [\"create\", \"update\"] }}");
+    tenant.cluster.vault_policy(&engines_policy(role), &rules).unwrap();
+    let of_role = json!({ "allowed_policies": "default", "orphan": true });
+    tenant.cluster.vault("POST", &format!("auth/token/roles/{role}"), Some(of_role)).unwrap();
+    let (login, path) = (format!("role: {role}\n"), format!("auth/token/create/{role}\n"));
+    let server = (VAULT, tenant.cluster.vault_addr());
+    apply(&tenant, "generators.yaml", &[server, ("role: app\n", &login), ("auth/token/create/app\n", &path)]);
+    ["admin", "token"].iter().for_each(|name| wait_synced(&tenant, name));
+    let made = data(&tenant, "admin");
+    let length = |key: &str| made[key].as_str().map_or(0, str::len);
+    assert_eq!((&made["username"], length("password"), length("installation")), (&json!("admin"), 32, 36));
+    let token = json!({ "token": tenant.value("token", "token").unwrap() });
+    tenant.cluster.vault("POST", "auth/token/lookup", Some(token)).expect("a token of Vault");
+    // Made once and kept for good.
+    tenant.kubectl(&["annotate", "externalsecret", "admin", "force-sync=1"]).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert_eq!(data(&tenant, "admin"), made);
+}
+
+#[test]
 fn when_it_is_read_and_what_becomes_of_the_secret() {
     let (tenant, _operator) = set_up("es-samples-rules");
     sample(
@@ -203,7 +226,7 @@ fn wait_value(api: &KubeClient, secret: &str, key: &str, value: &str) {
 fn stores_of_the_cluster_and_of_other_clusters() {
     let cluster = own(Options::default());
     let tenant = Tenant::serving_all(&cluster, "es-samples-cluster");
-    let _operator = tenant.operator(SERVED);
+    let _operator = tenant.operator(&[SERVED, &["--cluster-external-secrets"]].concat());
     let api = KubeClient::of(&cluster);
     for namespace in ["apps", "source", "platform"] {
         cluster.kubectl(&["create", "namespace", namespace]).unwrap();
@@ -216,6 +239,9 @@ fn stores_of_the_cluster_and_of_other_clusters() {
     cluster.vault_kv_put("secret/shared/app", json!({ "password": "s" })).unwrap();
     apply(&tenant, "cluster-store.yaml", &[(VAULT, cluster.vault_addr())]);
     wait_value(&api, "from-shared", "password", "s");
+    apply(&tenant, "cluster-external-secret.yaml", &[]);
+    cluster.kubectl(&["label", "namespace", "apps", "shared-secrets=yes"]).unwrap();
+    wait_value(&api, "registry-login", "password", "s");
 
     copies(&cluster, &tenant, &api);
     pushes(&cluster, &tenant);

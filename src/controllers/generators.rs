@@ -1,0 +1,89 @@
+//! Generators: what they make for the objects that name them. They have no status, so nothing reconciles them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand::rngs::{StdRng, SysRng};
+
+use super::controller::Watches;
+use super::store_access::{NoSession, StoreAccess};
+use crate::api::{CustomObject, Key};
+use crate::external_secret::{Data, password};
+use crate::kubernetes::{Change, Store};
+use crate::providers::{self, ProviderError};
+use crate::resolve::{Generates, GeneratorPlan};
+use crate::vault::Session;
+use crate::workqueue::Job;
+
+/// What a generator has made.
+#[derive(Clone)]
+pub(super) struct Generated {
+    /// By key.
+    pub data: Data,
+    /// How long it is good for, if Vault says so. Nothing renews or revokes it.
+    pub lasts: Option<Duration>,
+}
+
+/// Why a generator has made nothing.
+pub(super) enum GenerateError {
+    /// There is no login for its Vault.
+    NoSession(NoSession),
+    /// Vault did not do it.
+    Vault(ProviderError),
+    /// It cannot be done.
+    Unusable(String),
+}
+
+impl StoreAccess {
+    /// Has a generator make its data. Each call makes other data. A session in use goes to `sessions`.
+    pub(super) async fn generate(
+        &self,
+        job: &Job<Key>,
+        plan: &GeneratorPlan,
+        sessions: &mut Vec<Arc<Session>>,
+    ) -> Result<Generated, GenerateError> {
+        let rng = || StdRng::try_from_rng(&mut SysRng).map_err(|error| GenerateError::Unusable(error.to_string()));
+        let data = match &plan.what {
+            Generates::Passwords(spec) => {
+                let what = plan.version.0.as_str();
+                let made = password::passwords(spec, &mut rng()?);
+                made.map_err(|why| GenerateError::Unusable(format!("generator {what}: {why}")))?
+            }
+            Generates::Uuid => password::uuid(&mut rng()?),
+            Generates::Vault(request) => {
+                let session = self.session(job, &request.vault).await.map_err(GenerateError::NoSession)?;
+                sessions.push(session.clone());
+                let (data, lasts) = providers::generated(&session, request).await.map_err(GenerateError::Vault)?;
+                return Ok(Generated { data, lasts: (!lasts.is_zero()).then_some(lasts) });
+            }
+        };
+        Ok(Generated { data, lasts: None })
+    }
+
+    /// Starts the watches of the generators.
+    pub(super) fn watch_generators(&self, watches: &mut Watches<'_>) {
+        let stores = self.vault.stores.clone();
+        self.watch_generator(&stores.passwords, watches);
+        self.watch_generator(&stores.uuids, watches);
+        self.watch_generator(&stores.vault_generators, watches);
+    }
+
+    fn watch_generator<K>(&self, store: &Arc<Store<K>>, watches: &mut Watches<'_>)
+    where
+        K: CustomObject + kube::Resource<DynamicType = ()>,
+    {
+        let vault = self.vault.clone();
+        store.listen(move |change| {
+            let key = match &change {
+                Change::Deleted(object) => {
+                    vault.servers.forget(&object.key());
+                    object.key()
+                }
+                Change::Applied { new, .. } => new.key(),
+            };
+            vault.dependents.of_generator(&key);
+        });
+        watches.optional(store.clone());
+    }
+}
