@@ -10,8 +10,8 @@ use crate::vault::{Probe, Server, ServerVersion};
 const PROBE_INTERVAL: Duration = Duration::from_secs(60);
 /// One that does not is asked more often: this is how recovery is noticed. As patient as requests of objects get.
 const FAILED_PROBE_PAUSES: Policy = Policy {
-    initial: Duration::from_secs(5),
-    max: Duration::from_secs(15),
+    initial: Duration::from_secs(2),
+    max: Duration::from_secs(5),
     multiplier: 1.5,
     randomization: 0.1,
     max_elapsed: Duration::ZERO,

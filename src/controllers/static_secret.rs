@@ -35,8 +35,7 @@ impl SecretSource for StaticSecrets {
     ) -> Result<Obtained, Interruption> {
         let Reading { job, session, vault, pending, .. } = *reading;
         let StaticRead { version, refresh, .. } = plan.source;
-        let read =
-            Read { namespace: plan.vault_namespace.clone(), path: plan.path.clone(), version: version.unwrap_or(0) };
+        let read = Read { namespace: plan.vault_namespace.clone(), path: plan.path.clone(), version };
         let shared = match state.take() {
             Some(shared) if *shared.read() == read => shared,
             _ => vault.reads.share(session.identity, read),

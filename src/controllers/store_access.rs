@@ -135,7 +135,7 @@ impl StoreAccess {
         let read = Read {
             namespace: store.login.vault_namespace.clone(),
             path: "auth/token/lookup-self".to_owned(),
-            version: 0,
+            version: None,
         };
         let was_granted = store.login.method.needs_mount();
         match session.read(&read, None).await {

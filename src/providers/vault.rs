@@ -65,7 +65,7 @@ impl VaultProvider<'_> {
     async fn fields(
         &mut self,
         path: String,
-        version: i64,
+        version: Option<i64>,
         members: impl FnOnce(&Envelope) -> Result<Map<String, Value>, ProviderError>,
     ) -> Result<Arc<Fields>, ProviderError> {
         let read = Read { namespace: self.store.namespace.clone(), path, version };
@@ -90,7 +90,7 @@ impl VaultProvider<'_> {
                 })?,
             };
         let (versioned, of) = (self.store.versioned, path.clone());
-        self.fields(path, version, move |envelope| members_of(envelope, versioned, &of)).await
+        self.fields(path, versioned.then_some(version), move |envelope| members_of(envelope, versioned, &of)).await
     }
 
     /// What the engine says about a secret.
@@ -106,7 +106,7 @@ impl VaultProvider<'_> {
             members.extend(custom_metadata(envelope).map(|(name, value)| (name.clone(), text(value))));
             Ok(members)
         };
-        self.fields(path, 0, members).await
+        self.fields(path, None, members).await
     }
 
     async fn look_up(&mut self, remote: &RemoteRef) -> Result<Arc<Fields>, ProviderError> {
@@ -150,7 +150,7 @@ impl VaultProvider<'_> {
 
     async fn has_tags(&mut self, name: &str, tags: &BTreeMap<String, String>) -> Result<bool, ProviderError> {
         let path = metadata_path(self.store, name).map_err(ProviderError::Unusable)?;
-        let read = Read { namespace: self.store.namespace.clone(), path: path.clone(), version: 0 };
+        let read = Read { namespace: self.store.namespace.clone(), path: path.clone(), version: None };
         match self.session.read(&read, None).await {
             Ok((envelope, _)) => {
                 let found: BTreeMap<_, _> = custom_metadata(&envelope).collect();
@@ -201,7 +201,7 @@ impl Provider for VaultProvider<'_> {
             }
             // The names are those of the engine, whatever they begin with.
             let path = found_path(self.store, &name);
-            let read = Read { namespace: self.store.namespace.clone(), path: path.clone(), version: 0 };
+            let read = Read { namespace: self.store.namespace.clone(), path: path.clone(), version: None };
             let members = match self.session.read(&read, None).await {
                 Ok((envelope, _)) => members_of(&envelope, self.store.versioned, &path),
                 Err(error) => Err(not_found(error, &path)),

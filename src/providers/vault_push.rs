@@ -103,7 +103,7 @@ impl VaultProvider<'_> {
     }
 
     async fn find_secret(&self, path: &str) -> Result<Found, ProviderError> {
-        let read = Read { namespace: self.store.namespace.clone(), path: path.to_owned(), version: 0 };
+        let read = Read { namespace: self.store.namespace.clone(), path: path.to_owned(), version: None };
         match self.session.read(&read, None).await {
             Ok((envelope, _)) => found(&envelope.data, self.store.versioned, path).map_err(ProviderError::Unusable),
             Err(SessionError::Request(error)) if is_absent(&error) => Ok(Found::default()),

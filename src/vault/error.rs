@@ -30,7 +30,8 @@ pub enum ErrorKind {
     Unavailable,
     /// The Vault namespace is sealed, locked or not there. Other namespaces of the server are served.
     NamespaceNotServed,
-    /// 412: the node has not got the state yet that the request names with `X-Vault-Index`.
+    /// The node has not got the state yet that another one has answered with: 412 to a request with `X-Vault-Index`, or an older
+    /// version of a secret.
     StaleReplica,
     /// 500: Vault failed on this request, as with an engine whose backend is gone. Others may well be served.
     InternalError,
@@ -47,6 +48,11 @@ impl ErrorKind {
     /// to the same server need not be tried. A rate limit does not count: its quota may be that of one mount or role.
     pub fn concerns_server(self) -> bool {
         matches!(self, ErrorKind::Sealed | ErrorKind::Unreachable | ErrorKind::Unavailable | ErrorKind::Tls)
+    }
+
+    /// True where another node of the server may well serve the request.
+    pub(super) fn concerns_node(self) -> bool {
+        matches!(self, ErrorKind::Sealed | ErrorKind::Unavailable | ErrorKind::StaleReplica)
     }
 
     /// A stable word for metrics.

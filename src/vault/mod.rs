@@ -10,6 +10,7 @@ mod json;
 pub mod kv;
 mod reads;
 mod request;
+mod revision;
 mod seal_status;
 mod server;
 mod session;

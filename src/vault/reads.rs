@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::request::{Envelope, Read};
-use super::session::{Identity, Session, SessionError, TokenInfo};
+use super::revision::{Newest, Revision};
+use super::session::{Identity, REPLICATION_RETRIES, Session, SessionError, TokenInfo};
+use super::{ErrorKind, VaultError};
 use crate::util::WeakTable;
 
 /// An answer that several objects look at.
@@ -28,6 +30,8 @@ struct Last {
 pub struct SharedRead {
     read: Arc<Read>,
     last: tokio::sync::Mutex<Option<Box<Last>>>,
+    /// Of the latest version of a secret of KV v2.
+    newest: Mutex<Newest>,
     /// How many wait for the answer of a request.
     waiting: AtomicUsize,
     /// Per refresh interval, of which there is mostly one: when the objects with that interval are due together.
@@ -60,7 +64,7 @@ impl SharedRead {
             return answer;
         }
         let asked = Instant::now();
-        let answer = session.read(&self.read, index).await.map(|(envelope, token)| (Arc::new(envelope), token));
+        let answer = self.ask(session, index).await.map(|(envelope, token)| (Arc::new(envelope), token));
         // The table holds a weak reference, the caller a strong one: more of them are other objects.
         if Arc::strong_count(self) > 1 && !self.is_long_and_unwanted(&answer) {
             *last = Some(Box::new(Last { asked, index: index.map(str::to_owned), answer: answer.clone() }));
@@ -76,6 +80,47 @@ impl SharedRead {
             });
         }
         answer
+    }
+
+    /// Reads, and asks again while the node that answers is behind one that has answered before: it soon has what it lacks, and
+    /// the next connection may lead to another node.
+    async fn ask(&self, session: &Arc<Session>, index: Option<&str>) -> Result<(Envelope, TokenInfo), SessionError> {
+        let mut pauses = REPLICATION_RETRIES.iter();
+        loop {
+            let answer = session.read(&self.read, index).await;
+            let Err(error) = self.learn(&answer) else { return answer };
+            let Some(pause) = pauses.next() else {
+                if error.kind == ErrorKind::NotFound {
+                    self.newest.lock().forget();
+                }
+                return Err(SessionError::Request(error));
+            };
+            if let Ok((Envelope { connection: Some(connection), .. }, _)) = &answer {
+                connection.give_up();
+            }
+            tokio::time::sleep(*pause).await;
+        }
+    }
+
+    /// Learns which version of a secret an answer has.
+    ///
+    /// # Errors
+    /// If an earlier answer had a newer one, or there was one and now is none.
+    fn learn(&self, answer: &Result<(Envelope, TokenInfo), SessionError>) -> Result<(), VaultError> {
+        if self.read.version != Some(0) {
+            return Ok(());
+        }
+        let mut newest = self.newest.lock();
+        match answer {
+            Ok((envelope, _)) => match Revision::of(envelope) {
+                Some(revision) => newest.learn(&self.read.path, revision, Instant::now()),
+                None => Ok(()),
+            },
+            Err(SessionError::Request(error)) if error.kind == ErrorKind::NotFound && newest.is_known() => {
+                Err(error.clone())
+            }
+            Err(_) => Ok(()),
+        }
     }
 
     /// True of a long answer that no other object waits for: those are few at one time, and none is kept in case.
@@ -132,6 +177,7 @@ impl ReadCache {
             Arc::new(SharedRead {
                 read: read.clone(),
                 last: Default::default(),
+                newest: Default::default(),
                 waiting: AtomicUsize::new(0),
                 due: Default::default(),
             })

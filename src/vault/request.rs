@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
 use super::json::{self, JsonError};
-use super::transport::Turn;
+use super::transport::{Connection, Turn};
 use super::{ErrorKind, VaultError};
 use crate::render::SourceData;
 
@@ -22,8 +22,8 @@ pub struct Read {
     pub namespace: String,
     /// API path without `/v1/`.
     pub path: String,
-    /// KV v2: the version wanted, 0 for the latest.
-    pub version: i64,
+    /// KV v2: the version wanted, 0 for the latest. `None` for every other path.
+    pub version: Option<i64>,
 }
 
 /// A request to any path of Vault.
@@ -42,7 +42,7 @@ impl RawRequest {
 
     /// `GET` of what is read.
     pub fn read(read: &Read) -> Self {
-        let query = (read.version > 0).then(|| format!("version={}", read.version));
+        let query = read.version.filter(|version| *version > 0).map(|version| format!("version={version}"));
         Self { query, ..Self::get(&read.path) }
     }
 
@@ -117,6 +117,12 @@ pub struct Envelope {
     /// The turn of a long answer.
     #[serde(skip)]
     pub(super) turn: Option<Arc<Turn>>,
+    /// State of the node that answered (`X-Vault-Index`), where the server tells it.
+    #[serde(skip)]
+    pub(super) index: Option<String>,
+    /// What it came by.
+    #[serde(skip)]
+    pub(super) connection: Option<Connection>,
 }
 
 impl Envelope {
@@ -194,10 +200,19 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
 /// No server delays the next request for longer.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
+/// No server tells its state in more.
+const MAX_INDEX_BYTES: usize = 1024;
+
 /// The time of an answer, where the server tells it.
 fn date(headers: &http::HeaderMap) -> Option<i64> {
     let text = headers.get(http::header::DATE)?.to_str().ok()?;
     chrono::DateTime::parse_from_rfc2822(text).ok().map(|date| date.timestamp())
+}
+
+/// The state of the node that answered, where it tells that.
+fn index(headers: &http::HeaderMap) -> Option<String> {
+    let text = headers.get("x-vault-index")?.to_str().ok()?;
+    (text.len() <= MAX_INDEX_BYTES).then(|| text.to_owned())
 }
 
 /// Turns an HTTP answer into an envelope or a classified error.
@@ -208,11 +223,12 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
         return Ok(Envelope::default());
     }
     let turn = response.extensions().get::<Arc<Turn>>().cloned();
-    let parsed = Envelope::parse(body).map(|envelope| Envelope { turn, ..envelope });
+    let connection = response.extensions().get::<Connection>().cloned();
+    let parsed = Envelope::parse(body).map(|envelope| Envelope { turn, connection, ..envelope });
     if response.status().is_success() {
-        let date = date(response.headers());
+        let (date, index) = (date(response.headers()), index(response.headers()));
         return parsed
-            .map(|envelope| Envelope { date, ..envelope })
+            .map(|envelope| Envelope { date, index, ..envelope })
             .map_err(|error| VaultError::new(ErrorKind::Protocol, path, error.to_string()));
     }
     let parsed = parsed.ok();
@@ -240,6 +256,10 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
         _ if is_of_namespace => ErrorKind::NamespaceNotServed,
         // Vault says 403; servers that only speak its API may say 401 to a wrong token.
         401 | 403 => ErrorKind::PermissionDenied,
+        // A standby of OpenBao that has not got the state yet which the request names. Quotas have a text.
+        429 if parsed.is_some_and(|envelope| envelope.errors.is_some_and(|errors| errors.is_empty())) => {
+            ErrorKind::StaleReplica
+        }
         429 => ErrorKind::Throttled,
         503 if has("sealed") || has("not initialized") => ErrorKind::Sealed,
         412 => ErrorKind::StaleReplica,
@@ -292,6 +312,9 @@ mod tests {
         let no_leader = r#"{"errors":["local node not active but active cluster node not found"]}"#;
         assert_eq!(kind(500, no_leader), Some(ErrorKind::Unavailable));
         assert_eq!(kind(429, ""), Some(ErrorKind::Throttled));
+        let quota = r#"{"errors":["request path \"kv/a\": rate limit quota exceeded"]}"#;
+        assert_eq!(kind(429, quota), Some(ErrorKind::Throttled));
+        assert_eq!(kind(429, r#"{"errors":[]}"#), Some(ErrorKind::StaleReplica));
         assert_eq!(kind(400, r#"{"errors":["bad"]}"#), Some(ErrorKind::Invalid));
         assert_eq!(kind(200, "<html>secret</html>"), Some(ErrorKind::Protocol));
         assert_eq!(kind(404, r#"{"data":{"data":null,"metadata":{"deletion_time":"x"}}}"#), None);

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use http::Response;
 use parking_lot::Mutex;
 use rustify::endpoint::Endpoint;
 use rustify::enums::RequestMethod;
@@ -14,7 +15,7 @@ use tokio::sync::mpsc;
 use super::json;
 use super::request::{Envelope, RawRequest, classify};
 use super::seal_status::{SealStatus, ServerVersion};
-use super::transport::{Opened, RequestOptions, ServerConfig, SharedResources, Socket, Transport};
+use super::transport::{Connection, Opened, RequestOptions, ServerConfig, SharedResources, Socket, Transport};
 use super::{ErrorKind, VaultError};
 use crate::telemetry::{ConnectionMetrics, Operation};
 
@@ -23,9 +24,10 @@ pub type ServerId = u64;
 
 /// So many failures in a row open the circuit; a sealed Vault says so itself.
 const FAILURES_TO_OPEN: u32 = 3;
-/// The circuit is open for this long at first, and for twice as long after each failure of a request that was let through.
+/// The circuit is open for this long at first, and for twice as long after each failure of a request that was let through. No
+/// longer than objects may wait once another node is active.
 const MIN_OPEN_TIME: Duration = Duration::from_secs(1);
-const MAX_OPEN_TIME: Duration = Duration::from_secs(15);
+const MAX_OPEN_TIME: Duration = Duration::from_secs(5);
 
 /// One Vault server.
 pub struct Server {
@@ -99,7 +101,7 @@ impl Server {
         let (operation, eso_name) = (operation(endpoint.method(), &path), eso_name(&endpoint.method(), &path));
         let started = Instant::now();
         let result = match self.transport.ask(endpoint, call).await {
-            Ok(response) => classify(&path, &response)
+            Ok(response) => classify_and_judge(&path, &response)
                 .map(|envelope| (envelope, response.into_body()))
                 .map_err(|error| error.in_namespace(call.namespace)),
             Err(error) => Err(error),
@@ -115,7 +117,7 @@ impl Server {
         let started = Instant::now();
         let result = match self.transport.open(path, query, call).await {
             Ok(Opened::Socket(socket)) => Ok(*socket),
-            Ok(Opened::Answer(answer)) => Err(match classify(path, &answer) {
+            Ok(Opened::Answer(answer)) => Err(match classify_and_judge(path, &answer) {
                 Ok(_) => VaultError::new(ErrorKind::Protocol, path, "the answer is no websocket"),
                 Err(error) => error.in_namespace(call.namespace),
             }),
@@ -132,12 +134,19 @@ impl Server {
         let result = match self.transport.ask(RawRequest::get(PATH), &RequestOptions::default()).await {
             Err(error) => Err(error),
             Ok(response) if response.status() == http::StatusCode::NOT_FOUND => Ok(Probe::NoSealStatus),
-            Ok(response) if !response.status().is_success() => Err(classify(PATH, &response)
+            Ok(response) if !response.status().is_success() => Err(classify_and_judge(PATH, &response)
                 .err()
                 .unwrap_or_else(|| VaultError::new(ErrorKind::Protocol, PATH, "no seal status"))),
-            Ok(response) => json::parse_as(response.body()).map(Probe::SealStatus).map_err(|_| {
-                VaultError::new(ErrorKind::Protocol, PATH, "the answer is not a seal status; is this a Vault?")
-            }),
+            Ok(response) => json::parse_as(response.body())
+                .inspect(|status: &SealStatus| {
+                    if status.sealed {
+                        give_up_connection(&response);
+                    }
+                })
+                .map(Probe::SealStatus)
+                .map_err(|_| {
+                    VaultError::new(ErrorKind::Protocol, PATH, "the answer is not a seal status; is this a Vault?")
+                }),
         };
         if let Ok(Probe::SealStatus(status)) = &result {
             *self.version.lock() = Some(ServerVersion::of(status));
@@ -227,6 +236,21 @@ impl Circuit {
                 *known = shown;
             }
         }
+    }
+}
+
+/// Classifies an answer, and gives up the connection to a node that cannot serve: the next request may reach another one.
+fn classify_and_judge(path: &str, response: &Response<Vec<u8>>) -> Result<Envelope, VaultError> {
+    let result = classify(path, response);
+    if result.as_ref().is_err_and(|error| error.kind.concerns_node()) {
+        give_up_connection(response);
+    }
+    result
+}
+
+fn give_up_connection(response: &Response<Vec<u8>>) {
+    if let Some(connection) = response.extensions().get::<Connection>() {
+        connection.give_up();
     }
 }
 

@@ -4,6 +4,7 @@
 //! because the stock client can neither take a CA from memory, nor set a server name, headers or a path prefix.
 
 mod adapter;
+mod connection;
 mod connector;
 mod error;
 mod long_answers;
@@ -21,6 +22,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use reqwest::Url;
 use rustify::endpoint::Endpoint;
@@ -36,6 +38,7 @@ use proxy::Proxies;
 use redirect::RedirectError;
 use tls::{SystemAuthorities, Tls};
 
+pub(super) use connection::Connection;
 pub(crate) use error::root_cause;
 pub(crate) use long_answers::{LongAnswers, LongAnswersOfServer, ReceiveError, Turn};
 pub(super) use options::RequestOptions;
@@ -229,7 +232,8 @@ impl Transport {
         result.unwrap_or(Err(TransportError::TimedOut(self.timeout)))
     }
 
-    /// Sends a request, and once more to where a redirect leads. The answer is whatever comes then.
+    /// Sends a request, and once more to where a redirect leads. The answer is whatever comes then; the [`Connection`] that it
+    /// came by is among its extensions.
     async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Incoming>, TransportError> {
         let (mut parts, body) = request.into_parts();
         let mut headers = self.headers.clone();
@@ -247,9 +251,14 @@ impl Transport {
             {
                 request.headers_mut().insert(header::PROXY_AUTHORIZATION, authorization);
             }
-            let answer = self.http.request(request).await?;
+            let connection = Connection(capture_connection(&mut request));
+            let mut answer = self.http.request(request).await?;
+            connection.give_up_if_old();
             match redirect::target(&target, answer.status(), answer.headers())? {
-                None => return Ok(answer),
+                None => {
+                    answer.extensions_mut().insert(connection);
+                    return Ok(answer);
+                }
                 Some(_) if redirected => return Err(RedirectError::Again.into()),
                 Some(there) => (target, redirected) = (there, true),
             }

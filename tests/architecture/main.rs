@@ -1,6 +1,7 @@
 //! Dependencies between the modules point one way, and pure modules stay pure: read from the sources.
 
 mod circles;
+mod servers;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -17,6 +17,7 @@ mod destinations;
 mod dynamic;
 mod engines;
 mod external;
+mod failover;
 mod faults;
 mod gcp;
 mod globals;

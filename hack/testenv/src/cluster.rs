@@ -18,9 +18,10 @@ use crate::node;
 use crate::postgresql::Postgresql;
 use crate::process::Service;
 use crate::proxy::{Proxy, Toxiproxy};
+use crate::raft::{RAFT_NODES, Raft};
 use crate::server::Server;
 use crate::tools::{Tool, Tools};
-use crate::vault::{self, VaultStorage};
+use crate::vault::{self, Listener, VaultStorage};
 use crate::watcher::Watcher;
 
 /// What to start.
@@ -53,6 +54,9 @@ pub enum Process {
     ControllerManager,
     /// Vault or OpenBao.
     Vault,
+    /// A node of Vault or OpenBao, by its number from 0; only with [`VaultStorage::RaftOfThree`], where there is no
+    /// [`Process::Vault`].
+    RaftNode(usize),
     /// PostgreSQL, once [`Cluster::postgresql`] was called. A pause stops new connections alone.
     Postgresql,
     /// The scheduler; only with a node.
@@ -74,6 +78,7 @@ pub struct Cluster {
     ports: Ports,
     storage: VaultStorage,
     vault_events: bool,
+    raft: Option<Raft>,
     toxiproxy: Mutex<Option<Service>>,
     /// Where the tool is there.
     postgresql: Option<Postgresql>,
@@ -125,9 +130,16 @@ impl Cluster {
         if vault_events && server != Server::Vault {
             bail!("{} has no event stream", server.name());
         }
+        if with_node && storage == VaultStorage::RaftOfThree {
+            bail!("three nodes of {} run on the machine itself only", server.name());
+        }
         let (location, ports, vault_host) = match with_node {
             false => (Location::Machine, Ports::free()?, "127.0.0.1"),
             true => (node::enter(dir)?, Ports::of_a_node(), NODE_ADDRESS),
+        };
+        let raft = match storage {
+            VaultStorage::RaftOfThree => Some(Raft::new(dir)?),
+            VaultStorage::Memory | VaultStorage::Raft => None,
         };
         let environment = Environment {
             name: name.to_owned(),
@@ -136,7 +148,10 @@ impl Cluster {
             location,
             api_server_url: format!("https://127.0.0.1:{}", ports.api_server),
             server,
-            vault_addr: format!("http://{vault_host}:{}", ports.vault),
+            vault_addr: match &raft {
+                Some(raft) => raft.to_active(),
+                None => format!("http://{vault_host}:{}", ports.vault),
+            },
             vault_token: vault::DEV_TOKEN.to_owned(),
             unseal_key: None,
         };
@@ -152,6 +167,7 @@ impl Cluster {
             ports,
             storage,
             vault_events,
+            raft,
             toxiproxy: Mutex::new(None),
             postgresql: None,
             postgresql_is_set_up: Mutex::new(false),
@@ -162,14 +178,19 @@ impl Cluster {
         cluster.define_postgresql(vault_host)?;
 
         // All at once; each waits by itself for the one below it.
-        for process in [Process::Etcd, Process::Vault, Process::ApiServer] {
+        let first = if cluster.raft.is_some() { Process::RaftNode(0) } else { Process::Vault };
+        for process in [Process::Etcd, first, Process::ApiServer] {
             cluster.service(process)?.start()?;
         }
         if with_node {
             cluster.service(Process::Containerd)?.start()?;
         }
-        if let Some(service) = cluster.services.get(&Process::Vault) {
+        if let Some(service) = cluster.services.get(&first) {
             vault::wait(&mut cluster.environment, service, storage)?;
+        }
+        if let Some(raft) = &mut cluster.raft {
+            let services = (0..RAFT_NODES).filter_map(|node| cluster.services.get(&Process::RaftNode(node)));
+            raft.join(&cluster.environment, &services.collect::<Vec<_>>())?;
         }
         vault::prepare(&cluster.environment)?;
         cluster.await_api_server()?;
@@ -205,13 +226,19 @@ impl Cluster {
             Tool::KubeControllerManager,
             control_plane::controller_manager(environment),
         )?;
-        let host = if environment.has_node() { "0.0.0.0" } else { "127.0.0.1" };
-        let mut vault = vault::arguments(environment, self.storage, host, [ports.vault, ports.vault_cluster])?;
-        let tool = if self.vault_events { Tool::VaultEvents } else { environment.server.tool() };
-        if self.vault_events {
-            vault.extend(vault::EVENTS.map(str::to_owned));
+        let only = Listener::of_one(environment, [ports.vault, ports.vault_cluster]);
+        let listeners = match &self.raft {
+            None => vec![(Process::Vault, &only)],
+            Some(raft) => (0..RAFT_NODES).map(|node| (Process::RaftNode(node), raft.listener(node))).collect(),
+        };
+        for (process, listener) in listeners {
+            let mut arguments = vault::arguments(environment, self.storage, listener)?;
+            let tool = if self.vault_events { Tool::VaultEvents } else { environment.server.tool() };
+            if self.vault_events {
+                arguments.extend(vault::EVENTS.map(str::to_owned));
+            }
+            add(process, listener.name, tool, arguments)?;
         }
-        add(Process::Vault, environment.server.service(), tool, vault)?;
         if environment.has_node() {
             for (process, name, tool, arguments) in node::services(environment)? {
                 add(process, name, tool, arguments)?;
@@ -246,6 +273,11 @@ impl Cluster {
             *is_set_up = true;
         }
         Ok(postgresql)
+    }
+
+    /// The nodes of Vault or OpenBao; only with [`VaultStorage::RaftOfThree`].
+    pub fn raft(&self) -> Result<&Raft> {
+        self.raft.as_ref().context("this environment has one server: VaultStorage::RaftOfThree has three nodes")
     }
 
     /// Puts programs on the `PATH` of [`Environment::command`].
@@ -293,7 +325,7 @@ impl Cluster {
     /// Starts a stopped or killed process again, on the same port and with the same data, and waits until it answers.
     ///
     /// A Vault in memory has forgotten everything: its audit device, `kv1/` and Kubernetes auth are set up again. A Vault
-    /// with storage comes up sealed: see [`Environment::vault_unseal`].
+    /// with storage comes up sealed: see [`Environment::vault_unseal`], and [`Raft::unseal`] for one of three nodes.
     pub fn start_again(&self, process: Process) -> Result<()> {
         let service = self.service(process)?;
         if service.is_running()? {
@@ -305,6 +337,7 @@ impl Cluster {
         service.start()?;
         match process {
             Process::ApiServer | Process::Etcd => self.await_api_server(),
+            Process::RaftNode(node) => self.raft()?.await_answer(node, service),
             Process::Vault => {
                 vault::await_answer(&self.environment, service)?;
                 if self.storage == VaultStorage::Memory {
@@ -362,6 +395,7 @@ impl Cluster {
             Process::Postgresql => {
                 "this environment has no PostgreSQL: `cargo testenv build --optional` gets it".into()
             }
+            Process::Vault | Process::RaftNode(_) => format!("this environment has no {process:?}"),
             _ => format!("this environment has no {process:?}: it has no node"),
         })
     }

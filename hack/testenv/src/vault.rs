@@ -21,6 +21,9 @@ pub enum VaultStorage {
     /// Integrated storage (raft): can be sealed, unsealed and restarted. One key share. Comes up unsealed the first
     /// time, sealed after a restart.
     Raft,
+    /// Integrated storage on three nodes: see [`Cluster::raft`](crate::Cluster::raft). The address of the environment leads to the
+    /// active one.
+    RaftOfThree,
 }
 
 /// Gives the Community Edition of 1.15 its event stream; later versions keep that for Enterprise. Subscriptions are in
@@ -30,14 +33,38 @@ pub(crate) const EVENTS: [&str; 2] = ["-experiment=events.alpha1", "-log-level=d
 /// The root token of a Vault in memory.
 pub(crate) const DEV_TOKEN: &str = "root";
 
-/// Arguments that start the server on this port; with [`VaultStorage::Raft`] it uses the next one given as well.
-pub(crate) fn arguments(
-    environment: &Environment,
-    storage: VaultStorage,
-    host: &str,
-    ports: [u16; 2],
-) -> Result<Vec<String>> {
-    let [port, cluster_port] = ports;
+/// How a server listens and is found.
+#[derive(Clone, Debug)]
+pub(crate) struct Listener {
+    /// Name of the process, of its log and of its files.
+    pub name: &'static str,
+    /// Where it listens to clients.
+    pub address: String,
+    /// Where it listens to other nodes.
+    pub cluster_address: String,
+    /// Where clients find it.
+    pub api_url: String,
+    /// Where other nodes find it.
+    pub cluster_url: String,
+}
+
+impl Listener {
+    /// Of the only server of an environment, with its ports for clients and for other nodes.
+    pub(crate) fn of_one(environment: &Environment, [port, cluster_port]: [u16; 2]) -> Self {
+        let host = if environment.has_node() { "0.0.0.0" } else { "127.0.0.1" };
+        Self {
+            name: environment.server.service(),
+            address: format!("{host}:{port}"),
+            cluster_address: format!("{host}:{cluster_port}"),
+            api_url: environment.vault_addr.clone(),
+            cluster_url: format!("https://127.0.0.1:{cluster_port}"),
+        }
+    }
+}
+
+/// Arguments that start the server; the addresses for other nodes are used with raft only.
+pub(crate) fn arguments(environment: &Environment, storage: VaultStorage, listener: &Listener) -> Result<Vec<String>> {
+    let Listener { name, address, cluster_address, api_url, cluster_url } = listener;
     let mut arguments = vec!["server".to_owned()];
     let mut config = json!({});
     match storage {
@@ -45,16 +72,16 @@ pub(crate) fn arguments(
             "-dev".to_owned(),
             format!("-dev-root-token-id={DEV_TOKEN}"),
             "-dev-no-store-token".to_owned(),
-            format!("-dev-listen-address={host}:{port}"),
+            format!("-dev-listen-address={address}"),
         ]),
-        VaultStorage::Raft => {
-            let data = environment.dir.join("vault");
+        VaultStorage::Raft | VaultStorage::RaftOfThree => {
+            let data = environment.dir.join(format!("{name}-data"));
             fs::create_dir_all(&data)?;
             config = json!({
-                "storage": {"raft": {"path": data, "node_id": "v1"}},
-                "listener": {"tcp": {"address": format!("{host}:{port}"), "tls_disable": true}},
-                "api_addr": environment.vault_addr,
-                "cluster_addr": format!("https://127.0.0.1:{cluster_port}"),
+                "storage": {"raft": {"path": data, "node_id": name}},
+                "listener": {"tcp": {"address": address, "cluster_address": cluster_address, "tls_disable": true}},
+                "api_addr": api_url,
+                "cluster_addr": cluster_url,
                 "disable_mlock": true,
                 "ui": false,
             });
@@ -64,7 +91,7 @@ pub(crate) fn arguments(
         // Without it, audit devices are a matter of the configuration alone.
         config["unsafe_allow_api_audit_creation"] = json!(true);
     }
-    let path = environment.dir.join("server.json");
+    let path = environment.dir.join(format!("{name}.json"));
     fs::write(&path, format!("{config:#}\n"))?;
     arguments.push(format!("-config={}", path.display()));
     Ok(arguments)
@@ -132,7 +159,7 @@ impl Environment {
         let token = (!token.is_empty()).then_some(("x-vault-token", token));
         self.location
             .in_network(|| request(method, &url, body, token))
-            .with_context(|| format!("vault {method} {path}; its log: {}", self.server_log().display()))
+            .with_context(|| format!("vault {method} {path}; its log is in {}", self.logs().display()))
     }
 
     /// Writes a KV v2 secret and returns its new version. `path` is like `secret/app`.
@@ -192,11 +219,11 @@ impl Environment {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        bail!("Vault was unsealed but is not active after 30 s: see {}", self.server_log().display())
+        bail!("Vault was unsealed but is not active after 30 s: see {}", self.logs().display())
     }
 
-    fn server_log(&self) -> PathBuf {
-        self.dir.join("logs").join(format!("{}.log", self.server.service()))
+    fn logs(&self) -> PathBuf {
+        self.dir.join("logs")
     }
 }
 

@@ -32,6 +32,38 @@ fn openbao_serves_and_keeps_what_vault_does() {
     assert_eq!(String::from_utf8_lossy(&shell.stdout), "hunter2");
 }
 
+#[test]
+fn of_three_nodes_one_can_be_lost() {
+    if !Tools::default().has(Tool::OpenBao) {
+        eprintln!("skipped: no OpenBao; `cargo testenv build --optional` gets it");
+        return;
+    }
+    let options = Options { server: Server::OpenBao, vault: VaultStorage::RaftOfThree, ..Options::default() };
+    let cluster = Cluster::start(options).unwrap();
+    let raft = cluster.raft().unwrap();
+    let first = raft.await_active(None).unwrap();
+    cluster.vault_kv_put("secret/kept", json!({"a": 1})).unwrap();
+
+    cluster.kill(Process::RaftNode(first)).unwrap();
+    let second = raft.await_active(Some(first)).unwrap();
+    cluster.vault("GET", "secret/data/kept", None).unwrap();
+    cluster.start_again(Process::RaftNode(first)).unwrap();
+    raft.unseal(first).unwrap();
+
+    raft.cut_off(second);
+    let third = raft.await_active(Some(second)).unwrap();
+    cluster.vault_kv_put("secret/kept", json!({"a": 2})).unwrap();
+    let of = |node: usize| raft.ask_with(node, "GET", "secret/data/kept", cluster.vault_token()).unwrap();
+    assert_eq!(of(third).1["data"]["data"]["a"], 2);
+    assert_ne!(of(second).1["data"]["data"]["a"], 2, "it is cut off");
+    raft.heal();
+    let begin = Instant::now();
+    while of(second).1["data"]["data"]["a"] != 2 {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it does not come back");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// The secret `secret/app`, and a service account `app` that may log in and read it.
 fn set_up_app(cluster: &Cluster) {
     cluster.kubectl(&["create", "serviceaccount", "app"]).unwrap();

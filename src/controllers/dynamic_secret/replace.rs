@@ -73,7 +73,7 @@ async fn ask(session: &Arc<Session>, plan: &Plan<DynamicRead>) -> Result<(Envelo
     match &plan.source.body {
         Some(body) => session.write(&plan.vault_namespace, &plan.path, body).await,
         None => {
-            let read = Read { namespace: plan.vault_namespace.clone(), path: plan.path.clone(), version: 0 };
+            let read = Read { namespace: plan.vault_namespace.clone(), path: plan.path.clone(), version: None };
             session.read(&read, None).await
         }
     }

@@ -12,6 +12,7 @@ use crate::api::external_secrets::target::DeletionPolicy;
 use crate::api::{Key, Reason};
 use crate::controllers::outputs::EventText;
 use crate::controllers::render_turns::Turn;
+use crate::controllers::retry::Retry;
 use crate::controllers::store_access::NoSession;
 use crate::controllers::vault_access::Unanswered;
 use crate::external_secret::Data;
@@ -180,8 +181,8 @@ impl Run<'_> {
         };
         match self.controller.access.vault.on_error(&vault.login.connection, session, error).await {
             Unanswered::OtherServer => Interruption::Yield(Some(session.server.id)),
-            Unanswered::Request(_) => failure.into(),
-            Unanswered::Login(_, next) => failure.again_at(next).into(),
+            Unanswered::Request(error) => Failure { retry: Retry::after_request(&error), ..failure }.into(),
+            Unanswered::Login(error, next) => Failure { retry: Retry::after_login(&error, next), ..failure }.into(),
         }
     }
 }

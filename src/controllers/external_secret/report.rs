@@ -137,7 +137,9 @@ impl ExternalSecrets {
 
     fn try_again(&self, state: &mut State, retry: Retry) -> Outcome {
         let now = Instant::now();
-        let due = retry.due(now, || state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL));
+        let down = state.sessions.iter().find_map(|session| session.server.last_error()).map(|error| error.kind);
+        let due =
+            retry.due(now, down, || state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL));
         state.due = Some(due);
         retry.outcome(due, state.lane())
     }

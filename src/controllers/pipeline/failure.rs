@@ -1,7 +1,6 @@
 //! How a run ends that does not get through.
 
 use std::fmt::Display;
-use std::time::Instant;
 
 use crate::api::Reason;
 use crate::controllers::outputs::EventText;
@@ -44,11 +43,6 @@ impl Failure {
     /// There is no login. VSO's text.
     pub fn login(error: impl Display) -> Self {
         Self::new(Reason::VaultClientConfigError, format!("Failed to get Vault auth login: {error}"))
-    }
-
-    /// The failure is tried again at this time, if there is one, with all that share its cause.
-    pub fn again_at(self, at: Option<Instant>) -> Self {
-        Self { retry: at.map_or(self.retry, Retry::At), ..self }
     }
 
     /// The data of the Secret cannot be made.

@@ -8,6 +8,7 @@ use super::failure::{Failure, Interruption};
 use super::source::Reading;
 use super::state::ObjectState;
 use crate::api::{Key, Reason};
+use crate::controllers::retry::Retry;
 use crate::controllers::vault_access::Unanswered;
 use crate::resolve::AuthPlan;
 use crate::vault::{ErrorKind, Identity, Session, SessionError, VaultError};
@@ -49,7 +50,7 @@ pub(super) async fn login<T: Default>(
 /// What is told of a login that failed. All objects that wait for the login are due with its next attempt: none of them has
 /// to fail for longer than that.
 pub(crate) async fn login_failed(session: &Session, error: &SessionError) -> Failure {
-    Failure::login(error).again_at(session.next_login().await)
+    Failure { retry: Retry::after_login(error, session.next_login().await), ..Failure::login(error) }
 }
 
 impl<O> Reading<'_, O> {
@@ -78,7 +79,9 @@ impl<O> Reading<'_, O> {
                 }
                 Err(failed(error).into())
             }
-            Unanswered::Login(error, next) => Err(Failure::login(error).again_at(next).into()),
+            Unanswered::Login(error, next) => {
+                Err(Failure { retry: Retry::after_login(&error, next), ..Failure::login(error) }.into())
+            }
         }
     }
 }
@@ -93,7 +96,8 @@ fn kind_of(error: &SessionError) -> &'static str {
 
 /// What is told of a read that failed.
 pub(crate) fn read_failed(error: &VaultError) -> Failure {
-    Failure::new(Reason::VaultClientError, format!("Failed to read Vault secret: {error}"))
+    let failure = Failure::new(Reason::VaultClientError, format!("Failed to read Vault secret: {error}"));
+    Failure { retry: Retry::after_request(error), ..failure }
 }
 
 fn config_error(error: String) -> Failure {

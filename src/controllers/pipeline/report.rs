@@ -149,7 +149,8 @@ impl<S: SecretSource> Pipeline<S> {
         }
         let now = Instant::now();
         let hold_due = self.source.hold_due(&state.source).filter(|due| now < *due);
-        let due = retry.due(now, || state.pause(&self.shared.backoff));
+        let down = state.session.as_ref().and_then(|session| session.server.last_error()).map(|error| error.kind);
+        let due = retry.due(now, down, || state.pause(&self.shared.backoff));
         let mut due = hold_due.map_or(due, |hold| hold.min(due));
         if let Some(owed) = &mut state.owed {
             // They wait for nothing that has failed.

@@ -46,7 +46,7 @@ pub(super) async fn look(
         return;
     };
     let now = Instant::now();
-    let read = Read { namespace: plan.vault_namespace.clone(), path: check.path.clone(), version: 0 };
+    let read = Read { namespace: plan.vault_namespace.clone(), path: check.path.clone(), version: None };
     let watch = match watch {
         Some(known) if *known.read.read() == read => known,
         _ => {

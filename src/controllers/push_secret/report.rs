@@ -165,7 +165,7 @@ impl PushSecrets {
         }
         let now = Instant::now();
         let pause = || state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL);
-        retry.outcome(retry.due(now, pause), None)
+        retry.outcome(retry.due(now, None, pause), None)
     }
 }
 

@@ -70,6 +70,7 @@ impl Session {
         let sent = self.server.send_for_body(request, &call).await;
         let sent = sent.map_err(|error| Refused::note(refused, lockout_key, error, Instant::now()));
         let (answer, body) = sent.map_err(SessionError::Login)?;
+        let index = answer.index;
         let auth = answer.auth.ok_or_else(|| {
             SessionError::Login(VaultError::new(ErrorKind::Protocol, &path, "the answer to the login has no token"))
         })?;
@@ -88,7 +89,7 @@ impl Session {
             .as_ref()
             .filter(|_| auth.renewable && auth.num_uses == 0)
             .and_then(|_| StoredLogin::go_json(&body));
-        Ok(Granted { auth, namespace, credential_uid, login_response, stored_under: None, location: None })
+        Ok(Granted { auth, namespace, index, credential_uid, login_response, stored_under: None, location: None })
     }
 }
 

@@ -102,8 +102,8 @@ pub struct Session {
     live: AtomicBool,
 }
 
-/// Between the tries of a read that a node cannot answer yet. Its replication takes milliseconds.
-const REPLICATION_RETRIES: [Duration; 4] =
+/// Pauses between the tries of a read that a node cannot answer yet. Its replication takes milliseconds.
+pub(super) const REPLICATION_RETRIES: [Duration; 4] =
     [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
 
 /// Paces looks for a credential that Kubernetes did not have, or for another than the one that was refused. No watch tells of
@@ -151,13 +151,12 @@ impl Session {
         read: &Read,
         index: Option<&str>,
     ) -> Result<(Envelope, TokenInfo), SessionError> {
-        let headers: Vec<_> = index.map(|index| ("X-Vault-Index".to_owned(), index.to_owned())).into_iter().collect();
-        self.ask((&read.namespace, &read.path), &headers, || RawRequest::read(read)).await
+        self.ask((&read.namespace, &read.path), index, || RawRequest::read(read)).await
     }
 
     /// Lists a folder of a Vault namespace, in the same way.
     pub async fn list(self: &Arc<Self>, namespace: &str, path: &str) -> Result<(Envelope, TokenInfo), SessionError> {
-        self.ask((namespace, path), &[], || RawRequest::list(path)).await
+        self.ask((namespace, path), None, || RawRequest::list(path)).await
     }
 
     /// Writes to a path of a Vault namespace, in the same way.
@@ -167,12 +166,12 @@ impl Session {
         path: &str,
         body: &Value,
     ) -> Result<(Envelope, TokenInfo), SessionError> {
-        self.ask((namespace, path), &[], || RawRequest::put(path, body.clone())).await
+        self.ask((namespace, path), None, || RawRequest::put(path, body.clone())).await
     }
 
     /// Deletes what is at a path of a Vault namespace, in the same way.
     pub async fn delete(self: &Arc<Self>, namespace: &str, path: &str) -> Result<(Envelope, TokenInfo), SessionError> {
-        self.ask((namespace, path), &[], || RawRequest::delete(path)).await
+        self.ask((namespace, path), None, || RawRequest::delete(path)).await
     }
 
     /// Writes with the token that there is, and never logs in. `None`: there is no token that is good.
@@ -193,14 +192,17 @@ impl Session {
     async fn ask(
         self: &Arc<Self>,
         (namespace, path): (&str, &str),
-        headers: &[(String, String)],
+        index: Option<&str>,
         request: impl Fn() -> RawRequest,
     ) -> Result<(Envelope, TokenInfo), SessionError> {
         let mut token = self.token().await?;
         let mut retried = false;
         let mut behind = REPLICATION_RETRIES.iter();
         loop {
-            let call = RequestOptions { token: Some(&token.secret), namespace: Some(namespace), headers };
+            // What is asked for came after the login.
+            let index = index.map(str::to_owned).or_else(|| token.needed_index(Instant::now()));
+            let headers: Vec<_> = index.map(|index| ("X-Vault-Index".to_owned(), index)).into_iter().collect();
+            let call = RequestOptions { token: Some(&token.secret), namespace: Some(namespace), headers: &headers };
             match self.server.send(request(), &call).await {
                 Ok(envelope) => {
                     self.denials.lock().allowed(namespace, path);

@@ -121,12 +121,14 @@ impl Session {
         let call = RequestOptions { token: Some(&auth.client_token), namespace: Some(&namespace), headers: &[] };
         match self.server.send(RenewTokenSelfRequest { increment: None }, &call).await {
             Ok(renewed) => {
+                let index = renewed.index;
                 let renewed = renewed.auth.unwrap_or_default();
                 (auth.lease, auth.renewable) = (renewed.lease, renewed.renewable);
                 tracing::info!(stored_under = key, ttl_s = auth.lease.as_secs(), "took up a stored Vault token");
                 Ok(Some(Granted {
                     auth,
                     namespace,
+                    index,
                     credential_uid,
                     login_response: Some(response),
                     stored_under: Some(key),

@@ -161,6 +161,7 @@ fn uses_are_counted_and_such_a_token_is_not_renewed() {
     let granted = |num_uses: u64| Granted {
         auth: Auth { lease: Duration::from_secs(60), renewable: true, num_uses, ..Auth::default() },
         namespace: String::new(),
+        index: None,
         credential_uid: String::new(),
         login_response: None,
         stored_under: None,
@@ -201,7 +202,7 @@ async fn a_long_answer_has_its_turn_until_the_last_object_is_done_with_it() {
     let all = shared.free_turns();
     let session = session_at(&address, &shared, &Arc::new(Lock::new(Ok("one".to_owned()))));
     let reads = ReadCache::default();
-    let read = || Read { namespace: String::new(), path: "secret/data/a".into(), version: 0 };
+    let read = || Read { namespace: String::new(), path: "secret/data/a".into(), version: Some(0) };
     let objects = [reads.share(session.identity, read()), reads.share(session.identity, read())];
     let now = std::time::Instant::now();
     let get = |object: usize| objects[object].get(&session, now, None);
@@ -212,6 +213,75 @@ async fn a_long_answer_has_its_turn_until_the_last_object_is_done_with_it() {
     assert_eq!(shared.free_turns(), all - 1);
     drop(data);
     assert_eq!(shared.free_turns(), all, "the answer is not kept in case another object wants it");
+}
+
+/// Nodes behind a load balancer: each connection leads to the next one, which answers every request with its version of a
+/// secret. The first one closes the connection after its answer.
+async fn serve_versions(versions: &'static [u64]) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for (node, version) in versions.iter().enumerate() {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let body = format!(
+                r#"{{"data":{{"data":{{"k":"v"}},"metadata":{{"version":{version},"created_time":"2026-01-0{version}T00:00:00Z"}}}}}}"#
+            );
+            let close = if node == 0 { "Connection: close\r\n" } else { "" };
+            let answer = format!("HTTP/1.1 200 .\r\n{close}Content-Length: {}\r\n\r\n{body}", body.len());
+            tokio::spawn(async move {
+                while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                    if node == 0 {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_node_that_is_behind_is_left_for_another() {
+    let address = serve_versions(&[2, 1, 2]).await;
+    let session = session_at(&address, &SharedResources::default(), &Arc::new(Lock::new(Ok("one".to_owned()))));
+    let read = Read { namespace: String::new(), path: "secret/data/a".into(), version: Some(0) };
+    let shared = ReadCache::default().share(session.identity, read);
+    for _ in 0..2 {
+        let (answer, _) = shared.get(&session, Instant::now(), None).await.unwrap();
+        assert_eq!(answer.data["metadata"]["version"], 2);
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_is_older_everywhere_is_an_error() {
+    let address = serve_versions(&[2, 1, 1, 1, 1, 1]).await;
+    let session = session_at(&address, &SharedResources::default(), &Arc::new(Lock::new(Ok("one".to_owned()))));
+    let read = Read { namespace: String::new(), path: "secret/data/a".into(), version: Some(0) };
+    let shared = ReadCache::default().share(session.identity, read);
+    shared.get(&session, Instant::now(), None).await.unwrap();
+    match shared.get(&session, Instant::now(), None).await {
+        Err(SessionError::Request(error)) => assert_eq!(error.kind, ErrorKind::StaleReplica),
+        other => panic!("{:?}", other.map(|(answer, _)| answer.data.clone())),
+    }
+}
+
+#[test]
+fn the_state_that_has_a_token_is_named_for_a_while() {
+    let granted = |index: Option<&str>| Granted {
+        auth: Auth::default(),
+        namespace: String::new(),
+        index: index.map(str::to_owned),
+        credential_uid: String::new(),
+        login_response: None,
+        stored_under: None,
+        location: None,
+    };
+    let now = Instant::now();
+    let token = Token::new(granted(Some("state")));
+    assert_eq!(token.needed_index(now).as_deref(), Some("state"));
+    assert_eq!(token.needed_index(now + Duration::from_secs(400)), None);
+    assert_eq!(Token::new(granted(None)).needed_index(now), None);
 }
 
 /// Has the token of an earlier process.

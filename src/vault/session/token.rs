@@ -14,6 +14,9 @@ use crate::vault::request::Auth;
 /// A token that no login gave is read again this long after the last time: a replaced one may go on being good.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
+/// So long after a login, nodes are told which state has its token. If the storage is restored from a snapshot, no node has it.
+const MAX_BEHIND_TIME: Duration = Duration::from_secs(300);
+
 /// A token with less than this part of its life left is not extended any more, or its extension fails: it is extended while
 /// a third is left.
 const LAST_PART: f64 = 0.3;
@@ -49,6 +52,8 @@ pub struct TokenInfo {
 pub(in crate::vault) struct Token {
     pub secret: SecretString,
     pub info: TokenInfo,
+    /// State of the server that has the token (`X-Vault-Index`), where it tells that, and until when a node may be behind it.
+    pub(super) index: Option<(Arc<str>, Instant)>,
     /// Vault namespace of the login, in which the token is renewed and looked up.
     pub namespace: String,
     /// Vault's answer to the login, where that can be stored.
@@ -69,6 +74,8 @@ pub(in crate::vault) struct Token {
 pub(super) struct Granted {
     pub auth: Auth,
     pub namespace: String,
+    /// State of the server that has the token.
+    pub index: Option<String>,
     pub credential_uid: String,
     pub login_response: Option<SecretString>,
     pub stored_under: Option<String>,
@@ -83,6 +90,7 @@ impl From<ProvidedToken> for Granted {
         Self {
             auth: Auth { client_token: secret, ..Auth::default() },
             namespace: String::new(),
+            index: None,
             credential_uid,
             login_response: None,
             stored_under: None,
@@ -94,7 +102,7 @@ impl From<ProvidedToken> for Granted {
 impl Token {
     pub(super) fn new(granted: Granted) -> Self {
         let now = Instant::now();
-        let Granted { auth, namespace, credential_uid, login_response, stored_under, location } = granted;
+        let Granted { auth, namespace, index, credential_uid, login_response, stored_under, location } = granted;
         let client_id = match auth.accessor.as_str() {
             "" => String::new(),
             accessor => hex::encode(Blake2b::<U32>::digest(accessor.as_bytes())),
@@ -109,6 +117,7 @@ impl Token {
                 renewable: auth.renewable && !auth.lease.is_zero() && auth.num_uses == 0,
                 stored_under: stored_under.map(Into::into),
             },
+            index: index.map(|index| (index.into(), now + MAX_BEHIND_TIME)),
             namespace,
             login_response,
             expires: (!auth.lease.is_zero()).then(|| now + auth.lease),
@@ -122,6 +131,12 @@ impl Token {
     /// Whether it lives long enough for a request.
     pub(super) fn is_good(&self, now: Instant) -> bool {
         self.expires.is_none_or(|end| now + EXPIRY_MARGIN < end)
+    }
+
+    /// The state that a node must have reached to know the token: one that has not would deny it. `None`: all know it, or it is
+    /// not known.
+    pub(super) fn needed_index(&self, now: Instant) -> Option<String> {
+        self.index.as_ref().filter(|(_, until)| now < *until).map(|(index, _)| index.to_string())
     }
 
     /// Counts a request that is sent with the token. False if the token is used up: Vault would revoke it, or has.

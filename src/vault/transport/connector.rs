@@ -14,6 +14,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::Service;
 
+use super::connection::connected_now;
 use super::proxy::{Proxies, Proxy};
 use super::tls::Tls;
 
@@ -136,7 +137,7 @@ pub(super) struct Stream {
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        Connected::new().proxy(self.forwarded)
+        connected_now().proxy(self.forwarded)
     }
 }
 

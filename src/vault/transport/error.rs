@@ -32,6 +32,8 @@ pub(super) enum TransportError {
 pub(super) fn network_error(path: &str, error: &(dyn std::error::Error + 'static)) -> VaultError {
     let kind = match find(error) {
         Some(TransportError::TimedOut(_) | TransportError::GaveWay) => ErrorKind::TimedOut,
+        // As between two elections: a node takes another one for the active one, and that one a third.
+        Some(TransportError::Redirect(RedirectError::Again)) => ErrorKind::Unavailable,
         Some(TransportError::Redirect(_) | TransportError::TooLong) => ErrorKind::Protocol,
         _ if is_tls(error) => ErrorKind::Tls,
         _ => ErrorKind::Unreachable,

@@ -133,7 +133,7 @@ async fn one_redirect_is_followed_with_the_token_and_the_method() {
         assert!(request.contains(&format!("host: 127.0.0.1:{}\r\n", active.port)), "{request}");
         let again = serve(None, &redirect(status, &format!("{}/v1/kv/a", standby.address("http")))).await;
         let error = get(&config(&again.address("http"), Trust::System)).await.unwrap_err();
-        assert_eq!((error.kind, error.message.contains("more than once")), (ErrorKind::Protocol, true), "{error}");
+        assert_eq!((error.kind, error.message.contains("more than once")), (ErrorKind::Unavailable, true), "{error}");
     }
 }
 
