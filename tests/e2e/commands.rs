@@ -63,7 +63,10 @@ fn apply(cluster: &Cluster, object: &Value) {
 }
 
 fn finalizers(cluster: &Cluster, kind: &str, namespace: &str) -> String {
-    cluster.kubectl(&["get", kind, "x", "-n", namespace, "-o", "jsonpath={.metadata.finalizers}"]).expect("the object")
+    let resource = format!("{kind}.secrets.hashicorp.com");
+    cluster
+        .kubectl(&["get", &resource, "x", "-n", namespace, "-o", "jsonpath={.metadata.finalizers}"])
+        .expect("the object")
 }
 
 const FOREIGN: &str = "example.com/keep";

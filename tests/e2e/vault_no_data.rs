@@ -19,7 +19,7 @@ fn no_answer_without_data_empties_a_secret_or_restarts_anybody() {
         tenant.put(name, json!({ "password": GOOD }));
     }
     tenant.apply(&tenant.workload("Deployment", "app"));
-    let operator = tenant.operator(&FAST_RETRY);
+    let operator = tenant.operator(&[&FAST_RETRY[..], &["--rollout-window=0"]].concat());
     let targets = json!({ "rolloutRestartTargets": [{ "kind": "Deployment", "name": "app" }] });
     tenant.apply_all(&names.map(|name| tenant.static_secret(name, targets.clone())));
     let versions = names.map(|name| {
@@ -81,7 +81,7 @@ fn a_wrong_path_engine_or_content_is_named() {
         &format!("secret/data/elsewhere-{}", tenant.path("x")),
         json!({ "data": { "password": GOOD } }),
     );
-    let operator = tenant.operator(&FAST_RETRY);
+    let operator = tenant.operator(&[&FAST_RETRY[..], &["--rollout-window=0"]].concat());
     let objects = [
         ("wrong-path", json!({})),
         ("wrong-mount", json!({ "mount": "nothing", "path": tenant.path("v2") })),

@@ -166,16 +166,24 @@ fn lines_since(path: &Path, marker: Marker) -> Result<(Vec<Value>, Marker)> {
     let mut bytes = Vec::new();
     match File::open(path) {
         Ok(mut file) => {
-            file.seek(SeekFrom::Start(marker.0))?;
+            file.seek(SeekFrom::Start(marker.0.saturating_sub(1)))?;
             file.read_to_end(&mut bytes)?;
         }
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok((Vec::new(), Marker(0))),
         Err(error) => return Err(error).with_context(|| path.display().to_string()),
     }
+    // The marker may be within a line that was being written: that line came before it.
+    let begin = match marker.0 {
+        0 => 0,
+        _ => bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |first| first + 1),
+    };
     let complete = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    if complete <= begin {
+        return Ok((Vec::new(), marker));
+    }
     let mut lines = Vec::new();
-    for line in bytes[..complete].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in bytes[begin..complete].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         lines.push(serde_json::from_slice(line).with_context(|| format!("a line of {}", path.display()))?);
     }
-    Ok((lines, Marker(marker.0 + u64::try_from(complete)?)))
+    Ok((lines, Marker(marker.0.saturating_sub(1) + u64::try_from(complete)?)))
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use test_support::audit::Count;
 use test_support::{NO_ELECTION, Tenant, eventually};
 
-use super::{Fixture, KIND};
+use super::{Fixture, KIND, RESOURCE};
 
 const STORED: [&str; 2] = [NO_ELECTION[0], "--client-cache-persistence-model=direct-unencrypted"];
 const FINALIZER: &str = "vaultdynamicsecret.secrets.hashicorp.com/finalizer";
@@ -61,7 +61,7 @@ fn leases_of_vso_are_kept_with_its_stored_client_and_replaced_once_without() {
     assert_eq!(rig.restarts.restarts("app"), 1);
     tenant.wait_event("db", "SecretRotated", "sync_reason=\"VaultTokenRotated\"");
 
-    tenant.kubectl(&["delete", "vaultdynamicsecret", "db", "--wait=false"]).expect("it is deleted");
+    tenant.kubectl(&["delete", RESOURCE, "db", "--wait=false"]).expect("it is deleted");
     eventually("the end of the object", || match tenant.get(KIND, "db") {
         Ok(object) => Err(object["metadata"].to_string()),
         Err(_) => Ok(()),

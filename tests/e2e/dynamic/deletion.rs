@@ -8,12 +8,12 @@ use testenv::{Options, Process};
 use test_support::engines::{RENEW_LEASES, REVOKE_LEASES, read_and_write};
 use test_support::{NO_ELECTION, Tenant, eventually, own};
 
-use super::Fixture;
+use super::{Fixture, RESOURCE};
 
 const FINALIZER: &str = "vaultdynamicsecret.secrets.hashicorp.com/finalizer";
 
 fn delete(tenant: &Tenant<'_>, name: &str) {
-    tenant.kubectl(&["delete", "vaultdynamicsecret", name, "--wait=false"]).expect("it is deleted");
+    tenant.kubectl(&["delete", RESOURCE, name, "--wait=false"]).expect("it is deleted");
 }
 
 #[track_caller]

@@ -7,6 +7,8 @@ use test_support::engines::kubernetes::KubernetesEngine;
 use test_support::engines::lease_ids;
 use test_support::{NO_ELECTION, Tenant, eventually};
 
+use super::RESOURCE;
+
 #[test]
 fn tokens_of_the_kubernetes_engine_are_asked_for_with_parameters_and_revoked() {
     let tenant = Tenant::new("dynkubernetes");
@@ -33,7 +35,7 @@ fn tokens_of_the_kubernetes_engine_are_asked_for_with_parameters_and_revoked() {
     assert_eq!(status["secretLease"]["renewable"], false);
     let ids = lease_ids(tenant.cluster, &engine.creds("app")).expect("a list");
     assert_eq!(json!(ids), json!([status["secretLease"]["id"]]));
-    tenant.kubectl(&["delete", "vaultdynamicsecret", "token"]).expect("it is deleted");
+    tenant.kubectl(&["delete", RESOURCE, "token"]).expect("it is deleted");
     eventually("the end of the account", || {
         match tenant.get("serviceaccount", credentials["service_account_name"].as_str().expect("a name")) {
             Ok(_) => Err("it is there"),
@@ -58,10 +60,9 @@ fn sessions_of_the_aws_engine_are_replaced_before_they_end() {
     tenant.apply(&tenant.object("VaultDynamicSecret", "session", spec));
     tenant.wait_condition("VaultDynamicSecret", "session", "SecretSynced", "True", "");
     let credentials = || {
-        let value = |key| tenant.value("session", key).expect("a value");
-        json!({
-            "access_key": value("access_key"), "secret_key": value("secret_key"), "session_token": value("session_token"),
-        })
+        let keys = ["access_key", "secret_key", "session_token"];
+        let [access_key, secret_key, session_token] = tenant.values("session", keys).expect("a session");
+        json!({ "access_key": access_key, "secret_key": secret_key, "session_token": session_token })
     };
     let mut last = credentials();
     for _ in 0..2 {

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use test_support::{Tenant, eventually};
 
+use super::RESOURCE;
+
 /// A ValidatingAdmissionPolicy in force. It ends when this is dropped.
 pub(super) struct Refusal<'a> {
     tenant: &'a Tenant<'a>,
@@ -33,7 +35,7 @@ impl<'a> Refusal<'a> {
         Self::of(tenant, rule, expression, || {
             let patch = r#"{"status":{"secretLease":{"id":"probe"}}}"#;
             let flags = ["--subresource=status", "--type=merge", "--dry-run=server", "--patch", patch];
-            let mut arguments = vec!["patch", "vaultdynamicsecret", name];
+            let mut arguments = vec!["patch", RESOURCE, name];
             arguments.extend(flags);
             tenant.kubectl(&arguments).map(drop)
         })

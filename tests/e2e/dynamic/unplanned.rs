@@ -40,7 +40,8 @@ fn a_lease_is_renewed_while_what_its_object_refers_to_is_gone() {
     rig.wait_condition("db", "SecretSynced", "False", "VaultAuth");
     rig.assert_kept(&old);
     // No login is made by a VaultAuth that is gone.
-    tenant.revoke_tokens();
+    // Of both processes.
+    assert_eq!(tenant.revoke_tokens(), 2);
     rig.wait_condition("db", "LeaseRenewal", "False", "");
     assert_eq!(count.logins(), 0);
     tenant.apply(&tenant.object("VaultAuth", "app", tenant.auth_spec()));

@@ -68,7 +68,7 @@ fn stores_that_cannot_work_say_why() {
             "provider \"aws\" is not served",
         ),
         ("no-url", provider(json!({ "server": "vault:8200" })), "is no URL"),
-        ("no-auth", provider(json!({ "auth": null })), "no valid auth method specified"),
+        ("no-auth", provider(json!({ "auth": { "kubernetes": null } })), "no valid auth method specified"),
         (
             "no-secret",
             provider(json!({ "auth": { "kubernetes": null, "tokenSecretRef": { "name": "gone", "key": "token" } } })),
