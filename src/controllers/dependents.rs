@@ -12,7 +12,7 @@ use super::work::Work;
 use crate::api::external_secrets::{ExternalSecret, PushSecret, StoreKind};
 use crate::api::{CustomObject, Key, ObjectRef, SecretOwner, VaultConnection};
 use crate::backoff::spread;
-use crate::kubernetes::Change;
+use crate::kubernetes::{Change, Store};
 use crate::resolve;
 use crate::workqueue::Class;
 
@@ -129,11 +129,20 @@ impl Dependents {
 
     /// Makes the ClusterExternalSecrets due that have made an ExternalSecret, or would make one of its name.
     pub fn of_external_secret(&self, id: &ObjectRef) {
+        self.push_fan_outs(&self.stores.cluster_external_secrets, |object| object.inner_name() == &*id.name);
+    }
+
+    /// Makes the ClusterPushSecrets due that have made a PushSecret, or would make one of its name.
+    pub fn of_push_secret(&self, id: &ObjectRef) {
+        self.push_fan_outs(&self.stores.cluster_push_secrets, |object| object.inner_name() == &*id.name);
+    }
+
+    fn push_fan_outs<K: CustomObject>(&self, store: &Store<K>, concerned: impl Fn(&K) -> bool) {
         if !self.work.is_listed() {
             return;
         }
-        for object in self.stores.cluster_external_secrets.all() {
-            if object.inner_name() == &*id.name {
+        for object in store.all() {
+            if concerned(&object) {
                 self.work.push(object.key(), Instant::now() + COALESCE, Class::Event);
             }
         }

@@ -269,6 +269,7 @@ impl PushSecrets {
                 self.states.lock().remove(&key.id);
                 self.access.forget(&key);
                 self.let_stores_go(&object, None);
+                self.access.vault.dependents.of_push_secret(&key.id);
             }
             Change::Applied { old, new } => {
                 if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
@@ -280,6 +281,7 @@ impl PushSecrets {
                 if old.as_ref().is_none_or(|old| spec_or_metadata_changed(old.meta(), new.meta())) {
                     let class = if old.is_some() { Class::Urgent } else { Class::Refresh };
                     work.push_now(new.key(), class);
+                    self.access.vault.dependents.of_push_secret(&new.key().id);
                 }
             }
         }
@@ -353,7 +355,7 @@ impl Controller for PushSecrets {
         let stores = self.stores().clone();
         let this = self.clone();
         stores.push_secrets.listen(move |change| this.changed(change));
-        watches.optional(stores.push_secrets.clone());
+        stores.push_secret_watches.set(watches.optional(stores.push_secrets.clone()));
     }
 
     async fn reconcile(&self, job: &Job<Key>) -> Outcome {
