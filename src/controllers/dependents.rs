@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::stores::Stores;
 use super::work::Work;
+use crate::api::external_secrets::remote::GeneratorRef;
 use crate::api::external_secrets::{ExternalSecret, PushSecret, StoreKind};
 use crate::api::{CustomObject, Key, ObjectRef, SecretOwner, VaultConnection};
 use crate::backoff::spread;
@@ -117,13 +118,18 @@ impl Dependents {
         }
     }
 
-    /// Makes the ExternalSecrets due that use a generator. One that works is not generated anew for it.
+    /// Makes the ExternalSecrets and PushSecrets due that use a generator. One that works is not generated anew for it.
     pub fn of_generator(&self, generator: &Key) {
+        let is_there = |namespace: Option<&str>| namespace == Some(&*generator.id.namespace);
+        let is_meant = |of: &GeneratorRef| of.kind == generator.kind.as_str() && of.name == *generator.id.name;
         self.push_external_secrets(DEPENDENTS_SPREAD, |object| {
-            let references =
+            let mut references =
                 object.spec.data_from.iter().filter_map(|entry| entry.source_ref.as_ref()?.generator_ref.as_ref());
-            object.metadata.namespace.as_deref() == Some(&*generator.id.namespace)
-                && references.into_iter().any(|of| of.kind == generator.kind.as_str() && of.name == *generator.id.name)
+            is_there(object.metadata.namespace.as_deref()) && references.any(is_meant)
+        });
+        self.push_push_secrets(DEPENDENTS_SPREAD, |object| {
+            is_there(object.metadata.namespace.as_deref())
+                && object.spec.selector.generator_ref.as_ref().is_some_and(is_meant)
         });
     }
 

@@ -116,8 +116,7 @@ fn rights_grow_by_what_it_needs_in_each_scope() -> Result {
         "watch clusterpushsecrets",
     ];
     assert_eq!(added(&[NAMESPACES])?, in_a_namespace);
-    let mut all =
-        [&in_a_namespace[..], &in_the_cluster, &external_secrets_of_many, &push_secrets_of_many].concat();
+    let mut all = [&in_a_namespace[..], &in_the_cluster, &external_secrets_of_many, &push_secrets_of_many].concat();
     all.sort_unstable();
     assert_eq!(added(&[])?, all);
     for (value, rights) in [
@@ -140,7 +139,14 @@ fn people_get_roles_for_its_kinds() -> Result {
     let one = |name: &str| json!({ "matchLabels": { "vso.hashicorp.com/role-instance": name } });
     let expected = [one("externalsecret-viewer-role"), one("secretstore-viewer-role")];
     assert_eq!(joined["clusterRoleSelectors"], json!(expected));
-    for kind in ["externalsecret", "pushsecret", "secretstore", "clustersecretstore", "clusterexternalsecret", "clusterpushsecret"] {
+    for kind in [
+        "externalsecret",
+        "pushsecret",
+        "secretstore",
+        "clustersecretstore",
+        "clusterexternalsecret",
+        "clusterpushsecret",
+    ] {
         for (role, writes) in [("viewer", false), ("editor", true)] {
             let role = object(&documents, "ClusterRole", &format!("-vault-secrets-operator-{kind}-{role}-role"))?;
             let rule = &role["rules"][0];

@@ -73,9 +73,11 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     apply(cluster, "v1", "SecretStore", "as-the-operator", vault(json!({ "kubernetes": { "role": "app" } })))?;
     apply(cluster, "v1", "SecretStore", "by-iam", vault(role("iam")))?;
     let stores = json!([{ "name": "good" }]);
-    let generator = json!({ "generatorRef": { "kind": "Password", "name": "p" } });
-    let spec = json!({ "secretStoreRefs": stores, "selector": generator });
-    apply(cluster, "v1alpha1", "PushSecret", "generated", spec)?;
+    for (name, kind) in [("generated", "Fake"), ("of-password", "Password")] {
+        let generator = json!({ "generatorRef": { "kind": kind, "name": "p" } });
+        let spec = json!({ "secretStoreRefs": stores, "selector": generator });
+        apply(cluster, "v1alpha1", "PushSecret", name, spec)?;
+    }
     let source = json!({ "secret": { "name": "s" } });
     let spec = json!({ "secretStoreRefs": stores, "selector": source, "deletionPolicy": "Delete" });
     apply(cluster, "v1alpha1", "PushSecret", "deletes", spec)?;
@@ -106,7 +108,7 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
         "ClusterSecretStore foreign: fake\n",
         "SecretStore default/as-the-operator\n",
         "SecretStore default/by-iam\n",
-        "PushSecret default/generated (generator Password p)\n",
+        "PushSecret default/generated (generator Fake p)\n",
         "PushSecret default/deletes\n",
         "ExternalSecret default/generated (generator Fake p)\n",
         "ExternalSecret default/other-target: ConfigMap\n",
@@ -117,7 +119,7 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
         assert!(text.contains(found), "{found:?} is missing in\n{text}");
     }
     let good = ["ExternalSecret default/good", "PushSecret default/good", "ClusterPushSecret"];
-    for silent in good.into_iter().chain(["cannot be read", "default/of-eso", "error", "with-password (generator"]) {
+    for silent in good.into_iter().chain(["cannot be read", "default/of-eso", "error", "-password (generator"]) {
         assert!(!text.contains(silent), "{silent:?} is in\n{text}");
     }
 

@@ -1,10 +1,11 @@
 //! What this process remembers of a PushSecret between two runs. All of it can be lost: the next run finds it again. No data
-//! of a Secret is part of it.
+//! of a Secret is part of it, but for what a generator has made, until all stores have it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::generated::Pending;
 use crate::api::{Key, ObjectRef};
 use crate::backoff::Backoff;
 use crate::controllers::pipeline::drift::Drift;
@@ -24,6 +25,12 @@ pub(super) struct State {
     pub template: Option<Arc<CompiledTemplate>>,
     /// Pauses after failures that concern no store.
     pub backoff: Backoff,
+    /// What the generator has made that not all stores are known to have.
+    pub generated: Option<Pending>,
+    /// When the generator has made something last.
+    pub generated_at: Option<Instant>,
+    /// The login of the generator. What it has made may end with it.
+    pub sessions: Vec<Arc<Session>>,
 }
 
 /// The state of one store.
