@@ -41,8 +41,19 @@ impl ExternalPlan {
     }
 }
 
-/// ESO's default for `refreshInterval`, which its schema has.
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(3600);
+/// How often an object with this `spec.refreshInterval` is due, `min` at the least. `None`: not by the time.
+///
+/// # Errors
+/// It is no duration.
+pub(super) fn refresh_interval(text: Option<&str>, min: Duration) -> Result<Option<Duration>, Denied> {
+    /// ESO's default, which its schema has.
+    const DEFAULT_INTERVAL: Duration = Duration::from_secs(3600);
+
+    let Some(text) = text else { return Ok(Some(DEFAULT_INTERVAL)) };
+    let parsed =
+        GoDuration::parse(text).map_err(|error| Denied::Invalid(format!("spec.refreshInterval {text:?}: {error}")))?;
+    Ok((parsed.0 > 0).then(|| parsed.as_std().max(min)))
+}
 
 /// Resolves an ExternalSecret. `None`: another operator serves one of its stores.
 ///
@@ -95,14 +106,7 @@ pub fn external_secret(
     if let RefreshPolicy::Unknown(other) = &policy {
         return Err(Denied::Invalid(format!("spec.refreshPolicy {other:?} is not known")));
     }
-    let interval = match spec.refresh_interval.as_deref() {
-        None => Some(DEFAULT_INTERVAL),
-        Some(text) => {
-            let parsed = GoDuration::parse(text)
-                .map_err(|error| Denied::Invalid(format!("spec.refreshInterval {text:?}: {error}")))?;
-            (parsed.0 > 0).then(|| parsed.as_std().max(min_interval))
-        }
-    };
+    let interval = refresh_interval(spec.refresh_interval.as_deref(), min_interval)?;
     let stores = stores.into_iter().map(|(_, plan)| plan).collect();
     Ok(Some(ExternalPlan { stores, generators, data, data_from, policy, interval }))
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use kube::Resource as _;
 
+use super::external_secret::refresh_interval;
 use super::store::selects;
 use super::{Denied, StoreLookup, StorePlan, store_key, store_of};
 use crate::api::external_secrets::push_secret::{PushData, PushStoreRef};
 use crate::api::external_secrets::secret_store::StoreRef;
 use crate::api::external_secrets::{ClusterSecretStore, PushSecret, SecretStore, StoreKind};
 use crate::api::{CustomObject as _, Key, ObjectRef};
-use crate::gocompat::GoDuration;
 
 /// What a PushSecret writes to.
 #[derive(Debug)]
@@ -37,9 +37,6 @@ pub struct PushTarget {
     pub data_to: Vec<bool>,
 }
 
-/// ESO's default for `refreshInterval`, which its schema has.
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(3600);
-
 /// Resolves a PushSecret.
 ///
 /// # Errors
@@ -47,14 +44,7 @@ const DEFAULT_INTERVAL: Duration = Duration::from_secs(3600);
 pub fn push_secret(object: &PushSecret, min_interval: Duration, lookup: &impl StoreLookup) -> Result<PushPlan, Denied> {
     let spec = &object.spec;
     let namespace = object.metadata.namespace.as_deref().unwrap_or("");
-    let interval = match spec.refresh_interval.as_deref() {
-        None => Some(DEFAULT_INTERVAL),
-        Some(text) => {
-            let parsed = GoDuration::parse(text)
-                .map_err(|error| Denied::Invalid(format!("spec.refreshInterval {text:?}: {error}")))?;
-            (parsed.0 > 0).then(|| parsed.as_std().max(min_interval))
-        }
-    };
+    let interval = refresh_interval(spec.refresh_interval.as_deref(), min_interval)?;
     let mut named = BTreeMap::<Key, Option<Labels>>::new();
     for (i, reference) in spec.secret_store_refs.iter().enumerate() {
         known_kind(reference)?;
