@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::PushSecrets;
-use super::state::State;
+use super::state::{Pending, State};
 use crate::api::external_secrets::PushSecret;
 use crate::api::{ConditionType, Key, condition};
 use crate::controllers::external_secret::failure::{Failure, Interruption};
+use crate::external_secret::hash;
 use crate::external_secret::push::PushSource;
-use crate::external_secret::{Data, hash};
 use crate::resolve::{self, Generates, GeneratorPlan, VaultStore};
 use crate::workqueue::{Class, Job, Next};
 
@@ -18,17 +18,6 @@ use crate::workqueue::{Class, Job, Next};
 const LISTING_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// What was made for an object without an interval is kept so long, if it cannot be pushed.
 const PENDING_LIFETIME: Duration = Duration::from_secs(3600);
-
-/// What a generator has made, until all stores have it and the status says so: a run that is tried again makes nothing new.
-pub(super) struct Pending {
-    /// The generator as it was.
-    version: (String, String, i64),
-    /// The object as it was.
-    of: String,
-    data: Data,
-    /// It may not be used any more from then on.
-    until: Instant,
-}
 
 impl PushSecrets {
     /// What the generator of an object has made. `None`: it has none.
@@ -180,7 +169,7 @@ mod tests {
             change(&mut object);
             assert!(kept_until(&object, HOUR, &state, now).is_none(), "{i}");
         }
-        let (data, until) = (Data::default(), now.0 + PENDING_LIFETIME);
+        let (data, until) = (Default::default(), now.0 + PENDING_LIFETIME);
         let pending = Pending { version: Default::default(), of: String::new(), data, until };
         let state = State { generated: Some(pending), ..State::default() };
         assert!(kept_until(&object(), HOUR, &state, now).is_none(), "not all stores have it");

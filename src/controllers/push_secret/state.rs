@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::generated::Pending;
 use crate::api::{Key, ObjectRef};
 use crate::backoff::Backoff;
 use crate::controllers::pipeline::drift::Drift;
+use crate::external_secret::Data;
 use crate::external_secret::template::CompiledTemplate;
 use crate::vault::Session;
 use crate::workqueue::{Class, Job, Lane, Next};
@@ -31,6 +31,18 @@ pub(super) struct State {
     pub generated_at: Option<Instant>,
     /// The login of the generator. What it has made may end with it.
     pub sessions: Vec<Arc<Session>>,
+}
+
+/// What a generator has made, until all stores have it and the status says so: a run that is tried again makes nothing new.
+pub(super) struct Pending {
+    /// The generator as it was.
+    pub version: (String, String, i64),
+    /// The object as it was.
+    pub of: String,
+    /// By key.
+    pub data: Data,
+    /// It may not be used any more from then on.
+    pub until: Instant,
 }
 
 /// The state of one store.
