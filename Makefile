@@ -17,8 +17,8 @@ OTHERS = $(filter-out e2e rbac,$(sort $(basename $(notdir $(patsubst %/main.rs,%
 
 # Tests in which the server has no part, and which cost most: once, on Vault, is enough. `make test WITHOUT_SERVER=` runs all.
 WITHOUT_SERVER = commands:: kube_faults:: leadership:: not_served:: scale:: dynamic::crashes:: dynamic::fleet:: pki::fleet:: \
-  external::cluster_store:: external::faults:: external::hostile:: external::push::seed:: external::restarts:: \
-  external::samples:: external::takeover:: external::targets:: external::watches::
+  external::cluster_store:: external::faults:: external::hostile:: external::fan_out:: external::push:: external::restarts:: \
+  external::samples:: external::takeover:: external::targets:: external::watches:: reloader:: rollouts::
 
 test: lint ## All tests: formatting, clippy, generated files, unit, property, architecture, end to end on Vault and OpenBao.
 	cargo testenv build

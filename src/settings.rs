@@ -54,6 +54,8 @@ pub struct Settings {
     pub reloader_config_maps: bool,
     /// Serve ClusterExternalSecrets too, where ExternalSecrets are served in the whole cluster.
     pub cluster_external_secrets: bool,
+    /// Serve ClusterPushSecrets too, where ExternalSecrets are served in the whole cluster.
+    pub cluster_push_secrets: bool,
     /// The back-off of objects whose Vault read fails.
     pub backoff: Policy,
     /// The client of the API server.
@@ -167,6 +169,7 @@ impl Default for Settings {
             reloader: false,
             reloader_config_maps: false,
             cluster_external_secrets: false,
+            cluster_push_secrets: false,
             backoff: Policy::default(),
             kube: KubeSettings::default(),
             log: LogSettings::PRODUCTION,

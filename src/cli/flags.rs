@@ -255,6 +255,14 @@ pub(super) const FLAGS: &[Flag] = &[
         apply: |s, v| boolean(v).map(|on| s.cluster_external_secrets = on),
     },
     Flag {
+        name: "cluster-push-secrets",
+        value: "",
+        default: "false",
+        variable: NoVariable,
+        help: "With --external-secrets, in the whole cluster: serve ClusterPushSecrets, too",
+        apply: |s, v| boolean(v).map(|on| s.cluster_push_secrets = on),
+    },
+    Flag {
         name: "backoff-initial-interval",
         value: "DURATION",
         default: "5s",

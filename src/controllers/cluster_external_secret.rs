@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use super::fan_out::FanOut;
-use super::stores::Stores;
-use crate::api::external_secrets::fan_out::{InnerMetadata, NamespaceFailure, Selection};
+use super::stores::{StartedWatches, Stores};
+use crate::api::external_secrets::fan_out::{FanOutCondition, InnerMetadata, NamespaceFailure, Selection};
 use crate::api::external_secrets::{
-    ClusterExternalSecret, ClusterExternalSecretCondition, ClusterExternalSecretStatus, ExternalSecret,
-    ExternalSecretSpec,
+    ClusterExternalSecret, ClusterExternalSecretStatus, ExternalSecret, ExternalSecretSpec,
 };
 use crate::kubernetes::Store;
 
 impl FanOut for ClusterExternalSecret {
     type Inner = ExternalSecret;
-    const FINALIZER: &'static str = "externalsecrets.external-secrets.io/clusterexternalsecret-cleanup";
+    const FINALIZER: Option<&'static str> = Some("externalsecrets.external-secrets.io/clusterexternalsecret-cleanup");
     const NAMESPACE_FINALIZER: Option<&'static str> = Some("externalsecrets.external-secrets.io/ces-");
+    const EXISTS: &'static str = "external secret already exists in namespace";
 
     fn inner_name(&self) -> &str {
         self.inner_name()
@@ -52,16 +52,11 @@ impl FanOut for ClusterExternalSecret {
         failed: Vec<NamespaceFailure>,
         failure: Option<&str>,
     ) -> ClusterExternalSecretStatus {
-        let ready = ClusterExternalSecretCondition {
-            type_: "Ready".to_owned(),
-            status: if failure.is_none() { "True" } else { "False" }.to_owned(),
-            message: failure.map(str::to_owned),
-        };
         ClusterExternalSecretStatus {
             external_secret_name: Some(self.inner_name().to_owned()),
             failed_namespaces: failed,
             provisioned_namespaces: provisioned,
-            conditions: vec![ready],
+            conditions: vec![FanOutCondition::ready(failure)],
         }
     }
 
@@ -71,5 +66,9 @@ impl FanOut for ClusterExternalSecret {
 
     fn inner_objects(stores: &Stores) -> &Arc<Store<ExternalSecret>> {
         &stores.external_secrets
+    }
+
+    fn inner_watches(stores: &Stores) -> &StartedWatches {
+        &stores.external_secret_watches
     }
 }

@@ -9,10 +9,11 @@ use parking_lot::Mutex;
 
 use super::stores::Stores;
 use super::work::Work;
+use crate::api::external_secrets::remote::GeneratorRef;
 use crate::api::external_secrets::{ExternalSecret, PushSecret, StoreKind};
 use crate::api::{CustomObject, Key, ObjectRef, SecretOwner, VaultConnection};
 use crate::backoff::spread;
-use crate::kubernetes::Change;
+use crate::kubernetes::{Change, Store};
 use crate::resolve;
 use crate::workqueue::Class;
 
@@ -117,23 +118,37 @@ impl Dependents {
         }
     }
 
-    /// Makes the ExternalSecrets due that use a generator. One that works is not generated anew for it.
+    /// Makes the ExternalSecrets and PushSecrets due that use a generator. One that works is not generated anew for it.
     pub fn of_generator(&self, generator: &Key) {
+        let is_there = |namespace: Option<&str>| namespace == Some(&*generator.id.namespace);
+        let is_meant = |of: &GeneratorRef| of.kind == generator.kind.as_str() && of.name == *generator.id.name;
         self.push_external_secrets(DEPENDENTS_SPREAD, |object| {
-            let references =
+            let mut references =
                 object.spec.data_from.iter().filter_map(|entry| entry.source_ref.as_ref()?.generator_ref.as_ref());
-            object.metadata.namespace.as_deref() == Some(&*generator.id.namespace)
-                && references.into_iter().any(|of| of.kind == generator.kind.as_str() && of.name == *generator.id.name)
+            is_there(object.metadata.namespace.as_deref()) && references.any(is_meant)
+        });
+        self.push_push_secrets(DEPENDENTS_SPREAD, |object| {
+            is_there(object.metadata.namespace.as_deref())
+                && object.spec.selector.generator_ref.as_ref().is_some_and(is_meant)
         });
     }
 
     /// Makes the ClusterExternalSecrets due that have made an ExternalSecret, or would make one of its name.
     pub fn of_external_secret(&self, id: &ObjectRef) {
+        self.push_fan_outs(&self.stores.cluster_external_secrets, |object| object.inner_name() == &*id.name);
+    }
+
+    /// Makes the ClusterPushSecrets due that have made a PushSecret, or would make one of its name.
+    pub fn of_push_secret(&self, id: &ObjectRef) {
+        self.push_fan_outs(&self.stores.cluster_push_secrets, |object| object.inner_name() == &*id.name);
+    }
+
+    fn push_fan_outs<K: CustomObject>(&self, store: &Store<K>, concerned: impl Fn(&K) -> bool) {
         if !self.work.is_listed() {
             return;
         }
-        for object in self.stores.cluster_external_secrets.all() {
-            if object.inner_name() == &*id.name {
+        for object in store.all() {
+            if concerned(&object) {
                 self.work.push(object.key(), Instant::now() + COALESCE, Class::Event);
             }
         }

@@ -7,13 +7,16 @@ use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 
 use super::controller::Watches;
+use super::external_secret::failure::{Failure, Interruption};
+use super::retry::Retry;
 use super::store_access::{NoSession, StoreAccess};
+use super::vault_access::Unanswered;
 use crate::api::{CustomObject, Key};
 use crate::external_secret::{Data, password};
 use crate::kubernetes::{Change, Store};
 use crate::providers::{self, ProviderError};
-use crate::resolve::{Generates, GeneratorPlan};
-use crate::vault::Session;
+use crate::resolve::{Generates, GeneratorPlan, VaultStore};
+use crate::vault::{Session, SessionError};
 use crate::workqueue::Job;
 
 /// What a generator has made.
@@ -26,7 +29,7 @@ pub(super) struct Generated {
 }
 
 /// Why a generator has made nothing.
-pub(super) enum GenerateError {
+enum GenerateError {
     /// There is no login for its Vault.
     NoSession(NoSession),
     /// Vault did not do it.
@@ -36,8 +39,48 @@ pub(super) enum GenerateError {
 }
 
 impl StoreAccess {
-    /// Has a generator make its data. Each call makes other data. A session in use goes to `sessions`.
-    pub(super) async fn generate(
+    /// Has a generator make its data for a run. Each call makes other data. A session in use goes to `sessions`; `failed` makes
+    /// what is told of its cause.
+    pub(super) async fn make(
+        &self,
+        job: &Job<Key>,
+        plan: &GeneratorPlan,
+        sessions: &mut Vec<Arc<Session>>,
+        failed: impl Fn(String) -> Failure,
+    ) -> Result<Generated, Interruption> {
+        let error = match self.generate(job, plan, sessions).await {
+            Ok(made) => return Ok(made),
+            Err(error) => error,
+        };
+        match (error, &plan.what, sessions.last()) {
+            (GenerateError::NoSession(NoSession::NoPermit(lane)), ..) => Err(Interruption::Yield(Some(lane))),
+            (GenerateError::NoSession(NoSession::Unusable(why)), ..) => Err(failed(why).into()),
+            // A change of the generator is told by its watch.
+            (GenerateError::Unusable(why), ..) => Err(failed(why).until_changed().into()),
+            (GenerateError::Vault(ProviderError::Vault(error)), Generates::Vault(request), Some(session)) => {
+                let failure = failed(error.to_string());
+                Err(self.vault_failed(&request.vault, session, failure, error).await)
+            }
+            (GenerateError::Vault(error), ..) => Err(failed(error.to_string()).into()),
+        }
+    }
+
+    /// How a run ends whose Vault has not answered as it should.
+    pub(super) async fn vault_failed(
+        &self,
+        vault: &VaultStore,
+        session: &Session,
+        failure: Failure,
+        error: SessionError,
+    ) -> Interruption {
+        match self.vault.on_error(&vault.login.connection, session, error).await {
+            Unanswered::OtherServer => Interruption::Yield(Some(session.server.id)),
+            Unanswered::Request(error) => Failure { retry: Retry::after_request(&error), ..failure }.into(),
+            Unanswered::Login(error, next) => Failure { retry: Retry::after_login(&error, next), ..failure }.into(),
+        }
+    }
+
+    async fn generate(
         &self,
         job: &Job<Key>,
         plan: &GeneratorPlan,

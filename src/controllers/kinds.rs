@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::controller::Controller;
 use super::dynamic_secret::DynamicSecrets;
 use super::external_secret::ExternalSecrets;
-use super::fan_out::FanOuts;
+use super::fan_out::{FanOut, FanOuts};
 use super::feeds::Feeds;
 use super::pipeline::{Pipeline, Shared};
 use super::pki_secret::PkiSecrets;
@@ -19,7 +19,7 @@ use super::stores::OwnerStore;
 use super::unsupported::{Unsupported, UnsupportedKind};
 use super::vault_auth::VaultAuths;
 use super::vault_connection::VaultConnections;
-use crate::api::external_secrets::ClusterExternalSecret;
+use crate::api::external_secrets::{ClusterExternalSecret, ClusterPushSecret};
 use crate::api::{CSISecrets, VaultDynamicSecret, VaultPKISecret, VaultStaticSecret};
 use crate::kubernetes::Store;
 use crate::providers::ClusterClients;
@@ -103,10 +103,17 @@ fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> Vec<Arc<dyn Co
         )),
     ];
     if settings.cluster_external_secrets {
-        let (stores, work) = (stores.clone(), shared.work.clone());
-        controllers.push(Arc::new(FanOuts::<ClusterExternalSecret>::new(stores, work, outputs, settings.backoff)));
+        controllers.push(fan_out::<ClusterExternalSecret>(shared, settings));
+    }
+    if settings.cluster_push_secrets {
+        controllers.push(fan_out::<ClusterPushSecret>(shared, settings));
     }
     controllers
+}
+
+fn fan_out<K: FanOut>(shared: &Shared, settings: &Settings) -> Arc<dyn Controller> {
+    let (stores, work) = (shared.stores.clone(), shared.work.clone());
+    Arc::new(FanOuts::<K>::new(stores, work, shared.outputs.clone(), settings.backoff))
 }
 
 fn unsupported<K: UnsupportedKind>(shared: &Shared) -> Arc<dyn Controller> {

@@ -8,6 +8,7 @@
 mod ca_file;
 mod client_cache;
 mod cluster_external_secret;
+mod cluster_push_secret;
 mod controller;
 mod dependents;
 mod dynamic_secret;

@@ -8,7 +8,7 @@ use kube::Resource as _;
 
 use crate::api::external_secrets::generator::{Password, Uuid, VaultGenerator};
 use crate::api::external_secrets::{
-    ClusterExternalSecret, ClusterSecretStore, ExternalSecret, PushSecret, SecretStore,
+    ClusterExternalSecret, ClusterPushSecret, ClusterSecretStore, ExternalSecret, PushSecret, SecretStore,
 };
 use crate::api::{
     ConditionType, CustomObject, Key, Kind, ObjectRef, SecretOwner, SecretTransformation, VaultAuth, VaultAuthGlobal,
@@ -28,6 +28,7 @@ pub(crate) struct Stores {
     pub cluster_secret_stores: Arc<Store<ClusterSecretStore>>,
     pub external_secrets: Arc<Store<ExternalSecret>>,
     pub cluster_external_secrets: Arc<Store<ClusterExternalSecret>>,
+    pub cluster_push_secrets: Arc<Store<ClusterPushSecret>>,
     pub passwords: Arc<Store<Password>>,
     pub uuids: Arc<Store<Uuid>>,
     pub vault_generators: Arc<Store<VaultGenerator>>,
@@ -44,14 +45,34 @@ pub(crate) struct Stores {
     pub scopes: Vec<Scope>,
     /// The namespace that the operator runs in.
     pub operator_namespace: String,
-    /// The watches of namespaces, and of what is made in them.
-    namespaced_watches: OnceLock<Vec<Arc<WatchHealth>>>,
+    /// The watches of namespaces.
+    pub namespace_watches: StartedWatches,
+    /// The watches of ExternalSecrets.
+    pub external_secret_watches: StartedWatches,
+    /// The watches of PushSecrets.
+    pub push_secret_watches: StartedWatches,
     /// The watches that readiness does not wait for.
     optional_watches: OnceLock<Vec<Arc<WatchHealth>>>,
     external_secrets_class: String,
     allow_default_globals: bool,
     allow_ambient_cloud_identity: bool,
     min_refresh_after: Duration,
+}
+
+/// The watches of a kind, one for each scope, once they are started.
+#[derive(Default)]
+pub(crate) struct StartedWatches(OnceLock<Vec<Arc<WatchHealth>>>);
+
+impl StartedWatches {
+    /// Tells which watches they are.
+    pub fn set(&self, watches: Vec<Arc<WatchHealth>>) {
+        let _ = self.0.set(watches);
+    }
+
+    /// Whether all of them have listed: before that what is only not listed yet looks missing.
+    pub fn have_listed(&self) -> bool {
+        self.0.get().is_some_and(|watches| watches.iter().all(|watch| watch.synced()))
+    }
 }
 
 /// The owners of Secrets of one kind.
@@ -90,10 +111,13 @@ impl Stores {
             cluster_secret_stores: Arc::default(),
             external_secrets: Arc::default(),
             cluster_external_secrets: Arc::default(),
+            cluster_push_secrets: Arc::default(),
             passwords: Arc::default(),
             uuids: Arc::default(),
             vault_generators: Arc::default(),
-            namespaced_watches: OnceLock::new(),
+            namespace_watches: StartedWatches::default(),
+            external_secret_watches: StartedWatches::default(),
+            push_secret_watches: StartedWatches::default(),
             optional_watches: OnceLock::new(),
             push_secrets: Arc::default(),
             targets: Arc::new(SecretIndex::new(vec![])),
@@ -139,16 +163,6 @@ impl Stores {
             ClusterSecretStore::KIND => fails(&self.cluster_secret_stores, &key.id),
             _ => fails(&self.connections, &key.id),
         }
-    }
-
-    /// Tells which watches list the namespaces, and what is made in them.
-    pub fn set_namespaced_watches(&self, watches: Vec<Arc<WatchHealth>>) {
-        let _ = self.namespaced_watches.set(watches);
-    }
-
-    /// Whether the namespaces, and what is made in them, were listed: before that what is only not listed yet looks missing.
-    pub fn are_namespaced_objects_listed(&self) -> bool {
-        self.namespaced_watches.get().is_some_and(|watches| watches.iter().all(|watch| watch.synced()))
     }
 
     /// Tells which watches readiness does not wait for.

@@ -235,6 +235,7 @@ fn others() -> Vec<Leaf> {
         leaf("externalSecrets.installCRDs", "false", "!kind: CustomResourceDefinition").with(EXTERNAL),
         leaf("externalSecrets.controllerClass", r#""marked""#, "--external-secrets-class=marked").with(EXTERNAL),
         leaf("externalSecrets.processClusterExternalSecret", "false", "!- --cluster-external-secrets\n").with(EXTERNAL),
+        leaf("externalSecrets.processClusterPushSecret", "false", "!- --cluster-push-secrets\n").with(EXTERNAL),
         leaf("telemetry.serviceMonitor.enabled", "true", "kind: ServiceMonitor"),
         monitor("selectors", r#"{"team":"a"}"#, "team: \"a\""),
         monitor("scheme", r#""http""#, "scheme: http\n"),

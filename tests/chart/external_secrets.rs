@@ -97,7 +97,7 @@ fn rights_grow_by_what_it_needs_in_each_scope() -> Result {
         "watch clustersecretstores",
         "watch namespaces",
     ];
-    let for_many_namespaces = [
+    let external_secrets_of_many = [
         "create externalsecrets",
         "delete externalsecrets",
         "list clusterexternalsecrets",
@@ -107,12 +107,25 @@ fn rights_grow_by_what_it_needs_in_each_scope() -> Result {
         "update externalsecrets",
         "watch clusterexternalsecrets",
     ];
+    let push_secrets_of_many = [
+        "create pushsecrets",
+        "delete pushsecrets",
+        "list clusterpushsecrets",
+        "patch clusterpushsecrets/status",
+        "update pushsecrets",
+        "watch clusterpushsecrets",
+    ];
     assert_eq!(added(&[NAMESPACES])?, in_a_namespace);
-    let mut all = [&in_a_namespace[..], &in_the_cluster, &for_many_namespaces].concat();
+    let mut all = [&in_a_namespace[..], &in_the_cluster, &external_secrets_of_many, &push_secrets_of_many].concat();
     all.sort_unstable();
     assert_eq!(added(&[])?, all);
-    all.retain(|right| !for_many_namespaces.contains(right));
-    assert_eq!(added(&["--set=externalSecrets.processClusterExternalSecret=false"])?, all);
+    for (value, rights) in [
+        ("processClusterExternalSecret", &external_secrets_of_many[..]),
+        ("processClusterPushSecret", &push_secrets_of_many),
+    ] {
+        let left: Vec<_> = all.iter().filter(|right| !rights.contains(right)).collect();
+        assert_eq!(added(&[&format!("--set=externalSecrets.{value}=false")])?.iter().collect::<Vec<_>>(), left);
+    }
     let rendered = documents(&template(&[NAMESPACES, ENABLED])?)?;
     assert!(rendered.iter().all(|document| document["kind"] != "ClusterRole"));
     Ok(())
@@ -126,7 +139,14 @@ fn people_get_roles_for_its_kinds() -> Result {
     let one = |name: &str| json!({ "matchLabels": { "vso.hashicorp.com/role-instance": name } });
     let expected = [one("externalsecret-viewer-role"), one("secretstore-viewer-role")];
     assert_eq!(joined["clusterRoleSelectors"], json!(expected));
-    for kind in ["externalsecret", "pushsecret", "secretstore", "clustersecretstore", "clusterexternalsecret"] {
+    for kind in [
+        "externalsecret",
+        "pushsecret",
+        "secretstore",
+        "clustersecretstore",
+        "clusterexternalsecret",
+        "clusterpushsecret",
+    ] {
         for (role, writes) in [("viewer", false), ("editor", true)] {
             let role = object(&documents, "ClusterRole", &format!("-vault-secrets-operator-{kind}-{role}-role"))?;
             let rule = &role["rules"][0];

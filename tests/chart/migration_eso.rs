@@ -5,24 +5,6 @@ use testenv::{Cluster, Options};
 
 use test_support::chart::{Result, path};
 
-/// Kinds of ESO that are not served here. The API server only has to know that they exist.
-const NOT_SERVED: [(&str, &str, &str); 1] = [("ClusterPushSecret", "clusterpushsecrets", "v1alpha1")];
-
-fn definition(kind: &str, plural: &str, version: &str) -> Value {
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": { "name": format!("{plural}.external-secrets.io") },
-        "spec": {
-            "group": "external-secrets.io", "scope": if kind.starts_with("Cluster") { "Cluster" } else { "Namespaced" },
-            "names": { "kind": kind, "plural": plural },
-            "versions": [{
-                "name": version, "served": true, "storage": true,
-                "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
-            }],
-        },
-    })
-}
-
 fn check(cluster: &Cluster, arguments: &[&str]) -> Result<(Option<i32>, String)> {
     let output = cluster.command(path("hack/check-migration-eso")).args(arguments).output()?;
     Ok((output.status.code(), String::from_utf8(output.stdout)?))
@@ -48,9 +30,6 @@ fn the_check_before_the_switch_from_eso_finds_what_has_to_be_decided() -> Result
     assert!(text.contains("definition of externalsecrets: the chart brings it"), "{text}");
 
     cluster.kubectl(&["create", "-f", &path("crds/external-secrets").to_string_lossy()])?;
-    for (kind, plural, version) in NOT_SERVED {
-        cluster.kubectl_apply(&definition(kind, plural, version).to_string())?;
-    }
     cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])?;
     all_is_served(&cluster)?;
     what_is_not_served_is_found(&cluster)
@@ -67,7 +46,8 @@ fn all_is_served(cluster: &Cluster) -> Result {
     let rows = json!([{ "secretKey": "a", "remoteRef": { "key": "k" } }]);
     apply(cluster, "v1", "ExternalSecret", "good", json!({ "secretStoreRef": { "name": "good" }, "data": rows }))?;
     let pushed = json!({ "secretStoreRefs": [{ "name": "good" }], "selector": { "secret": { "name": "s" } } });
-    apply(cluster, "v1alpha1", "PushSecret", "good", pushed)?;
+    apply(cluster, "v1alpha1", "PushSecret", "good", pushed.clone())?;
+    apply(cluster, "v1alpha1", "ClusterPushSecret", "good", json!({ "pushSecretSpec": pushed }))?;
     let ready = json!({
         "type": "Ready", "status": "True", "reason": "SecretSynced", "message": "secret synced",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
@@ -92,11 +72,12 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     let role = |method: &str| json!({ method: { "role": "app", "vaultRole": "app" } });
     apply(cluster, "v1", "SecretStore", "as-the-operator", vault(json!({ "kubernetes": { "role": "app" } })))?;
     apply(cluster, "v1", "SecretStore", "by-iam", vault(role("iam")))?;
-    apply(cluster, "v1alpha1", "ClusterPushSecret", "pushed-by-all", json!({}))?;
     let stores = json!([{ "name": "good" }]);
-    let generator = json!({ "generatorRef": { "kind": "Password", "name": "p" } });
-    let spec = json!({ "secretStoreRefs": stores, "selector": generator });
-    apply(cluster, "v1alpha1", "PushSecret", "generated", spec)?;
+    for (name, kind) in [("generated", "Fake"), ("of-password", "Password")] {
+        let generator = json!({ "generatorRef": { "kind": kind, "name": "p" } });
+        let spec = json!({ "secretStoreRefs": stores, "selector": generator });
+        apply(cluster, "v1alpha1", "PushSecret", name, spec)?;
+    }
     let source = json!({ "secret": { "name": "s" } });
     let spec = json!({ "secretStoreRefs": stores, "selector": source, "deletionPolicy": "Delete" });
     apply(cluster, "v1alpha1", "PushSecret", "deletes", spec)?;
@@ -127,9 +108,8 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
         "ClusterSecretStore foreign: fake\n",
         "SecretStore default/as-the-operator\n",
         "SecretStore default/by-iam\n",
-        "PushSecret default/generated (generator Password p)\n",
+        "PushSecret default/generated (generator Fake p)\n",
         "PushSecret default/deletes\n",
-        "ClusterPushSecret pushed-by-all\n",
         "ExternalSecret default/generated (generator Fake p)\n",
         "ExternalSecret default/other-target: ConfigMap\n",
         "ExternalSecret default/other-target (no status)\n",
@@ -138,9 +118,8 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     ] {
         assert!(text.contains(found), "{found:?} is missing in\n{text}");
     }
-    let silent =
-        ["cannot be read", "default/of-eso", "ExternalSecret default/good", "PushSecret default/good", "error"];
-    for silent in silent.into_iter().chain(["with-password (generator"]) {
+    let good = ["ExternalSecret default/good", "PushSecret default/good", "ClusterPushSecret"];
+    for silent in good.into_iter().chain(["cannot be read", "default/of-eso", "error", "-password (generator"]) {
         assert!(!text.contains(silent), "{silent:?} is in\n{text}");
     }
 

@@ -61,10 +61,13 @@ const FILES: &[(&str, &[Document])] = &[
     ("clustersecretstore_viewer_role.yaml", &[("ClusterRole", "F-clustersecretstore-viewer-role")]),
     ("clusterexternalsecret_editor_role.yaml", &[("ClusterRole", "F-clusterexternalsecret-editor-role")]),
     ("clusterexternalsecret_viewer_role.yaml", &[("ClusterRole", "F-clusterexternalsecret-viewer-role")]),
+    ("clusterpushsecret_editor_role.yaml", &[("ClusterRole", "F-clusterpushsecret-editor-role")]),
+    ("clusterpushsecret_viewer_role.yaml", &[("ClusterRole", "F-clusterpushsecret-viewer-role")]),
     (
         "external-secrets-crds.yaml",
         &[
             ("CustomResourceDefinition", "clusterexternalsecrets.external-secrets.io"),
+            ("CustomResourceDefinition", "clusterpushsecrets.external-secrets.io"),
             ("CustomResourceDefinition", "clustersecretstores.external-secrets.io"),
             ("CustomResourceDefinition", "externalsecrets.external-secrets.io"),
             ("CustomResourceDefinition", "pushsecrets.external-secrets.io"),
@@ -159,6 +162,7 @@ fn arguments_keep_their_order() -> Result {
         "--external-secrets",
         "--external-secrets-class=default",
         "--cluster-external-secrets",
+        "--cluster-push-secrets",
     ]);
     let mut arguments = manager["args"].as_array().cloned().unwrap_or_default();
     arguments.retain(|a| a != "--metrics-secure" && a != "--client-cache-persistence-model=direct-encrypted");

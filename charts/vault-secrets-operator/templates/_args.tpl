@@ -51,6 +51,9 @@ The arguments of the operator. Their order is fixed: people patch them by positi
 {{- if (.Values.externalSecrets).processClusterExternalSecret }}
 - --cluster-external-secrets
 {{- end }}
+{{- if (.Values.externalSecrets).processClusterPushSecret }}
+- --cluster-push-secrets
+{{- end }}
 {{- end }}
 {{- $window := ($manager.rollouts).window }}
 {{- if not (has $window (list nil "")) }}

@@ -45,7 +45,7 @@ their roles, in any case; the HCP kinds that VSO had are gone. Takes a map with 
 {{- $name := toString . | lower }}
 {{- /* The names with which VSO's chart finds this role, and the one people expect. */}}
 {{- $name = eq $name "vaultpkisecret" | ternary "vaultpki" $name }}
-{{- if has $name (list "csisecrets" "secrettransformation" "vaultauth" "vaultauthglobal" "vaultconnection" "vaultdynamicsecret" "vaultpki" "vaultstaticsecret" "externalsecret" "pushsecret" "secretstore" "clustersecretstore" "clusterexternalsecret" "*") }}
+{{- if has $name (list "csisecrets" "secrettransformation" "vaultauth" "vaultauthglobal" "vaultconnection" "vaultdynamicsecret" "vaultpki" "vaultstaticsecret" "externalsecret" "pushsecret" "secretstore" "clustersecretstore" "clusterexternalsecret" "clusterpushsecret" "*") }}
 {{- $names = append $names $name }}
 {{- else if not (has $name (list "hcpauth" "hcpsecretsapp" "hcpvaultsecretsapp")) }}
 {{- fail (printf "%s: %q is not a kind of the operator; name kinds such as VaultStaticSecret, or '*' for all" $key .) }}

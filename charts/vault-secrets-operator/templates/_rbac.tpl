@@ -94,6 +94,17 @@ ExternalSecret; certificate authorities and templates come from ConfigMaps; a st
   resources: [externalsecrets]
   verbs: [create, delete, update]
 {{- end }}
+{{- if (.Values.externalSecrets).processClusterPushSecret }}
+- apiGroups: [external-secrets.io]
+  resources: [clusterpushsecrets]
+  verbs: [list, watch]
+- apiGroups: [external-secrets.io]
+  resources: [clusterpushsecrets/status]
+  verbs: [patch]
+- apiGroups: [external-secrets.io]
+  resources: [pushsecrets]
+  verbs: [create, delete, update]
+{{- end }}
 {{- end }}
 {{- end }}
 

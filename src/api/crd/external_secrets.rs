@@ -10,7 +10,7 @@ use kube::CustomResourceExt;
 use super::finish;
 use crate::api::external_secrets::generator::{Password, Uuid, VaultGenerator};
 use crate::api::external_secrets::{
-    ClusterExternalSecret, ClusterSecretStore, ExternalSecret, PushSecret, SecretStore,
+    ClusterExternalSecret, ClusterPushSecret, ClusterSecretStore, ExternalSecret, PushSecret, SecretStore,
 };
 
 /// The version that ESO has served before `v1`.
@@ -49,8 +49,10 @@ pub fn external_secrets() -> Vec<CustomResourceDefinition> {
         ("Refresh Interval", "string", ".spec.refreshTime"),
         READY,
     ];
+    let cluster_push_secret = [("AGE", "date", ".metadata.creationTimestamp"), READY];
     vec![
         both_versions(ClusterExternalSecret::crd(), &cluster_external_secret, &[]),
+        one_version(ClusterPushSecret::crd(), &cluster_push_secret),
         both_versions(ClusterSecretStore::crd(), STORE, &[]),
         both_versions(ExternalSecret::crd(), &external_secret, &selectable),
         one_version(PushSecret::crd(), &PUSH),

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ExternalSecretSpec;
-use super::fan_out::{InnerMetadata, NamespaceFailure};
+use super::fan_out::{FanOutCondition, InnerMetadata, NamespaceFailure, is_ready};
 use super::selector::{NAME_PATTERN, NAMESPACE_PATTERN};
 use crate::api::common::{is_default, non_empty};
 use crate::api::kind::{CustomObject, Kind, KindNames};
@@ -68,22 +68,7 @@ pub struct ClusterExternalSecretStatus {
     pub provisioned_namespaces: Vec<String>,
     /// Whether all namespaces have it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<ClusterExternalSecretCondition>,
-}
-
-/// A condition as ESO has it here: without a reason and a time.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(!default)]
-pub struct ClusterExternalSecretCondition {
-    /// What it is about.
-    #[serde(rename = "type")]
-    pub type_: String,
-    /// Whether it holds: `True`, `False` or `Unknown`.
-    pub status: String,
-    /// Details for a person to read.
-    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
+    pub conditions: Vec<FanOutCondition>,
 }
 
 impl CustomObject for ClusterExternalSecret {
@@ -107,8 +92,6 @@ impl ClusterExternalSecret {
 
     /// Whether all namespaces have it. `None`: the status does not say so yet.
     pub fn is_ready(&self) -> Option<bool> {
-        let conditions = self.status.as_ref().map_or(&[][..], |status| &status.conditions);
-        let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
-        Some(ready.status != "False")
+        is_ready(self.status.as_ref().map_or(&[], |status| &status.conditions))
     }
 }

@@ -33,6 +33,40 @@ pub struct NamespaceFailure {
     pub reason: Option<String>,
 }
 
+/// A condition as ESO has it here: without a reason and a time.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(!default)]
+pub struct FanOutCondition {
+    /// What it is about.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// Whether it holds: `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Details for a person to read.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl FanOutCondition {
+    /// `Ready`. `failure` says why it does not hold.
+    pub fn ready(failure: Option<&str>) -> Self {
+        Self {
+            type_: READY.to_owned(),
+            status: if failure.is_none() { "True" } else { "False" }.to_owned(),
+            message: failure.map(str::to_owned),
+        }
+    }
+}
+
+const READY: &str = "Ready";
+
+/// Whether all namespaces have what they have to have. `None`: the conditions do not say so yet.
+pub fn is_ready(conditions: &[FanOutCondition]) -> Option<bool> {
+    let ready = conditions.iter().find(|condition| condition.type_ == READY)?;
+    Some(ready.status != "False")
+}
+
 /// The namespaces that are meant: those that a selector selects, and those that are named.
 #[derive(Clone, Debug, Default)]
 pub struct Selection<'a> {

@@ -5,6 +5,7 @@
 //! empty string is an unset one.
 
 pub mod cluster_external_secret;
+pub mod cluster_push_secret;
 pub mod external_secret;
 pub mod fan_out;
 pub mod generator;
@@ -18,9 +19,8 @@ pub mod target;
 pub mod vault;
 pub mod vault_auth;
 
-pub use cluster_external_secret::{
-    ClusterExternalSecret, ClusterExternalSecretCondition, ClusterExternalSecretSpec, ClusterExternalSecretStatus,
-};
+pub use cluster_external_secret::{ClusterExternalSecret, ClusterExternalSecretSpec, ClusterExternalSecretStatus};
+pub use cluster_push_secret::{ClusterPushSecret, ClusterPushSecretSpec, ClusterPushSecretStatus};
 pub use external_secret::{ExternalSecret, ExternalSecretSpec, ExternalSecretStatus, RefreshPolicy};
 pub use push_secret::{PushSecret, PushSecretSpec, PushSecretStatus};
 pub use remote::{ConversionStrategy, DecodingStrategy, MetadataPolicy, NullBytePolicy};

@@ -10,18 +10,15 @@ use crate::api::external_secrets::ExternalSecret;
 use crate::api::external_secrets::external_secret::ExternalSecretSpec;
 use crate::api::external_secrets::target::DeletionPolicy;
 use crate::api::{Key, Reason};
-use crate::controllers::generators::{GenerateError, Generated};
 use crate::controllers::outputs::EventText;
 use crate::controllers::render_turns::Turn;
-use crate::controllers::retry::Retry;
 use crate::controllers::store_access::NoSession;
-use crate::controllers::vault_access::Unanswered;
 use crate::external_secret::Data;
 use crate::external_secret::answers::{Answer, Answers, entry_failed, row_failed};
 use crate::external_secret::pipeline::Missing;
 use crate::providers::{self, Known, Provider, ProviderError, ReadsInUse, VaultProvider};
-use crate::resolve::{EntrySource, ExternalPlan, Generates, GeneratorPlan, StoreSource, VaultStore};
-use crate::vault::{Session, SessionError};
+use crate::resolve::{EntrySource, ExternalPlan, Generates, StoreSource, VaultStore};
+use crate::vault::Session;
 use crate::workqueue::Job;
 
 /// What was read.
@@ -181,7 +178,7 @@ impl Run<'_> {
             ProviderError::Cluster(error) => Err(failure.again_at(error.retry_at).into()),
             ProviderError::Vault(error) => Err(match (&self.plan.stores[store].source, &self.sessions[store]) {
                 (StoreSource::Vault(vault), Some(session)) => {
-                    self.controller.vault_failed(vault, session, failure, error).await
+                    self.controller.access.vault_failed(vault, session, failure, error).await
                 }
                 _ => failure.into(),
             }),
@@ -209,7 +206,8 @@ impl ExternalSecrets {
             let data = match state.generated.get(&i).filter(is_usable) {
                 Some(known) => known.data.clone(),
                 None => {
-                    let made = self.make(job, object, i, generator, &mut state.sessions).await?;
+                    let failed = |why: String| provider(&entry_failed(&object.spec, i, why));
+                    let made = self.access.make(job, generator, &mut state.sessions, failed).await?;
                     // Half of a lease is left to those that use it.
                     let lasts = made.lasts.map(|lasts| lasts / 2).into_iter().chain(plan.interval);
                     let until = Instant::now() + lasts.min().unwrap_or(PENDING_LIFETIME);
@@ -221,46 +219,6 @@ impl ExternalSecrets {
             answers.entries[i] = Some(Answer::ready(data));
         }
         Ok(())
-    }
-
-    async fn make(
-        &self,
-        job: &Job<Key>,
-        object: &ExternalSecret,
-        entry: usize,
-        generator: &GeneratorPlan,
-        sessions: &mut Vec<Arc<Session>>,
-    ) -> Result<Generated, Interruption> {
-        let failed = |why: String| provider(&entry_failed(&object.spec, entry, why));
-        let error = match self.access.generate(job, generator, sessions).await {
-            Ok(made) => return Ok(made),
-            Err(error) => error,
-        };
-        match (error, &generator.what, sessions.last()) {
-            (GenerateError::NoSession(NoSession::NoPermit(lane)), ..) => Err(Interruption::Yield(Some(lane))),
-            (GenerateError::NoSession(NoSession::Unusable(why)), ..) => Err(failed(why).into()),
-            // A change of the generator is told by its watch.
-            (GenerateError::Unusable(why), ..) => Err(failed(why).until_changed().into()),
-            (GenerateError::Vault(ProviderError::Vault(error)), Generates::Vault(request), Some(session)) => {
-                let failure = failed(error.to_string());
-                Err(self.vault_failed(&request.vault, session, failure, error).await)
-            }
-            (GenerateError::Vault(error), ..) => Err(failed(error.to_string()).into()),
-        }
-    }
-
-    async fn vault_failed(
-        &self,
-        vault: &VaultStore,
-        session: &Session,
-        failure: Failure,
-        error: SessionError,
-    ) -> Interruption {
-        match self.access.vault.on_error(&vault.login.connection, session, error).await {
-            Unanswered::OtherServer => Interruption::Yield(Some(session.server.id)),
-            Unanswered::Request(error) => Failure { retry: Retry::after_request(&error), ..failure }.into(),
-            Unanswered::Login(error, next) => Failure { retry: Retry::after_login(&error, next), ..failure }.into(),
-        }
     }
 }
 

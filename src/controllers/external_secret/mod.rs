@@ -260,7 +260,7 @@ impl Controller for ExternalSecrets {
         let this = self.clone();
         self.access.watch_generators(watches);
         stores.external_secrets.listen(move |change| this.changed(change));
-        let mut namespaced = watches.optional(stores.external_secrets.clone());
+        stores.external_secret_watches.set(watches.optional(stores.external_secrets.clone()));
         let dependents = self.access.vault.dependents.clone();
         stores.targets.listen(move |id, _| dependents.of_target(id, SETTLE));
         let targets: Arc<dyn Sink<PartialObjectMeta<Secret>>> = stores.targets.clone();
@@ -268,8 +268,7 @@ impl Controller for ExternalSecrets {
         let dependents = self.access.vault.dependents.clone();
         stores.namespaces.listen(move |namespace| dependents.of_namespace(namespace, DEPENDENTS_SPREAD));
         let namespaces: Arc<dyn Sink<PartialObjectMeta<Namespace>>> = stores.namespaces.clone();
-        namespaced.extend(watches.cluster(namespaces));
-        stores.set_namespaced_watches(namespaced);
+        stores.namespace_watches.set(watches.cluster(namespaces));
     }
 
     async fn reconcile(&self, job: &Job<Key>) -> Outcome {

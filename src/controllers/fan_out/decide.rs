@@ -37,8 +37,6 @@ pub(super) enum Step<K> {
 
 /// Annotation with which a person asks for a refresh.
 const FORCE_SYNC: &str = "external-secrets.io/force-sync";
-/// ESO's text.
-const EXISTS: &str = "external secret already exists in namespace";
 
 /// Compares what is wanted with what there is. `inner` has all objects of the inner kind.
 ///
@@ -83,7 +81,7 @@ pub(super) fn decide<K: FanOut>(
             Some(known) if !is_owned(known.meta(), object) => {
                 decision
                     .failed
-                    .push(NamespaceFailure { namespace: namespace.clone(), reason: Some(EXISTS.to_owned()) });
+                    .push(NamespaceFailure { namespace: namespace.clone(), reason: Some(K::EXISTS.to_owned()) });
             }
             // Its end is a change, and then another one is made.
             Some(known) if known.meta().deletion_timestamp.is_some() => {}

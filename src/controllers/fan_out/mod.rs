@@ -20,7 +20,7 @@ use super::dependents::{COALESCE, spec_or_metadata_changed};
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
 use super::outputs::{EventText, Outputs};
-use super::stores::Stores;
+use super::stores::{StartedWatches, Stores};
 use super::work::Work;
 use crate::api::external_secrets::fan_out::{InnerMetadata, NamespaceFailure, Selection};
 use crate::api::{ApiScope as _, CustomObject, Key, Kind, ObjectRef, Reason};
@@ -46,9 +46,11 @@ pub(super) trait FanOut: CustomObject + HasStatus {
     /// The other kind.
     type Inner: Inner;
     /// ESO's finalizer, put on each object. The garbage collector does what it is for, so this operator puts none on.
-    const FINALIZER: &'static str;
+    const FINALIZER: Option<&'static str>;
     /// What ESO's finalizer on namespaces begins with. The name of the object follows.
     const NAMESPACE_FINALIZER: Option<&'static str>;
+    /// What ESO says of a namespace with an object of that name that is another's.
+    const EXISTS: &'static str;
 
     /// Name of the objects that are made.
     fn inner_name(&self) -> &str;
@@ -75,6 +77,8 @@ pub(super) trait FanOut: CustomObject + HasStatus {
     fn objects(stores: &Stores) -> &Arc<Store<Self>>;
     /// The objects of the other kind.
     fn inner_objects(stores: &Stores) -> &Arc<Store<Self::Inner>>;
+    /// The watches of the other kind.
+    fn inner_watches(stores: &Stores) -> &StartedWatches;
 }
 
 /// So many objects are written at the same time.
@@ -126,7 +130,7 @@ impl<K: FanOut> FanOuts<K> {
     }
 
     async fn run(&self, object: &K, state: &mut State) -> Outcome {
-        if !self.stores.are_namespaced_objects_listed() {
+        if !self.stores.namespace_watches.have_listed() || !K::inner_watches(&self.stores).have_listed() {
             if self.began.elapsed() > LISTING_PATIENCE {
                 let text = "the namespaces, or what is in them, cannot be listed: a definition or a right is missing";
                 return self.refuse(object, state, text).await;
@@ -333,9 +337,9 @@ impl<K: FanOut> Controller for FanOuts<K> {
             if self.release_all(&id.name, is_gone).await.is_err() {
                 return Outcome::write_failed();
             }
-            return match K::objects(&self.stores).get(id) {
-                Some(object) => remove_finalizer(&self.outputs.client, &*object, K::FINALIZER).await,
-                None => Outcome::await_change(),
+            return match (K::objects(&self.stores).get(id), K::FINALIZER) {
+                (Some(object), Some(finalizer)) => remove_finalizer(&self.outputs.client, &*object, finalizer).await,
+                _ => Outcome::await_change(),
             };
         };
         let mut state = known.unwrap_or_default();

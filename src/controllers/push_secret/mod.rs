@@ -4,6 +4,7 @@
 //! and what is told of it (`report`). What was pushed goes with the object, if that is wanted (`deletion`). Each store has a schedule of its own (`state`), so that one that fails holds up no other.
 
 mod deletion;
+mod generated;
 mod report;
 mod source;
 mod state;
@@ -37,6 +38,7 @@ use crate::resolve::{self, PushPlan, PushTarget, StoreSource};
 use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Lane, Next};
 
+use generated::kept_until;
 use report::{Verdict, verdict};
 use source::Made;
 use state::{State, States, TargetState};
@@ -92,6 +94,9 @@ impl PushSecrets {
             self.access.feeds.forget(&job.key);
             return Outcome::await_change();
         }
+        if let Some(next) = kept_until(object, plan.interval, state, (Instant::now(), began)) {
+            return Outcome::done(next, None);
+        }
         self.access.feeds.set(&job.key, source::names(object));
         // Each run looks at the Secret: the question only takes note.
         self.access.feeds.take_change(&job.key);
@@ -116,6 +121,9 @@ impl PushSecrets {
             verdict => verdict,
         };
         let outcome = self.tell(object, state, &verdict, synced, changed, began).await;
+        if tasks.are_done(state) {
+            state.generated = None;
+        }
         match waits {
             Some(lane) => Outcome::yielded(Next::At(job.due, job.class), Some(lane)),
             None => outcome,
@@ -127,9 +135,6 @@ impl PushSecrets {
             (Some(UpdatePolicy::Unknown(policy)), _) => Some(format!("spec.updatePolicy {policy:?} is not known")),
             (_, Some(PushDeletionPolicy::Unknown(policy))) => {
                 Some(format!("spec.deletionPolicy {policy:?} is not known"))
-            }
-            _ if object.spec.selector.generator_ref.is_some() => {
-                Some("spec.selector.generatorRef: generators are not served".to_owned())
             }
             _ => None,
         };
@@ -150,7 +155,8 @@ impl PushSecrets {
         job: &Job<Key>,
     ) -> Result<(Tasks, bool), Interruption> {
         let PushPlan { targets, interval } = plan;
-        let inputs = match self.inputs(object).await? {
+        let generated = self.generated(job, object, interval, state).await?;
+        let inputs = match self.inputs(object, generated).await? {
             Ok(inputs) => inputs,
             Err(_) if object.deletes() && !pushed.is_empty() => {
                 return Ok((Tasks::only_deleting(pushed, interval, job, state), true));
@@ -269,6 +275,7 @@ impl PushSecrets {
                 self.states.lock().remove(&key.id);
                 self.access.forget(&key);
                 self.let_stores_go(&object, None);
+                self.access.vault.dependents.of_push_secret(&key.id);
             }
             Change::Applied { old, new } => {
                 if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
@@ -280,6 +287,7 @@ impl PushSecrets {
                 if old.as_ref().is_none_or(|old| spec_or_metadata_changed(old.meta(), new.meta())) {
                     let class = if old.is_some() { Class::Urgent } else { Class::Refresh };
                     work.push_now(new.key(), class);
+                    self.access.vault.dependents.of_push_secret(&new.key().id);
                 }
             }
         }
@@ -298,6 +306,15 @@ impl PushSecrets {
 }
 
 impl Tasks {
+    /// Whether all stores have what is pushed.
+    fn are_done(&self, state: &State) -> bool {
+        let mut all = self.all.iter().zip(&self.inputs);
+        all.all(|(task, inputs)| {
+            let target = state.targets.get(&task.target.name);
+            target.is_some_and(|target| target.inputs.as_ref() == Some(inputs) && !target.fails())
+        })
+    }
+
     /// Nothing is pushed.
     fn only_deleting(
         pushed: Vec<(PushTarget, Entries)>,
@@ -353,7 +370,7 @@ impl Controller for PushSecrets {
         let stores = self.stores().clone();
         let this = self.clone();
         stores.push_secrets.listen(move |change| this.changed(change));
-        watches.optional(stores.push_secrets.clone());
+        stores.push_secret_watches.set(watches.optional(stores.push_secrets.clone()));
     }
 
     async fn reconcile(&self, job: &Job<Key>) -> Outcome {
@@ -377,6 +394,9 @@ impl Controller for PushSecrets {
             if let StoreSource::Vault(vault) = &plan.source {
                 self.access.vault.servers.timed_out(&vault.login.connection.key, LONGEST_RUN);
             }
+        }
+        if let Some(vault) = self.vault_of_generator(&object) {
+            self.access.vault.servers.timed_out(&vault.login.connection.key, LONGEST_RUN);
         }
         let mut state = Box::<State>::default();
         let outcome = self.fail(&object, &mut state, Failure::new(timed_out_text())).await;

@@ -60,12 +60,21 @@ pub(super) fn names(object: &PushSecret) -> Vec<Name> {
 
 impl PushSecrets {
     /// Reads what is pushed. `None`: there is no such Secret.
-    pub(super) async fn inputs(&self, object: &PushSecret) -> Result<Result<Inputs, String>, Failure> {
+    ///
+    /// What a generator has made stands for the Secret.
+    pub(super) async fn inputs(
+        &self,
+        object: &PushSecret,
+        generated: Option<PushSource>,
+    ) -> Result<Result<Inputs, String>, Failure> {
         let namespace = object.metadata.namespace.as_deref().unwrap_or("");
         let client = &self.access.outputs.client;
-        let sources = match self.sources(object, namespace).await? {
-            Ok(sources) => sources,
-            Err(missing) => return Ok(Err(missing)),
+        let sources = match generated {
+            Some(generated) => vec![generated],
+            None => match self.sources(object, namespace).await? {
+                Ok(sources) => sources,
+                Err(missing) => return Ok(Err(missing)),
+            },
         };
         let texts = match &object.spec.template {
             Some(template) => render::texts(client, namespace, template).await?,

@@ -1,5 +1,5 @@
 //! What this process remembers of a PushSecret between two runs. All of it can be lost: the next run finds it again. No data
-//! of a Secret is part of it.
+//! of a Secret is part of it, but for what a generator has made, until all stores have it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::api::{Key, ObjectRef};
 use crate::backoff::Backoff;
 use crate::controllers::pipeline::drift::Drift;
+use crate::external_secret::Data;
 use crate::external_secret::template::CompiledTemplate;
 use crate::vault::Session;
 use crate::workqueue::{Class, Job, Lane, Next};
@@ -24,6 +25,24 @@ pub(super) struct State {
     pub template: Option<Arc<CompiledTemplate>>,
     /// Pauses after failures that concern no store.
     pub backoff: Backoff,
+    /// What the generator has made that not all stores are known to have.
+    pub generated: Option<Pending>,
+    /// When the generator has made something last.
+    pub generated_at: Option<Instant>,
+    /// The login of the generator. What it has made may end with it.
+    pub sessions: Vec<Arc<Session>>,
+}
+
+/// What a generator has made, until all stores have it and the status says so: a run that is tried again makes nothing new.
+pub(super) struct Pending {
+    /// The generator as it was.
+    pub version: (String, String, i64),
+    /// The object as it was.
+    pub of: String,
+    /// By key.
+    pub data: Data,
+    /// It may not be used any more from then on.
+    pub until: Instant,
 }
 
 /// The state of one store.

@@ -1,4 +1,6 @@
-//! ClusterExternalSecrets, with an operator that serves the whole cluster.
+//! ClusterExternalSecrets and ClusterPushSecrets, with an operator that serves the whole cluster.
+
+mod push_secrets;
 
 use serde_json::{Value, json};
 use testenv::{AuditEvent, Cluster, Options};
@@ -46,12 +48,18 @@ fn all(spec: Value) -> Value {
     json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": "all" }, "spec": full })
 }
 
-/// Waits for the status of the object `all`: the namespaces that have it, and those that do not.
+/// Waits for the status of the ClusterExternalSecret `all`: the namespaces that have it, and those that do not.
 #[track_caller]
 fn wait_status(cluster: &Cluster, provisioned: &[&str], failed: &[&str]) -> Value {
+    wait_status_of(cluster, "clusterexternalsecret", provisioned, failed)
+}
+
+/// Waits for the status of the object `all` of a kind.
+#[track_caller]
+fn wait_status_of(cluster: &Cluster, kind: &str, provisioned: &[&str], failed: &[&str]) -> Value {
     let mut found = Value::Null;
     eventually(&format!("{provisioned:?} have it, {failed:?} do not"), || {
-        let status = get(cluster, &["clusterexternalsecret", "all"])?["status"].clone();
+        let status = get(cluster, &[kind, "all"])?["status"].clone();
         let names = |list: &Value, member: Option<&str>| -> Vec<String> {
             let name = |entry: &Value| member.map_or(entry, |member| &entry[member]).as_str().unwrap_or("").to_owned();
             list.as_array().into_iter().flatten().map(name).collect()
@@ -73,8 +81,14 @@ fn wait_status(cluster: &Cluster, provisioned: &[&str], failed: &[&str]) -> Valu
 /// Waits until a namespace has an ExternalSecret of that name, or has none.
 #[track_caller]
 fn wait_made(cluster: &Cluster, namespace: &str, name: &str, is_there: bool) {
-    eventually(&format!("{namespace}/{name} is there: {is_there}"), || {
-        match get(cluster, &["externalsecret", name, "--namespace", namespace]) {
+    wait_there(cluster, "externalsecret", namespace, name, is_there);
+}
+
+/// Waits until a namespace has an object of that kind and name, or has none.
+#[track_caller]
+fn wait_there(cluster: &Cluster, kind: &str, namespace: &str, name: &str, is_there: bool) {
+    eventually(&format!("{kind} {namespace}/{name} is there: {is_there}"), || {
+        match get(cluster, &[kind, name, "--namespace", namespace]) {
             Ok(_) if is_there => Ok(()),
             Err(error) if !is_there && error.contains("NotFound") => Ok(()),
             other => Err(format!("{other:?}")),

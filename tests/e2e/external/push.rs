@@ -3,6 +3,7 @@
 mod deletion;
 mod faults;
 mod forms;
+mod generators;
 mod seed;
 mod sync;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use testenv::{Cluster, Options};
 
-use super::{SERVED, wait_synced};
+use super::{SERVED, object, vault_provider, wait_synced};
 use test_support::auth_mounts::{app_role_mount, jwt_mount, new_secret_id, secret};
 use test_support::engines::engines_policy;
 use test_support::http_server::{Answer, Request, serve};
@@ -226,7 +226,7 @@ fn wait_value(api: &KubeClient, secret: &str, key: &str, value: &str) {
 fn stores_of_the_cluster_and_of_other_clusters() {
     let cluster = own(Options::default());
     let tenant = Tenant::serving_all(&cluster, "es-samples-cluster");
-    let _operator = tenant.operator(&[SERVED, &["--cluster-external-secrets"]].concat());
+    let _operator = tenant.operator(&[SERVED, &["--cluster-external-secrets", "--cluster-push-secrets"]].concat());
     let api = KubeClient::of(&cluster);
     for namespace in ["apps", "source", "platform"] {
         cluster.kubectl(&["create", "namespace", namespace]).unwrap();
@@ -245,6 +245,7 @@ fn stores_of_the_cluster_and_of_other_clusters() {
 
     copies(&cluster, &tenant, &api);
     pushes(&cluster, &tenant);
+    pushes_from_many_namespaces(&cluster, &tenant);
     reads_below_a_path(&tenant, &api);
 }
 
@@ -299,6 +300,28 @@ fn pushes(cluster: &Cluster, tenant: &Tenant<'_>) {
         } else {
             Err(found["metadata"].to_string())
         }
+    });
+}
+
+fn pushes_from_many_namespaces(cluster: &Cluster, tenant: &Tenant<'_>) {
+    let all = "capabilities = [\"create\", \"read\", \"update\", \"delete\"]";
+    let rules = ["data", "metadata"].map(|of| format!("path \"secret/{of}/apps/*\" {{ {all} }}"));
+    cluster.vault_policy("keep", &rules.join("\n")).unwrap();
+    cluster.vault_kubernetes_role("keep", &["keeper"], &["apps"], &["keep"], "1h").unwrap();
+    cluster.kubectl(&["create", "serviceaccount", "keeper", "--namespace=apps"]).unwrap();
+    let account = json!({ "name": "keeper", "audiences": ["vault"] });
+    let auth = json!({ "kubernetes": { "role": "keep", "serviceAccountRef": account } });
+    let mut store = object(tenant, "SecretStore", "vault", vault_provider(tenant, json!({ "auth": auth })));
+    store["metadata"]["namespace"] = json!("apps");
+    cluster.kubectl_apply(&store.to_string()).unwrap();
+    let database = ["database", "--namespace=apps", "--from-literal=user=u", "--from-literal=password=q"];
+    cluster.kubectl(&[&["create", "secret", "generic"], &database[..]].concat()).unwrap();
+    apply(tenant, "cluster-push-secret.yaml", &[]);
+    cluster.kubectl(&["label", "namespace", "apps", "keep-in-vault=yes"]).unwrap();
+    eventually("the Secret is in Vault", || {
+        let mut found = cluster.vault("GET", "secret/data/apps/database", None).map_err(|error| error.to_string())?;
+        let found = found["data"]["data"].take();
+        if found == json!({ "user": "u", "password": "q" }) { Ok(()) } else { Err(found.to_string()) }
     });
 }
 

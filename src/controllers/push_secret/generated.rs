@@ -1,0 +1,177 @@
+//! What a generator makes for a PushSecret: once per interval and change of the object, and kept until all stores have it.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+use super::PushSecrets;
+use super::state::{Pending, State};
+use crate::api::external_secrets::PushSecret;
+use crate::api::{ConditionType, Key, condition};
+use crate::controllers::external_secret::failure::{Failure, Interruption};
+use crate::external_secret::hash;
+use crate::external_secret::push::PushSource;
+use crate::resolve::{self, Generates, GeneratorPlan, VaultStore};
+use crate::workqueue::{Class, Job, Next};
+
+/// Until everything is listed, a run of an object with a generator comes again after this.
+const LISTING_RETRY_DELAY: Duration = Duration::from_millis(200);
+/// What was made for an object without an interval is kept so long, if it cannot be pushed.
+const PENDING_LIFETIME: Duration = Duration::from_secs(3600);
+
+impl PushSecrets {
+    /// What the generator of an object has made. `None`: it has none.
+    pub(super) async fn generated(
+        &self,
+        job: &Job<Key>,
+        object: &PushSecret,
+        interval: Option<Duration>,
+        state: &mut State,
+    ) -> Result<Option<PushSource>, Interruption> {
+        let Some(reference) = &object.spec.selector.generator_ref else { return Ok(None) };
+        if self.stores().is_listing() {
+            // What only is not listed yet would look missing.
+            return Err(Interruption::Later(LISTING_RETRY_DELAY));
+        }
+        let generator = self.generator(object).map_err(|why| failed(why).until_changed())?;
+        let of = hash::synced_resource_version(&object.metadata);
+        let now = Instant::now();
+        let is_usable = |known: &&Pending| known.version == generator.version && known.of == of && now < known.until;
+        let data = match state.generated.as_ref().filter(is_usable) {
+            Some(known) => known.data.clone(),
+            None => {
+                let mut sessions = vec![];
+                let made = self.access.make(job, &generator, &mut sessions, failed).await?;
+                // The session before is let go: what it has made is replaced.
+                state.sessions = sessions;
+                state.generated_at = Some(now);
+                // Half of a lease is left to those that use it.
+                let lasts = made.lasts.map(|lasts| lasts / 2).into_iter().chain(interval);
+                let until = now + lasts.min().unwrap_or(PENDING_LIFETIME);
+                let data = made.data.clone();
+                state.generated = Some(Pending { version: generator.version, of, data: made.data, until });
+                data
+            }
+        };
+        Ok(Some(PushSource { name: reference.name.clone(), data, ..PushSource::default() }))
+    }
+
+    /// The generator of an object.
+    fn generator(&self, object: &PushSecret) -> Result<GeneratorPlan, String> {
+        let namespace = object.metadata.namespace.as_deref().unwrap_or("");
+        let reference = object.spec.selector.generator_ref.as_ref().ok_or("spec.selector has no generatorRef")?;
+        match resolve::generator(reference, namespace, &**self.stores()) {
+            Ok(Some(generator)) => Ok(generator),
+            Ok(None) => Err(format!("generator {:?} is of another controller class", reference.name)),
+            Err(denied) => Err(denied.to_string()),
+        }
+    }
+
+    /// The Vault of the generator of an object.
+    pub(super) fn vault_of_generator(&self, object: &PushSecret) -> Option<VaultStore> {
+        match self.generator(object).ok()?.what {
+            Generates::Vault(request) => Some(request.vault),
+            Generates::Passwords(_) | Generates::Uuid => None,
+        }
+    }
+}
+
+/// When an object is due again whose stores have what its generator has made. `None`: now.
+pub(super) fn kept_until(
+    object: &PushSecret,
+    interval: Option<Duration>,
+    state: &State,
+    now: (Instant, DateTime<Utc>),
+) -> Option<Next> {
+    object.spec.selector.generator_ref.as_ref()?;
+    let status = object.status.as_ref()?;
+    let version = hash::synced_resource_version(&object.metadata);
+    let is_synced = condition::find(&status.conditions, ConditionType::Ready).is_some_and(|of| of.status == "True");
+    if state.generated.is_some() || !is_synced || status.synced_resource_version.as_ref() != Some(&version) {
+        return None;
+    }
+    let Some(interval) = interval else { return Some(Next::WhenChanged) };
+    let passed = match state.generated_at {
+        Some(at) => now.0.duration_since(at),
+        None => {
+            let seconds = now.1.timestamp() - status.refresh_time.as_ref()?.0.as_second();
+            // A time to come is not believed.
+            Duration::from_secs(u64::try_from(seconds).ok()?)
+        }
+    };
+    let left = interval.saturating_sub(passed);
+    (!left.is_zero()).then(|| Next::At(now.0 + left, Class::Refresh))
+}
+
+fn failed(why: String) -> Failure {
+    Failure::new(format!("could not get source secret: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::external_secrets::PushSecretStatus;
+    use crate::api::{ConditionUpdate, Reason};
+
+    const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
+
+    fn object() -> PushSecret {
+        let generator = json!({ "kind": "Password", "name": "p" });
+        let spec = json!({ "selector": { "generatorRef": generator } });
+        let mut object = PushSecret::new("ps", serde_json::from_value(spec).unwrap());
+        let ready = ConditionUpdate::holds(ConditionType::Ready, Reason::Synced, "x");
+        object.status = Some(PushSecretStatus {
+            refresh_time: Some(Time(Timestamp::from_second(1_000_000).unwrap())),
+            synced_resource_version: Some(hash::synced_resource_version(&object.metadata)),
+            conditions: condition::merge_without_generation(&[], &[ready]),
+            ..PushSecretStatus::default()
+        });
+        object
+    }
+
+    #[test]
+    fn what_was_made_is_kept_for_an_interval() {
+        let start = Instant::now();
+        let at = |seconds: i64| (start, DateTime::from_timestamp(1_000_000 + seconds, 0).unwrap());
+        let (object, mut state) = (object(), State::default());
+        let left = |next: Option<Next>| match next {
+            Some(Next::At(due, Class::Refresh)) => Some(due - start),
+            None => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(left(kept_until(&object, HOUR, &state, at(600))), Some(Duration::from_secs(3000)), "over a restart");
+        assert_eq!(left(kept_until(&object, HOUR, &state, at(3600))), None);
+        assert_eq!(left(kept_until(&object, HOUR, &state, at(-5))), None, "a clock that was wrong");
+        assert_eq!(kept_until(&object, None, &state, at(9999)), Some(Next::WhenChanged));
+        // The status does not tell of data that a store did not need.
+        state.generated_at = Some(start);
+        assert_eq!(left(kept_until(&object, HOUR, &state, at(9999))), Some(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn what_is_not_pushed_and_another_object_are_due_now() {
+        let now = (Instant::now(), DateTime::from_timestamp(1_000_001, 0).unwrap());
+        let state = State::default();
+        type Change = fn(&mut PushSecret);
+        let changes: [Change; 4] = [
+            |object| object.status = None,
+            |object| object.metadata.generation = Some(7),
+            |object| object.status.as_mut().unwrap().conditions[0].status = "False".to_owned(),
+            |object| object.spec.selector.generator_ref = None,
+        ];
+        assert!(kept_until(&object(), HOUR, &state, now).is_some());
+        for (i, change) in changes.into_iter().enumerate() {
+            let mut object = object();
+            change(&mut object);
+            assert!(kept_until(&object, HOUR, &state, now).is_none(), "{i}");
+        }
+        let (data, until) = (Default::default(), now.0 + PENDING_LIFETIME);
+        let pending = Pending { version: Default::default(), of: String::new(), data, until };
+        let state = State { generated: Some(pending), ..State::default() };
+        assert!(kept_until(&object(), HOUR, &state, now).is_none(), "not all stores have it");
+    }
+}
