@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::process::Usage;
+use crate::process::{Usage, show};
 use crate::{INTERVAL, WINDOW, name, spread};
 use test_support::audit::Count;
 use test_support::kube_client::KubeClient;
@@ -117,8 +117,4 @@ impl Bench<'_> {
         show("restart: writes, other requests to Kubernetes", format!("{writes}, {}", requests.len() - writes));
         show("restart: memory", Usage::of(operator.pid()).memory());
     }
-}
-
-fn show(what: &str, value: String) {
-    println!("  {what:<58} {value}");
 }

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use testenv::{Marker, VaultAuditEntry};
 
-use crate::process::Usage;
+use crate::process::{Usage, show};
 use crate::{since, spread};
 use test_support::audit::Count;
 use test_support::engines::aws::AwsEngine;
@@ -209,10 +209,6 @@ fn per_second(entries: &[&VaultAuditEntry]) -> Vec<f64> {
     let (first, last) = (seconds.iter().min().copied().unwrap_or(0), seconds.iter().max().copied().unwrap_or(0));
     // The first and the last are not whole.
     (first + 1..last).map(|second| seconds.iter().filter(|found| **found == second).count() as f64).collect()
-}
-
-fn show(what: &str, value: impl std::fmt::Display) {
-    println!("  {what:<58} {value}");
 }
 
 /// How many runs waited at most so long for their turn, from when they were due: a histogram.

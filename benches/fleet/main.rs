@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use testenv::Options;
 
-use crate::process::Usage;
+use crate::process::{Usage, show};
 use test_support::audit::Count;
 use test_support::kube_client::{KubeClient, decoded};
 use test_support::{Operator, Tenant, own};
@@ -65,11 +65,11 @@ impl Bench<'_> {
         self.create();
         let mut operator = self.first_syncs();
         std::thread::sleep(WARM);
-        println!("  {:<58} {}", "memory after a minute of refreshes", Usage::of(operator.pid()).memory());
+        show("memory after a minute of refreshes", Usage::of(operator.pid()).memory());
         self.steady(&operator);
         self.newcomers();
         self.changes();
-        println!("  {:<58} {}", "memory at the end", Usage::of(operator.pid()).memory());
+        show("memory at the end", Usage::of(operator.pid()).memory());
         operator.terminate();
         self.restart();
     }
@@ -77,7 +77,7 @@ impl Bench<'_> {
     fn idle(&self) {
         let mut operator = self.tenant.operator(&[]);
         std::thread::sleep(Duration::from_secs(20));
-        println!("  {:<58} {}", "memory, idle", Usage::of(operator.pid()).memory());
+        show("memory, idle", Usage::of(operator.pid()).memory());
         // Gives the Lease back, so that the next one need not wait.
         operator.terminate();
     }
@@ -132,9 +132,9 @@ impl Bench<'_> {
             .values()
             .flat_map(|times| times.windows(2).map(|pair| (pair[1] - pair[0]).as_seconds_f64()).collect::<Vec<_>>())
             .collect();
-        println!("  {:<58} {}", "Kubernetes requests in that window", requests.len());
+        show("Kubernetes requests in that window", requests.len());
         println!("  {:<58} {total}", "Vault reads in that window");
-        println!("  {:<58} {}", "seconds between two reads of a path", spread(pauses));
+        show("seconds between two reads of a path", spread(pauses));
         let cpu = (after.cpu - before.cpu) / total as f64 * 1000.0;
         println!("  {:<58} {cpu:.3} s", "CPU per 1,000 unchanged refreshes");
     }
@@ -152,7 +152,7 @@ impl Bench<'_> {
             }
             took.push(started.elapsed().as_secs_f64());
         }
-        println!("  {:<58} {}", "seconds until a new object has its Secret", spread(took));
+        show("seconds until a new object has its Secret", spread(took));
     }
 
     /// Changed values while all others are refreshed.
@@ -175,7 +175,7 @@ impl Bench<'_> {
             });
             std::thread::sleep(Duration::from_millis(20));
         }
-        println!("  {:<58} {}", "seconds until a changed value is in its Secret", spread(took));
+        show("seconds until a changed value is in its Secret", spread(took));
     }
 
     fn restart(&self) {
@@ -196,7 +196,7 @@ impl Bench<'_> {
             "restart: all looked at after",
             requests.len() - writes
         );
-        println!("  {:<58} {}", "restart: memory", Usage::of(operator.pid()).memory());
+        show("restart: memory", Usage::of(operator.pid()).memory());
     }
 }
 

@@ -39,3 +39,8 @@ impl Usage {
         )
     }
 }
+
+/// Prints a figure.
+pub fn show(what: &str, value: impl std::fmt::Display) {
+    println!("  {what:<58} {value}");
+}

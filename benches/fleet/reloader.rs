@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::name;
-use crate::process::Usage;
+use crate::process::{Usage, show};
 use test_support::audit::Count;
 use test_support::kube_client::{KubeClient, encoded};
 use test_support::{Operator, Tenant};
@@ -114,8 +114,4 @@ impl Bench<'_> {
         let cpu = Usage::of(operator.pid()).cpu - before;
         show("a change until the restart, CPU", format!("{:.2} s, {cpu:.2} s", started.elapsed().as_secs_f64()));
     }
-}
-
-fn show(what: &str, value: String) {
-    println!("  {what:<58} {value}");
 }

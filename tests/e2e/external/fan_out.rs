@@ -100,6 +100,17 @@ fn patch(cluster: &Cluster, object: &[&str], patch: &Value) {
     cluster.kubectl(&[&["patch"], object, &["--type=merge", &format!("--patch={patch}")]].concat()).expect("a patch");
 }
 
+/// Changes what was made, waits until that is undone, and deletes it.
+fn change_and_delete(cluster: &Cluster, made: &[&str]) {
+    patch(cluster, made, &json!({ "spec": { "refreshInterval": "5m" }, "metadata": { "labels": { "x": "y" } } }));
+    eventually("it is repaired", || {
+        let made = get(cluster, made)?;
+        let is_right = made["spec"]["refreshInterval"] == "1h" && made["metadata"]["labels"]["x"].is_null();
+        if is_right { Ok(()) } else { Err(made.to_string()) }
+    });
+    cluster.kubectl(&[&["delete"], made].concat()).unwrap();
+}
+
 fn writes<'a>(events: &'a [AuditEvent], verb: &str, resource: &str) -> Vec<&'a AuditEvent> {
     events.iter().filter(|event| event.verb == verb && event.resource == resource && event.is_write()).collect()
 }
@@ -183,14 +194,7 @@ fn makes_one_in_each(cluster: &Cluster, tenant: &Tenant<'_>) {
 }
 
 fn repairs_what_others_do(cluster: &Cluster) {
-    let in_a = ["externalsecret", "all", "--namespace=fan-a"];
-    patch(cluster, &in_a, &json!({ "spec": { "refreshInterval": "5m" }, "metadata": { "labels": { "x": "y" } } }));
-    eventually("it is repaired", || {
-        let made = get(cluster, &in_a)?;
-        let is_right = made["spec"]["refreshInterval"] == "1h" && made["metadata"]["labels"]["x"].is_null();
-        if is_right { Ok(()) } else { Err(made.to_string()) }
-    });
-    cluster.kubectl(&[&["delete"], &in_a[..]].concat()).unwrap();
+    change_and_delete(cluster, &["externalsecret", "all", "--namespace=fan-a"]);
     wait_made(cluster, "fan-a", "all", true);
     wait_status(cluster, &["fan-a", "fan-b", "fan-c"], &[]);
 }

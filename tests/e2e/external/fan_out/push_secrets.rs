@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testenv::{AuditEvent, Cluster, Options};
 
-use super::{SETTLED, apply, get, namespace, patch, wait_status_of, wait_there, writes};
+use super::{SETTLED, apply, change_and_delete, get, namespace, wait_status_of, wait_there, writes};
 use crate::external::SERVED;
 use test_support::audit::{Count, describe};
 use test_support::kube_client::decoded;
@@ -154,14 +154,7 @@ fn makes_one_in_each(cluster: &Cluster, tenant: &Tenant<'_>) {
 }
 
 fn repairs_what_others_do(cluster: &Cluster) {
-    let in_a = ["pushsecret", "all", "--namespace=push-a"];
-    patch(cluster, &in_a, &json!({ "spec": { "refreshInterval": "5m" }, "metadata": { "labels": { "x": "y" } } }));
-    eventually("it is repaired", || {
-        let made = get(cluster, &in_a)?;
-        let is_right = made["spec"]["refreshInterval"] == "1h" && made["metadata"]["labels"]["x"].is_null();
-        if is_right { Ok(()) } else { Err(made.to_string()) }
-    });
-    cluster.kubectl(&[&["delete"], &in_a[..]].concat()).unwrap();
+    change_and_delete(cluster, &["pushsecret", "all", "--namespace=push-a"]);
     wait_made(cluster, "push-a", "all", true);
     wait_status(cluster, &["push-a", "push-b"], &[]);
     wait_pushed(cluster, "push-a");
