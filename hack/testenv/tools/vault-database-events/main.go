@@ -85,7 +85,7 @@ func revoke(core *vault.Core, rest http.Handler, w http.ResponseWriter, r *http.
 	event, err := logical.NewEvent()
 	if err == nil {
 		event.Metadata, err = structpb.NewStruct(map[string]any{
-			"lease_id": lease.ID, "modified": "true", "operation": "revoked", "path": revokePath,
+			"lease_id": lease.ID, "modified": "true", "operation": "revoked", "path": "sys/leases/" + lease.ID,
 		})
 	}
 	if err == nil {
