@@ -167,20 +167,17 @@ fn a_lease_that_is_revoked_is_replaced_at_once_and_no_other_event_costs_credenti
     }
 
     let old = rig.credentials("db");
-    let revoke = |id: &str| {
-        cluster.vault("PUT", "sys/leases/revoke", Some(json!({ "lease_id": id }))).expect("it is revoked");
-    };
     let others = rig.database.issue("app");
     rig.database.role("app", LONG_LEASE_SECONDS / 2, LONG_LEASE_SECONDS);
     rig.database.issue("static");
-    revoke(&others.id);
+    others.revoke(cluster).expect("it is revoked");
     std::thread::sleep(WHILE_NOTHING_CONCERNS);
     assert_eq!((rig.lease_id("db"), rig.lease_id("wrong")), (first.clone(), wrong.clone()));
     assert_eq!((rig.database.lease_ids("app").len(), rig.database.lease_ids("static").len()), (1, 2));
 
     for _ in 0..2 {
         let lease = rig.lease_id("db");
-        revoke(&lease);
+        revoke(cluster, &lease).expect("it is revoked");
         rig.wait_lease("db", &lease);
     }
     let new = rig.wait_credentials("db", &old);
