@@ -51,10 +51,7 @@ impl SecretSource for StaticSecrets {
         Ok(Obtained::Data { data, token })
     }
 
-    fn followed<'a>(
-        plan: &'a Plan<StaticRead>,
-        _: Option<&'a VaultStaticSecretStatus>,
-    ) -> Option<(Topic, &'a str)> {
+    fn followed<'a>(plan: &'a Plan<StaticRead>, _: Option<&'a VaultStaticSecretStatus>) -> Option<(Topic, &'a str)> {
         Some((Topic::Kv, &plan.path))
     }
 

@@ -33,7 +33,7 @@ use crate::resolve::{self, AuthPlan, DynamicRead, Plan, PlanError};
 use crate::sync::HeldSecret;
 use crate::vault::{Session, Topic};
 
-use decide::{Situation, Step, Told, TokenRelation, decide};
+use decide::{Situation, Step, TokenRelation, Told, decide};
 use lease::{not_revoked, revoke};
 use renew::{Renewer, without_login};
 use replace::{give_back, replace};

@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn what_changes_static_credentials_names_the_path_that_reads_them() {
         let of = |operation: &str, modified: &str, path: &str| {
-            let metadata = format!(r#"{{"modified":"{modified}","operation":"{operation}","path":"{path}","name":"app"}}"#);
+            let metadata =
+                format!(r#"{{"modified":"{modified}","operation":"{operation}","path":"{path}","name":"app"}}"#);
             self::path(&format!("database/{operation}"), &metadata)
         };
         for (operation, event_path) in [

@@ -166,7 +166,14 @@ const HELM: &[&str] = &[
 ];
 
 const fn kubernetes(package: &'static str, seconds: u64) -> Source {
-    Source::Go(GoModule { version: "v1.34.4", module: "kubernetes", package, variables: KUBERNETES, adapted: None, seconds })
+    Source::Go(GoModule {
+        version: "v1.34.4",
+        module: "kubernetes",
+        package,
+        variables: KUBERNETES,
+        adapted: None,
+        seconds,
+    })
 }
 
 const fn go(version: &'static str, module: &'static str, package: &'static str, seconds: u64) -> Source {
