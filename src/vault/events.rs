@@ -20,7 +20,7 @@ use super::session::{Identity, Session, SessionError};
 use super::{ErrorKind, ServerVersion, VaultError};
 use crate::backoff::{Backoff, Policy};
 use crate::util::WeakTable;
-pub use message::Change;
+pub use message::{Change, Event};
 pub use topic::Topic;
 
 use connection::{Connection, End};
