@@ -242,9 +242,8 @@ impl SecretOwner for VaultDynamicSecret {
         &self.spec.rollout_restart_targets
     }
 
-    /// The events of leases and of rotations are others than those of KV engines, and are not followed yet.
     fn wants_instant_updates(&self) -> bool {
-        false
+        self.spec.sync_config.as_ref().is_some_and(|config| config.instant_updates)
     }
 
     fn keeps_digest(&self) -> bool {

@@ -6,10 +6,10 @@ use std::time::Instant;
 use super::pipeline::{Interruption, Obtained, Reading, SecretSource, read_failed};
 use super::read_age::{OnChange, not_before};
 use super::stores::Stores;
-use crate::api::{Reason, VaultStaticSecret};
+use crate::api::{Reason, VaultStaticSecret, VaultStaticSecretStatus};
 use crate::backoff::horizon;
 use crate::resolve::{self, Plan, PlanError, StaticRead};
-use crate::vault::{self, ErrorKind, Read, SharedRead, VaultError};
+use crate::vault::{self, ErrorKind, Read, SharedRead, Topic, VaultError};
 
 /// Reads KV engines.
 pub(super) struct StaticSecrets;
@@ -49,6 +49,10 @@ impl SecretSource for StaticSecrets {
         let (envelope, token) = reading.settle(&plan.auth, started, answer, failed).await?;
         let data = vault::kv::parse(&envelope, &plan.path, version).map_err(|error| read_failed(&error))?;
         Ok(Obtained::Data { data, token })
+    }
+
+    fn followed<'a>(plan: &'a Plan<StaticRead>, _: Option<&'a VaultStaticSecretStatus>) -> Option<(Topic, &'a str)> {
+        Some((Topic::Kv, &plan.path))
     }
 
     fn next_due(&self, plan: &Plan<StaticRead>, state: &Option<Arc<SharedRead>>, now: Instant) -> Option<Instant> {

@@ -1,4 +1,5 @@
-//! Instant updates: which objects read which path, so that an event of Vault makes those objects due and no others.
+//! Instant updates: which objects read which path or have which lease, so that an event of Vault makes those objects due and
+//! no others.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,6 +18,7 @@ use crate::api::{ConditionType, ConditionUpdate, Key, Reason, SecretOwner, condi
 use crate::backoff::{Policy, spread};
 use crate::vault::{
     ErrorKind, EventStream, EventStreams, Product, ServerId, Session, SessionError, Signal, StreamKey, StreamState,
+    Topic,
 };
 use crate::workqueue::Class;
 
@@ -27,18 +29,18 @@ const PACE: Duration = Duration::from_millis(500);
 /// Signals that wait to be looked at. When there are more, the streams wait.
 const BACKLOG: usize = 1024;
 
-/// The event streams, and the objects that read the paths they tell of.
+/// The event streams, and the objects that are concerned by what they tell.
 pub(crate) struct Subscriptions {
     streams: EventStreams,
     subscribers: Arc<Subscribers>,
 }
 
-/// The objects of each path of each stream.
+/// The objects of each subject of each stream.
 #[derive(Default)]
-struct Subscribers(Mutex<HashMap<StreamKey, HashMap<String, SubscribedPath>>>);
+struct Subscribers(Mutex<HashMap<StreamKey, HashMap<String, Subject>>>);
 
-/// A path that objects read.
-struct SubscribedPath {
+/// A path that objects read, or the lease of one.
+struct Subject {
     objects: HashMap<Key, Arc<Inbox>>,
     /// Another event makes them due no sooner.
     not_before: Instant,
@@ -48,7 +50,7 @@ struct SubscribedPath {
 #[derive(Default)]
 struct Inbox(Mutex<Option<PendingChange>>);
 
-/// Something was written, or may have been.
+/// Something was written, or may have been; or the lease has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PendingChange {
     /// A read that began earlier does not show it.
@@ -60,7 +62,8 @@ pub(crate) struct PendingChange {
 /// The subscription of one object. Ends when it is dropped.
 pub(crate) struct Subscription {
     stream: Arc<EventStream>,
-    path: String,
+    /// The path, or the ID of the lease.
+    subject: String,
     key: Key,
     /// Of the object and its plan when they were last looked at.
     fingerprint: u64,
@@ -75,23 +78,25 @@ impl Subscriptions {
         (Self { streams: EventStreams::new(signals, reconnect), subscribers: Arc::default() }, receiver)
     }
 
-    /// Makes `subscription` follow the writes to a path, with the token of a session.
+    /// Makes `subscription` follow what is told of a subject, with the token of a session: the writes to a path, or the end of
+    /// a lease.
     pub fn follow(
         &self,
         subscription: &mut Option<Subscription>,
         session: &Arc<Session>,
         key: &Key,
-        (namespace, path): (&str, &str),
+        (namespace, topic, subject): (&str, Topic, &str),
         fingerprint: u64,
     ) {
         let fits = |s: &Subscription| {
             let stream = s.stream.key();
             stream.identity == session.identity
                 && stream.namespace == namespace
-                && s.path == path
+                && stream.topic == topic
                 && !s.stream.has_ended()
         };
         if let Some(known) = subscription.as_mut().filter(|known| fits(known)) {
+            known.move_to(subject);
             if known.fingerprint != fingerprint {
                 // What was changed may be what the server refused.
                 known.fingerprint = fingerprint;
@@ -103,11 +108,11 @@ impl Subscriptions {
         }
         // Before the new one is made: it would take that off the list.
         *subscription = None;
-        let Some(stream) = self.streams.stream(session, namespace) else { return };
+        let Some(stream) = self.streams.stream(session, namespace, topic) else { return };
         let inbox: Arc<Inbox> = Arc::default();
-        self.subscribers.add(stream.key(), path, key, &inbox);
-        let (path, key, subscribers) = (path.to_owned(), key.clone(), self.subscribers.clone());
-        *subscription = Some(Subscription { stream, path, key, fingerprint, inbox, subscribers });
+        self.subscribers.add(stream.key(), subject, key, &inbox);
+        let (subject, key, subscribers) = (subject.to_owned(), key.clone(), self.subscribers.clone());
+        *subscription = Some(Subscription { stream, subject, key, fingerprint, inbox, subscribers });
     }
 
     /// This process leads from now on, or does not any more: only the leader listens. The objects that want instant updates
@@ -127,7 +132,8 @@ impl Subscriptions {
         let due = match signal {
             Signal::Started(stream) => self.subscribers.all(stream, true),
             Signal::Changed(stream) => self.subscribers.all(stream, false),
-            Signal::Written { stream, path, index } => self.subscribers.written(stream, path, index.as_ref()),
+            Signal::Written { stream, path, index } => self.subscribers.told(stream, path, index.as_ref()),
+            Signal::LeaseEnded { stream, lease_id } => self.subscribers.told(stream, lease_id, None),
         };
         for (due, key) in due {
             work.push(key, due, Class::Event);
@@ -146,6 +152,16 @@ impl Subscriptions {
 }
 
 impl Subscription {
+    /// Follows another subject of the stream. What was told of the one before concerns the object no more.
+    pub fn move_to(&mut self, subject: &str) {
+        if self.subject == subject {
+            return;
+        }
+        self.subscribers.remove(self);
+        (self.subject, self.inbox) = (subject.to_owned(), Arc::default());
+        self.subscribers.add(self.stream.key(), subject, &self.key, &self.inbox);
+    }
+
     /// The change that the object has not acknowledged.
     pub fn pending(&self) -> Option<PendingChange> {
         self.inbox.0.lock().clone()
@@ -189,53 +205,55 @@ impl Inbox {
 }
 
 impl Subscribers {
-    fn add(&self, stream: &StreamKey, path: &str, key: &Key, inbox: &Arc<Inbox>) {
+    fn add(&self, stream: &StreamKey, subject: &str, key: &Key, inbox: &Arc<Inbox>) {
         let mut streams = self.0.lock();
-        let paths = streams.entry(stream.clone()).or_default();
-        let new = || SubscribedPath { objects: HashMap::new(), not_before: Instant::now() };
-        paths.entry(path.to_owned()).or_insert_with(new).objects.insert(key.clone(), inbox.clone());
+        let subjects = streams.entry(stream.clone()).or_default();
+        let new = || Subject { objects: HashMap::new(), not_before: Instant::now() };
+        subjects.entry(subject.to_owned()).or_insert_with(new).objects.insert(key.clone(), inbox.clone());
     }
 
     fn remove(&self, gone: &Subscription) {
         let mut streams = self.0.lock();
-        let Entry::Occupied(mut paths) = streams.entry(gone.stream.key().clone()) else { return };
-        if let Some(path) = paths.get_mut().get_mut(&gone.path)
-            && path.objects.get(&gone.key).is_some_and(|inbox| Arc::ptr_eq(inbox, &gone.inbox))
+        let Entry::Occupied(mut subjects) = streams.entry(gone.stream.key().clone()) else { return };
+        if let Some(subject) = subjects.get_mut().get_mut(&gone.subject)
+            && subject.objects.get(&gone.key).is_some_and(|inbox| Arc::ptr_eq(inbox, &gone.inbox))
         {
-            path.objects.remove(&gone.key);
-            if path.objects.is_empty() {
-                paths.get_mut().remove(&gone.path);
+            subject.objects.remove(&gone.key);
+            if subject.objects.is_empty() {
+                subjects.get_mut().remove(&gone.subject);
             }
         }
-        if paths.get().is_empty() {
-            paths.remove();
+        if subjects.get().is_empty() {
+            subjects.remove();
         }
     }
 
-    /// The objects that read a path that was written now, and when they are due.
-    fn written(&self, stream: &StreamKey, path: &str, index: Option<&String>) -> Vec<(Instant, Key)> {
+    /// The objects of a subject of which something is told now, and when they are due.
+    fn told(&self, stream: &StreamKey, subject: &str, index: Option<&String>) -> Vec<(Instant, Key)> {
         let mut streams = self.0.lock();
-        let Some(path) = streams.get_mut(stream).and_then(|paths| paths.get_mut(path)) else { return vec![] };
+        let Some(subject) = streams.get_mut(stream).and_then(|subjects| subjects.get_mut(subject)) else {
+            return vec![];
+        };
         let now = Instant::now();
-        let due = path.not_before.max(now);
+        let due = subject.not_before.max(now);
         if due == now {
-            path.not_before = now + PACE;
+            subject.not_before = now + PACE;
         }
-        path.objects.values().for_each(|inbox| inbox.put(now, index));
-        path.objects.keys().map(|key| (due, key.clone())).collect()
+        subject.objects.values().for_each(|inbox| inbox.put(now, index));
+        subject.objects.keys().map(|key| (due, key.clone())).collect()
     }
 
     /// All objects of a stream, with the time at which each is due: those of one path together. They have to read if
-    /// writes may have been `missed`.
+    /// writes may have been `missed`. Leases have not ended for that: one that has is noticed when it is renewed.
     fn all(&self, stream: &StreamKey, missed: bool) -> Vec<(Instant, Key)> {
         let streams = self.0.lock();
         let now = Instant::now();
         let mut rng = rand::rng();
         let mut all = vec![];
-        for path in streams.get(stream).into_iter().flat_map(HashMap::values) {
+        for subject in streams.get(stream).into_iter().flat_map(HashMap::values) {
             let due = now + spread(RECOVERY_SPREAD, &mut rng);
-            for (key, inbox) in &path.objects {
-                if missed {
+            for (key, inbox) in &subject.objects {
+                if missed && stream.topic != Topic::Leases {
                     inbox.put(now, None);
                 }
                 all.push((due, key.clone()));
@@ -262,8 +280,10 @@ pub(super) fn with_condition(
             ConditionUpdate::holds(CONDITION, Reason::EventWatcherStarted, "Started watching events")
         }
         Some(StreamState::Failed(error)) => {
-            let server = subscription.and_then(|subscription| subscription.stream.server_version());
-            let (reason, message) = failure(&error, server.map_or(Product::Unknown, |server| server.product));
+            let stream = subscription.map(|subscription| &subscription.stream);
+            let server = stream.and_then(|stream| stream.server_version());
+            let topic = stream.map_or(Topic::Kv, |stream| stream.key().topic);
+            let (reason, message) = failure(&error, topic, server.map_or(Product::Unknown, |server| server.product));
             ConditionUpdate::fails(CONDITION, reason, message)
         }
     };
@@ -285,7 +305,7 @@ pub(super) fn events(old: &[Condition], new: &[Condition]) -> Vec<EventText> {
 }
 
 /// Reason and text of a stream that could not be opened.
-fn failure(error: &SessionError, product: Product) -> (Reason, String) {
+fn failure(error: &SessionError, topic: Topic, product: Product) -> (Reason, String) {
     let (reason, advice) = match error {
         SessionError::Request(error) => match (error.kind, product) {
             (ErrorKind::NotFound | ErrorKind::PermissionDenied, Product::OpenBao) => (
@@ -300,15 +320,32 @@ fn failure(error: &SessionError, product: Product) -> (Reason, String) {
                 Reason::NotAvailable,
                 "this server has no event stream; Vault Enterprise has one since 1.16, the Community Edition and OpenBao have none",
             ),
-            (ErrorKind::PermissionDenied, _) => (
-                Reason::Denied,
-                "the policy of the VaultAuth's role must allow read on sys/events/subscribe/kv*, and subscribe with subscribe_event_types on the path of the secret; on a server without events this can be the answer too",
-            ),
+            (ErrorKind::PermissionDenied, _) => (Reason::Denied, needed_policy(topic)),
             _ => (Reason::EventWatcherError, "the event stream cannot be opened"),
         },
         SessionError::Credential(_) | SessionError::Login(_) => (Reason::EventWatcherError, "there is no login"),
     };
-    (reason, format!("No instant updates, the path is read every refreshAfter: {advice}; err={error}"))
+    let instead = match topic {
+        Topic::Kv => "the path is read every refreshAfter",
+        Topic::Database => "a rotation is seen when it is due, and every refreshAfter",
+        Topic::Leases => "the end of a lease is noticed when it is renewed",
+    };
+    (reason, format!("No instant updates, {instead}: {advice}; err={error}"))
+}
+
+/// What a login needs that is not allowed to subscribe.
+fn needed_policy(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Kv => {
+            "the policy of the VaultAuth's role must allow read on sys/events/subscribe/kv*, and subscribe with subscribe_event_types on the path of the secret; on a server without events this can be the answer too"
+        }
+        Topic::Database => {
+            "the policy of the VaultAuth's role must allow read on sys/events/subscribe/database*, and subscribe with subscribe_event_types on the paths of the mount and on the mount itself, without a slash at its end; on a server without events this can be the answer too"
+        }
+        Topic::Leases => {
+            "the policy of the VaultAuth's role must allow read on sys/events/subscribe/lease*, and subscribe with subscribe_event_types on sys/leases/*; on a server without events this can be the answer too"
+        }
+    }
 }
 
 #[cfg(test)]

@@ -42,10 +42,6 @@ pub fn dynamic_secret(object: &VaultDynamicSecret, lookup: &impl Lookup) -> Resu
     if get && !spec.params.is_empty() {
         remarks.push("spec.params are sent with PUT, and not with GET as spec.requestHTTPMethod says");
     }
-    if spec.sync_config.as_ref().is_some_and(|config| config.instant_updates) {
-        remarks
-            .push("spec.syncConfig.instantUpdates has no effect: events of leases and rotations are not followed yet");
-    }
     let body = match &spec.request_http_method {
         _ if !spec.params.is_empty() => Some(json!(spec.params)),
         None | Some(RequestHttpMethod::Get) => None,

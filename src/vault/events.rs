@@ -1,10 +1,11 @@
-//! Vault's event stream: one websocket per session and Vault namespace, for all objects that want to know.
+//! Vault's event stream: one websocket per session, Vault namespace and topic, for all objects that want to know.
 //!
 //! A task keeps the websocket open as long as an object holds the [`EventStream`]. It says when the stream starts: what was
 //! written before that moment may have been missed, so every subscriber has to read once.
 
 mod connection;
 mod message;
+mod topic;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +20,8 @@ use super::session::{Identity, Session, SessionError};
 use super::{ErrorKind, ServerVersion, VaultError};
 use crate::backoff::{Backoff, Policy};
 use crate::util::WeakTable;
-pub use message::Write;
+pub use message::{Change, Event};
+pub use topic::Topic;
 
 use connection::{Connection, End};
 
@@ -41,6 +43,8 @@ pub struct StreamKey {
     pub identity: Identity,
     /// Vault namespace, empty for the root.
     pub namespace: String,
+    /// What it tells of.
+    pub topic: Topic,
 }
 
 /// What a stream tells.
@@ -58,6 +62,13 @@ pub enum Signal {
         path: String,
         /// What the read has to send as `X-Vault-Index`.
         index: Option<String>,
+    },
+    /// A lease was revoked, or has expired.
+    LeaseEnded {
+        /// The stream.
+        stream: StreamKey,
+        /// Its ID.
+        lease_id: String,
     },
 }
 
@@ -143,9 +154,9 @@ impl EventStreams {
     }
 
     /// The stream of a session, a new one if no object uses it yet. `None` while streams are not allowed.
-    pub fn stream(&self, session: &Arc<Session>, namespace: &str) -> Option<Arc<EventStream>> {
+    pub fn stream(&self, session: &Arc<Session>, namespace: &str, topic: Topic) -> Option<Arc<EventStream>> {
         let streams = self.streams.lock();
-        let key = StreamKey { identity: session.identity, namespace: namespace.to_owned() };
+        let key = StreamKey { identity: session.identity, namespace: namespace.to_owned(), topic };
         Some(streams.as_ref()?.get_or_insert_with(key, |key| {
             let shared = Arc::new(Shared {
                 key: key.clone(),
@@ -208,7 +219,7 @@ impl Listener {
         let mut backoff = Backoff::default();
         loop {
             let started = Instant::now();
-            let opened = Connection::open(&self.session, &key.namespace).await;
+            let opened = Connection::open(&self.session, &key.namespace, key.topic).await;
             let was_open = opened.is_ok();
             let end = match opened {
                 Ok(connection) => self.follow(connection, &mut backoff).await,
@@ -227,7 +238,8 @@ impl Listener {
                 let pause = backoff.next(&self.reconnect, Instant::now(), &mut rand::rng());
                 if is_first_break { Duration::ZERO } else { pause.unwrap_or(REFUSED_RETRY_INTERVAL) }
             };
-            tracing::info!(%error, namespace = key.namespace, again_in = ?pause, "no events of Vault");
+            let topic = key.topic.as_str();
+            tracing::info!(%error, namespace = key.namespace, topic, again_in = ?pause, "no events of Vault");
             if refused || backoff.attempts() >= FAILURES_TO_TELL {
                 self.tell(error).await;
             } else if matches!(&*self.shared.state(), StreamState::Streaming) {
@@ -248,7 +260,7 @@ impl Listener {
         if streaming {
             *self.shared.state() = StreamState::Streaming;
         }
-        tracing::info!(namespace = key.namespace, "events of Vault are followed");
+        tracing::info!(namespace = key.namespace, topic = key.topic.as_str(), "events of Vault are followed");
         self.signal(Signal::Started(key.clone())).await;
         loop {
             let event = connection.next(&self.session).await;
@@ -262,10 +274,14 @@ impl Listener {
             }
             match event {
                 Ok(None) => {}
-                Ok(Some(write)) if write.namespace != key.namespace => {}
-                Ok(Some(write)) => {
-                    let (path, index) = (write.path, write.index);
-                    self.signal(Signal::Written { stream: key.clone(), path, index }).await;
+                Ok(Some(message)) if message.namespace != key.namespace => {}
+                Ok(Some(message)) => {
+                    let stream = key.clone();
+                    self.signal(match message.change {
+                        Change::Written { path, index } => Signal::Written { stream, path, index },
+                        Change::LeaseEnded { lease_id } => Signal::LeaseEnded { stream, lease_id },
+                    })
+                    .await;
                 }
                 Err(end) => return end,
             }

@@ -18,7 +18,7 @@ mod transit;
 mod transport;
 
 pub use error::{ErrorKind, VaultError};
-pub use events::{EventStream, EventStreams, Signal, StreamKey, StreamState, Write};
+pub use events::{Change, Event, EventStream, EventStreams, Signal, StreamKey, StreamState, Topic};
 pub use json::{JsonError, parse as parse_json};
 pub use reads::{ReadCache, SharedRead};
 pub(crate) use request::lease;

@@ -7,6 +7,7 @@ mod engines;
 mod faults;
 mod fleet;
 mod input;
+mod instant;
 mod last_renewal;
 mod refusal;
 mod replaced;

@@ -28,7 +28,7 @@ fn is_skipped() -> bool {
 
 /// An environment whose Vault has events.
 fn with_events(storage: VaultStorage) -> Cluster {
-    own(Options { vault: storage, vault_events: true, ..Options::default() })
+    own(Options { vault: storage, vault_events: Some(Tool::VaultEvents), ..Options::default() })
 }
 
 /// The one that tests share which break nothing, or `None` with a note why not.

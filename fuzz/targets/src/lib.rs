@@ -18,7 +18,7 @@ use vso::kubernetes::{StoredClient, StoredFor};
 use vso::mac::MacKey;
 use vso::render::{self, Built, Input, RenderError, SourceData, TemplateText, TransformationCache};
 use vso::resolve::{self, Lookup};
-use vso::vault::{Envelope, StoredLogin, Write, kv};
+use vso::vault::{Change, Envelope, Event, StoredLogin, kv};
 
 /// Most bytes that Kubernetes keeps in a Secret.
 const MAX_SECRET_BYTES: usize = 1 << 20;
@@ -57,15 +57,22 @@ pub fn duration(data: &[u8]) {
     }
 }
 
-/// A message of Vault's event stream: a write that can be read again and waited for, or none.
+/// A message of Vault's event stream: a write that can be read again and waited for, a lease with an ID, or none.
 pub fn event(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let Ok(Some(write)) = Write::parse(text) else { return };
-    assert!(!write.path.is_empty());
-    assert!(!write.namespace.starts_with('/') && !write.namespace.ends_with('/'), "{:?}", write.namespace);
-    if let Some(index) = &write.index {
-        // It is sent as a header.
-        assert!((1..=1024).contains(&index.len()) && index.bytes().all(|byte| byte.is_ascii_graphic()), "{index:?}");
+    let Ok(Some(event)) = Event::parse(text) else { return };
+    assert!(!event.namespace.starts_with('/') && !event.namespace.ends_with('/'), "{:?}", event.namespace);
+    match event.change {
+        Change::LeaseEnded { lease_id } => assert!(!lease_id.is_empty()),
+        Change::Written { path, index } => {
+            assert!(!path.is_empty());
+            // It is sent as a header.
+            let sendable = |index: &String| index.bytes().all(|byte| byte.is_ascii_graphic());
+            assert!(
+                index.as_ref().is_none_or(|index| (1..=1024).contains(&index.len()) && sendable(index)),
+                "{index:?}"
+            );
+        }
     }
 }
 

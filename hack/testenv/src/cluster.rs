@@ -33,8 +33,9 @@ pub struct Options {
     pub server: Server,
     /// Where it keeps them.
     pub vault: VaultStorage,
-    /// With an event stream: another version of Vault, which is built when it is missing.
-    pub vault_events: bool,
+    /// Another Vault, with an event stream: [`Tool::VaultEvents`] or [`Tool::VaultDatabaseEvents`]. It is built when it is
+    /// missing.
+    pub vault_events: Option<Tool>,
     /// With a real node, in namespaces of its own. Needs root on Linux: see [`node::unavailable`].
     pub node: bool,
     /// Keep the directory, for its logs, when the environment cannot be started.
@@ -77,7 +78,7 @@ pub struct Cluster {
     pub(crate) services: BTreeMap<Process, Service>,
     ports: Ports,
     storage: VaultStorage,
-    vault_events: bool,
+    vault_events: Option<Tool>,
     raft: Option<Raft>,
     toxiproxy: Mutex<Option<Service>>,
     /// Where the tool is there.
@@ -127,7 +128,7 @@ impl Cluster {
 
     fn assemble(name: &str, dir: &Path, options: &Options, tools: Tools) -> Result<Self> {
         let Options { server, vault: storage, vault_events, node: with_node, .. } = *options;
-        if vault_events && server != Server::Vault {
+        if vault_events.is_some() && server != Server::Vault {
             bail!("{} has no event stream", server.name());
         }
         if with_node && storage == VaultStorage::RaftOfThree {
@@ -233,8 +234,8 @@ impl Cluster {
         };
         for (process, listener) in listeners {
             let mut arguments = vault::arguments(environment, self.storage, listener)?;
-            let tool = if self.vault_events { Tool::VaultEvents } else { environment.server.tool() };
-            if self.vault_events {
+            let tool = self.vault_events.unwrap_or_else(|| environment.server.tool());
+            if self.vault_events == Some(Tool::VaultEvents) {
                 arguments.extend(vault::EVENTS.map(str::to_owned));
             }
             add(process, listener.name, tool, arguments)?;

@@ -90,7 +90,7 @@ enum Command {
     },
     /// Unpack or build all programs that are missing.
     Build {
-        /// Also those that only some tests need, and skip without: OpenBao, PostgreSQL, and a Vault with an event stream.
+        /// Also those that only some tests need, and skip without: OpenBao, PostgreSQL, and two Vaults with an event stream.
         #[arg(long)]
         optional: bool,
     },
@@ -138,6 +138,7 @@ fn run(command: Command) -> Result<ExitCode> {
             };
             tools.ensure(&[Tool::Helm])?;
             let name = Some(name.name);
+            let vault_events = vault_events.then_some(Tool::VaultEvents);
             up(Options { name, node, server, vault, vault_events, keep_failed: true, kube_audit_log: None })?;
         }
         Command::Down { name: Some(name) } => down(&name)?,

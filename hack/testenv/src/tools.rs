@@ -39,8 +39,10 @@ pub enum Tool {
     Helm,
     /// Puts faults on connections.
     Toxiproxy,
-    /// The one Vault whose Community Edition has an event stream. Optional.
+    /// The one Vault whose Community Edition has an event stream, with events of KV engines. Optional.
     VaultEvents,
+    /// A Vault with an event stream and events of databases. Optional.
+    VaultDatabaseEvents,
     /// PostgreSQL, with its other programs beside it. Optional.
     Postgresql,
 }
@@ -60,7 +62,7 @@ impl Tool {
     ];
 
     /// What some tests need, and skip without. Nothing gets them unless they are asked for.
-    pub const OPTIONAL: [Tool; 3] = [Tool::OpenBao, Tool::Postgresql, Tool::VaultEvents];
+    pub const OPTIONAL: [Tool; 4] = [Tool::OpenBao, Tool::Postgresql, Tool::VaultEvents, Tool::VaultDatabaseEvents];
 
     /// What an environment runs beside its Vault or OpenBao.
     pub(crate) fn of_an_environment(with_node: bool) -> Vec<Tool> {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::api::VaultDynamicSecretStatus;
 
-/// Why credentials are replaced. The words are VSO's `sync_reason`.
+/// Why credentials are replaced. The words are VSO's `sync_reason`, but for that of a lease that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// The object has never been synced.
@@ -21,6 +21,8 @@ pub(super) enum Cause {
     VaultTokenRotated,
     /// The lease could not be renewed, and ends or has ended.
     LeaseRenewalFailed,
+    /// Vault has told that the lease was revoked or has expired.
+    LeaseEnded,
     /// It is time: the lease cannot be renewed, or there is none.
     Due,
 }
@@ -36,6 +38,7 @@ impl Cause {
             Cause::VaultClientConfigChanged => "VaultClientConfigChanged",
             Cause::VaultTokenRotated => "VaultTokenRotated",
             Cause::LeaseRenewalFailed => "SecretLeaseRenewalError",
+            Cause::LeaseEnded => "LeaseEnded",
             Cause::Due => "",
         }
     }
@@ -52,6 +55,15 @@ pub(super) enum Step {
     Replace(Cause),
 }
 
+/// What an event has told of credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Static credentials may be others, or their rotation.
+    Written,
+    /// The lease was revoked, or has expired.
+    LeaseEnded,
+}
+
 /// What a run decides on.
 pub(super) struct Situation<'a> {
     pub status: &'a VaultDynamicSecretStatus,
@@ -62,6 +74,8 @@ pub(super) struct Situation<'a> {
     /// Labels, annotations or transformations have changed since the last run.
     pub forced: bool,
     pub token: TokenRelation,
+    /// Vault has told that the lease has ended.
+    pub lease_ended: bool,
     pub now: Instant,
     /// When the lease is renewed, or the credentials replaced where it cannot be; `None`: never.
     pub due: Option<Instant>,
@@ -100,6 +114,9 @@ pub(super) fn decide(situation: &Situation<'_>) -> Step {
     }
     if !situation.exists {
         return Step::Replace(Cause::InexistentDestination);
+    }
+    if situation.lease_ended {
+        return Step::Replace(Cause::LeaseEnded);
     }
     let renewable = status.secret_lease.renewable && !status.secret_lease.id.is_empty();
     match token {
@@ -152,6 +169,7 @@ mod tests {
             exists: true,
             forced: false,
             token: TokenRelation::Endless,
+            lease_ended: false,
             now,
             due: Some(now + 10 * SECOND),
             replace_by: Some(now + 20 * SECOND),
@@ -174,6 +192,8 @@ mod tests {
         assert_eq!(of(&|s| (s.generation, s.exists) = (2, false)), Step::Replace(Cause::ResourceUpdated));
         assert_eq!(of(&|s| s.exists = false), Step::Replace(Cause::InexistentDestination));
         assert_eq!(of(&|s| s.token = TokenRelation::Gone), Step::Replace(Cause::VaultTokenRotated));
+        assert_eq!(of(&|s| (s.lease_ended, s.exists) = (true, false)), Step::Replace(Cause::InexistentDestination));
+        assert_eq!(of(&|s| s.lease_ended = true), Step::Replace(Cause::LeaseEnded), "whatever is due when");
         let reconfigured = TokenRelation::Reconfigured;
         assert_eq!(of(&|s| s.token = reconfigured), Step::Replace(Cause::VaultClientConfigChanged));
         assert_eq!(of(&|s| s.token = TokenRelation::EndsAt(now + SECOND)), Step::Keep);

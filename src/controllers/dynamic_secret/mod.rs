@@ -31,9 +31,9 @@ use crate::api::{
 };
 use crate::resolve::{self, AuthPlan, DynamicRead, Plan, PlanError};
 use crate::sync::HeldSecret;
-use crate::vault::Session;
+use crate::vault::{Session, Topic};
 
-use decide::{Situation, Step, TokenRelation, decide};
+use decide::{Situation, Step, TokenRelation, Told, decide};
 use lease::{not_revoked, revoke};
 use renew::{Renewer, without_login};
 use replace::{give_back, replace};
@@ -104,14 +104,19 @@ impl SecretSource for DynamicSecrets {
         }
         let percent = plan.source.renewal_percent;
         let renewer = Renewer { session, vault_namespace: namespace, percent, may_log_in: true };
-        let step = decide(&situation(object, status, held, state, relation));
+        let told = told(reading, plan, status);
+        let step = decide(&situation(object, status, held, state, relation, told));
         let cause = match step {
             Step::Keep => None,
             Step::Renew => renewer.renew(status, state).await,
             Step::Replace(cause) => Some(cause),
         };
         match cause {
-            None => Ok(Obtained::Kept { unfinished: false }),
+            None => {
+                // Of other credentials than those that there are.
+                reading.acknowledge();
+                Ok(Obtained::Kept { unfinished: false })
+            }
             Some(cause) => {
                 let replaced = replace(reading, plan, status, state, cause).await;
                 if replaced.is_err() && step != Step::Renew {
@@ -248,6 +253,17 @@ impl SecretSource for DynamicSecrets {
         not_revoked(object.status.as_ref().map_or("", |status| status.secret_lease.id.as_str()), why)
     }
 
+    fn followed<'a>(
+        plan: &'a Plan<DynamicRead>,
+        status: Option<&'a VaultDynamicSecretStatus>,
+    ) -> Option<(Topic, &'a str)> {
+        Some(if plan.source.static_credentials {
+            (Topic::Database, &plan.path)
+        } else {
+            (Topic::Leases, status.map_or("", |status| &status.secret_lease.id))
+        })
+    }
+
     fn lifetime(object: &VaultDynamicSecret) -> Option<Lifetime> {
         // KV engines of version 1 tell a duration, and have no leases.
         let leased = |status: &&VaultDynamicSecretStatus| !status.secret_lease.id.is_empty();
@@ -258,12 +274,29 @@ impl SecretSource for DynamicSecrets {
     }
 }
 
+/// What an event has told of the credentials. Others than static ones are not obtained because of a write: each time costs
+/// credentials.
+fn told(
+    reading: &Reading<'_, VaultDynamicSecret>,
+    plan: &Plan<DynamicRead>,
+    status: &VaultDynamicSecretStatus,
+) -> Option<Told> {
+    reading.pending?;
+    let leased = !status.secret_lease.id.is_empty();
+    if plan.source.static_credentials {
+        status.static_creds_meta_data.is_some().then_some(Told::Written)
+    } else {
+        leased.then_some(Told::LeaseEnded)
+    }
+}
+
 fn situation<'a>(
     object: &VaultDynamicSecret,
     status: &'a VaultDynamicSecretStatus,
     held: Option<&HeldSecret>,
     state: &Credentials,
     token: TokenRelation,
+    told: Option<Told>,
 ) -> Situation<'a> {
     let (times, now) = (state.lease_times(), Instant::now());
     // What has no lease costs nothing to obtain again.
@@ -274,8 +307,9 @@ fn situation<'a>(
         exists: held.is_some(),
         forced: state.forced,
         token,
+        lease_ended: told == Some(Told::LeaseEnded),
         now,
-        due: if drifted {
+        due: if drifted || told == Some(Told::Written) {
             Some(now)
         } else if status.static_creds_meta_data.is_some() {
             // Nothing tells of the rotations while no operator ran.

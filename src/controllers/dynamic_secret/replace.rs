@@ -7,7 +7,7 @@ use chrono::Utc;
 
 use super::decide::Cause;
 use super::lease::{lease_of, not_revoked, revoke};
-use super::rotation::{is_same_rotation, next_look, rotation_of};
+use super::rotation::{is_same_rotation, next_look, rotated_at, rotation_of};
 use super::state::{Credentials, NewCredentials, unix_time};
 use crate::api::dynamic_secret::SecretLease;
 use crate::api::{Reason, SecretOwner, VaultDynamicSecret, VaultDynamicSecretStatus};
@@ -32,7 +32,8 @@ pub(super) async fn replace(
     }
     session.replace_ending_token().await;
     let started = Instant::now();
-    let answer = ask(session, plan).await;
+    let index = reading.pending.and_then(|pending| pending.index.as_deref());
+    let answer = ask(session, plan, index).await;
     let (envelope, token) = reading.settle(&plan.auth, started, answer, |error| read_failed(&with_hint(error))).await?;
     let lease = lease_of(&envelope);
     if envelope.data.as_object().is_none_or(serde_json::Map::is_empty) {
@@ -44,13 +45,16 @@ pub(super) async fn replace(
     }
     let rotation = if plan.source.static_credentials && !lease.renewable { rotation_of(&envelope.data) } else { None };
     let known = status.static_creds_meta_data.as_ref();
-    let unrotated = rotation.as_ref().zip(known).is_some_and(|(new, known)| is_same_rotation(new, known));
+    let rotated_at = rotated_at(&envelope.data).map(str::to_owned);
+    let unrotated = rotation.as_ref().zip(known).is_some_and(|(new, known)| is_same_rotation(new, known))
+        && (state.rotated_at.is_none() || state.rotated_at == rotated_at);
     if let Some(rotation) = &rotation {
         let looks = state.look.filter(|_| unrotated && rotation.ttl <= 1).map_or(0, |(_, looks)| looks + 1);
         state.look = Some((Instant::now() + next_look(rotation, looks, plan.source.refresh), looks));
         state.times = None;
         let untouched = held.is_some_and(|held| Some(&held.applied.mac) == status.secret_mac.as_ref());
         if unrotated && cause == Cause::Due && untouched {
+            state.rotated_at = rotated_at;
             return Ok(Obtained::Kept { unfinished: false });
         }
     } else {
@@ -61,6 +65,7 @@ pub(super) async fn replace(
         cause,
         lease,
         rotation,
+        rotated_at,
         generation: reading.object.generation(),
         obtained: Utc::now().timestamp(),
         client_id: Some(token.client_id.clone()).filter(|id| !id.is_empty()),
@@ -69,12 +74,17 @@ pub(super) async fn replace(
     Ok(Obtained::Data { data: envelope.flat("dynamic"), token })
 }
 
-async fn ask(session: &Arc<Session>, plan: &Plan<DynamicRead>) -> Result<(Envelope, TokenInfo), SessionError> {
+/// `index`: the state that a read has to show.
+async fn ask(
+    session: &Arc<Session>,
+    plan: &Plan<DynamicRead>,
+    index: Option<&str>,
+) -> Result<(Envelope, TokenInfo), SessionError> {
     match &plan.source.body {
         Some(body) => session.write(&plan.vault_namespace, &plan.path, body).await,
         None => {
             let read = Read { namespace: plan.vault_namespace.clone(), path: plan.path.clone(), version: None };
-            session.read(&read, None).await
+            session.read(&read, index).await
         }
     }
 }

@@ -60,6 +60,7 @@ impl DynamicSecrets {
     ) {
         let DynamicRead { renewal_percent, refresh, .. } = plan.source;
         (state.failing, state.forced, state.token) = (None, false, None);
+        state.rotated_at = new.rotated_at;
         state.backoff.reset();
         let unleased = new.lease.id.is_empty() && status.secret_lease.id.is_empty() && new.rotation.is_none();
         if unleased && !wrote && status.last_generation == object.generation() {

@@ -29,6 +29,11 @@ pub(super) fn rotation_of(data: &Value) -> Option<StaticCredsMetaData> {
     (rotated > 0 && (meta.rotation_period >= 1 || meta.rotation_schedule.is_some())).then_some(meta)
 }
 
+/// When static credentials were rotated, exactly: the status has the second alone.
+pub(super) fn rotated_at(data: &Value) -> Option<&str> {
+    data["last_vault_rotation"].as_str()
+}
+
 /// Whether two answers are of one rotation. The time that is left until the next differs in each.
 pub(super) fn is_same_rotation(one: &StaticCredsMetaData, other: &StaticCredsMetaData) -> bool {
     one.last_vault_rotation == other.last_vault_rotation

@@ -29,6 +29,8 @@ pub(crate) struct Credentials {
     pub(super) backoff: Backoff,
     /// Static credentials: when to look next, and how many looks have shown no rotation since it was announced.
     pub(super) look: Option<(Instant, usize)>,
+    /// When the static credentials in the Secret were rotated, as Vault says it, where that is known.
+    pub(super) rotated_at: Option<String>,
     /// New credentials, until they are in the Secret and in the status.
     pub(super) obtained: Option<NewCredentials>,
     /// The lease was renewed, and when (in seconds since 1970), until that is in the status.
@@ -52,6 +54,8 @@ pub(super) struct NewCredentials {
     pub cause: Cause,
     pub lease: SecretLease,
     pub rotation: Option<StaticCredsMetaData>,
+    /// When static credentials were rotated, as Vault says it.
+    pub rotated_at: Option<String>,
     /// The `metadata.generation` that they were obtained for.
     pub generation: i64,
     /// In seconds since 1970.
@@ -87,6 +91,7 @@ impl From<&PendingLease> for NewCredentials {
             cause: Cause::Due,
             lease: pending.lease.clone(),
             rotation: None,
+            rotated_at: None,
             generation: pending.generation,
             obtained: pending.obtained,
             client_id: pending.client_id.clone(),

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kube::Resource as _;
+use kube::core::object::HasStatus as _;
 use parking_lot::Mutex;
 
 use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
@@ -172,9 +173,9 @@ impl<S: SecretSource> Pipeline<S> {
         };
         state.transformation = Some(prepared.transformation.clone());
         // Before the read, so that no write falls between the two.
-        if owner.wants_instant_updates() {
-            let path = (plan.vault_namespace.as_str(), plan.path.as_str());
-            shared.subscriptions.follow(&mut state.subscription, &session, &job.key, path, fingerprint);
+        if let Some((topic, subject)) = S::followed(plan, object.status()).filter(|_| owner.wants_instant_updates()) {
+            let subject = (plan.vault_namespace.as_str(), topic, subject);
+            shared.subscriptions.follow(&mut state.subscription, &session, &job.key, subject, fingerprint);
         } else {
             state.subscription = None;
         }

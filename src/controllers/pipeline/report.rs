@@ -89,6 +89,9 @@ impl<S: SecretSource> Pipeline<S> {
             state.applied = None;
             return state.retry(&self.shared.backoff);
         }
+        if let (Some(subscription), Some((_, subject))) = (&mut state.subscription, S::followed(plan, Some(&status))) {
+            subscription.move_to(subject);
+        }
         if synced.wrote {
             let event = report.written.unwrap_or_else(|| EventText::normal(Reason::SecretSynced, "Secret synced"));
             outputs.event(object.kind(), object.metadata(), &event).await;

@@ -15,7 +15,7 @@ use crate::controllers::vault_access::VaultAccess;
 use crate::render::SourceData;
 use crate::resolve::{AuthPlan, Plan, PlanError};
 use crate::sync::HeldSecret;
-use crate::vault::{Session, TokenInfo};
+use crate::vault::{Session, TokenInfo, Topic};
 use crate::workqueue::Job;
 
 use super::failure::{Failure, Interruption};
@@ -139,6 +139,14 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
         EventText::warning(Self::INVALID, why)
     }
 
+    /// With instant updates: what is followed, and of what: a path, or the ID of a lease.
+    fn followed<'a>(
+        _plan: &'a Plan<Self::Plan>,
+        _status: Option<&'a StatusOf<Self::Owner>>,
+    ) -> Option<(Topic, &'a str)> {
+        None
+    }
+
     /// When what the Secret holds ends, as far as the status tells.
     fn lifetime(_object: &Self::Owner) -> Option<Lifetime> {
         None
@@ -164,7 +172,7 @@ pub(crate) struct Reading<'a, O> {
     pub key_made: i64,
     /// What the destination holds, if the kind looks first and there is a Secret.
     pub held: Option<&'a HeldSecret>,
-    /// With instant updates: the writes of the path.
+    /// With instant updates: what is told of the path or the lease.
     pub subscription: Option<&'a Subscription>,
     /// A change that Vault has told of: what is obtained must not be older.
     pub pending: Option<&'a PendingChange>,

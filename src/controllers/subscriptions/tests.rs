@@ -3,7 +3,7 @@ use crate::api::{CustomObject as _, ObjectRef, VaultDynamicSecret, VaultStaticSe
 use crate::vault::Identity;
 
 fn stream(namespace: &str) -> StreamKey {
-    StreamKey { identity: Identity([7; 32]), namespace: namespace.to_owned() }
+    StreamKey { identity: Identity([7; 32]), namespace: namespace.to_owned(), topic: Topic::Kv }
 }
 
 fn key(name: &str) -> Key {
@@ -24,8 +24,8 @@ fn an_event_concerns_the_objects_that_read_its_path_in_its_namespace() {
     // Another kind, of an equal name.
     let (two, two_key) = (Arc::<Inbox>::default(), Key { kind: VaultDynamicSecret::KIND, ..key("one") });
     subscribers.add(&stream("a"), "kv/data/x", &two_key, &two);
-    assert!(subscribers.written(&stream("b"), "kv/data/x", None).is_empty());
-    let due = subscribers.written(&stream("a"), "kv/data/x", Some(&"i".to_owned()));
+    assert!(subscribers.told(&stream("b"), "kv/data/x", None).is_empty());
+    let due = subscribers.told(&stream("a"), "kv/data/x", Some(&"i".to_owned()));
     let keys: std::collections::HashSet<_> = due.iter().map(|(_, key)| key.clone()).collect();
     assert_eq!(keys, [key("one"), two_key].into());
     assert!(due.iter().all(|(due, _)| *due <= Instant::now()), "at once");
@@ -39,7 +39,7 @@ fn an_event_concerns_the_objects_that_read_its_path_in_its_namespace() {
 fn a_path_that_is_written_all_the_time_is_read_at_a_pace() {
     let subscribers = Subscribers::default();
     let inbox = subscriber(&subscribers, "p", "one");
-    let due = |index| subscribers.written(&stream("a"), "p", index)[0].0;
+    let due = |index| subscribers.told(&stream("a"), "p", index)[0].0;
     let index = "i".to_owned();
     let first = due(Some(&index));
     let later: Vec<Instant> = (0..100).map(|_| due(None)).collect();
@@ -54,14 +54,14 @@ fn an_index_that_no_node_reaches_is_given_up_and_the_change_stays() {
     let inbox = subscriber(&subscribers, "p", "one");
     let pending = || inbox.0.lock().clone().unwrap();
     let (lost, newer) = ("lost".to_owned(), "newer".to_owned());
-    subscribers.written(&stream("a"), "p", Some(&lost));
+    subscribers.told(&stream("a"), "p", Some(&lost));
     let change = pending();
     // Events without an index keep the last one that is known.
-    subscribers.written(&stream("a"), "p", None);
+    subscribers.told(&stream("a"), "p", None);
     let since = pending().since;
     inbox.give_up_index(&change);
     assert_eq!(pending(), PendingChange { since, index: None });
-    subscribers.written(&stream("a"), "p", Some(&newer));
+    subscribers.told(&stream("a"), "p", Some(&newer));
     inbox.give_up_index(&change);
     assert_eq!(pending().index.as_deref(), Some("newer"), "another state");
 }
@@ -80,7 +80,8 @@ fn after_a_gap_all_read_those_of_one_path_together() {
 
 #[test]
 fn every_failure_says_what_to_do_and_that_polling_goes_on() {
-    let of = |fault, product| failure(&SessionError::Request(crate::vault::VaultError::new(fault, "p", "m")), product);
+    let error = |fault| SessionError::Request(crate::vault::VaultError::new(fault, "p", "m"));
+    let of = |fault, product| failure(&error(fault), Topic::Kv, product);
     for (fault, product, reason, text) in [
         (ErrorKind::NotFound, Product::Vault, Reason::NotAvailable, "Vault Enterprise"),
         (ErrorKind::NotFound, Product::Unknown, Reason::NotAvailable, "Community Edition and OpenBao"),
@@ -97,4 +98,30 @@ fn every_failure_says_what_to_do_and_that_polling_goes_on() {
         assert!(event.message.starts_with("Failed to watch events: "), "VSO's text, for alert rules: {event:?}");
         assert!(message.contains(text) && message.contains("refreshAfter"), "{message}");
     }
+    for (topic, lines, instead) in [
+        (Topic::Database, "read on sys/events/subscribe/database*, and subscribe", "a rotation is seen when it is due"),
+        (Topic::Leases, "read on sys/events/subscribe/lease*, and subscribe", "noticed when it is renewed"),
+    ] {
+        let (reason, message) = failure(&error(ErrorKind::PermissionDenied), topic, Product::Vault);
+        assert_eq!(reason, Reason::Denied);
+        assert!(message.contains(lines) && message.contains(instead), "{message}");
+    }
+}
+
+#[test]
+fn a_gap_is_no_end_of_a_lease_and_an_end_concerns_its_lease_alone() {
+    let subscribers = Subscribers::default();
+    let stream = StreamKey { topic: Topic::Leases, ..stream("a") };
+    let inbox = |lease: &str, name: &str| {
+        let inbox: Arc<Inbox> = Arc::default();
+        subscribers.add(&stream, lease, &key(name), &inbox);
+        inbox
+    };
+    let (one, other) = (inbox("db/creds/app/1", "one"), inbox("db/creds/app/2", "other"));
+    assert_eq!(subscribers.all(&stream, true).len(), 2, "their conditions have something to say");
+    let is_told = |inbox: &Inbox| inbox.0.lock().is_some();
+    assert!(!is_told(&one) && !is_told(&other));
+    let due = subscribers.told(&stream, "db/creds/app/1", None);
+    assert_eq!(due.into_iter().map(|(_, key)| key).collect::<Vec<_>>(), [key("one")]);
+    assert!(is_told(&one) && !is_told(&other));
 }

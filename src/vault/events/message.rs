@@ -4,15 +4,30 @@ use serde::Deserialize;
 
 use crate::vault::json::{self, JsonError};
 
-/// A write to a KV engine.
+/// What an event tells.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Write {
-    /// Vault namespace of the mount, empty for the root.
+pub struct Event {
+    /// Vault namespace of what has changed, empty for the root.
     pub namespace: String,
-    /// API path, without `/v1/`, that reads what was written.
-    pub path: String,
-    /// State of the server after the write, for `X-Vault-Index`. Vault Enterprise has it since 1.21.
-    pub index: Option<String>,
+    /// What has happened.
+    pub change: Change,
+}
+
+/// A change that concerns who reads.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A secret was written, or static credentials were rotated or configured.
+    Written {
+        /// API path, without `/v1/`, that reads what was written.
+        path: String,
+        /// State of the server after the write, for `X-Vault-Index`. Vault Enterprise has it since 1.21.
+        index: Option<String>,
+    },
+    /// A lease was revoked, or has expired.
+    LeaseEnded {
+        /// Its ID.
+        lease_id: String,
+    },
 }
 
 #[derive(Deserialize)]
@@ -22,7 +37,7 @@ struct Message {
 
 #[derive(Deserialize)]
 struct Data {
-    event: Event,
+    event: RawEvent,
     event_type: String,
     #[serde(default)]
     namespace: String,
@@ -31,7 +46,7 @@ struct Data {
 }
 
 #[derive(Deserialize)]
-struct Event {
+struct RawEvent {
     metadata: Metadata,
 }
 
@@ -43,6 +58,10 @@ struct Metadata {
     path: String,
     #[serde(default)]
     data_path: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    lease_id: String,
     vault_index: Option<String>,
 }
 
@@ -55,8 +74,8 @@ struct Plugin {
 /// Vault's own have about a hundred.
 const MAX_INDEX_BYTES: usize = 1024;
 
-impl Write {
-    /// Reads a message. `Ok(None)`: nothing was written that could be read.
+impl Event {
+    /// Reads a message. `Ok(None)`: nothing has changed for who reads.
     ///
     /// # Errors
     /// If it is no message of Vault's.
@@ -65,21 +84,28 @@ impl Write {
     }
 }
 
-fn parse(text: &str) -> Result<Option<Write>, JsonError> {
+fn parse(text: &str) -> Result<Option<Event>, JsonError> {
     let Data { event, event_type, namespace, plugin_info } = json::parse_as::<Message>(text.as_bytes())?.data;
-    let Metadata { modified, path, data_path, vault_index } = event.metadata;
+    let Metadata { modified, path, data_path, name, lease_id, vault_index } = event.metadata;
+    let namespace = namespace.trim_matches('/').to_owned();
+    let kind = event_type.split_once('/');
+    if let Some(("lease", operation)) = kind {
+        let ended = matches!(operation, "revoked" | "expired") && !lease_id.is_empty();
+        return Ok(ended.then_some(Event { namespace, change: Change::LeaseEnded { lease_id } }));
+    }
     if modified != "true" {
         return Ok(None);
     }
-    let path = match event_type.split_once('/') {
+    let path = match kind {
         Some(("kv-v2", _)) => versioned(&plugin_info.mount_path, &path, &data_path),
+        Some(("database", operation)) => static_credentials(&plugin_info.mount_path, operation, &name),
         _ => Some(path),
     };
     let Some(path) = path.filter(|path| !path.is_empty()) else { return Ok(None) };
     // Another text could not be sent as a header, and every read with it would fail.
     let usable = |index: &String| !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_graphic());
     let index = vault_index.filter(usable).filter(|index| index.len() <= MAX_INDEX_BYTES);
-    Ok(Some(Write { namespace: namespace.trim_matches('/').to_owned(), path, index }))
+    Ok(Some(Event { namespace, change: Change::Written { path, index } }))
 }
 
 /// The path that reads a secret of a KV v2 engine. Deletions name it in their own path only, as
@@ -96,6 +122,14 @@ fn versioned(mount: &str, path: &str, data_path: &str) -> Option<String> {
     }
 }
 
+/// The path that reads the static credentials of a role of a database engine. A rotation by period names the role alone. That
+/// credentials of other roles are made, or those roles changed, concerns no credentials that there are.
+fn static_credentials(mount: &str, operation: &str, name: &str) -> Option<String> {
+    let rotates = matches!(operation, "rotate" | "static-creds-create");
+    let is_static = rotates || operation.starts_with("static-role-");
+    (is_static && !mount.is_empty() && !name.is_empty()).then(|| format!("{mount}static-creds/{name}"))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -109,7 +143,10 @@ mod tests {
     }
 
     fn path(event_type: &str, metadata: &str) -> Option<String> {
-        parse(&message(event_type, "", metadata)).unwrap().map(|write| write.path)
+        match parse(&message(event_type, "", metadata)).unwrap()?.change {
+            Change::Written { path, .. } => Some(path),
+            Change::LeaseEnded { lease_id } => Some(format!("lease {lease_id}")),
+        }
     }
 
     #[test]
@@ -128,8 +165,8 @@ mod tests {
     fn an_index_that_no_header_can_carry_is_none() {
         for index in ["a\\nb", "ä", "a b", &"x".repeat(1025)] {
             let metadata = format!(r#"{{"modified":"true","path":"team/secret/data/a","vault_index":"{index}"}}"#);
-            let write = parse(&message("kv-v2/data-write", "", &metadata)).unwrap().unwrap();
-            assert_eq!(write.index, None, "{index:?}");
+            let event = parse(&message("kv-v2/data-write", "", &metadata)).unwrap().unwrap();
+            assert!(matches!(event.change, Change::Written { index: None, .. }), "{index:?}");
         }
     }
 
@@ -143,8 +180,48 @@ mod tests {
     #[test]
     fn namespace_and_index_are_told() {
         let metadata = r#"{"modified":"true","path":"team/secret/data/a","vault_index":"djE6"}"#;
-        let write = parse(&message("kv-v2/data-write", "ns1/sub/", metadata)).unwrap().unwrap();
-        assert_eq!((write.namespace.as_str(), write.index.as_deref()), ("ns1/sub", Some("djE6")));
+        let event = parse(&message("kv-v2/data-write", "ns1/sub/", metadata)).unwrap().unwrap();
+        assert_eq!(event.namespace, "ns1/sub");
+        assert!(matches!(event.change, Change::Written { index: Some(index), .. } if index == "djE6"));
+    }
+
+    #[test]
+    fn what_changes_static_credentials_names_the_path_that_reads_them() {
+        let of = |operation: &str, modified: &str, path: &str| {
+            let metadata =
+                format!(r#"{{"modified":"{modified}","operation":"{operation}","path":"{path}","name":"app"}}"#);
+            self::path(&format!("database/{operation}"), &metadata)
+        };
+        for (operation, event_path) in [
+            ("rotate", "team/secret"), // by period
+            ("rotate", "team/secret/rotate-role/app"),
+            ("static-creds-create", "team/secret"),
+            ("static-role-create", "team/secret/static-roles/app"),
+            ("static-role-update", "team/secret/static-roles/app"),
+            ("static-role-delete", "team/secret/static-roles/app"),
+        ] {
+            let found = of(operation, "true", event_path);
+            assert_eq!(found.as_deref(), Some("team/secret/static-creds/app"), "{operation}");
+            assert_eq!(of(operation, "false", event_path), None, "{operation}");
+        }
+        for operation in ["creds-create", "role-create", "role-update", "role-delete", "config-write", "reload"] {
+            assert_eq!(of(operation, "true", "team/secret/creds/app"), None, "{operation} changes no credentials");
+        }
+        let unnamed = r#"{"modified":"true","operation":"rotate","path":"team/secret"}"#;
+        assert_eq!(path("database/rotate", unnamed), None);
+    }
+
+    #[test]
+    fn of_leases_only_their_end_is_told() {
+        let of = |operation: &str, id: &str| {
+            let metadata = format!(r#"{{"modified":"false","lease_id":"{id}","path":"sys/leases/revoke"}}"#);
+            path(&format!("lease/{operation}"), &metadata)
+        };
+        assert_eq!(of("revoked", "db/creds/app/x").as_deref(), Some("lease db/creds/app/x"));
+        assert_eq!(of("expired", "db/creds/app/x").as_deref(), Some("lease db/creds/app/x"));
+        assert_eq!(of("issued", "db/creds/app/x"), None);
+        assert_eq!(of("renewed", "db/creds/app/x"), None);
+        assert_eq!(of("revoked", ""), None);
     }
 
     #[test]

@@ -52,7 +52,7 @@ async fn a_stream_that_breaks_is_opened_again_at_once_and_then_with_back_off() {
     let (signals, mut told) = mpsc::channel(16);
     let streams = EventStreams::new(signals, HOUR);
     streams.start();
-    let stream = streams.stream(&session(port), "").unwrap();
+    let stream = streams.stream(&session(port), "", Topic::Kv).unwrap();
     for _ in 0..2 {
         let (socket, _) = listener.accept().await.unwrap();
         let socket = tokio_tungstenite::accept_async(socket).await.unwrap();

@@ -43,7 +43,8 @@ fn databases() {
     let _operator = tenant.operator(&[]);
     apply(&tenant, "database.yaml", "database", &rig.database.mount);
     apply(&tenant, "static-role.yaml", "database", &rig.database.mount);
-    for name in ["database", "static-role"] {
+    apply(&tenant, "static-role-instant.yaml", "database", &rig.database.mount);
+    for name in ["database", "static-role", "static-role-instant"] {
         tenant.wait_condition("VaultDynamicSecret", name, "SecretSynced", "True", "Secret synced");
         assert!(rig.database.accepts(&rig.credentials(name)), "{name}");
     }

@@ -1,13 +1,14 @@
 //! Builds programs from a pinned Go module into the cache.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::spec::{GoModule, Spec};
+use super::spec::{AdaptedFile, GoModule, Spec};
 use super::{lock, manifests};
 use crate::text::{human, tail};
 
@@ -18,7 +19,7 @@ const LEAST: (u32, u32) = (1, 21);
 /// Builds all these programs, which come from one module, unless another process has done it in the meantime. One run of
 /// Go for all of them compiles what they share once, and links one while it compiles the next.
 pub(super) fn build(wanted: &[(&Spec, GoModule)], cache: &Path, count: &str) -> Result<()> {
-    let Some((_, GoModule { version, module, variables, .. })) = wanted.first() else { return Ok(()) };
+    let Some((_, GoModule { version, module, variables, adapted, .. })) = wanted.first() else { return Ok(()) };
     let names = wanted.iter().map(|(spec, _)| spec.binary).collect::<Vec<_>>().join(", ");
     // Go uses all cores by itself.
     let _lock = lock(&cache.join("build.lock"))?;
@@ -35,6 +36,7 @@ pub(super) fn build(wanted: &[(&Spec, GoModule)], cache: &Path, count: &str) -> 
         fs::remove_dir_all(&unfinished)?;
     }
     fs::create_dir_all(&unfinished).with_context(|| format!("making {}", unfinished.display()))?;
+    let overlay = adapted.map(|file| overlay(file, module, &work)).transpose()?;
     let log_path = work.join("build.log");
     let log = File::create(&log_path).with_context(|| format!("writing {}", log_path.display()))?;
     let seconds = wanted.iter().map(|(_, module)| module.seconds).sum();
@@ -42,6 +44,7 @@ pub(super) fn build(wanted: &[(&Spec, GoModule)], cache: &Path, count: &str) -> 
     let started = Instant::now();
     let mut child = Command::new("go")
         .args(["build", "-mod=readonly", "-trimpath", "-gcflags=all=-dwarf=false"])
+        .args(overlay.iter().flat_map(|path| [OsStr::new("-overlay"), path.as_os_str()]))
         .args(["-ldflags", &linker_flags(variables), "-o"])
         .arg(format!("{}/", unfinished.display()))
         .args(wanted.iter().map(|(_, module)| module.package))
@@ -83,6 +86,32 @@ pub(super) fn build(wanted: &[(&Spec, GoModule)], cache: &Path, count: &str) -> 
     }
     eprintln!("testenv: built {names} in {}", human(started.elapsed().as_secs()));
     Ok(())
+}
+
+/// Makes a file for the build, and returns the file that tells Go to take it for a part of the module.
+fn overlay(file: AdaptedFile, module: &str, work: &Path) -> Result<PathBuf> {
+    let AdaptedFile { pinned_by, module: source, path, replacements } = file;
+    let mut command = Command::new("go");
+    command.args(["mod", "download", "-json", source]).current_dir(manifests(pinned_by)).env("GOWORK", "off");
+    let output = command.env_remove("GOFLAGS").output().context("starting go mod download")?;
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).context("the answer of go mod download")?;
+    let dir = answer["Dir"].as_str().with_context(|| format!("{source} cannot be had: {answer}"))?;
+    let original = Path::new(dir).join(path);
+    let mut text = fs::read_to_string(&original).with_context(|| original.display().to_string())?;
+    for (old, new) in replacements {
+        if !text.contains(old) {
+            bail!("{} has no {old:?} any more", original.display());
+        }
+        text = text.replace(old, new);
+    }
+    let name = original.file_name().context("a path without a name")?;
+    let adapted = work.join(name);
+    fs::write(&adapted, text).with_context(|| adapted.display().to_string())?;
+    let replaced = manifests(module).join(name);
+    let overlay = work.join("overlay.json");
+    let replace = serde_json::json!({ "Replace": { replaced.display().to_string(): adapted } });
+    fs::write(&overlay, replace.to_string()).with_context(|| overlay.display().to_string())?;
+    Ok(overlay)
 }
 
 /// How Go calls the program of a package: by the last element of its path that is not a major version.

