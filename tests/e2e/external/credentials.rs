@@ -227,7 +227,7 @@ fn a_push_with_a_credential_of_its_namespace_goes_on_when_that_changes() {
     tenant.apply_all(&[secret("user", "password", "es-wrong-hunter2"), secret("source", "password", GOOD), store]);
     let push = push_to(&tenant, ("ClusterSecretStore", &name), &tenant.path("pushed"), Some("password"));
     tenant.apply(&push);
-    wait_push(&tenant, Err("could not get secrets client"));
+    wait_push(&tenant, Err("invalid username or password"));
     tenant.apply(&secret("user", "password", "es-one-hunter2"));
     wait_push(&tenant, Ok(()));
     let path = format!("secret/data/{}", tenant.path("pushed"));
