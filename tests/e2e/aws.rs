@@ -322,7 +322,7 @@ fn stores_of_external_secrets_assume_roles() {
         json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": account }),
         keys("start", json!({ "id": KEY_ID, "key": KEY })),
         keys(
-            "temporary",
+            "key-temporary",
             json!({
                 "id": "ASIATEMPORARY", "key": "temporary-hunter2", "token": "token-of-temporary-hunter2==",
             }),
@@ -348,7 +348,7 @@ fn stores_of_external_secrets_assume_roles() {
         ("keys", of("start", None), json!({ "role": plain, "vaultRole": "app" })),
         (
             "temporary",
-            of("temporary", Some("token")),
+            of("key-temporary", Some("token")),
             json!({ "role": plain, "vaultRole": "app", "region": "eu-south-1" }),
         ),
         ("account", of_account, json!({ "role": plain, "vaultRole": "app" })),

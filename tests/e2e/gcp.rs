@@ -168,13 +168,13 @@ fn stores_of_external_secrets_log_in_with_the_key_of_an_account() {
     let secret = |name: &str, key: &str| json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": { "key.json": key } });
     let half = json!({ "type": "service_account", "client_email": ACCOUNT, "private_key": "es-gcp-hunter2" });
     tenant.apply_all(&[
-        secret("good", &google.account_key.to_string()),
-        secret("other", &other.to_string()),
-        secret("half", &half.to_string()),
+        secret("key-good", &google.account_key.to_string()),
+        secret("key-other", &other.to_string()),
+        secret("key-half", &half.to_string()),
     ]);
     let operator = tenant.operator(&["--external-secrets", "--zap-log-level=9"]);
     let apply = |name: &str, key: &str| {
-        let key = json!({ "name": name, "key": key });
+        let key = json!({ "name": format!("key-{name}"), "key": key });
         let gcp = json!({ "role": "app", "secretRef": { "secretAccessKeySecretRef": key } });
         let vault = json!({ "server": vault.address, "path": "secret", "auth": { "gcp": gcp } });
         let object = |kind: &str, spec: Value| {
@@ -198,7 +198,7 @@ fn stores_of_external_secrets_log_in_with_the_key_of_an_account() {
         tenant.wait_not_ready("secretstore", name, "InvalidProviderConfig", &[text]);
     }
     // What was wrong is put right.
-    tenant.apply(&secret("half", &google.account_key.to_string()));
+    tenant.apply(&secret("key-half", &google.account_key.to_string()));
     tenant.wait_value("half", "p", "of-gcp");
     let pem = google.account_key["private_key"].as_str().expect("a key").to_owned();
     tenant.assert_nothing_leaked(&operator, &["hunter2", &pem[40..80]]);

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize, SigningKey as _};
 use serde_json::{Value, json};
@@ -130,12 +130,8 @@ fn plain(request: &Request, certificate: &str) -> Answer {
         "/computeMetadata/v1/instance/attributes/cluster-location" if is_guest => Answer::text("us-central1-a"),
         "/computeMetadata/v1/instance/attributes/cluster-name" if is_guest => Answer::text("green"),
         "/token" => Answer::json(&json!({ "access_token": VAULT_TOKEN, "token_type": "Bearer", "expires_in": 3600 })),
-        path if is_vault
-            && path.split('?').next()
-                == Some(&format!("/v1/projects/-/serviceAccounts/{ACCOUNT}/keys/{ACCOUNT_KEY_ID}")) =>
-        {
-            let name = format!("projects/shop/serviceAccounts/{ACCOUNT}/keys/{ACCOUNT_KEY_ID}");
-            Answer::json(&json!({ "name": name, "publicKeyData": STANDARD.encode(certificate) }))
+        path if path.split('?').next() == Some(&format!("/service_accounts/v1/metadata/x509/{ACCOUNT}")) => {
+            Answer::json(&json!({ ACCOUNT_KEY_ID: certificate }))
         }
         path if is_vault && path.split('?').next() == Some(&format!("/v1/projects/-/serviceAccounts/{ACCOUNT}")) => {
             account()
