@@ -57,7 +57,7 @@ pub struct AwsLogin {
     /// Which identity it is.
     pub source: AwsSource,
     /// A role that this identity assumes, to log in as that. Only stores have one.
-    pub assumed_role: Option<AssumedRole>,
+    pub assumed_role: Option<Box<AssumedRole>>,
 }
 
 /// A role of IAM that an identity assumes.
@@ -163,7 +163,7 @@ impl LoginSettings for AwsLogin {
                 add(key);
             }
         }
-        if let Some(AssumedRole { arn, external_id }) = assumed_role {
+        if let Some(AssumedRole { arn, external_id }) = assumed_role.as_deref() {
             add("assumes");
             add(arn);
             add(external_id.as_deref().unwrap_or(""));

@@ -39,7 +39,7 @@ pub(super) fn iam_login(origin: &Origin<'_>, iam: &StoreIam) -> Result<StoreLogi
         iam_endpoint: None,
         source,
         // As with ESO, an external ID alone has no effect.
-        assumed_role: iam.role.clone().map(|arn| AssumedRole { arn, external_id: iam.external_id.clone() }),
+        assumed_role: iam.role.clone().map(|arn| Box::new(AssumedRole { arn, external_id: iam.external_id.clone() })),
     };
     let mount = iam.path.clone().unwrap_or_else(|| "aws".to_owned());
     Ok(StoreLogin { method: Method::Aws(login), mount, namespace, is_named })
@@ -175,7 +175,10 @@ mod tests {
         };
         let of_role = |external_id: Option<&str>| {
             let (arn, external_id) = ("arn:aws:iam::1:role/x".to_owned(), external_id.map(str::to_owned));
-            Method::Aws(AwsLogin { assumed_role: Some(AssumedRole { arn, external_id }), ..of_account.clone() })
+            Method::Aws(AwsLogin {
+                assumed_role: Some(Box::new(AssumedRole { arn, external_id })),
+                ..of_account.clone()
+            })
         };
         let role = "arn:aws:iam::1:role/x";
         assert_eq!(assuming(json!({ "role": role })), of_role(None));
