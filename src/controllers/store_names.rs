@@ -94,6 +94,13 @@ mod tests {
                 vec!["ServiceAccounts there/a"],
             ),
             (vault(json!({ "cert": cert }), json!({})), vec!["Secrets there/a", "Secrets there/a", "Secrets there/b"]),
+            (
+                vault(
+                    json!({ "gcp": { "role": "r", "secretRef": { "secretAccessKeySecretRef": key("a") } } }),
+                    json!({}),
+                ),
+                vec!["Secrets there/a"],
+            ),
             (vault(token.clone(), ca("Secret")), vec!["Secrets there/t", "Secrets there/a"]),
             (vault(token, ca("ConfigMap")), vec!["Secrets there/t", "ConfigMaps there/a"]),
             (cluster(json!({ "token": { "bearerToken": key("t") } })), vec!["Secrets there/t"]),

@@ -32,7 +32,7 @@ struct Identity {
 /// Role and proof. Keys and tokens are obtained anew for each login, but for the operator's own credentials.
 pub(super) async fn params(login: &AuthMethodLogin, aws: &AwsLogin) -> Result<LoginParams, CredentialError> {
     let sts = Sts::new(&login.cloud, aws.region.as_deref(), aws.sts_endpoint.as_deref())?;
-    let Identity { credentials, uid: credential_uid, account } = match &aws.source {
+    let identity = match &aws.source {
         AwsSource::Secret(name) => keys(login, name).await?,
         AwsSource::Keys(names) => named_keys(login, names).await?,
         AwsSource::ServiceAccount(name) => role(login, aws, &sts, name).await?,
@@ -47,6 +47,11 @@ pub(super) async fn params(login: &AuthMethodLogin, aws: &AwsLogin) -> Result<Lo
             account: String::new(),
         },
     };
+    let Identity { mut credentials, uid: credential_uid, account } = identity;
+    if let Some(role) = &aws.assumed_role {
+        let session = aws.session_name.as_deref().unwrap_or(SESSION_NAME);
+        credentials = login.cloud.assume_role_as(&sts, role, session, &credentials, SystemTime::now()).await?;
+    }
     let proof = aws_proof(&sts, aws.header_value.as_deref(), &credentials, SystemTime::now())?;
     let mut members = vec![("role", Value::from(aws.role.as_str()))];
     members.extend(proof.into_iter().map(|(name, value)| (name, Value::from(value))));

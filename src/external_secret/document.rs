@@ -96,7 +96,8 @@ impl<'t> Json<'t> {
             Some(b'"') => Kind::String,
             Some(b't') => Kind::True,
             Some(b'f') => Kind::False,
-            Some(b'n') => Kind::Null,
+            // Beside `null` there is `nan` for gjson.
+            Some(b'n') if matches!(self.0.as_bytes().get(1), None | Some(b'u')) => Kind::Null,
             _ => Kind::Number,
         }
     }

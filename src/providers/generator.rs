@@ -23,6 +23,7 @@ pub async fn generated(session: &Arc<Session>, request: &VaultRequest) -> Result
             session.read(&read, None).await
         }
         VaultMethod::List => session.list(&vault.namespace, path).await,
+        VaultMethod::Delete => session.delete(&vault.namespace, path).await,
         VaultMethod::Write(body) => session.write(&vault.namespace, path, body).await,
     };
     let envelope = match answer {

@@ -62,6 +62,8 @@ pub enum VaultMethod {
     Read,
     /// `LIST`.
     List,
+    /// `DELETE`.
+    Delete,
     /// `PUT` of this body.
     Write(Value),
 }
@@ -127,7 +129,7 @@ fn request(object: &VaultGenerator) -> Result<VaultRequest, Denied> {
     let method = match spec.method.as_deref().unwrap_or("GET") {
         "GET" => VaultMethod::Read,
         "LIST" => VaultMethod::List,
-        "DELETE" => return Err(of("spec.method DELETE is not served".to_owned())),
+        "DELETE" => VaultMethod::Delete,
         _ => VaultMethod::Write(match &spec.parameters {
             None | Some(Value::Null) => Value::Object(Map::new()),
             Some(Value::Object(members)) => Value::Object(members.clone()),
@@ -168,6 +170,7 @@ mod tests {
         assert_eq!((plain.result, plain.may_be_empty), (ResultType::Data, false));
         let method = |spec: Value| checked(spec).unwrap().method;
         assert_eq!(method(json!({ "method": "LIST", "parameters": { "a": 1 } })), VaultMethod::List);
+        assert_eq!(method(json!({ "method": "DELETE", "parameters": { "a": 1 } })), VaultMethod::Delete);
         let body = json!({ "policies": ["a"], "ttl": "1h" });
         for name in ["POST", "PUT", "write"] {
             assert_eq!(method(json!({ "method": name, "parameters": body })), VaultMethod::Write(body.clone()));
@@ -181,7 +184,6 @@ mod tests {
             (json!({ "path": "" }), "spec.path \"\" is empty"),
             (json!({ "path": "a/../b" }), "spec.path \"a/../b\" is empty, or has an empty segment, one of dots"),
             (json!({ "path": "a?b=c" }), "spec.path \"a?b=c\""),
-            (json!({ "method": "DELETE" }), "spec.method DELETE is not served"),
             (json!({ "method": "POST", "parameters": [1] }), "spec.parameters is no JSON object"),
             (json!({ "resultType": "Other" }), "spec.resultType \"Other\" is none of Data, Auth and Raw"),
             (json!({ "provider": { "server": "vault:8200" } }), "spec.provider.server \"vault:8200\" is no URL"),

@@ -299,3 +299,110 @@ fn stores_of_external_secrets_log_in_with_keys() {
     }
     tenant.assert_nothing_leaked(&operator, &[KEY, "hunter2"]);
 }
+
+#[test]
+fn stores_of_external_secrets_assume_roles() {
+    if lacks(Server::OpenBao, "auth method aws") {
+        return;
+    }
+    let (tenant, aws, mount) = set_up("es-aws-roles");
+    aws.user("start", KEY_ID, KEY, None);
+    aws.user("temporary", "ASIATEMPORARY", "temporary-hunter2", Some("token-of-temporary-hunter2=="));
+    // Only the roles that are assumed may log in.
+    let roles = [
+        ("plain", aws.role_of_account("app")),
+        ("guarded", aws.role_with_external_id("node", "shared with = & AWS")),
+        ("untrusted", "arn:aws:iam::123456789012:role/elsewhere".to_owned()),
+    ];
+    let [(_, plain), (_, guarded), (_, untrusted)] = &roles;
+    let irsa = aws.role("irsa", &tenant.namespace, "irsa");
+    tenant.put("db", json!({ "password": "es-aws-hunter2" }));
+    let account = json!({ "name": "irsa", "annotations": { "eks.amazonaws.com/role-arn": irsa } });
+    tenant.apply_all(&[
+        json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": account }),
+        keys("start", json!({ "id": KEY_ID, "key": KEY })),
+        keys(
+            "key-temporary",
+            json!({
+                "id": "ASIATEMPORARY", "key": "temporary-hunter2", "token": "token-of-temporary-hunter2==",
+            }),
+        ),
+    ]);
+    let names = ["sts.amazonaws.com", "sts.us-east-1.amazonaws.com", "sts.eu-south-1.amazonaws.com"];
+    let (proxy, authority) = aws.public(names);
+    let file = tenant.cluster.dir().join(format!("{}-aws.pem", tenant.namespace));
+    std::fs::write(&file, authority).expect("a file");
+    let (proxy, file) = (format!("http://{proxy}"), file.display().to_string());
+    // The client of the API server takes no proxy from this one.
+    let variables = [("ALL_PROXY", &*proxy), ("NO_PROXY", "127.0.0.1"), ("SSL_CERT_FILE", &*file)];
+    let operator = tenant.operator_with(&variables, &["--external-secrets", "--zap-log-level=9"]);
+    let of = |secret: &str, token: Option<&str>| {
+        let key = |key: &str| json!({ "name": secret, "key": key });
+        json!({ "secretRef": {
+            "accessKeyIDSecretRef": key("id"), "secretAccessKeySecretRef": key("key"),
+            "sessionTokenSecretRef": token.map(key),
+        } })
+    };
+    let of_account = json!({ "jwt": { "serviceAccountRef": { "name": "irsa" } } });
+    let stores = [
+        ("keys", of("start", None), json!({ "role": plain, "vaultRole": "app" })),
+        (
+            "temporary",
+            of("key-temporary", Some("token")),
+            json!({ "role": plain, "vaultRole": "app", "region": "eu-south-1" }),
+        ),
+        ("account", of_account, json!({ "role": plain, "vaultRole": "app" })),
+        (
+            "guarded",
+            of("start", None),
+            json!({ "role": guarded, "externalID": "shared with = & AWS", "vaultRole": "node" }),
+        ),
+        // The external ID alone has no effect: the identity is the user's.
+        ("no-role", of("start", None), json!({ "externalID": "x", "vaultRole": "app" })),
+        ("no-id", of("start", None), json!({ "role": guarded, "vaultRole": "node" })),
+        ("untrusted", of("start", None), json!({ "role": untrusted, "vaultRole": "app" })),
+    ];
+    for (name, identity, members) in &stores {
+        let mut iam = json!({ "path": mount, "vaultAwsIamServerID": SERVER_ID });
+        json_patch::merge(&mut iam, identity);
+        json_patch::merge(&mut iam, members);
+        let mut vault = json!({ "server": tenant.cluster.vault_addr(), "path": "secret" });
+        json_patch::merge(&mut vault, &json!({ "auth": { "iam": iam } }));
+        let object = |kind: &str, spec: Value| {
+            json!({
+                "apiVersion": "external-secrets.io/v1", "kind": kind,
+                "metadata": { "name": name, "namespace": tenant.namespace }, "spec": spec,
+            })
+        };
+        let row = json!({ "secretKey": "p", "remoteRef": { "key": tenant.path("db"), "property": "password" } });
+        tenant.apply_all(&[
+            object("SecretStore", json!({ "provider": { "vault": vault } })),
+            object("ExternalSecret", json!({ "secretStoreRef": { "name": name }, "data": [row] })),
+        ]);
+    }
+    for name in ["keys", "temporary", "account", "guarded"] {
+        tenant.wait_value(name, "p", "es-aws-hunter2");
+        tenant.wait_condition_of("secretstore", name, ("Ready", "True", Some("Valid")), &["store validated"]);
+    }
+    let denied = "403 Forbidden AccessDenied: Not authorized to perform sts:AssumeRole";
+    for (name, texts) in [
+        ("no-role", vec!["does not belong to the role"]),
+        ("no-id", vec!["AssumeRole of arn:aws:iam::123456789012:role/node at sts.us-east-1.amazonaws.com", denied]),
+        ("untrusted", vec!["AssumeRole of arn:aws:iam::123456789012:role/elsewhere", denied]),
+    ] {
+        tenant.wait_not_ready("secretstore", name, "InvalidProviderConfig", &texts);
+    }
+    let log = aws.log();
+    let session = "arn:aws:sts::123456789012:assumed-role";
+    for expected in [
+        format!("AssumeRole {plain}"),
+        format!("AssumeRole {guarded}"),
+        format!("AssumeRoleWithWebIdentity {irsa} vault-secrets-operator"),
+        format!("GetCallerIdentity sts.amazonaws.com us-east-1 {session}/app/vault-secrets-operator"),
+        format!("GetCallerIdentity sts.eu-south-1.amazonaws.com eu-south-1 {session}/app/vault-secrets-operator"),
+        format!("GetCallerIdentity sts.amazonaws.com us-east-1 {session}/node/vault-secrets-operator"),
+    ] {
+        assert!(log.contains(&expected), "{expected} is not in {log:#?}");
+    }
+    tenant.assert_nothing_leaked(&operator, &[KEY, "hunter2"]);
+}

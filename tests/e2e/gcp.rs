@@ -19,6 +19,23 @@ struct GcpVault {
 }
 
 impl GcpVault {
+    /// With the auth method, a role `app` for [`ACCOUNT`], and a secret.
+    fn with_role(google: &Google) -> Self {
+        let vault = Self::start(google);
+        vault.run(&["auth", "enable", "gcp"]).expect("the method");
+        let endpoint = format!("http://{}/", google.address);
+        vault.write("auth/gcp/config", &json!({ "custom_endpoint": { "api": endpoint, "iam": endpoint } }));
+        vault.write(
+            "auth/gcp/role/app",
+            &json!({
+                "type": "iam", "max_jwt_exp": "60m", "bound_service_accounts": [ACCOUNT], "token_policies": ["reader"],
+            }),
+        );
+        vault.write("sys/policies/acl/reader", &json!({ "policy": "path \"secret/*\" { capabilities = [\"read\"] }" }));
+        vault.run(&["kv", "put", "secret/gcp", "password=of-gcp"]).expect("a secret");
+        vault
+    }
+
     fn start(google: &Google) -> Self {
         let cluster = shared();
         let port = free_port();
@@ -65,19 +82,7 @@ fn workload_identity() {
     }
     let tenant = Tenant::new("gcp");
     let google = Google::start(shared(), &tenant.namespace);
-    let vault = GcpVault::start(&google);
-    vault.run(&["auth", "enable", "gcp"]).expect("the method");
-    let endpoint = format!("http://{}/", google.address);
-    vault.write("auth/gcp/config", &json!({ "custom_endpoint": { "api": endpoint, "iam": endpoint } }));
-    vault.write(
-        "auth/gcp/role/app",
-        &json!({
-            "type": "iam", "max_jwt_exp": "60m", "bound_service_accounts": [ACCOUNT], "token_policies": ["reader"],
-        }),
-    );
-    vault.write("sys/policies/acl/reader", &json!({ "policy": "path \"secret/*\" { capabilities = [\"read\"] }" }));
-    vault.run(&["kv", "put", "secret/gcp", "password=of-gcp"]).expect("a secret");
-
+    let vault = GcpVault::with_role(&google);
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples/auth/gcp.yaml");
     tenant.kubectl(&["apply", "--filename", sample.to_str().expect("UTF-8")]).expect("the sample is accepted");
     let account = |name: &str, google: Option<&str>| {
@@ -145,4 +150,56 @@ fn workload_identity() {
         wait_cache_key(&tenant, name, name, "gcp", &account);
     }
     tenant.assert_nothing_leaked(&operator, &["hunter2"]);
+}
+
+#[test]
+fn stores_of_external_secrets_log_in_with_the_key_of_an_account() {
+    if lacks(Server::OpenBao, "auth method gcp") {
+        return;
+    }
+    let tenant = Tenant::new("es-gcp");
+    let google = Google::start(shared(), &tenant.namespace);
+    let vault = GcpVault::with_role(&google);
+    let other = {
+        let mut key = google.account_key.clone();
+        key["private_key"] = Google::start(shared(), &tenant.namespace).account_key["private_key"].take();
+        key
+    };
+    let secret = |name: &str, key: &str| json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": { "key.json": key } });
+    let half = json!({ "type": "service_account", "client_email": ACCOUNT, "private_key": "es-gcp-hunter2" });
+    tenant.apply_all(&[
+        secret("key-good", &google.account_key.to_string()),
+        secret("key-other", &other.to_string()),
+        secret("key-half", &half.to_string()),
+    ]);
+    let operator = tenant.operator(&["--external-secrets", "--zap-log-level=9"]);
+    let apply = |name: &str, key: &str| {
+        let key = json!({ "name": format!("key-{name}"), "key": key });
+        let gcp = json!({ "role": "app", "secretRef": { "secretAccessKeySecretRef": key } });
+        let vault = json!({ "server": vault.address, "path": "secret", "auth": { "gcp": gcp } });
+        let object = |kind: &str, spec: Value| {
+            json!({
+                "apiVersion": "external-secrets.io/v1", "kind": kind,
+                "metadata": { "name": name, "namespace": tenant.namespace }, "spec": spec,
+            })
+        };
+        let row = json!({ "secretKey": "p", "remoteRef": { "key": "gcp", "property": "password" } });
+        tenant.apply_all(&[
+            object("SecretStore", json!({ "provider": { "vault": vault } })),
+            object("ExternalSecret", json!({ "secretStoreRef": { "name": name }, "data": [row] })),
+        ]);
+    };
+    for name in ["good", "other", "half"] {
+        apply(name, "key.json");
+    }
+    tenant.wait_value("good", "p", "of-gcp");
+    tenant.wait_condition_of("secretstore", "good", ("Ready", "True", Some("Valid")), &["store validated"]);
+    for (name, text) in [("other", "error in cryptographic primitive"), ("half", "it has no private_key_id")] {
+        tenant.wait_not_ready("secretstore", name, "InvalidProviderConfig", &[text]);
+    }
+    // What was wrong is put right.
+    tenant.apply(&secret("key-half", &google.account_key.to_string()));
+    tenant.wait_value("half", "p", "of-gcp");
+    let pem = google.account_key["private_key"].as_str().expect("a key").to_owned();
+    tenant.assert_nothing_leaked(&operator, &["hunter2", &pem[40..80]]);
 }

@@ -56,6 +56,17 @@ pub struct AwsLogin {
     pub iam_endpoint: Option<String>,
     /// Which identity it is.
     pub source: AwsSource,
+    /// A role that this identity assumes, to log in as that. Only stores have one.
+    pub assumed_role: Option<Box<AssumedRole>>,
+}
+
+/// A role of IAM that an identity assumes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssumedRole {
+    /// ARN of the role.
+    pub arn: String,
+    /// What the trust policy of the role may ask for.
+    pub external_id: Option<String>,
 }
 
 /// Which AWS identity is used.
@@ -112,6 +123,7 @@ impl MethodConfig for VaultAuthConfigAws {
             sts_endpoint: self.sts_endpoint.clone(),
             iam_endpoint: self.iam_endpoint.clone(),
             source,
+            assumed_role: None,
         }))
     }
 }
@@ -131,7 +143,7 @@ impl LoginSettings for AwsLogin {
     }
 
     fn digest(&self, add: &mut dyn FnMut(&str)) {
-        let Self { role, region, header_value, session_name, sts_endpoint, iam_endpoint, source } = self;
+        let Self { role, region, header_value, session_name, sts_endpoint, iam_endpoint, source, assumed_role } = self;
         add(role);
         for option in [region, header_value, session_name, sts_endpoint, iam_endpoint] {
             add(option.as_deref().unwrap_or(""));
@@ -150,6 +162,11 @@ impl LoginSettings for AwsLogin {
                 add(secret);
                 add(key);
             }
+        }
+        if let Some(AssumedRole { arn, external_id }) = assumed_role.as_deref() {
+            add("assumes");
+            add(arn);
+            add(external_id.as_deref().unwrap_or(""));
         }
     }
 }

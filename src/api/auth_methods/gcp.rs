@@ -30,11 +30,32 @@ pub struct VaultAuthConfigGcp {
     pub project_id: Option<String>,
 }
 
-/// Vault's `gcp` auth method, of type `iam`, by workload identity.
+/// Vault's `gcp` auth method, of type `iam`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GcpLogin {
     /// Vault role.
     pub role: String,
+    /// Which identity it is.
+    pub source: GcpSource,
+}
+
+/// Which identity of Google is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GcpSource {
+    /// That of a service account of a GKE cluster.
+    WorkloadIdentity(GcpWorkloadIdentity),
+    /// That of the Google service account whose key (JSON) stands in a Secret. Only stores have that.
+    Key {
+        /// Name of the Secret.
+        secret: String,
+        /// The key of it.
+        key: String,
+    },
+}
+
+/// A service account of a GKE cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GcpWorkloadIdentity {
     /// Name of the service account that is bound to a GCP service account.
     pub service_account: String,
     /// Region of the cluster; asked of the metadata server when unset, as the next two.
@@ -65,13 +86,13 @@ impl MethodConfig for VaultAuthConfigGcp {
         const MEMBER: &str = "workloadIdentityServiceAccount";
         let role = required(&self.role, "role")?;
         let service_account = required(&self.workload_identity_service_account, MEMBER)?;
-        Ok(Method::Gcp(GcpLogin {
-            role,
+        let source = GcpSource::WorkloadIdentity(GcpWorkloadIdentity {
             service_account: object_name(&service_account, MEMBER)?,
             region: self.region.clone(),
             cluster_name: self.cluster_name.clone(),
             project_id: self.project_id.clone(),
-        }))
+        });
+        Ok(Method::Gcp(GcpLogin { role, source }))
     }
 }
 
@@ -81,15 +102,25 @@ impl LoginSettings for GcpLogin {
     }
 
     fn credential(&self) -> CredentialObject<'_> {
-        CredentialObject::ServiceAccount(&self.service_account)
+        match &self.source {
+            GcpSource::WorkloadIdentity(identity) => CredentialObject::ServiceAccount(&identity.service_account),
+            GcpSource::Key { secret, .. } => CredentialObject::Secret(secret),
+        }
     }
 
     fn digest(&self, add: &mut dyn FnMut(&str)) {
-        let Self { role, service_account, region, cluster_name, project_id } = self;
+        let Self { role, source } = self;
         add(role);
-        add(service_account);
-        for option in [region, cluster_name, project_id] {
-            add(option.as_deref().unwrap_or(""));
+        match source {
+            GcpSource::WorkloadIdentity(identity) => {
+                let GcpWorkloadIdentity { service_account, region, cluster_name, project_id } = identity;
+                add(service_account);
+                for option in [region, cluster_name, project_id] {
+                    add(option.as_deref().unwrap_or(""));
+                }
+            }
+            // No service account has an empty name.
+            GcpSource::Key { secret, key } => ["", "key", secret, key].into_iter().for_each(add),
         }
     }
 }

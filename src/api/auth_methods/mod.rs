@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 use super::reference::is_object_name;
 
 pub use app_role::{AppRoleLogin, RoleId, VaultAuthConfigAppRole};
-pub use aws::{AwsKeys, AwsLogin, AwsSource, VaultAuthConfigAws};
+pub use aws::{AssumedRole, AwsKeys, AwsLogin, AwsSource, VaultAuthConfigAws};
 pub use cert::CertLogin;
-pub use gcp::{GcpLogin, VaultAuthConfigGcp};
+pub use gcp::{GcpLogin, GcpSource, GcpWorkloadIdentity, VaultAuthConfigGcp};
 pub use jwt::{JwtLogin, JwtSource, VaultAuthConfigJwt};
 pub use kubernetes::{KubernetesLogin, VaultAuthConfigKubernetes};
 pub use no_login::NoLogin;

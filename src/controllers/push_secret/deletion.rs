@@ -55,6 +55,7 @@ impl PushSecrets {
             true => resolve::pushed_to(object, &**self.stores()),
             false => vec![],
         };
+        self.follow(&job.key, object, &[], &pushed, state).await;
         let tasks = Tasks::only_deleting(pushed, None, job, state);
         let (synced, changed, waits) = self.work(job, object, &tasks, state).await;
         if let Some(lane) = waits {

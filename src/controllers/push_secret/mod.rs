@@ -5,6 +5,7 @@
 
 mod deletion;
 mod generated;
+mod names;
 mod report;
 mod source;
 mod state;
@@ -94,12 +95,10 @@ impl PushSecrets {
             self.access.feeds.forget(&job.key);
             return Outcome::await_change();
         }
+        self.follow(&job.key, object, &plan.targets, &pushed, state).await;
         if let Some(next) = kept_until(object, plan.interval, state, (Instant::now(), began)) {
             return Outcome::done(next, None);
         }
-        self.access.feeds.set(&job.key, source::names(object));
-        // Each run looks at the Secret: the question only takes note.
-        self.access.feeds.take_change(&job.key);
         if let Err(error) = self.hold_for_deletion(object, &plan.targets).await {
             tracing::warn!(%error, "the finalizer could not be changed");
             return Outcome::write_failed();

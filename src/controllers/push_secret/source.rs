@@ -8,15 +8,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::PushSecrets;
 use super::state::State;
-use crate::api::ObjectRef;
 use crate::api::external_secrets::PushSecret;
 use crate::controllers::external_secret::failure::{Failure, Interruption};
 use crate::controllers::external_secret::render;
-use crate::controllers::named::{Name, Source};
 use crate::controllers::render_turns::TURN_RETRY_DELAY;
 use crate::external_secret::decode;
 use crate::external_secret::push::{Expansion, PushSource, PushStore, expand};
-use crate::external_secret::template::{self, Fetched, SourceKind};
+use crate::external_secret::template::Fetched;
 use crate::kubernetes::SecretWriter;
 
 /// So many Secrets are pushed by one object at most.
@@ -38,24 +36,6 @@ pub(super) struct Made {
     pub expansions: Vec<Expansion>,
     /// Whether equal inputs may give something else each time.
     pub is_volatile: bool,
-}
-
-/// What an object is made of: a change of it is a reason to look again.
-pub(super) fn names(object: &PushSecret) -> Vec<Name> {
-    let namespace = object.metadata.namespace.as_deref().unwrap_or("");
-    let mut names = vec![];
-    if let Some(secret) = &object.spec.selector.secret {
-        let name = secret.name.as_deref().unwrap_or("");
-        names.push((Source::Secrets, Some(ObjectRef::new(namespace, name))));
-    }
-    for (kind, name) in object.spec.template.iter().flat_map(template::sources) {
-        let source = match kind {
-            SourceKind::ConfigMap => Source::ConfigMaps,
-            SourceKind::Secret => Source::Secrets,
-        };
-        names.push((source, Some(ObjectRef::new(namespace, name))));
-    }
-    names
 }
 
 impl PushSecrets {

@@ -5,6 +5,7 @@
 
 mod default_chain;
 mod gke;
+mod google_key;
 mod http;
 mod sigv4;
 mod sts;
@@ -18,6 +19,7 @@ use tokio::sync::{Mutex, OnceCell};
 pub use aws_credential_types::Credentials as AwsCredentials;
 
 pub use self::gke::GkeSettings;
+pub use self::google_key::{SignedToken, signed_token};
 pub use self::http::CloudError;
 pub use self::sigv4::aws_proof;
 pub use self::sts::Sts;

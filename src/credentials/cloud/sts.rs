@@ -1,13 +1,15 @@
-//! AWS STS: where it is, and AssumeRoleWithWebIdentity.
+//! AWS STS: where it is, and what it gives credentials for: AssumeRoleWithWebIdentity, and AssumeRole.
 
 use std::time::SystemTime;
 
 use chrono::DateTime;
-use reqwest::{StatusCode, Url};
+use reqwest::{RequestBuilder, StatusCode, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::http::{CloudError, ask, message};
+use super::sigv4::{CONTENT_TYPE, Scope, Unsigned, signature};
 use super::{AwsCredentials, Cloud};
+use crate::api::auth_methods::AssumedRole;
 
 /// An STS and the region that requests to it are signed for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,7 @@ pub struct Sts {
 }
 
 const DEFAULT_REGION: &str = "us-east-1";
+const GLOBAL_HOST: &str = "sts.amazonaws.com";
 
 /// For these regions AWS's SDK for Go 1, with which VSO and Vault's own CLI make logins, names the global endpoint in
 /// the request, and signs for the region all the same. Vault replaces the endpoint by its own, and keeps the `Host`.
@@ -62,7 +65,7 @@ impl Sts {
         let address = match endpoint {
             Some(endpoint) if endpoint.contains("://") => endpoint.to_owned(),
             Some(endpoint) => format!("https://{endpoint}"),
-            None if GLOBAL.contains(&region) => "https://sts.amazonaws.com/".to_owned(),
+            None if GLOBAL.contains(&region) => format!("https://{GLOBAL_HOST}/"),
             None => {
                 let suffix = PARTITIONS.iter().find(|(prefix, _)| region.starts_with(prefix));
                 format!("https://sts.{region}.{}/", suffix.map_or("amazonaws.com", |(_, suffix)| suffix))
@@ -86,7 +89,45 @@ impl Sts {
     }
 }
 
+impl Sts {
+    /// The STS that takes requests which are signed for the region, and that region: the global one takes those for its own.
+    pub(super) fn of_region(&self) -> Result<(Url, &str), CloudError> {
+        if self.url.host_str() != Some(GLOBAL_HOST) {
+            return Ok((self.url.clone(), &self.region));
+        }
+        let region = if self.region == "aws-global" { DEFAULT_REGION } else { self.region.as_str() };
+        let address = format!("https://sts.{region}.amazonaws.com/");
+        let url = Url::parse(&address).map_err(|e| CloudError::new("endpoint of AWS STS", e))?;
+        Ok((url, region))
+    }
+}
+
 impl Cloud {
+    /// Credentials of an IAM role that the holder of other credentials may assume. They last an hour, by default of STS.
+    pub async fn assume_role_as(
+        &self,
+        sts: &Sts,
+        role: &AssumedRole,
+        session_name: &str,
+        credentials: &AwsCredentials,
+        time: SystemTime,
+    ) -> Result<AwsCredentials, CloudError> {
+        let AssumedRole { arn, external_id } = role;
+        let (url, region) = sts.of_region()?;
+        let step = format!("AssumeRole of {arn} at {}", url.host_str().unwrap_or_default());
+        let external_id = external_id.as_deref().map(|id| ("ExternalId", id));
+        let members = [("RoleArn", arn.as_str()), ("RoleSessionName", session_name)].into_iter().chain(external_id);
+        let body = form(&step, "AssumeRole", members)?;
+        let (scope, headers) = (Scope { region, service: "sts" }, [CONTENT_TYPE]);
+        let unsigned = Unsigned { method: "POST", url: url.as_str(), headers: &headers, body: &body };
+        let mut request = self.internet().await?.post(url.clone()).header(CONTENT_TYPE.0, CONTENT_TYPE.1);
+        for (name, value) in signature(&unsigned, &scope, credentials, time)? {
+            request = request.header(name, value);
+        }
+        let secrets = [credentials.secret_access_key(), credentials.session_token().unwrap_or_default()];
+        answered(&step, request.body(body), &secrets).await
+    }
+
     /// Credentials of an IAM role, for a token that the role trusts. They last an hour, by default of STS.
     pub async fn assume_role(
         &self,
@@ -97,26 +138,29 @@ impl Cloud {
     ) -> Result<AwsCredentials, CloudError> {
         let host = sts.url.host_str().unwrap_or_default();
         let step = format!("AssumeRoleWithWebIdentity of {role_arn} at {host}");
-        let mut form = Url::parse("form:").map_err(|e| CloudError::new(&step, e))?;
-        form.query_pairs_mut()
-            .append_pair("Action", "AssumeRoleWithWebIdentity")
-            .append_pair("Version", "2011-06-15")
-            .append_pair("RoleArn", role_arn)
-            .append_pair("RoleSessionName", session_name)
-            .append_pair("WebIdentityToken", token.expose_secret());
-        let request = self
-            .internet()
-            .await?
-            .post(sts.url.clone())
-            .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
-            .body(form.query().unwrap_or_default().to_owned());
-        let (status, text) = ask(&step, request).await?;
-        if status == StatusCode::OK {
-            return credentials(&text).ok_or_else(|| CloudError::new(&step, "the answer has no credentials"));
-        }
-        let reason = refusal(&text).unwrap_or_default();
-        Err(CloudError::new(&step, format!("{status} {}", message(&reason, &[token.expose_secret()]))))
+        let members =
+            [("RoleArn", role_arn), ("RoleSessionName", session_name), ("WebIdentityToken", token.expose_secret())];
+        let body = form(&step, "AssumeRoleWithWebIdentity", members.into_iter())?;
+        let request = self.internet().await?.post(sts.url.clone()).header(CONTENT_TYPE.0, CONTENT_TYPE.1).body(body);
+        answered(&step, request, &[token.expose_secret()]).await
     }
+}
+
+/// The body of a request to STS.
+fn form<'a>(step: &str, action: &str, members: impl Iterator<Item = (&'a str, &'a str)>) -> Result<String, CloudError> {
+    let mut form = Url::parse("form:").map_err(|e| CloudError::new(step, e))?;
+    form.query_pairs_mut().append_pair("Action", action).append_pair("Version", "2011-06-15").extend_pairs(members);
+    Ok(form.query().unwrap_or_default().to_owned())
+}
+
+/// Sends a request for credentials. `secrets` are what a message must not repeat.
+async fn answered(step: &str, request: RequestBuilder, secrets: &[&str]) -> Result<AwsCredentials, CloudError> {
+    let (status, text) = ask(step, request).await?;
+    if status == StatusCode::OK {
+        return credentials(&text).ok_or_else(|| CloudError::new(step, "the answer has no credentials"));
+    }
+    let reason = refusal(&text).unwrap_or_default();
+    Err(CloudError::new(step, format!("{status} {}", message(&reason, secrets))))
 }
 
 /// Answers have about twenty elements.
@@ -127,7 +171,7 @@ fn parse(xml: &str) -> Option<roxmltree::Document<'_>> {
     roxmltree::Document::parse_with_options(xml, options).ok()
 }
 
-/// The credentials in the answer to AssumeRoleWithWebIdentity.
+/// The credentials in an answer.
 pub(super) fn credentials(xml: &str) -> Option<AwsCredentials> {
     let document = parse(xml)?;
     let node = document.descendants().find(|node| node.tag_name().name() == "Credentials")?;
@@ -137,7 +181,7 @@ pub(super) fn credentials(xml: &str) -> Option<AwsCredentials> {
     };
     let expires: SystemTime = DateTime::parse_from_rfc3339(&text("Expiration")?).ok()?.into();
     let (id, key, token) = (text("AccessKeyId")?, text("SecretAccessKey")?, text("SessionToken")?);
-    Some(AwsCredentials::new(id, key, Some(token), Some(expires), "web identity"))
+    Some(AwsCredentials::new(id, key, Some(token), Some(expires), "role"))
 }
 
 /// Code and message of an error of STS.

@@ -110,6 +110,25 @@ fn the_endpoint_is_the_one_that_hashicorps_library_names() {
 }
 
 #[test]
+fn requests_go_to_the_region_that_they_are_signed_for() {
+    let of = |region: &str, endpoint: Option<&str>| {
+        let sts = Sts::new(&cloud(&[]), Some(region), endpoint).unwrap();
+        let (url, region) = sts.of_region().unwrap();
+        (url.to_string(), region.to_owned())
+    };
+    for (region, endpoint, url, signed_for) in [
+        ("us-east-1", None, "https://sts.us-east-1.amazonaws.com/", "us-east-1"),
+        ("eu-west-1", None, "https://sts.eu-west-1.amazonaws.com/", "eu-west-1"),
+        ("aws-global", None, "https://sts.us-east-1.amazonaws.com/", "us-east-1"),
+        ("eu-south-1", None, "https://sts.eu-south-1.amazonaws.com/", "eu-south-1"),
+        ("cn-north-1", None, "https://sts.cn-north-1.amazonaws.com.cn/", "cn-north-1"),
+        ("eu-west-1", Some("http://127.0.0.1:1"), "http://127.0.0.1:1/", "eu-west-1"),
+    ] {
+        assert_eq!(of(region, endpoint), (url.to_owned(), signed_for.to_owned()));
+    }
+}
+
+#[test]
 fn region_and_endpoint_of_the_object_come_first() {
     let variables = [("AWS_REGION", "eu-south-1"), ("AWS_DEFAULT_REGION", "eu-west-1")];
     let of = |variables: &[(&str, &str)], region, endpoint| {

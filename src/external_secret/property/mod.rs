@@ -1,18 +1,27 @@
-//! A part of a JSON document, by a path of the syntax of gjson 1.18 (`a.b.0`, `a.#.b`, `a.#(b=="c").d`, `a*`).
+//! A part of a JSON document, by a path of the syntax of gjson 1.18 (`a.b.0`, `a.#.b`, `a.#(b=="c").d`, `a*`, `a.@keys`,
+//! `{a,"name":b.c}`, `!"x"`, `..0`).
 //!
-//! What gjson has beyond that, modifiers, several paths at a time, literals and lines, is an error.
+//! gjson looks for parts also in what is no JSON, which literals and some modifiers make. Here that is an error.
 
+mod literal;
+mod modifiers;
 mod path;
+mod pretty;
 mod query;
 mod quotes;
 mod search;
+mod selectors;
 mod wildcard;
+mod work;
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
+
 use super::document::{Halves, Json, JsonError, Kind};
-use crate::gocompat::template::strconv::quote_text;
+use crate::gocompat::template::strconv::{self, quote_text};
 use crate::gocompat::template::{CallError, Context};
+use work::{View, Work};
 
 /// Longest expression, in bytes.
 const MAX_PATH_BYTES: usize = 1024;
@@ -53,7 +62,11 @@ pub enum PropertyError {
 enum Stop {
     Unsupported(&'static str),
     Limit(CallError),
+    /// More is made than so many bytes.
+    TooLarge(usize),
 }
+
+const NO_JSON: Stop = Stop::Unsupported("what a part of it makes is not JSON, or too deep, and has no parts");
 
 impl From<CallError> for Stop {
     fn from(error: CallError) -> Self {
@@ -74,14 +87,45 @@ pub fn find(context: &mut Context, document: &[u8], property: &str) -> Result<Ve
     let limit =
         |error: &CallError| PropertyError::Limit { property: property.to_owned(), cause: error.shown().to_owned() };
     context.step_bytes(document.len()).map_err(|error| limit(&error))?;
-    let json =
-        Json::parse(document).map_err(|cause| PropertyError::Document { property: property.to_owned(), cause })?;
-    match search::get(context, json, property) {
-        Ok(Some(found)) => Ok(text_of(Json::checked(&found)).into_owned().into_bytes()),
+    let no_document = |cause| PropertyError::Document { property: property.to_owned(), cause };
+    let mut work = Work::new(context);
+    let array;
+    let found = match property.strip_prefix("..") {
+        Some(path) => {
+            array = lines(document).map_err(no_document)?;
+            search::in_lines(&mut work, &array, path)
+        }
+        None => {
+            Json::parse(document).map_err(no_document)?;
+            // Modifiers see the blanks around it.
+            let text = std::str::from_utf8(document).map_err(|_| no_document(JsonError::Syntax))?;
+            search::get(&mut work, View { text, is_json: true }, property)
+        }
+    };
+    match found {
+        Ok(Some(found)) => Ok(text_of(Json::checked(&found.text)).into_owned().into_bytes()),
         Ok(None) => Err(PropertyError::Missing(property.to_owned())),
         Err(Stop::Unsupported(why)) => Err(unsupported(why)),
         Err(Stop::Limit(error)) => Err(limit(&error)),
+        Err(Stop::TooLarge(limit)) => {
+            let cause = format!("it makes more than {limit} bytes");
+            Err(PropertyError::Limit { property: property.to_owned(), cause })
+        }
     }
+}
+
+/// The documents that follow each other in a text, as an array.
+fn lines(text: &[u8]) -> Result<String, JsonError> {
+    let mut array = String::from("[");
+    for document in serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>() {
+        if array.len() > 1 {
+            array.push(',');
+        }
+        array.push_str(document.map_err(|_| JsonError::Syntax)?.get());
+    }
+    array.push(']');
+    Json::parse(array.as_bytes())?;
+    Ok(array)
 }
 
 /// gjson's `Result.String`
@@ -89,6 +133,9 @@ fn text_of(value: Json<'_>) -> Cow<'_, str> {
     match value.kind() {
         Kind::String => value.string(Halves::Gjson).unwrap_or_default(),
         Kind::Null => Cow::Borrowed(""),
+        // A literal need not be the whole word.
+        Kind::True => Cow::Borrowed("true"),
+        Kind::False => Cow::Borrowed("false"),
         Kind::Number => {
             let written = value.raw();
             let digits = written.strip_prefix('-').unwrap_or(written);
@@ -102,9 +149,14 @@ fn text_of(value: Json<'_>) -> Cow<'_, str> {
     }
 }
 
-/// A number of a document.
+/// `strconv.ParseFloat`, with zero for what is no number.
 fn number(written: &str) -> f64 {
-    written.parse().unwrap_or(0.0)
+    let digits = written.strip_prefix(['+', '-']).unwrap_or(written);
+    if digits.starts_with("0x") || digits.starts_with("0X") {
+        strconv::parse_float(written).unwrap_or(0.0)
+    } else {
+        written.parse().unwrap_or(0.0)
+    }
 }
 
 /// `strconv.FormatFloat(float, 'f', -1, 64)`

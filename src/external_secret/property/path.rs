@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::literal::balanced;
 use super::query::{Query, UNENDED};
 use super::quotes::closing_quote;
 
@@ -174,6 +175,9 @@ pub(super) fn split_pipe(path: &str) -> Option<(&str, &str)> {
     if !path.contains('|') {
         return None;
     }
+    if path.starts_with('{') {
+        return braces_and_pipe(path);
+    }
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         match byte {
@@ -194,6 +198,17 @@ pub(super) fn split_pipe(path: &str) -> Option<(&str, &str)> {
         at += 1;
     }
     None
+}
+
+/// Paths in braces, and the path after the pipe behind them.
+fn braces_and_pipe(path: &str) -> Option<(&str, &str)> {
+    let inner = path.strip_prefix('{')?;
+    let length = balanced(inner);
+    if length >= inner.len() {
+        return None;
+    }
+    let (braces, rest) = path.split_at(length + 1);
+    Some((braces, rest.strip_prefix('|')?))
 }
 
 /// The place of the bracket that closes the one at `at`.

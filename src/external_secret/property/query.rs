@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use super::quotes::closing_quote;
 use super::{number, wildcard};
 use crate::external_secret::document::{Halves, Json, Kind, unescape};
-use crate::gocompat::template::{CallError, Context, strconv};
+use crate::gocompat::template::{CallError, Context};
 
 /// How a value is compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,7 +138,7 @@ impl<'p> Query<'p> {
                     operator => operator.accepts(Some((*text).cmp(value))),
                 }
             }
-            Kind::Number => self.operator.accepts(number(json.raw()).partial_cmp(&float(value))),
+            Kind::Number => self.operator.accepts(number(json.raw()).partial_cmp(&number(value))),
             Kind::True => match self.operator {
                 Operator::Equal => value == "true",
                 Operator::NotEqual => value != "true",
@@ -189,14 +189,4 @@ fn is_kind_of(found: Option<(Kind, Json<'_>)>, wanted: &str) -> Option<bool> {
         "false" => null || truth(Kind::False, ["0", "f", "false"], true),
         _ => return None,
     })
-}
-
-/// `strconv.ParseFloat`, with zero for what is no number.
-fn float(text: &str) -> f64 {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if digits.starts_with("0x") || digits.starts_with("0X") {
-        strconv::parse_float(text).unwrap_or(0.0)
-    } else {
-        text.parse().unwrap_or(0.0)
-    }
 }

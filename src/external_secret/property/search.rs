@@ -2,43 +2,90 @@
 
 use std::borrow::Cow;
 
-use super::path::{Name, Next, Place, Selection, is_modifier, split_pipe};
+use super::modifiers::Call;
+use super::path::{Name, Next, Place, Selection, split_pipe};
 use super::query::Query;
-use super::{Stop, wildcard};
+use super::selectors::Selectors;
+use super::work::{NOTHING, Part, View, Work};
+use super::{NO_JSON, Stop, literal, wildcard};
 use crate::external_secret::document::{Halves, Json, Kind, unescape};
-use crate::gocompat::template::Context;
 
-type Found<'t> = Option<Cow<'t, str>>;
+type Found<'t> = Option<Part<'t>>;
 
-/// The JSON of a part of a document.
+/// What was found up to a pipe, and the path behind that.
+type Step<'t, 'p> = (Found<'t>, Option<&'p str>);
+
+/// A part of a document, or what the path makes of it.
 ///
 /// Paths and documents are no longer and no deeper than their limits, so that calls nest no deeper either.
-pub(super) fn get<'t>(context: &mut Context, json: Json<'t>, path: &str) -> Result<Found<'t>, Stop> {
-    let mut path = path;
-    let mut found = Cow::Borrowed(json.raw());
-    loop {
-        let (value, pipe) = match &found {
-            Cow::Borrowed(raw) => one(context, Json::checked(raw), path)?,
-            Cow::Owned(text) => {
-                let (value, pipe) = one(context, Json::checked(text), path)?;
-                (value.map(|value| Cow::Owned(value.into_owned())), pipe)
-            }
-        };
-        match (value, pipe) {
-            (value, None) => return Ok(value),
-            (None, Some(rest)) => {
-                check(rest)?;
-                return Ok(None);
-            }
-            (Some(value), Some(rest)) => (found, path) = (value, rest),
-        }
-    }
+pub(super) fn get<'t>(work: &mut Work<'_>, view: View<'t>, path: &str) -> Result<Found<'t>, Stop> {
+    work.nested(|work| {
+        let step = one(work, view, path, false)?;
+        finish(work, step)
+    })
 }
 
-/// The part up to the first pipe that counts, and the path behind that.
-fn one<'t, 'p>(context: &mut Context, json: Json<'t>, path: &'p str) -> Result<(Found<'t>, Option<&'p str>), Stop> {
-    check(path)?;
-    let mut search = Search { context, value: None, pipe: None };
+/// A part of the documents that an array holds, each of them in a line.
+pub(super) fn in_lines<'t>(work: &mut Work<'_>, lines: &'t str, path: &str) -> Result<Found<'t>, Stop> {
+    let mut search = Search { work, value: None, pipe: None };
+    search.array(Json::checked(lines), path)?;
+    let step = (search.value, search.pipe);
+    finish(work, step)
+}
+
+/// Follows the pipes.
+fn finish<'t>(work: &mut Work<'_>, (mut found, mut pipe): Step<'t, '_>) -> Result<Found<'t>, Stop> {
+    while let Some(path) = pipe {
+        (found, pipe) = match found {
+            None => one(work, NOTHING, path, true)?,
+            Some(Part { text: Cow::Borrowed(text), is_json }) => one(work, View { text, is_json }, path, true)?,
+            Some(Part { text: Cow::Owned(text), is_json }) => {
+                let (found, pipe) = one(work, View { text: &text, is_json }, path, true)?;
+                (found.map(Part::into_owned), pipe)
+            }
+        };
+    }
+    Ok(found)
+}
+
+/// What is found up to the first pipe that counts, and the path behind that.
+fn one<'t, 'p>(work: &mut Work<'_>, view: View<'t>, path: &'p str, is_behind_pipe: bool) -> Result<Step<'t, 'p>, Stop> {
+    work.context.step(1)?;
+    let mut path = path;
+    if path.len() > 1 {
+        if let Some((call, rest)) = Call::first(path) {
+            let made = call.run(work, view)?;
+            return value_and_rest(made, rest);
+        }
+        if let Some((text, rest)) = literal::first(path) {
+            let made = work.made(text.to_owned())?;
+            return value_and_rest(made, rest);
+        }
+        if path.starts_with(['{', '[']) {
+            path = match Selectors::first(path) {
+                // As with gjson, a member without a name is looked for.
+                None => "",
+                Some((selectors, rest)) if rest.is_empty() || rest.starts_with(['.', '|']) => {
+                    let made = selectors.apply(work, view)?;
+                    return Ok((Some(made), rest.get(1..)));
+                }
+                Some((_, rest)) => rest,
+            };
+        }
+    }
+    let json = Json::checked(view.text.trim_matches(|c: char| c <= ' '));
+    // gjson would look between the brackets.
+    let is_looked_into = !view.is_json || (is_behind_pipe && json.kind() == Kind::String);
+    if is_looked_into && json.raw().contains(['{', '[']) {
+        return Err(NO_JSON);
+    }
+    if let Some(path) = path.strip_prefix("..") {
+        let lines = work.made(format!("[{}]", json.raw()))?;
+        let mut search = Search { work, value: None, pipe: None };
+        search.array(Json::checked(&lines.text), path)?;
+        return Ok((search.value.map(Part::into_owned), search.pipe));
+    }
+    let mut search = Search { work, value: None, pipe: None };
     match json.kind() {
         Kind::Object => search.object(json, path)?,
         Kind::Array => search.array(json, path)?,
@@ -47,33 +94,29 @@ fn one<'t, 'p>(context: &mut Context, json: Json<'t>, path: &'p str) -> Result<(
     Ok((search.value, search.pipe))
 }
 
-/// Refuses what a path may begin with in gjson, and may not here.
-fn check(path: &str) -> Result<(), Stop> {
-    let unsupported = |why| Err(Stop::Unsupported(why));
-    let rest = path.get(1..).unwrap_or("");
-    match path.as_bytes() {
-        [b'@', _, ..] if is_modifier(rest) => unsupported("modifiers are not served"),
-        [b'{' | b'[', _, ..] => unsupported("several paths at a time are not served"),
-        [b'.', b'.', ..] => unsupported("lines are not served"),
-        [b'!', first, ..] => {
-            let word = rest.split(['.', '|']).next().unwrap_or(rest).to_ascii_lowercase();
-            let is_literal = b"{[\"+-0123456789".contains(first);
-            if is_literal || ["true", "false", "null", "nan", "inf"].contains(&&*word) {
-                return unsupported("literals are not served");
-            }
-            Ok(())
-        }
-        _ => Ok(()),
+/// What was made, if no path follows the value that it begins with.
+fn value_and_rest<'t, 'p>(made: Part<'t>, rest: &'p str) -> Result<Step<'t, 'p>, Stop> {
+    if rest.starts_with(['.', '|']) {
+        return Ok((Some(made), rest.get(1..)));
     }
+    let Some(value) = literal::value_of(&made.text) else { return Ok((None, None)) };
+    if value.starts_with('"') && !made.is_json {
+        return Err(NO_JSON);
+    }
+    let text = match made.text {
+        Cow::Borrowed(text) => Cow::Borrowed(literal::value_of(text).unwrap_or("")),
+        Cow::Owned(_) => Cow::Owned(value.to_owned()),
+    };
+    Ok((Some(Part { text, is_json: made.is_json }), None))
 }
 
-struct Search<'c, 't, 'p> {
-    context: &'c mut Context,
+struct Search<'w, 'c, 't, 'p> {
+    work: &'w mut Work<'c>,
     value: Found<'t>,
     pipe: Option<&'p str>,
 }
 
-impl<'t, 'p> Search<'_, 't, 'p> {
+impl<'t, 'p> Search<'_, '_, 't, 'p> {
     fn pipe_at_end(&mut self, next: Next<'p>) {
         if let Next::Pipe(rest) = next {
             self.pipe = Some(rest);
@@ -87,19 +130,20 @@ impl<'t, 'p> Search<'_, 't, 'p> {
             (Next::Path(path), Kind::Array) => self.array(value, path),
             (Next::Path(_), _) => Ok(false),
             (Next::End | Next::Pipe(_), _) => {
-                self.value = Some(Cow::Borrowed(value.raw()));
+                self.value = Some(View::of(value).into());
                 Ok(true)
             }
         }
     }
 
     fn object(&mut self, json: Json<'t>, path: &'p str) -> Result<bool, Stop> {
-        self.context.step_bytes(json.raw().len())?;
+        self.work.context.step_bytes(json.raw().len())?;
         let name = Name::first(path);
         self.pipe_at_end(name.next);
         for (key, value) in json.members() {
             let key = unescape(key, Halves::Gjson);
-            let fits = if name.wild { wildcard::matches(self.context, &key, &name.text)? } else { key == name.text };
+            let fits =
+                if name.wild { wildcard::matches(self.work.context, &key, &name.text)? } else { key == name.text };
             if fits && self.take(value, name.next)? {
                 return Ok(true);
             }
@@ -108,7 +152,7 @@ impl<'t, 'p> Search<'_, 't, 'p> {
     }
 
     fn array(&mut self, json: Json<'t>, path: &'p str) -> Result<bool, Stop> {
-        self.context.step_bytes(json.raw().len())?;
+        self.work.context.step_bytes(json.raw().len())?;
         let place = Place::first(path);
         self.pipe_at_end(place.next);
         match place.selection {
@@ -118,14 +162,15 @@ impl<'t, 'p> Search<'_, 't, 'p> {
                 None => Ok(false),
             },
             Selection::Count => {
-                self.value = Some(Cow::Owned(json.elements().count().to_string()));
+                let text = Cow::Owned(json.elements().count().to_string());
+                self.value = Some(Part { text, is_json: true });
                 Ok(true)
             }
             Selection::Each(path) => {
                 let path = self.without_pipe(path);
-                let mut list = List::default();
+                let mut list = List::new();
                 for element in json.elements() {
-                    list.push(get(self.context, element, path)?);
+                    list.push(get(self.work, View::of(element), path)?);
                 }
                 self.value = Some(list.finish());
                 Ok(true)
@@ -135,24 +180,24 @@ impl<'t, 'p> Search<'_, 't, 'p> {
     }
 
     fn query(&mut self, json: Json<'t>, query: &Query<'_>, all: bool, mut next: Next<'p>) -> Result<bool, Stop> {
-        let mut list = List::default();
+        let mut list = List::new();
         for element in json.elements() {
-            self.context.step(1)?;
+            self.work.context.step(1)?;
             let looked_at = match element.kind() {
-                Kind::Object | Kind::Array => get(self.context, element, query.path)?,
-                _ if query.path.is_empty() => Some(Cow::Borrowed(element.raw())),
+                Kind::Object | Kind::Array => get(self.work, View::of(element), query.path)?,
+                _ if query.path.is_empty() => Some(View::of(element).into()),
                 _ => continue,
             };
-            if !query.is_true(self.context, looked_at.as_deref().map(Json::checked))? {
+            if !query.is_true(self.work.context, looked_at.as_ref().map(|part| Json::checked(&part.text)))? {
                 continue;
             }
             let found = match next {
                 Next::Path(path) => {
                     let path = self.without_pipe(path);
                     next = Next::Path(path);
-                    get(self.context, element, path)?
+                    get(self.work, View::of(element), path)?
                 }
-                Next::End | Next::Pipe(_) => Some(Cow::Borrowed(element.raw())),
+                Next::End | Next::Pipe(_) => Some(View::of(element).into()),
             };
             if all {
                 list.push(found);
@@ -179,22 +224,27 @@ impl<'t, 'p> Search<'_, 't, 'p> {
     }
 }
 
-/// An array of what was found. It is no longer than the document, since its elements are parts of it.
-#[derive(Default)]
+/// An array of what was found.
 struct List {
     text: String,
+    is_json: bool,
 }
 
 impl List {
+    fn new() -> Self {
+        Self { text: String::new(), is_json: true }
+    }
+
     fn push(&mut self, found: Found<'_>) {
         if let Some(found) = found {
             self.text.push(if self.text.is_empty() { '[' } else { ',' });
-            self.text.push_str(&found);
+            self.text.push_str(&found.text);
+            self.is_json &= found.is_json;
         }
     }
 
-    fn finish(mut self) -> Cow<'static, str> {
+    fn finish(mut self) -> Part<'static> {
         self.text.push_str(if self.text.is_empty() { "[]" } else { "]" });
-        Cow::Owned(self.text)
+        Part { text: Cow::Owned(self.text), is_json: self.is_json }
     }
 }

@@ -21,8 +21,8 @@ fn what_is_missing_unsupported_or_no_json_says_so() {
         |document: &str, property: &str| find(&mut context(), document.as_bytes(), property).unwrap_err().to_string();
     assert_eq!(error(r#"{"a":1}"#, "b\"c"), r#"cannot find secret data for key: "b\"c""#);
     assert_eq!(error("hunter2", "a"), r#"cannot find secret data for key: "a": the value is not JSON"#);
-    for property in ["@reverse", "a.@keys", "{a,b}", "a.[b,c]", "!true", "!\"x\"", "..0", "a|@this"] {
-        let text = error(r#"{"a":{"b":1}}"#, property);
+    for property in ["!{x}.a", "!{x}|@keys", "!\"x", "s.@fromstr.a", "s.@fromstr|@values", "[!nan].0"] {
+        let text = error(r#"{"s":"{x}"}"#, property);
         assert!(text.starts_with("unsupported property expression: "), "{property}: {text}");
     }
     let long = "a.".repeat(600);
@@ -67,6 +67,24 @@ fn hostile_expressions_and_documents_end() {
     let limits = Limits { time: std::time::Duration::from_secs(600), ..Limits::default() };
     let patient = &mut Context::new(&limits, &Environment::default());
     assert!(find(patient, wide.as_bytes(), "#(a.#(>1))#.a.#").is_ok(), "a large document is none too many");
+    let (all, each) = ("[@this,@this]|".repeat(70) + "#", "@dig:".repeat(200) + "#");
+    let (quotes, brackets) = ("@tostr|".repeat(140) + "@tostr", "[".repeat(500) + "@this" + &"]".repeat(500));
+    let indent = format!("@pretty:{{\"indent\":\"{}\"}}", " ".repeat(990));
+    let (literals, objects) = (format!("#.!\"{}\"", "x".repeat(1000)), "#.[@this,@this]|".repeat(60) + "#");
+    for property in [&all, &each, &quotes, &brackets, &indent, &literals, &objects] {
+        for document in [&wide, &deep, &long_key] {
+            let _ = find(&mut context(), document.as_bytes(), property);
+        }
+    }
+    for (document, property) in
+        [(&wide, &all), (&deep, &quotes), (&wide, &indent), (&wide, &literals), (&wide, &objects)]
+    {
+        let error = find(&mut context(), document.as_bytes(), property).unwrap_err();
+        assert!(matches!(error, PropertyError::Limit { .. }), "{property}: {error}");
+    }
+    let error = find(&mut context(), deep.as_bytes(), &brackets).unwrap_err().to_string();
+    assert!(error.contains("more than 128 paths are within each other"), "{error}");
+    assert!(find(patient, wide.as_bytes(), "@pretty|@ugly|@reverse|{n:#,x:@this}").is_ok());
     let nested_too_deep = "[".repeat(1 << 20);
     assert!(find(&mut context(), nested_too_deep.as_bytes(), "0").is_err());
 }
@@ -74,7 +92,7 @@ fn hostile_expressions_and_documents_end() {
 proptest! {
     #[test]
     fn no_expression_ends_the_process(
-        path in "([ab01é]|[.|#*?\\\\]|\\(|\\)|\\[|\\]|[=!<>%~\"]|@this|\\.\\.){0,12}",
+        path in "([ab01é]|[.|#*?\\\\,:]|\\(|\\)|\\[|\\]|[{}=!<>%~\"]|@(this|keys|values|flatten|join|pretty|ugly|group|tostr|fromstr|dig:)|\\.\\.){0,12}",
         document in "(\\{\"a\":)?\\[[0-9,{}\\[\\]\"ab:]{0,20}\\]\\}?",
     ) {
         let _ = find(&mut context(), document.as_bytes(), &path);

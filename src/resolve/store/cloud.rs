@@ -2,7 +2,9 @@
 
 use super::origin::{Origin, SecretKey};
 use super::store_login::StoreLogin;
-use crate::api::auth_methods::{AwsKeys, AwsLogin, AwsSource, GcpLogin, Method};
+use crate::api::auth_methods::{
+    AssumedRole, AwsKeys, AwsLogin, AwsSource, GcpLogin, GcpSource, GcpWorkloadIdentity, Method,
+};
 use crate::api::external_secrets::selector::{SecretKeySelector, ServiceAccountSelector};
 use crate::api::external_secrets::vault_auth::{StoreGcp, StoreIam, StoreIamSecrets};
 use crate::api::reference::is_object_name;
@@ -14,14 +16,6 @@ const DEFAULT_REGION: &str = "us-east-1";
 /// Method `iam`. A service account wins over keys.
 pub(super) fn iam_login(origin: &Origin<'_>, iam: &StoreIam) -> Result<StoreLogin, Denied> {
     let member = "spec.provider.vault.auth.iam";
-    for (name, is_set) in [("role", iam.role.is_some()), ("externalID", iam.external_id.is_some())] {
-        if is_set {
-            let text = format!(
-                "{member}.{name} is not served by this operator: no role is assumed with the identity that the store names"
-            );
-            return Err(Denied::Invalid(text));
-        }
-    }
     let account = iam.jwt.as_ref().and_then(|jwt| jwt.service_account_ref.as_ref());
     let (source, namespace, is_named) = match (account, &iam.secret_ref) {
         (Some(account), _) => {
@@ -44,6 +38,8 @@ pub(super) fn iam_login(origin: &Origin<'_>, iam: &StoreIam) -> Result<StoreLogi
         sts_endpoint: None,
         iam_endpoint: None,
         source,
+        // As with ESO, an external ID alone has no effect.
+        assumed_role: iam.role.clone().map(|arn| Box::new(AssumedRole { arn, external_id: iam.external_id.clone() })),
     };
     let mount = iam.path.clone().unwrap_or_else(|| "aws".to_owned());
     Ok(StoreLogin { method: Method::Aws(login), mount, namespace, is_named })
@@ -72,31 +68,33 @@ fn keys(origin: &Origin<'_>, secrets: &StoreIamSecrets, member: &str) -> Result<
     Ok((AwsSource::Keys(keys), namespace, is_named))
 }
 
-/// Method `gcp`, by workload identity.
+/// Method `gcp`, with the key of a Google service account, or by workload identity.
 pub(super) fn gcp_login(origin: &Origin<'_>, gcp: &StoreGcp) -> Result<StoreLogin, Denied> {
     let member = "spec.provider.vault.auth.gcp";
-    if gcp.secret_ref.is_some() {
-        let text = format!(
-            "{member}.secretRef is not served by this operator: use workloadIdentity, which needs no key of Google"
-        );
-        return Err(Denied::Invalid(text));
+    let (role, mount) = (gcp.role.clone(), gcp.path.clone().unwrap_or_else(|| "gcp".to_owned()));
+    if let Some(secret) = &gcp.secret_ref {
+        let selector = &secret.secret_access_key_secret_ref;
+        let found = origin.secret_key(selector, &format!("{member}.secretRef.secretAccessKeySecretRef"), None)?;
+        let source = GcpSource::Key { secret: found.id.name.to_string(), key: found.key };
+        let (namespace, is_named) = (found.id.namespace.to_string(), selector.namespace.is_some());
+        return Ok(StoreLogin { method: Method::Gcp(GcpLogin { role, source }), mount, namespace, is_named });
     }
     let Some(identity) = &gcp.workload_identity else {
-        let text = format!("{member} needs workloadIdentity: the operator's own identity goes to no server");
+        let text =
+            format!("{member} needs secretRef or workloadIdentity: the operator's own identity goes to no server");
         return Err(Denied::NotAllowed(text));
     };
     let account = &identity.service_account_ref;
     let (service_account, namespace) =
         account_of(origin, account, &format!("{member}.workloadIdentity.serviceAccountRef"))?;
-    let login = GcpLogin {
-        role: gcp.role.clone(),
+    let source = GcpSource::WorkloadIdentity(GcpWorkloadIdentity {
         service_account,
         region: identity.cluster_location.clone().or_else(|| gcp.location.clone()),
         cluster_name: identity.cluster_name.clone(),
         project_id: identity.cluster_project_id.clone().or_else(|| gcp.project_id.clone()),
-    };
-    let mount = gcp.path.clone().unwrap_or_else(|| "gcp".to_owned());
-    Ok(StoreLogin { method: Method::Gcp(login), mount, namespace, is_named: account.namespace.is_some() })
+    });
+    let method = Method::Gcp(GcpLogin { role, source });
+    Ok(StoreLogin { method, mount, namespace, is_named: account.namespace.is_some() })
 }
 
 /// Name and namespace of a service account.
@@ -155,6 +153,7 @@ mod tests {
             sts_endpoint: None,
             iam_endpoint: None,
             source: AwsSource::Keys(keys),
+            assumed_role: None,
         };
         assert_eq!(plan.method, Method::Aws(expected.clone()));
         assert_eq!((&*plan.mount, &*plan.credential_namespace), ("aws", "app"));
@@ -165,8 +164,26 @@ mod tests {
         .unwrap();
         let source = AwsSource::ServiceAccount("irsa".into());
         let region = Some("eu-west-1".into());
-        assert_eq!(plan.method, Method::Aws(AwsLogin { region, header_value: None, source, ..expected }));
+        let of_account = AwsLogin { region, header_value: None, source, ..expected };
+        assert_eq!(plan.method, Method::Aws(of_account.clone()));
         assert_eq!(plan.mount, "m");
+
+        let assuming = |members: Value| {
+            let mut iam = json!({ "vaultRole": "r", "region": "eu-west-1", "jwt": jwt });
+            json_patch::merge(&mut iam, &members);
+            of_store(json!({ "iam": iam })).unwrap().method
+        };
+        let of_role = |external_id: Option<&str>| {
+            let (arn, external_id) = ("arn:aws:iam::1:role/x".to_owned(), external_id.map(str::to_owned));
+            Method::Aws(AwsLogin {
+                assumed_role: Some(Box::new(AssumedRole { arn, external_id })),
+                ..of_account.clone()
+            })
+        };
+        let role = "arn:aws:iam::1:role/x";
+        assert_eq!(assuming(json!({ "role": role })), of_role(None));
+        assert_eq!(assuming(json!({ "role": role, "externalID": "e" })), of_role(Some("e")));
+        assert_eq!(assuming(json!({ "externalID": "e" })), Method::Aws(of_account.clone()));
     }
 
     #[test]
@@ -177,15 +194,23 @@ mod tests {
             "workloadIdentity": { "serviceAccountRef": account, "clusterName": "c" },
         } }))
         .unwrap();
-        let expected = GcpLogin {
-            role: "r".into(),
+        let source = GcpSource::WorkloadIdentity(GcpWorkloadIdentity {
             service_account: "gke".into(),
             region: Some("l".into()),
             cluster_name: Some("c".into()),
             project_id: Some("p".into()),
-        };
-        assert_eq!(plan.method, Method::Gcp(expected));
+        });
+        assert_eq!(plan.method, Method::Gcp(GcpLogin { role: "r".into(), source }));
         assert_eq!((&*plan.mount, &*plan.credential_namespace), ("gcp", "app"));
+
+        let plan = of_store(json!({ "gcp": {
+            "role": "r", "path": "m", "workloadIdentity": { "serviceAccountRef": account },
+            "secretRef": { "secretAccessKeySecretRef": { "name": "google", "key": "key.json" } },
+        } }))
+        .unwrap();
+        let source = GcpSource::Key { secret: "google".into(), key: "key.json".into() };
+        assert_eq!(plan.method, Method::Gcp(GcpLogin { role: "r".into(), source }), "a key wins");
+        assert_eq!((&*plan.mount, &*plan.credential_namespace), ("m", "app"));
     }
 
     #[test]
@@ -194,8 +219,7 @@ mod tests {
         let far = json!({ "name": "a", "key": "k", "namespace": "far" });
         for (auth, text) in [
             (json!({ "iam": { "vaultRole": "r" } }), "the operator's own identity goes to no server"),
-            (json!({ "iam": { "vaultRole": "r", "role": "x" } }), "iam.role is not served"),
-            (json!({ "iam": { "vaultRole": "r", "externalID": "x" } }), "iam.externalID is not served"),
+            (json!({ "iam": { "vaultRole": "r", "role": "x" } }), "the operator's own identity goes to no server"),
             (
                 json!({ "iam": { "vaultRole": "r", "secretRef": { "accessKeyIDSecretRef": id } } }),
                 "has no secretAccessKeySecretRef",
@@ -212,10 +236,14 @@ mod tests {
                 json!({ "iam": { "vaultRole": "r", "jwt": { "serviceAccountRef": { "name": "../x" } } } }),
                 "is not the name",
             ),
-            (json!({ "gcp": { "role": "r" } }), "needs workloadIdentity"),
+            (json!({ "gcp": { "role": "r" } }), "needs secretRef or workloadIdentity"),
             (
-                json!({ "gcp": { "role": "r", "secretRef": { "secretAccessKeySecretRef": id } } }),
-                "gcp.secretRef is not served",
+                json!({ "gcp": { "role": "r", "secretRef": { "secretAccessKeySecretRef": far } } }),
+                "only a ClusterSecretStore may name another",
+            ),
+            (
+                json!({ "gcp": { "role": "r", "secretRef": { "secretAccessKeySecretRef": { "name": "a" } } } }),
+                "secretAccessKeySecretRef has no key",
             ),
             (json!({}), "no valid auth method specified"),
         ] {
@@ -239,7 +267,11 @@ mod tests {
         let account = |namespace: Option<&str>| json!({ "name": "a", "namespace": namespace });
         let iam = |namespace: Option<&str>| json!({ "iam": { "vaultRole": "r", "jwt": { "serviceAccountRef": account(namespace) } } });
         let gcp = |namespace: Option<&str>| json!({ "gcp": { "role": "r", "workloadIdentity": { "serviceAccountRef": account(namespace) } } });
-        for of_method in [&iam as &dyn Fn(Option<&str>) -> Value, &gcp] {
+        let key = |namespace: Option<&str>| {
+            let secret = json!({ "name": "a", "key": "k", "namespace": namespace });
+            json!({ "gcp": { "role": "r", "secretRef": { "secretAccessKeySecretRef": secret } } })
+        };
+        for of_method in [&iam as &dyn Fn(Option<&str>) -> Value, &gcp, &key] {
             let (plan, is_referent) = of(of_method(None));
             assert_eq!((&*plan.credential_namespace, is_referent), ("user", true));
             let (plan, is_referent) = of(of_method(Some("far")));

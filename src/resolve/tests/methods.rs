@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::auth_methods::{
-    AppRoleLogin, AwsLogin, AwsSource, GcpLogin, JwtLogin, JwtSource, KubernetesLogin, Method, RoleId, TokenLogin,
-    TokenRequestSpec,
+    AppRoleLogin, AwsLogin, AwsSource, GcpLogin, GcpSource, GcpWorkloadIdentity, JwtLogin, JwtSource, KubernetesLogin,
+    Method, RoleId, TokenLogin, TokenRequestSpec,
 };
 
 /// The plan of a VaultAuth with this method and this block.
@@ -65,13 +65,16 @@ fn every_setting_is_taken_over() {
             sts_endpoint: Some("sts".into()),
             iam_endpoint: Some("iam".into()),
             source: AwsSource::Secret("s".into()),
+            assumed_role: None,
         }),
         Method::Gcp(GcpLogin {
             role: role(),
-            service_account: "s".into(),
-            region: Some("eu".into()),
-            cluster_name: Some("c".into()),
-            project_id: Some("p".into()),
+            source: GcpSource::WorkloadIdentity(GcpWorkloadIdentity {
+                service_account: "s".into(),
+                region: Some("eu".into()),
+                cluster_name: Some("c".into()),
+                project_id: Some("p".into()),
+            }),
         }),
     ];
     for (name, expected) in METHODS.into_iter().zip(expected) {

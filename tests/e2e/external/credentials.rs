@@ -9,7 +9,7 @@ use testenv::Options;
 use super::{cluster_provider, external_secret, object, row, vault_provider, wait_failure, wait_synced};
 use test_support::auth_mounts::{mount, secret};
 use test_support::tls_vault::TlsVault;
-use test_support::{Tenant, own};
+use test_support::{Tenant, eventually, own};
 
 const GOOD: &str = "es-credentials-hunter2";
 const GET: &str = "could not get secret data from provider";
@@ -160,9 +160,11 @@ fn a_token_for_a_cluster_is_replaced_at_once() {
     tenant.apply_all(&[secret("token", "token", "es-wrong-hunter2"), store, of_users]);
     tenant.apply(&user_of(&tenant, ("SecretStore", "far"), "copy", &line));
     tenant.apply(&user_of(&tenant, ("ClusterSecretStore", &name), "by-user", &line));
+    tenant.apply(&push_to(&tenant, ("ClusterSecretStore", &name), "pushed", Some("password")));
     for name in ["copy", "by-user"] {
         wait_failure(&tenant, name, &[GET, "Unauthorized"]);
     }
+    wait_push(&tenant, Err("Unauthorized"));
     tenant.wait_not_ready("secretstore", "far", "InvalidProviderConfig", &["Unauthorized"]);
     tenant.apply(&secret("token", "token", &token));
     wait_valid(&tenant, "far");
@@ -170,8 +172,95 @@ fn a_token_for_a_cluster_is_replaced_at_once() {
         wait_synced(&tenant, name);
         tenant.wait_value(name, "password", GOOD);
     }
+    wait_push(&tenant, Ok(()));
+    tenant.wait_value("pushed", "password", GOOD);
     // A good one that becomes a wrong one is told, too.
     tenant.apply(&secret("token", "token", "es-wrong-hunter2"));
     tenant.wait_not_ready("secretstore", "far", "InvalidProviderConfig", &["Unauthorized"]);
+    wait_push(&tenant, Err("Unauthorized"));
     tenant.assert_nothing_leaked(&operator, &[GOOD, &token, "es-wrong-hunter2"]);
+}
+
+/// A PushSecret `push` of the key `password` of the Secret `source`, pushed once in an hour.
+fn push_to(tenant: &Tenant<'_>, store: (&str, &str), remote: &str, property: Option<&str>) -> Value {
+    let (kind, store) = store;
+    let remote = json!({ "remoteKey": remote, "property": property });
+    let spec = json!({
+        "refreshInterval": "1h", "secretStoreRefs": [{ "kind": kind, "name": store }],
+        "selector": { "secret": { "name": "source" } },
+        "data": [{ "match": { "secretKey": "password", "remoteRef": remote } }],
+    });
+    let mut push = object(tenant, "PushSecret", "push", spec);
+    push["apiVersion"] = json!("external-secrets.io/v1alpha1");
+    push
+}
+
+/// Waits until the PushSecret is synced, or fails with a text.
+#[track_caller]
+fn wait_push(tenant: &Tenant<'_>, wanted: Result<(), &str>) {
+    match wanted {
+        Ok(()) => tenant.wait_condition_of("pushsecret", "push", ("Ready", "True", Some("Synced")), &[]),
+        Err(text) => tenant.wait_condition_of("pushsecret", "push", ("Ready", "False", Some("Errored")), &[text]),
+    };
+}
+
+#[test]
+fn a_push_with_a_credential_of_its_namespace_goes_on_when_that_changes() {
+    let cluster = own(Options::default());
+    let tenant = Tenant::serving_all(&cluster, "es-pusher");
+    let rules = "path \"secret/*\" { capabilities = [\"create\", \"read\", \"update\", \"delete\"] }";
+    tenant.cluster.vault_policy("es-pusher", rules).expect("a policy");
+    let user_pass = mount(&tenant, "userpass");
+    let tune = json!({ "user_lockout_config": { "lockout_disable": true } });
+    tenant.cluster.vault("POST", &format!("sys/auth/{user_pass}/tune"), Some(tune)).expect("it is tuned");
+    let set_password = |password: &str| {
+        let user = json!({ "password": password, "token_policies": "es-pusher" });
+        tenant.cluster.vault("POST", &format!("auth/{user_pass}/users/app"), Some(user)).expect("a user");
+    };
+    set_password("es-one-hunter2");
+    let operator = tenant.operator(PATIENT);
+    let login = json!({ "path": user_pass, "username": "app", "secretRef": { "name": "user", "key": "password" } });
+    let provider = vault_provider(&tenant, json!({ "auth": { "kubernetes": null, "userPass": login } }));
+    let name = format!("{}-of-users", tenant.namespace);
+    let mut store = patient(object(&tenant, "ClusterSecretStore", &name, provider));
+    store["metadata"].as_object_mut().expect("an object").remove("namespace");
+    tenant.apply_all(&[secret("user", "password", "es-wrong-hunter2"), secret("source", "password", GOOD), store]);
+    let push = push_to(&tenant, ("ClusterSecretStore", &name), &tenant.path("pushed"), Some("password"));
+    tenant.apply(&push);
+    wait_push(&tenant, Err("invalid username or password"));
+    tenant.apply(&secret("user", "password", "es-one-hunter2"));
+    wait_push(&tenant, Ok(()));
+    let path = format!("secret/data/{}", tenant.path("pushed"));
+    let pushed = tenant.cluster.vault("GET", &path, None).expect("it is pushed");
+    assert_eq!(pushed["data"]["data"]["password"], GOOD);
+
+    // A good one that becomes a wrong one is told, and what was pushed stays.
+    tenant.apply(&secret("user", "password", "es-wrong-hunter2"));
+    wait_push(&tenant, Err("invalid username or password"));
+    set_password("es-two-hunter2");
+    tenant.apply(&secret("user", "password", "es-two-hunter2"));
+    wait_push(&tenant, Ok(()));
+    let after = tenant.cluster.vault("GET", &path, None).expect("it is there");
+    assert_eq!(after["data"], pushed["data"], "nothing was written");
+
+    // What was pushed is deleted with a credential that comes only then.
+    let mut deletes = push;
+    deletes["spec"]["deletionPolicy"] = json!("Delete");
+    tenant.apply(&deletes);
+    eventually("it has its finalizer", || match tenant.get("pushsecret", "push") {
+        Ok(push) if push["metadata"]["finalizers"].is_array() => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    tenant.apply(&secret("user", "password", "es-wrong-hunter2"));
+    wait_push(&tenant, Err("invalid username or password"));
+    tenant.kubectl(&["delete", "pushsecret", "push", "--wait=false"]).unwrap();
+    std::thread::sleep(AWHILE);
+    assert!(tenant.get("pushsecret", "push").is_ok(), "it waits for the store");
+    tenant.apply(&secret("user", "password", "es-two-hunter2"));
+    eventually("it is gone", || match tenant.get("pushsecret", "push") {
+        Err(_) => Ok(()),
+        Ok(push) => Err(push.to_string()),
+    });
+    assert!(tenant.cluster.vault("GET", &path, None).is_err(), "it is deleted");
+    tenant.assert_nothing_leaked(&operator, &[GOOD, "es-one-hunter2", "es-two-hunter2", "es-wrong-hunter2"]);
 }

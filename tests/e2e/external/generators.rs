@@ -162,8 +162,10 @@ fn tokens_made(tenant: &Tenant<'_>, since: testenv::Marker) -> usize {
 fn vault_makes_credentials_once_even_if_they_cannot_be_written_at_first() {
     let tenant = Tenant::new("es-generators-vault");
     let role = format!("auth/token/create/{}", tenant.namespace);
-    let rules = format!("path {role:?} {{ capabilities = [\"create\", \"update\"] }}");
-    tenant.cluster.vault_policy(&engines_policy(&tenant.namespace), &rules).expect("a policy");
+    let spare = format!("secret/data/{}", tenant.path("spare"));
+    let rules = [(&role, "[\"create\", \"update\"]"), (&spare, "[\"delete\"]")]
+        .map(|(path, capabilities)| format!("path {path:?} {{ capabilities = {capabilities} }}"));
+    tenant.cluster.vault_policy(&engines_policy(&tenant.namespace), &rules.join("\n")).expect("a policy");
     let of_role = json!({ "allowed_policies": "default", "orphan": true, "renewable": false });
     tenant.cluster.vault("POST", &format!("auth/token/roles/{}", tenant.namespace), Some(of_role)).expect("a role");
     tenant.put("plain", json!({ "answer": 42, "nested": { "a": [1] } }));
@@ -235,5 +237,16 @@ fn vault_makes_credentials_once_even_if_they_cannot_be_written_at_first() {
     apply(&tenant, &[may_be_empty]);
     let retained = "secret retained due to DeletionPolicy=Retain";
     tenant.wait_condition_of("externalsecret", "absent", ("Ready", "True", Some("SecretSynced")), &[retained]);
+
+    // A request that deletes is sent once, too, and has an answer without content.
+    tenant.put("spare", json!({ "a": 1 }));
+    apply(&tenant, &[vault("delete", json!({ "path": spare, "method": "DELETE", "allowEmptyResponse": true }))]);
+    tenant.apply(&generated(&tenant, "delete", "VaultDynamicSecret", "delete", json!({})));
+    tenant.wait_condition_of("externalsecret", "delete", ("Ready", "True", Some("SecretSynced")), &[retained]);
+    let deleted = tenant.cluster.vault("GET", &spare, None);
+    assert!(deleted.is_err(), "{deleted:?}");
+    tenant.put("spare", json!({ "a": 2 }));
+    std::thread::sleep(KEPT);
+    assert!(tenant.cluster.vault("GET", &spare, None).is_ok());
     tenant.assert_nothing_leaked(&operator, &[&token, &second]);
 }

@@ -10,7 +10,8 @@ use serde_json::json;
 use testenv::Environment;
 
 use super::sigv4::{Authorization, sign};
-use crate::http_server::{Answer, Request, serve};
+use super::tls::tls;
+use crate::http_server::{Answer, Request, serve, serve_tunnels};
 
 const ACCOUNT: &str = "123456789012";
 /// What IMDS gives for the right to ask.
@@ -28,7 +29,8 @@ struct Key {
 #[derive(Default)]
 struct State {
     keys: HashMap<String, Key>,
-    /// Role to the service account, `namespace:name`, or the AWS account that it trusts.
+    /// Role to the service account, `namespace:name`, or the AWS account that it trusts; behind that the external ID that it asks
+    /// for.
     roles: HashMap<String, String>,
     /// Names of users that were made by IAM, and the ARNs of the policies that are attached to them.
     users: HashMap<String, Vec<String>>,
@@ -42,7 +44,7 @@ struct State {
 /// The services, at one address.
 #[derive(Clone)]
 pub struct Aws {
-    /// URL of the server.
+    /// `host:port` of the server.
     pub address: String,
     environment: Environment,
     state: Arc<Mutex<State>>,
@@ -83,6 +85,26 @@ impl Aws {
         let arn = format!("arn:aws:iam::{ACCOUNT}:role/{name}");
         self.state.lock().expect("the state").roles.insert(arn.clone(), ACCOUNT.into());
         arn
+    }
+
+    /// Makes a role that every user of the account may assume who gives this external ID. Gives its ARN.
+    pub fn role_with_external_id(&self, name: &str, external_id: &str) -> String {
+        let arn = self.role_of_account(name);
+        self.state.lock().expect("the state").roles.insert(arn.clone(), format!("{ACCOUNT} {external_id}"));
+        arn
+    }
+
+    /// Starts a proxy to STS by the names that it has in these regions. Gives `host:port` of it, and its certificate authority, PEM.
+    pub fn public<const N: usize>(&self, names: [&str; N]) -> (String, String) {
+        let (authority, tls) = tls(names);
+        let (environment, state) = (self.environment.clone(), self.state.clone());
+        let handler = move |request: &Request| {
+            let mut request = request.clone();
+            // What was signed is the header.
+            request.host = request.header("host").unwrap_or_default().to_owned();
+            answer(&environment, &state, &request)
+        };
+        (serve_tunnels(tls, Arc::new(handler)), authority)
     }
 
     /// Lets sessions end after so many seconds, however long they are asked for: Vault asks for 15 minutes at the least.
@@ -230,10 +252,16 @@ fn assume_role(state: &Mutex<State>, request: &Request, form: &HashMap<String, S
     let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     let (role, session) = (field("RoleArn"), field("RoleSessionName"));
     let mut state = state.lock().expect("the state");
-    if let Err(what) = caller(&state, request, "sts") {
-        return error("SignatureDoesNotMatch", &what);
+    let region = match caller(&state, request, "sts") {
+        Ok((_, region)) => region,
+        Err(what) => return error("SignatureDoesNotMatch", &what),
+    };
+    let is_public = request.host.ends_with(".amazonaws.com");
+    if is_public && request.host != format!("sts.{region}.amazonaws.com") {
+        return error("SignatureDoesNotMatch", "Credential should be scoped to a valid region");
     }
-    if state.roles.get(role).map(String::as_str) != Some(ACCOUNT) {
+    let trusted = [ACCOUNT.to_owned(), format!("{ACCOUNT} {}", field("ExternalId"))];
+    if !state.roles.get(role).is_some_and(|trusts| trusted.contains(trusts)) {
         return error("AccessDenied", "Not authorized to perform sts:AssumeRole");
     }
     let arn = session_arn(role, session);

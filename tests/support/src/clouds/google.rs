@@ -6,20 +6,19 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_RSA_SHA256, RsaKeySize, SigningKey as _,
-};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize, SigningKey as _};
 use serde_json::{Value, json};
 use testenv::{Cluster, Environment};
 
 use super::aws::review;
+use super::tls::tls;
 use crate::http_server::{Answer, Request, serve, serve_tunnels};
 
 /// The Google service account that there is.
 pub const ACCOUNT: &str = "app@shop.iam.gserviceaccount.com";
 const ACCOUNT_ID: &str = "100000000000000000001";
 const KEY_ID: &str = "test-key";
+const ACCOUNT_KEY_ID: &str = "account-key";
 /// Answers of token end points.
 const ACCESS_TOKEN: &str = "ya29.federated-hunter2";
 const VAULT_TOKEN: &str = "ya29.vault-hunter2";
@@ -34,6 +33,8 @@ pub struct Google {
     pub address: String,
     /// Credentials of Vault, JSON.
     pub credentials: Value,
+    /// A key of [`ACCOUNT`], JSON.
+    pub account_key: Value,
     log: Arc<Mutex<Vec<String>>>,
 }
 
@@ -46,7 +47,7 @@ impl Google {
         let certificate = CertificateParams::new(vec![]).expect("parameters").self_signed(&*key).expect("signed").pem();
         let subject = format!("system:serviceaccount:{namespace}:gcp");
         let address = serve(Arc::new(move |request: &Request| plain(request, &certificate)));
-        let (authority, tls) = tls();
+        let (authority, tls) = tls(["sts.googleapis.com", "iamcredentials.googleapis.com"]);
         let handler = {
             let (log, key) = (log.clone(), key.clone());
             move |request: &Request| public(cluster, &subject, &key, &log, request)
@@ -57,31 +58,17 @@ impl Google {
             "private_key": key.serialize_pem(), "client_email": "vault@shop.iam.gserviceaccount.com",
             "token_uri": format!("http://{address}/token"),
         });
-        Self { proxy, authority, address, credentials, log }
+        let account_key = json!({
+            "type": "service_account", "project_id": "shop", "private_key_id": ACCOUNT_KEY_ID,
+            "private_key": key.serialize_pem(), "client_email": ACCOUNT, "client_id": ACCOUNT_ID,
+        });
+        Self { proxy, authority, address, credentials, account_key, log }
     }
 
     /// What was granted, in order.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().expect("the log").clone()
     }
-}
-
-/// A certificate for Google's names, and the authority that has signed it.
-fn tls() -> (String, Arc<rustls::ServerConfig>) {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let mut params = CertificateParams::new(vec![]).expect("parameters");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
-    let names = ["sts.googleapis.com", "iamcredentials.googleapis.com"].map(str::to_owned);
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(names).expect("parameters");
-    let certificate = params.signed_by(&key, &issuer).expect("a certificate");
-    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], private)
-        .expect("a configuration");
-    (issuer.pem(), Arc::new(config))
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> Answer {
@@ -143,11 +130,21 @@ fn plain(request: &Request, certificate: &str) -> Answer {
         "/computeMetadata/v1/instance/attributes/cluster-location" if is_guest => Answer::text("us-central1-a"),
         "/computeMetadata/v1/instance/attributes/cluster-name" if is_guest => Answer::text("green"),
         "/token" => Answer::json(&json!({ "access_token": VAULT_TOKEN, "token_type": "Bearer", "expires_in": 3600 })),
+        path if path.split('?').next() == Some(&format!("/service_accounts/v1/metadata/x509/{ACCOUNT}")) => {
+            Answer::json(&json!({ ACCOUNT_KEY_ID: certificate }))
+        }
+        path if is_vault && path.split('?').next() == Some(&format!("/v1/projects/-/serviceAccounts/{ACCOUNT}")) => {
+            account()
+        }
         "/oauth2/v1/certs" => Answer::json(&json!({ KEY_ID: certificate })),
         path if is_vault && path.split('?').next() == Some(&format!("/v1/projects/-/serviceAccounts/{ACCOUNT_ID}")) => {
-            let name = format!("projects/shop/serviceAccounts/{ACCOUNT}");
-            Answer::json(&json!({ "name": name, "projectId": "shop", "uniqueId": ACCOUNT_ID, "email": ACCOUNT }))
+            account()
         }
         _ => refusal(404, "NOT_FOUND", &request.path),
     }
+}
+
+fn account() -> Answer {
+    let name = format!("projects/shop/serviceAccounts/{ACCOUNT}");
+    Answer::json(&json!({ "name": name, "projectId": "shop", "uniqueId": ACCOUNT_ID, "email": ACCOUNT }))
 }

@@ -3,3 +3,4 @@
 pub mod aws;
 pub mod google;
 pub mod sigv4;
+mod tls;
