@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::DynamicObject;
+use kube::api::{ApiResource, DynamicObject};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{ApiScope, Key, Kind, RestartKind};
+use crate::api::{ApiScope, Key, Kind};
 use crate::kubernetes::{Scope, Sink, WatchHealth, spawn_watch, spawn_workload_watch};
 use crate::telemetry::{Expiry, ResourceStatus};
 use crate::workqueue::Job;
@@ -109,12 +109,11 @@ impl Watches<'_> {
         started
     }
 
-    /// Watches the workloads of a kind in the served namespaces. Readiness does not wait for a kind whose definition may be
-    /// missing.
-    pub fn workloads(&mut self, kind: &RestartKind, sink: Arc<dyn Sink<DynamicObject>>) {
-        let start = |scope: &Scope| spawn_workload_watch(self.client, kind, scope, sink.clone(), self.stop.clone());
+    /// Watches the workloads of a kind in the served namespaces. Readiness does not wait for it if that is optional.
+    pub fn workloads(&mut self, resource: &ApiResource, optional: bool, sink: Arc<dyn Sink<DynamicObject>>) {
+        let start = |scope: &Scope| spawn_workload_watch(self.client, resource, scope, sink.clone(), self.stop.clone());
         let started: Vec<_> = self.scopes.iter().map(start).collect();
-        if *kind != RestartKind::ArgoRollout {
+        if !optional {
             self.started.required.extend(started);
         }
     }

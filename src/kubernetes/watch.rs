@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use kube::api::DynamicObject;
+use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource};
@@ -16,8 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::store::Sink;
-use super::workloads::workload_resource;
-use crate::api::{ApiScope, ObjectRef, RestartKind};
+use crate::api::{ApiScope, ObjectRef};
 use crate::backoff::{Backoff, Policy};
 
 /// What part of the cluster a watch covers.
@@ -197,15 +196,15 @@ where
 /// Starts a watch of workloads of a kind that puts what it sees into `sink`. It ends with `stop`.
 pub fn spawn_workload_watch(
     client: &kube::Client,
-    kind: &RestartKind,
+    resource: &ApiResource,
     scope: &Scope,
     sink: Arc<dyn Sink<DynamicObject>>,
     stop: CancellationToken,
 ) -> Arc<WatchHealth> {
-    let (client, resource) = (client.clone(), workload_resource(kind));
+    let client = client.clone();
     let api = match scope {
-        Scope::All => Api::all_with(client, &resource),
-        Scope::Namespace(namespace) => Api::namespaced_with(client, namespace, &resource),
+        Scope::All => Api::all_with(client, resource),
+        Scope::Namespace(namespace) => Api::namespaced_with(client, namespace, resource),
     };
     spawn(api, &resource.plural, None, scope, sink, stop)
 }

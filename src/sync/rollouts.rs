@@ -94,6 +94,11 @@ impl Rollouts {
         Self { window, gathered: Mutex::default(), limit: Limit { max: max_per_namespace, running: Mutex::default() } }
     }
 
+    /// How long what is asked for is gathered.
+    pub fn window(&self) -> Duration {
+        self.window
+    }
+
     /// Asks for a restart of a target for the content of a mark. `held` has the rollouts that were asked before. A target made
     /// after `content_since` (seconds since the epoch) has started with this content.
     pub fn ask(

@@ -8,7 +8,7 @@ mod faults;
 mod fleet;
 mod input;
 mod last_renewal;
-mod refusal;
+pub(crate) mod refusal;
 mod replaced;
 mod restarts;
 mod revocation;

@@ -31,8 +31,10 @@ pub(super) struct KnownWorkload {
 }
 
 impl KnownWorkload {
-    fn of(object: DynamicObject, kind: &RestartKind, key_name: &str) -> Option<Self> {
-        let template = object.data.pointer("/spec/template").unwrap_or(&Value::Null);
+    /// `kind` is `None` for a CronJob.
+    fn of(object: DynamicObject, kind: Option<&RestartKind>, key_name: &str) -> Option<Self> {
+        let template = if kind.is_some() { "/spec/template" } else { "/spec/jobTemplate/spec/template" };
+        let template = object.data.pointer(template).unwrap_or(&Value::Null);
         let none = BTreeMap::new();
         let declared = Declared::of(object.metadata.annotations.as_ref().unwrap_or(&none), template)?;
         let mut fingerprint = DefaultHasher::new();
@@ -44,11 +46,14 @@ impl KnownWorkload {
             ..ObjectMeta::default()
         };
         (&meta.uid, meta.generation, &meta.annotations).hash(&mut fingerprint);
-        let workload = Workload::of(kind, object);
+        let workload = match kind {
+            Some(kind) => Workload::of(kind, object),
+            None => Workload::of_cron_job(object),
+        };
         let marks = marks_of(&workload, key_name);
         marks.to_json().hash(&mut fingerprint);
-        let (paused, last_restart) =
-            (workload.paused && *kind == RestartKind::Deployment, last_restart(kind, &workload));
+        let paused = workload.paused && kind == Some(&RestartKind::Deployment);
+        let last_restart = kind.and_then(|kind| last_restart(kind, &workload));
         Some(Self { meta: short, declared, marks, paused, last_restart, fingerprint: fingerprint.finish() })
     }
 }
@@ -111,7 +116,8 @@ impl KnownWorkloads {
 /// Puts what a watch of workloads sees into [`KnownWorkloads`], and makes due what may have to be restarted.
 pub(super) struct WorkloadWatch {
     pub kind: Kind,
-    pub restart_kind: RestartKind,
+    /// `None`: CronJobs.
+    pub restart_kind: Option<RestartKind>,
     pub known: Arc<KnownWorkloads>,
     pub key_name: String,
     pub work: Arc<Work>,
@@ -133,7 +139,7 @@ impl WorkloadWatch {
 impl Sink<DynamicObject> for WorkloadWatch {
     fn apply(&self, object: DynamicObject) {
         let key = self.key(&object.metadata);
-        match KnownWorkload::of(object, &self.restart_kind, &self.key_name) {
+        match KnownWorkload::of(object, self.restart_kind.as_ref(), &self.key_name) {
             Some(workload) => {
                 if self.known.put(&key, workload) {
                     self.work.push_now(key, Class::Event);
