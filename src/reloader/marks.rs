@@ -105,7 +105,7 @@ mod tests {
 
     fn declared() -> Declared {
         let annotations = [("secret.reloader.stakater.com/reload".to_owned(), "a,b".to_owned())].into();
-        Declared::of(&annotations, &json!({})).unwrap()
+        Declared::of(&annotations, &json!({}), false).unwrap()
     }
 
     fn contents(all: &[(&str, &str)]) -> Contents {

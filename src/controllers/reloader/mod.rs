@@ -24,6 +24,7 @@ use crate::api::{Key, Kind, KindNames, Reason, RestartKind, RolloutRestartTarget
 use crate::backoff::{Backoff, Policy};
 use crate::kubernetes::{ErrorKind, KnownKey, KubernetesError, Workloads, cron_job_resource, workload_resource};
 use crate::reloader::{Contents, MARKS_ANNOTATION, Plan, Source, SourceKind, plan};
+use crate::settings::Settings;
 use crate::sync::{Mark, RestartError, Rollout, Rollouts, mark_patch};
 use crate::workqueue::{Class, Job, Next};
 
@@ -57,6 +58,7 @@ pub(super) struct Reloader {
     rollouts: Arc<Rollouts>,
     outputs: Outputs,
     work: Arc<Work>,
+    auto_by_default: bool,
     backoff: Policy,
 }
 
@@ -83,24 +85,24 @@ pub(super) struct ReloadedWorkloads {
 impl Reloader {
     /// One controller for each kind of workload.
     pub fn controllers(
-        config_maps: bool,
+        settings: &Settings,
         mac_key: Arc<KnownKey>,
         rollouts: Arc<Rollouts>,
         outputs: Outputs,
         work: Arc<Work>,
-        backoff: Policy,
     ) -> [Arc<dyn Controller>; 5] {
         let reloader = Arc::new(Self {
             workloads: Arc::default(),
             secrets: Arc::new(KnownContents::new(SourceKind::Secret)),
-            config_maps: config_maps.then(|| Arc::new(KnownContents::new(SourceKind::ConfigMap))),
+            config_maps: settings.reloader_config_maps.then(|| Arc::new(KnownContents::new(SourceKind::ConfigMap))),
             states: Mutex::default(),
             key_name: name_of_key(&mac_key.key),
             mac_key,
             rollouts,
             outputs,
             work,
-            backoff,
+            auto_by_default: settings.reloader_auto_reload_all,
+            backoff: settings.backoff,
         });
         let of = |kind: Kind, restart_kind: Option<RestartKind>| -> Arc<dyn Controller> {
             Arc::new(ReloadedWorkloads { kind, restart_kind, reloader: reloader.clone() })
@@ -286,6 +288,7 @@ impl Controller for ReloadedWorkloads {
                 kind: self.kind,
                 restart_kind: self.restart_kind.clone(),
                 known: workloads.clone(),
+                auto_by_default: self.reloader.auto_by_default,
                 key_name: key_name.clone(),
                 work: work.clone(),
             }),

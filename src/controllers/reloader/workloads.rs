@@ -31,12 +31,12 @@ pub(super) struct KnownWorkload {
 }
 
 impl KnownWorkload {
-    /// `kind` is `None` for a CronJob.
-    fn of(object: DynamicObject, kind: Option<&RestartKind>, key_name: &str) -> Option<Self> {
+    /// `kind` is `None` for a CronJob. `auto`: it asks for all that it uses, unless it says whether.
+    fn of(object: DynamicObject, kind: Option<&RestartKind>, auto: bool, key_name: &str) -> Option<Self> {
         let template = if kind.is_some() { "/spec/template" } else { "/spec/jobTemplate/spec/template" };
         let template = object.data.pointer(template).unwrap_or(&Value::Null);
         let none = BTreeMap::new();
-        let declared = Declared::of(object.metadata.annotations.as_ref().unwrap_or(&none), template)?;
+        let declared = Declared::of(object.metadata.annotations.as_ref().unwrap_or(&none), template, auto)?;
         let mut fingerprint = DefaultHasher::new();
         let meta = &object.metadata;
         let short = ObjectMeta {
@@ -119,6 +119,8 @@ pub(super) struct WorkloadWatch {
     /// `None`: CronJobs.
     pub restart_kind: Option<RestartKind>,
     pub known: Arc<KnownWorkloads>,
+    /// Whether workloads without annotations ask for all that they use.
+    pub auto_by_default: bool,
     pub key_name: String,
     pub work: Arc<Work>,
 }
@@ -139,7 +141,7 @@ impl WorkloadWatch {
 impl Sink<DynamicObject> for WorkloadWatch {
     fn apply(&self, object: DynamicObject) {
         let key = self.key(&object.metadata);
-        match KnownWorkload::of(object, self.restart_kind.as_ref(), &self.key_name) {
+        match KnownWorkload::of(object, self.restart_kind.as_ref(), self.auto_by_default, &self.key_name) {
             Some(workload) => {
                 if self.known.put(&key, workload) {
                     self.work.push_now(key, Class::Event);
