@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::api::{ApiResource, DynamicObject};
+use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{ApiScope, Key, Kind};
-use crate::kubernetes::{Scope, Sink, WatchHealth, spawn_watch, spawn_workload_watch};
+use crate::api::{Key, Kind};
+use crate::kubernetes::{Scope, Sink, WatchHealth, spawn_watch};
 use crate::telemetry::{Expiry, ResourceStatus};
 use crate::workqueue::Job;
 
@@ -81,13 +82,13 @@ pub struct StartedWatches {
 impl Watches<'_> {
     /// Watches the objects of a kind in the served namespaces.
     pub fn served<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>, labels: Option<&str>) {
-        let started = self.start(self.scopes, sink, labels);
+        let started = self.start(&ApiResource::erase::<K>(&()), self.scopes, &sink, labels);
         self.started.required.extend(started);
     }
 
     /// Watches the objects of a kind in the served namespaces and in the operator's own.
     pub fn shared<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) {
-        let started = self.start(self.shared_scopes, sink, None);
+        let started = self.start(&ApiResource::erase::<K>(&()), self.shared_scopes, &sink, None);
         self.started.required.extend(started);
     }
 
@@ -104,51 +105,32 @@ impl Watches<'_> {
     }
 
     fn start_optional<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) -> Vec<Arc<WatchHealth>> {
-        let started = self.start(self.scopes, sink, None);
+        let started = self.start(&ApiResource::erase::<K>(&()), self.scopes, &sink, None);
         self.started.optional.extend(started.iter().cloned());
         started
     }
 
     /// Watches the workloads of a kind in the served namespaces. Readiness does not wait for it if that is optional.
     pub fn workloads(&mut self, resource: &ApiResource, optional: bool, sink: Arc<dyn Sink<DynamicObject>>) {
-        let start = |scope: &Scope| spawn_workload_watch(self.client, resource, scope, sink.clone(), self.stop.clone());
-        let started: Vec<_> = self.scopes.iter().map(start).collect();
+        let started = self.start(resource, self.scopes, &sink, None);
         if !optional {
             self.started.required.extend(started);
         }
     }
 
-    fn start<K: Watched>(
+    fn start<K: DeserializeOwned + 'static>(
         &self,
+        resource: &ApiResource,
         scopes: &[Scope],
-        sink: Arc<dyn Sink<K>>,
+        sink: &Arc<dyn Sink<K>>,
         labels: Option<&str>,
     ) -> Vec<Arc<WatchHealth>> {
-        let start =
-            |scope: &Scope| spawn_watch(scope.api::<K>(self.client), labels, scope, sink.clone(), self.stop.clone());
+        let start = |scope| spawn_watch(self.client, resource, labels, scope, sink.clone(), self.stop.clone());
         scopes.iter().map(start).collect()
     }
 }
 
 /// What can be watched.
-pub(crate) trait Watched:
-    kube::Resource<DynamicType = (), Scope: ApiScope>
-    + Clone
-    + std::fmt::Debug
-    + serde::de::DeserializeOwned
-    + Send
-    + Sync
-    + 'static
-{
-}
+pub(crate) trait Watched: kube::Resource<DynamicType = ()> + DeserializeOwned + 'static {}
 
-impl<K> Watched for K where
-    K: kube::Resource<DynamicType = (), Scope: ApiScope>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned
-        + Send
-        + Sync
-        + 'static
-{
-}
+impl<K: kube::Resource<DynamicType = ()> + DeserializeOwned + 'static> Watched for K {}

@@ -1,22 +1,21 @@
 //! One watch: a task and a back-off of its own, so that one that fails holds up no other.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use kube::api::{ApiResource, DynamicObject};
+use kube::Api;
+use kube::api::ApiResource;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Resource};
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use super::raw_object::{RawObject, RawSink, Reader};
 use super::store::Sink;
-use crate::api::{ApiScope, ObjectRef};
 use crate::backoff::{Backoff, Policy};
 
 /// What part of the cluster a watch covers.
@@ -61,11 +60,11 @@ impl Scope {
         }
     }
 
-    /// The API of this scope.
-    pub fn api<K: Resource<Scope: ApiScope, DynamicType = ()>>(&self, client: &kube::Client) -> Api<K> {
+    /// The objects of a kind in this scope.
+    fn api(&self, client: &kube::Client, resource: &ApiResource) -> Api<RawObject> {
         match self {
-            Scope::All => Api::all(client.clone()),
-            Scope::Namespace(namespace) => K::Scope::api(client.clone(), namespace),
+            Scope::All => Api::all_with(client.clone(), resource),
+            Scope::Namespace(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
         }
     }
 }
@@ -180,46 +179,26 @@ fn is_missing(error: &watcher::Error) -> bool {
 }
 
 /// Starts a watch that puts what it sees into `sink`. It ends with `stop`.
-pub fn spawn_watch<K>(
-    api: Api<K>,
+pub fn spawn_watch<K: DeserializeOwned + 'static>(
+    client: &kube::Client,
+    resource: &ApiResource,
     labels: Option<&str>,
     scope: &Scope,
     sink: Arc<dyn Sink<K>>,
     stop: CancellationToken,
-) -> Arc<WatchHealth>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-{
-    spawn(api, &K::plural(&()), labels, scope, sink, stop)
-}
-
-/// Starts a watch of workloads of a kind that puts what it sees into `sink`. It ends with `stop`.
-pub fn spawn_workload_watch(
-    client: &kube::Client,
-    resource: &ApiResource,
-    scope: &Scope,
-    sink: Arc<dyn Sink<DynamicObject>>,
-    stop: CancellationToken,
 ) -> Arc<WatchHealth> {
-    let client = client.clone();
-    let api = match scope {
-        Scope::All => Api::all_with(client, resource),
-        Scope::Namespace(namespace) => Api::namespaced_with(client, namespace, resource),
-    };
-    spawn(api, &resource.plural, None, scope, sink, stop)
+    let sink = Reader { kind: resource.plural.clone(), sink };
+    spawn(scope.api(client, resource), &resource.plural, labels, scope, Box::new(sink), stop)
 }
 
-fn spawn<K>(
-    api: Api<K>,
+fn spawn(
+    api: Api<RawObject>,
     plural: &str,
     labels: Option<&str>,
     scope: &Scope,
-    sink: Arc<dyn Sink<K>>,
+    sink: Box<dyn RawSink>,
     stop: CancellationToken,
-) -> Arc<WatchHealth>
-where
-    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-{
+) -> Arc<WatchHealth> {
     let name = format!("{plural}{}", scope.namespace().map(|n| format!(" in {n}")).unwrap_or_default());
     let health = Arc::new(WatchHealth::new(name, scope));
     let mut config = watcher::Config::default().page_size(PAGE_SIZE).timeout(WATCH_SECONDS);
@@ -257,8 +236,8 @@ where
                     continue;
                 }
                 Some(Ok(Event::InitApply(object))) => {
-                    listed.insert(ObjectRef::of(object.meta()));
-                    sink.apply_listed(object);
+                    listed.insert(object.id());
+                    sink.apply_listed(&object);
                     // The next page may fail.
                     continue;
                 }
@@ -270,8 +249,8 @@ where
                         tracing::debug!(watch = own.name, objects, "watch is synced");
                     }
                 }
-                Some(Ok(Event::Apply(object))) => sink.apply(object),
-                Some(Ok(Event::Delete(object))) => sink.delete(object),
+                Some(Ok(Event::Apply(object))) => sink.apply(&object),
+                Some(Ok(Event::Delete(object))) => sink.delete(&object),
             }
             pause.works();
             own.works();
