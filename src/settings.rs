@@ -52,6 +52,8 @@ pub struct Settings {
     pub reloader: bool,
     /// With it: for ConfigMaps, too.
     pub reloader_config_maps: bool,
+    /// Whether workloads are restarted for all that they use, unless they say whether.
+    pub reloader_auto_reload_all: bool,
     /// Serve ClusterExternalSecrets too, where ExternalSecrets are served in the whole cluster.
     pub cluster_external_secrets: bool,
     /// Serve ClusterPushSecrets too, where ExternalSecrets are served in the whole cluster.
@@ -168,6 +170,7 @@ impl Default for Settings {
             external_secrets_class: "default".to_owned(),
             reloader: false,
             reloader_config_maps: false,
+            reloader_auto_reload_all: false,
             cluster_external_secrets: false,
             cluster_push_secrets: false,
             backoff: Policy::default(),

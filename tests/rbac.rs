@@ -71,11 +71,11 @@ fn what_is_not_switched_on_gives_no_right() -> Result {
     assert_eq!(external(&default), 0);
     let workloads = |granted: &BTreeMap<String, BTreeSet<Right>>| {
         let watched = |(verb, group, _): &&Right| {
-            ["list", "watch"].contains(&verb.as_str()) && ["apps", "argoproj.io"].contains(&group.as_str())
+            ["list", "watch"].contains(&verb.as_str()) && ["apps", "argoproj.io", "batch"].contains(&group.as_str())
         };
         granted.values().flatten().filter(watched).count()
     };
-    assert_eq!((workloads(&all), workloads(&default)), (8, 0));
+    assert_eq!((workloads(&all), workloads(&default)), (10, 0));
     // Rules on one object count as those on all here, so the ConfigMaps are not among them.
     let only = all["controller-manager"].difference(&default["controller-manager"]);
     let core: Vec<_> =

@@ -247,6 +247,14 @@ pub(super) const FLAGS: &[Flag] = &[
         apply: |s, v| boolean(v).map(|on| s.reloader_config_maps = on),
     },
     Flag {
+        name: "reloader-auto-reload-all",
+        value: "",
+        default: "false",
+        variable: NoVariable,
+        help: "With --reloader: workloads without an annotation auto, too, as if it were true; auto: \"false\" opts out",
+        apply: |s, v| boolean(v).map(|on| s.reloader_auto_reload_all = on),
+    },
+    Flag {
         name: "cluster-external-secrets",
         value: "",
         default: "false",

@@ -8,8 +8,8 @@ use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Key, Kind, RestartKind};
-use crate::kubernetes::{Part, Scope, Sink, WatchHealth, spawn_watch, workload_resource};
+use crate::api::{Key, Kind};
+use crate::kubernetes::{Part, Scope, Sink, WatchHealth, spawn_watch};
 use crate::telemetry::{Expiry, ResourceStatus};
 use crate::workqueue::Job;
 
@@ -118,11 +118,10 @@ impl Watches<'_> {
         started
     }
 
-    /// Watches the workloads of a kind in the served namespaces. Readiness does not wait for a kind whose definition may be
-    /// missing.
-    pub fn workloads(&mut self, kind: &RestartKind, sink: Arc<dyn Sink<DynamicObject>>) {
-        let started = self.start(&workload_resource(kind), self.scopes, &sink, Part::Whole);
-        if *kind != RestartKind::ArgoRollout {
+    /// Watches the workloads of a kind in the served namespaces. Readiness does not wait for it if that is optional.
+    pub fn workloads(&mut self, resource: &ApiResource, optional: bool, sink: Arc<dyn Sink<DynamicObject>>) {
+        let started = self.start(resource, self.scopes, &sink, Part::Whole);
+        if !optional {
             self.started.required.extend(started);
         }
     }

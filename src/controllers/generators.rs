@@ -11,6 +11,7 @@ use super::external_secret::failure::{Failure, Interruption};
 use super::retry::Retry;
 use super::store_access::{NoSession, StoreAccess};
 use super::vault_access::Unanswered;
+use crate::api::external_secrets::generator::VaultGenerator;
 use crate::api::{CustomObject, Key};
 use crate::external_secret::{Data, password};
 use crate::kubernetes::{Change, Store};
@@ -98,6 +99,7 @@ impl StoreAccess {
                 let session = self.session(job, &request.vault).await.map_err(GenerateError::NoSession)?;
                 sessions.push(session.clone());
                 let (data, lasts) = providers::generated(&session, request).await.map_err(GenerateError::Vault)?;
+                self.vault.logins.store(&session, &request.vault.auth()).await;
                 return Ok(Generated { data, lasts: (!lasts.is_zero()).then_some(lasts) });
             }
         };
@@ -126,6 +128,9 @@ impl StoreAccess {
                 Change::Applied { new, .. } => new.key(),
             };
             vault.dependents.of_generator(&key);
+            if key.kind == VaultGenerator::KIND {
+                vault.logins.users_changed();
+            }
         });
         watches.optional(store.clone());
     }

@@ -68,12 +68,11 @@ pub(super) fn controllers(owners: &Owners, shared: &Arc<Shared>, settings: &Sett
     }
     if settings.reloader {
         controllers.extend(Reloader::controllers(
-            settings.reloader_config_maps,
+            settings,
             shared.mac_key.clone(),
             shared.rollouts.clone(),
             shared.outputs.clone(),
             shared.work.clone(),
-            settings.backoff,
         ));
     }
     controllers

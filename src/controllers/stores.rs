@@ -203,8 +203,8 @@ impl Stores {
 }
 
 impl Stores {
-    /// UIDs of stores, with the namespaces of the credentials of their logins: of those that a store names, and of those of the
-    /// namespaces of ExternalSecrets.
+    /// UIDs of stores and generators, with the namespaces of the credentials of their logins: of those that a store names, and of
+    /// those of the namespaces of ExternalSecrets.
     pub fn store_logins_in_use(&self) -> HashSet<(String, String)> {
         let own = self.secret_stores.all().into_iter().map(|store| resolve::secret_store(&store));
         let clusters = self.cluster_secret_stores.all();
@@ -218,7 +218,10 @@ impl Stores {
             StoreSource::Vault(vault) => Some((store.uid, vault.login.credential_namespace)),
             StoreSource::Kubernetes(_) => None,
         };
-        own.chain(of_users).filter_map(login).collect()
+        let generators = self.vault_generators.all();
+        let of_generators = generators.iter().filter_map(|generator| resolve::vault_of_generator(generator).ok());
+        let of_generators = of_generators.map(|vault| (vault.owner.uid, vault.login.credential_namespace));
+        own.chain(of_users).filter_map(login).chain(of_generators).collect()
     }
 }
 

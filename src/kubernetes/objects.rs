@@ -66,7 +66,7 @@ pub async fn release_namespace(client: &kube::Client, name: &str, finalizer: &st
     remove_finalizer(&api, &namespace, finalizer).await
 }
 
-fn params() -> PostParams {
+pub(super) fn params() -> PostParams {
     PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), dry_run: false }
 }
 

@@ -34,14 +34,25 @@ pub struct Workload {
 impl Workload {
     /// What matters of an object of this kind.
     pub fn of(kind: &RestartKind, object: DynamicObject) -> Self {
-        let template = object.data.pointer("/spec/template/metadata/annotations").and_then(Value::as_object);
+        let rollout = Rollout::of(kind, &object);
+        Self::new(object, "/spec/template", rollout)
+    }
+
+    /// What matters of a CronJob. It has no rollouts.
+    pub fn of_cron_job(object: DynamicObject) -> Self {
+        Self::new(object, "/spec/jobTemplate/spec/template", Rollout::default())
+    }
+
+    fn new(object: DynamicObject, template: &str, rollout: Rollout) -> Self {
+        let template = object.data.pointer(template).and_then(|template| template.pointer("/metadata/annotations"));
+        let template = template.and_then(Value::as_object);
         Self {
             template_annotations: template.cloned().unwrap_or_default(),
             annotations: object.metadata.annotations.clone().unwrap_or_default(),
             paused: object.data.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or(false),
             restart_at: object.data.pointer("/spec/restartAt").and_then(Value::as_str).map(str::to_owned),
             created: object.metadata.creation_timestamp.as_ref().map_or(0, |t| t.0.as_second()),
-            rollout: Rollout::of(kind, &object),
+            rollout,
             managed_fields: object.metadata.managed_fields.unwrap_or_default(),
             resource_version: object.metadata.resource_version.unwrap_or_default(),
         }
@@ -165,13 +176,8 @@ impl Workloads {
         read: &Workload,
         patch: WorkloadPatch,
     ) -> Result<(), KubernetesError> {
-        let WorkloadPatch(mut patch) = patch;
-        patch["metadata"]["resourceVersion"] = Value::String(read.resource_version.clone());
         let what = format!("patch {kind} {}/{name}", self.namespace);
-        let api = self.api(kind)?;
-        with_name(&what, name, api.patch(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch)))
-            .await
-            .map(drop)
+        patch_version(&self.api(kind)?, &what, name, read, patch).await
     }
 
     fn api(&self, kind: &RestartKind) -> Result<Api<DynamicObject>, KubernetesError> {
@@ -181,6 +187,19 @@ impl Workloads {
         let text = format!("unsupported Kind {other:?} for v1beta1.RolloutRestartTarget");
         Err(KubernetesError::new(super::ErrorKind::Invalid, text))
     }
+}
+
+/// Patches the version of an object that was read.
+pub(super) async fn patch_version(
+    api: &Api<DynamicObject>,
+    what: &str,
+    name: &str,
+    read: &Workload,
+    patch: WorkloadPatch,
+) -> Result<(), KubernetesError> {
+    let WorkloadPatch(mut patch) = patch;
+    patch["metadata"]["resourceVersion"] = Value::String(read.resource_version.clone());
+    with_name(what, name, api.patch(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch))).await.map(drop)
 }
 
 /// How the API server knows a kind of workload.

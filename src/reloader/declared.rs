@@ -25,8 +25,9 @@ pub struct Declared {
 }
 
 impl Declared {
-    /// Of the annotations of a workload and its pod template (`spec.template`). `None`: it asks for nothing.
-    pub fn of(annotations: &Annotations, template: &Value) -> Option<Self> {
+    /// Of the annotations of a workload and its pod template (`spec.template`). `auto_by_default`: it wants to be restarted for
+    /// everything that it uses, unless an annotation says whether. `None`: it asks for nothing.
+    pub fn of(annotations: &Annotations, template: &Value, auto_by_default: bool) -> Option<Self> {
         let on_template: Annotations = template
             .pointer("/metadata/annotations")
             .and_then(Value::as_object)
@@ -39,7 +40,7 @@ impl Declared {
         let mut rules = |kind: SourceKind| {
             let referenced = referenced.iter().filter(|source| source.kind == kind);
             let referenced: BTreeSet<String> = referenced.map(|source| source.name.clone()).collect();
-            Rules::of(kind, annotations, &on_template, referenced, &mut complaints)
+            Rules::of(kind, annotations, &on_template, referenced, auto_by_default, &mut complaints)
         };
         let (secrets, config_maps) = (rules(SourceKind::Secret), rules(SourceKind::ConfigMap));
         if secrets.are_empty() && config_maps.are_empty() && complaints.is_empty() {

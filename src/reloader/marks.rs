@@ -21,19 +21,37 @@ pub struct Marks {
     key: String,
     /// Digests by `kind/name`.
     contents: BTreeMap<String, String>,
+    /// The Job that was made last, of a CronJob.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    job: Option<String>,
 }
 
 impl Marks {
     /// Of the annotation. What cannot be understood, or was made with another key than that of this name, is as good as none.
     pub fn parse(annotation: Option<&str>, key: &str) -> Self {
         let parsed = annotation.and_then(|text| serde_json::from_str::<Self>(text).ok());
-        let none = || Self { key: key.to_owned(), contents: BTreeMap::new() };
+        let none = || Self { key: key.to_owned(), ..Self::default() };
         parsed.filter(|marks| marks.key == key).unwrap_or_else(none)
     }
 
     /// The value of the annotation.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Notes that a Job was made.
+    pub fn set_job(&mut self, name: String) {
+        self.job = Some(name);
+    }
+
+    /// What a Job is made for, where these are the marks that follow: with the Job before, as a content can come back to what
+    /// it was. Whatever else is marked does not count, so that it is one Job for each content, whenever the marks are written.
+    pub fn cause_of_job(&self, changed: &[Source]) -> String {
+        let digests = changed.iter().map(ToString::to_string).map(|source| {
+            let digest = self.contents.get(&source).map_or("", String::as_str);
+            format!("\n{source} {digest}")
+        });
+        self.job.iter().cloned().chain(digests).collect()
     }
 }
 
@@ -87,7 +105,7 @@ mod tests {
 
     fn declared() -> Declared {
         let annotations = [("secret.reloader.stakater.com/reload".to_owned(), "a,b".to_owned())].into();
-        Declared::of(&annotations, &json!({})).unwrap()
+        Declared::of(&annotations, &json!({}), false).unwrap()
     }
 
     fn contents(all: &[(&str, &str)]) -> Contents {
@@ -96,7 +114,7 @@ mod tests {
 
     fn marks(all: &[(&str, &str)]) -> Marks {
         let contents = all.iter().map(|(name, digest)| ((*name).to_owned(), (*digest).to_owned())).collect();
-        Marks { key: "k".into(), contents }
+        Marks { key: "k".into(), contents, job: None }
     }
 
     #[test]
@@ -144,10 +162,28 @@ mod tests {
     }
 
     #[test]
+    fn each_job_of_a_cron_job_has_a_cause_of_its_own() {
+        let cause = |marks: &Marks, there: &[(&str, &str)]| match plan(&declared(), marks, &contents(there)) {
+            Plan::Restart { marks, changed } => (marks.cause_of_job(&changed), marks),
+            other => panic!("{other:?}"),
+        };
+        let first = marks(&[("Secret/a", "1")]);
+        let (cause_of_two, mut after) = cause(&first, &[("a", "2")]);
+        assert_eq!(cause(&first, &[("a", "2")]).0, cause_of_two, "the marks were not written");
+        assert_eq!(cause(&first, &[("a", "2"), ("b", "1")]).0, cause_of_two, "another content is seen meanwhile");
+        assert_ne!(cause(&first, &[("a", "3")]).0, cause_of_two, "another content");
+        after.set_job("app-2".into());
+        let mut after = cause(&Marks::parse(Some(&after.to_json()), "k"), &[("a", "1")]).1;
+        after.set_job("app-1".into());
+        let again = cause(&after, &[("a", "2")]).0;
+        assert_ne!(again, cause_of_two, "a content that comes back");
+    }
+
+    #[test]
     fn marks_of_another_key_and_nonsense_are_none() {
         let known = marks(&[("Secret/a", "1")]);
         assert_eq!(Marks::parse(Some(&known.to_json()), "k"), known);
-        let none = Marks { key: "other".into(), contents: BTreeMap::new() };
+        let none = Marks { key: "other".into(), ..Marks::default() };
         assert_eq!(Marks::parse(Some(&known.to_json()), "other"), none);
         for nonsense in [None, Some(""), Some("{"), Some("[]"), Some(r#"{"key":1}"#), Some("null")] {
             assert_eq!(Marks::parse(nonsense, "k"), marks(&[]), "{nonsense:?}");

@@ -58,20 +58,23 @@ pub(super) struct Rules {
 
 impl Rules {
     /// Of the annotations of a workload; of those of its pod template if the workload has none that asks for restarts.
-    /// Exceptions count on the workload only. What is wrong goes to `complaints`.
+    /// Exceptions count on the workload only. `auto_by_default`: everything referenced, where no annotation says whether. What is
+    /// wrong goes to `complaints`.
     pub fn of(
         kind: SourceKind,
         workload: &Annotations,
         template: &Annotations,
         referenced: BTreeSet<String>,
+        auto_by_default: bool,
         complaints: &mut Vec<String>,
     ) -> Self {
         let Names { auto, list, exclude } = names(kind);
         let asks = [auto, list, AUTO, SEARCH].into_iter().any(|name| workload.contains_key(name));
         let annotations = if asks { workload } else { template };
         let is_true = |name: &str| annotations.get(name).is_some_and(|value| go_bool(value));
+        let is_unset = |name: &str| annotations.get(name).is_none_or(String::is_empty);
         let mut rules = Self {
-            auto: is_true(AUTO) || is_true(auto),
+            auto: is_true(AUTO) || is_true(auto) || (auto_by_default && is_unset(AUTO) && is_unset(auto)),
             search: annotations.get(SEARCH).is_some_and(|value| value == "true"),
             excluded: workload.get(exclude).map(|value| items(value).map(str::to_owned).collect()).unwrap_or_default(),
             referenced,
@@ -85,7 +88,8 @@ impl Rules {
 
     /// Whether anything is asked for.
     pub fn are_empty(&self) -> bool {
-        !(self.auto || self.search || self.has_patterns()) && self.listed.is_empty()
+        let wants_referenced = (self.auto || self.search) && !self.referenced.is_empty();
+        !(wants_referenced || self.has_patterns()) && self.listed.is_empty()
     }
 
     /// Whether any name at all may be meant.

@@ -1,8 +1,9 @@
 //! One rollout of a workload for all that is owed to it.
 //!
 //! Whatever asks for a restart joins the rollout of its target that is being gathered, or opens one. When the window of time
-//! is over, the first that comes patches the target once, with the marks of all. Nothing of this has to outlive the process:
-//! what is owed is found again in the objects and their Secrets.
+//! is over, the first that comes patches the target once, with the marks of all. With a window of zero, nothing is gathered:
+//! each restart is a rollout of its own, and those of one target take turns. Nothing of this has to outlive the process: what
+//! is owed is found again in the objects and their Secrets.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
@@ -63,6 +64,8 @@ pub struct Rollout {
     state: Mutex<State>,
     /// The marks that the target got, but for those of which that was told.
     done: OnceCell<Mutex<Vec<Mark>>>,
+    /// Held while the target is patched, and shared with the other rollouts of the target: they would be in conflict.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct State {
@@ -85,10 +88,15 @@ impl Ask {
 }
 
 impl Rollouts {
-    /// What is asked for within `window` is one rollout. At most `max_per_namespace` are under way in a namespace at the same
+    /// What is asked for within `window` is one rollout; each is its own if that is zero. At most `max_per_namespace` are under way in a namespace at the same
     /// time, unless that is zero.
     pub fn new(window: Duration, max_per_namespace: usize) -> Self {
         Self { window, gathered: Mutex::default(), limit: Limit { max: max_per_namespace, running: Mutex::default() } }
+    }
+
+    /// How long what is asked for is gathered.
+    pub fn window(&self) -> Duration {
+        self.window
     }
 
     /// Asks for a restart of a target for the content of a mark. `held` has the rollouts that were asked before. A target made
@@ -113,18 +121,20 @@ impl Rollouts {
         };
         let target: Target = (namespace.into(), target.clone());
         let mut gathered = self.gathered.lock();
-        if let Some(rollout) = gathered.get(&target).and_then(Weak::upgrade) {
+        let before = gathered.get(&target).and_then(Weak::upgrade);
+        if let Some(rollout) = before.as_ref().filter(|_| !self.window.is_zero()) {
             let mut state = rollout.state.lock();
             if !state.begun {
                 ask(&mut state);
-                drop(state);
-                return rollout;
+                return rollout.clone();
             }
         }
         gathered.retain(|_, rollout| rollout.strong_count() > 0);
         let mut state = State { due: Instant::now() + self.window, asks: BTreeMap::new(), begun: false };
         ask(&mut state);
-        let rollout = Arc::new(Rollout { target: target.clone(), state: Mutex::new(state), done: OnceCell::new() });
+        let turn = before.map(|rollout| rollout.turn.clone()).unwrap_or_default();
+        let rollout = Rollout { target: target.clone(), state: Mutex::new(state), done: OnceCell::new(), turn };
+        let rollout = Arc::new(rollout);
         gathered.insert(target, Arc::downgrade(&rollout));
         rollout
     }
@@ -168,6 +178,7 @@ impl Rollouts {
 
     async fn try_roll_out(&self, workloads: &Workloads, rollout: &Rollout) -> Result<Vec<Mark>, RestartError> {
         let (_, RolloutRestartTarget { kind, name }) = &rollout.target;
+        let _turn = rollout.turn.lock().await;
         let mut last = None;
         for _ in 0..ATTEMPTS {
             let workload = workloads.get(kind, name).await?;
@@ -303,6 +314,22 @@ mod tests {
         let again = ask("ns", "app", "d", "1", &[]);
         assert_eq!(asks(&again), ["1"], "nothing waits for the one before");
         assert_eq!(rollouts.gathered.lock().len(), 1, "what is not waited for takes no room");
+    }
+
+    #[test]
+    fn without_a_window_each_restart_is_a_rollout_of_its_own() {
+        let rollouts = Rollouts::new(Duration::ZERO, 0);
+        let ask = |object: &str, digest: &str, held: &[Arc<Rollout>]| {
+            rollouts.ask("ns", &target("app"), Mark::of_object(object, digest), None, held)
+        };
+        let one = ask("a", "1", &[]);
+        assert!(one.due() <= Instant::now());
+        let other = ask("b", "1", &[]);
+        assert!(!Arc::ptr_eq(&one, &other), "one that has not begun is not joined");
+        assert!(Arc::ptr_eq(&one.turn, &other.turn), "they take turns");
+        assert!(Arc::ptr_eq(&one, &ask("a", "1", from_ref(&one))), "a restart that is asked for again");
+        assert!(!Arc::ptr_eq(&one, &ask("a", "2", from_ref(&one))), "newer content");
+        assert_eq!((asks(&one), asks(&other)), (vec!["1".to_owned()], vec!["1".to_owned()]));
     }
 
     #[test]

@@ -230,6 +230,7 @@ fn others() -> Vec<Leaf> {
         global("mergeStrategy.headers", r#""union""#, "headers: union"),
         global("mergeStrategy.params", r#""replace""#, "params: replace"),
         leaf("reloader.enabled", "true", "- --reloader\n"),
+        leaf("reloader.autoReloadAll", "true", "--reloader-auto-reload-all").with(&["reloader.enabled=true"]),
         leaf("reloader.configMaps", "true", "--reloader-config-maps").with(&["reloader.enabled=true"]),
         leaf("externalSecrets.enabled", "true", "- --external-secrets\n"),
         leaf("externalSecrets.installCRDs", "false", "!kind: CustomResourceDefinition").with(EXTERNAL),

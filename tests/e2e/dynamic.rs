@@ -9,7 +9,7 @@ mod fleet;
 mod input;
 mod instant;
 mod last_renewal;
-mod refusal;
+pub(crate) mod refusal;
 mod replaced;
 mod restarts;
 mod revocation;

@@ -11,6 +11,7 @@ use test_support::restarts::RestartFixture;
 use test_support::{NO_ELECTION, Tenant, eventually};
 
 mod annotations;
+mod cron_jobs;
 mod samples;
 mod together;
 

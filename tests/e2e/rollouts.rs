@@ -55,6 +55,21 @@ fn many_objects_that_change_together_are_one_rollout_of_their_target() {
 }
 
 #[test]
+fn without_a_window_many_objects_restart_their_target_in_turn() {
+    let tenant = Tenant::new("inturn");
+    let rig = RestartFixture::new(&tenant);
+    let _operator = tenant.operator(&["--rollout-window=0"]);
+    many_of_one_target(&rig);
+    wait_recorded(&rig, "one");
+    put(&rig, "two");
+    wait_recorded(&rig, "two");
+    assert_eq!(rig.restarts("app"), i64::try_from(MANY).unwrap());
+    names().iter().for_each(|name| rig.assert_carries("app", name));
+    let failed = tenant.list("events").into_iter().filter(|event| event["reason"] == "RolloutRestartFailed").count();
+    assert_eq!(failed, 0, "none is in conflict with another");
+}
+
+#[test]
 fn what_is_owed_when_the_process_ends_within_the_window_is_one_rollout_of_the_next() {
     let tenant = Tenant::new("cutwindow");
     let rig = RestartFixture::new(&tenant);

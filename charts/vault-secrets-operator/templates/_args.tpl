@@ -67,6 +67,9 @@ The arguments of the operator. Their order is fixed: people patch them by positi
 {{- if (.Values.reloader).configMaps }}
 - --reloader-config-maps
 {{- end }}
+{{- if (.Values.reloader).autoReloadAll }}
+- --reloader-auto-reload-all
+{{- end }}
 {{- end }}
 {{- with $manager.watchNamespaces }}
 - --watch-namespaces={{ join "," . }}

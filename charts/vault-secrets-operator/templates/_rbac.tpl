@@ -31,7 +31,7 @@ API groups that are not served yet.
 {{- end }}
 {{- end }}
 
-{{/* What reloader.enabled adds. It watches the workloads that it may restart anyway, and what they use. */}}
+{{/* What reloader.enabled adds. It watches the workloads that it may restart anyway, and what they use; CronJobs get Jobs. */}}
 {{- define "vso.manager.rules.reloader" -}}
 - apiGroups: [apps]
   resources: [daemonsets, deployments, statefulsets]
@@ -39,6 +39,12 @@ API groups that are not served yet.
 - apiGroups: [argoproj.io]
   resources: [rollouts]
   verbs: [list, watch]
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [get, list, patch, watch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [create]
 {{- if (.Values.reloader).configMaps }}
 - apiGroups: [""]
   resources: [configmaps]

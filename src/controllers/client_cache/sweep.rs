@@ -78,10 +78,11 @@ async fn sweep(cache: &ClientCache, stores_listed: bool) -> Result<(), Kubernete
     let version = |meta: &ObjectMeta| (meta.uid.clone(), meta.generation);
     let mut auths: HashMap<_, _> = known.auths.all().iter().map(|auth| version(&auth.metadata)).collect();
     let mut connections: HashMap<_, _> = known.connections.all().iter().map(|c| version(&c.metadata)).collect();
-    // A store is both.
+    // A store is both, and so is a generator.
     for both in [&mut auths, &mut connections] {
         both.extend(known.secret_stores.all().iter().map(|store| version(&store.metadata)));
         both.extend(known.cluster_secret_stores.all().iter().map(|store| version(&store.metadata)));
+        both.extend(known.vault_generators.all().iter().map(|generator| version(&generator.metadata)));
     }
     let used: HashSet<_> = known.logins_in_use().chain(known.store_logins_in_use()).collect();
     forget_unused(&mut cache.stored.lock(), &used);

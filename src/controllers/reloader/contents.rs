@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(told(), 1, "it is ignored from now on");
 
         let annotations = [("secret.reloader.stakater.com/reload".to_owned(), "a,b".to_owned())].into();
-        let declared = Declared::of(&annotations, &serde_json::Value::Null).unwrap();
+        let declared = Declared::of(&annotations, &serde_json::Value::Null, false).unwrap();
         let wanted = || {
             let mut contents = Contents::new();
             known.add_wanted("ns", &declared, &mut contents);

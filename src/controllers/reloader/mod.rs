@@ -4,6 +4,7 @@
 //! the API server for that, and nothing is written where they are equal.
 
 mod contents;
+mod cron_jobs;
 mod workloads;
 
 use std::collections::HashMap;
@@ -21,8 +22,9 @@ use super::retry::RECHECK_DENIAL;
 use super::work::Work;
 use crate::api::{Key, Kind, KindNames, Reason, RestartKind, RolloutRestartTarget};
 use crate::backoff::{Backoff, Policy};
-use crate::kubernetes::{ErrorKind, KnownKey, KubernetesError, Workloads};
+use crate::kubernetes::{ErrorKind, KnownKey, KubernetesError, Workloads, cron_job_resource, workload_resource};
 use crate::reloader::{Contents, MARKS_ANNOTATION, Plan, Source, SourceKind, plan};
+use crate::settings::Settings;
 use crate::sync::{Mark, RestartError, Rollout, Rollouts, mark_patch};
 use crate::workqueue::{Class, Job, Next};
 
@@ -42,6 +44,7 @@ const STATEFUL_SET: Kind =
     Kind::new(&KindNames { api_version: "apps/v1", kind: "StatefulSet", controller: "statefulset" });
 const ROLLOUT: Kind =
     Kind::new(&KindNames { api_version: "argoproj.io/v1alpha1", kind: "Rollout", controller: "rollout" });
+const CRON_JOB: Kind = Kind::new(&KindNames { api_version: "batch/v1", kind: "CronJob", controller: "cronjob" });
 
 /// What the controllers of all kinds of workloads share.
 pub(super) struct Reloader {
@@ -55,6 +58,7 @@ pub(super) struct Reloader {
     rollouts: Arc<Rollouts>,
     outputs: Outputs,
     work: Arc<Work>,
+    auto_by_default: bool,
     backoff: Policy,
 }
 
@@ -63,6 +67,8 @@ pub(super) struct Reloader {
 struct State {
     /// The rollout that was asked for. Holding it keeps it gathered.
     held: Vec<Arc<Rollout>>,
+    /// When a Job is to be made of a CronJob.
+    job_due: Option<Instant>,
     backoff: Backoff,
     /// The version whose faults were told.
     told: Option<u64>,
@@ -71,40 +77,42 @@ struct State {
 /// The controller of the workloads of one kind.
 pub(super) struct ReloadedWorkloads {
     kind: Kind,
-    restart_kind: RestartKind,
+    /// `None`: it has no pods to be restarted, a CronJob.
+    restart_kind: Option<RestartKind>,
     reloader: Arc<Reloader>,
 }
 
 impl Reloader {
     /// One controller for each kind of workload.
     pub fn controllers(
-        config_maps: bool,
+        settings: &Settings,
         mac_key: Arc<KnownKey>,
         rollouts: Arc<Rollouts>,
         outputs: Outputs,
         work: Arc<Work>,
-        backoff: Policy,
-    ) -> [Arc<dyn Controller>; 4] {
+    ) -> [Arc<dyn Controller>; 5] {
         let reloader = Arc::new(Self {
             workloads: Arc::default(),
             secrets: Arc::new(KnownContents::new(SourceKind::Secret)),
-            config_maps: config_maps.then(|| Arc::new(KnownContents::new(SourceKind::ConfigMap))),
+            config_maps: settings.reloader_config_maps.then(|| Arc::new(KnownContents::new(SourceKind::ConfigMap))),
             states: Mutex::default(),
             key_name: name_of_key(&mac_key.key),
             mac_key,
             rollouts,
             outputs,
             work,
-            backoff,
+            auto_by_default: settings.reloader_auto_reload_all,
+            backoff: settings.backoff,
         });
-        let of = |kind: Kind, restart_kind: RestartKind| -> Arc<dyn Controller> {
+        let of = |kind: Kind, restart_kind: Option<RestartKind>| -> Arc<dyn Controller> {
             Arc::new(ReloadedWorkloads { kind, restart_kind, reloader: reloader.clone() })
         };
         [
-            of(DEPLOYMENT, RestartKind::Deployment),
-            of(DAEMON_SET, RestartKind::DaemonSet),
-            of(STATEFUL_SET, RestartKind::StatefulSet),
-            of(ROLLOUT, RestartKind::ArgoRollout),
+            of(DEPLOYMENT, Some(RestartKind::Deployment)),
+            of(DAEMON_SET, Some(RestartKind::DaemonSet)),
+            of(STATEFUL_SET, Some(RestartKind::StatefulSet)),
+            of(ROLLOUT, Some(RestartKind::ArgoRollout)),
+            of(CRON_JOB, None),
         ]
     }
 
@@ -164,27 +172,32 @@ impl ReloadedWorkloads {
                 Err(error) => self.failed(workload, state, &error, "its contents could not be noted").await,
             },
             Plan::Restart { marks, changed } => {
+                let Some(kind) = &self.restart_kind else {
+                    return self.run_now(key, workload, state, &contents, &changed).await;
+                };
                 let mark = Mark::of_workload(MARKS_ANNOTATION, marks.to_json());
-                self.restart(key, workload, state, &mark, &changed).await
+                self.restart(key, kind, workload, state, &mark, &changed).await
             }
         }
     }
 
     /// Writes to a workload which contents its pods have started with, as far as is known.
     async fn note(&self, key: &Key, known: &KnownWorkload, contents: &Contents) -> Result<(), KubernetesError> {
+        let Some(kind) = &self.restart_kind else { return self.note_cron_job(key, known, contents).await };
         let workloads = Workloads::new(&self.reloader.outputs.client, &key.id.namespace);
-        let workload = workloads.get(&self.restart_kind, &key.id.name).await?;
+        let workload = workloads.get(kind, &key.id.name).await?;
         // What the watch has not told of yet, it will.
         let Plan::Note(marks) = plan(&known.declared, &marks_of(&workload, &self.reloader.key_name), contents) else {
             return Ok(());
         };
         let mark = Mark::of_workload(MARKS_ANNOTATION, marks.to_json());
-        workloads.patch(&self.restart_kind, &key.id.name, &workload, mark_patch(&mark)).await
+        workloads.patch(kind, &key.id.name, &workload, mark_patch(&mark)).await
     }
 
     async fn restart(
         &self,
         key: &Key,
+        kind: &RestartKind,
         workload: &KnownWorkload,
         state: &mut State,
         mark: &Mark,
@@ -197,7 +210,7 @@ impl ReloadedWorkloads {
             return Outcome::done(Next::At(Instant::now() + pause, Class::Event), None);
         }
         let Reloader { rollouts, outputs, .. } = &*self.reloader;
-        let target = RolloutRestartTarget { kind: self.restart_kind.clone(), name: key.id.name.to_string() };
+        let target = RolloutRestartTarget { kind: kind.clone(), name: key.id.name.to_string() };
         let rollout = rollouts.ask(&key.id.namespace, &target, mark.clone(), None, &state.held);
         let due = rollout.due();
         state.held = vec![rollout.clone()];
@@ -265,12 +278,17 @@ impl Controller for ReloadedWorkloads {
             // Once for all kinds.
             self.reloader.watch_contents(watches);
         }
+        let resource = self.restart_kind.as_ref().map_or_else(cron_job_resource, workload_resource);
+        // The definition of Argo Rollouts may be missing; and where only the operator was upgraded, the right to CronJobs.
+        let optional = [ROLLOUT, CRON_JOB].contains(&self.kind);
         watches.workloads(
-            &self.restart_kind,
+            &resource,
+            optional,
             Arc::new(WorkloadWatch {
                 kind: self.kind,
                 restart_kind: self.restart_kind.clone(),
                 known: workloads.clone(),
+                auto_by_default: self.reloader.auto_by_default,
                 key_name: key_name.clone(),
                 work: work.clone(),
             }),

@@ -31,10 +31,12 @@ pub(super) struct KnownWorkload {
 }
 
 impl KnownWorkload {
-    fn of(object: DynamicObject, kind: &RestartKind, key_name: &str) -> Option<Self> {
-        let template = object.data.pointer("/spec/template").unwrap_or(&Value::Null);
+    /// `kind` is `None` for a CronJob. `auto`: it asks for all that it uses, unless it says whether.
+    fn of(object: DynamicObject, kind: Option<&RestartKind>, auto: bool, key_name: &str) -> Option<Self> {
+        let template = if kind.is_some() { "/spec/template" } else { "/spec/jobTemplate/spec/template" };
+        let template = object.data.pointer(template).unwrap_or(&Value::Null);
         let none = BTreeMap::new();
-        let declared = Declared::of(object.metadata.annotations.as_ref().unwrap_or(&none), template)?;
+        let declared = Declared::of(object.metadata.annotations.as_ref().unwrap_or(&none), template, auto)?;
         let mut fingerprint = DefaultHasher::new();
         let meta = &object.metadata;
         let short = ObjectMeta {
@@ -44,11 +46,14 @@ impl KnownWorkload {
             ..ObjectMeta::default()
         };
         (&meta.uid, meta.generation, &meta.annotations).hash(&mut fingerprint);
-        let workload = Workload::of(kind, object);
+        let workload = match kind {
+            Some(kind) => Workload::of(kind, object),
+            None => Workload::of_cron_job(object),
+        };
         let marks = marks_of(&workload, key_name);
         marks.to_json().hash(&mut fingerprint);
-        let (paused, last_restart) =
-            (workload.paused && *kind == RestartKind::Deployment, last_restart(kind, &workload));
+        let paused = workload.paused && kind == Some(&RestartKind::Deployment);
+        let last_restart = kind.and_then(|kind| last_restart(kind, &workload));
         Some(Self { meta: short, declared, marks, paused, last_restart, fingerprint: fingerprint.finish() })
     }
 }
@@ -111,8 +116,11 @@ impl KnownWorkloads {
 /// Puts what a watch of workloads sees into [`KnownWorkloads`], and makes due what may have to be restarted.
 pub(super) struct WorkloadWatch {
     pub kind: Kind,
-    pub restart_kind: RestartKind,
+    /// `None`: CronJobs.
+    pub restart_kind: Option<RestartKind>,
     pub known: Arc<KnownWorkloads>,
+    /// Whether workloads without annotations ask for all that they use.
+    pub auto_by_default: bool,
     pub key_name: String,
     pub work: Arc<Work>,
 }
@@ -133,7 +141,7 @@ impl WorkloadWatch {
 impl Sink<DynamicObject> for WorkloadWatch {
     fn apply(&self, object: DynamicObject) {
         let key = self.key(&object.metadata);
-        match KnownWorkload::of(object, &self.restart_kind, &self.key_name) {
+        match KnownWorkload::of(object, self.restart_kind.as_ref(), self.auto_by_default, &self.key_name) {
             Some(workload) => {
                 if self.known.put(&key, workload) {
                     self.work.push_now(key, Class::Event);

@@ -29,7 +29,7 @@ fn template(annotations: Pairs<'_>) -> Value {
 }
 
 fn declared(workload: Pairs<'_>, on_template: Pairs<'_>) -> Option<Declared> {
-    Declared::of(&map(workload), &template(on_template))
+    Declared::of(&map(workload), &template(on_template), false)
 }
 
 /// Whether the workload is restarted for a Secret of this name; then the same for a ConfigMap.
@@ -139,7 +139,7 @@ fn regex_test() {
     let declared = declared(&[(SECRET_LIST, &many.join(","))], &[]).unwrap();
     assert!(declared.complaints[0].contains("more than 100"), "{:?}", declared.complaints);
     let hostile = format!("{},((a{{100}}){{100}}){{100}}", "x{1000}".repeat(30));
-    let found = Declared::of(&map(&[(SECRET_LIST, &hostile)]), &json!({})).unwrap();
+    let found = Declared::of(&map(&[(SECRET_LIST, &hostile)]), &json!({}), false).unwrap();
     assert!(!found.complaints.is_empty(), "too large");
 }
 
@@ -165,10 +165,32 @@ fn reference_methods_test() {
         "imagePullSecrets": [{ "name": "pull" }],
     });
     assert_eq!(references::references(&pod).len(), 3);
-    let declared = Declared::of(&map(&[(AUTO, "true")]), &json!({ "spec": pod })).unwrap();
+    let declared = Declared::of(&map(&[(AUTO, "true")]), &json!({ "spec": pod }), false).unwrap();
     for (name, expected) in [("init", true), ("key", true), ("projected", true), ("pull", false)] {
         assert_eq!(declared.reload(SourceKind::Secret, name, Traits::default()), expected, "{name}");
     }
+}
+
+#[test]
+fn auto_reload_all_test() {
+    let is = |workload: Pairs<'_>, on_template: Pairs<'_>, name: &str| {
+        let declared = Declared::of(&map(workload), &template(on_template), true);
+        let of = |kind| declared.as_ref().is_some_and(|declared| declared.reload(kind, name, Traits::default()));
+        (of(SourceKind::Secret), of(SourceKind::ConfigMap))
+    };
+    for (what, workload, on_template, expected) in [
+        ("no annotation", &[][..], &[][..], YES),
+        ("auto=false opts out", &[(AUTO, "false")], &[], NO),
+        ("the same on the pod template", &[], &[(AUTO, "false")], NO),
+        ("secret auto=false opts out for Secrets", &[(SECRET_AUTO, "false")], &[], (false, true)),
+        ("an annotation without a value", &[(AUTO, "")], &[], YES),
+        ("a list of others", &[(SECRET_LIST, "extra")], &[], YES),
+        ("an exception", &[(EXCLUDE_SECRET, "one")], &[], (false, true)),
+    ] {
+        assert_eq!(is(workload, on_template, "one"), expected, "{what}");
+    }
+    assert_eq!(is(&[], &[], "three"), NO, "what is not referenced");
+    assert!(Declared::of(&map(&[]), &json!({}), true).is_none(), "nothing is kept of what uses nothing");
 }
 
 #[test]

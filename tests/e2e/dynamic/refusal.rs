@@ -7,7 +7,7 @@ use test_support::{Tenant, eventually};
 use super::RESOURCE;
 
 /// A ValidatingAdmissionPolicy in force. It ends when this is dropped.
-pub(super) struct Refusal<'a> {
+pub(crate) struct Refusal<'a> {
     tenant: &'a Tenant<'a>,
     name: String,
 }
@@ -38,6 +38,18 @@ impl<'a> Refusal<'a> {
             let mut arguments = vec!["patch", RESOURCE, name];
             arguments.extend(flags);
             tenant.kubectl(&arguments).map(drop)
+        })
+    }
+
+    /// No write of the CronJob `name`.
+    pub fn of_cron_job(tenant: &'a Tenant<'a>, name: &str) -> Self {
+        let rule = json!({
+            "apiGroups": ["batch"], "apiVersions": ["*"], "operations": ["UPDATE"],
+            "resources": ["cronjobs"], "resourceNames": [name],
+        });
+        Self::of(tenant, rule, "false", || {
+            let patch = r#"{"metadata":{"annotations":{"probe":"1"}}}"#;
+            tenant.kubectl(&["patch", "cronjob", name, "--type=merge", "--dry-run=server", "--patch", patch]).map(drop)
         })
     }
 

@@ -251,36 +251,41 @@ fn a_login_and_an_engine_in_namespaces() {
     wait_failure(&tenant, "nowhere", &["could not get secret data from provider: "]);
 }
 
-/// How many logins of the tenant's stores are stored.
-fn stored_logins(tenant: &Tenant<'_>) -> usize {
+/// How many logins of the tenant's stores, or generators, of this kind are stored.
+fn stored_logins(tenant: &Tenant<'_>, of: &str) -> usize {
     let secrets = KubeClient::of(tenant.cluster).list("secret", &tenant.operator_namespace).expect("Secrets");
     let kind = |secret: &Value| secret["metadata"]["labels"]["vso.secrets.hashicorp.com/store-kind"].clone();
-    secrets.iter().filter(|secret| kind(secret) == "SecretStore").count()
+    secrets.iter().filter(|secret| kind(secret) == of).count()
+}
+
+#[track_caller]
+fn wait_stored(tenant: &Tenant<'_>, of: &str, wanted: usize) {
+    eventually("the login is stored, or is not any more", || match stored_logins(tenant, of) {
+        found if found == wanted => Ok(()),
+        found => Err(format!("{found} stored logins")),
+    });
+}
+
+/// Arguments of an operator that stores its logins.
+fn persistent() -> Vec<&'static str> {
+    [SERVED, &["--leader-elect=false", "--client-cache-persistence-model=direct-unencrypted"]].concat()
 }
 
 #[test]
 fn a_restart_costs_no_login_for_stores() {
     let tenant = Tenant::new("es-stored");
     tenant.put("db", json!({ "password": GOOD }));
-    let persistent =
-        [SERVED, &["--leader-elect=false", "--client-cache-persistence-model=direct-unencrypted"]].concat();
-    let mut operator = tenant.operator(&persistent);
+    let mut operator = tenant.operator(&persistent());
     tenant.apply_all(&[store(&tenant), user_of(&tenant, "vault")]);
     wait_synced(&tenant, "vault");
-    let wait_stored = |wanted: usize| {
-        eventually("the login is stored, or is not any more", || match stored_logins(&tenant) {
-            found if found == wanted => Ok(()),
-            found => Err(format!("{found} stored logins")),
-        });
-    };
-    wait_stored(1);
+    wait_stored(&tenant, "SecretStore", 1);
     // What is of no use is swept up; this one is of use.
     std::thread::sleep(Duration::from_secs(8));
-    assert_eq!(stored_logins(&tenant), 1);
+    assert_eq!(stored_logins(&tenant, "SecretStore"), 1);
     operator.kill();
     let count = Count::start(&tenant);
     tenant.put("db", json!({ "password": "es-restarted-hunter2" }));
-    operator = tenant.operator(&persistent);
+    operator = tenant.operator(&persistent());
     tenant.wait_value("vault", "password", "es-restarted-hunter2");
     // By then its service account is followed as well.
     std::thread::sleep(Duration::from_secs(4));
@@ -288,6 +293,44 @@ fn a_restart_costs_no_login_for_stores() {
     tenant.wait_condition_of("secretstore", "vault", ("Ready", "True", Some("Valid")), &["store validated"]);
 
     tenant.kubectl(&["delete", "secretstore", "vault"]).expect("it is deleted");
-    wait_stored(0);
+    wait_stored(&tenant, "SecretStore", 0);
     tenant.assert_nothing_leaked(&operator, &[GOOD, "es-restarted-hunter2"]);
+}
+
+#[test]
+fn a_restart_costs_no_login_for_generators() {
+    let tenant = Tenant::new("es-stored-made");
+    tenant.put("db", json!({ "password": GOOD }));
+    let mut operator = tenant.operator(&persistent());
+    let provider = vault_provider(&tenant, json!({ "path": null }))["provider"]["vault"].clone();
+    let api_version = "generators.external-secrets.io/v1alpha1";
+    let generator = json!({
+        "apiVersion": api_version, "kind": "VaultDynamicSecret",
+        "metadata": { "name": "reader", "namespace": tenant.namespace },
+        "spec": { "path": format!("secret/data/{}", tenant.path("db")), "provider": provider },
+    });
+    let reference = json!({ "apiVersion": api_version, "kind": "VaultDynamicSecret", "name": "reader" });
+    let user = json!({
+        "apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret",
+        "metadata": { "name": "made", "namespace": tenant.namespace },
+        "spec": { "refreshInterval": "1h", "dataFrom": [{ "sourceRef": { "generatorRef": reference } }] },
+    });
+    // By kubectl: the kind shares its name with another.
+    tenant.cluster.kubectl_apply(&format!("{generator}\n---\n{user}")).expect("they are accepted");
+    tenant.wait_value("made", "data", &json!({ "password": GOOD }).to_string());
+    wait_stored(&tenant, "VaultDynamicSecret", 1);
+    // What is of no use is swept up; this one is of use.
+    std::thread::sleep(Duration::from_secs(8));
+    assert_eq!(stored_logins(&tenant, "VaultDynamicSecret"), 1);
+    operator.kill();
+    let count = Count::start(&tenant);
+    tenant.put("db", json!({ "password": "es-made-hunter2" }));
+    operator = tenant.operator(&persistent());
+    tenant.kubectl(&["annotate", "externalsecret", "made", "force-sync=1"]).unwrap();
+    tenant.wait_value("made", "data", &json!({ "password": "es-made-hunter2" }).to_string());
+    assert_eq!(count.logins(), 0, "{}", describe(&count.requests()));
+
+    tenant.kubectl(&["delete", "vaultdynamicsecrets.generators.external-secrets.io", "reader"]).expect("it is deleted");
+    wait_stored(&tenant, "VaultDynamicSecret", 0);
+    tenant.assert_nothing_leaked(&operator, &[GOOD, "es-made-hunter2"]);
 }

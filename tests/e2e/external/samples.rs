@@ -342,6 +342,9 @@ fn secrets_that_are_pushed_to_vault() {
     };
     assert_eq!(held("harbor"), json!({ "HARBOR_ADMIN_PASSWORD": "p" }));
     assert_eq!(held("harbor-database"), json!({ "db_user": "u", "db_password": "q" }));
+    apply(&tenant, "push-generated.yaml", &[("remoteKey: apps/", &format!("remoteKey: {}/", tenant.namespace))]);
+    tenant.wait_condition_of("pushsecret", "harbor-password", ("Ready", "True", Some("Synced")), &[]);
+    assert_eq!(held("harbor-generated")["HARBOR_ADMIN_PASSWORD"].as_str().map(str::len), Some(32));
 }
 
 fn reads_below_a_path(tenant: &Tenant<'_>, api: &KubeClient) {

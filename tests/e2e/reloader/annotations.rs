@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{AUTO, SERVED, restarts, secret, settle, wait_noted, wait_restarts, workload};
+use super::{AUTO, MARKS, SERVED, restarts, secret, settle, wait_noted, wait_restarts, workload};
 use test_support::kube_client::encoded;
 use test_support::restarts::RestartFixture;
 use test_support::{Tenant, eventually};
@@ -63,6 +63,29 @@ fn a_workload_is_restarted_for_what_it_asks_for() {
         for (name, wanted) in &rows {
             assert_eq!(restarts(&rig, "Deployment", name), expected(wanted), "{name} after a change of {changed}");
         }
+    }
+}
+
+#[test]
+fn all_workloads_are_restarted_where_that_is_the_default() {
+    let tenant = Tenant::new("reloadall");
+    let rig = RestartFixture::new(&tenant);
+    tenant.apply(&secret("db", "one"));
+    for (name, annotations) in [("plain", json!({})), ("out", json!({ AUTO: "false" }))] {
+        tenant.apply(&workload(&tenant, "Deployment", name, annotations, &["secretRef/db"]));
+    }
+    tenant.apply(&workload(&tenant, "Deployment", "none", json!({}), &[]));
+    let _operator = tenant.operator(&[SERVED[0], SERVED[1], "--reloader-auto-reload-all"]);
+    wait_noted(&rig, "Deployment", "plain", "Secret/db");
+    settle();
+    let all = || ["plain", "out", "none"].map(|name| restarts(&rig, "Deployment", name));
+    assert_eq!(all(), [0; 3], "first sight");
+    rig.patch("Secret", "db", json!({ "data": encoded(&[("password", "two")]) }));
+    wait_restarts(&rig, "Deployment", "plain", 1);
+    settle();
+    assert_eq!(all(), [1, 0, 0]);
+    for name in ["out", "none"] {
+        assert!(rig.get("Deployment", name)["metadata"]["annotations"][MARKS].is_null(), "{name}");
     }
 }
 

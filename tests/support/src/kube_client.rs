@@ -44,6 +44,7 @@ fn collection(kind: &str, namespace: &str) -> String {
         "clustersecretstore" => return "/apis/external-secrets.io/v1/clustersecretstores".to_owned(),
         apps @ ("deployment" | "daemonset" | "statefulset" | "replicaset") => ("apis/apps/v1", apps),
         core @ ("secret" | "event" | "serviceaccount" | "configmap") => ("api/v1", core),
+        batch @ ("cronjob" | "job") => ("apis/batch/v1", batch),
         "rollout" => ("apis/argoproj.io/v1alpha1", "rollout"),
         "lease" => ("apis/coordination.k8s.io/v1", "lease"),
         other => panic!("no path for {other}"),
