@@ -88,7 +88,7 @@ pub fn find(context: &mut Context, document: &[u8], property: &str) -> Result<Ve
         |error: &CallError| PropertyError::Limit { property: property.to_owned(), cause: error.shown().to_owned() };
     context.step_bytes(document.len()).map_err(|error| limit(&error))?;
     let no_document = |cause| PropertyError::Document { property: property.to_owned(), cause };
-    let mut work = Work::new(context);
+    let mut work = Work::new(context, search::get);
     let array;
     let found = match property.strip_prefix("..") {
         Some(path) => {

@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 use super::literal::{balanced, value_of};
 use super::path::is_modifier;
 use super::pretty::{Options, pretty};
-use super::search::get;
 use super::work::{NOTHING, Part, View, Work};
 use super::{NO_JSON, Stop, number, text_of};
 use crate::external_secret::document::{Halves, Json, JsonError, Kind, unescape};
@@ -101,7 +100,7 @@ impl<'p> Call<'p> {
         while let Some(value) = left.pop() {
             let view = value.map_or(NOTHING, View::of);
             work.context.step_bytes(view.text.len())?;
-            if let Some(found) = get(work, view, self.argument)? {
+            if let Some(found) = (work.get)(work, view, self.argument)? {
                 work.check_room(text.len() + found.text.len())?;
                 if text.len() > 1 {
                     text.push(',');

@@ -3,7 +3,6 @@
 use super::Stop;
 use super::modifiers::append_string;
 use super::quotes::closing_quote;
-use super::search::get;
 use super::work::{Part, View, Work};
 use crate::external_secret::document::Json;
 
@@ -61,7 +60,7 @@ impl<'p> Selectors<'p> {
         let (open, close) = if self.is_object { ('{', '}') } else { ('[', ']') };
         let mut text = String::from(open);
         for selector in &self.all {
-            let Some(found) = get(work, view, selector.path)? else { continue };
+            let Some(found) = (work.get)(work, view, selector.path)? else { continue };
             work.check_room(text.len() + found.text.len())?;
             if text.len() > 1 {
                 text.push(',');

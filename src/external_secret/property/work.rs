@@ -11,9 +11,14 @@ const MAX_MADE_BYTES: usize = 8 << 20;
 /// Paths within paths.
 const MAX_NESTED: usize = 128;
 
+/// Looks for a path in a part.
+pub(super) type Get = for<'t> fn(&mut Work<'_>, View<'t>, &str) -> Result<Option<Part<'t>>, Stop>;
+
 /// The limits of an expression.
 pub(super) struct Work<'c> {
     pub(super) context: &'c mut Context,
+    /// The search, for paths within paths.
+    pub(super) get: Get,
     made_bytes: usize,
     nested: usize,
 }
@@ -56,8 +61,8 @@ impl Part<'_> {
 }
 
 impl<'c> Work<'c> {
-    pub(super) fn new(context: &'c mut Context) -> Self {
-        Self { context, made_bytes: 0, nested: 0 }
+    pub(super) fn new(context: &'c mut Context, get: Get) -> Self {
+        Self { context, get, made_bytes: 0, nested: 0 }
     }
 
     /// Whether so many more bytes may be made.
