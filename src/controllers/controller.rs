@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{ApiResource, DynamicObject};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Key, Kind};
-use crate::kubernetes::{Scope, Sink, WatchHealth, spawn_watch};
+use crate::kubernetes::{Part, Scope, Sink, WatchHealth, spawn_watch};
 use crate::telemetry::{Expiry, ResourceStatus};
 use crate::workqueue::Job;
 
@@ -81,14 +82,21 @@ pub struct StartedWatches {
 
 impl Watches<'_> {
     /// Watches the objects of a kind in the served namespaces.
-    pub fn served<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>, labels: Option<&str>) {
-        let started = self.start(&ApiResource::erase::<K>(&()), self.scopes, &sink, labels);
+    pub fn served<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) {
+        let started = self.start(&ApiResource::erase::<K>(&()), self.scopes, &sink, Part::Whole);
+        self.started.required.extend(started);
+    }
+
+    /// Watches the metadata of the Secrets with these labels in the served namespaces.
+    pub fn secrets(&mut self, sink: Arc<dyn Sink<PartialObjectMeta<Secret>>>, labels: &str) {
+        let resource = ApiResource::erase::<Secret>(&());
+        let started = self.start(&resource, self.scopes, &sink, Part::MetadataOf(labels));
         self.started.required.extend(started);
     }
 
     /// Watches the objects of a kind in the served namespaces and in the operator's own.
     pub fn shared<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) {
-        let started = self.start(&ApiResource::erase::<K>(&()), self.shared_scopes, &sink, None);
+        let started = self.start(&ApiResource::erase::<K>(&()), self.shared_scopes, &sink, Part::Whole);
         self.started.required.extend(started);
     }
 
@@ -105,14 +113,14 @@ impl Watches<'_> {
     }
 
     fn start_optional<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) -> Vec<Arc<WatchHealth>> {
-        let started = self.start(&ApiResource::erase::<K>(&()), self.scopes, &sink, None);
+        let started = self.start(&ApiResource::erase::<K>(&()), self.scopes, &sink, Part::Whole);
         self.started.optional.extend(started.iter().cloned());
         started
     }
 
     /// Watches the workloads of a kind in the served namespaces. Readiness does not wait for it if that is optional.
     pub fn workloads(&mut self, resource: &ApiResource, optional: bool, sink: Arc<dyn Sink<DynamicObject>>) {
-        let started = self.start(resource, self.scopes, &sink, None);
+        let started = self.start(resource, self.scopes, &sink, Part::Whole);
         if !optional {
             self.started.required.extend(started);
         }
@@ -123,9 +131,9 @@ impl Watches<'_> {
         resource: &ApiResource,
         scopes: &[Scope],
         sink: &Arc<dyn Sink<K>>,
-        labels: Option<&str>,
+        part: Part<'_>,
     ) -> Vec<Arc<WatchHealth>> {
-        let start = |scope| spawn_watch(self.client, resource, labels, scope, sink.clone(), self.stop.clone());
+        let start = |scope| spawn_watch(self.client, resource, part, scope, sink.clone(), self.stop.clone());
         scopes.iter().map(start).collect()
     }
 }

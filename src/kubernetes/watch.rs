@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use super::client::metadata_only;
 use super::raw_object::{RawObject, RawSink, Reader};
 use super::store::Sink;
 use crate::backoff::{Backoff, Policy};
@@ -61,10 +62,10 @@ impl Scope {
     }
 
     /// The objects of a kind in this scope.
-    fn api(&self, client: &kube::Client, resource: &ApiResource) -> Api<RawObject> {
+    fn api(&self, client: kube::Client, resource: &ApiResource) -> Api<RawObject> {
         match self {
-            Scope::All => Api::all_with(client.clone(), resource),
-            Scope::Namespace(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+            Scope::All => Api::all_with(client, resource),
+            Scope::Namespace(namespace) => Api::namespaced_with(client, namespace, resource),
         }
     }
 }
@@ -113,8 +114,26 @@ impl WatchHealth {
     }
 }
 
-/// Objects are listed in pages of this many: small pages keep the peak of memory at start low.
-const PAGE_SIZE: u32 = 100;
+/// What a watch is sent of the objects of a kind.
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    /// All objects, as they are.
+    Whole,
+    /// The metadata of the objects with these labels: no data of a Secret comes here.
+    MetadataOf(&'a str),
+}
+
+impl Part<'_> {
+    /// Objects are listed in pages of this many. A page is in memory two or three times while it is read, and an object has
+    /// up to 1.5 MB, its metadata a fifth of that.
+    fn page_size(self) -> u32 {
+        match self {
+            Part::Whole => 10,
+            Part::MetadataOf(_) => 50,
+        }
+    }
+}
+
 /// Watches are renewed after so many seconds; load balancers that cut idle connections at five minutes never see one idle.
 const WATCH_SECONDS: u32 = 240;
 
@@ -182,29 +201,33 @@ fn is_missing(error: &watcher::Error) -> bool {
 pub fn spawn_watch<K: DeserializeOwned + 'static>(
     client: &kube::Client,
     resource: &ApiResource,
-    labels: Option<&str>,
+    part: Part<'_>,
     scope: &Scope,
     sink: Arc<dyn Sink<K>>,
     stop: CancellationToken,
 ) -> Arc<WatchHealth> {
     let sink = Reader { kind: resource.plural.clone(), sink };
-    spawn(scope.api(client, resource), &resource.plural, labels, scope, Box::new(sink), stop)
+    let mut config = watcher::Config::default().page_size(part.page_size()).timeout(WATCH_SECONDS);
+    let api = match part {
+        Part::Whole => scope.api(client.clone(), resource),
+        Part::MetadataOf(labels) => {
+            config = config.labels(labels);
+            scope.api(metadata_only(client), resource)
+        }
+    };
+    spawn(api, config, &resource.plural, scope, Box::new(sink), stop)
 }
 
 fn spawn(
     api: Api<RawObject>,
+    config: watcher::Config,
     plural: &str,
-    labels: Option<&str>,
     scope: &Scope,
     sink: Box<dyn RawSink>,
     stop: CancellationToken,
 ) -> Arc<WatchHealth> {
     let name = format!("{plural}{}", scope.namespace().map(|n| format!(" in {n}")).unwrap_or_default());
     let health = Arc::new(WatchHealth::new(name, scope));
-    let mut config = watcher::Config::default().page_size(PAGE_SIZE).timeout(WATCH_SECONDS);
-    if let Some(labels) = labels {
-        config = config.labels(labels);
-    }
     let (own, scope) = (health.clone(), scope.clone());
     tokio::spawn(async move {
         let pause = Pause::default();
