@@ -22,7 +22,7 @@ use super::work::Work;
 use crate::api::{Key, Kind, KindNames, Reason, RestartKind, RolloutRestartTarget};
 use crate::backoff::{Backoff, Policy};
 use crate::kubernetes::{ErrorKind, KnownKey, KubernetesError, Workloads};
-use crate::reloader::{Contents, MARKS_ANNOTATION, Plan, Source, SourceKind, plan};
+use crate::reloader::{Contents, Expressions, MARKS_ANNOTATION, Plan, Source, SourceKind, plan};
 use crate::sync::{Mark, RestartError, Rollout, Rollouts, mark_patch};
 use crate::workqueue::{Class, Job, Next};
 
@@ -46,6 +46,7 @@ const ROLLOUT: Kind =
 /// What the controllers of all kinds of workloads share.
 pub(super) struct Reloader {
     workloads: Arc<KnownWorkloads>,
+    expressions: Arc<Expressions>,
     secrets: Arc<KnownContents>,
     /// `None`: they are not watched.
     config_maps: Option<Arc<KnownContents>>,
@@ -87,6 +88,7 @@ impl Reloader {
     ) -> [Arc<dyn Controller>; 4] {
         let reloader = Arc::new(Self {
             workloads: Arc::default(),
+            expressions: Arc::default(),
             secrets: Arc::new(KnownContents::new(SourceKind::Secret)),
             config_maps: config_maps.then(|| Arc::new(KnownContents::new(SourceKind::ConfigMap))),
             states: Mutex::default(),
@@ -272,6 +274,7 @@ impl Controller for ReloadedWorkloads {
                 restart_kind: self.restart_kind.clone(),
                 known: workloads.clone(),
                 key_name: key_name.clone(),
+                expressions: self.reloader.expressions.clone(),
                 work: work.clone(),
             }),
         );

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::api::{Key, Kind, ObjectRef, RestartKind};
 use crate::controllers::work::Work;
 use crate::kubernetes::{Sink, Workload};
-use crate::reloader::{Declared, MARKS_ANNOTATION, Marks, SourceKind, Traits};
+use crate::reloader::{Declared, Expressions, MARKS_ANNOTATION, Marks, SourceKind, Traits};
 use crate::sync::last_restart;
 use crate::util::shrink;
 use crate::workqueue::Class;
@@ -31,10 +31,20 @@ pub(super) struct KnownWorkload {
 }
 
 impl KnownWorkload {
-    fn of(object: DynamicObject, kind: &RestartKind, key_name: &str) -> Option<Self> {
+    /// `before` is what was known of it.
+    fn of(
+        object: DynamicObject,
+        kind: &RestartKind,
+        key_name: &str,
+        expressions: &Expressions,
+        before: Option<&Self>,
+    ) -> Option<Self> {
         let template = object.data.pointer("/spec/template").unwrap_or(&Value::Null);
         let none = BTreeMap::new();
-        let declared = Declared::of(object.metadata.annotations.as_ref().unwrap_or(&none), template)?;
+        let annotations = object.metadata.annotations.as_ref().unwrap_or(&none);
+        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        let before = before.map(|before| &before.declared);
+        let declared = Declared::among(expressions, namespace, before, annotations, template)?;
         let mut fingerprint = DefaultHasher::new();
         let meta = &object.metadata;
         let short = ObjectMeta {
@@ -44,6 +54,8 @@ impl KnownWorkload {
             ..ObjectMeta::default()
         };
         (&meta.uid, meta.generation, &meta.annotations).hash(&mut fingerprint);
+        // What others leave no room for may change, too.
+        declared.complaints.hash(&mut fingerprint);
         let workload = Workload::of(kind, object);
         let marks = marks_of(&workload, key_name);
         marks.to_json().hash(&mut fingerprint);
@@ -114,6 +126,7 @@ pub(super) struct WorkloadWatch {
     pub restart_kind: RestartKind,
     pub known: Arc<KnownWorkloads>,
     pub key_name: String,
+    pub expressions: Arc<Expressions>,
     pub work: Arc<Work>,
 }
 
@@ -133,7 +146,8 @@ impl WorkloadWatch {
 impl Sink<DynamicObject> for WorkloadWatch {
     fn apply(&self, object: DynamicObject) {
         let key = self.key(&object.metadata);
-        match KnownWorkload::of(object, &self.restart_kind, &self.key_name) {
+        let before = self.known.get(&key);
+        match KnownWorkload::of(object, &self.restart_kind, &self.key_name, &self.expressions, before.as_deref()) {
             Some(workload) => {
                 if self.known.put(&key, workload) {
                     self.work.push_now(key, Class::Event);
