@@ -2,11 +2,13 @@
 //!
 //! Go's classes `\d \w \s` and `\b` are ASCII; `{` that begins no repetition, and `[` and `&` within a class, are
 //! themselves; `\Q...\E` quotes; group names may begin with a digit. Groups lose their names here, the caller keeps
-//! them. [`Pattern`] compiles the result within limits.
+//! them. [`Pattern`] compiles the result within limits, [`NamePattern`] within those of what is kept.
 
 mod class;
+mod name;
 mod pattern;
 
+pub(crate) use name::{MAX_AUTOMATON_BYTES, NamePattern, NamePatternError};
 pub(crate) use pattern::{Groups, Pattern, PatternError};
 
 /// An expression for the `regex` crate, and the names of its groups.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::expressions::Expressions;
+use super::list::Known;
 use super::references::references;
 use super::rules::{Annotations, Rules};
 use super::source::{SourceKind, Traits};
@@ -25,9 +27,23 @@ pub struct Declared {
 }
 
 impl Declared {
-    /// Of the annotations of a workload and its pod template (`spec.template`). `auto_by_default`: it wants to be restarted for
-    /// everything that it uses, unless an annotation says whether. `None`: it asks for nothing.
+    /// Of a workload of which nothing was known, alone in the cluster.
+    #[cfg(test)]
     pub fn of(annotations: &Annotations, template: &Value, auto_by_default: bool) -> Option<Self> {
+        Self::among(&Expressions::default(), "ns", None, annotations, template, auto_by_default)
+    }
+
+    /// Of the annotations of a workload and its pod template (`spec.template`), with the compiled expressions of all workloads, the
+    /// namespace, and what the workload declared before. `auto_by_default`: it wants to be restarted for everything that it uses,
+    /// unless an annotation says whether. `None`: it asks for nothing.
+    pub fn among(
+        expressions: &Expressions,
+        namespace: &str,
+        before: Option<&Self>,
+        annotations: &Annotations,
+        template: &Value,
+        auto_by_default: bool,
+    ) -> Option<Self> {
         let on_template: Annotations = template
             .pointer("/metadata/annotations")
             .and_then(Value::as_object)
@@ -40,7 +56,9 @@ impl Declared {
         let mut rules = |kind: SourceKind| {
             let referenced = referenced.iter().filter(|source| source.kind == kind);
             let referenced: BTreeSet<String> = referenced.map(|source| source.name.clone()).collect();
-            Rules::of(kind, annotations, &on_template, referenced, auto_by_default, &mut complaints)
+            let before = before.map(|before| &before.rules(kind).list);
+            let known = Known { expressions, namespace, before };
+            Rules::of(kind, annotations, &on_template, referenced, auto_by_default, known, &mut complaints)
         };
         let (secrets, config_maps) = (rules(SourceKind::Secret), rules(SourceKind::ConfigMap));
         if secrets.are_empty() && config_maps.are_empty() && complaints.is_empty() {
@@ -66,6 +84,11 @@ impl Declared {
     pub fn names(&self, kind: SourceKind) -> Option<impl Iterator<Item = &str>> {
         let rules = self.rules(kind);
         (!rules.has_patterns()).then(|| rules.names())
+    }
+
+    /// Whether the workload reads this, or lists it by its name.
+    pub fn names_it(&self, kind: SourceKind, name: &str) -> bool {
+        self.rules(kind).are_for(name)
     }
 
     fn rules(&self, kind: SourceKind) -> &Rules {

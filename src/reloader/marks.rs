@@ -1,7 +1,7 @@
 //! For which contents a workload was restarted: an annotation of the workload itself, so that it can be written without a
 //! restart where a content is seen for the first time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,10 @@ pub const MARKS_ANNOTATION: &str = "vso.secrets.hashicorp.com/reloaded-contents"
 /// The digest of each content that is there.
 pub type Contents = BTreeMap<Source, String>;
 
+/// A workload keeps the marks of so many contents that are gone and that it neither reads nor lists by name. An expression may
+/// match new names for ever.
+const MAX_GONE: usize = 100;
+
 /// The contents that the pods of a workload have started with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks {
@@ -21,6 +25,9 @@ pub struct Marks {
     key: String,
     /// Digests by `kind/name`.
     contents: BTreeMap<String, String>,
+    /// Those of them that expressions alone match and that are gone, in the order in which that was seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    gone: Vec<String>,
     /// The Job that was made last, of a CronJob.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     job: Option<String>,
@@ -53,6 +60,25 @@ impl Marks {
         });
         self.job.iter().cloned().chain(digests).collect()
     }
+
+    /// Forgets what has been gone the longest, if that is too much.
+    fn forget_gone(&mut self, declared: &Declared, contents: &Contents) {
+        let is_gone = |name: &str| {
+            Source::parse(name)
+                .is_some_and(|source| !contents.contains_key(&source) && !declared.names_it(source.kind, &source.name))
+        };
+        let known = std::mem::take(&mut self.gone);
+        let known = known.into_iter().filter(|name| self.contents.contains_key(name) && is_gone(name));
+        let mut known: Vec<String> = known.take(MAX_GONE).collect();
+        let is_known: BTreeSet<&String> = known.iter().collect();
+        let new = self.contents.keys().filter(|name| !is_known.contains(name) && is_gone(name));
+        let new: Vec<String> = new.cloned().collect();
+        known.extend(new);
+        for oldest in known.drain(..known.len().saturating_sub(MAX_GONE)) {
+            self.contents.remove(&oldest);
+        }
+        self.gone = known;
+    }
 }
 
 /// What is to be done with a workload.
@@ -72,7 +98,7 @@ pub enum Plan {
 }
 
 /// What is to be done with a workload that has these marks, where these contents are there which it wants to be restarted for.
-/// A content that is gone keeps its mark: it may come back as another one.
+/// A content that is gone keeps its mark, within limits: it may come back as another one.
 pub fn plan(declared: &Declared, marks: &Marks, contents: &Contents) -> Plan {
     let mut next = marks.clone();
     next.contents.retain(|source, _| {
@@ -89,6 +115,7 @@ pub fn plan(declared: &Declared, marks: &Marks, contents: &Contents) -> Plan {
             Some(_) => {}
         }
     }
+    next.forget_gone(declared, contents);
     match (changed.is_empty(), is_new) {
         (false, _) => Plan::Restart { marks: next, changed },
         (true, true) => Plan::Note(next),
@@ -114,7 +141,7 @@ mod tests {
 
     fn marks(all: &[(&str, &str)]) -> Marks {
         let contents = all.iter().map(|(name, digest)| ((*name).to_owned(), (*digest).to_owned())).collect();
-        Marks { key: "k".into(), contents, job: None }
+        Marks { key: "k".into(), contents, ..Marks::default() }
     }
 
     #[test]
@@ -159,6 +186,51 @@ mod tests {
         ] {
             assert_eq!(plan(&declared(), &known, &there), expected, "{what}");
         }
+    }
+
+    /// The marks after a run with these contents.
+    fn after(declared: &Declared, marks: Marks, contents: &Contents) -> Marks {
+        match plan(declared, &marks, contents) {
+            Plan::Note(next) | Plan::Restart { marks: next, .. } => next,
+            Plan::Nothing => marks,
+        }
+    }
+
+    #[test]
+    fn marks_of_names_that_change_do_not_grow_for_ever() {
+        let annotations = [("secret.reloader.stakater.com/reload".to_owned(), "app-.*,by-name".to_owned())].into();
+        let declared = Declared::of(&annotations, &json!({}), false).unwrap();
+        let by_name = contents(&[("by-name", "1")]);
+        let mut known = after(&declared, Marks::parse(None, "key"), &by_name);
+        let name = |number: usize| format!("app-config-{number:06}-7c9f8d6b5");
+        for number in 0..2_000 {
+            // One at a time: the one before is gone.
+            known = after(&declared, known, &contents(&[(&name(number), "0123456789abcdef")]));
+            // What is written is what is read.
+            known = Marks::parse(Some(&known.to_json()), "key");
+            assert!(known.to_json().len() < 16 << 10, "{number}: {}", known.to_json().len());
+        }
+        assert_eq!(known.contents.len(), 2 + MAX_GONE);
+        let (last, first) = (name(1_900), name(1_500));
+        let again = |there: &[(&str, &str)]| plan(&declared, &known, &contents(there));
+        assert!(matches!(again(&[(&last, "2")]), Plan::Restart { .. }), "gone for a short time");
+        assert!(matches!(again(&[("by-name", "2")]), Plan::Restart { .. }), "it is listed by its name");
+        assert!(matches!(again(&[(&first, "2")]), Plan::Note(_)), "forgotten");
+    }
+
+    #[test]
+    fn what_comes_back_is_not_gone_any_more() {
+        let annotations = [("secret.reloader.stakater.com/reload".to_owned(), "app-.*".to_owned())].into();
+        let declared = Declared::of(&annotations, &json!({}), false).unwrap();
+        let both = contents(&[("app-1", "1"), ("app-2", "1")]);
+        let known = after(&declared, Marks::parse(None, "key"), &both);
+        assert!(known.gone.is_empty());
+        assert_eq!(plan(&declared, &known, &contents(&[("app-2", "1")])), Plan::Nothing, "a deletion writes nothing");
+        let known = after(&declared, known, &contents(&[("app-2", "2")]));
+        assert_eq!(known.gone, ["Secret/app-1"]);
+        assert_eq!(plan(&declared, &known, &contents(&[("app-2", "2"), ("app-1", "1")])), Plan::Nothing, "equal data");
+        let known = after(&declared, known, &contents(&[("app-2", "2"), ("app-1", "2")]));
+        assert!(known.gone.is_empty());
     }
 
     #[test]

@@ -1,15 +1,10 @@
 //! What a workload asks for of one kind of source.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::list::{Known, List, items};
 use super::source::{SourceKind, Traits};
-use crate::gocompat::regexp::{Groups, Pattern, PatternError};
-use crate::gocompat::template::{Context, Environment, Limits};
-
-/// Names and expressions that a workload may list of a kind.
-const MAX_NAMES: usize = 100;
-/// What the expressions of a workload may compile to, for each kind: they are kept.
-const MAX_COMPILED_BYTES: usize = 256 << 10;
 
 pub(super) type Annotations = BTreeMap<String, String>;
 
@@ -48,9 +43,7 @@ pub(super) struct Rules {
     /// Everything referenced that wants to be found.
     search: bool,
     /// These, referenced or not.
-    listed: BTreeSet<String>,
-    /// Those that match, referenced or not.
-    patterns: Vec<Pattern>,
+    pub list: Arc<List>,
     /// Never these.
     excluded: BTreeSet<String>,
     pub referenced: BTreeSet<String>,
@@ -66,6 +59,7 @@ impl Rules {
         template: &Annotations,
         referenced: BTreeSet<String>,
         auto_by_default: bool,
+        known: Known<'_>,
         complaints: &mut Vec<String>,
     ) -> Self {
         let Names { auto, list, exclude } = names(kind);
@@ -76,12 +70,16 @@ impl Rules {
         let mut rules = Self {
             auto: is_true(AUTO) || is_true(auto) || (auto_by_default && is_unset(AUTO) && is_unset(auto)),
             search: annotations.get(SEARCH).is_some_and(|value| value == "true"),
-            excluded: workload.get(exclude).map(|value| items(value).map(str::to_owned).collect()).unwrap_or_default(),
+            excluded: workload
+                .get(exclude)
+                .map(|value| items(exclude, value, complaints).into_iter().map(str::to_owned).collect())
+                .unwrap_or_default(),
             referenced,
             ..Self::default()
         };
         if let Some(value) = annotations.get(list) {
-            rules.list(list, value, complaints);
+            rules.list = List::of(list, value, known);
+            complaints.extend(rules.list.complaints.iter().cloned());
         }
         rules
     }
@@ -89,17 +87,22 @@ impl Rules {
     /// Whether anything is asked for.
     pub fn are_empty(&self) -> bool {
         let wants_referenced = (self.auto || self.search) && !self.referenced.is_empty();
-        !(wants_referenced || self.has_patterns()) && self.listed.is_empty()
+        !(wants_referenced || self.has_patterns()) && self.list.names.is_empty()
     }
 
     /// Whether any name at all may be meant.
     pub fn has_patterns(&self) -> bool {
-        !self.patterns.is_empty()
+        !self.list.expressions.is_empty()
     }
 
     /// The names that may be meant, beside those that match patterns.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.listed.union(&self.referenced).map(String::as_str)
+        self.list.names.union(&self.referenced).map(String::as_str)
+    }
+
+    /// Whether this is one of [`Self::names`].
+    pub fn are_for(&self, name: &str) -> bool {
+        self.list.names.contains(name) || self.referenced.contains(name)
     }
 
     /// Whether the workload is restarted when this changes.
@@ -107,46 +110,8 @@ impl Rules {
         if traits.ignored || self.excluded.contains(name) {
             return false;
         }
-        let is_listed =
-            self.listed.contains(name) || self.patterns.iter().any(|pattern| pattern.regex().is_match(name.as_bytes()));
-        is_listed || (self.referenced.contains(name) && (self.auto || (self.search && traits.matched)))
+        self.list.contains(name) || (self.referenced.contains(name) && (self.auto || (self.search && traits.matched)))
     }
-
-    fn list(&mut self, annotation: &str, value: &str, complaints: &mut Vec<String>) {
-        let mut context = Context::new(&Limits::default(), &Environment::default());
-        let mut left = MAX_COMPILED_BYTES;
-        for (number, item) in items(value).enumerate() {
-            if number == MAX_NAMES {
-                complaints
-                    .push(format!("annotation {annotation} lists more than {MAX_NAMES} names: the rest is ignored"));
-                return;
-            }
-            if item.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
-                self.listed.insert(item.to_owned());
-                continue;
-            }
-            let shown = &item[..item.floor_char_boundary(253)];
-            let compiled = Pattern::compile(&mut context, format!("^{item}$").as_bytes(), Groups::Ignored);
-            context.end_call();
-            let why = match compiled {
-                Ok(pattern) => match left.checked_sub(pattern.compiled_bytes()) {
-                    Some(rest) => {
-                        left = rest;
-                        self.patterns.push(pattern);
-                        continue;
-                    }
-                    None => format!("compiled, the expressions need more than {MAX_COMPILED_BYTES} bytes"),
-                },
-                Err(PatternError::Syntax(why)) => why,
-                Err(PatternError::Limit(error)) => error.shown().to_owned(),
-            };
-            complaints.push(format!("annotation {annotation}: {shown:?} is ignored: {why}"));
-        }
-    }
-}
-
-fn items(value: &str) -> impl Iterator<Item = &str> {
-    value.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
 /// What Go's `strconv.ParseBool` takes for true.

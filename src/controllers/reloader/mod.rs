@@ -23,7 +23,7 @@ use super::work::Work;
 use crate::api::{Key, Kind, KindNames, Reason, RestartKind, RolloutRestartTarget};
 use crate::backoff::{Backoff, Policy};
 use crate::kubernetes::{ErrorKind, KnownKey, KubernetesError, Workloads, cron_job_resource, workload_resource};
-use crate::reloader::{Contents, MARKS_ANNOTATION, Plan, Source, SourceKind, plan};
+use crate::reloader::{Contents, Expressions, MARKS_ANNOTATION, Plan, Source, SourceKind, plan};
 use crate::settings::Settings;
 use crate::sync::{Mark, RestartError, Rollout, Rollouts, mark_patch};
 use crate::workqueue::{Class, Job, Next};
@@ -49,6 +49,7 @@ const CRON_JOB: Kind = Kind::new(&KindNames { api_version: "batch/v1", kind: "Cr
 /// What the controllers of all kinds of workloads share.
 pub(super) struct Reloader {
     workloads: Arc<KnownWorkloads>,
+    expressions: Arc<Expressions>,
     secrets: Arc<KnownContents>,
     /// `None`: they are not watched.
     config_maps: Option<Arc<KnownContents>>,
@@ -93,6 +94,7 @@ impl Reloader {
     ) -> [Arc<dyn Controller>; 5] {
         let reloader = Arc::new(Self {
             workloads: Arc::default(),
+            expressions: Arc::default(),
             secrets: Arc::new(KnownContents::new(SourceKind::Secret)),
             config_maps: settings.reloader_config_maps.then(|| Arc::new(KnownContents::new(SourceKind::ConfigMap))),
             states: Mutex::default(),
@@ -290,6 +292,7 @@ impl Controller for ReloadedWorkloads {
                 known: workloads.clone(),
                 auto_by_default: self.reloader.auto_by_default,
                 key_name: key_name.clone(),
+                expressions: self.reloader.expressions.clone(),
                 work: work.clone(),
             }),
         );

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::api::{Key, Kind, ObjectRef, RestartKind};
 use crate::controllers::work::Work;
 use crate::kubernetes::{Sink, Workload};
-use crate::reloader::{Declared, MARKS_ANNOTATION, Marks, SourceKind, Traits};
+use crate::reloader::{Declared, Expressions, MARKS_ANNOTATION, Marks, SourceKind, Traits};
 use crate::sync::last_restart;
 use crate::util::shrink;
 use crate::workqueue::Class;
@@ -31,12 +31,23 @@ pub(super) struct KnownWorkload {
 }
 
 impl KnownWorkload {
-    /// `kind` is `None` for a CronJob. `auto`: it asks for all that it uses, unless it says whether.
-    fn of(object: DynamicObject, kind: Option<&RestartKind>, auto: bool, key_name: &str) -> Option<Self> {
+    /// `kind` is `None` for a CronJob. `auto_by_default`: it asks for all that it uses, unless it says whether. `before` is what
+    /// was known of it.
+    fn of(
+        object: DynamicObject,
+        kind: Option<&RestartKind>,
+        auto_by_default: bool,
+        key_name: &str,
+        expressions: &Expressions,
+        before: Option<&Self>,
+    ) -> Option<Self> {
         let template = if kind.is_some() { "/spec/template" } else { "/spec/jobTemplate/spec/template" };
         let template = object.data.pointer(template).unwrap_or(&Value::Null);
         let none = BTreeMap::new();
-        let declared = Declared::of(object.metadata.annotations.as_ref().unwrap_or(&none), template, auto)?;
+        let annotations = object.metadata.annotations.as_ref().unwrap_or(&none);
+        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        let before = before.map(|before| &before.declared);
+        let declared = Declared::among(expressions, namespace, before, annotations, template, auto_by_default)?;
         let mut fingerprint = DefaultHasher::new();
         let meta = &object.metadata;
         let short = ObjectMeta {
@@ -46,6 +57,8 @@ impl KnownWorkload {
             ..ObjectMeta::default()
         };
         (&meta.uid, meta.generation, &meta.annotations).hash(&mut fingerprint);
+        // What others leave no room for may change, too.
+        declared.complaints.hash(&mut fingerprint);
         let workload = match kind {
             Some(kind) => Workload::of(kind, object),
             None => Workload::of_cron_job(object),
@@ -122,6 +135,7 @@ pub(super) struct WorkloadWatch {
     /// Whether workloads without annotations ask for all that they use.
     pub auto_by_default: bool,
     pub key_name: String,
+    pub expressions: Arc<Expressions>,
     pub work: Arc<Work>,
 }
 
@@ -141,7 +155,9 @@ impl WorkloadWatch {
 impl Sink<DynamicObject> for WorkloadWatch {
     fn apply(&self, object: DynamicObject) {
         let key = self.key(&object.metadata);
-        match KnownWorkload::of(object, self.restart_kind.as_ref(), self.auto_by_default, &self.key_name) {
+        let before = self.known.get(&key);
+        let (kind, auto) = (self.restart_kind.as_ref(), self.auto_by_default);
+        match KnownWorkload::of(object, kind, auto, &self.key_name, &self.expressions, before.as_deref()) {
             Some(workload) => {
                 if self.known.put(&key, workload) {
                     self.work.push_now(key, Class::Event);

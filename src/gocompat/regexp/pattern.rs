@@ -15,7 +15,7 @@ const BYTES_PER_CHARACTER: usize = 256;
 /// Groups whose places are asked for.
 const MAX_GROUPS: usize = 100;
 /// How deep groups may be nested: the compiler works on the stack.
-const MAX_NESTING: u32 = 250;
+pub(super) const MAX_NESTING: u32 = 250;
 /// What an expression may compile to, in bytes. The smallest that it fits tells what a search may cost.
 const COMPILED_BYTES: [usize; 6] = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
 /// A search keeps the places of all groups for each state of the expression, twice.
