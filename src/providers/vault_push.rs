@@ -3,6 +3,8 @@
 //! A secret that was pushed carries ESO's mark in its custom metadata; one without it belongs to another client, and stays as
 //! it is. Each write names the version that it replaces.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::vault::{VaultProvider, is_absent};
@@ -77,17 +79,20 @@ impl VaultProvider<'_> {
     }
 
     /// See [`super::Provider::delete`].
-    pub(super) async fn take_back(&mut self, entries: &[&PushData]) -> Result<bool, ProviderError> {
+    pub(super) async fn take_back(
+        &mut self,
+        entries: &[&PushData],
+        kept: &BTreeSet<String>,
+    ) -> Result<bool, ProviderError> {
         let Some(first) = entries.first() else { return Ok(false) };
         let key = &first.r#match.remote_ref.remote_key;
         let path = data_path(self.store, key).map_err(ProviderError::Unusable)?;
         let mut found = self.find_secret(&path).await?;
         for _ in 0..MAX_CONFLICTS {
-            if !found.is_marked() {
+            if !found.is_marked() || (found.members.is_none() && !kept.is_empty()) {
                 return Ok(false);
             }
-            let rest = rest(&found, entries);
-            let Some(rest) = rest else {
+            let Some(rest) = rest(&found, entries, kept) else {
                 self.delete_secret(key, &path, found.members.is_some()).await?;
                 return Ok(true);
             };
@@ -266,12 +271,16 @@ fn object_of(row: &PushRow, value: &[u8]) -> Result<Map<String, Value>, String> 
 }
 
 /// What is left of a secret without what the entries have pushed. `None`: nothing.
-fn rest(found: &Found, entries: &[&PushData]) -> Option<Map<String, Value>> {
+fn rest(found: &Found, entries: &[&PushData], kept: &BTreeSet<String>) -> Option<Map<String, Value>> {
     let mut rest = found.members.clone()?;
     for entry in entries {
-        rest.remove(entry.r#match.remote_ref.property.as_ref()?);
+        match &entry.r#match.remote_ref.property {
+            Some(property) => drop(rest.remove(property)),
+            None if kept.is_empty() => return None,
+            None => rest.retain(|property, _| kept.contains(property)),
+        }
     }
-    (!rest.is_empty()).then_some(rest)
+    (!rest.is_empty() || !kept.is_empty()).then_some(rest)
 }
 
 /// Whether a secret has these members. Vault makes numbers floats, so their form does not count.

@@ -5,11 +5,13 @@
 
 mod deletion;
 mod generated;
+mod places;
 mod report;
 mod source;
 mod state;
 mod target;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,10 +41,11 @@ use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Lane, Next};
 
 use generated::kept_until;
+use places::Places;
 use report::{Verdict, verdict};
 use source::Made;
 use state::{State, States, TargetState};
-use target::{Entries, Skipped, Task};
+use target::{Done, Entries, Skipped, Task};
 
 /// The controller of PushSecrets.
 pub(super) struct PushSecrets {
@@ -192,13 +195,18 @@ impl PushSecrets {
             }
             false => (all.iter().map(|_| Expansion::default()).collect(), false),
         };
-        let tasks = all.into_iter().zip(expansions);
-        let all = tasks.map(|((target, known), expansion)| Task { target, known, expansion }).collect();
+        let tasks = all.into_iter().zip(expansions).map(|((target, known), mut expansion)| {
+            if let Ok(plan) = &target.plan {
+                places::refuse_repeated(plan, &mut expansion);
+            }
+            Task { target, known, expansion }
+        });
+        let all = tasks.collect();
         Ok((Tasks { all, inputs: inputs_of, due, interval, is_volatile }, false))
     }
 
-    /// Does what is due, stores that failed last. Gives what the stores hold of what was pushed, whether anything was
-    /// written, and the lane of a store that has to wait.
+    /// Does what is due, stores that failed last: first all is pushed, then what is obsolete is deleted. Gives what the stores
+    /// hold of what was pushed, whether anything was written, and the lane of a store that has to wait.
     async fn work(
         &self,
         job: &Job<Key>,
@@ -206,47 +214,58 @@ impl PushSecrets {
         tasks: &Tasks,
         state: &mut State,
     ) -> (SyncedPushSecrets, bool, Option<Lane>) {
-        let (mut synced, mut changed, mut waits) = (SyncedPushSecrets::new(), false, None);
+        let mut waits = None;
         let mut order: Vec<usize> = (0..tasks.all.len()).collect();
         order.sort_by_key(|i| state.targets.get(&tasks.all[*i].target.name).is_some_and(TargetState::fails));
+        let mut done: BTreeMap<usize, Done> = BTreeMap::new();
+        for i in &order {
+            let of_target = state.targets.entry(tasks.all[*i].target.name.clone()).or_default();
+            if !tasks.needs_push(*i, of_target) {
+                continue;
+            }
+            match self.push_to(job, object, &tasks.all[*i], of_target).await {
+                Ok(pushed) => {
+                    done.insert(*i, pushed);
+                }
+                Err(Skipped::Yield(lane)) => {
+                    of_target.inputs = None;
+                    waits = Some(lane);
+                }
+            }
+        }
+        let wanted = Places::wanted(&tasks.all);
+        let held = tasks.held(&done);
+        let (mut synced, mut changed) = (SyncedPushSecrets::new(), false);
         for i in order {
-            let (task, inputs) = (&tasks.all[i], &tasks.inputs[i]);
-            let name = &task.target.name;
-            let of_target = state.targets.entry(name.clone()).or_default();
-            let is_same = of_target.inputs.as_ref() == Some(inputs) && !of_target.fails();
-            let entries = if !tasks.due[i] {
-                task.known.clone()
-            } else if !is_same
-                && !of_target.fails()
-                && !task.expansion.rows.is_empty()
-                && let Some(at) = of_target.wait_until(Instant::now())
-            {
-                of_target.due = Some(at);
-                task.known.clone()
-            } else if is_same && tasks.is_volatile {
-                // It would come out otherwise at each look.
-                schedule(of_target, tasks.interval);
-                task.known.clone()
-            } else {
-                match self.run_task(job, object, task, of_target).await {
-                    Ok(done) => {
-                        if done.changed {
-                            changed = true;
-                            of_target.note_write(Instant::now());
+            let task = &tasks.all[i];
+            let of_target = state.targets.entry(task.target.name.clone()).or_default();
+            let entries = if let Some(mut done) = done.remove(&i) {
+                let obsolete = task.obsolete();
+                of_target.inputs = Some(tasks.inputs[i]);
+                match &wanted {
+                    _ if obsolete.is_empty() || !object.deletes() => {}
+                    // What is not known to be pushed may be just that.
+                    None => done.entries.extend(obsolete.into_iter().map(target::entry_of)),
+                    Some(wanted) => {
+                        let deleted = self.delete_from(job, task, (wanted, &held), of_target, &mut done).await;
+                        if let Err(Skipped::Yield(lane)) = deleted {
+                            of_target.inputs = None;
+                            waits = Some(lane);
                         }
-                        of_target.inputs = Some(*inputs);
-                        self.schedule_next(of_target, task, tasks.interval);
-                        done.entries
-                    }
-                    Err(Skipped::Yield(lane)) => {
-                        of_target.inputs = None;
-                        waits = Some(lane);
-                        task.known.clone()
                     }
                 }
+                if done.changed {
+                    changed = true;
+                    of_target.note_write(Instant::now());
+                }
+                of_target.due = done.retry_at();
+                self.schedule_next(of_target, task, tasks.interval);
+                done.entries
+            } else {
+                task.known.clone()
             };
             if !entries.is_empty() {
-                synced.insert(name.clone(), entries);
+                synced.insert(task.target.name.clone(), entries);
             }
         }
         (synced, changed, waits)
@@ -306,6 +325,41 @@ impl PushSecrets {
 }
 
 impl Tasks {
+    /// Whether a store is pushed to in this run. If not, when it is looked at again is set.
+    fn needs_push(&self, i: usize, target: &mut TargetState) -> bool {
+        if !self.due[i] {
+            return false;
+        }
+        let is_same = target.inputs.as_ref() == Some(&self.inputs[i]) && !target.fails();
+        let has_rows = !self.all[i].expansion.rows.is_empty();
+        if !is_same
+            && !target.fails()
+            && has_rows
+            && let Some(at) = target.wait_until(Instant::now())
+        {
+            target.due = Some(at);
+            return false;
+        }
+        if is_same && self.is_volatile {
+            // It would come out otherwise at each look.
+            schedule(target, self.interval);
+            return false;
+        }
+        true
+    }
+
+    /// What the stores hold of what is pushed.
+    fn held(&self, done: &BTreeMap<usize, Done>) -> Places {
+        let mut held = Places::default();
+        for (i, task) in self.all.iter().enumerate() {
+            let entries = done.get(&i).map_or(&task.known, |done| &done.entries);
+            for entry in entries.values() {
+                held.add(task.target.plan.as_ref().ok(), entry);
+            }
+        }
+        held
+    }
+
     /// Whether all stores have what is pushed.
     fn are_done(&self, state: &State) -> bool {
         let mut all = self.all.iter().zip(&self.inputs);

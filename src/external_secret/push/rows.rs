@@ -32,8 +32,8 @@ pub struct PushStore {
 pub struct Expansion {
     /// What can be pushed.
     pub rows: Vec<PushRow>,
-    /// What cannot, by place if that is known, and why.
-    pub failures: Vec<(Option<String>, String)>,
+    /// What cannot, by the entry that says where if that is known, and why.
+    pub failures: Vec<(Option<PushData>, String)>,
 }
 
 /// The place of an entry in a store, as the status names it.
@@ -85,10 +85,9 @@ fn of_store(context: &mut Context, spec: &PushSecretSpec, sources: &[Converted<'
     }
     let mut found: Vec<PushRow> = vec![];
     for entry in &spec.data {
-        let place = place(&entry.r#match.remote_ref);
         match of_entry(entry, sources) {
             Ok(row) => found.push(row),
-            Err(why) => expansion.failures.push((Some(place), why)),
+            Err(why) => expansion.failures.push((Some(entry.clone()), why)),
         }
     }
     let explicit: BTreeSet<&str> = spec.data.iter().filter_map(|entry| entry.r#match.secret_key.as_deref()).collect();
@@ -107,16 +106,29 @@ fn of_store(context: &mut Context, spec: &PushSecretSpec, sources: &[Converted<'
             return expansion;
         }
     }
-    let mut count = BTreeMap::<String, usize>::new();
-    for row in &found {
-        *count.entry(place(&row.entry.r#match.remote_ref)).or_default() += 1;
-    }
-    for (place, _) in count.iter().filter(|(_, count)| **count > 1) {
-        expansion.failures.push((Some(place.clone()), format!("{place:?} is pushed to more than once")));
-    }
-    found.retain(|row| count.get(&place(&row.entry.r#match.remote_ref)) == Some(&1));
     expansion.rows = found;
+    expansion.refuse_repeated(|entry| place(&entry.r#match.remote_ref));
     expansion
+}
+
+impl Expansion {
+    /// Of rows that lead to one place, none is pushed. `place_of` says where an entry leads.
+    pub fn refuse_repeated<P: Ord>(&mut self, place_of: impl Fn(&PushData) -> P) {
+        let mut count = BTreeMap::<P, usize>::new();
+        for row in &self.rows {
+            *count.entry(place_of(&row.entry)).or_default() += 1;
+        }
+        let (repeated, rows) =
+            std::mem::take(&mut self.rows).into_iter().partition(|row| count.get(&place_of(&row.entry)) > Some(&1));
+        self.rows = rows;
+        let mut told = BTreeSet::new();
+        for PushRow { entry, .. } in repeated {
+            if told.insert(place_of(&entry)) {
+                let why = format!("{:?} is pushed to more than once", place(&entry.r#match.remote_ref));
+                self.failures.push((Some(entry), why));
+            }
+        }
+    }
 }
 
 /// An entry of `spec.data`. Of several Secrets one may have the key.
