@@ -97,7 +97,7 @@ impl PushSecrets {
             self.access.feeds.forget(&job.key);
             return Outcome::await_change();
         }
-        if let Some(next) = kept_until(object, plan.interval, state, (Instant::now(), began)) {
+        if let Some(next) = kept_until(object, &plan, state, (Instant::now(), began)) {
             return Outcome::done(next, None);
         }
         self.access.feeds.set(&job.key, source::names(object));
@@ -157,7 +157,7 @@ impl PushSecrets {
         state: &mut State,
         job: &Job<Key>,
     ) -> Result<(Tasks, bool), Interruption> {
-        let PushPlan { targets, interval } = plan;
+        let PushPlan { targets, interval, .. } = plan;
         let generated = self.generated(job, object, interval, state).await?;
         let inputs = match self.inputs(object, generated).await? {
             Ok(inputs) => inputs,
@@ -246,13 +246,14 @@ impl PushSecrets {
                     _ if obsolete.is_empty() || !object.deletes() => {}
                     // What is not known to be pushed may be just that.
                     None => done.entries.extend(obsolete.into_iter().map(target::entry_of)),
-                    Some(wanted) => {
-                        let deleted = self.delete_from(job, task, (wanted, &held), of_target, &mut done).await;
-                        if let Err(Skipped::Yield(lane)) = deleted {
+                    Some(wanted) => match self.delete_from(job, task, (wanted, &held), of_target, &mut done).await {
+                        Ok(false) => {}
+                        Ok(true) => of_target.inputs = None,
+                        Err(Skipped::Yield(lane)) => {
                             of_target.inputs = None;
                             waits = Some(lane);
                         }
-                    }
+                    },
                 }
                 if done.changed {
                     changed = true;

@@ -162,6 +162,7 @@ impl PushSecrets {
     }
 
     /// Deletes in a store what is not pushed any more. `wanted` is what all stores are to have, `held` is what they have of it.
+    /// True if something of it is left for the next run.
     pub(super) async fn delete_from(
         &self,
         job: &Job<Key>,
@@ -169,7 +170,7 @@ impl PushSecrets {
         (wanted, held): (&Places, &Places),
         state: &mut TargetState,
         done: &mut Done,
-    ) -> Result<(), Skipped> {
+    ) -> Result<bool, Skipped> {
         let target = &task.target;
         let mut of_secrets = BTreeMap::<_, Vec<&PushData>>::new();
         for entry in task.obsolete() {
@@ -232,8 +233,9 @@ impl PushSecrets {
             let Ok(destination) = destination else { continue };
             left.retain(|entry| !entries.contains(entry) || !wanted.is_replaced(held, &destination, entry));
         }
+        let is_open = !left.is_empty();
         done.entries.extend(left.into_iter().map(entry_of));
-        Ok(())
+        Ok(is_open)
     }
 
     async fn provider<'a>(

@@ -15,8 +15,10 @@ use crate::external_secret::{Data, keys, rewrite};
 use crate::gocompat::regexp::{Groups, Pattern, PatternError};
 use crate::gocompat::template::{Context, Environment, Limits};
 
-/// So much is pushed to one store at most.
-const MAX_ROWS: usize = 10_000;
+/// What the API server has to store of an object with what it has pushed, beside its annotations. It stores 1.5 MiB.
+const MAX_RECORDED_BYTES: usize = 1_250_000;
+/// What is recorded of each entry beside its texts: the names of its members, twice since they are managed fields.
+const ENTRY_BYTES: usize = 250;
 
 /// A store that is pushed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +47,54 @@ pub fn place(remote: &PushRemoteRef) -> String {
 }
 
 /// What is pushed to each of the stores. No entry that cannot be pushed holds up another.
-pub fn expand(spec: &PushSecretSpec, sources: &[Arc<PushSource>], stores: &[PushStore]) -> Vec<Expansion> {
+///
+/// # Errors
+/// If it is more than the status can record: then nothing may be pushed, for it would never be found again.
+pub fn expand(
+    spec: &PushSecretSpec,
+    sources: &[Arc<PushSource>],
+    stores: &[PushStore],
+) -> Result<Vec<Expansion>, String> {
     let sources: Vec<Converted<'_>> = sources.iter().map(Converted::new).collect();
     let mut context = Context::new(&Limits::default(), &Environment::default());
-    stores.iter().map(|store| of_store(&mut context, spec, &sources, store)).collect()
+    let mut room = Room { bytes_left: Some(MAX_RECORDED_BYTES) };
+    // An entry that finds no room is not made: what is built stays small, too.
+    let _ = room.take(json_bytes(spec));
+    let expansions = stores.iter().map(|store| of_store(&mut context, &mut room, spec, &sources, store)).collect();
+    room.check().map(|()| expansions)
+}
+
+/// What may still be recorded in the status.
+struct Room {
+    /// `None`: more was asked for than there was.
+    bytes_left: Option<usize>,
+}
+
+impl Room {
+    fn take(&mut self, bytes: usize) -> Result<(), String> {
+        self.bytes_left = self.bytes_left.and_then(|left| left.checked_sub(bytes));
+        self.check()
+    }
+
+    /// Makes room for an entry of a PushSecret.
+    fn take_entry(&mut self, remote: &PushRemoteRef, secret_key: Option<&str>, metadata: usize) -> Result<(), String> {
+        // The place is the name of the entry, a managed field, and two members.
+        let place = remote.remote_key.len() + remote.property.as_ref().map_or(0, String::len);
+        self.take(ENTRY_BYTES + 3 * place + secret_key.map_or(0, str::len) + 2 * metadata)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let too_much = || {
+            "what is pushed to all stores is more than the status can record (1.5 MiB): push less with one PushSecret, \
+             or with less metadata"
+                .to_owned()
+        };
+        self.bytes_left.map(drop).ok_or_else(too_much)
+    }
+}
+
+fn json_bytes(value: &impl serde::Serialize) -> usize {
+    serde_json::to_vec(value).map_or(usize::MAX, |text| text.len())
 }
 
 /// A Secret, and its keys as the strategies make them.
@@ -78,13 +124,23 @@ impl<'a> Converted<'a> {
     }
 }
 
-fn of_store(context: &mut Context, spec: &PushSecretSpec, sources: &[Converted<'_>], store: &PushStore) -> Expansion {
+fn of_store(
+    context: &mut Context,
+    room: &mut Room,
+    spec: &PushSecretSpec,
+    sources: &[Converted<'_>],
+    store: &PushStore,
+) -> Expansion {
     let mut expansion = Expansion::default();
     if !store.is_named {
         return expansion;
     }
     let mut found: Vec<PushRow> = vec![];
     for entry in &spec.data {
+        let metadata = entry.metadata.as_ref().map_or(0, json_bytes);
+        if room.take_entry(&entry.r#match.remote_ref, entry.r#match.secret_key.as_deref(), metadata).is_err() {
+            return Expansion::default();
+        }
         match of_entry(entry, sources) {
             Ok(row) => found.push(row),
             Err(why) => expansion.failures.push((Some(entry.clone()), why)),
@@ -96,14 +152,10 @@ fn of_store(context: &mut Context, spec: &PushSecretSpec, sources: &[Converted<'
             continue;
         }
         for source in sources {
-            match of_keys(context, entry, source, &explicit) {
+            match of_keys(context, room, entry, source, &explicit) {
                 Ok(rows) => found.extend(rows),
                 Err(why) => expansion.failures.push((None, format!("spec.dataTo[{index}]: {why}"))),
             }
-        }
-        if found.len() > MAX_ROWS {
-            expansion.failures.push((None, format!("more than {MAX_ROWS} entries are pushed to one store")));
-            return expansion;
         }
     }
     expansion.rows = found;
@@ -156,23 +208,29 @@ fn of_entry(entry: &PushData, sources: &[Converted<'_>]) -> Result<PushRow, Stri
 /// An entry of `spec.dataTo`: one row for all keys, or one for each.
 fn of_keys(
     context: &mut Context,
+    room: &mut Room,
     entry: &PushDataTo,
     source: &Converted<'_>,
     explicit: &BTreeSet<&str>,
 ) -> Result<Vec<PushRow>, String> {
     let data = source.data(entry.conversion_strategy.as_ref())?;
     let selected = selected(context, entry, data)?;
-    let made = |secret_key: Option<String>, remote_key: String| PushData {
-        r#match: PushMatch { secret_key, remote_ref: PushRemoteRef { remote_key, property: None } },
-        metadata: entry.metadata.clone(),
-        conversion_strategy: entry.conversion_strategy.clone(),
+    let metadata = entry.metadata.as_ref().map_or(0, json_bytes);
+    let mut made = |secret_key: Option<String>, remote_key: String| {
+        let remote_ref = PushRemoteRef { remote_key, property: None };
+        room.take_entry(&remote_ref, secret_key.as_deref(), metadata)?;
+        Ok::<_, String>(PushData {
+            r#match: PushMatch { secret_key, remote_ref },
+            metadata: entry.metadata.clone(),
+            conversion_strategy: entry.conversion_strategy.clone(),
+        })
     };
     if let Some(remote_key) = &entry.remote_key {
         if selected.is_empty() {
             return Ok(vec![]);
         }
         let payload = Payload::some(data, selected);
-        return Ok(vec![row(made(None, remote_key.clone()), payload, source.source)]);
+        return Ok(vec![row(made(None, remote_key.clone())?, payload, source.source)]);
     }
     // The key is the value, so that it is known what a name was made of.
     let names: Data = selected.iter().map(|key| (key.clone(), key.clone().into_bytes())).collect();
@@ -187,9 +245,9 @@ fn of_keys(
     let keys = renamed.into_iter().map(|(name, key)| (name, String::from_utf8_lossy(&key).into_owned()));
     let rows = keys.filter(|(_, key)| !explicit.contains(key.as_str())).filter_map(|(name, key)| {
         let payload = Payload::one(data, &key)?;
-        Some(row(made(Some(key), name), payload, source.source))
+        Some(made(Some(key), name).map(|entry| row(entry, payload, source.source)))
     });
-    Ok(rows.collect())
+    rows.collect()
 }
 
 fn selected(context: &mut Context, entry: &PushDataTo, data: &Data) -> Result<BTreeSet<String>, String> {
@@ -244,7 +302,7 @@ mod tests {
     fn expanded(spec: serde_json::Value, sources: &[Arc<PushSource>]) -> (Vec<String>, Vec<String>) {
         let spec: PushSecretSpec = serde_json::from_value(spec).unwrap();
         let stores = [PushStore { is_named: true, data_to: vec![true; spec.data_to.len()] }];
-        let expansion = expand(&spec, sources, &stores).remove(0);
+        let expansion = expand(&spec, sources, &stores).unwrap().remove(0);
         let shown = |row: &PushRow| {
             let keys: Vec<&str> = row.payload.entries().map(|(key, _)| key.as_str()).collect();
             format!("{}={}", place(&row.entry.r#match.remote_ref), keys.join("+"))
@@ -311,6 +369,31 @@ mod tests {
             "dataTo": [{ "match": { "regexp": "^o" } }],
         });
         assert_eq!(expanded(spec, &one).0, ["mine/p=other"], "what is named wins");
+    }
+
+    #[test]
+    fn what_the_status_cannot_record_is_not_pushed() {
+        let one = [source("one", &[("a", "1"), ("b", "2"), ("c", "3")])];
+        let expands = |spec: serde_json::Value, stores: usize| {
+            let spec: PushSecretSpec = serde_json::from_value(spec).unwrap();
+            let store = PushStore { is_named: true, data_to: vec![true; spec.data_to.len()] };
+            expand(&spec, &one, &vec![store; stores]).map(|all| all.iter().map(|of| of.rows.len()).sum::<usize>())
+        };
+        let noted = |mut entry: serde_json::Value, bytes: usize| {
+            entry["metadata"] = json!({ "note": "n".repeat(bytes) });
+            entry
+        };
+        let data = |count: usize, bytes: usize| -> serde_json::Value {
+            let entries = (0..count).map(|i| noted(entry(Some("a"), "k", Some(&format!("p{i}"))), bytes));
+            json!({ "data": entries.collect::<Vec<_>>() })
+        };
+        assert_eq!(expands(data(120, 100), 3), Ok(360));
+        assert!(expands(data(120, 6_000), 3).unwrap_err().contains("more than the status can record"));
+        assert!(expands(data(100, 100), 1_000).is_err());
+        let each = |bytes| json!({ "dataTo": [noted(json!({}), bytes)] });
+        assert_eq!(expands(each(10_000), 10), Ok(30));
+        assert!(expands(each(10_000), 30).is_err());
+        assert!(expands(each(500_000), 1).is_err());
     }
 
     #[test]
