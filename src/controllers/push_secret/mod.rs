@@ -1,6 +1,6 @@
 //! PushSecret: what a Secret holds is written to stores.
 //!
-//! `mod.rs` reads from top to bottom as a run goes: what is pushed (`source`), to each of the stores that are due (`target`),
+//! `mod.rs` reads from top to bottom as a run goes: what is pushed (`source`), to each of the stores that are due (`tasks`, `target`),
 //! and what is told of it (`report`). What was pushed goes with the object, if that is wanted (`deletion`). Each store has a schedule of its own (`state`), so that one that fails holds up no other.
 
 mod deletion;
@@ -10,6 +10,7 @@ mod report;
 mod source;
 mod state;
 mod target;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,6 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use kube::Resource as _;
 use parking_lot::Mutex;
-use sha2::{Digest as _, Sha256};
 
 use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
 use super::dependents::spec_or_metadata_changed;
@@ -31,7 +31,7 @@ use super::stores::Stores;
 use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::{PushDeletionPolicy, SyncedPushSecrets, UpdatePolicy};
 use crate::api::{CustomObject as _, Key, Kind, ObjectRef};
-use crate::backoff::{Policy, horizon};
+use crate::backoff::Policy;
 use crate::external_secret::push::{Expansion, PushStore};
 use crate::external_secret::template::TemplateCache;
 use crate::kubernetes::Change;
@@ -46,6 +46,7 @@ use report::{Verdict, verdict};
 use source::Made;
 use state::{State, States, TargetState};
 use target::{Done, Entries, Skipped, Task};
+use tasks::{Tasks, digest_for, schedule};
 
 /// The controller of PushSecrets.
 pub(super) struct PushSecrets {
@@ -59,18 +60,6 @@ pub(super) struct PushSecrets {
     backoff: Policy,
     /// The shortest interval between two looks at a store.
     min_interval: Duration,
-}
-
-/// What a run has to do.
-struct Tasks {
-    all: Vec<Task>,
-    /// Digest over what is pushed to each, in the order of `all`.
-    inputs: Vec<[u8; 32]>,
-    /// Whether each is to be looked at now.
-    due: Vec<bool>,
-    interval: Option<Duration>,
-    /// Whether equal inputs may give something else each time.
-    is_volatile: bool,
 }
 
 impl PushSecrets {
@@ -325,94 +314,10 @@ impl PushSecrets {
     }
 }
 
-impl Tasks {
-    /// Whether a store is pushed to in this run. If not, when it is looked at again is set.
-    fn needs_push(&self, i: usize, target: &mut TargetState) -> bool {
-        if !self.due[i] {
-            return false;
-        }
-        let is_same = target.inputs.as_ref() == Some(&self.inputs[i]) && !target.fails();
-        let has_rows = !self.all[i].expansion.rows.is_empty();
-        if !is_same
-            && !target.fails()
-            && has_rows
-            && let Some(at) = target.wait_until(Instant::now())
-        {
-            target.due = Some(at);
-            return false;
-        }
-        if is_same && self.is_volatile {
-            // It would come out otherwise at each look.
-            schedule(target, self.interval);
-            return false;
-        }
-        true
-    }
-
-    /// What the stores hold of what is pushed.
-    fn held(&self, done: &BTreeMap<usize, Done>) -> Places {
-        let mut held = Places::default();
-        for (i, task) in self.all.iter().enumerate() {
-            let entries = done.get(&i).map_or(&task.known, |done| &done.entries);
-            for entry in entries.values() {
-                held.add(task.target.plan.as_ref().ok(), entry);
-            }
-        }
-        held
-    }
-
-    /// Whether all stores have what is pushed.
-    fn are_done(&self, state: &State) -> bool {
-        let mut all = self.all.iter().zip(&self.inputs);
-        all.all(|(task, inputs)| {
-            let target = state.targets.get(&task.target.name);
-            target.is_some_and(|target| target.inputs.as_ref() == Some(inputs) && !target.fails())
-        })
-    }
-
-    /// Nothing is pushed.
-    fn only_deleting(
-        pushed: Vec<(PushTarget, Entries)>,
-        interval: Option<Duration>,
-        job: &Job<Key>,
-        state: &mut State,
-    ) -> Self {
-        let tasks = pushed.into_iter().map(|(target, known)| Task { target, known, expansion: Expansion::default() });
-        let all: Vec<Task> = tasks.collect();
-        state.targets.retain(|name, _| all.iter().any(|task| task.target.name == *name));
-        let inputs: Vec<[u8; 32]> = all.iter().map(|task| digest_for(&[0; 32], &task.target)).collect();
-        let due = state.due(job, all.iter().map(|task| task.target.name.as_str()).zip(&inputs));
-        Self { all, inputs, due, interval, is_volatile: false }
-    }
-}
-
 /// Whether all that was pushed is deleted, since the Secret is gone.
 fn is_cleaned_up(object: &PushSecret) -> bool {
     let ready = crate::api::condition::find(object.conditions(), crate::api::ConditionType::Ready);
     object.deletes() && ready.is_some_and(|ready| ready.reason == crate::api::Reason::SourceDeleted.as_str())
-}
-
-/// The store is looked at again after the interval.
-fn schedule(target: &mut TargetState, interval: Option<Duration>) {
-    target.backoff.reset();
-    target.due = interval.map(|interval| Instant::now() + horizon(interval, &mut rand::rng()));
-}
-
-/// Over what is pushed to a store, and how the store is reached.
-fn digest_for(inputs: &[u8; 32], target: &PushTarget) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(inputs);
-    match &target.plan {
-        Ok(plan) => {
-            hash.update(plan.uid.as_bytes());
-            hash.update(plan.generation.to_be_bytes());
-        }
-        Err(denied) => hash.update(denied.to_string().as_bytes()),
-    }
-    for is_meant in &target.data_to {
-        hash.update([u8::from(*is_meant)]);
-    }
-    hash.finalize().into()
 }
 
 #[async_trait::async_trait]

@@ -231,7 +231,7 @@ impl PushSecrets {
                 }
             }
             let Ok(destination) = destination else { continue };
-            left.retain(|entry| !entries.contains(entry) || !wanted.is_replaced(held, &destination, entry));
+            left.retain(|entry| !(entries.contains(entry) && wanted.is_replaced(held, &destination, entry)));
         }
         let is_open = !left.is_empty();
         done.entries.extend(left.into_iter().map(entry_of));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::room::{Room, json_bytes};
 use super::{Payload, PushRow, PushSource};
 use crate::api::external_secrets::push_secret::{
     PushConversionStrategy, PushData, PushDataTo, PushMatch, PushRemoteRef, PushRewrite, PushSecretSpec,
@@ -14,11 +15,6 @@ use crate::external_secret::template::KeyTemplates;
 use crate::external_secret::{Data, keys, rewrite};
 use crate::gocompat::regexp::{Groups, Pattern, PatternError};
 use crate::gocompat::template::{Context, Environment, Limits};
-
-/// What the API server has to store of an object with what it has pushed, beside its annotations. It stores 1.5 MiB.
-const MAX_RECORDED_BYTES: usize = 1_250_000;
-/// What is recorded of each entry beside its texts: the names of its members, twice since they are managed fields.
-const ENTRY_BYTES: usize = 250;
 
 /// A store that is pushed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,44 +53,10 @@ pub fn expand(
 ) -> Result<Vec<Expansion>, String> {
     let sources: Vec<Converted<'_>> = sources.iter().map(Converted::new).collect();
     let mut context = Context::new(&Limits::default(), &Environment::default());
-    let mut room = Room { bytes_left: Some(MAX_RECORDED_BYTES) };
     // An entry that finds no room is not made: what is built stays small, too.
-    let _ = room.take(json_bytes(spec));
+    let mut room = Room::beside(spec);
     let expansions = stores.iter().map(|store| of_store(&mut context, &mut room, spec, &sources, store)).collect();
     room.check().map(|()| expansions)
-}
-
-/// What may still be recorded in the status.
-struct Room {
-    /// `None`: more was asked for than there was.
-    bytes_left: Option<usize>,
-}
-
-impl Room {
-    fn take(&mut self, bytes: usize) -> Result<(), String> {
-        self.bytes_left = self.bytes_left.and_then(|left| left.checked_sub(bytes));
-        self.check()
-    }
-
-    /// Makes room for an entry of a PushSecret.
-    fn take_entry(&mut self, remote: &PushRemoteRef, secret_key: Option<&str>, metadata: usize) -> Result<(), String> {
-        // The place is the name of the entry, a managed field, and two members.
-        let place = remote.remote_key.len() + remote.property.as_ref().map_or(0, String::len);
-        self.take(ENTRY_BYTES + 3 * place + secret_key.map_or(0, str::len) + 2 * metadata)
-    }
-
-    fn check(&self) -> Result<(), String> {
-        let too_much = || {
-            "what is pushed to all stores is more than the status can record (1.5 MiB): push less with one PushSecret, \
-             or with less metadata"
-                .to_owned()
-        };
-        self.bytes_left.map(drop).ok_or_else(too_much)
-    }
-}
-
-fn json_bytes(value: &impl serde::Serialize) -> usize {
-    serde_json::to_vec(value).map_or(usize::MAX, |text| text.len())
 }
 
 /// A Secret, and its keys as the strategies make them.
