@@ -16,7 +16,7 @@ FOUND = $(wildcard tests/*.rs tests/*/main.rs hack/testenv/tests/*.rs fuzz/targe
 OTHERS = $(filter-out e2e rbac,$(sort $(basename $(notdir $(patsubst %/main.rs,%.rs,$(FOUND))))))
 
 # Tests in which the server has no part, and which cost most: once, on Vault, is enough. `make test WITHOUT_SERVER=` runs all.
-WITHOUT_SERVER = commands:: kube_faults:: leadership:: not_served:: scale:: dynamic::crashes:: dynamic::fleet:: pki::fleet:: \
+WITHOUT_SERVER = commands:: kube_faults:: large_secrets:: leadership:: not_served:: scale:: dynamic::crashes:: dynamic::fleet:: pki::fleet:: \
   external::cluster_store:: external::faults:: external::hostile:: external::fan_out:: external::push:: external::restarts:: \
   external::samples:: external::takeover:: external::targets:: external::watches:: reloader:: rollouts::
 

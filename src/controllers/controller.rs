@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::DynamicObject;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
+use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{ApiScope, Key, Kind, RestartKind};
-use crate::kubernetes::{Scope, Sink, WatchHealth, spawn_watch, spawn_workload_watch};
+use crate::api::{Key, Kind, RestartKind};
+use crate::kubernetes::{Part, Scope, Sink, WatchHealth, spawn_watch, workload_resource};
 use crate::telemetry::{Expiry, ResourceStatus};
 use crate::workqueue::Job;
 
@@ -80,14 +82,21 @@ pub struct StartedWatches {
 
 impl Watches<'_> {
     /// Watches the objects of a kind in the served namespaces.
-    pub fn served<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>, labels: Option<&str>) {
-        let started = self.start(self.scopes, sink, labels);
+    pub fn served<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) {
+        let started = self.start(&ApiResource::erase::<K>(&()), self.scopes, &sink, Part::Whole);
+        self.started.required.extend(started);
+    }
+
+    /// Watches the metadata of the Secrets with these labels in the served namespaces.
+    pub fn secrets(&mut self, sink: Arc<dyn Sink<PartialObjectMeta<Secret>>>, labels: &str) {
+        let resource = ApiResource::erase::<Secret>(&());
+        let started = self.start(&resource, self.scopes, &sink, Part::MetadataOf(labels));
         self.started.required.extend(started);
     }
 
     /// Watches the objects of a kind in the served namespaces and in the operator's own.
     pub fn shared<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) {
-        let started = self.start(self.shared_scopes, sink, None);
+        let started = self.start(&ApiResource::erase::<K>(&()), self.shared_scopes, &sink, Part::Whole);
         self.started.required.extend(started);
     }
 
@@ -104,7 +113,7 @@ impl Watches<'_> {
     }
 
     fn start_optional<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) -> Vec<Arc<WatchHealth>> {
-        let started = self.start(self.scopes, sink, None);
+        let started = self.start(&ApiResource::erase::<K>(&()), self.scopes, &sink, Part::Whole);
         self.started.optional.extend(started.iter().cloned());
         started
     }
@@ -112,44 +121,25 @@ impl Watches<'_> {
     /// Watches the workloads of a kind in the served namespaces. Readiness does not wait for a kind whose definition may be
     /// missing.
     pub fn workloads(&mut self, kind: &RestartKind, sink: Arc<dyn Sink<DynamicObject>>) {
-        let start = |scope: &Scope| spawn_workload_watch(self.client, kind, scope, sink.clone(), self.stop.clone());
-        let started: Vec<_> = self.scopes.iter().map(start).collect();
+        let started = self.start(&workload_resource(kind), self.scopes, &sink, Part::Whole);
         if *kind != RestartKind::ArgoRollout {
             self.started.required.extend(started);
         }
     }
 
-    fn start<K: Watched>(
+    fn start<K: DeserializeOwned + 'static>(
         &self,
+        resource: &ApiResource,
         scopes: &[Scope],
-        sink: Arc<dyn Sink<K>>,
-        labels: Option<&str>,
+        sink: &Arc<dyn Sink<K>>,
+        part: Part<'_>,
     ) -> Vec<Arc<WatchHealth>> {
-        let start =
-            |scope: &Scope| spawn_watch(scope.api::<K>(self.client), labels, scope, sink.clone(), self.stop.clone());
+        let start = |scope| spawn_watch(self.client, resource, part, scope, sink.clone(), self.stop.clone());
         scopes.iter().map(start).collect()
     }
 }
 
 /// What can be watched.
-pub(crate) trait Watched:
-    kube::Resource<DynamicType = (), Scope: ApiScope>
-    + Clone
-    + std::fmt::Debug
-    + serde::de::DeserializeOwned
-    + Send
-    + Sync
-    + 'static
-{
-}
+pub(crate) trait Watched: kube::Resource<DynamicType = ()> + DeserializeOwned + 'static {}
 
-impl<K> Watched for K where
-    K: kube::Resource<DynamicType = (), Scope: ApiScope>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned
-        + Send
-        + Sync
-        + 'static
-{
-}
+impl<K: kube::Resource<DynamicType = ()> + DeserializeOwned + 'static> Watched for K {}

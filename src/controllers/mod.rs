@@ -48,12 +48,10 @@ mod work;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::core::PartialObjectMeta;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::kubernetes::{Events, KnownKey, Leadership, OWNED_SELECTOR, Scope, Sink};
+use crate::kubernetes::{Events, KnownKey, Leadership, OWNED_SELECTOR, Scope};
 use crate::render::TransformationCache;
 use crate::settings::Settings;
 use crate::sync::Rollouts;
@@ -175,8 +173,7 @@ impl Controllers {
                 work.push(owner, Instant::now() + SETTLE, Class::Event);
             }
         });
-        let secrets: Arc<dyn Sink<PartialObjectMeta<Secret>>> = stores.secrets.clone();
-        watches.served(secrets, Some(OWNED_SELECTOR));
+        watches.secrets(stores.secrets.clone(), OWNED_SELECTOR);
         watches.started
     }
 

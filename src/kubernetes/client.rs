@@ -6,18 +6,21 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use kube::client::{Body, ClientBuilder};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use tower::Service;
 use tower::layer::layer_fn;
 use tower::limit::{ConcurrencyLimitLayer, RateLimitLayer};
+use tower::{Service, service_fn};
 
 use crate::telemetry::Metrics;
 
 /// So many requests wait for their answer at the same time. More would wait in the API server instead, each on a
 /// connection of its own, and a connection costs some 30 KiB here and more there.
 const MAX_REQUESTS_IN_FLIGHT: usize = 16;
+/// Only metadata are asked for, where the server can tell them apart.
+pub(super) const ACCEPT_METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+pub(super) const ACCEPT_METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than a watch lives, so that none is cut for being quiet.
 const READ_TIMEOUT: Duration = Duration::from_secs(300);
@@ -31,6 +34,19 @@ pub struct RequestLimit {
     pub burst: u32,
     /// Requests that wait for their answer at the same time; 0: the default.
     pub in_flight: usize,
+}
+
+/// A client whose answers have the metadata of objects and nothing else.
+pub(super) fn metadata_only(client: &kube::Client) -> kube::Client {
+    let (inner, namespace) = (client.clone(), client.default_namespace().to_owned());
+    let service = service_fn(move |mut request: Request<Body>| {
+        let client = inner.clone();
+        let is_watch = request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "watch=true"));
+        let accepted = if is_watch { ACCEPT_METADATA } else { ACCEPT_METADATA_LIST };
+        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accepted));
+        async move { client.send(request).await }
+    });
+    kube::Client::new(service, namespace)
 }
 
 /// Connects with a kubeconfig if one is named, else with the service account of the pod, else as `kubectl` would.

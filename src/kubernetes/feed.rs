@@ -8,11 +8,9 @@ use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use serde::Deserialize;
 
+use super::client::{ACCEPT_METADATA, ACCEPT_METADATA_LIST};
 use crate::api::ObjectRef;
 
-/// Only metadata is asked for, where the server can tell it apart.
-const ACCEPT_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
-const ACCEPT_WATCH: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 /// A watch is renewed after so many seconds.
 const WATCH_SECONDS: u64 = 240;
 /// How much later than that it is given up.
@@ -117,7 +115,7 @@ impl Feed {
         let query =
             format!("watch=1&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={version}");
         let answer =
-            client.send(request(&format!("{path}?{query}"), ACCEPT_WATCH)?).await.map_err(|_| FeedError::Failed)?;
+            client.send(request(&format!("{path}?{query}"), ACCEPT_METADATA)?).await.map_err(|_| FeedError::Failed)?;
         self.judge(answer.status())?;
         let mut body = Limited::new(answer.into_body(), MAX_WATCH_BYTES);
         let mut rest = Vec::new();
@@ -177,7 +175,8 @@ fn judge(status: StatusCode) -> Result<(), FeedError> {
 
 /// The version of the list of all objects, of which one page with one object is read.
 async fn list(client: &kube::Client, path: &str) -> Result<String, FeedError> {
-    let answer = client.send(request(&format!("{path}?limit=1"), ACCEPT_LIST)?).await.map_err(|_| FeedError::Failed)?;
+    let answer =
+        client.send(request(&format!("{path}?limit=1"), ACCEPT_METADATA_LIST)?).await.map_err(|_| FeedError::Failed)?;
     judge(answer.status())?;
     let body = Limited::new(answer.into_body(), MAX_EVENT_BYTES).collect().await.map_err(|_| FeedError::Failed)?;
     let list: List = serde_json::from_slice(&body.to_bytes()).map_err(|_| FeedError::Failed)?;

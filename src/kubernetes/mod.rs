@@ -13,6 +13,7 @@ mod lease;
 mod mac_key;
 mod namespaces;
 mod objects;
+mod raw_object;
 mod secret_index;
 mod secrets;
 mod status;
@@ -39,7 +40,7 @@ pub use secrets::{NoValue, OwnedMetadata, SecretWriter, changed_at};
 pub use status::{add_finalizer, patch_status, remove_finalizer};
 pub use store::{Change, Sink, Store};
 pub use tokens::{ServiceAccountToken, object_uid, service_account_token};
-pub use watch::{Scope, WatchHealth, spawn_watch, spawn_workload_watch};
+pub use watch::{Part, Scope, WatchHealth, spawn_watch};
 pub use workloads::{Workload, WorkloadPatch, Workloads, workload_resource};
 
 /// Field manager of every write, so that `kubectl get --show-managed-fields` tells which fields the operator wrote.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::core::PartialObjectMeta;
+use kube::api::{ObjectMeta, PartialObjectMeta};
 use parking_lot::RwLock;
 
 use super::store::Sink;
@@ -76,11 +76,11 @@ impl Sink<PartialObjectMeta<Namespace>> for NamespaceLabels {
         self.apply(object);
     }
 
-    fn delete(&self, object: PartialObjectMeta<Namespace>) {
-        let Some(name) = object.metadata.name else { return };
-        let gone = self.namespaces.write().remove(&name);
-        if gone.is_some() {
-            self.tell(&name);
+    fn delete(&self, gone: &ObjectMeta) {
+        let Some(name) = &gone.name else { return };
+        let known = self.namespaces.write().remove(name);
+        if known.is_some() {
+            self.tell(name);
         }
     }
 

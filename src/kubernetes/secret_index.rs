@@ -252,17 +252,16 @@ impl Sink<PartialObjectMeta<Secret>> for SecretIndex {
         self.take_in(&object, |known, listed| known != listed);
     }
 
-    fn delete(&self, object: PartialObjectMeta<Secret>) {
-        let meta = &object.metadata;
-        let id = ObjectRef::of(meta);
-        let uid = meta.uid.as_deref();
+    fn delete(&self, gone: &ObjectMeta) {
+        let id = ObjectRef::of(gone);
+        let uid = gone.uid.as_deref();
         let mut entries = self.entries.write();
         if uid.and_then(|uid| entries.deleted(uid)).is_some_and(|deleted| deleted.own) {
             return;
         }
         let known = entries.remove(&id, uid.map(Into::into), false);
         drop(entries);
-        self.tell(&id, known.or_else(|| self.owner_of(meta)));
+        self.tell(&id, known.or_else(|| self.owner_of(gone)));
     }
 
     fn retain(&self, namespace: Option<&str>, listed: &HashSet<ObjectRef>) {

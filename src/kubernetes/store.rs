@@ -30,8 +30,8 @@ pub trait Sink<K>: Send + Sync {
     /// A list has shown an object in this version. It holds even where a later one was known: an API server whose storage was
     /// restored from a backup goes back to earlier versions.
     fn apply_listed(&self, object: K);
-    /// An object is gone. This is the last that was seen of it.
-    fn delete(&self, object: K);
+    /// An object is gone. These are the last metadata that were seen of it.
+    fn delete(&self, gone: &ObjectMeta);
     /// A list of the namespace, or of the whole cluster, had these objects and no others.
     fn retain(&self, namespace: Option<&str>, listed: &HashSet<ObjectRef>);
 }
@@ -129,8 +129,8 @@ impl<K: CustomObject> Sink<K> for Store<K> {
         self.put(object, |_, _| true);
     }
 
-    fn delete(&self, object: K) {
-        let id = ObjectRef::of(object.meta());
+    fn delete(&self, gone: &ObjectMeta) {
+        let id = ObjectRef::of(gone);
         let mut objects = self.objects.write();
         let gone = objects.remove(&id);
         shrink(&mut objects);
@@ -220,7 +220,7 @@ mod tests {
     fn the_answer_of_an_own_write_brings_nothing_back() {
         let (store, told) = store();
         store.apply(version("u", 1, 1));
-        store.delete(version("u", 1, 2));
+        store.delete(&version("u", 1, 2).metadata);
         store.apply_answer(version("u", 1, 3));
         assert!(store.is_empty(), "the object is gone");
         store.apply(version("successor", 1, 5));

@@ -1,23 +1,22 @@
 //! One watch: a task and a back-off of its own, so that one that fails holds up no other.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use kube::api::DynamicObject;
+use kube::Api;
+use kube::api::ApiResource;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Resource};
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use super::client::metadata_only;
+use super::raw_object::{RawObject, RawSink, Reader};
 use super::store::Sink;
-use super::workloads::workload_resource;
-use crate::api::{ApiScope, ObjectRef, RestartKind};
 use crate::backoff::{Backoff, Policy};
 
 /// What part of the cluster a watch covers.
@@ -62,11 +61,11 @@ impl Scope {
         }
     }
 
-    /// The API of this scope.
-    pub fn api<K: Resource<Scope: ApiScope, DynamicType = ()>>(&self, client: &kube::Client) -> Api<K> {
+    /// The objects of a kind in this scope.
+    fn api(&self, client: kube::Client, resource: &ApiResource) -> Api<RawObject> {
         match self {
-            Scope::All => Api::all(client.clone()),
-            Scope::Namespace(namespace) => K::Scope::api(client.clone(), namespace),
+            Scope::All => Api::all_with(client, resource),
+            Scope::Namespace(namespace) => Api::namespaced_with(client, namespace, resource),
         }
     }
 }
@@ -115,8 +114,26 @@ impl WatchHealth {
     }
 }
 
-/// Objects are listed in pages of this many: small pages keep the peak of memory at start low.
-const PAGE_SIZE: u32 = 100;
+/// What a watch is sent of the objects of a kind.
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    /// All objects, as they are.
+    Whole,
+    /// The metadata of the objects with these labels: no data of a Secret comes here.
+    MetadataOf(&'a str),
+}
+
+impl Part<'_> {
+    /// Objects are listed in pages of this many. A page is in memory two or three times while it is read, and an object has
+    /// up to 1.5 MB, its metadata a fifth of that.
+    fn page_size(self) -> u32 {
+        match self {
+            Part::Whole => 10,
+            Part::MetadataOf(_) => 50,
+        }
+    }
+}
+
 /// Watches are renewed after so many seconds; load balancers that cut idle connections at five minutes never see one idle.
 const WATCH_SECONDS: u32 = 240;
 
@@ -181,52 +198,36 @@ fn is_missing(error: &watcher::Error) -> bool {
 }
 
 /// Starts a watch that puts what it sees into `sink`. It ends with `stop`.
-pub fn spawn_watch<K>(
-    api: Api<K>,
-    labels: Option<&str>,
+pub fn spawn_watch<K: DeserializeOwned + 'static>(
+    client: &kube::Client,
+    resource: &ApiResource,
+    part: Part<'_>,
     scope: &Scope,
     sink: Arc<dyn Sink<K>>,
-    stop: CancellationToken,
-) -> Arc<WatchHealth>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-{
-    spawn(api, &K::plural(&()), labels, scope, sink, stop)
-}
-
-/// Starts a watch of workloads of a kind that puts what it sees into `sink`. It ends with `stop`.
-pub fn spawn_workload_watch(
-    client: &kube::Client,
-    kind: &RestartKind,
-    scope: &Scope,
-    sink: Arc<dyn Sink<DynamicObject>>,
     stop: CancellationToken,
 ) -> Arc<WatchHealth> {
-    let (client, resource) = (client.clone(), workload_resource(kind));
-    let api = match scope {
-        Scope::All => Api::all_with(client, &resource),
-        Scope::Namespace(namespace) => Api::namespaced_with(client, namespace, &resource),
+    let sink = Reader { kind: resource.plural.clone(), sink };
+    let mut config = watcher::Config::default().page_size(part.page_size()).timeout(WATCH_SECONDS);
+    let api = match part {
+        Part::Whole => scope.api(client.clone(), resource),
+        Part::MetadataOf(labels) => {
+            config = config.labels(labels);
+            scope.api(metadata_only(client), resource)
+        }
     };
-    spawn(api, &resource.plural, None, scope, sink, stop)
+    spawn(api, config, &resource.plural, scope, Box::new(sink), stop)
 }
 
-fn spawn<K>(
-    api: Api<K>,
+fn spawn(
+    api: Api<RawObject>,
+    config: watcher::Config,
     plural: &str,
-    labels: Option<&str>,
     scope: &Scope,
-    sink: Arc<dyn Sink<K>>,
+    sink: Box<dyn RawSink>,
     stop: CancellationToken,
-) -> Arc<WatchHealth>
-where
-    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-{
+) -> Arc<WatchHealth> {
     let name = format!("{plural}{}", scope.namespace().map(|n| format!(" in {n}")).unwrap_or_default());
     let health = Arc::new(WatchHealth::new(name, scope));
-    let mut config = watcher::Config::default().page_size(PAGE_SIZE).timeout(WATCH_SECONDS);
-    if let Some(labels) = labels {
-        config = config.labels(labels);
-    }
     let (own, scope) = (health.clone(), scope.clone());
     tokio::spawn(async move {
         let pause = Pause::default();
@@ -258,8 +259,8 @@ where
                     continue;
                 }
                 Some(Ok(Event::InitApply(object))) => {
-                    listed.insert(ObjectRef::of(object.meta()));
-                    sink.apply_listed(object);
+                    listed.insert(object.id());
+                    sink.apply_listed(&object);
                     // The next page may fail.
                     continue;
                 }
@@ -271,8 +272,8 @@ where
                         tracing::debug!(watch = own.name, objects, "watch is synced");
                     }
                 }
-                Some(Ok(Event::Apply(object))) => sink.apply(object),
-                Some(Ok(Event::Delete(object))) => sink.delete(object),
+                Some(Ok(Event::Apply(object))) => sink.apply(&object),
+                Some(Ok(Event::Delete(object))) => sink.delete(&object),
             }
             pause.works();
             own.works();

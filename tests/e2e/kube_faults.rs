@@ -122,3 +122,36 @@ fn an_operator_that_cannot_reach_the_api_server_goes_on_afterwards() {
     check(&tenant, &mut operator, "unsteady", 3);
     tenant.assert_nothing_leaked(&operator, &[GOOD, "cut off", "unsteady"]);
 }
+
+/// Definitions that others have installed may let an object pass that the operator cannot read.
+#[test]
+fn an_object_that_cannot_be_read_holds_up_no_other() {
+    let cluster = own(Options::default());
+    let tenant = Tenant::on(&cluster, "misfit");
+    let loose = json!([{
+        "op": "replace",
+        "path": "/spec/versions/0/schema/openAPIV3Schema",
+        "value": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+    }]);
+    let crd = "vaultstaticsecrets.secrets.hashicorp.com";
+    tenant.kubectl(&["patch", "crd", crd, "--type=json", "-p", &loose.to_string()]).expect("a definition to patch");
+    let mut misfit = tenant.static_secret("misfit", json!({}));
+    misfit["spec"]["path"] = json!({ "secret": GOOD });
+    eventually("the API server takes it", || tenant.try_apply(&misfit).map(drop).map_err(|error| error.to_string()));
+
+    // In the list of the start.
+    tenant.put("app", json!({ "password": GOOD }));
+    tenant.apply(&tenant.static_secret("app", json!({})));
+    let operator = tenant.operator(&FAST_RETRY);
+    tenant.wait_synced("app");
+    assert!(operator.log().contains("the object cannot be read"), "it is told");
+    // In an event of the watch.
+    misfit["spec"]["mount"] = json!(7);
+    tenant.apply(&misfit);
+    tenant.apply(&tenant.static_secret("later", json!({ "path": tenant.path("app") })));
+    tenant.wait_synced("later");
+    // Mended, it is served like any other.
+    tenant.apply(&tenant.static_secret("misfit", json!({ "path": tenant.path("app") })));
+    tenant.wait_synced("misfit");
+    tenant.assert_nothing_leaked(&operator, &[GOOD]);
+}

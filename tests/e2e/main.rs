@@ -25,6 +25,7 @@ mod instant;
 mod invalid_objects;
 mod isolation;
 mod kube_faults;
+mod large_secrets;
 mod leadership;
 mod methods;
 mod metrics;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::Resource as _;
 use kube::core::PartialObjectMeta;
 use parking_lot::Mutex;
@@ -263,8 +263,7 @@ impl Controller for ExternalSecrets {
         stores.external_secret_watches.set(watches.optional(stores.external_secrets.clone()));
         let dependents = self.access.vault.dependents.clone();
         stores.targets.listen(move |id, _| dependents.of_target(id, SETTLE));
-        let targets: Arc<dyn Sink<PartialObjectMeta<Secret>>> = stores.targets.clone();
-        watches.served(targets, Some(TARGET_SELECTOR));
+        watches.secrets(stores.targets.clone(), TARGET_SELECTOR);
         let dependents = self.access.vault.dependents.clone();
         stores.namespaces.listen(move |namespace| dependents.of_namespace(namespace, DEPENDENTS_SPREAD));
         let namespaces: Arc<dyn Sink<PartialObjectMeta<Namespace>>> = stores.namespaces.clone();

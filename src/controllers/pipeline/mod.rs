@@ -321,7 +321,7 @@ impl<S: SecretSource> Controller for Pipeline<S> {
     fn watch(self: Arc<Self>, watches: &mut Watches<'_>) {
         let this = self.clone();
         self.store.listen(move |change| this.changed(change));
-        watches.served(self.store.clone(), None);
+        watches.served(self.store.clone());
     }
 
     async fn reconcile(&self, job: &Job<Key>) -> Outcome {

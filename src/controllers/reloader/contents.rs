@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Resource;
+use kube::api::ObjectMeta;
 use parking_lot::RwLock;
 
 use crate::api::ObjectRef;
@@ -113,8 +114,8 @@ impl<K: Resource> Sink<K> for ContentWatch<K> {
         self.apply(object);
     }
 
-    fn delete(&self, object: K) {
-        self.known.remove(&ObjectRef::of(object.meta()));
+    fn delete(&self, gone: &ObjectMeta) {
+        self.known.remove(&ObjectRef::of(gone));
     }
 
     fn retain(&self, namespace: Option<&str>, listed: &HashSet<ObjectRef>) {
@@ -208,7 +209,7 @@ mod tests {
         assert_eq!(wanted(), 2);
         watch.retain(None, &[ObjectRef::new("ns", "b")].into());
         assert_eq!(wanted(), 1);
-        watch.delete(secret("b", &[], &[]));
+        watch.delete(&secret("b", &[], &[]).metadata);
         assert!(known.by_namespace.read().is_empty(), "what is gone takes no room");
     }
 }

@@ -118,11 +118,11 @@ impl Reloader {
         };
         listen(&self.secrets, SourceKind::Secret);
         let (known, key) = (self.secrets.clone(), self.mac_key.clone());
-        watches.served::<Secret>(Arc::new(ContentWatch { known, key, digest: digest_of_secret }), None);
+        watches.served::<Secret>(Arc::new(ContentWatch { known, key, digest: digest_of_secret }));
         if let Some(known) = &self.config_maps {
             listen(known, SourceKind::ConfigMap);
             let (known, key) = (known.clone(), self.mac_key.clone());
-            watches.served::<ConfigMap>(Arc::new(ContentWatch { known, key, digest: digest_of_config_map }), None);
+            watches.served::<ConfigMap>(Arc::new(ContentWatch { known, key, digest: digest_of_config_map }));
         }
     }
 

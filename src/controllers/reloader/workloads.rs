@@ -147,8 +147,8 @@ impl Sink<DynamicObject> for WorkloadWatch {
         self.apply(object);
     }
 
-    fn delete(&self, object: DynamicObject) {
-        self.forget(&self.key(&object.metadata));
+    fn delete(&self, gone: &ObjectMeta) {
+        self.forget(&self.key(gone));
     }
 
     fn retain(&self, namespace: Option<&str>, listed: &HashSet<ObjectRef>) {

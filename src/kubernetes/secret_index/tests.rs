@@ -42,7 +42,7 @@ fn the_owner_of_a_secret_that_no_watch_has_told_of_learns_of_its_deletion() {
 #[test]
 fn a_secret_that_was_deleted_before_its_write_was_answered_stays_deleted() {
     let (index, told) = index();
-    index.delete(secret("VaultStaticSecret", "8"));
+    index.delete(&secret("VaultStaticSecret", "8").metadata);
     assert_eq!(*told.lock().unwrap(), [key(KIND)], "its owner is told all the same");
     let id = ObjectRef::new("ns", "secret");
     index.apply_answer(&id, &Revision { uid: "u".into(), resource_version: "7".into() }, &key(KIND));
@@ -71,7 +71,7 @@ fn an_own_deletion_is_told_to_no_owner_and_takes_no_successor_away() {
     assert_eq!(index.get(&id), None);
     let successor = Revision { uid: "successor".into(), resource_version: "3".into() };
     index.apply_answer(&id, &successor, &key(KIND));
-    index.delete(secret("VaultStaticSecret", "2"));
+    index.delete(&secret("VaultStaticSecret", "2").metadata);
     assert_eq!(index.get(&id), Some(successor));
     assert_eq!(*told.lock().unwrap(), []);
 }
@@ -83,7 +83,7 @@ fn while_a_secret_is_replaced_its_owner_is_told_of_nothing_that_is_expected() {
         let id = ObjectRef::new("ns", "secret");
         index.apply_answer(&id, &Revision::of(&secret("", "1").metadata), &key(KIND));
         let mut replacing = index.replacing(&id);
-        index.delete(secret("VaultStaticSecret", "2"));
+        index.delete(&secret("VaultStaticSecret", "2").metadata);
         assert_eq!(*told.lock().unwrap(), []);
         replacing.expected = expected;
         drop(replacing);
@@ -116,7 +116,7 @@ fn secrets_that_are_gone_take_no_room() {
         secret
     };
     (0..20_000).for_each(|i| index.apply(named(i)));
-    (1..20_000).for_each(|i| index.delete(named(i)));
+    (1..20_000).for_each(|i| index.delete(&named(i).metadata));
     assert!(index.entries.read().by_name.capacity() < 2000);
     // As if the deletions were long ago.
     let old = Instant::now().checked_sub(2 * LATEST_ANSWER).expect("a machine that is up for longer");

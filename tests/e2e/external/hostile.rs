@@ -236,9 +236,7 @@ fn a_hostile_cluster_ends_nothing_and_holds_up_no_other() {
         }
     }
     others_are_served(&tenant, 10);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", operator.pid())).expect("it runs");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-    let kib: usize = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    let kib = operator.peak_memory();
     assert!(kib < 400 << 10, "at most {kib} KiB");
     tenant.assert_nothing_leaked(&operator, &["hostile-token-hunter2"]);
 }
