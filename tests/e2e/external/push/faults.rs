@@ -178,11 +178,7 @@ fn secrets_that_are_too_large_together_are_not_read_together() {
     pushing.source(json!({ "a": "1" }));
     tenant.apply(&pushing.push_to("cluster", "first", json!({ "data": [entry(None, "first", None)] })));
     pushing.wait_synced("first");
-    let peak_mib = || -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", operator.pid())).expect("it runs");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-        peak.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") >> 10
-    };
+    let peak_mib = || operator.peak_memory() >> 10;
     let before = peak_mib();
     let selector = json!({ "secret": { "name": null, "selector": { "matchLabels": { "push": "yes" } } } });
     let spec = json!({ "selector": selector, "data": [entry(Some("k"), "x", Some("k"))] });
