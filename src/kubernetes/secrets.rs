@@ -61,16 +61,17 @@ impl SecretWriter {
         with_name(&self.what("get", name), name, self.api.get_opt(name)).await
     }
 
-    /// The Secrets with their data that a selector selects: `limit` at most, or one more than that.
+    /// The names of the Secrets that a selector selects: `limit` at most, or one more than that. No data is read.
     ///
     /// # Errors
     /// If they cannot be listed, or if the selector is none.
-    pub async fn list_selected(&self, selector: &LabelSelector, limit: u32) -> Result<Vec<Secret>, KubernetesError> {
+    pub async fn names_selected(&self, selector: &LabelSelector, limit: u32) -> Result<Vec<String>, KubernetesError> {
         let selector = Selector::try_from(selector.clone())
             .map_err(|error| KubernetesError::new(ErrorKind::Invalid, format!("the label selector: {error}")))?;
         let params = kube::api::ListParams::default().labels_from(&selector).limit(limit + 1);
-        let list = with_timeout(&format!("list Secrets in {}", self.namespace), self.api.list(&params)).await?;
-        Ok(list.items)
+        let list = self.api.list_metadata(&params);
+        let list = with_timeout(&format!("list Secrets in {}", self.namespace), list).await?;
+        Ok(list.items.into_iter().filter_map(|secret| secret.metadata.name).collect())
     }
 
     /// The value of a key.

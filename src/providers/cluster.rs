@@ -1,6 +1,6 @@
 //! Secrets of a Kubernetes cluster.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -215,8 +215,8 @@ impl Provider for ClusterProvider<'_> {
         self.push(rows, only_new).await
     }
 
-    async fn delete(&mut self, entries: &[&PushData]) -> Result<bool, ProviderError> {
-        self.take_back(entries).await
+    async fn delete(&mut self, entries: &[&PushData], kept: &BTreeSet<String>) -> Result<bool, ProviderError> {
+        self.take_back(entries, kept).await
     }
 
     fn weight(&self) -> usize {

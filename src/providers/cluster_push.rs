@@ -3,7 +3,7 @@
 //! A Secret that a push has written carries a mark that says whether the push has made it. Only what carries the mark is
 //! deleted. Each write names the version that it replaces.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,6 +19,7 @@ use crate::api::reference::is_object_name;
 use crate::external_secret::Data;
 use crate::external_secret::check::{BOOTSTRAP_TOKEN, SERVICE_ACCOUNT_TOKEN};
 use crate::external_secret::push::{PushRow, Pushed};
+use crate::resolve::ClusterStore;
 
 /// Annotation of a Secret that was pushed.
 const MARK: &str = "vso.secrets.hashicorp.com/pushed";
@@ -53,7 +54,7 @@ impl ClusterProvider<'_> {
         let mut of_namespaces = BTreeMap::<String, Vec<(usize, &PushRow, PushMetadata)>>::new();
         for (index, row) in rows.iter().enumerate() {
             written.rows.push(Ok(Pushed::Existed));
-            match self.place(&row.entry) {
+            match place(self.store, self.other_namespaces, &row.entry) {
                 Ok((namespace, metadata)) => {
                     of_namespaces.entry(namespace).or_default().push((index, *row, metadata));
                 }
@@ -71,33 +72,21 @@ impl ClusterProvider<'_> {
     }
 
     /// See [`super::Provider::delete`].
-    pub(super) async fn take_back(&mut self, entries: &[&PushData]) -> Result<bool, ProviderError> {
+    pub(super) async fn take_back(
+        &mut self,
+        entries: &[&PushData],
+        kept: &BTreeSet<String>,
+    ) -> Result<bool, ProviderError> {
         let mut of_namespaces = BTreeMap::<String, Vec<&PushData>>::new();
         for entry in entries {
-            let (namespace, _) = self.place(entry).map_err(ProviderError::Unusable)?;
+            let (namespace, _) = place(self.store, self.other_namespaces, entry).map_err(ProviderError::Unusable)?;
             of_namespaces.entry(namespace).or_default().push(entry);
         }
         let mut was_there = false;
         for (namespace, entries) in of_namespaces {
-            was_there |= self.take_back_from(&namespace, &entries).await?;
+            was_there |= self.take_back_from(&namespace, &entries, kept).await?;
         }
         Ok(was_there)
-    }
-
-    /// The namespace that an entry means, and what else it says.
-    fn place(&self, entry: &PushData) -> Result<(String, PushMetadata), String> {
-        let name = &entry.r#match.remote_ref.remote_key;
-        if !is_object_name(name) {
-            return Err(format!("{name:?} is not the name of a Secret"));
-        }
-        let metadata = PushMetadata::of(entry.metadata.as_ref())?;
-        match &metadata.remote_namespace {
-            None => Ok((self.store.namespace.clone(), metadata)),
-            Some(_) if !self.other_namespaces => {
-                Err("remoteNamespace override is only supported with ClusterSecretStore".to_owned())
-            }
-            Some(namespace) => Ok((namespace.clone(), metadata)),
-        }
     }
 
     async fn push_to(
@@ -126,12 +115,17 @@ impl ClusterProvider<'_> {
         Err(written_by_others(namespace, name))
     }
 
-    async fn take_back_from(&self, namespace: &str, entries: &[&PushData]) -> Result<bool, ProviderError> {
+    async fn take_back_from(
+        &self,
+        namespace: &str,
+        entries: &[&PushData],
+        kept: &BTreeSet<String>,
+    ) -> Result<bool, ProviderError> {
         let name = entries.first().map_or("", |entry| entry.r#match.remote_ref.remote_key.as_str());
         for _ in 0..MAX_CONFLICTS {
             let Some(found) = self.find_secret(namespace, name).await? else { return Ok(false) };
             let known = content(&found)?;
-            let done = match rest(&known, entries) {
+            let done = match rest(&known, entries, kept) {
                 Rest::AsItIs => return Ok(false),
                 Rest::Nothing => {
                     let member = |member: &str| found.pointer(member).cloned().unwrap_or_default();
@@ -180,6 +174,26 @@ impl ClusterProvider<'_> {
             return self.send(Method::POST, &path, Some(body), |_| ()).await;
         }
         self.send(Method::PUT, &format!("{path}/{name}"), Some(body), |_| ()).await
+    }
+}
+
+/// The namespace that an entry means, and what else it says.
+pub(super) fn place(
+    store: &ClusterStore,
+    may_choose_namespace: bool,
+    entry: &PushData,
+) -> Result<(String, PushMetadata), String> {
+    let name = &entry.r#match.remote_ref.remote_key;
+    if !is_object_name(name) {
+        return Err(format!("{name:?} is not the name of a Secret"));
+    }
+    let metadata = PushMetadata::of(entry.metadata.as_ref())?;
+    match &metadata.remote_namespace {
+        None => Ok((store.namespace.clone(), metadata)),
+        Some(_) if !may_choose_namespace => {
+            Err("remoteNamespace override is only supported with ClusterSecretStore".to_owned())
+        }
+        Some(namespace) => Ok((namespace.clone(), metadata)),
     }
 }
 
@@ -314,19 +328,20 @@ enum Rest {
     Content(Content),
 }
 
-fn rest(known: &Content, entries: &[&PushData]) -> Rest {
+fn rest(known: &Content, entries: &[&PushData], kept: &BTreeSet<String>) -> Rest {
     let Some(mark) = known.annotations.get(MARK) else { return Rest::AsItIs };
     let is_made = mark == MADE;
     let mut content = known.clone();
     for entry in entries {
         match &entry.r#match.remote_ref.property {
             Some(property) => drop(content.data.remove(property)),
-            None if is_made => return Rest::Nothing,
             // Without its data it would not be what its owner has made.
-            None => return Rest::AsItIs,
+            None if !is_made => return Rest::AsItIs,
+            None if kept.is_empty() => return Rest::Nothing,
+            None => content.data.retain(|key, _| kept.contains(key)),
         }
     }
-    if content.data.is_empty() && is_made {
+    if content.data.is_empty() && is_made && kept.is_empty() {
         Rest::Nothing
     } else if content == *known {
         Rest::AsItIs

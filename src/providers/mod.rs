@@ -5,11 +5,14 @@ mod cluster;
 mod cluster_client;
 mod cluster_login;
 mod cluster_push;
+mod destination;
 mod generator;
 mod push_metadata;
 mod vault;
 mod vault_path;
 mod vault_push;
+
+use std::collections::BTreeSet;
 
 use crate::api::external_secrets::push_secret::PushData;
 use crate::api::external_secrets::remote::{Find, RemoteRef};
@@ -21,6 +24,7 @@ use crate::vault::SessionError;
 
 pub use cluster::{ClusterProvider, KnownSecrets};
 pub use cluster_client::{ClusterClients, ClusterError, ClusterFault, lane, watching_client};
+pub use destination::{Destination, destination};
 pub use generator::generated;
 pub use vault::{Known, ReadsInUse, VaultProvider};
 
@@ -50,9 +54,10 @@ pub trait Provider: Send {
     /// what is there stays.
     async fn write(&mut self, rows: &[&PushRow], only_new: bool) -> Result<Written, ProviderError>;
 
-    /// Deletes what was pushed to a secret, which all entries name, as far as the mark of the push is on it. True if anything
-    /// was there.
-    async fn delete(&mut self, entries: &[&PushData]) -> Result<bool, ProviderError>;
+    /// Deletes what was pushed to a secret, which all entries name, as far as the mark of the push is on it. The properties of
+    /// `kept` are pushed still: with any of them the secret stays, and of an entry for all of it only the others go. True if
+    /// anything was there.
+    async fn delete(&mut self, entries: &[&PushData], kept: &BTreeSet<String>) -> Result<bool, ProviderError>;
 
     /// About how much memory the secrets take that were read so far.
     fn weight(&self) -> usize;

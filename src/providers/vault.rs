@@ -1,6 +1,6 @@
 //! KV engines of Vault and OpenBao.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -220,8 +220,8 @@ impl Provider for VaultProvider<'_> {
         self.push(rows, only_new).await
     }
 
-    async fn delete(&mut self, entries: &[&PushData]) -> Result<bool, ProviderError> {
-        self.take_back(entries).await
+    async fn delete(&mut self, entries: &[&PushData], kept: &BTreeSet<String>) -> Result<bool, ProviderError> {
+        self.take_back(entries, kept).await
     }
 
     fn weight(&self) -> usize {

@@ -3,6 +3,8 @@
 //! A secret that was pushed carries ESO's mark in its custom metadata; one without it belongs to another client, and stays as
 //! it is. Each write names the version that it replaces.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::vault::{VaultProvider, is_absent};
@@ -48,10 +50,7 @@ impl VaultProvider<'_> {
             if !is_pushed || (!wanted.changed && found.is_marked()) {
                 return Ok(Written { changed: false, rows: wanted.rows });
             }
-            let is_of_others = found.members.is_some() && !found.is_marked();
-            // A push that ended before its mark has left just what is pushed.
-            let may_be_marked = found.may_be_half_pushed() && !wanted.changed;
-            if is_of_others && !may_be_marked {
+            if found.members.is_some() && !found.is_marked() {
                 let refused = |row: Result<Pushed, String>| match row {
                     Ok(Pushed::Done) => Err(NOT_OURS.to_owned()),
                     row => row,
@@ -59,17 +58,13 @@ impl VaultProvider<'_> {
                 wanted.rows = wanted.rows.into_iter().map(refused).collect();
                 return Ok(Written { changed: false, rows: wanted.rows });
             }
-            if wanted.changed {
-                match self.put(&path, &found, wanted.members).await {
-                    Ok(()) => {}
-                    Err(error) => {
-                        found = self.after_conflict(&path, &found, error).await?;
-                        continue;
-                    }
-                }
-            }
+            // Else a push that ends here would leave data that nothing tells from that of others.
             if self.store.versioned && !found.is_marked() {
-                self.mark(key, &path).await?;
+                self.mark(key, &found).await?;
+            }
+            if let Err(error) = self.put(&path, &found, wanted.members).await {
+                found = self.after_conflict(&path, &found, error).await?;
+                continue;
             }
             return Ok(Written { changed: true, rows: wanted.rows });
         }
@@ -77,17 +72,20 @@ impl VaultProvider<'_> {
     }
 
     /// See [`super::Provider::delete`].
-    pub(super) async fn take_back(&mut self, entries: &[&PushData]) -> Result<bool, ProviderError> {
+    pub(super) async fn take_back(
+        &mut self,
+        entries: &[&PushData],
+        kept: &BTreeSet<String>,
+    ) -> Result<bool, ProviderError> {
         let Some(first) = entries.first() else { return Ok(false) };
         let key = &first.r#match.remote_ref.remote_key;
         let path = data_path(self.store, key).map_err(ProviderError::Unusable)?;
         let mut found = self.find_secret(&path).await?;
         for _ in 0..MAX_CONFLICTS {
-            if !found.is_marked() {
+            if !found.is_marked() || (found.members.is_none() && !kept.is_empty()) {
                 return Ok(false);
             }
-            let rest = rest(&found, entries);
-            let Some(rest) = rest else {
+            let Some(rest) = rest(&found, entries, kept) else {
                 self.delete_secret(key, &path, found.members.is_some()).await?;
                 return Ok(true);
             };
@@ -135,12 +133,27 @@ impl VaultProvider<'_> {
         Err(ProviderError::Vault(error))
     }
 
-    /// Marks a secret that was just written. Custom metadata that it has already stays.
-    async fn mark(&self, key: &str, path: &str) -> Result<(), ProviderError> {
-        let metadata = metadata_path(self.store, key).map_err(ProviderError::Unusable)?;
-        let found = self.find_secret(path).await?;
-        let body = json!({ CUSTOM_METADATA: found.marked() });
-        self.session.write(&self.store.namespace, &metadata, &body).await.map_err(ProviderError::Vault)?;
+    /// Marks a secret that has no data. Custom metadata that it has already stays.
+    async fn mark(&self, key: &str, found: &Found) -> Result<(), ProviderError> {
+        let path = metadata_path(self.store, key).map_err(ProviderError::Unusable)?;
+        let namespace = &self.store.namespace;
+        let mut marked = found.marked();
+        if found.version == 0 {
+            // Where no data was ever written, the path of the data tells nothing.
+            let read = Read { namespace: namespace.clone(), path: path.clone(), version: None };
+            match self.session.read(&read, None).await {
+                Ok((envelope, _)) => {
+                    let known = envelope.data.get(CUSTOM_METADATA).and_then(Value::as_object).cloned();
+                    marked = Found { custom_metadata: known.unwrap_or_default(), ..Found::default() }.marked();
+                }
+                // The right to read it is not needed.
+                Err(SessionError::Request(error)) if is_absent(&error) || error.kind == ErrorKind::PermissionDenied => {
+                }
+                Err(error) => return Err(ProviderError::Vault(error)),
+            }
+        }
+        let body = json!({ CUSTOM_METADATA: marked });
+        self.session.write(namespace, &path, &body).await.map_err(ProviderError::Vault)?;
         Ok(())
     }
 
@@ -160,11 +173,6 @@ impl VaultProvider<'_> {
 impl Found {
     fn is_marked(&self) -> bool {
         self.custom_metadata.get(MARK.0).and_then(Value::as_str) == Some(MARK.1)
-    }
-
-    /// Whether a push may have made it whose mark was not written any more.
-    fn may_be_half_pushed(&self) -> bool {
-        self.version == 1 && self.custom_metadata.is_empty()
     }
 
     fn marked(&self) -> Map<String, Value> {
@@ -266,12 +274,16 @@ fn object_of(row: &PushRow, value: &[u8]) -> Result<Map<String, Value>, String> 
 }
 
 /// What is left of a secret without what the entries have pushed. `None`: nothing.
-fn rest(found: &Found, entries: &[&PushData]) -> Option<Map<String, Value>> {
+fn rest(found: &Found, entries: &[&PushData], kept: &BTreeSet<String>) -> Option<Map<String, Value>> {
     let mut rest = found.members.clone()?;
     for entry in entries {
-        rest.remove(entry.r#match.remote_ref.property.as_ref()?);
+        match &entry.r#match.remote_ref.property {
+            Some(property) => drop(rest.remove(property)),
+            None if kept.is_empty() => return None,
+            None => rest.retain(|property, _| kept.contains(property)),
+        }
     }
-    (!rest.is_empty()).then_some(rest)
+    (!rest.is_empty() || !kept.is_empty()).then_some(rest)
 }
 
 /// Whether a secret has these members. Vault makes numbers floats, so their form does not count.

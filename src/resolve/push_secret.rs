@@ -20,6 +20,8 @@ pub struct PushPlan {
     pub targets: Vec<PushTarget>,
     /// `None`: only after a change.
     pub interval: Option<Duration>,
+    /// Whether entries of `spec.data` are pushed to each of the stores.
+    pub has_data: bool,
 }
 
 /// A store that a PushSecret writes to, or has written to.
@@ -91,7 +93,7 @@ pub fn push_secret(object: &PushSecret, min_interval: Duration, lookup: &impl St
             targets.push(PushTarget { is_named: true, data_to, ..target });
         }
     }
-    Ok(PushPlan { targets, interval })
+    Ok(PushPlan { targets, interval, has_data: !spec.data.is_empty() })
 }
 
 /// The stores that a PushSecret has written to, as its status says, each with what was written.

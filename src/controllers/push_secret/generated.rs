@@ -1,5 +1,6 @@
 //! What a generator makes for a PushSecret: once per interval and change of the object, and kept until all stores have it.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -7,11 +8,12 @@ use chrono::{DateTime, Utc};
 use super::PushSecrets;
 use super::state::{Pending, State};
 use crate::api::external_secrets::PushSecret;
+use crate::api::external_secrets::push_secret::PushSecretStatus;
 use crate::api::{ConditionType, Key, condition};
 use crate::controllers::external_secret::failure::{Failure, Interruption};
 use crate::external_secret::hash;
 use crate::external_secret::push::PushSource;
-use crate::resolve::{self, Generates, GeneratorPlan, VaultStore};
+use crate::resolve::{self, Generates, GeneratorPlan, PushPlan, PushTarget, VaultStore};
 use crate::workqueue::{Class, Job, Next};
 
 /// Until everything is listed, a run of an object with a generator comes again after this.
@@ -79,7 +81,7 @@ impl PushSecrets {
 /// When an object is due again whose stores have what its generator has made. `None`: now.
 pub(super) fn kept_until(
     object: &PushSecret,
-    interval: Option<Duration>,
+    plan: &PushPlan,
     state: &State,
     now: (Instant, DateTime<Utc>),
 ) -> Option<Next> {
@@ -90,7 +92,10 @@ pub(super) fn kept_until(
     if state.generated.is_some() || !is_synced || status.synced_resource_version.as_ref() != Some(&version) {
         return None;
     }
-    let Some(interval) = interval else { return Some(Next::WhenChanged) };
+    if !is_at_all_stores(plan, status, state) {
+        return None;
+    }
+    let Some(interval) = plan.interval else { return Some(Next::WhenChanged) };
     let passed = match state.generated_at {
         Some(at) => now.0.duration_since(at),
         None => {
@@ -103,19 +108,36 @@ pub(super) fn kept_until(
     (!left.is_zero()).then(|| Next::At(now.0 + left, Class::Refresh))
 }
 
+/// Whether the stores are those that the last run has pushed to: no store has come, and none has left.
+fn is_at_all_stores(plan: &PushPlan, status: &PushSecretStatus, state: &State) -> bool {
+    let targets = || plan.targets.iter().map(|target| &target.name);
+    if !state.targets.is_empty() {
+        return state.targets.keys().eq(targets().collect::<BTreeSet<_>>());
+    }
+    // The status does not name a store to which nothing is pushed.
+    let synced = &status.synced_push_secrets;
+    let is_pushed_to = |target: &&PushTarget| plan.has_data || target.data_to.contains(&true);
+    plan.targets.iter().filter(is_pushed_to).all(|target| synced.contains_key(&target.name))
+        && synced.keys().all(|name| targets().any(|target| target == name))
+}
+
 fn failed(why: String) -> Failure {
     Failure::new(format!("could not get source secret: {why}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
 
+    use super::super::state::TargetState;
     use super::*;
-    use crate::api::external_secrets::PushSecretStatus;
-    use crate::api::{ConditionUpdate, Reason};
+    use crate::api::external_secrets::SecretStore;
+    use crate::api::{ConditionUpdate, CustomObject as _, ObjectRef, Reason};
+    use crate::resolve::Denied;
 
     const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
 
@@ -133,6 +155,39 @@ mod tests {
         object
     }
 
+    /// A plan with these stores, in none of which anything can be done.
+    fn plan(interval: Option<Duration>, stores: &[&str]) -> PushPlan {
+        let target = |name: &&str| PushTarget {
+            name: format!("SecretStore/{name}"),
+            key: Key { kind: SecretStore::KIND, id: ObjectRef::new("ns", *name) },
+            plan: Err(Denied::NotAllowed("x".to_owned())),
+            is_named: true,
+            data_to: vec![],
+        };
+        PushPlan { targets: stores.iter().map(target).collect(), interval, has_data: true }
+    }
+
+    #[test]
+    fn a_store_that_comes_or_leaves_is_seen() {
+        let now = (Instant::now(), DateTime::from_timestamp(1_000_001, 0).unwrap());
+        let mut object = object();
+        let names =
+            |stores: &[&str]| stores.iter().map(|name| (format!("SecretStore/{name}"), BTreeMap::new())).collect();
+        object.status.as_mut().unwrap().synced_push_secrets = names(&["a", "b"]);
+        let kept = |state: &State, stores: &[&str]| kept_until(&object, &plan(HOUR, stores), state, now).is_some();
+        let started = State::default();
+        assert!(kept(&started, &["a", "b"]));
+        assert!(!kept(&started, &["a", "b", "c"]) && !kept(&started, &["a"]));
+        let mut empty = plan(HOUR, &["a", "b", "c"]);
+        empty.has_data = false;
+        assert!(kept_until(&object, &empty, &started, now).is_some(), "nothing is pushed to c");
+        // The process knows also of a store to which nothing was written.
+        let targets = ["a", "b", "c"].map(|name| (format!("SecretStore/{name}"), TargetState::default())).into();
+        let running = State { targets, ..State::default() };
+        assert!(kept(&running, &["c", "b", "a"]));
+        assert!(!kept(&running, &["a", "b"]));
+    }
+
     #[test]
     fn what_was_made_is_kept_for_an_interval() {
         let start = Instant::now();
@@ -143,13 +198,17 @@ mod tests {
             None => None,
             other => panic!("{other:?}"),
         };
-        assert_eq!(left(kept_until(&object, HOUR, &state, at(600))), Some(Duration::from_secs(3000)), "over a restart");
-        assert_eq!(left(kept_until(&object, HOUR, &state, at(3600))), None);
-        assert_eq!(left(kept_until(&object, HOUR, &state, at(-5))), None, "a clock that was wrong");
-        assert_eq!(kept_until(&object, None, &state, at(9999)), Some(Next::WhenChanged));
+        assert_eq!(
+            left(kept_until(&object, &plan(HOUR, &[]), &state, at(600))),
+            Some(Duration::from_secs(3000)),
+            "over a restart"
+        );
+        assert_eq!(left(kept_until(&object, &plan(HOUR, &[]), &state, at(3600))), None);
+        assert_eq!(left(kept_until(&object, &plan(HOUR, &[]), &state, at(-5))), None, "a clock that was wrong");
+        assert_eq!(kept_until(&object, &plan(None, &[]), &state, at(9999)), Some(Next::WhenChanged));
         // The status does not tell of data that a store did not need.
         state.generated_at = Some(start);
-        assert_eq!(left(kept_until(&object, HOUR, &state, at(9999))), Some(Duration::from_secs(3600)));
+        assert_eq!(left(kept_until(&object, &plan(HOUR, &[]), &state, at(9999))), Some(Duration::from_secs(3600)));
     }
 
     #[test]
@@ -163,15 +222,15 @@ mod tests {
             |object| object.status.as_mut().unwrap().conditions[0].status = "False".to_owned(),
             |object| object.spec.selector.generator_ref = None,
         ];
-        assert!(kept_until(&object(), HOUR, &state, now).is_some());
+        assert!(kept_until(&object(), &plan(HOUR, &[]), &state, now).is_some());
         for (i, change) in changes.into_iter().enumerate() {
             let mut object = object();
             change(&mut object);
-            assert!(kept_until(&object, HOUR, &state, now).is_none(), "{i}");
+            assert!(kept_until(&object, &plan(HOUR, &[]), &state, now).is_none(), "{i}");
         }
         let (data, until) = (Default::default(), now.0 + PENDING_LIFETIME);
         let pending = Pending { version: Default::default(), of: String::new(), data, until };
         let state = State { generated: Some(pending), ..State::default() };
-        assert!(kept_until(&object(), HOUR, &state, now).is_none(), "not all stores have it");
+        assert!(kept_until(&object(), &plan(HOUR, &[]), &state, now).is_none(), "not all stores have it");
     }
 }

@@ -1,23 +1,25 @@
 //! PushSecret: what a Secret holds is written to stores.
 //!
-//! `mod.rs` reads from top to bottom as a run goes: what is pushed (`source`), to each of the stores that are due (`target`),
+//! `mod.rs` reads from top to bottom as a run goes: what is pushed (`source`), to each of the stores that are due (`tasks`, `target`),
 //! and what is told of it (`report`). What was pushed goes with the object, if that is wanted (`deletion`). Each store has a schedule of its own (`state`), so that one that fails holds up no other.
 
 mod deletion;
 mod generated;
 mod names;
+mod places;
 mod report;
 mod source;
 mod state;
 mod target;
+mod tasks;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use kube::Resource as _;
 use parking_lot::Mutex;
-use sha2::{Digest as _, Sha256};
 
 use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
 use super::dependents::spec_or_metadata_changed;
@@ -30,7 +32,7 @@ use super::stores::Stores;
 use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::{PushDeletionPolicy, SyncedPushSecrets, UpdatePolicy};
 use crate::api::{CustomObject as _, Key, Kind, ObjectRef};
-use crate::backoff::{Policy, horizon};
+use crate::backoff::Policy;
 use crate::external_secret::push::{Expansion, PushStore};
 use crate::external_secret::template::TemplateCache;
 use crate::kubernetes::Change;
@@ -40,10 +42,12 @@ use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Lane, Next};
 
 use generated::kept_until;
+use places::Places;
 use report::{Verdict, verdict};
 use source::Made;
 use state::{State, States, TargetState};
-use target::{Entries, Skipped, Task};
+use target::{Done, Entries, Skipped, Task};
+use tasks::{Tasks, digest_for, schedule};
 
 /// The controller of PushSecrets.
 pub(super) struct PushSecrets {
@@ -57,18 +61,6 @@ pub(super) struct PushSecrets {
     backoff: Policy,
     /// The shortest interval between two looks at a store.
     min_interval: Duration,
-}
-
-/// What a run has to do.
-struct Tasks {
-    all: Vec<Task>,
-    /// Digest over what is pushed to each, in the order of `all`.
-    inputs: Vec<[u8; 32]>,
-    /// Whether each is to be looked at now.
-    due: Vec<bool>,
-    interval: Option<Duration>,
-    /// Whether equal inputs may give something else each time.
-    is_volatile: bool,
 }
 
 impl PushSecrets {
@@ -96,7 +88,7 @@ impl PushSecrets {
             return Outcome::await_change();
         }
         self.follow(&job.key, object, &plan.targets, &pushed, state).await;
-        if let Some(next) = kept_until(object, plan.interval, state, (Instant::now(), began)) {
+        if let Some(next) = kept_until(object, &plan, state, (Instant::now(), began)) {
             return Outcome::done(next, None);
         }
         if let Err(error) = self.hold_for_deletion(object, &plan.targets).await {
@@ -153,7 +145,7 @@ impl PushSecrets {
         state: &mut State,
         job: &Job<Key>,
     ) -> Result<(Tasks, bool), Interruption> {
-        let PushPlan { targets, interval } = plan;
+        let PushPlan { targets, interval, .. } = plan;
         let generated = self.generated(job, object, interval, state).await?;
         let inputs = match self.inputs(object, generated).await? {
             Ok(inputs) => inputs,
@@ -191,13 +183,18 @@ impl PushSecrets {
             }
             false => (all.iter().map(|_| Expansion::default()).collect(), false),
         };
-        let tasks = all.into_iter().zip(expansions);
-        let all = tasks.map(|((target, known), expansion)| Task { target, known, expansion }).collect();
+        let tasks = all.into_iter().zip(expansions).map(|((target, known), mut expansion)| {
+            if let Ok(plan) = &target.plan {
+                places::refuse_repeated(plan, &mut expansion);
+            }
+            Task { target, known, expansion }
+        });
+        let all = tasks.collect();
         Ok((Tasks { all, inputs: inputs_of, due, interval, is_volatile }, false))
     }
 
-    /// Does what is due, stores that failed last. Gives what the stores hold of what was pushed, whether anything was
-    /// written, and the lane of a store that has to wait.
+    /// Does what is due, stores that failed last: first all is pushed, then what is obsolete is deleted. Gives what the stores
+    /// hold of what was pushed, whether anything was written, and the lane of a store that has to wait.
     async fn work(
         &self,
         job: &Job<Key>,
@@ -205,47 +202,59 @@ impl PushSecrets {
         tasks: &Tasks,
         state: &mut State,
     ) -> (SyncedPushSecrets, bool, Option<Lane>) {
-        let (mut synced, mut changed, mut waits) = (SyncedPushSecrets::new(), false, None);
+        let mut waits = None;
         let mut order: Vec<usize> = (0..tasks.all.len()).collect();
         order.sort_by_key(|i| state.targets.get(&tasks.all[*i].target.name).is_some_and(TargetState::fails));
-        for i in order {
-            let (task, inputs) = (&tasks.all[i], &tasks.inputs[i]);
-            let name = &task.target.name;
-            let of_target = state.targets.entry(name.clone()).or_default();
-            let is_same = of_target.inputs.as_ref() == Some(inputs) && !of_target.fails();
-            let entries = if !tasks.due[i] {
-                task.known.clone()
-            } else if !is_same
-                && !of_target.fails()
-                && !task.expansion.rows.is_empty()
-                && let Some(at) = of_target.wait_until(Instant::now())
-            {
-                of_target.due = Some(at);
-                task.known.clone()
-            } else if is_same && tasks.is_volatile {
-                // It would come out otherwise at each look.
-                schedule(of_target, tasks.interval);
-                task.known.clone()
-            } else {
-                match self.run_task(job, object, task, of_target).await {
-                    Ok(done) => {
-                        if done.changed {
-                            changed = true;
-                            of_target.note_write(Instant::now());
-                        }
-                        of_target.inputs = Some(*inputs);
-                        self.schedule_next(of_target, task, tasks.interval);
-                        done.entries
-                    }
-                    Err(Skipped::Yield(lane)) => {
-                        of_target.inputs = None;
-                        waits = Some(lane);
-                        task.known.clone()
-                    }
+        let mut done: BTreeMap<usize, Done> = BTreeMap::new();
+        for i in &order {
+            let of_target = state.targets.entry(tasks.all[*i].target.name.clone()).or_default();
+            if !tasks.needs_push(*i, of_target) {
+                continue;
+            }
+            match self.push_to(job, object, &tasks.all[*i], of_target).await {
+                Ok(pushed) => {
+                    done.insert(*i, pushed);
                 }
+                Err(Skipped::Yield(lane)) => {
+                    of_target.inputs = None;
+                    waits = Some(lane);
+                }
+            }
+        }
+        let wanted = Places::wanted(&tasks.all);
+        let held = tasks.held(&done);
+        let (mut synced, mut changed) = (SyncedPushSecrets::new(), false);
+        for i in order {
+            let task = &tasks.all[i];
+            let of_target = state.targets.entry(task.target.name.clone()).or_default();
+            let entries = if let Some(mut done) = done.remove(&i) {
+                let obsolete = task.obsolete();
+                of_target.inputs = Some(tasks.inputs[i]);
+                match &wanted {
+                    _ if obsolete.is_empty() || !object.deletes() => {}
+                    // What is not known to be pushed may be just that.
+                    None => done.entries.extend(obsolete.into_iter().map(target::entry_of)),
+                    Some(wanted) => match self.delete_from(job, task, (wanted, &held), of_target, &mut done).await {
+                        Ok(false) => {}
+                        Ok(true) => of_target.inputs = None,
+                        Err(Skipped::Yield(lane)) => {
+                            of_target.inputs = None;
+                            waits = Some(lane);
+                        }
+                    },
+                }
+                if done.changed {
+                    changed = true;
+                    of_target.note_write(Instant::now());
+                }
+                of_target.due = done.retry_at();
+                self.schedule_next(of_target, task, tasks.interval);
+                done.entries
+            } else {
+                task.known.clone()
             };
             if !entries.is_empty() {
-                synced.insert(name.clone(), entries);
+                synced.insert(task.target.name.clone(), entries);
             }
         }
         (synced, changed, waits)
@@ -304,59 +313,10 @@ impl PushSecrets {
     }
 }
 
-impl Tasks {
-    /// Whether all stores have what is pushed.
-    fn are_done(&self, state: &State) -> bool {
-        let mut all = self.all.iter().zip(&self.inputs);
-        all.all(|(task, inputs)| {
-            let target = state.targets.get(&task.target.name);
-            target.is_some_and(|target| target.inputs.as_ref() == Some(inputs) && !target.fails())
-        })
-    }
-
-    /// Nothing is pushed.
-    fn only_deleting(
-        pushed: Vec<(PushTarget, Entries)>,
-        interval: Option<Duration>,
-        job: &Job<Key>,
-        state: &mut State,
-    ) -> Self {
-        let tasks = pushed.into_iter().map(|(target, known)| Task { target, known, expansion: Expansion::default() });
-        let all: Vec<Task> = tasks.collect();
-        state.targets.retain(|name, _| all.iter().any(|task| task.target.name == *name));
-        let inputs: Vec<[u8; 32]> = all.iter().map(|task| digest_for(&[0; 32], &task.target)).collect();
-        let due = state.due(job, all.iter().map(|task| task.target.name.as_str()).zip(&inputs));
-        Self { all, inputs, due, interval, is_volatile: false }
-    }
-}
-
 /// Whether all that was pushed is deleted, since the Secret is gone.
 fn is_cleaned_up(object: &PushSecret) -> bool {
     let ready = crate::api::condition::find(object.conditions(), crate::api::ConditionType::Ready);
     object.deletes() && ready.is_some_and(|ready| ready.reason == crate::api::Reason::SourceDeleted.as_str())
-}
-
-/// The store is looked at again after the interval.
-fn schedule(target: &mut TargetState, interval: Option<Duration>) {
-    target.backoff.reset();
-    target.due = interval.map(|interval| Instant::now() + horizon(interval, &mut rand::rng()));
-}
-
-/// Over what is pushed to a store, and how the store is reached.
-fn digest_for(inputs: &[u8; 32], target: &PushTarget) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(inputs);
-    match &target.plan {
-        Ok(plan) => {
-            hash.update(plan.uid.as_bytes());
-            hash.update(plan.generation.to_be_bytes());
-        }
-        Err(denied) => hash.update(denied.to_string().as_bytes()),
-    }
-    for is_meant in &target.data_to {
-        hash.update([u8::from(*is_meant)]);
-    }
-    hash.finalize().into()
 }
 
 #[async_trait::async_trait]

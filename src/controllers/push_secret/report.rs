@@ -17,6 +17,7 @@ use crate::controllers::outcome::Outcome;
 use crate::controllers::outputs::EventText;
 use crate::controllers::retry::RECHECK_DENIAL;
 use crate::external_secret::hash;
+use crate::workqueue::{Class, Next};
 
 /// So many failures are told at most.
 const MAX_TOLD: usize = 10;
@@ -137,15 +138,23 @@ impl PushSecrets {
         let outputs = &self.access.outputs;
         let events: Vec<EventText> = event.into_iter().collect();
         if outputs.publish(&self.stores().push_secrets, object, &status, &events).await.is_err() {
-            // Nothing is lost: what was pushed is there, and the next run finds all as after a start.
-            state.targets.clear();
-            return Outcome::write_failed();
+            // Nothing is lost: what was pushed is there, and the next run looks at all stores, with the logins that there are.
+            state.targets.values_mut().for_each(|target| target.inputs = None);
+            return self.not_told(state);
         }
+        state.status_backoff.reset();
         let (next, lane) = state.next();
         match verdict {
             Verdict::Errored(_) => Outcome::failed(next, lane),
             Verdict::Synced | Verdict::SourceDeleted => Outcome::done(next, lane),
         }
+    }
+
+    /// The API server did not take the status. Each time that is tried again later.
+    fn not_told(&self, state: &mut State) -> Outcome {
+        let now = Instant::now();
+        let pause = state.status_backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL);
+        Outcome::failed(Next::At(now + pause, Class::Retry), None)
     }
 
     /// Tells of a run that did not come to any store.
@@ -161,8 +170,9 @@ impl PushSecrets {
         let events: Vec<EventText> = event.into_iter().collect();
         let outputs = &self.access.outputs;
         if outputs.publish(&self.stores().push_secrets, object, &status, &events).await.is_err() {
-            return Outcome::write_failed();
+            return self.not_told(state);
         }
+        state.status_backoff.reset();
         let now = Instant::now();
         let pause = || state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL);
         retry.outcome(retry.due(now, None, pause), None)

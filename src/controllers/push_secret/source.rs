@@ -90,32 +90,33 @@ impl PushSecrets {
         let secrets = SecretWriter::new(&self.access.outputs.client, namespace);
         let failed = |why: String| Failure::new(format!("could not get source secret: {why}"));
         let of = object.spec.selector.secret.as_ref();
-        let found = match of.map(|secret| (secret.name.as_deref(), &secret.selector)) {
-            Some((Some(name), _)) => match secrets.get(name).await.map_err(|error| failed(error.to_string()))? {
-                Some(secret) => vec![secret],
-                None => return Ok(Err(format!("Secret {namespace}/{name} does not exist"))),
-            },
+        let (names, missing) = match of.map(|secret| (secret.name.as_ref(), &secret.selector)) {
+            Some((Some(name), _)) => (vec![name.clone()], format!("Secret {namespace}/{name} does not exist")),
             Some((None, Some(selector))) => {
-                let found = secrets.list_selected(selector, MAX_SOURCES).await;
-                let found = found.map_err(|error| failed(error.to_string()))?;
-                if found.is_empty() {
-                    let shown = Selector::try_from(selector.clone()).map_or_else(|_| String::new(), |s| s.to_string());
-                    return Ok(Err(format!("no Secret in namespace {namespace} has the labels {shown}")));
-                }
-                found
+                let names = secrets.names_selected(selector, MAX_SOURCES).await;
+                let shown = Selector::try_from(selector.clone()).map_or_else(|_| String::new(), |s| s.to_string());
+                let missing = format!("no Secret in namespace {namespace} has the labels {shown}");
+                (names.map_err(|error| failed(error.to_string()))?, missing)
             }
             _ => return Err(failed("spec.selector.secret has neither name nor selector".to_owned()).until_changed()),
         };
-        if found.len() > MAX_SOURCES as usize {
+        if names.len() > MAX_SOURCES as usize {
             return Err(failed(format!("the selector selects more than {MAX_SOURCES} Secrets")));
         }
-        let sources: Vec<PushSource> = found.into_iter().map(source).collect();
-        let bytes: usize = sources.iter().flat_map(|source| source.data.values()).map(Vec::len).sum();
-        if bytes > MAX_SOURCE_BYTES {
-            let text = format!("the Secrets hold more than {} MiB together", MAX_SOURCE_BYTES >> 20);
-            return Err(failed(text));
+        let (mut sources, mut bytes) = (vec![], 0);
+        // One after the other: what is too large together is never in memory together.
+        for name in names {
+            // One of several may be gone by now.
+            let found = secrets.get(&name).await.map_err(|error| failed(error.to_string()))?;
+            let Some(source) = found.map(source) else { continue };
+            bytes += source.data.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+            if bytes > MAX_SOURCE_BYTES {
+                let text = format!("the Secrets hold more than {} MiB together", MAX_SOURCE_BYTES >> 20);
+                return Err(failed(text));
+            }
+            sources.push(source);
         }
-        Ok(Ok(sources))
+        Ok(if sources.is_empty() { Err(missing) } else { Ok(sources) })
     }
 
     /// Makes what is pushed to each of the stores.
@@ -129,7 +130,8 @@ impl PushSecrets {
         let Inputs { sources, texts, .. } = inputs;
         let share = |sources: Vec<PushSource>| sources.into_iter().map(Arc::new).collect::<Vec<_>>();
         if object.spec.template.is_none() && object.spec.data_to.is_empty() {
-            return Ok(Made { expansions: expand(&object.spec, &share(sources), &stores), is_volatile: false });
+            let expansions = expand(&object.spec, &share(sources), &stores).map_err(Failure::new)?;
+            return Ok(Made { expansions, is_volatile: false });
         }
         let namespace = object.metadata.namespace.as_deref().unwrap_or("");
         let turn = self.turns.take(namespace).ok_or(Interruption::Later(TURN_RETRY_DELAY))?;
@@ -151,6 +153,7 @@ impl PushSecrets {
         };
         let made = turn.run(work).await.unwrap_or_else(|| Err(render::cut_off()));
         let (expansions, template) = made.map_err(|error| render::failed(&error))?;
+        let expansions = expansions.map_err(Failure::new)?;
         let is_volatile = template.as_ref().is_some_and(|template| template.is_volatile());
         state.template = template;
         Ok(Made { expansions, is_volatile })

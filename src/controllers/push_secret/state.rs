@@ -25,6 +25,8 @@ pub(super) struct State {
     pub template: Option<Arc<CompiledTemplate>>,
     /// Pauses after failures that concern no store.
     pub backoff: Backoff,
+    /// Pauses after a status that the API server did not take.
+    pub status_backoff: Backoff,
     /// What the generator has made that not all stores are known to have.
     pub generated: Option<Pending>,
     /// When the generator has made something last.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::PushSecrets;
+use super::places::{Fate, Places};
 use super::state::TargetState;
 use crate::api::CustomObject as _;
 use crate::api::Key;
@@ -15,7 +16,7 @@ use crate::controllers::dependents::DEPENDENTS_SPREAD;
 use crate::controllers::store_access::NoSession;
 use crate::controllers::vault_access::Unanswered;
 use crate::external_secret::push::{Expansion, PushRow, Pushed, place};
-use crate::providers::{self, Known, Provider, ProviderError, ReadsInUse, VaultProvider};
+use crate::providers::{self, Destination, Known, Provider, ProviderError, ReadsInUse, VaultProvider, destination};
 use crate::resolve::{PushTarget, StorePlan, StoreSource};
 use crate::vault::Session;
 use crate::workqueue::{Job, Lane};
@@ -32,12 +33,42 @@ pub(super) struct Task {
     pub known: Entries,
 }
 
+impl Task {
+    /// Where an entry leads; its key, if the store cannot be reached or the entry is wrong.
+    fn destination(&self, entry: &PushData) -> Result<Destination, String> {
+        let destination = self.target.plan.as_ref().ok().map(|plan| destination(plan, entry));
+        destination.and_then(Result::ok).ok_or_else(|| entry.r#match.remote_ref.remote_key.clone())
+    }
+
+    /// The places that are pushed to, or would be if nothing failed.
+    fn wanted(&self) -> BTreeSet<String> {
+        let failed = self.expansion.failures.iter().filter_map(|(entry, _)| entry.as_ref());
+        let rows = self.expansion.rows.iter().map(|row| &row.entry);
+        rows.chain(failed).map(|entry| place(&entry.r#match.remote_ref)).collect()
+    }
+
+    /// What was pushed and still is to be.
+    fn wanted_of_known(&self) -> Entries {
+        let wanted = self.wanted();
+        let known = self.known.iter().filter(|(place, _)| wanted.contains(*place));
+        known.map(|(place, entry)| (place.clone(), entry.clone())).collect()
+    }
+
+    /// What was pushed and is not to be any more.
+    pub fn obsolete(&self) -> Vec<&PushData> {
+        let wanted = self.wanted();
+        self.known.iter().filter(|(place, _)| !wanted.contains(*place)).map(|(_, entry)| entry).collect()
+    }
+}
+
 /// What was done.
 pub(super) struct Done {
     /// What is there of what was pushed, for the status.
     pub entries: Entries,
     /// Whether anything was written.
     pub changed: bool,
+    /// Why no more can be done with the store.
+    pub unusable: Option<Unusable>,
 }
 
 /// Why a store was not looked at.
@@ -47,45 +78,37 @@ pub(super) enum Skipped {
 }
 
 /// A store that does not answer, or does not let the operator in: what else is to be done there fails as well.
-struct Unusable {
+pub(super) struct Unusable {
     why: String,
     retry_at: Option<Instant>,
 }
 
+impl Done {
+    /// When the store is tried again, if its login or its server says so.
+    pub fn retry_at(&self) -> Option<Instant> {
+        let at = self.unusable.as_ref()?.retry_at?;
+        Some(at.max(Instant::now()) + spread(DEPENDENTS_SPREAD, &mut rand::rng()))
+    }
+}
+
 impl PushSecrets {
-    /// Pushes to a store, and deletes there what is not pushed any more. What fails is kept in the state.
-    pub(super) async fn run_task(
+    /// Pushes to a store. What fails is kept in the state.
+    pub(super) async fn push_to(
         &self,
         job: &Job<Key>,
         object: &PushSecret,
         task: &Task,
         state: &mut TargetState,
     ) -> Result<Done, Skipped> {
-        let Task { target, expansion, known } = task;
-        (state.failures, state.not_deleted) = Default::default();
+        let Task { target, expansion, .. } = task;
+        (state.failures, state.not_deleted, state.due) = Default::default();
         let unwritten = |place: &str, why: &str| {
             format!("could not write remote ref {place} to target secretstore {}: {why}", target.key.id.name)
         };
-        let mut done = Done { entries: Entries::new(), changed: false };
-        let mut wanted = BTreeSet::new();
-        for (place, why) in &expansion.failures {
-            state.failures.push(why.clone());
-            wanted.extend(place.clone());
-        }
-        let is_all_known = expansion.failures.iter().all(|(place, _)| place.is_some());
-        wanted.extend(expansion.rows.iter().map(|row| place(&row.entry.r#match.remote_ref)));
+        state.failures.extend(expansion.failures.iter().map(|(_, why)| why.clone()));
         // What cannot be pushed now was pushed before, and may still be there.
-        done.entries.extend(
-            known
-                .iter()
-                .filter(|(place, _)| !is_all_known || wanted.contains(*place))
-                .map(|(k, v)| (k.clone(), v.clone())),
-        );
-        let obsolete: Vec<&PushData> = match object.deletes() && is_all_known {
-            true => known.iter().filter(|(place, _)| !wanted.contains(*place)).map(|(_, entry)| entry).collect(),
-            false => vec![],
-        };
-        if expansion.rows.is_empty() && obsolete.is_empty() {
+        let mut done = Done { entries: task.wanted_of_known(), changed: false, unusable: None };
+        if expansion.rows.is_empty() {
             return Ok(done);
         }
         let (session, mut provider) = match self.provider(job, target).await {
@@ -93,26 +116,19 @@ impl PushSecrets {
             Err(NoSession::NoPermit(lane)) => return Err(Skipped::Yield(lane)),
             Err(NoSession::Unusable(why)) => {
                 // The texts of a denial name the store.
-                match expansion.rows.is_empty() {
-                    true => state.not_deleted.push(why),
-                    false => state.failures.push(why),
-                }
-                done.entries.extend(obsolete.iter().map(|entry| entry_of(entry)));
+                state.failures.push(why.clone());
+                done.unusable = Some(Unusable { why, retry_at: None });
                 return Ok(done);
             }
         };
         state.lane = lane(target, session.as_ref());
         state.session.clone_from(&session);
-        let mut unusable: Option<Unusable> = None;
-        let mut of_keys = BTreeMap::<&str, Vec<&PushRow>>::new();
+        let mut of_secrets = BTreeMap::<_, Vec<&PushRow>>::new();
         for row in &expansion.rows {
-            of_keys.entry(&row.entry.r#match.remote_ref.remote_key).or_default().push(row);
+            of_secrets.entry(task.destination(&row.entry)).or_default().push(row);
         }
         let only_new = object.spec.update_policy == Some(UpdatePolicy::IfNotExists);
-        for (key, rows) in of_keys {
-            if unusable.is_some() {
-                break;
-            }
+        for rows in of_secrets.into_values() {
             match provider.write(&rows, only_new).await {
                 Ok(written) => {
                     done.changed |= written.changed;
@@ -133,39 +149,93 @@ impl PushSecrets {
                     if rows.iter().any(|row| row.payload.is_quoted_in(&why)) {
                         "the server's answer quotes what was pushed, and is not shown".clone_into(&mut why);
                     }
+                    let key = rows.first().map_or("", |row| row.entry.r#match.remote_ref.remote_key.as_str());
                     state.failures.push(unwritten(key, &why));
-                    unusable = self.judge(target, session.as_ref(), error, why).await?;
+                    done.unusable = self.judge(target, session.as_ref(), error, why).await?;
                 }
             }
-        }
-        let mut obsolete_of_keys = BTreeMap::<&str, Vec<&PushData>>::new();
-        for entry in obsolete {
-            obsolete_of_keys.entry(&entry.r#match.remote_ref.remote_key).or_default().push(entry);
-        }
-        for (key, entries) in obsolete_of_keys {
-            let why = match &unusable {
-                Some(unusable) => unusable.why.clone(),
-                None => match provider.delete(&entries).await {
-                    Ok(was_there) => {
-                        done.changed |= was_there;
-                        continue;
-                    }
-                    Err(error) => {
-                        let why = error.to_string();
-                        unusable = self.judge(target, session.as_ref(), error, why.clone()).await?;
-                        why
-                    }
-                },
-            };
-            state.not_deleted.push(format!("{key} in {}: {why}", target.name));
-            done.entries.extend(entries.iter().map(|entry| entry_of(entry)));
-        }
-        if let Some(at) = unusable.and_then(|unusable| unusable.retry_at) {
-            state.due = Some(at.max(Instant::now()) + spread(DEPENDENTS_SPREAD, &mut rand::rng()));
-        } else {
-            state.due = None;
+            if done.unusable.is_some() {
+                break;
+            }
         }
         Ok(done)
+    }
+
+    /// Deletes in a store what is not pushed any more. `wanted` is what all stores are to have, `held` is what they have of it.
+    /// True if something of it is left for the next run.
+    pub(super) async fn delete_from(
+        &self,
+        job: &Job<Key>,
+        task: &Task,
+        (wanted, held): (&Places, &Places),
+        state: &mut TargetState,
+        done: &mut Done,
+    ) -> Result<bool, Skipped> {
+        let target = &task.target;
+        let mut of_secrets = BTreeMap::<_, Vec<&PushData>>::new();
+        for entry in task.obsolete() {
+            of_secrets.entry(task.destination(entry)).or_default().push(entry);
+        }
+        // Until it is deleted, or has a successor, it is recorded.
+        let mut left: Vec<&PushData> = of_secrets.values().flatten().copied().collect();
+        let mut open = None;
+        for (destination, entries) in of_secrets {
+            let key = entries.first().map_or("", |entry| entry.r#match.remote_ref.remote_key.as_str());
+            let (gone, kept) = match &destination {
+                Ok(destination) => {
+                    let goes = |entry: &&&PushData| wanted.fate(destination, entry) == Fate::Goes;
+                    (entries.iter().filter(goes).copied().collect(), wanted.properties(destination))
+                }
+                // The store cannot be reached, or says what is wrong with the entry.
+                Err(_) => (entries.clone(), BTreeSet::new()),
+            };
+            if !gone.is_empty() {
+                if open.is_none() && done.unusable.is_none() {
+                    match self.provider(job, target).await {
+                        Ok(found) => open = Some(found),
+                        Err(NoSession::NoPermit(lane)) => {
+                            done.entries.extend(left.into_iter().map(entry_of));
+                            return Err(Skipped::Yield(lane));
+                        }
+                        Err(NoSession::Unusable(why)) => done.unusable = Some(Unusable { why, retry_at: None }),
+                    }
+                }
+                let why = match (&done.unusable, &mut open) {
+                    (Some(unusable), _) => Some(unusable.why.clone()),
+                    (None, None) => None,
+                    (None, Some((session, provider))) => {
+                        state.lane = lane(target, session.as_ref());
+                        state.session.clone_from(session);
+                        match provider.delete(&gone, &kept).await {
+                            Ok(was_there) => {
+                                done.changed |= was_there;
+                                None
+                            }
+                            Err(error) => {
+                                let why = error.to_string();
+                                match self.judge(target, session.as_ref(), error, why.clone()).await {
+                                    Ok(unusable) => done.unusable = unusable,
+                                    Err(skipped) => {
+                                        done.entries.extend(left.into_iter().map(entry_of));
+                                        return Err(skipped);
+                                    }
+                                }
+                                Some(why)
+                            }
+                        }
+                    }
+                };
+                if let Some(why) = why {
+                    state.not_deleted.push(format!("{key} in {}: {why}", target.name));
+                    continue;
+                }
+            }
+            let Ok(destination) = destination else { continue };
+            left.retain(|entry| !(entries.contains(entry) && wanted.is_replaced(held, &destination, entry)));
+        }
+        let is_open = !left.is_empty();
+        done.entries.extend(left.into_iter().map(entry_of));
+        Ok(is_open)
     }
 
     async fn provider<'a>(
@@ -227,7 +297,8 @@ impl PushSecrets {
     }
 }
 
-fn entry_of(entry: &PushData) -> (String, PushData) {
+/// An entry as it stands in the status.
+pub(super) fn entry_of(entry: &PushData) -> (String, PushData) {
     (place(&entry.r#match.remote_ref), entry.clone())
 }
 

@@ -1,6 +1,7 @@
 //! What a PushSecret writes where: the keys of Secrets, as rows for the secrets of a store. [`rows`] makes them.
 
 mod payload;
+mod room;
 mod rows;
 
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::room::{Room, json_bytes};
 use super::{Payload, PushRow, PushSource};
 use crate::api::external_secrets::push_secret::{
     PushConversionStrategy, PushData, PushDataTo, PushMatch, PushRemoteRef, PushRewrite, PushSecretSpec,
@@ -14,9 +15,6 @@ use crate::external_secret::template::KeyTemplates;
 use crate::external_secret::{Data, keys, rewrite};
 use crate::gocompat::regexp::{Groups, Pattern, PatternError};
 use crate::gocompat::template::{Context, Environment, Limits};
-
-/// So much is pushed to one store at most.
-const MAX_ROWS: usize = 10_000;
 
 /// A store that is pushed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +30,8 @@ pub struct PushStore {
 pub struct Expansion {
     /// What can be pushed.
     pub rows: Vec<PushRow>,
-    /// What cannot, by place if that is known, and why.
-    pub failures: Vec<(Option<String>, String)>,
+    /// What cannot, by the entry that says where if that is known, and why.
+    pub failures: Vec<(Option<PushData>, String)>,
 }
 
 /// The place of an entry in a store, as the status names it.
@@ -45,10 +43,20 @@ pub fn place(remote: &PushRemoteRef) -> String {
 }
 
 /// What is pushed to each of the stores. No entry that cannot be pushed holds up another.
-pub fn expand(spec: &PushSecretSpec, sources: &[Arc<PushSource>], stores: &[PushStore]) -> Vec<Expansion> {
+///
+/// # Errors
+/// If it is more than the status can record: then nothing may be pushed, for it would never be found again.
+pub fn expand(
+    spec: &PushSecretSpec,
+    sources: &[Arc<PushSource>],
+    stores: &[PushStore],
+) -> Result<Vec<Expansion>, String> {
     let sources: Vec<Converted<'_>> = sources.iter().map(Converted::new).collect();
     let mut context = Context::new(&Limits::default(), &Environment::default());
-    stores.iter().map(|store| of_store(&mut context, spec, &sources, store)).collect()
+    // An entry that finds no room is not made: what is built stays small, too.
+    let mut room = Room::beside(spec);
+    let expansions = stores.iter().map(|store| of_store(&mut context, &mut room, spec, &sources, store)).collect();
+    room.check().map(|()| expansions)
 }
 
 /// A Secret, and its keys as the strategies make them.
@@ -78,17 +86,26 @@ impl<'a> Converted<'a> {
     }
 }
 
-fn of_store(context: &mut Context, spec: &PushSecretSpec, sources: &[Converted<'_>], store: &PushStore) -> Expansion {
+fn of_store(
+    context: &mut Context,
+    room: &mut Room,
+    spec: &PushSecretSpec,
+    sources: &[Converted<'_>],
+    store: &PushStore,
+) -> Expansion {
     let mut expansion = Expansion::default();
     if !store.is_named {
         return expansion;
     }
     let mut found: Vec<PushRow> = vec![];
     for entry in &spec.data {
-        let place = place(&entry.r#match.remote_ref);
+        let metadata = entry.metadata.as_ref().map_or(0, json_bytes);
+        if room.take_entry(&entry.r#match.remote_ref, entry.r#match.secret_key.as_deref(), metadata).is_err() {
+            return Expansion::default();
+        }
         match of_entry(entry, sources) {
             Ok(row) => found.push(row),
-            Err(why) => expansion.failures.push((Some(place), why)),
+            Err(why) => expansion.failures.push((Some(entry.clone()), why)),
         }
     }
     let explicit: BTreeSet<&str> = spec.data.iter().filter_map(|entry| entry.r#match.secret_key.as_deref()).collect();
@@ -97,26 +114,35 @@ fn of_store(context: &mut Context, spec: &PushSecretSpec, sources: &[Converted<'
             continue;
         }
         for source in sources {
-            match of_keys(context, entry, source, &explicit) {
+            match of_keys(context, room, entry, source, &explicit) {
                 Ok(rows) => found.extend(rows),
                 Err(why) => expansion.failures.push((None, format!("spec.dataTo[{index}]: {why}"))),
             }
         }
-        if found.len() > MAX_ROWS {
-            expansion.failures.push((None, format!("more than {MAX_ROWS} entries are pushed to one store")));
-            return expansion;
+    }
+    expansion.rows = found;
+    expansion.refuse_repeated(|entry| place(&entry.r#match.remote_ref));
+    expansion
+}
+
+impl Expansion {
+    /// Of rows that lead to one place, none is pushed. `place_of` says where an entry leads.
+    pub fn refuse_repeated<P: Ord>(&mut self, place_of: impl Fn(&PushData) -> P) {
+        let mut count = BTreeMap::<P, usize>::new();
+        for row in &self.rows {
+            *count.entry(place_of(&row.entry)).or_default() += 1;
+        }
+        let (repeated, rows) =
+            std::mem::take(&mut self.rows).into_iter().partition(|row| count.get(&place_of(&row.entry)) > Some(&1));
+        self.rows = rows;
+        let mut told = BTreeSet::new();
+        for PushRow { entry, .. } in repeated {
+            if told.insert(place_of(&entry)) {
+                let why = format!("{:?} is pushed to more than once", place(&entry.r#match.remote_ref));
+                self.failures.push((Some(entry), why));
+            }
         }
     }
-    let mut count = BTreeMap::<String, usize>::new();
-    for row in &found {
-        *count.entry(place(&row.entry.r#match.remote_ref)).or_default() += 1;
-    }
-    for (place, _) in count.iter().filter(|(_, count)| **count > 1) {
-        expansion.failures.push((Some(place.clone()), format!("{place:?} is pushed to more than once")));
-    }
-    found.retain(|row| count.get(&place(&row.entry.r#match.remote_ref)) == Some(&1));
-    expansion.rows = found;
-    expansion
 }
 
 /// An entry of `spec.data`. Of several Secrets one may have the key.
@@ -144,23 +170,29 @@ fn of_entry(entry: &PushData, sources: &[Converted<'_>]) -> Result<PushRow, Stri
 /// An entry of `spec.dataTo`: one row for all keys, or one for each.
 fn of_keys(
     context: &mut Context,
+    room: &mut Room,
     entry: &PushDataTo,
     source: &Converted<'_>,
     explicit: &BTreeSet<&str>,
 ) -> Result<Vec<PushRow>, String> {
     let data = source.data(entry.conversion_strategy.as_ref())?;
     let selected = selected(context, entry, data)?;
-    let made = |secret_key: Option<String>, remote_key: String| PushData {
-        r#match: PushMatch { secret_key, remote_ref: PushRemoteRef { remote_key, property: None } },
-        metadata: entry.metadata.clone(),
-        conversion_strategy: entry.conversion_strategy.clone(),
+    let metadata = entry.metadata.as_ref().map_or(0, json_bytes);
+    let mut made = |secret_key: Option<String>, remote_key: String| {
+        let remote_ref = PushRemoteRef { remote_key, property: None };
+        room.take_entry(&remote_ref, secret_key.as_deref(), metadata)?;
+        Ok::<_, String>(PushData {
+            r#match: PushMatch { secret_key, remote_ref },
+            metadata: entry.metadata.clone(),
+            conversion_strategy: entry.conversion_strategy.clone(),
+        })
     };
     if let Some(remote_key) = &entry.remote_key {
         if selected.is_empty() {
             return Ok(vec![]);
         }
         let payload = Payload::some(data, selected);
-        return Ok(vec![row(made(None, remote_key.clone()), payload, source.source)]);
+        return Ok(vec![row(made(None, remote_key.clone())?, payload, source.source)]);
     }
     // The key is the value, so that it is known what a name was made of.
     let names: Data = selected.iter().map(|key| (key.clone(), key.clone().into_bytes())).collect();
@@ -175,9 +207,9 @@ fn of_keys(
     let keys = renamed.into_iter().map(|(name, key)| (name, String::from_utf8_lossy(&key).into_owned()));
     let rows = keys.filter(|(_, key)| !explicit.contains(key.as_str())).filter_map(|(name, key)| {
         let payload = Payload::one(data, &key)?;
-        Some(row(made(Some(key), name), payload, source.source))
+        Some(made(Some(key), name).map(|entry| row(entry, payload, source.source)))
     });
-    Ok(rows.collect())
+    rows.collect()
 }
 
 fn selected(context: &mut Context, entry: &PushDataTo, data: &Data) -> Result<BTreeSet<String>, String> {
@@ -232,7 +264,7 @@ mod tests {
     fn expanded(spec: serde_json::Value, sources: &[Arc<PushSource>]) -> (Vec<String>, Vec<String>) {
         let spec: PushSecretSpec = serde_json::from_value(spec).unwrap();
         let stores = [PushStore { is_named: true, data_to: vec![true; spec.data_to.len()] }];
-        let expansion = expand(&spec, sources, &stores).remove(0);
+        let expansion = expand(&spec, sources, &stores).unwrap().remove(0);
         let shown = |row: &PushRow| {
             let keys: Vec<&str> = row.payload.entries().map(|(key, _)| key.as_str()).collect();
             format!("{}={}", place(&row.entry.r#match.remote_ref), keys.join("+"))
@@ -299,6 +331,31 @@ mod tests {
             "dataTo": [{ "match": { "regexp": "^o" } }],
         });
         assert_eq!(expanded(spec, &one).0, ["mine/p=other"], "what is named wins");
+    }
+
+    #[test]
+    fn what_the_status_cannot_record_is_not_pushed() {
+        let one = [source("one", &[("a", "1"), ("b", "2"), ("c", "3")])];
+        let expands = |spec: serde_json::Value, stores: usize| {
+            let spec: PushSecretSpec = serde_json::from_value(spec).unwrap();
+            let store = PushStore { is_named: true, data_to: vec![true; spec.data_to.len()] };
+            expand(&spec, &one, &vec![store; stores]).map(|all| all.iter().map(|of| of.rows.len()).sum::<usize>())
+        };
+        let noted = |mut entry: serde_json::Value, bytes: usize| {
+            entry["metadata"] = json!({ "note": "n".repeat(bytes) });
+            entry
+        };
+        let data = |count: usize, bytes: usize| -> serde_json::Value {
+            let entries = (0..count).map(|i| noted(entry(Some("a"), "k", Some(&format!("p{i}"))), bytes));
+            json!({ "data": entries.collect::<Vec<_>>() })
+        };
+        assert_eq!(expands(data(120, 100), 3), Ok(360));
+        assert!(expands(data(120, 6_000), 3).unwrap_err().contains("more than the status can record"));
+        assert!(expands(data(100, 100), 1_000).is_err());
+        let each = |bytes| json!({ "dataTo": [noted(json!({}), bytes)] });
+        assert_eq!(expands(each(10_000), 10), Ok(30));
+        assert!(expands(each(10_000), 30).is_err());
+        assert!(expands(each(500_000), 1).is_err());
     }
 
     #[test]

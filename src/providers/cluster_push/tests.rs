@@ -82,11 +82,13 @@ fn one_row_that_fails_holds_up_no_other() {
 
 #[test]
 fn only_what_was_pushed_is_taken_back() {
-    let taken = |known: &Content, properties: &[Option<&str>]| {
+    let take = |known: &Content, properties: &[Option<&str>], kept: &[&str]| {
+        let kept = kept.iter().map(|property| (*property).to_owned()).collect();
         let of_source = source(&[("a", "1")]);
         let rows: Vec<PushRow> = properties.iter().map(|p| row(Some("a"), *p, &of_source)).collect();
-        rest(known, &rows.iter().map(|row| &row.entry).collect::<Vec<_>>())
+        rest(known, &rows.iter().map(|row| &row.entry).collect::<Vec<_>>(), &kept)
     };
+    let taken = |known: &Content, properties: &[Option<&str>]| take(known, properties, &[]);
     let both = [("a", "1"), ("b", "2")];
     assert_eq!(taken(&holding(&both, None), &[None]), Rest::AsItIs, "another client has made it");
     assert_eq!(taken(&holding(&both, Some(MADE)), &[None]), Rest::Nothing);
@@ -98,4 +100,9 @@ fn only_what_was_pushed_is_taken_back() {
     assert_eq!(taken(&holding(&both, Some(MADE)), &[Some("c")]), Rest::AsItIs);
     let emptied = Rest::Content(holding(&[], Some(CHANGED)));
     assert_eq!(taken(&holding(&[("a", "1")], Some(CHANGED)), &[Some("a")]), emptied);
+    // What is pushed still keeps the Secret, even if it is not there yet.
+    assert_eq!(take(&holding(&both, Some(MADE)), &[None], &["b"]), left(MADE));
+    assert_eq!(take(&holding(&both, Some(CHANGED)), &[None], &["b"]), Rest::AsItIs);
+    let emptied = Rest::Content(holding(&[], Some(MADE)));
+    assert_eq!(take(&holding(&[("a", "1")], Some(MADE)), &[Some("a")], &["b"]), emptied);
 }

@@ -98,13 +98,16 @@ fn the_answer_says_what_is_there_and_whose_it_is() {
 
 #[test]
 fn what_was_not_pushed_is_left() {
-    let rest = |members: Value, properties: &[Option<&str>]| {
+    let rest = |members: Value, properties: &[Option<&str>], kept: &[&str]| {
         let entries: Vec<PushRow> = properties.iter().map(|p| row(Some("a"), *p, &[("a", "1")])).collect();
         let entries: Vec<&PushData> = entries.iter().map(|row| &row.entry).collect();
-        rest(&holding(members), &entries).map(Value::Object)
+        let kept = kept.iter().map(|property| (*property).to_owned()).collect();
+        rest(&holding(members), &entries, &kept).map(Value::Object)
     };
-    assert_eq!(rest(json!({ "a": "1", "b": "2" }), &[Some("a")]), Some(json!({ "b": "2" })));
-    assert_eq!(rest(json!({ "a": "1", "b": "2" }), &[Some("a"), Some("b")]), None);
-    assert_eq!(rest(json!({ "a": "1" }), &[Some("b")]), Some(json!({ "a": "1" })));
-    assert_eq!(rest(json!({ "a": "1", "b": "2" }), &[None]), None);
+    assert_eq!(rest(json!({ "a": "1", "b": "2" }), &[Some("a")], &[]), Some(json!({ "b": "2" })));
+    assert_eq!(rest(json!({ "a": "1", "b": "2" }), &[Some("a"), Some("b")], &[]), None);
+    assert_eq!(rest(json!({ "a": "1" }), &[Some("b")], &[]), Some(json!({ "a": "1" })));
+    assert_eq!(rest(json!({ "a": "1", "b": "2" }), &[None], &[]), None);
+    assert_eq!(rest(json!({ "a": "1", "b": "2" }), &[None], &["b"]), Some(json!({ "b": "2" })));
+    assert_eq!(rest(json!({ "a": "1" }), &[Some("a")], &["b"]), Some(json!({})), "it is about to be pushed");
 }

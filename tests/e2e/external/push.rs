@@ -1,5 +1,6 @@
 //! PushSecret: what a Secret holds is written to Vault and to clusters.
 
+mod changes;
 mod deletion;
 mod faults;
 mod forms;

@@ -1,6 +1,6 @@
 //! What was pushed, and nothing else, is deleted.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Pushing, data_of, entry};
 use test_support::eventually;
@@ -69,6 +69,11 @@ fn what_has_no_mark_is_neither_changed_nor_deleted() {
     let spec = json!({ "deletionPolicy": "Delete", "data": [entry(Some("a"), &key, Some("a"))] });
     tenant.apply(&pushing.push_to("vault", "to-vault", spec));
     pushing.wait_failure("to-vault", &["could not write remote ref", "secret not managed by external-secrets"]);
+    // Not even one version that has by chance what is pushed.
+    tenant.put("similar", json!({ "a": "1", "password": "theirs" }));
+    let similar = json!([entry(Some("a"), &pushing.key("similar"), Some("a"))]);
+    tenant.apply(&pushing.push_to("vault", "similar", json!({ "deletionPolicy": "Delete", "data": similar })));
+    pushing.wait_failure("similar", &["could not write remote ref", "secret not managed by external-secrets"]);
     let made = json!({ "deletionPolicy": "Delete", "data": [entry(None, "made", None)] });
     tenant.apply(&pushing.push_to("cluster", "to-cluster", made));
     pushing.wait_synced("to-cluster");
@@ -81,8 +86,11 @@ fn what_has_no_mark_is_neither_changed_nor_deleted() {
     // It is looked at, and holds what is pushed.
     tenant.kubectl(&paused).unwrap();
     pushing.wait_synced("to-cluster");
-    tenant.kubectl(&["delete", "pushsecret", "to-vault", "to-cluster", "--timeout=120s"]).unwrap();
+    tenant.kubectl(&["delete", "pushsecret", "to-vault", "similar", "to-cluster", "--timeout=120s"]).unwrap();
     assert_eq!(pushing.in_vault("foreign").unwrap()["data"], json!({ "x": "y" }));
+    let similar = pushing.in_vault("similar").unwrap();
+    assert_eq!(similar["data"], json!({ "a": "1", "password": "theirs" }));
+    assert_eq!(similar["metadata"]["custom_metadata"], Value::Null);
     let left = pushing.in_cluster("made").unwrap();
     // The label of the source may have come first; then it carries a mark, that of a Secret of others.
     assert_eq!(data_of(&left), json!({ "a": "1" }));

@@ -87,24 +87,26 @@ fn stores_of_another_class_are_left_alone() {
 }
 
 #[test]
-fn a_crash_between_the_data_and_its_mark_is_repaired() {
+fn a_crash_between_the_mark_and_the_data_is_repaired() {
     let pushing = Pushing::without_operator("ps-crash");
     let tenant = &pushing.tenant;
     pushing.source(json!({ "a": "1" }));
-    // What a push has made whose process ended then.
-    tenant.put("db", json!({ "a": "1" }));
+    // What a push has made whose process ended then, with what another client has noted there.
+    let mark = |members: Value| {
+        let path = format!("secret/metadata/{}", tenant.path("db"));
+        tenant.cluster.vault("POST", &path, Some(json!({ "custom_metadata": members }))).unwrap();
+    };
+    mark(json!({ "managed-by": "external-secrets", "team": "y" }));
     let mut operator = tenant.operator(&[super::SERVED, &NO_ELECTION].concat());
     let spec = json!({ "data": [entry(Some("a"), &pushing.key("db"), Some("a"))] });
     tenant.apply(&pushing.push_to("vault", "to-vault", spec));
     pushing.wait_synced("to-vault");
     let metadata = |member: &str| -> Value { pushing.in_vault("db").unwrap()["metadata"][member].take() };
-    assert_eq!(metadata("custom_metadata")["managed-by"], "external-secrets");
-    assert_eq!(metadata("version"), 1, "the data is not written again");
+    assert_eq!(metadata("custom_metadata"), json!({ "managed-by": "external-secrets", "team": "y" }));
+    assert_eq!(metadata("version"), 1);
     // A rotation while no operator runs arrives with the next one; custom metadata of others stays.
     operator.kill();
-    let body = json!({ "custom_metadata": { "managed-by": "external-secrets", "team": "x" } });
-    let path = format!("secret/metadata/{}", tenant.path("db"));
-    tenant.cluster.vault("POST", &path, Some(body)).unwrap();
+    mark(json!({ "managed-by": "external-secrets", "team": "x" }));
     pushing.source(json!({ "a": "2" }));
     let _operator = tenant.operator(&[super::SERVED, &NO_ELECTION].concat());
     pushing.wait_vault("db", json!({ "a": "2" }));
@@ -133,4 +135,57 @@ fn a_push_that_changes_what_it_pushes_does_not_run_away() {
     let writes = events.iter().filter(|event| event.user == writer && event.verb == "update").count();
     // 1, 2, 4 and 8 seconds after each other.
     assert!((1..=6).contains(&writes), "{writes}");
+}
+
+#[test]
+fn what_the_status_cannot_record_is_not_pushed() {
+    let (pushing, _operator) = Pushing::new("ps-too-much");
+    let tenant = &pushing.tenant;
+    pushing.source(json!({ "a": "1" }));
+    for name in ["v2", "v3"] {
+        tenant.apply(&super::object(tenant, "SecretStore", name, super::vault_provider(tenant, json!({}))));
+    }
+    let key = pushing.key("many");
+    let data = (0..120).map(|i| {
+        let mut entry = entry(Some("a"), &key, Some(&format!("p{i}")));
+        entry["metadata"] = json!({ "note": "n".repeat(5_000) });
+        entry
+    });
+    let mut spec = json!({ "deletionPolicy": "Delete", "data": data.collect::<Vec<_>>() });
+    spec["secretStoreRefs"] = json!([{ "name": "vault" }, { "name": "v2" }, { "name": "v3" }]);
+    let file = tenant.cluster.dir().join(format!("{}.json", tenant.namespace));
+    std::fs::write(&file, pushing.push("many", spec).to_string()).unwrap();
+    // It is too large for the annotation that `apply` makes.
+    tenant.kubectl(&["create", "--filename", file.to_str().unwrap()]).unwrap();
+    pushing.wait_failure("many", &["more than the status can record"]);
+    assert!(pushing.in_vault("many").is_err());
+    tenant.kubectl(&["delete", "pushsecret", "many", "--timeout=120s"]).unwrap();
+}
+
+#[test]
+fn secrets_that_are_too_large_together_are_not_read_together() {
+    let pushing = Pushing::without_operator("ps-large");
+    let tenant = &pushing.tenant;
+    let value = "x".repeat(1_000_000);
+    for i in 0..60 {
+        let mut large = super::secret(&format!("large-{i}"), json!({ "k": value }));
+        large["metadata"]["labels"] = json!({ "push": "yes" });
+        let file = tenant.cluster.dir().join(format!("{}-large.json", tenant.namespace));
+        std::fs::write(&file, large.to_string()).unwrap();
+        tenant.kubectl(&["create", "--filename", file.to_str().unwrap()]).unwrap();
+    }
+    let operator = tenant.operator(super::SERVED);
+    pushing.source(json!({ "a": "1" }));
+    tenant.apply(&pushing.push_to("cluster", "first", json!({ "data": [entry(None, "first", None)] })));
+    pushing.wait_synced("first");
+    let peak_mib = || operator.peak_memory() >> 10;
+    let before = peak_mib();
+    let selector = json!({ "secret": { "name": null, "selector": { "matchLabels": { "push": "yes" } } } });
+    let spec = json!({ "selector": selector, "data": [entry(Some("k"), "x", Some("k"))] });
+    tenant.apply(&pushing.push_to("cluster", "large", spec));
+    pushing.wait_failure("large", &["the Secrets hold more than 8 MiB together"]);
+    let grown = peak_mib() - before;
+    println!("from {before} MiB by {grown} MiB");
+    // All of them are 60 MB, several times in memory.
+    assert!(grown < 60, "by {grown} MiB");
 }

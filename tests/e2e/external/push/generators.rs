@@ -100,3 +100,36 @@ fn a_store_that_comes_later_gets_what_the_others_have() {
     assert_eq!(data_of(&pushing.in_cluster("both").unwrap()), json!({ "password": password }));
     assert_eq!(pushing.in_vault("both").unwrap()["metadata"]["version"], 1, "it was made once");
 }
+
+#[test]
+fn a_store_that_gets_the_label_later_is_pushed_to_and_one_that_loses_it_is_cleaned() {
+    let (pushing, _operator) = Pushing::new("ps-generated-stores");
+    let tenant = &pushing.tenant;
+    tenant.cluster.kubectl_apply(&generator(&pushing, "p").to_string()).unwrap();
+    let stores = json!([{ "labelSelector": { "matchLabels": { "push": "yes" } } }]);
+    let data = json!([entry(Some("password"), "db", Some("word"))]);
+    let spec = json!({
+        "refreshInterval": "0", "deletionPolicy": "Delete", "secretStoreRefs": stores, "data": data,
+    });
+    let second = format!("{}-second", tenant.namespace);
+    tenant.cluster.kubectl(&["create", "namespace", &second]).unwrap();
+    let account = format!("--serviceaccount={}:writer", tenant.namespace);
+    let binding = ["create", "rolebinding", "writer", "--namespace", &second, "--clusterrole=admin", &account];
+    tenant.cluster.kubectl(&binding).unwrap();
+    tenant.kubectl(&["label", "secretstore", "cluster", "push=yes"]).unwrap();
+    tenant.apply(&generated(&pushing, "db", "p", spec));
+    pushing.wait_synced("db");
+    let mut late = tenant.get("secretstore", "cluster").unwrap();
+    late["metadata"] = json!({ "name": "late", "namespace": tenant.namespace, "labels": { "push": "yes" } });
+    late["spec"]["provider"]["kubernetes"]["remoteNamespace"] = json!(second);
+    late.as_object_mut().unwrap().remove("status");
+    tenant.apply(&late);
+    let at_second = || tenant.cluster.kubectl(&["get", "secret", "db", "--namespace", &second]);
+    eventually("the late store has it", || at_second().map_err(|error| error.to_string()));
+    tenant.kubectl(&["label", "secretstore", "late", "push-"]).unwrap();
+    eventually("the store that left is cleaned", || match at_second() {
+        Ok(found) => Err(found),
+        Err(_) => Ok(()),
+    });
+    assert!(pushing.in_cluster("db").is_ok());
+}
