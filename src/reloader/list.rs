@@ -139,14 +139,14 @@ mod tests {
         for (item, kept) in [
             ("app-N-.*", 100),
             (r"app-N\.example\.com", 100),
-            ("app-N-[a-z0-9]{5,10}", 60),
+            ("app-N-[a-z0-9]{5}", 60),
             ("(dev|test|prod)-N-.*-tls", 40),
-            (r"\pL{1,5}N", 40),
+            (r"\pL{5}N", 40),
             ("[ab]*a[ab]{8}xN", 0),
             ("[ab]*a[ab]{14}xN", 0),
-            ("[a-z]{1,900}N", 0),
+            ("[a-z]{900}N", 0),
             (".*aN", 40),
-            ("(a|b|c).*x{0,100}N", 0),
+            ("(a|b|c).*x{100}N", 0),
         ] {
             let text: Vec<String> = (0..100).map(|n| item.replace('N', &n.to_string())).collect();
             let found = list(&all, item, None, &text.join(","));
@@ -181,7 +181,7 @@ mod tests {
         let all = Expressions::default();
         let item = |number: usize| {
             let digits = format!("{number:016b}").replace('0', "a").replace('1', "b");
-            format!("[ab]{}{digits}", "a".repeat(850))
+            format!("[ab]{}{digits}", "a".repeat(300))
         };
         let text = |list: usize| (0..30).map(|n| item(30 * list + n)).collect::<Vec<_>>().join(",");
         let mut others: Vec<Arc<List>> = (0..10).map(|number| list(&all, "ns", None, &text(number))).collect();

@@ -70,8 +70,8 @@ impl NamePattern {
                     .determinize_size_limit(Some(MAX_SCRATCH_BYTES)),
             )
             .build_from_nfa(&states)
-            .and_then(|automaton| automaton.to_sparse())
             .map_err(|_| NamePatternError::TooLarge)?;
+        let automaton = automaton.to_sparse().map_err(|_| NamePatternError::TooLarge)?;
         if automaton.memory_usage() > MAX_AUTOMATON_BYTES {
             return Err(NamePatternError::TooLarge);
         }
