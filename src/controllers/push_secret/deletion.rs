@@ -3,17 +3,23 @@
 use std::sync::Arc;
 
 use chrono::Utc;
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 
-use super::report::verdict;
+use super::report::{MAX_TOLD, Verdict, verdict};
 use super::state::State;
+use super::target::Task;
 use super::{PushSecrets, Tasks};
+use crate::api::external_secrets::push_secret::SyncedPushSecrets;
 use crate::api::external_secrets::{ClusterSecretStore, PushSecret};
-use crate::api::{CustomObject, Key, ObjectRef};
+use crate::api::{CustomObject, Key, ObjectRef, Reason};
 use crate::controllers::finalizer::{add_finalizer, has_finalizer, remove_finalizer};
+use crate::controllers::named::Source;
 use crate::controllers::outcome::Outcome;
+use crate::controllers::outputs::EventText;
 use crate::controllers::secret_store::FINALIZER as STORE_FINALIZER;
-use crate::kubernetes::{KubernetesError, Store};
-use crate::resolve::{self, PushTarget};
+use crate::controllers::store_names;
+use crate::kubernetes::{KubernetesError, Store, object_uid};
+use crate::resolve::{self, PushTarget, StorePlan};
 use crate::workqueue::{Class, Job, Next};
 
 /// ESO's, put on each object that deletes what it has pushed.
@@ -64,7 +70,65 @@ impl PushSecrets {
         if synced.is_empty() {
             return remove_finalizer(&self.access.outputs.client, &**object, FINALIZER).await;
         }
-        self.tell(object, state, &verdict(state), synced, changed, Utc::now()).await
+        let mut verdict = verdict(state);
+        let is_lost = self.are_logins_lost(object, &tasks, &synced, state).await;
+        if is_lost && self.is_namespace_ending(object) {
+            // Nothing of it can be made again in a namespace that ends, and the finalizer would hold the namespace for ever.
+            let text = left_text(&synced);
+            tracing::warn!(object = %job.key, "{text}");
+            let outputs = &self.access.outputs;
+            outputs.event(PushSecret::KIND, &object.metadata, &EventText::warning(Reason::Errored, text)).await;
+            return remove_finalizer(&outputs.client, &**object, FINALIZER).await;
+        }
+        if let (Verdict::Errored(why), true) = (&mut verdict, is_lost) {
+            let text =
+                "; what the login needs is gone: make it again, or take the finalizer off to leave what was pushed: ";
+            why.push_str(text);
+            why.push_str(FINALIZER);
+        }
+        self.tell(object, state, &verdict, synced, changed, Utc::now()).await
+    }
+
+    fn is_namespace_ending(&self, object: &PushSecret) -> bool {
+        let namespace = object.metadata.namespace.as_deref().unwrap_or("");
+        self.stores().namespaces.state(namespace).is_some_and(|state| state.terminating)
+    }
+
+    /// Whether each store that still has something lacks a login, and a Secret or service account of the namespace that it
+    /// would need for one.
+    async fn are_logins_lost(
+        &self,
+        object: &PushSecret,
+        tasks: &Tasks,
+        synced: &SyncedPushSecrets,
+        state: &State,
+    ) -> bool {
+        for Task { target, .. } in tasks.all.iter().filter(|task| synced.contains_key(&task.target.name)) {
+            let has_no_login = state.targets.get(&target.name).is_some_and(|of| of.has_no_login);
+            let Ok(plan) = &target.plan else { return false };
+            if !has_no_login || !self.is_credential_gone(object, plan).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn is_credential_gone(&self, object: &PushSecret, plan: &StorePlan) -> bool {
+        let client = &self.access.outputs.client;
+        for (source, id) in store_names::names(plan) {
+            let Some(id) = id.filter(|id| Some(&*id.namespace) == object.metadata.namespace.as_deref()) else {
+                continue;
+            };
+            let found = match source {
+                Source::Secrets => object_uid::<Secret>(client, &id.namespace, &id.name).await,
+                Source::ServiceAccounts => object_uid::<ServiceAccount>(client, &id.namespace, &id.name).await,
+                Source::ConfigMaps | Source::Store(_) => continue,
+            };
+            if matches!(found, Ok(None)) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Stores that are being deleted wait for those that have something there.
@@ -76,6 +140,18 @@ impl PushSecrets {
             }
         }
     }
+}
+
+/// What of it is left in the stores, of which so many places are told.
+fn left_text(synced: &SyncedPushSecrets) -> String {
+    let places = || synced.iter().flat_map(|(store, entries)| entries.keys().map(move |place| (store, place)));
+    let told: Vec<String> = places().take(MAX_TOLD).map(|(store, place)| format!("{place} in {store}")).collect();
+    let more = places().count().saturating_sub(MAX_TOLD);
+    let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
+    format!(
+        "the namespace is deleted and the logins of the stores are gone with it; left there: {}{rest}",
+        told.join("; ")
+    )
 }
 
 /// Puts the finalizer on a store, so that what was pushed there can be deleted before it goes.

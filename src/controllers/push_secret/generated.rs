@@ -171,8 +171,8 @@ mod tests {
     fn a_store_that_comes_or_leaves_is_seen() {
         let now = (Instant::now(), DateTime::from_timestamp(1_000_001, 0).unwrap());
         let mut object = object();
-        let pushed = ["a", "b"].map(|name| (format!("SecretStore/{name}"), BTreeMap::new()));
-        object.status.as_mut().unwrap().synced_push_secrets = pushed.into();
+        let synced = ["a", "b"].map(|name| (format!("SecretStore/{name}"), BTreeMap::new())).into();
+        object.status.as_mut().unwrap().synced_push_secrets = synced;
         let kept = |state: &State, stores: &[&str]| kept_until(&object, &plan(HOUR, stores), state, now).is_some();
         let started = State::default();
         assert!(kept(&started, &["a", "b"]));

@@ -248,6 +248,7 @@ impl PushSecrets {
                     of_target.note_write(Instant::now());
                 }
                 of_target.due = done.retry_at();
+                of_target.has_no_login = done.unusable.as_ref().is_some_and(|unusable| unusable.is_login);
                 self.schedule_next(of_target, task, tasks.interval);
                 done.entries
             } else {

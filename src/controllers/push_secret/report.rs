@@ -20,7 +20,7 @@ use crate::external_secret::hash;
 use crate::workqueue::{Class, Next};
 
 /// So many failures are told at most.
-const MAX_TOLD: usize = 10;
+pub(super) const MAX_TOLD: usize = 10;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -58,6 +58,8 @@ pub(super) struct TargetState {
     pub failures: Vec<String>,
     /// What could not be deleted, and why.
     pub not_deleted: Vec<String>,
+    /// Whether the last run found no login for it.
+    pub has_no_login: bool,
     /// Pauses after failures.
     pub backoff: Backoff,
     /// When it was last written.

@@ -16,7 +16,9 @@ use crate::controllers::dependents::DEPENDENTS_SPREAD;
 use crate::controllers::store_access::NoSession;
 use crate::controllers::vault_access::Unanswered;
 use crate::external_secret::push::{Expansion, PushRow, Pushed, place};
-use crate::providers::{self, Destination, Known, Provider, ProviderError, ReadsInUse, VaultProvider, destination};
+use crate::providers::{
+    self, ClusterFault, Destination, Known, Provider, ProviderError, ReadsInUse, VaultProvider, destination,
+};
 use crate::resolve::{PushTarget, StorePlan, StoreSource};
 use crate::vault::Session;
 use crate::workqueue::{Job, Lane};
@@ -81,6 +83,8 @@ pub(super) enum Skipped {
 pub(super) struct Unusable {
     why: String,
     retry_at: Option<Instant>,
+    /// There is no login for it.
+    pub is_login: bool,
 }
 
 impl Done {
@@ -117,7 +121,7 @@ impl PushSecrets {
             Err(NoSession::Unusable(why)) => {
                 // The texts of a denial name the store.
                 state.failures.push(why.clone());
-                done.unusable = Some(Unusable { why, retry_at: None });
+                done.unusable = Some(Unusable { why, retry_at: None, is_login: true });
                 return Ok(done);
             }
         };
@@ -197,7 +201,9 @@ impl PushSecrets {
                             done.entries.extend(left.into_iter().map(entry_of));
                             return Err(Skipped::Yield(lane));
                         }
-                        Err(NoSession::Unusable(why)) => done.unusable = Some(Unusable { why, retry_at: None }),
+                        Err(NoSession::Unusable(why)) => {
+                            done.unusable = Some(Unusable { why, retry_at: None, is_login: true })
+                        }
                     }
                 }
                 let why = match (&done.unusable, &mut open) {
@@ -282,14 +288,18 @@ impl PushSecrets {
         why: String,
     ) -> Result<Option<Unusable>, Skipped> {
         match (error, session) {
-            (ProviderError::Cluster(error), _) => Ok(error.retry_at.map(|at| Unusable { why, retry_at: Some(at) })),
+            (ProviderError::Cluster(error), _) => {
+                let is_login = error.cause == ClusterFault::Login;
+                let is_unusable = is_login || error.retry_at.is_some();
+                Ok(is_unusable.then_some(Unusable { why, retry_at: error.retry_at, is_login }))
+            }
             (ProviderError::Vault(error), Some(session)) => {
                 let Ok(StorePlan { source: StoreSource::Vault(vault), .. }) = &target.plan else { return Ok(None) };
                 match self.access.vault.on_error(&vault.login.connection, session, error).await {
                     Unanswered::OtherServer => Err(Skipped::Yield(session.server.id)),
                     Unanswered::Request(error) if !error.kind.concerns_server() => Ok(None),
-                    Unanswered::Request(_) => Ok(Some(Unusable { why, retry_at: None })),
-                    Unanswered::Login(_, retry_at) => Ok(Some(Unusable { why, retry_at })),
+                    Unanswered::Request(_) => Ok(Some(Unusable { why, retry_at: None, is_login: false })),
+                    Unanswered::Login(_, retry_at) => Ok(Some(Unusable { why, retry_at, is_login: true })),
                 }
             }
             _ => Ok(None),

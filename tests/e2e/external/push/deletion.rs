@@ -126,3 +126,28 @@ fn with_its_secret_what_was_pushed_goes_and_comes_again() {
         if object["metadata"]["finalizers"].is_null() { Ok(()) } else { Err(object["metadata"].to_string()) }
     });
 }
+
+#[test]
+fn a_login_that_is_gone_for_good_holds_no_namespace() {
+    let (pushing, operator) = Pushing::new("ps-login-gone");
+    let tenant = &pushing.tenant;
+    pushing.source(json!({ "a": "1" }));
+    let key = pushing.key("db");
+    let spec = json!({ "deletionPolicy": "Delete", "data": [entry(None, &key, None)] });
+    tenant.apply(&pushing.push_to("vault", "db", spec));
+    pushing.wait_synced("db");
+    drop(operator);
+    tenant.kubectl(&["delete", "serviceaccount", "app"]).unwrap();
+    let operator = tenant.operator(super::SERVED);
+    tenant.kubectl(&["delete", "pushsecret", "db", "--wait=false"]).unwrap();
+    // The account may be made again.
+    let texts = ["take the finalizer off", "pushsecret.externalsecrets.io/finalizer"];
+    tenant.wait_condition_of("pushsecret", "db", ("Ready", "False", Some("Errored")), &texts);
+    tenant.cluster.kubectl(&["delete", "namespace", &tenant.namespace, "--wait=false"]).unwrap();
+    eventually("the object is gone", || match tenant.get("pushsecret", "db") {
+        Ok(object) => Err(object["metadata"].to_string()),
+        Err(_) => Ok(()),
+    });
+    assert!(operator.log().contains(&format!("left there: {key} in SecretStore/vault")));
+    assert_eq!(pushing.in_vault("db").unwrap()["data"], json!({ "a": "1" }));
+}

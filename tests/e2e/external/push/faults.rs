@@ -181,8 +181,9 @@ fn secrets_that_are_too_large_together_are_not_read_together() {
     let peak_mib = || operator.peak_memory() >> 10;
     let before = peak_mib();
     let selector = json!({ "secret": { "name": null, "selector": { "matchLabels": { "push": "yes" } } } });
-    let spec = json!({ "selector": selector, "data": [entry(Some("k"), "x", Some("k"))] });
-    tenant.apply(&pushing.push_to("cluster", "large", spec));
+    let stores = json!([{ "name": "cluster" }]);
+    let data = json!([entry(Some("k"), "x", Some("k"))]);
+    tenant.apply(&pushing.push("large", json!({ "selector": selector, "secretStoreRefs": stores, "data": data })));
     pushing.wait_failure("large", &["the Secrets hold more than 8 MiB together"]);
     let grown = peak_mib() - before;
     println!("from {before} MiB by {grown} MiB");
