@@ -222,7 +222,7 @@ impl PushSecrets {
                 }
             }
         }
-        let wanted = Places::wanted(&tasks.all);
+        let wanted = tasks.wanted();
         let held = tasks.held(&done);
         let (mut synced, mut changed) = (SyncedPushSecrets::new(), false);
         for i in order {
