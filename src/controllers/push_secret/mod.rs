@@ -41,7 +41,6 @@ use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Lane, Next};
 
 use generated::kept_until;
-use places::Places;
 use report::{Verdict, verdict};
 use source::Made;
 use state::{State, States, TargetState};
