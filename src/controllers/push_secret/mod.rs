@@ -42,7 +42,6 @@ use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Lane, Next};
 
 use generated::kept_until;
-use places::Places;
 use report::{Verdict, verdict};
 use source::Made;
 use state::{State, States, TargetState};
@@ -221,7 +220,7 @@ impl PushSecrets {
                 }
             }
         }
-        let wanted = Places::wanted(&tasks.all);
+        let wanted = tasks.wanted();
         let held = tasks.held(&done);
         let (mut synced, mut changed) = (SyncedPushSecrets::new(), false);
         for i in order {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::target::Task;
 use crate::api::external_secrets::push_secret::PushData;
 use crate::external_secret::push::Expansion;
 use crate::providers::{Destination, destination};
@@ -29,11 +28,10 @@ pub(super) enum Fate {
 }
 
 impl Places {
-    /// What is to be pushed, including what cannot be for now. `None`: that is not known of all entries.
-    pub fn wanted(tasks: &[Task]) -> Option<Self> {
+    /// What is to be pushed to the stores, including what cannot be for now. `None`: that is not known of all entries.
+    pub fn wanted<'a>(stores: impl Iterator<Item = (Option<&'a StorePlan>, &'a Expansion)>) -> Option<Self> {
         let mut places = Self::default();
-        for Task { target, expansion, .. } in tasks {
-            let plan = target.plan.as_ref().ok();
+        for (plan, expansion) in stores {
             for row in &expansion.rows {
                 places.add(plan, &row.entry);
             }

@@ -50,6 +50,11 @@ impl Tasks {
         true
     }
 
+    /// What the stores are to have. `None`: that is not known of all entries.
+    pub fn wanted(&self) -> Option<Places> {
+        Places::wanted(self.all.iter().map(|task| (task.target.plan.as_ref().ok(), &task.expansion)))
+    }
+
     /// What the stores hold of what is pushed.
     pub fn held(&self, done: &BTreeMap<usize, Done>) -> Places {
         let mut held = Places::default();

@@ -16,13 +16,13 @@ use test_support::kube_client::decoded;
 use test_support::{Operator, Tenant, eventually};
 
 /// A tenant that may write below its paths of Vault and in a namespace beside its own.
-struct Pushing {
-    tenant: Tenant<'static>,
+struct Pushing<'a> {
+    tenant: Tenant<'a>,
     /// The namespace of the store `cluster`.
     target: String,
 }
 
-impl Pushing {
+impl Pushing<'static> {
     /// With the stores `vault` and `cluster`, and an operator.
     fn new(name: &str) -> (Self, Operator) {
         let pushing = Self::without_operator(name);
@@ -31,7 +31,13 @@ impl Pushing {
     }
 
     fn without_operator(name: &str) -> Self {
-        let tenant = Tenant::new(name);
+        Self::of(Tenant::new(name))
+    }
+}
+
+impl<'a> Pushing<'a> {
+    /// With the stores `vault` and `cluster`.
+    fn of(tenant: Tenant<'a>) -> Self {
         let ns = &tenant.namespace;
         let all = "capabilities = [\"create\", \"read\", \"update\", \"delete\"]";
         let rules = [format!("secret/data/{ns}/*"), format!("secret/metadata/{ns}/*"), format!("kv1/{ns}/*")]

@@ -1,9 +1,10 @@
 //! What was pushed, and nothing else, is deleted.
 
 use serde_json::{Value, json};
+use testenv::Options;
 
 use super::{Pushing, data_of, entry};
-use test_support::eventually;
+use test_support::{Tenant, eventually, own};
 
 #[test]
 fn what_was_pushed_and_nothing_else_is_deleted() {
@@ -129,8 +130,11 @@ fn with_its_secret_what_was_pushed_goes_and_comes_again() {
 
 #[test]
 fn a_login_that_is_gone_for_good_holds_no_namespace() {
-    let (pushing, operator) = Pushing::new("ps-login-gone");
+    // The rights of an operator that is confined to namespaces would end with the namespace.
+    let cluster = own(Options::default());
+    let pushing = Pushing::of(Tenant::serving_all(&cluster, "ps-login-gone"));
     let tenant = &pushing.tenant;
+    let operator = tenant.operator(super::SERVED);
     pushing.source(json!({ "a": "1" }));
     let key = pushing.key("db");
     let spec = json!({ "deletionPolicy": "Delete", "data": [entry(None, &key, None)] });
