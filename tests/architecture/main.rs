@@ -18,7 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("api", &["gocompat"]),
     ("render", &["api", "gocompat"]),
     ("external_secret", &["api", "gocompat", "util"]),
-    ("reloader", &["gocompat"]),
+    ("reloader", &["gocompat", "util"]),
     ("resolve", &["api", "gocompat"]),
     ("settings", &["api", "backoff", "gocompat"]),
     ("cli", &["api", "backoff", "gocompat", "settings", "version"]),
