@@ -136,7 +136,7 @@ pub(crate) fn api_server(environment: &Environment, ports: &Ports) -> Vec<String
             "--advertise-address=127.0.0.1".into(),
             "--endpoint-reconciler-type=none".into(),
             "--authorization-mode=RBAC".into(),
-            "--service-cluster-ip-range=10.96.0.0/24".into(),
+            "--service-cluster-ip-range=10.96.0.0/16".into(),
         ]);
     } else {
         arguments.extend([
