@@ -129,6 +129,7 @@ pub(crate) fn api_server(environment: &Environment, ports: &Ports) -> Vec<String
         // One file, however long: positions in it stay valid.
         "--audit-log-maxsize=100000".into(),
         "--allow-privileged=true".into(),
+        "--service-cluster-ip-range=10.96.0.0/16".into(),
     ];
     if environment.location == Location::Machine {
         arguments.extend([
@@ -136,7 +137,6 @@ pub(crate) fn api_server(environment: &Environment, ports: &Ports) -> Vec<String
             "--advertise-address=127.0.0.1".into(),
             "--endpoint-reconciler-type=none".into(),
             "--authorization-mode=RBAC".into(),
-            "--service-cluster-ip-range=10.96.0.0/16".into(),
         ]);
     } else {
         arguments.extend([
@@ -144,7 +144,6 @@ pub(crate) fn api_server(environment: &Environment, ports: &Ports) -> Vec<String
             format!("--advertise-address={NODE_ADDRESS}"),
             "--endpoint-reconciler-type=lease".into(),
             "--authorization-mode=RBAC,Node".into(),
-            "--service-cluster-ip-range=10.96.0.0/16".into(),
             "--enable-admission-plugins=NodeRestriction".into(),
             "--enable-aggregator-routing=true".into(),
             "--kubelet-preferred-address-types=InternalIP".into(),
