@@ -122,9 +122,10 @@ impl Lease {
     fn claim(&self, old: Option<&LeaseObject>, transitions: i32) -> Result<LeaseObject, KubernetesError> {
         let time = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
         let old_spec = old.and_then(|l| l.spec.clone()).unwrap_or_default();
-        let since = match old_spec.holder_identity.as_deref() == Some(&self.identity) {
-            true => old_spec.acquire_time.map_or_else(|| json!(time), |t| json!(t)),
-            false => json!(time),
+        let since = if old_spec.holder_identity.as_deref() == Some(&self.identity) {
+            old_spec.acquire_time.map_or_else(|| json!(time), |t| json!(t))
+        } else {
+            json!(time)
         };
         serde_json::from_value(json!({
             "metadata": { "name": LEASE_NAME, "resourceVersion": old.and_then(|l| l.metadata.resource_version.clone()) },

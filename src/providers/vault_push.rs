@@ -222,9 +222,10 @@ fn wanted(found: &Found, rows: &[&PushRow], only_new: bool, versioned: bool) -> 
                 continue;
             }
             bytes += row.payload.entries().map(|(key, value)| key.len() + value.len()).sum::<usize>();
-            *result = match bytes > MAX_PUSH_BYTES {
-                true => Err(format!("more than {} MiB are pushed to one secret", MAX_PUSH_BYTES >> 20)),
-                false => apply(&mut members, &known, row, property.as_deref(), versioned).map(|()| Pushed::Done),
+            *result = if bytes > MAX_PUSH_BYTES {
+                Err(format!("more than {} MiB are pushed to one secret", MAX_PUSH_BYTES >> 20))
+            } else {
+                apply(&mut members, &known, row, property.as_deref(), versioned).map(|()| Pushed::Done)
             };
         }
     }

@@ -144,10 +144,7 @@ impl ExternalSecrets {
             Refresh::WhenChanged => Some(Next::WhenChanged),
         };
         if let Some(next) = next {
-            let holds = match self.is_untouched(object, state) {
-                true => Ok(true),
-                false => self.look(object, state).await,
-            };
+            let holds = if self.is_untouched(object, state) { Ok(true) } else { self.look(object, state).await };
             match holds {
                 Ok(true) => {
                     state.due = match next {

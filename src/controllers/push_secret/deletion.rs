@@ -57,10 +57,7 @@ impl PushSecrets {
         if !has_finalizer(&**object, FINALIZER) {
             return Outcome::await_change();
         }
-        let pushed = match object.deletes() {
-            true => resolve::pushed_to(object, &**self.stores()),
-            false => vec![],
-        };
+        let pushed = if object.deletes() { resolve::pushed_to(object, &**self.stores()) } else { vec![] };
         self.follow(&job.key, object, &[], &pushed, state).await;
         let tasks = Tasks::only_deleting(pushed, None, job, state);
         let (synced, changed, waits) = self.work(job, object, &tasks, state).await;

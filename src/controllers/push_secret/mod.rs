@@ -337,9 +337,10 @@ impl Controller for PushSecrets {
         let known = self.states.lock().remove(id);
         let Some(object) = self.stores().push_secrets.get(id) else { return Outcome::await_change() };
         let mut state = known.unwrap_or_default();
-        let outcome = match object.meta().deletion_timestamp.is_some() {
-            true => self.clean_up(job, &object, &mut state).await,
-            false => self.run(job, &object, &mut state).await,
+        let outcome = if object.meta().deletion_timestamp.is_some() {
+            self.clean_up(job, &object, &mut state).await
+        } else {
+            self.run(job, &object, &mut state).await
         };
         self.keep_state(&object, state);
         outcome

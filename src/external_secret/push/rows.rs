@@ -70,9 +70,10 @@ impl<'a> Converted<'a> {
     fn new(source: &'a Arc<PushSource>) -> Self {
         let as_is = Arc::new(source.data.clone());
         let changes = source.data.keys().any(|key| key.contains("_U"));
-        let reversed = match changes {
-            false => Ok(as_is.clone()),
-            true => keys::reverse_unicode(source.data.clone()).map(Arc::new).map_err(|error| error.to_string()),
+        let reversed = if changes {
+            keys::reverse_unicode(source.data.clone()).map(Arc::new).map_err(|error| error.to_string())
+        } else {
+            Ok(as_is.clone())
         };
         Self { source, as_is, reversed }
     }

@@ -79,10 +79,8 @@ fn pem(text: &[u8]) -> Option<(String, Vec<u8>)> {
         let Some(close) = find(body, format!("-----END {name}-----").as_bytes()) else { continue };
         // Headers end with an empty line.
         let content = &body[..close];
-        let content = match content.contains(&b':') {
-            true => find(content, b"\n\n").map_or(content, |at| &content[at..]),
-            false => content,
-        };
+        let content =
+            if content.contains(&b':') { find(content, b"\n\n").map_or(content, |at| &content[at..]) } else { content };
         let digits: Vec<u8> = content.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
         if let Ok(der) = STANDARD.decode(digits) {
             return Some((name, der));
