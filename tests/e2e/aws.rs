@@ -245,6 +245,24 @@ fn what_the_operator_itself_is() {
     }
 }
 
+/// Applies a SecretStore that logs in with `auth.iam`, and an ExternalSecret that reads the path `db` by it into the key `p`.
+fn apply_store(tenant: &Tenant<'_>, name: &str, iam: &Value) {
+    let mut vault = json!({ "server": tenant.cluster.vault_addr(), "path": "secret" });
+    // What is null is left out.
+    json_patch::merge(&mut vault, &json!({ "auth": { "iam": iam } }));
+    let object = |kind: &str, spec: Value| {
+        json!({
+            "apiVersion": "external-secrets.io/v1", "kind": kind,
+            "metadata": { "name": name, "namespace": tenant.namespace }, "spec": spec,
+        })
+    };
+    let row = json!({ "secretKey": "p", "remoteRef": { "key": tenant.path("db"), "property": "password" } });
+    tenant.apply_all(&[
+        object("SecretStore", json!({ "provider": { "vault": vault } })),
+        object("ExternalSecret", json!({ "secretStoreRef": { "name": name }, "data": [row] })),
+    ]);
+}
+
 #[test]
 fn stores_of_external_secrets_log_in_with_keys() {
     if lacks(Server::OpenBao, "auth method aws") {
@@ -269,21 +287,7 @@ fn stores_of_external_secrets_log_in_with_keys() {
         let iam = json!({
             "path": mount, "vaultRole": name, "region": region, "vaultAwsIamServerID": SERVER_ID, "secretRef": secrets,
         });
-        let mut vault = json!({ "server": tenant.cluster.vault_addr(), "path": "secret" });
-        // What is null is left out.
-        json_patch::merge(&mut vault, &json!({ "auth": { "iam": iam } }));
-        let object = |kind: &str, spec: Value| {
-            json!({
-                "apiVersion": "external-secrets.io/v1", "kind": kind,
-                "metadata": { "name": name, "namespace": tenant.namespace }, "spec": spec,
-            })
-        };
-        let row = json!({ "secretKey": "p", "remoteRef": { "key": tenant.path("db"), "property": "password" } });
-        let user = json!({ "secretStoreRef": { "name": name }, "data": [row] });
-        tenant.apply_all(&[
-            object("SecretStore", json!({ "provider": { "vault": vault } })),
-            object("ExternalSecret", user),
-        ]);
+        apply_store(&tenant, name, &iam);
     }
     for name in ["app", "temporary"] {
         tenant.wait_value(name, "p", "es-aws-hunter2");
@@ -366,19 +370,7 @@ fn stores_of_external_secrets_assume_roles() {
         let mut iam = json!({ "path": mount, "vaultAwsIamServerID": SERVER_ID });
         json_patch::merge(&mut iam, identity);
         json_patch::merge(&mut iam, members);
-        let mut vault = json!({ "server": tenant.cluster.vault_addr(), "path": "secret" });
-        json_patch::merge(&mut vault, &json!({ "auth": { "iam": iam } }));
-        let object = |kind: &str, spec: Value| {
-            json!({
-                "apiVersion": "external-secrets.io/v1", "kind": kind,
-                "metadata": { "name": name, "namespace": tenant.namespace }, "spec": spec,
-            })
-        };
-        let row = json!({ "secretKey": "p", "remoteRef": { "key": tenant.path("db"), "property": "password" } });
-        tenant.apply_all(&[
-            object("SecretStore", json!({ "provider": { "vault": vault } })),
-            object("ExternalSecret", json!({ "secretStoreRef": { "name": name }, "data": [row] })),
-        ]);
+        apply_store(&tenant, name, &iam);
     }
     for name in ["keys", "temporary", "account", "guarded"] {
         tenant.wait_value(name, "p", "es-aws-hunter2");
