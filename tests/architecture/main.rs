@@ -25,7 +25,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("telemetry", &["api", "gocompat", "settings", "version"]),
     ("vault", &["backoff", "gocompat", "render", "settings", "telemetry", "util"]),
     ("kubernetes", &["api", "backoff", "mac", "resolve", "settings", "telemetry", "util"]),
-    ("external_secret", &["api", "gocompat", "util"]),
     ("providers", &["api", "backoff", "external_secret", "gocompat", "kubernetes", "resolve", "telemetry", "vault"]),
     ("credentials", &["api", "kubernetes", "resolve", "vault"]),
     ("sync", &["api", "kubernetes", "mac", "render", "resolve"]),
