@@ -127,20 +127,21 @@ pub fn by_event(what: &str, write: impl Fn(), mut arrived: impl FnMut() -> bool)
 fn kept_audit_log() -> PathBuf {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     static COUNT: AtomicUsize = AtomicUsize::new(0);
+    // What is asked for in a test that only passes when it is run again counts, too, beside what the others have left.
+    let retry = std::env::var_os("E2E_RETRY").is_some();
     let dir = DIR.get_or_init(|| {
-        let mut dir = kept_audit_logs(server());
-        // What all tests have left there stays.
-        if std::env::var_os("E2E_RETRY").is_some() {
-            dir.set_extension("retry");
+        let dir = kept_audit_logs(server());
+        if !retry {
+            let _ = std::fs::remove_dir_all(&dir);
         }
-        let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).expect("a directory for audit logs");
         if runs_all_tests() {
             std::fs::write(dir.join("all"), "").expect("a file");
         }
         dir
     });
-    dir.join(format!("{}.log", COUNT.fetch_add(1, Ordering::Relaxed)))
+    let run = if retry { "retry-" } else { "" };
+    dir.join(format!("{run}{}.log", COUNT.fetch_add(1, Ordering::Relaxed)))
 }
 
 /// Whether no name of a test was given to this process.
