@@ -160,6 +160,11 @@ impl ExternalSecrets {
         }
         match self.sync(job, object, &plan, state).await {
             Ok(synced) => {
+                if synced.done != Done::Retained
+                    && let Err(failure) = self.delete_former_target(object).await
+                {
+                    return self.fail(object, state, failure).await;
+                }
                 state.stale = false;
                 self.succeed(object, &plan, state, synced, version, began).await
             }

@@ -173,7 +173,11 @@ fn status_of_success(
     let known = object.status.clone().unwrap_or_default();
     let ready = ConditionUpdate::holds(Ready, reason, text);
     let conditions = restarts.conditions(&condition::merge_without_generation(&known.conditions, &[ready]));
-    let binding = Some(Binding { name: object.target_name().to_owned() });
+    let binding = match done {
+        // The Secret of the former name, if it has one, goes when there is another.
+        Done::Retained if known.binding.is_some() => known.binding.clone(),
+        _ => Some(Binding { name: object.target_name().to_owned() }),
+    };
     let status = ExternalSecretStatus {
         refresh_time: known.refresh_time.clone(),
         synced_resource_version: Some(version),

@@ -106,7 +106,6 @@ impl ExternalSecrets {
         let restarts = restart::is_asked_for(&object.metadata);
         let inputs_mac = self.inputs_mac(&inputs, state);
         let wanted = Wanted { data, labels, annotations, type_, finalizers, restarts, inputs: inputs_mac };
-        self.delete_former_target(object).await?;
         for _ in 0..ATTEMPTS {
             let current = self.writer(object).get(object.target_name()).await.map_err(|error| not_written(&error))?;
             let plan = target::plan(&owner(object), spec, object.target_name(), current.as_ref(), &wanted);
@@ -167,8 +166,9 @@ impl ExternalSecrets {
         }
     }
 
-    /// The name of the Secret has changed: the one of the former name goes, if it is the object's.
-    async fn delete_former_target(&self, object: &ExternalSecret) -> Result<(), Failure> {
+    /// The name of the Secret has changed: the one of the former name goes, if it is the object's. Called when the new one is
+    /// there, so that a new one that cannot be made costs the workloads nothing.
+    pub(super) async fn delete_former_target(&self, object: &ExternalSecret) -> Result<(), Failure> {
         let binding = object.status.as_ref().and_then(|status| status.binding.as_ref());
         let Some(former) = binding.filter(|former| former.name != object.target_name()) else { return Ok(()) };
         let found = self.writer(object).get(&former.name).await.map_err(|error| not_written(&error))?;

@@ -97,6 +97,29 @@ fn what_the_store_loses_is_kept_or_goes_as_the_policy_says() {
 }
 
 #[test]
+fn the_secret_of_the_former_name_goes_when_the_new_one_is_there() {
+    let tenant = Tenant::new("es-renamed");
+    tenant.put("db", json!({ "password": "right" }));
+    let _operator = tenant.operator(SERVED);
+    let into = |object: &str, target: &str| {
+        let spec = json!({ "target": { "name": target }, "data": [row(&tenant, "password", "db", "password")] });
+        external_secret(&tenant, object, spec)
+    };
+    tenant.apply_all(&[store(&tenant), into("moving", "before"), into("other", "taken")]);
+    tenant.wait_value("before", "password", "right");
+    tenant.wait_value("taken", "password", "right");
+    // The new one cannot be made: what workloads use stays.
+    tenant.apply(&into("moving", "taken"));
+    wait_failure(&tenant, "moving", &["target is owned by another ExternalSecret"]);
+    tenant.wait_value("before", "password", "right");
+    tenant.apply(&into("moving", "after"));
+    tenant.wait_value("after", "password", "right");
+    wait_synced(&tenant, "moving");
+    assert!(tenant.get("secret", "before").is_err(), "it is gone");
+    assert_eq!(tenant.get("externalsecret", "moving").unwrap()["status"]["binding"]["name"], "after");
+}
+
+#[test]
 fn a_secret_of_another_is_left_alone() {
     let tenant = Tenant::new("es-foreign");
     tenant.put("db", json!({ "password": "right" }));
