@@ -96,7 +96,9 @@ pub(super) fn decide<K: FanOut>(
         let stays = match meant.get(namespace) {
             // It goes with its namespace, or nothing is known.
             None => true,
-            Some(is_meant) => *is_meant && is_wanted,
+            // One of a former name stays until the one of the new name is there, which may be another's.
+            Some(true) => is_wanted || !there.get(namespace).is_some_and(|new| is_owned(new.meta(), object)),
+            Some(false) => false,
         };
         if !stays && known.meta().deletion_timestamp.is_none() {
             decision.steps.push((namespace.to_owned(), Step::Delete(known.clone())));

@@ -108,10 +108,12 @@ fn what_is_not_meant_any_more_goes() {
     let fewer = object(json!({ "namespaces": ["a"] }));
     assert_eq!(told(&fewer, &namespaces, &inner).unwrap(), ["delete b/all", "right a"]);
     let renamed = object(json!({ "namespaces": ["a", "b"], "externalSecretName": "new" }));
-    assert_eq!(
-        told(&renamed, &namespaces, &inner).unwrap(),
-        ["create a/new", "create b/new", "delete a/all", "delete b/all"]
-    );
+    assert_eq!(told(&renamed, &namespaces, &inner).unwrap(), ["create a/new", "create b/new"]);
+    let mut foreign = (*made(&renamed, "b")).clone();
+    foreign.metadata.owner_references = None;
+    let both = [&inner[..], &[made(&renamed, "a"), Arc::new(foreign)]].concat();
+    let then = ["delete a/all", "right a", "failed b"];
+    assert_eq!(told(&renamed, &namespaces, &both).unwrap(), then, "the name of one is another's in b");
     let mut going = (*inner[1]).clone();
     going.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
         k8s_openapi::jiff::Timestamp::from_second(1).unwrap(),
