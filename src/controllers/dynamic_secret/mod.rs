@@ -33,7 +33,7 @@ use crate::resolve::{self, AuthPlan, DynamicRead, Plan, PlanError};
 use crate::sync::HeldSecret;
 use crate::vault::{Session, Topic};
 
-use decide::{Situation, Step, TokenRelation, Told, decide};
+use decide::{Cause, Situation, Step, TokenRelation, Told, decide};
 use lease::{not_revoked, revoke};
 use renew::{Renewer, without_login};
 use replace::{give_back, replace};
@@ -118,6 +118,15 @@ impl SecretSource for DynamicSecrets {
                 Ok(Obtained::Kept { unfinished: false })
             }
             Some(cause) => {
+                if cause == Cause::InexistentDestination
+                    && let Some(at) = state.drift.wait_until(Instant::now())
+                {
+                    // Workloads may still use what was in the Secret.
+                    renewer.hold(status, state).await;
+                    let now = Instant::now();
+                    let at = state.lease_due().filter(|due| *due > now).map_or(at, |due| due.min(at));
+                    return Err(Interruption::Later(at.saturating_duration_since(now)));
+                }
                 let replaced = replace(reading, plan, status, state, cause).await;
                 if replaced.is_err() && step != Step::Renew {
                     renewer.hold(status, state).await;

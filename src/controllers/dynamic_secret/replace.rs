@@ -60,6 +60,9 @@ pub(super) async fn replace(
     } else {
         state.look = None;
     }
+    if cause == Cause::InexistentDestination {
+        state.drift.repaired(Instant::now());
+    }
     let in_use = session.token_in_use().await.ok().filter(|in_use| in_use.info.serial == token.serial);
     state.obtained = Some(NewCredentials {
         cause,

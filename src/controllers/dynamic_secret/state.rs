@@ -11,6 +11,7 @@ use crate::api::VaultDynamicSecretStatus;
 use crate::api::dynamic_secret::{PendingLease, SecretLease, StaticCredsMetaData};
 use crate::backoff::Backoff;
 use crate::controllers::outputs::EventText;
+use crate::controllers::pipeline::Drift;
 use crate::vault::TokenInUse;
 
 /// What is remembered of the credentials of one object.
@@ -27,6 +28,8 @@ pub(crate) struct Credentials {
     /// A renewal that failed.
     pub(super) failing: Option<Failing>,
     pub(super) backoff: Backoff,
+    /// Credentials that were obtained because another client had deleted the Secret.
+    pub(super) drift: Drift,
     /// Static credentials: when to look next, and how many looks have shown no rotation since it was announced.
     pub(super) look: Option<(Instant, usize)>,
     /// When the static credentials in the Secret were rotated, as Vault says it, where that is known.
