@@ -9,11 +9,14 @@ mod revoke;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::core::v1::Secret;
+
 use super::outputs::{EventText, Outputs};
 use super::pipeline::{CleanUpError, Drift, Failure, Interruption, Lifetime, Obtained, Reading, Report, SecretSource};
 use super::stores::Stores;
 use crate::api::{Reason, VaultPKISecret, VaultPKISecretStatus};
 use crate::kubernetes::{Revision, SecretWriter};
+use crate::pki::find_certificate;
 use crate::resolve::{self, PkiRequest, Plan, PlanError};
 use crate::vault::Session;
 use decide::{Decision, Held, IssueReason, Known, Recorded, decide};
@@ -199,13 +202,13 @@ impl SecretSource for PkiSecrets {
 }
 
 impl PkiSecrets {
-    /// Empties the Secret, unless it is gone.
+    /// Empties the Secret, unless it is gone, or no certificate of the object has come there.
     async fn clear(&self, object: &VaultPKISecret) -> Result<(), crate::kubernetes::KubernetesError> {
         let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
         let writer = SecretWriter::new(&self.outputs.client, namespace);
         let name = &object.spec.destination.name;
         match writer.get(name).await? {
-            Some(secret) if secret.data.as_ref().is_some_and(|data| !data.is_empty()) => {
+            Some(secret) if secret.data.as_ref().is_some_and(|data| !data.is_empty()) && is_filled(object, &secret) => {
                 writer.replace(name, &Revision::of(&secret.metadata), None, &Default::default()).await.map(drop)
             }
             _ => Ok(()),
@@ -216,6 +219,18 @@ impl PkiSecrets {
 /// Whether the Secret of an object is emptied when the object goes.
 fn is_cleared(object: &VaultPKISecret) -> bool {
     object.spec.clear && !object.spec.destination.create
+}
+
+/// Whether the destination holds what was issued for an object, and not what was there before.
+fn is_filled(object: &VaultPKISecret, secret: &Secret) -> bool {
+    let Some(status) = &object.status else { return false };
+    if status.serial_number.is_some() && object.metadata.generation == Some(status.last_generation) {
+        return true;
+    }
+    // An earlier generation may have had another destination.
+    let data = secret.data.iter().flatten().map(|(name, value)| (name.clone(), value.0.clone())).collect();
+    let pending = status.pending.iter().map(|pending| &pending.serial_number);
+    status.serial_number.iter().chain(pending).any(|serial| find_certificate(&data, serial).is_some())
 }
 
 /// Where another client changes the Secret again and again, certificates are issued ever less often.
