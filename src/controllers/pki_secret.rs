@@ -116,6 +116,13 @@ impl SecretSource for PkiSecrets {
                 }
                 if state.unwritten.is_none() {
                     pace(&state.drift, reason)?;
+                }
+                // What would make a certificate useless is looked for before it is issued.
+                let passwords = match &state.unwritten {
+                    Some(unwritten) if unwritten.data.is_some() => vec![],
+                    _ => issue::passwords(reading, &plan.source.keystores).await?,
+                };
+                if state.unwritten.is_none() {
                     let issuer = state.issuer.as_ref().and_then(IssuerWatch::fingerprint);
                     let issued = issue::issue(reading, plan, reason, issuer, &mut state.orphans).await?;
                     if reason.is_of_another_client() {
@@ -123,17 +130,18 @@ impl SecretSource for PkiSecrets {
                     }
                     state.unwritten = Some(Box::new(issued));
                 }
-                let Some(unwritten) = &state.unwritten else { return Err(Interruption::Later(RECHECK_INTERVAL)) };
+                let Some(unwritten) = &mut state.unwritten else { return Err(Interruption::Later(RECHECK_INTERVAL)) };
+                let data = unwritten.data(plan, passwords).await?;
                 let (certificate, issued) = (unwritten.certificate.clone(), Some(unwritten.reason));
                 state.current = Some(Current { certificate, issued });
-                Ok(Obtained::Data { data: unwritten.data.clone(), token: unwritten.token.clone() })
+                Ok(Obtained::Data { data, token: unwritten.token.clone() })
             }
         }
     }
 
     fn announce(&self, state: &State, mac: &str, status: &mut VaultPKISecretStatus) {
         if let Some(unwritten) = &state.unwritten {
-            report::announce(unwritten, mac, &state.orphans, status);
+            report::announce(unwritten, Some(mac), &state.orphans, status);
         }
     }
 
@@ -152,9 +160,13 @@ impl SecretSource for PkiSecrets {
         &self,
         object: &VaultPKISecret,
         failure: &Failure,
-        _: &mut State,
+        state: &mut State,
         status: &mut VaultPKISecretStatus,
     ) -> Report {
+        if let Some(unwritten) = state.unwritten.as_ref().filter(|_| object.spec.revoke) {
+            // The object may be deleted before the next run, or the process end.
+            report::announce(unwritten, None, &state.orphans, status);
+        }
         report::report_failure(object, failure, status, unix_now())
     }
 
