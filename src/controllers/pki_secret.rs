@@ -123,6 +123,8 @@ impl SecretSource for PkiSecrets {
                     _ => issue::passwords(reading, &plan.source.keystores).await?,
                 };
                 if state.unwritten.is_none() {
+                    // The issuer may have another certificate since the last look.
+                    issuer::look_again(reading, plan, &mut state.issuer).await;
                     let issuer = state.issuer.as_ref().and_then(IssuerWatch::fingerprint);
                     let issued = issue::issue(reading, plan, reason, issuer, &mut state.orphans).await?;
                     if reason.is_of_another_client() {
