@@ -95,10 +95,14 @@ impl SecretSource for DynamicSecrets {
         let reconfigured = status.vault_client_meta.cache_key.is_some() && key != status.vault_client_meta.cache_key;
         let relation = state.relate(status, &token, reconfigured);
         let namespace = &plan.vault_namespace;
-        // Restarts may be to come, or have failed: what is recorded is the content whose restarts are done.
-        let restarted =
-            !object.keeps_digest() || held.is_none_or(|held| object.recorded_mac() == Some(held.applied.mac.as_str()));
-        state.retirement.look(reading.outputs, object, restarted, status, session, namespace).await;
+        if retires(object) {
+            // Restarts may be to come, or have failed: what is recorded is the content whose restarts are done.
+            let recorded = object.recorded_mac();
+            let restarted = !object.keeps_digest() || held.is_none_or(|held| recorded == Some(&*held.applied.mac));
+            state.retirement.look(reading.outputs, object, restarted, status, session, namespace).await;
+        } else {
+            state.retirement.give_up(status);
+        }
         if state.failing.as_ref().is_some_and(|failing| failing.login) {
             (state.failing, state.login_recovered) = (None, true);
         }
@@ -281,6 +285,11 @@ impl SecretSource for DynamicSecrets {
         let renew_by = renewed.saturating_add(duration - duration / i64::from(MARGIN_PART));
         Some(Lifetime { ends: renewed.saturating_add(duration), renew_by })
     }
+}
+
+/// Whether leases of an object that were replaced are revoked.
+fn retires(object: &VaultDynamicSecret) -> bool {
+    object.spec.revoke_replaced_leases && !object.restart_targets().is_empty()
 }
 
 /// What an event has told of the credentials. Others than static ones are not obtained because of a write: each time costs
