@@ -80,12 +80,13 @@ pub(super) async fn renew(session: &Arc<Session>, namespace: &str, lease: &Secre
     }
 }
 
-/// Revokes a lease. That it is gone is fine.
+/// Revokes a lease. That it is gone is fine. Vault does not answer when its engine has done it, but at once: an engine that cannot,
+/// such as that of a database which is down, is asked again by Vault.
 ///
 /// # Errors
 /// With the cause, and whether another try may do it.
 pub(super) async fn revoke(session: &Arc<Session>, namespace: &str, id: &str) -> Result<(), (String, bool)> {
-    match session.write(namespace, REVOKE, &json!({ "lease_id": id })).await {
+    match session.write(namespace, REVOKE, &json!({ "lease_id": id, "sync": false })).await {
         Ok(_) => Ok(()),
         Err(SessionError::Request(error)) if is_gone(&error) => Ok(()),
         Err(error) => {

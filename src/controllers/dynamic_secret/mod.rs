@@ -77,16 +77,22 @@ impl SecretSource for DynamicSecrets {
         state.vault_namespace.clone_from(&plan.vault_namespace);
         state.forced |= state.fingerprint.is_some_and(|known| known != fingerprint);
         state.fingerprint = Some(fingerprint);
+        let (percent, namespace) = (plan.source.renewal_percent, &plan.vault_namespace);
+        state.set_times(status, percent, plan.source.refresh);
+        let renewer = Renewer { session, vault_namespace: namespace, percent, may_log_in: true };
         if let Some(pending) = &status.pending_lease {
             if held.is_some_and(|held| held.applied.mac == pending.secret_mac) {
                 // An earlier run has written them. If the spec is another since, that run's generation is what is applied.
                 state.obtained = Some(pending.into());
                 return Ok(Obtained::Kept { unfinished: true });
             }
-            give_back(session, plan, &pending.lease, state).await?;
+            let given_back = give_back(session, plan, &pending.lease, state).await;
+            if given_back.is_err() {
+                renewer.hold(status, state).await;
+            }
+            given_back?;
             state.pending_done = true;
         }
-        state.set_times(status, plan.source.renewal_percent, plan.source.refresh);
         let token = match session.token_in_use().await {
             Ok(token) => token,
             Err(error) => return without_login(session, error, reading, status, state).await,
@@ -94,7 +100,6 @@ impl SecretSource for DynamicSecrets {
         let key = cache_key(&plan.auth, &plan.vault_namespace, &token.info);
         let reconfigured = status.vault_client_meta.cache_key.is_some() && key != status.vault_client_meta.cache_key;
         let relation = state.relate(status, &token, reconfigured);
-        let namespace = &plan.vault_namespace;
         if retires(object) {
             // Restarts may be to come, or have failed: what is recorded is the content whose restarts are done.
             let recorded = object.recorded_mac();
@@ -106,8 +111,6 @@ impl SecretSource for DynamicSecrets {
         if state.failing.as_ref().is_some_and(|failing| failing.login) {
             (state.failing, state.login_recovered) = (None, true);
         }
-        let percent = plan.source.renewal_percent;
-        let renewer = Renewer { session, vault_namespace: namespace, percent, may_log_in: true };
         let told = told(reading, plan, status);
         let step = decide(&situation(object, status, held, state, relation, told));
         let cause = match step {
