@@ -43,3 +43,22 @@ fn a_lease_that_cannot_be_renewed_again_is_replaced_before_it_ends() {
         tenant.wait_event(name, "SecretRotated", "sync_reason=\"\"");
     }
 }
+
+#[test]
+fn a_lease_that_its_engine_cannot_revoke_is_replaced_at_the_next_renewal() {
+    let tenant = Tenant::new("unrevocable");
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    rig.database.role("app", 600, 3600);
+    let role = format!("{}/roles/app", rig.database.mount);
+    let broken = json!({ "db_name": "postgresql", "revocation_statements": "NONSENSE" });
+    tenant.cluster.vault("POST", &role, Some(broken)).expect("a role");
+    let _operator = tenant.operator(&NO_ELECTION);
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), json!({ "renewalPercent": 0 })));
+    let first = rig.wait_lease("db", "");
+    // It has ended from then on, and Vault tries again and again to delete the user.
+    tenant.cluster.vault("PUT", "sys/leases/revoke", Some(json!({ "lease_id": first, "sync": false }))).expect("it is");
+    let second = rig.wait_lease("db", &first);
+    rig.wait_synced("db");
+    assert!(rig.works("db") && second != first);
+    rig.database.role("app", 600, 3600);
+}
