@@ -39,7 +39,7 @@ use renew::{Renewer, without_login};
 use replace::{give_back, replace};
 use report::{record_token_end, written_event};
 use schedule::MARGIN_PART;
-use state::Credentials;
+use state::{Credentials, NewCredentials};
 
 /// Asks Vault for credentials, and keeps their leases.
 pub(super) struct DynamicSecrets {
@@ -144,7 +144,7 @@ impl SecretSource for DynamicSecrets {
     }
 
     fn announce(&self, state: &Credentials, mac: &str, status: &mut VaultDynamicSecretStatus) {
-        let Some(new) = state.obtained.as_ref().filter(|new| !new.lease.id.is_empty()) else { return };
+        let Some(new) = state.obtained.as_ref().filter(|new| new.has_lease_of_its_own()) else { return };
         status.pending_lease = Some(PendingLease {
             lease: new.lease.clone(),
             generation: new.generation,
@@ -156,7 +156,7 @@ impl SecretSource for DynamicSecrets {
     }
 
     async fn discard(&self, session: &Arc<Session>, plan: &Plan<DynamicRead>, state: &mut Credentials) {
-        let Some(new) = state.obtained.take().filter(|new| !new.lease.id.is_empty()) else { return };
+        let Some(new) = state.obtained.take().filter(NewCredentials::has_lease_of_its_own) else { return };
         if give_back(session, plan, &new.lease, state).await.is_err() {
             tracing::warn!("the lease of credentials that are not needed could not be revoked; it ends by itself");
         }

@@ -56,6 +56,8 @@ pub(crate) struct Credentials {
 pub(super) struct NewCredentials {
     pub cause: Cause,
     pub lease: SecretLease,
+    /// The lease is that of the credentials in the Secret: a cache, such as that of Vault Proxy, answers with it again.
+    pub is_known: bool,
     pub rotation: Option<StaticCredsMetaData>,
     /// When static credentials were rotated, as Vault says it.
     pub rotated_at: Option<String>,
@@ -66,6 +68,13 @@ pub(super) struct NewCredentials {
     pub client_id: Option<String>,
     /// Of the token, in seconds since 1970.
     pub token_expiration: Option<i64>,
+}
+
+impl NewCredentials {
+    /// Whether there is a lease to revoke if nothing comes of them.
+    pub fn has_lease_of_its_own(&self) -> bool {
+        !self.lease.id.is_empty() && !self.is_known
+    }
 }
 
 /// A renewal that failed.
@@ -93,6 +102,7 @@ impl From<&PendingLease> for NewCredentials {
         Self {
             cause: Cause::Due,
             lease: pending.lease.clone(),
+            is_known: false,
             rotation: None,
             rotated_at: None,
             generation: pending.generation,
