@@ -6,6 +6,7 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use crate::api::dynamic_secret::StaticCredsMetaData;
+use crate::vault::lease;
 
 /// After the announced time of a rotation, since Vault rounds it.
 const AFTER_ROTATION: Duration = Duration::from_millis(500);
@@ -43,7 +44,7 @@ pub(super) fn is_same_rotation(one: &StaticCredsMetaData, other: &StaticCredsMet
 
 /// How long to wait for the next look at static credentials. `looks`: how many have shown no rotation since it was announced.
 pub(super) fn next_look(meta: &StaticCredsMetaData, looks: usize, interval: Option<Duration>) -> Duration {
-    let left = Duration::from_secs(u64::try_from(meta.ttl).unwrap_or(0));
+    let left = lease(u64::try_from(meta.ttl).unwrap_or(0));
     let announced = if left > Duration::from_secs(1) {
         left + AFTER_ROTATION
     } else {
@@ -82,5 +83,9 @@ mod tests {
         assert_eq!(next_look(&meta(0), 0, None), Duration::from_millis(500));
         assert_eq!(next_look(&meta(0), 9, None), Duration::from_secs(2));
         assert_eq!(next_look(&meta(0), 40, None), LATE, "the rotation does not come");
+        let now = std::time::Instant::now();
+        for ttl in [i64::MAX, i64::MIN] {
+            assert!(now.checked_add(next_look(&meta(ttl), 0, None)).is_some(), "no time of a clock for {ttl}");
+        }
     }
 }

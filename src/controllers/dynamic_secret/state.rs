@@ -178,7 +178,7 @@ impl Credentials {
             return TokenRelation::Reconfigured;
         }
         let recorded = status.vault_token_expiration.map(|at| at.saturating_sub(Utc::now().timestamp()));
-        let recorded = recorded.and_then(|left| u64::try_from(left).ok()).map(|left| now + Duration::from_secs(left));
+        let recorded = recorded.and_then(|left| u64::try_from(left).ok()).map(|left| now + crate::vault::lease(left));
         let ends = known.and_then(|known| known.ends).max(recorded);
         let Some(ends) = ends.filter(|ends| *ends > now) else { return TokenRelation::Gone };
         let known = known.filter(|known| known.ends.is_none());
@@ -257,6 +257,24 @@ mod tests {
         assert_eq!(ends(&lease("", 1000), None), Some(1000.0));
         assert_eq!(ends(&lease("l", 1000), Some(10 * SECOND)), Some(1000.0), "a lease is one");
         assert_eq!(ends(&lease("", 0), None), None);
+    }
+
+    #[test]
+    fn any_end_of_a_token_in_the_status_is_taken() {
+        let token = TokenInUse {
+            info: crate::vault::TokenInfo { client_id: "other".into(), ..Default::default() },
+            expires: None,
+            ending_since: None,
+        };
+        for end in [i64::MIN, 0, i64::MAX] {
+            let status = VaultDynamicSecretStatus {
+                secret_lease: lease("l", 60),
+                vault_token_expiration: Some(end),
+                ..Default::default()
+            };
+            let relation = Credentials::default().relate(&status, &token, false);
+            assert_eq!(relation == TokenRelation::Gone, end <= 0, "{end}");
+        }
     }
 
     #[test]
