@@ -9,11 +9,14 @@ mod revoke;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::core::v1::Secret;
+
 use super::outputs::{EventText, Outputs};
 use super::pipeline::{CleanUpError, Drift, Failure, Interruption, Lifetime, Obtained, Reading, Report, SecretSource};
 use super::stores::Stores;
 use crate::api::{Reason, VaultPKISecret, VaultPKISecretStatus};
 use crate::kubernetes::{Revision, SecretWriter};
+use crate::pki::find_certificate;
 use crate::resolve::{self, PkiRequest, Plan, PlanError};
 use crate::vault::Session;
 use decide::{Decision, Held, IssueReason, Known, Recorded, decide};
@@ -113,6 +116,15 @@ impl SecretSource for PkiSecrets {
                 }
                 if state.unwritten.is_none() {
                     pace(&state.drift, reason)?;
+                }
+                // What would make a certificate useless is looked for before it is issued.
+                let passwords = match &state.unwritten {
+                    Some(unwritten) if unwritten.data.is_some() => vec![],
+                    _ => issue::passwords(reading, &plan.source.keystores).await?,
+                };
+                if state.unwritten.is_none() {
+                    // The issuer may have another certificate since the last look.
+                    issuer::look_again(reading, plan, &mut state.issuer).await;
                     let issuer = state.issuer.as_ref().and_then(IssuerWatch::fingerprint);
                     let issued = issue::issue(reading, plan, reason, issuer, &mut state.orphans).await?;
                     if reason.is_of_another_client() {
@@ -120,17 +132,18 @@ impl SecretSource for PkiSecrets {
                     }
                     state.unwritten = Some(Box::new(issued));
                 }
-                let Some(unwritten) = &state.unwritten else { return Err(Interruption::Later(RECHECK_INTERVAL)) };
+                let Some(unwritten) = &mut state.unwritten else { return Err(Interruption::Later(RECHECK_INTERVAL)) };
+                let data = unwritten.data(plan, passwords).await?;
                 let (certificate, issued) = (unwritten.certificate.clone(), Some(unwritten.reason));
                 state.current = Some(Current { certificate, issued });
-                Ok(Obtained::Data { data: unwritten.data.clone(), token: unwritten.token.clone() })
+                Ok(Obtained::Data { data, token: unwritten.token.clone() })
             }
         }
     }
 
     fn announce(&self, state: &State, mac: &str, status: &mut VaultPKISecretStatus) {
         if let Some(unwritten) = &state.unwritten {
-            report::announce(unwritten, mac, &state.orphans, status);
+            report::announce(unwritten, Some(mac), &state.orphans, status);
         }
     }
 
@@ -149,9 +162,13 @@ impl SecretSource for PkiSecrets {
         &self,
         object: &VaultPKISecret,
         failure: &Failure,
-        _: &mut State,
+        state: &mut State,
         status: &mut VaultPKISecretStatus,
     ) -> Report {
+        if let Some(unwritten) = state.unwritten.as_ref().filter(|_| object.spec.revoke) {
+            // The object may be deleted before the next run, or the process end.
+            report::announce(unwritten, None, &state.orphans, status);
+        }
         report::report_failure(object, failure, status, unix_now())
     }
 
@@ -199,13 +216,13 @@ impl SecretSource for PkiSecrets {
 }
 
 impl PkiSecrets {
-    /// Empties the Secret, unless it is gone.
+    /// Empties the Secret, unless it is gone, or no certificate of the object has come there.
     async fn clear(&self, object: &VaultPKISecret) -> Result<(), crate::kubernetes::KubernetesError> {
         let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
         let writer = SecretWriter::new(&self.outputs.client, namespace);
         let name = &object.spec.destination.name;
         match writer.get(name).await? {
-            Some(secret) if secret.data.as_ref().is_some_and(|data| !data.is_empty()) => {
+            Some(secret) if secret.data.as_ref().is_some_and(|data| !data.is_empty()) && is_filled(object, &secret) => {
                 writer.replace(name, &Revision::of(&secret.metadata), None, &Default::default()).await.map(drop)
             }
             _ => Ok(()),
@@ -216,6 +233,18 @@ impl PkiSecrets {
 /// Whether the Secret of an object is emptied when the object goes.
 fn is_cleared(object: &VaultPKISecret) -> bool {
     object.spec.clear && !object.spec.destination.create
+}
+
+/// Whether the destination holds what was issued for an object, and not what was there before.
+fn is_filled(object: &VaultPKISecret, secret: &Secret) -> bool {
+    let Some(status) = &object.status else { return false };
+    if status.serial_number.is_some() && object.metadata.generation == Some(status.last_generation) {
+        return true;
+    }
+    // An earlier generation may have had another destination.
+    let data = secret.data.iter().flatten().map(|(name, value)| (name.clone(), value.0.clone())).collect();
+    let pending = status.pending.iter().map(|pending| &pending.serial_number);
+    status.serial_number.iter().chain(pending).any(|serial| find_certificate(&data, serial).is_some())
 }
 
 /// Where another client changes the Secret again and again, certificates are issued ever less often.

@@ -1,5 +1,6 @@
 //! Workloads whose pods are restarted.
 
+use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
@@ -94,6 +95,8 @@ struct Rollout {
     available: i64,
     /// Pods of all templates.
     total: i64,
+    /// Argo has not restarted all pods yet: the restart leaves the template as it is.
+    restarting: bool,
 }
 
 impl Rollout {
@@ -123,12 +126,13 @@ impl Rollout {
             updated: updated.unwrap_or(0),
             available: available.unwrap_or(0),
             total: total.unwrap_or(0),
+            restarting: *kind == RestartKind::ArgoRollout && is_restarting(object),
         }
     }
 
     /// Why it is not complete. As `kubectl rollout status` judges.
     fn unfinished(&self) -> Option<String> {
-        let Self { generation, observed_generation, wanted, updated, available, total } = *self;
+        let Self { generation, observed_generation, wanted, updated, available, total, restarting } = *self;
         if observed_generation < generation {
             Some("its controller has not seen the restart yet".to_owned())
         } else if updated < wanted {
@@ -137,10 +141,18 @@ impl Rollout {
             Some(format!("{} old pods still run", total - updated))
         } else if available < updated {
             Some(format!("{available} of {updated} new pods are available"))
+        } else if restarting {
+            Some("its pods are not all restarted yet".to_owned())
         } else {
             None
         }
     }
+}
+
+/// Whether the restart that the spec of an Argo Rollout asks for is still to be done.
+fn is_restarting(object: &DynamicObject) -> bool {
+    let time = |path: &str| object.data.pointer(path).and_then(Value::as_str)?.parse::<DateTime<Utc>>().ok();
+    time("/spec/restartAt").is_some_and(|asked| time("/status/restartedAt").is_none_or(|done| done < asked))
 }
 
 /// A change of a workload.
@@ -209,4 +221,31 @@ pub fn workload_resource(kind: &RestartKind) -> ApiResource {
         other => ("apps", "v1", other.as_str()),
     };
     ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_argo_rollout_is_complete_when_its_pods_are_restarted() {
+        let unfinished = |restarted: Value| {
+            let object = json!({
+                "metadata": { "name": "app", "generation": 3 },
+                "spec": { "replicas": 2, "restartAt": "2026-01-02T03:04:05Z" },
+                "status": { "observedGeneration": "3", "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2,
+                    "restartedAt": restarted },
+            });
+            let object = serde_json::from_value(object).unwrap();
+            Workload::of(&RestartKind::ArgoRollout, object).unfinished_rollout()
+        };
+        // Argo has seen the restart, and has begun with it at most.
+        for restarted in [Value::Null, json!("2026-01-02T03:04:04Z"), json!("soon")] {
+            assert_eq!(unfinished(restarted).as_deref(), Some("its pods are not all restarted yet"));
+        }
+        assert_eq!(unfinished(json!("2026-01-02T03:04:05Z")), None);
+        assert_eq!(unfinished(json!("2026-01-02T04:04:05+01:00")), None);
+    }
 }

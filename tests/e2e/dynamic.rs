@@ -9,6 +9,7 @@ mod fleet;
 mod input;
 mod instant;
 mod last_renewal;
+mod pace;
 pub(crate) mod refusal;
 mod replaced;
 mod restarts;

@@ -105,3 +105,29 @@ fn a_secret_that_is_not_the_objects_is_compared_and_cleared() {
     let left = tenant.get("secret", "web").expect("it is left");
     assert!(left["data"].as_object().is_none_or(|data| data.is_empty()), "it is empty");
 }
+
+#[test]
+fn a_secret_that_has_no_certificate_of_the_object_is_not_cleared() {
+    let tenant = Tenant::new("pki-unfilled");
+    let pki = PkiFixture::new(&tenant);
+    let _operator = tenant.operator(&NO_ELECTION);
+    let secret = |name: &str| json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "data": { "old": "YQ==" } });
+    tenant.apply_all(&["theirs", "other", "filled"].map(secret));
+    let object = |name: &str, role: &str| {
+        let mut object = pki.object(name, &[], json!({ "ttl": "24h", "clear": true, "role": role }));
+        object["spec"]["destination"] = json!({ "name": name, "create": false });
+        object
+    };
+    tenant.apply(&object("theirs", "absent"));
+    tenant.wait_condition("vaultpkisecret", "theirs", "SecretSynced", "False", "unknown role");
+    tenant.apply(&object("filled", "app"));
+    pki.wait_synced("filled");
+    pki.patch("filled", json!({ "spec": { "role": "absent", "destination": { "name": "other" } } }));
+    tenant.wait_condition("vaultpkisecret", "filled", "SecretSynced", "False", "unknown role");
+    for name in ["theirs", "filled"] {
+        tenant.kubectl(&["delete", "vaultpkisecret", name, "--timeout=30s"]).expect("it goes");
+    }
+    for name in ["theirs", "other"] {
+        assert_eq!(tenant.value(name, "old").ok().as_deref(), Some("a"), "{name} was wiped");
+    }
+}

@@ -59,7 +59,7 @@ pub(super) async fn renew(session: &Arc<Session>, namespace: &str, lease: &Secre
     };
     let mut renewed = match answer {
         Ok(envelope) => lease_of(&envelope),
-        Err(SessionError::Request(error)) if is_gone(&error) => return Renewal::Gone,
+        Err(SessionError::Request(error)) if is_gone(&error) || is_over(&error) => return Renewal::Gone,
         Err(error) => return Renewal::Failed(with_policy(error, RENEW)),
     };
     if renewed.id != lease.id {
@@ -80,12 +80,13 @@ pub(super) async fn renew(session: &Arc<Session>, namespace: &str, lease: &Secre
     }
 }
 
-/// Revokes a lease. That it is gone is fine.
+/// Revokes a lease. That it is gone is fine. Vault does not answer when its engine has done it, but at once: an engine that cannot,
+/// such as that of a database which is down, is asked again by Vault.
 ///
 /// # Errors
 /// With the cause, and whether another try may do it.
 pub(super) async fn revoke(session: &Arc<Session>, namespace: &str, id: &str) -> Result<(), (String, bool)> {
-    match session.write(namespace, REVOKE, &json!({ "lease_id": id })).await {
+    match session.write(namespace, REVOKE, &json!({ "lease_id": id, "sync": false })).await {
         Ok(_) => Ok(()),
         Err(SessionError::Request(error)) if is_gone(&error) => Ok(()),
         Err(error) => {
@@ -105,6 +106,12 @@ pub(super) fn not_revoked(id: &str, why: &str) -> EventText {
 fn is_gone(error: &VaultError) -> bool {
     error.kind == ErrorKind::Invalid
         && ["lease not found", "invalid lease"].iter().any(|text| error.message.contains(text))
+}
+
+/// Vault has the lease still, since its engine could not revoke it yet: nothing renews it any more.
+fn is_over(error: &VaultError) -> bool {
+    error.kind == ErrorKind::Invalid
+        && ["lease expired", "lease is expired"].iter().any(|text| error.message.contains(text))
 }
 
 fn with_policy(error: SessionError, path: &str) -> String {

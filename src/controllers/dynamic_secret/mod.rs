@@ -33,13 +33,13 @@ use crate::resolve::{self, AuthPlan, DynamicRead, Plan, PlanError};
 use crate::sync::HeldSecret;
 use crate::vault::{Session, Topic};
 
-use decide::{Situation, Step, TokenRelation, Told, decide};
+use decide::{Cause, Situation, Step, TokenRelation, Told, decide};
 use lease::{not_revoked, revoke};
 use renew::{Renewer, without_login};
 use replace::{give_back, replace};
 use report::{record_token_end, written_event};
 use schedule::MARGIN_PART;
-use state::Credentials;
+use state::{Credentials, NewCredentials};
 
 /// Asks Vault for credentials, and keeps their leases.
 pub(super) struct DynamicSecrets {
@@ -77,16 +77,22 @@ impl SecretSource for DynamicSecrets {
         state.vault_namespace.clone_from(&plan.vault_namespace);
         state.forced |= state.fingerprint.is_some_and(|known| known != fingerprint);
         state.fingerprint = Some(fingerprint);
+        let (percent, namespace) = (plan.source.renewal_percent, &plan.vault_namespace);
+        state.set_times(status, percent, plan.source.refresh);
+        let renewer = Renewer { session, vault_namespace: namespace, percent, may_log_in: true };
         if let Some(pending) = &status.pending_lease {
             if held.is_some_and(|held| held.applied.mac == pending.secret_mac) {
                 // An earlier run has written them. If the spec is another since, that run's generation is what is applied.
                 state.obtained = Some(pending.into());
                 return Ok(Obtained::Kept { unfinished: true });
             }
-            give_back(session, plan, &pending.lease, state).await?;
+            let given_back = give_back(session, plan, &pending.lease, state).await;
+            if given_back.is_err() {
+                renewer.hold(status, state).await;
+            }
+            given_back?;
             state.pending_done = true;
         }
-        state.set_times(status, plan.source.renewal_percent, plan.source.refresh);
         let token = match session.token_in_use().await {
             Ok(token) => token,
             Err(error) => return without_login(session, error, reading, status, state).await,
@@ -94,16 +100,17 @@ impl SecretSource for DynamicSecrets {
         let key = cache_key(&plan.auth, &plan.vault_namespace, &token.info);
         let reconfigured = status.vault_client_meta.cache_key.is_some() && key != status.vault_client_meta.cache_key;
         let relation = state.relate(status, &token, reconfigured);
-        let namespace = &plan.vault_namespace;
-        // Restarts may be to come, or have failed: what is recorded is the content whose restarts are done.
-        let restarted =
-            !object.keeps_digest() || held.is_none_or(|held| object.recorded_mac() == Some(held.applied.mac.as_str()));
-        state.retirement.look(reading.outputs, object, restarted, status, session, namespace).await;
+        if retires(object) {
+            // Restarts may be to come, or have failed: what is recorded is the content whose restarts are done.
+            let recorded = object.recorded_mac();
+            let restarted = !object.keeps_digest() || held.is_none_or(|held| recorded == Some(&*held.applied.mac));
+            state.retirement.look(reading.outputs, object, restarted, status, session, namespace).await;
+        } else {
+            state.retirement.give_up(status);
+        }
         if state.failing.as_ref().is_some_and(|failing| failing.login) {
             (state.failing, state.login_recovered) = (None, true);
         }
-        let percent = plan.source.renewal_percent;
-        let renewer = Renewer { session, vault_namespace: namespace, percent, may_log_in: true };
         let told = told(reading, plan, status);
         let step = decide(&situation(object, status, held, state, relation, told));
         let cause = match step {
@@ -118,6 +125,15 @@ impl SecretSource for DynamicSecrets {
                 Ok(Obtained::Kept { unfinished: false })
             }
             Some(cause) => {
+                if cause == Cause::InexistentDestination
+                    && let Some(at) = state.drift.wait_until(Instant::now())
+                {
+                    // Workloads may still use what was in the Secret.
+                    renewer.hold(status, state).await;
+                    let now = Instant::now();
+                    let at = state.lease_due().filter(|due| *due > now).map_or(at, |due| due.min(at));
+                    return Err(Interruption::Later(at.saturating_duration_since(now)));
+                }
                 let replaced = replace(reading, plan, status, state, cause).await;
                 if replaced.is_err() && step != Step::Renew {
                     renewer.hold(status, state).await;
@@ -128,7 +144,7 @@ impl SecretSource for DynamicSecrets {
     }
 
     fn announce(&self, state: &Credentials, mac: &str, status: &mut VaultDynamicSecretStatus) {
-        let Some(new) = state.obtained.as_ref().filter(|new| !new.lease.id.is_empty()) else { return };
+        let Some(new) = state.obtained.as_ref().filter(|new| new.has_lease_of_its_own()) else { return };
         status.pending_lease = Some(PendingLease {
             lease: new.lease.clone(),
             generation: new.generation,
@@ -140,7 +156,7 @@ impl SecretSource for DynamicSecrets {
     }
 
     async fn discard(&self, session: &Arc<Session>, plan: &Plan<DynamicRead>, state: &mut Credentials) {
-        let Some(new) = state.obtained.take().filter(|new| !new.lease.id.is_empty()) else { return };
+        let Some(new) = state.obtained.take().filter(NewCredentials::has_lease_of_its_own) else { return };
         if give_back(session, plan, &new.lease, state).await.is_err() {
             tracing::warn!("the lease of credentials that are not needed could not be revoked; it ends by itself");
         }
@@ -272,6 +288,11 @@ impl SecretSource for DynamicSecrets {
         let renew_by = renewed.saturating_add(duration - duration / i64::from(MARGIN_PART));
         Some(Lifetime { ends: renewed.saturating_add(duration), renew_by })
     }
+}
+
+/// Whether leases of an object that were replaced are revoked.
+fn retires(object: &VaultDynamicSecret) -> bool {
+    object.spec.revoke_replaced_leases && !object.restart_targets().is_empty()
 }
 
 /// What an event has told of the credentials. Others than static ones are not obtained because of a write: each time costs

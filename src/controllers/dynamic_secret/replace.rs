@@ -37,7 +37,7 @@ pub(super) async fn replace(
     let (envelope, token) = reading.settle(&plan.auth, started, answer, |error| read_failed(&with_hint(error))).await?;
     let lease = lease_of(&envelope);
     if envelope.data.as_object().is_none_or(serde_json::Map::is_empty) {
-        if !lease.id.is_empty() {
+        if !lease.id.is_empty() && lease.id != status.secret_lease.id {
             give_back(session, plan, &lease, state).await?;
         }
         let text = format!("nil response from vault for path {}", plan.path);
@@ -60,9 +60,13 @@ pub(super) async fn replace(
     } else {
         state.look = None;
     }
+    if cause == Cause::InexistentDestination {
+        state.drift.repaired(Instant::now());
+    }
     let in_use = session.token_in_use().await.ok().filter(|in_use| in_use.info.serial == token.serial);
     state.obtained = Some(NewCredentials {
         cause,
+        is_known: lease.id == status.secret_lease.id,
         lease,
         rotation,
         rotated_at,

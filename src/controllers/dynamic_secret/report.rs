@@ -71,7 +71,7 @@ impl DynamicSecrets {
         let old = std::mem::replace(&mut status.secret_lease, new.lease);
         let expiration = status.last_renewal_time.saturating_add(old.duration);
         let alive = !old.id.is_empty() && old.id != status.secret_lease.id && expiration > Utc::now().timestamp();
-        if object.spec.revoke_replaced_leases && !object.restart_targets().is_empty() && alive {
+        if super::retires(object) && alive {
             state.retirement.add(status, &old, expiration);
         }
         let age = u64::try_from(Utc::now().timestamp().saturating_sub(new.obtained)).unwrap_or(0);

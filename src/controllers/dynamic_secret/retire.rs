@@ -29,6 +29,8 @@ pub(crate) struct Retirement {
     next_look: Option<Instant>,
     /// Old leases could not be revoked, and that was told.
     revocation_failed: bool,
+    /// They are left to end by themselves.
+    given_up: bool,
     events: Vec<EventText>,
 }
 
@@ -36,6 +38,14 @@ impl Retirement {
     /// When the rollouts are looked at again.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.next_look
+    }
+
+    /// The spec does not ask for revocations any more, or does not name the workloads that have to roll out first: what uses the
+    /// old leases may still run.
+    pub(super) fn give_up(&mut self, status: &VaultDynamicSecretStatus) {
+        if !status.replaced_leases.is_empty() {
+            (self.left, self.waiting, self.next_look, self.given_up) = (Some(vec![]), None, None, true);
+        }
     }
 
     /// Looks at the rollouts of all restart targets, and revokes what no workload uses any more. `restarted`: all of them were
@@ -106,6 +116,7 @@ impl Retirement {
         status: &mut VaultDynamicSecretStatus,
     ) -> (Vec<ConditionUpdate<'static>>, Vec<EventText>) {
         let Some(left) = self.left.take() else { return (vec![], vec![]) };
+        let given_up = std::mem::take(&mut self.given_up);
         let end = left.iter().map(|lease| lease.expiration).max();
         status.replaced_leases = left;
         let type_ = ConditionType::RolloutComplete;
@@ -115,6 +126,10 @@ impl Retirement {
                 let end = end.to_rfc3339_opts(SecondsFormat::Secs, true);
                 let text = format!("{why}; the old credentials {verb} at {end}");
                 ConditionUpdate::fails(type_, Reason::RolloutInProgress, text)
+            }
+            _ if given_up => {
+                let text = "The replaced credentials are left to end by themselves";
+                ConditionUpdate::holds(type_, Reason::RolloutComplete, text)
             }
             _ => ConditionUpdate::holds(type_, Reason::RolloutComplete, "All workloads run with the new credentials"),
         };

@@ -11,6 +11,7 @@ use crate::api::VaultDynamicSecretStatus;
 use crate::api::dynamic_secret::{PendingLease, SecretLease, StaticCredsMetaData};
 use crate::backoff::Backoff;
 use crate::controllers::outputs::EventText;
+use crate::controllers::pipeline::Drift;
 use crate::vault::TokenInUse;
 
 /// What is remembered of the credentials of one object.
@@ -27,6 +28,8 @@ pub(crate) struct Credentials {
     /// A renewal that failed.
     pub(super) failing: Option<Failing>,
     pub(super) backoff: Backoff,
+    /// Credentials that were obtained because another client had deleted the Secret.
+    pub(super) drift: Drift,
     /// Static credentials: when to look next, and how many looks have shown no rotation since it was announced.
     pub(super) look: Option<(Instant, usize)>,
     /// When the static credentials in the Secret were rotated, as Vault says it, where that is known.
@@ -53,6 +56,8 @@ pub(crate) struct Credentials {
 pub(super) struct NewCredentials {
     pub cause: Cause,
     pub lease: SecretLease,
+    /// The lease is that of the credentials in the Secret: a cache, such as that of Vault Proxy, answers with it again.
+    pub is_known: bool,
     pub rotation: Option<StaticCredsMetaData>,
     /// When static credentials were rotated, as Vault says it.
     pub rotated_at: Option<String>,
@@ -63,6 +68,13 @@ pub(super) struct NewCredentials {
     pub client_id: Option<String>,
     /// Of the token, in seconds since 1970.
     pub token_expiration: Option<i64>,
+}
+
+impl NewCredentials {
+    /// Whether there is a lease to revoke if nothing comes of them.
+    pub fn has_lease_of_its_own(&self) -> bool {
+        !self.lease.id.is_empty() && !self.is_known
+    }
 }
 
 /// A renewal that failed.
@@ -90,6 +102,7 @@ impl From<&PendingLease> for NewCredentials {
         Self {
             cause: Cause::Due,
             lease: pending.lease.clone(),
+            is_known: false,
             rotation: None,
             rotated_at: None,
             generation: pending.generation,
@@ -165,7 +178,7 @@ impl Credentials {
             return TokenRelation::Reconfigured;
         }
         let recorded = status.vault_token_expiration.map(|at| at.saturating_sub(Utc::now().timestamp()));
-        let recorded = recorded.and_then(|left| u64::try_from(left).ok()).map(|left| now + Duration::from_secs(left));
+        let recorded = recorded.and_then(|left| u64::try_from(left).ok()).map(|left| now + crate::vault::lease(left));
         let ends = known.and_then(|known| known.ends).max(recorded);
         let Some(ends) = ends.filter(|ends| *ends > now) else { return TokenRelation::Gone };
         let known = known.filter(|known| known.ends.is_none());
@@ -244,6 +257,24 @@ mod tests {
         assert_eq!(ends(&lease("", 1000), None), Some(1000.0));
         assert_eq!(ends(&lease("l", 1000), Some(10 * SECOND)), Some(1000.0), "a lease is one");
         assert_eq!(ends(&lease("", 0), None), None);
+    }
+
+    #[test]
+    fn any_end_of_a_token_in_the_status_is_taken() {
+        let token = TokenInUse {
+            info: crate::vault::TokenInfo { client_id: "other".into(), ..Default::default() },
+            expires: None,
+            ending_since: None,
+        };
+        for end in [i64::MIN, 0, i64::MAX] {
+            let status = VaultDynamicSecretStatus {
+                secret_lease: lease("l", 60),
+                vault_token_expiration: Some(end),
+                ..Default::default()
+            };
+            let relation = Credentials::default().relate(&status, &token, false);
+            assert_eq!(relation == TokenRelation::Gone, end <= 0, "{end}");
+        }
     }
 
     #[test]

@@ -21,8 +21,10 @@ use crate::vault::{Envelope, TokenInfo};
 pub(super) struct Unwritten {
     pub certificate: Recorded,
     pub reason: IssueReason,
-    pub data: SourceData,
     pub token: TokenInfo,
+    issued: Issued,
+    /// The data for the Secret, once they are made.
+    pub data: Option<SourceData>,
 }
 
 impl Unwritten {
@@ -31,10 +33,25 @@ impl Unwritten {
         self.certificate.issue.request_digest.as_ref() == Some(&request.digest)
             && !self.certificate.renewal(request.expiry_offset).is_due(unix_now())
     }
+
+    /// The data for the Secret. They are made once: a keystore has other bytes each time. Where they cannot be made, another
+    /// certificate would not help; another password may.
+    pub async fn data(&mut self, plan: &Plan<PkiRequest>, passwords: Keystores<'_>) -> Result<SourceData, Failure> {
+        if let Some(data) = &self.data {
+            return Ok(data.clone());
+        }
+        let data = data(plan, &self.issued, passwords).await?;
+        Ok(self.data.insert(data).clone())
+    }
 }
 
 /// A keystore to make, with its password.
-type Keystores<'a> = Vec<(&'a KeystoreRequest, SecretString)>;
+pub(super) type Keystores<'a> = Vec<(&'a KeystoreRequest, SecretString)>;
+
+/// RFC 5280: a serial number has 20 bytes at most. Vault writes each as two digits and a colon.
+const MAX_SERIAL_BYTES: usize = 64;
+/// A server whose answers are all unusable is told of no more than so many.
+const MAX_ORPHANS: usize = 32;
 
 /// Clocks that differ by no more are taken for equal: an answer takes its time, and times are told in seconds.
 const CLOCK_PRECISION_SECONDS: u64 = 2;
@@ -47,26 +64,19 @@ pub(super) async fn issue(
     issuer: Option<&str>,
     orphans: &mut Vec<String>,
 ) -> Result<Unwritten, Interruption> {
-    // What would make the certificate useless is looked for first.
-    let passwords = passwords(reading, &plan.source.keystores).await?;
     let (envelope, token) = ask(reading, plan).await?;
-    let now = unix_now();
-    let made = match read(plan, &envelope, now, issuer) {
-        Ok((issued, certificate)) => {
-            data(plan, &issued, passwords).await.map(|data| Unwritten { certificate, reason, data, token })
-        }
-        Err(failure) => Err(failure),
-    };
     reading.outputs.metrics.certificates.issued(reason.as_str());
-    match made {
-        Ok(unwritten) => {
-            tracing::info!(serial = unwritten.certificate.serial, reason = reason.as_str(), "certificate issued");
-            Ok(unwritten)
+    match read(plan, &envelope, unix_now(), issuer) {
+        Ok((issued, certificate)) => {
+            tracing::info!(serial = certificate.serial, reason = reason.as_str(), "certificate issued");
+            Ok(Unwritten { certificate, reason, token, issued, data: None })
         }
         Err(failure) => {
             let serial = envelope.data.get("serial_number").and_then(|serial| serial.as_str());
-            if let Some(serial) = serial.filter(|_| plan.source.revoke)
+            // What is longer names no certificate.
+            if let Some(serial) = serial.filter(|serial| plan.source.revoke && serial.len() <= MAX_SERIAL_BYTES)
                 && let Revoked::Later(_) = revoke::revoke(reading.session, plan, serial).await
+                && orphans.len() < MAX_ORPHANS
             {
                 orphans.push(serial.to_owned());
             }
@@ -76,7 +86,7 @@ pub(super) async fn issue(
 }
 
 /// The passwords of the keystores.
-async fn passwords<'a>(
+pub(super) async fn passwords<'a>(
     reading: &Reading<'_, VaultPKISecret>,
     requests: &'a [KeystoreRequest],
 ) -> Result<Keystores<'a>, Failure> {

@@ -9,7 +9,7 @@ use crate::api::VaultPKISecret;
 use crate::backoff::horizon;
 use crate::controllers::pipeline::Reading;
 use crate::pki::Certificate;
-use crate::resolve::{PkiRequest, Plan};
+use crate::resolve::{IssuerCheck, PkiRequest, Plan};
 use crate::vault::{Envelope, Read, SharedRead};
 
 /// The looks at one issuer.
@@ -31,6 +31,34 @@ impl IssuerWatch {
     /// When the next look is due.
     pub fn next_due(&self) -> Option<Instant> {
         Some(self.due)
+    }
+
+    /// Looks. An answer to a request that was sent before `not_before` does not count.
+    async fn read(&mut self, reading: &Reading<'_, VaultPKISecret>, check: &IssuerCheck, not_before: Instant) {
+        let now = Instant::now();
+        let answer = self.read.get(reading.session, not_before, None).await;
+        self.error = match answer {
+            Ok((envelope, _)) => match fingerprint(&envelope) {
+                Some(fingerprint) => {
+                    self.fingerprint = Some(fingerprint);
+                    None
+                }
+                None => Some(format!("{} has no certificate", check.path)),
+            },
+            Err(error) => Some(error.to_string()),
+        };
+        self.due = self.read.next_due(check.interval, now, horizon(check.interval, &mut rand::rng()));
+    }
+}
+
+/// Looks, whatever the time: a certificate is about to be issued, and a new issuer is no reason for one more after it.
+pub(super) async fn look_again(
+    reading: &Reading<'_, VaultPKISecret>,
+    plan: &Plan<PkiRequest>,
+    watch: &mut Option<IssuerWatch>,
+) {
+    if let (Some(check), Some(watch)) = (&plan.source.issuer, watch) {
+        watch.read(reading, check, Instant::now()).await;
     }
 }
 
@@ -54,22 +82,9 @@ pub(super) async fn look(
             watch.insert(IssuerWatch { read, due: now, fingerprint: None, error: None })
         }
     };
-    if watch.due > now {
-        return;
+    if watch.due <= now {
+        watch.read(reading, check, now.checked_sub(check.interval / 10).unwrap_or(now)).await;
     }
-    let not_before = now.checked_sub(check.interval / 10).unwrap_or(now);
-    let answer = watch.read.get(reading.session, not_before, None).await;
-    watch.error = match answer {
-        Ok((envelope, _)) => match fingerprint(&envelope) {
-            Some(fingerprint) => {
-                watch.fingerprint = Some(fingerprint);
-                None
-            }
-            None => Some(format!("{} has no certificate", check.path)),
-        },
-        Err(error) => Some(error.to_string()),
-    };
-    watch.due = watch.read.next_due(check.interval, now, horizon(check.interval, &mut rand::rng()));
 }
 
 fn fingerprint(envelope: &Envelope) -> Option<String> {

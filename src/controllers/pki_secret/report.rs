@@ -14,9 +14,18 @@ use crate::controllers::pipeline::{Failure, Report};
 use crate::resolve::PkiRequest;
 
 /// Puts a certificate into the status that is about to be written to the Secret: a run that comes after a crash finds it
-/// there, whether the Secret was written or not.
-pub(super) fn announce(unwritten: &Unwritten, mac: &str, orphans: &[String], status: &mut VaultPKISecretStatus) {
+/// there, whether the Secret was written or not. Without a `mac` there are no data for the Secret yet: such a certificate is there
+/// to be revoked.
+pub(super) fn announce(
+    unwritten: &Unwritten,
+    mac: Option<&str>,
+    orphans: &[String],
+    status: &mut VaultPKISecretStatus,
+) {
     let certificate = &unwritten.certificate;
+    if mac.is_none() && status.pending.as_ref().is_some_and(|known| known.serial_number == certificate.serial) {
+        return;
+    }
     let replaced = status.pending.take().filter(|pending| pending.serial_number != certificate.serial);
     let lost = replaced.iter().map(|pending| &pending.serial_number).chain(orphans);
     for serial in lost {
@@ -25,7 +34,7 @@ pub(super) fn announce(unwritten: &Unwritten, mac: &str, orphans: &[String], sta
         }
     }
     let mut issue = certificate.issue.clone();
-    issue.secret_mac = Some(mac.to_owned());
+    issue.secret_mac = mac.map(str::to_owned);
     status.pending = Some(PKIPendingCertificate {
         serial_number: certificate.serial.clone(),
         expiration: certificate.lifetime.not_after,

@@ -1,6 +1,7 @@
 //! A lease that is renewed for the last time: its credentials are replaced before it ends.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
@@ -8,6 +9,7 @@ use test_support::http_server::{Answer, Request, serve};
 use test_support::{NO_ELECTION, Tenant, shared};
 
 use super::Fixture;
+use super::refusal::Refusal;
 
 /// What Vault answers, but that no lease can be renewed again. Those of the role `short` are cut as well.
 fn answer(request: &Request) -> Answer {
@@ -42,4 +44,62 @@ fn a_lease_that_cannot_be_renewed_again_is_replaced_before_it_ends() {
         assert!(rig.works(name));
         tenant.wait_event(name, "SecretRotated", "sync_reason=\"\"");
     }
+}
+
+#[test]
+fn a_lease_that_its_engine_cannot_revoke_is_replaced_at_the_next_renewal() {
+    let tenant = Tenant::new("unrevocable");
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    rig.database.role("app", 600, 3600);
+    let role = format!("{}/roles/app", rig.database.mount);
+    let broken = json!({ "db_name": "postgresql", "revocation_statements": "NONSENSE" });
+    tenant.cluster.vault("POST", &role, Some(broken)).expect("a role");
+    let _operator = tenant.operator(&NO_ELECTION);
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), json!({ "renewalPercent": 0 })));
+    let first = rig.wait_lease("db", "");
+    // It has ended from then on, and Vault tries again and again to delete the user.
+    tenant.cluster.vault("PUT", "sys/leases/revoke", Some(json!({ "lease_id": first, "sync": false }))).expect("it is");
+    let second = rig.wait_lease("db", &first);
+    rig.wait_synced("db");
+    assert!(rig.works("db") && second != first);
+    rig.database.role("app", 600, 3600);
+}
+
+#[test]
+fn a_lease_that_a_cache_answers_with_again_is_not_revoked() {
+    // As Vault Agent and Vault Proxy answer, where they keep leases.
+    let cache: Mutex<HashMap<String, Value>> = Mutex::default();
+    let keeps = move |request: &Request| {
+        let mut cache = cache.lock().expect("it");
+        if let Some(known) = cache.get(&request.path) {
+            return Answer::json(known);
+        }
+        let path = request.path.trim_start_matches("/v1/");
+        let body: Option<Value> = serde_json::from_str(&request.body).ok();
+        let token = request.header("x-vault-token").unwrap_or_default();
+        let (status, answer) = shared().vault_raw(&request.method, path, body, token).expect("Vault answers");
+        if path.contains("/creds/") && status == 200 {
+            cache.insert(request.path.clone(), answer.clone());
+        }
+        Answer { status, ..Answer::json(&answer) }
+    };
+    let vault = format!("http://{}", serve(Arc::new(keeps)));
+    let tenant = Tenant::at(shared(), "leasecache", &vault, None);
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    rig.database.role("app", 600, 3600);
+    let _operator = tenant.operator(&NO_ELECTION);
+    let template =
+        |text: &str| json!({ "destination": { "transformation": { "templates": { "x": { "text": text } } } } });
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), template("one")));
+    let first = rig.wait_lease("db", "");
+    rig.wait_synced("db");
+    let refusal = Refusal::of_secret(&tenant, "db");
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), template("two")));
+    rig.wait_condition("db", "SecretSynced", "False", "not today");
+    rig.restarts.several_refreshes();
+    assert!(rig.works("db"), "what is in use was revoked");
+    drop(refusal);
+    tenant.wait_value("db", "x", "two");
+    rig.wait_synced("db");
+    assert!(rig.works("db") && rig.lease_id("db") == first);
 }

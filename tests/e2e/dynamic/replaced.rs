@@ -75,3 +75,35 @@ fn a_rollout_that_outlives_the_old_lease_is_not_called_complete() {
     rig.wait_condition("db", "RolloutComplete", "True", "");
     assert_eq!(replaced(&rig, "db"), 0);
 }
+
+#[test]
+fn leases_whose_users_are_not_told_any_more_are_left_to_end() {
+    let tenant = Tenant::new("untold");
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    rig.database.role("app", 600, 3600);
+    tenant.apply(&tenant.workload("Deployment", "app"));
+    let _operator = tenant.operator(&NO_ELECTION);
+    let targets = json!([{ "kind": "Deployment", "name": "app" }]);
+    let spec = json!({ "revokeReplacedLeases": true, "rolloutRestartTargets": targets });
+    for name in ["untargeted", "unwanted"] {
+        tenant.apply(&rig.object(name, &rig.database.creds("app"), spec.clone()));
+    }
+    for (name, change) in
+        [("untargeted", json!({ "rolloutRestartTargets": [] })), ("unwanted", json!({ "revokeReplacedLeases": false }))]
+    {
+        let first = rig.wait_lease(name, "");
+        let old = rig.credentials(name);
+        force(&rig, name, "1");
+        let second = rig.wait_lease(name, &first);
+        rig.wait_condition(name, "RolloutComplete", "False", "the old credentials end at 20");
+        rig.restarts.patch("VaultDynamicSecret", name, json!({ "spec": change }));
+        rig.wait_lease(name, &second);
+        complete_rollout(&rig);
+        // A look at a rollout is made every three seconds.
+        rig.restarts.several_refreshes();
+        assert!(rig.database.accepts(&old) && rig.works(name), "{name}: its old pods may still run");
+        assert_eq!(replaced(&rig, name), 0, "{name}");
+        rig.wait_condition(name, "RolloutComplete", "True", "left to end by themselves");
+        rig.restarts.patch("Deployment", "app", json!({ "spec": { "replicas": 1 } }));
+    }
+}

@@ -1,9 +1,10 @@
-//! A login that may not revoke leases: each lease that is left behind is told, with the line of the policy that is missing.
+//! Leases that cannot be revoked. A login may not: each lease that is left behind is told, with the line of the policy that is
+//! missing. An engine cannot: Vault goes on trying, and the operator does not wait for it.
 
 use serde_json::json;
 
 use test_support::engines::{RENEW_LEASES, REVOKE_LEASES, read_and_write};
-use test_support::{NO_ELECTION, Tenant};
+use test_support::{FAST_RETRY, NO_ELECTION, Tenant};
 
 use super::Fixture;
 use super::refusal::Refusal;
@@ -37,4 +38,31 @@ fn leases_that_may_not_be_revoked_are_told() {
     rig.wait_condition("old", "RolloutComplete", "False", REVOKE_LEASES);
     tenant.wait_event("old", "SecretLeaseRevoke", REVOKE_LEASES);
     tenant.wait_event("old", "SecretLeaseRevoke", &first);
+}
+
+#[test]
+fn a_lease_that_its_engine_cannot_revoke_holds_nothing_up() {
+    let tenant = Tenant::new("unrevoking");
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    rig.database.role("app", 600, 3600);
+    let role = format!("{}/roles/app", rig.database.mount);
+    let broken = json!({ "db_name": "postgresql", "revocation_statements": "NONSENSE" });
+    tenant.cluster.vault("POST", &role, Some(broken)).expect("a role");
+    let _operator = tenant.operator(&[&NO_ELECTION[..], &FAST_RETRY[..]].concat());
+    let spec = json!({ "revoke": true });
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), spec));
+    let first = rig.wait_lease("db", "");
+    rig.wait_synced("db");
+
+    // Credentials that do not get into their Secret.
+    let refusal = Refusal::of_secret(&tenant, "db");
+    rig.restarts.patch("VaultDynamicSecret", "db", json!({ "metadata": { "annotations": { "stamp": "1" } } }));
+    rig.wait_condition("db", "SecretSynced", "False", "not today");
+    rig.restarts.several_refreshes();
+    drop(refusal);
+    rig.wait_lease("db", &first);
+    rig.wait_synced("db");
+    assert!(rig.works("db"));
+    tenant.kubectl(&["delete", super::RESOURCE, "db", "--timeout=30s"]).expect("it goes");
+    rig.database.role("app", 600, 3600);
 }

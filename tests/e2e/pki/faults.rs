@@ -114,6 +114,37 @@ fn a_secret_that_cannot_be_written_costs_one_certificate() {
 }
 
 #[test]
+fn a_keystore_that_cannot_be_made_costs_one_certificate() {
+    let tenant = Tenant::new("pki-keystore");
+    let pki = PkiFixture::new(&tenant);
+    let _operator = tenant.operator(&[&NO_ELECTION[..], &FAST_RETRY[..]].concat());
+    let password = |text: &str| {
+        tenant.apply(&json!({ "kind": "Secret", "apiVersion": "v1", "metadata": { "name": "password" },
+            "stringData": { "password": text } }));
+    };
+    // PKCS#12 has no form for a password beyond the basic plane.
+    password("pass\u{1F511}word");
+    let reference = json!({ "name": "password", "key": "password" });
+    let keystores = json!({ "pkcs12": { "passwordSecretRef": reference } });
+    let spec = json!({ "ttl": "24h", "revoke": true, "keystores": keystores, "destination": { "type": null } });
+    for name in ["web", "gone"] {
+        tenant.apply(&pki.object(name, &[], spec.clone()));
+        tenant.wait_condition(KIND, name, "SecretSynced", "False", "keystore.p12 cannot be made");
+    }
+    // Some tries later.
+    std::thread::sleep(Duration::from_secs(8));
+    assert_eq!(pki.engine.serials().len(), 2);
+    tenant.kubectl(&["delete", KIND, "gone", "--timeout=60s"]).expect("it goes");
+    password("password");
+    let held = pki.wait_synced("web");
+    let serials = pki.engine.serials();
+    assert!(serials.len() == 2 && serials.contains(&held.serial), "the certificate that is there already");
+    for serial in serials {
+        assert_eq!(pki.engine.is_revoked(&serial), serial != held.serial, "{serial}");
+    }
+}
+
+#[test]
 fn a_destination_that_may_not_be_written_costs_none() {
     let tenant = Tenant::new("pki-foreign");
     let pki = PkiFixture::new(&tenant);

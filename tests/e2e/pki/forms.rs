@@ -45,6 +45,24 @@ fn a_new_certificate_of_the_issuer_is_followed() {
 }
 
 #[test]
+fn a_certificate_of_a_new_issuer_is_not_replaced_for_it() {
+    let tenant = Tenant::new("pki-issued");
+    let pki = PkiFixture::new(&tenant);
+    pki.engine.intermediate("one", "root", "1000h");
+    let _operator = tenant.operator(&NO_ELECTION);
+    tenant.apply(&pki.object("web", &[], json!({ "issuerRefreshAfter": "15s" })));
+    let first = pki.wait_synced("web").serial;
+    let two = pki.engine.intermediate("two", "root", "1000h");
+    pki.patch("web", json!({ "spec": { "altNames": ["b.example.com"] } }));
+    let second = pki.wait_replaced("web", &first).serial;
+    assert_eq!(tenant.value("web", "ca_chain").expect("a chain").trim(), two.trim());
+    // The next look at the issuer is over then.
+    std::thread::sleep(std::time::Duration::from_secs(20));
+    assert_eq!(pki.wait_synced("web").serial, second);
+    assert_eq!(pki.engine.serials().len(), 2);
+}
+
+#[test]
 fn each_format_of_vault_becomes_a_certificate_and_its_key() {
     let tenant = Tenant::new("pki-formats");
     let pki = PkiFixture::new(&tenant);
