@@ -78,7 +78,7 @@ impl SecretSource for DynamicSecrets {
         state.forced |= state.fingerprint.is_some_and(|known| known != fingerprint);
         state.fingerprint = Some(fingerprint);
         if let Some(pending) = &status.pending_lease {
-            if held.is_some_and(|held| held.applied.mac == pending.secret_mac) {
+            if held.is_some_and(|held| *held.applied.mac == *pending.secret_mac) {
                 // An earlier run has written them. If the spec is another since, that run's generation is what is applied.
                 state.obtained = Some(pending.into());
                 return Ok(Obtained::Kept { unfinished: true });
@@ -97,7 +97,7 @@ impl SecretSource for DynamicSecrets {
         let namespace = &plan.vault_namespace;
         // Restarts may be to come, or have failed: what is recorded is the content whose restarts are done.
         let restarted =
-            !object.keeps_digest() || held.is_none_or(|held| object.recorded_mac() == Some(held.applied.mac.as_str()));
+            !object.keeps_digest() || held.is_none_or(|held| object.recorded_mac() == Some(&*held.applied.mac));
         state.retirement.look(reading.outputs, object, restarted, status, session, namespace).await;
         if state.failing.as_ref().is_some_and(|failing| failing.login) {
             (state.failing, state.login_recovered) = (None, true);
