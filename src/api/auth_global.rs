@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +11,7 @@ use super::auth_methods::{
     VaultAuthConfigKubernetes, VaultAuthConfigToken,
 };
 use super::common::non_empty;
+use super::condition::Condition;
 use super::kind::{CustomObject, Kind, KindNames};
 
 /// Defaults for the VaultAuths that refer to this object.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
+
+use super::condition::Condition;
 
 /// API group of every kind in [`crate::api`].
 pub const GROUP: &str = "secrets.hashicorp.com";
@@ -218,7 +219,11 @@ pub(crate) fn non_empty<'de, D: Deserializer<'de>>(de: D) -> Result<Option<Strin
 /// Reads `status.conditions`, without those that are not what Kubernetes calls a condition.
 pub(crate) fn conditions<'de, D: Deserializer<'de>>(de: D) -> Result<Vec<Condition>, D::Error> {
     let items = Vec::<serde_json::Value>::deserialize(de)?;
-    Ok(items.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect())
+    let mut conditions: Vec<Condition> =
+        items.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect();
+    // Each object keeps them.
+    conditions.shrink_to_fit();
+    Ok(conditions)
 }
 
 /// For `skip_serializing_if`: true for a value that carries nothing.

@@ -2,11 +2,16 @@
 
 use std::borrow::Cow;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
+use serde::Deserialize;
+
+mod model;
+
+pub use model::{Condition, Word};
 
 /// What a condition is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum ConditionType {
     /// A VaultAuthGlobal was found and merged.
     Available,
@@ -51,8 +56,14 @@ impl ConditionType {
     }
 }
 
+impl From<ConditionType> for &'static str {
+    fn from(word: ConditionType) -> Self {
+        word.as_str()
+    }
+}
+
 /// The one word for what led to a condition or an event. VSO's, where VSO has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Reason {
     /// The object was checked and can be used.
     Accepted,
@@ -229,8 +240,14 @@ impl Reason {
     }
 }
 
+impl From<Reason> for &'static str {
+    fn from(word: Reason) -> Self {
+        word.as_str()
+    }
+}
+
 /// Whether a condition holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum ConditionStatus {
     /// It holds.
     True,
@@ -248,6 +265,12 @@ impl ConditionStatus {
             ConditionStatus::False => "False",
             ConditionStatus::Unknown => "Unknown",
         }
+    }
+}
+
+impl From<ConditionStatus> for &'static str {
+    fn from(word: ConditionStatus) -> Self {
+        word.as_str()
     }
 }
 
@@ -298,18 +321,18 @@ pub fn merge_without_generation(old: &[Condition], updates: &[ConditionUpdate<'_
 
 fn put_over(old: &[Condition], generation: Option<i64>, updates: &[ConditionUpdate<'_>]) -> Vec<Condition> {
     let set = |update: &ConditionUpdate<'_>| {
-        let status = update.status.as_str();
-        let since = find(old, update.type_).filter(|c| c.status == status).map(|c| c.last_transition_time.clone());
+        let ConditionUpdate { type_, status, reason, .. } = *update;
+        let since = find(old, type_).filter(|c| c.status == status).map(|c| c.last_transition_time.clone());
         Condition {
-            type_: update.type_.as_str().to_owned(),
-            status: status.to_owned(),
-            reason: update.reason.as_str().to_owned(),
-            message: shorten(&update.message).to_owned(),
+            type_: Word::Known(type_),
+            status: Word::Known(status),
+            reason: Word::Known(reason),
+            message: shorten(&update.message).into(),
             observed_generation: generation,
             last_transition_time: since.unwrap_or_else(now),
         }
     };
-    let update_of = |known: &Condition| updates.iter().find(|update| update.type_.as_str() == known.type_);
+    let update_of = |known: &Condition| updates.iter().find(|update| known.type_ == update.type_);
     let known = old.iter().map(|known| update_of(known).map_or_else(|| known.clone(), set));
     let added = updates.iter().filter(|update| find(old, update.type_).is_none()).map(set);
     known.chain(added).collect()
@@ -317,12 +340,12 @@ fn put_over(old: &[Condition], generation: Option<i64>, updates: &[ConditionUpda
 
 /// The condition of a type.
 pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
-    conditions.iter().find(|c| c.type_ == type_.as_str())
+    conditions.iter().find(|c| c.type_ == type_)
 }
 
 /// Whether the condition of a type is there and does not hold.
 pub fn is_false(conditions: &[Condition], type_: ConditionType) -> bool {
-    find(conditions, type_).is_some_and(|c| c.status == "False")
+    find(conditions, type_).is_some_and(|c| c.status == ConditionStatus::False)
 }
 
 /// Now, with the second precision that Kubernetes stores.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{DURATION_PATTERN, conditions, conditions_schema, non_empty};
+use super::condition::Condition;
 use super::kind::{CustomObject, Kind, KindNames};
 
 /// Address of a Vault server and the settings of the transport to it.

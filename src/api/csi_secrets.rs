@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::common::{
     DURATION_PATTERN, Transformation, conditions, conditions_schema, int_schema, is_default, non_empty, version_schema,
 };
+use super::condition::Condition;
 use super::kind::{CustomObject, Kind, KindNames, prune_unserved};
 use super::static_secret::SecretEngine;
 

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::object::{HasSpec, HasStatus};
 use kube::core::{ClusterResourceScope, NamespaceResourceScope};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::condition::Condition;
 use super::{LAST_APPLIED, ObjectRef, SecretOwner};
 
 /// A kind. Two are equal if Kubernetes knows them by the same name.

@@ -38,7 +38,7 @@ pub use common::{
     API_VERSION, Destination, GROUP, LAST_APPLIED, RestartKind, RolloutRestartTarget, SourceTemplate, SyncConfig,
     Template, TemplateRef, Transformation, TransformationRef, VERSION, VaultClientMeta,
 };
-pub use condition::{ConditionType, ConditionUpdate, Reason};
+pub use condition::{Condition, ConditionStatus, ConditionType, ConditionUpdate, Reason};
 pub use connection::{VaultConnection, VaultConnectionSpec, VaultConnectionStatus};
 pub use csi_secrets::{CSISecrets, CSISecretsSpec, CSISecretsStatus};
 pub use dynamic_secret::{VaultDynamicSecret, VaultDynamicSecretSpec, VaultDynamicSecretStatus};

@@ -1,8 +1,9 @@
 //! What all kinds have in common that fill a Secret.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
+use super::condition::Condition;
 use super::{Destination, Kind, ObjectRef, RolloutRestartTarget, VaultClientMeta};
 
 /// An object that owns a Secret: it logs in to Vault, fills its destination, and restarts workloads.

@@ -1,6 +1,6 @@
 //! VaultPKISecret: a certificate that Vault issues.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::common::{
     DURATION_PATTERN, Destination, RolloutRestartTarget, conditions, conditions_schema, is_default, non_empty,
 };
+use super::condition::Condition;
 use super::kind::{CustomObject, Kind, KindNames, drop_last_applied, drop_managed_fields};
 use super::owner::{OwnerStatus, SecretOwner};
 

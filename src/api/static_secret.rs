@@ -1,6 +1,6 @@
 //! VaultStaticSecret: a Secret that follows a path of a KV engine.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use super::common::{
     DURATION_PATTERN, Destination, RolloutRestartTarget, SyncConfig, VaultClientMeta, conditions, conditions_schema,
     is_default, non_empty, version_schema,
 };
+use super::condition::Condition;
 use super::kind::{CustomObject, Kind, KindNames, prune_owner};
 use super::owner::{OwnerStatus, SecretOwner};
 

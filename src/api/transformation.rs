@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{SourceTemplate, Template, conditions, conditions_schema};
+use super::condition::Condition;
 use super::kind::{CustomObject, Kind, KindNames};
 
 /// Templates and filters for the destinations that refer to this object.

@@ -49,7 +49,7 @@ impl Dependents {
                 self.work.remove(&key);
                 Some(key.id)
             }
-            Change::Applied { old, new } => {
+            Change::Applied { old, new, .. } => {
                 if old.as_ref().is_some_and(|old| !spec_or_metadata_changed(old.meta(), new.meta())) {
                     return None;
                 }

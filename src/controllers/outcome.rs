@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-
-use crate::api::{ConditionType, condition};
+use crate::api::{Condition, ConditionStatus, ConditionType, condition};
 use crate::telemetry::RunResult;
 use crate::workqueue::{Class, Lane, Next};
 
@@ -73,7 +71,8 @@ impl Outcome {
 
 /// How long to wait for what an object with these conditions itself lacks.
 pub(crate) fn retry_delay(conditions: &[Condition]) -> Duration {
-    let failing = condition::find(conditions, ConditionType::Ready).filter(|ready| ready.status == "False");
+    let failing =
+        condition::find(conditions, ConditionType::Ready).filter(|ready| ready.status == ConditionStatus::False);
     let since = failing.and_then(|ready| SystemTime::from(ready.last_transition_time.0).elapsed().ok());
     since.map_or(MIN_RETRY_DELAY, |since| (since / 4).clamp(MIN_RETRY_DELAY, MAX_RETRY_DELAY))
 }

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-
 use super::Controllers;
-use crate::api::{ConditionType, CustomObject, condition};
+use crate::api::{Condition, ConditionStatus, ConditionType, CustomObject, condition};
 use crate::kubernetes::Store;
 use crate::resolve;
 use crate::telemetry::{ControllerSnapshot, ObjectCondition, Snapshot};
@@ -65,8 +63,8 @@ impl Controllers {
                 let of_type = |condition: &Condition| ObjectCondition {
                     kind: K::KIND,
                     id: object.key().id,
-                    type_: condition.type_.clone(),
-                    status: condition.status.clone(),
+                    type_: condition.type_.as_str().to_owned(),
+                    status: condition.status.as_str().to_owned(),
                 };
                 object.conditions().iter().map(of_type).collect()
             };
@@ -80,8 +78,8 @@ impl Controllers {
     fn not_synced(&self) -> Vec<(String, usize)> {
         let mut reasons = BTreeMap::<String, usize>::new();
         let mut count = |conditions: &[Condition], of: ConditionType| {
-            if let Some(condition) = condition::find(conditions, of).filter(|c| c.status == "False") {
-                *reasons.entry(condition.reason.clone()).or_default() += 1;
+            if let Some(condition) = condition::find(conditions, of).filter(|c| c.status == ConditionStatus::False) {
+                *reasons.entry(condition.reason.as_str().to_owned()).or_default() += 1;
             }
         };
         let stores = &self.shared.stores;

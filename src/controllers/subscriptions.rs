@@ -6,7 +6,6 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -14,7 +13,7 @@ use super::dependents::RECOVERY_SPREAD;
 use super::outputs::EventText;
 use super::stores::Stores;
 use super::work::Work;
-use crate::api::{ConditionType, ConditionUpdate, Key, Reason, SecretOwner, condition};
+use crate::api::{Condition, ConditionStatus, ConditionType, ConditionUpdate, Key, Reason, SecretOwner, condition};
 use crate::backoff::{Policy, spread};
 use crate::vault::{
     ErrorKind, EventStream, EventStreams, Product, ServerId, Session, SessionError, Signal, StreamKey, StreamState,
@@ -82,7 +81,7 @@ impl Subscriptions {
     /// a lease.
     pub fn follow(
         &self,
-        subscription: &mut Option<Subscription>,
+        subscription: &mut Option<Box<Subscription>>,
         session: &Arc<Session>,
         key: &Key,
         (namespace, topic, subject): (&str, Topic, &str),
@@ -112,7 +111,7 @@ impl Subscriptions {
         let inbox: Arc<Inbox> = Arc::default();
         self.subscribers.add(stream.key(), subject, key, &inbox);
         let (subject, key, subscribers) = (subject.to_owned(), key.clone(), self.subscribers.clone());
-        *subscription = Some(Subscription { stream, subject, key, fingerprint, inbox, subscribers });
+        *subscription = Some(Box::new(Subscription { stream, subject, key, fingerprint, inbox, subscribers }));
     }
 
     /// This process leads from now on, or does not any more: only the leader listens. The objects that want instant updates
@@ -270,7 +269,7 @@ pub(super) fn with_condition(
     mut known: Vec<Condition>,
 ) -> Vec<Condition> {
     if !owner.wants_instant_updates() {
-        known.retain(|c| c.type_ != CONDITION.as_str());
+        known.retain(|c| c.type_ != CONDITION);
         return known;
     }
     let update = match subscription.map(|subscription| subscription.stream.state()) {
@@ -297,10 +296,11 @@ pub(super) fn events(old: &[Condition], new: &[Condition]) -> Vec<EventText> {
     if old.is_some_and(|old| old.status == new.status && old.reason == new.reason) {
         return vec![];
     }
-    let message = new.message.as_str();
-    vec![match new.status.as_str() {
-        "True" => EventText::normal(Reason::EventWatcherStarted, message),
-        _ => EventText::warning(Reason::EventWatcherError, format!("Failed to watch events: {message}")),
+    let message = &*new.message;
+    vec![if new.status == ConditionStatus::True {
+        EventText::normal(Reason::EventWatcherStarted, message)
+    } else {
+        EventText::warning(Reason::EventWatcherError, format!("Failed to watch events: {message}"))
     }]
 }
 

@@ -3,14 +3,12 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-
 use super::controller::{Controller, Watches};
 use super::dependents::Dependents;
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
 use super::outputs::Outputs;
-use crate::api::{CSISecrets, ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, condition};
+use crate::api::{CSISecrets, Condition, ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, condition};
 use crate::kubernetes::{ErrorKind, Store};
 use crate::workqueue::{Job, Next};
 

@@ -77,7 +77,7 @@ impl VaultAuths {
     /// A VaultAuthGlobal is not reconciled itself: it is shown by the VaultAuths that use it, or would use it if it were there.
     fn global_changed(&self, change: &Change<VaultAuthGlobal>) {
         let id = match change {
-            Change::Applied { old: Some(old), new } if !spec_or_metadata_changed(old.meta(), new.meta()) => return,
+            Change::Applied { old: Some(old), new, .. } if !spec_or_metadata_changed(old.meta(), new.meta()) => return,
             Change::Applied { new: object, .. } | Change::Deleted(object) => ObjectRef::of(object.meta()),
         };
         let stores = &self.vault.stores;
@@ -125,7 +125,7 @@ fn report(object: &VaultAuth, lookup: &impl Lookup) -> (VaultAuthStatus, EventTe
         ],
     });
     let mut conditions = condition::merge(object.conditions(), object.meta().generation.unwrap_or(0), &updates);
-    conditions.retain(|c| !without_global || c.type_ != Available.as_str());
+    conditions.retain(|c| !without_global || c.type_ != Available);
     let event = match &error {
         None => EventText::normal(reason, "Successfully handled VaultAuth resource request"),
         Some(error) => EventText::warning(reason, format!("Failed to handle VaultAuth resource request: err={error}")),
@@ -224,9 +224,9 @@ mod tests {
             let ready = find(&status.conditions, ConditionType::Ready).unwrap();
             let valid = reason == Reason::Accepted;
             assert_eq!((event.reason, status.valid), (reason, Some(valid)), "{connection} {role:?}");
-            assert_eq!(ready.status == "True", valid, "{connection} {role:?}");
-            assert_eq!(ready.reason, if valid { "Ready" } else { reason.as_str() }, "{connection} {role:?}");
-            assert_eq!(status.error.as_deref(), Some(ready.message.as_str()).filter(|_| !valid));
+            assert_eq!(ready.status.as_str() == "True", valid, "{connection} {role:?}");
+            assert_eq!(ready.reason.as_str(), if valid { "Ready" } else { reason.as_str() }, "{connection} {role:?}");
+            assert_eq!(status.error.as_deref(), Some(&*ready.message).filter(|_| !valid));
             assert!(find(&status.conditions, ConditionType::Available).is_none(), "there is no VaultAuthGlobal");
         }
     }
@@ -238,7 +238,7 @@ mod tests {
         let available = |object: &VaultAuth, world: &World| {
             let (status, _) = report(object, world);
             let found = find(&status.conditions, ConditionType::Available);
-            (found.map(|c| c.status.clone()), status)
+            (found.map(|c| c.status.as_str().to_owned()), status)
         };
         let mut world = world();
         assert_eq!(available(&referrer, &world).0.as_deref(), Some("False"));

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
 
 use super::controller::{Controller, Watches, timed_out_text};
@@ -14,8 +13,8 @@ use super::probe::{Finding, SharedProbe};
 use super::servers::Authority;
 use super::vault_access::VaultAccess;
 use crate::api::{
-    ConditionType, ConditionUpdate, CustomObject as _, Key, Kind, Reason, VaultConnection, VaultConnectionStatus,
-    condition,
+    Condition, ConditionType, ConditionUpdate, CustomObject as _, Key, Kind, Reason, VaultConnection,
+    VaultConnectionStatus, condition,
 };
 use crate::kubernetes::Change;
 use crate::resolve;
@@ -276,14 +275,14 @@ mod tests {
                 assert_eq!(event.reason.as_str(), reason, "{finding:?}");
                 assert!(event.message.starts_with(start), "{finding:?}: {event:?}");
             }
-            assert_eq!(of(ConditionType::Ready).reason, ready.as_str(), "{finding:?}");
+            assert_eq!(of(ConditionType::Ready).reason, ready, "{finding:?}");
             let up = finding.is_up();
-            assert_eq!(of(ConditionType::Ready).status == "True", up, "{finding:?}");
-            assert_eq!(of(ConditionType::VaultPing).status == "True", up, "{finding:?}");
-            assert_eq!(of(ConditionType::ResourceValidation).status == "True", valid, "{finding:?}");
+            assert_eq!(of(ConditionType::Ready).status.as_str() == "True", up, "{finding:?}");
+            assert_eq!(of(ConditionType::VaultPing).status.as_str() == "True", up, "{finding:?}");
+            assert_eq!(of(ConditionType::ResourceValidation).status.as_str() == "True", valid, "{finding:?}");
             assert_eq!(report(&object, &finding).1, reported, "an equal finding is an equal report");
             if let Finding::Up(_) = finding {
-                assert_eq!(of(ConditionType::VaultPing).message, "Vault ping, address=http://v, server=OpenBao 2.7.2");
+                assert_eq!(&*of(ConditionType::VaultPing).message, "Vault ping, address=http://v, server=OpenBao 2.7.2");
             }
         }
     }

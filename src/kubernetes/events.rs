@@ -119,9 +119,9 @@ impl Events {
             Ok(place) => drop(self.writes.spawn(async move {
                 let _place = place;
                 let _turn = this.turns.acquire().await;
-                this.write(report).await;
+                this.write(&report).await;
             })),
-            Err(_) => this.write(report).await,
+            Err(_) => this.write(&report).await,
         }
     }
 
@@ -165,9 +165,10 @@ impl Events {
         Some(Report { about, type_, reason, message, time, name, count, key })
     }
 
-    async fn write(&self, report: Report) {
+    /// By reference: the task of a report that waits for its turn would have room for it twice.
+    async fn write(&self, report: &Report) {
         // On the heap: few runs have anything to report, and all would carry its 2 KiB along.
-        if let Err(error) = Box::pin(self.try_write(&report)).await {
+        if let Err(error) = Box::pin(self.try_write(report)).await {
             tracing::warn!(object = report.about.name, reason = report.reason, %error, "event could not be written");
             self.seen.lock().remove(&report.key);
         }

@@ -1,6 +1,7 @@
 //! What is known of the objects of one kind: kept current by watches and by the answers of the operator's own writes, read
 //! without I/O.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
@@ -14,6 +15,8 @@ use crate::util::shrink;
 pub enum Change<K> {
     /// It is new here, or another version of it.
     Applied {
+        /// Its name, as the store keeps it: what remembers something of the object shares it.
+        id: ObjectRef,
         /// What was known before.
         old: Option<Arc<K>>,
         /// What is known now.
@@ -92,14 +95,15 @@ impl<K: CustomObject> Store<K> {
         object.prune();
         let id = ObjectRef::of(object.meta());
         let mut objects = self.objects.write();
-        let Some(known) = objects.get_mut(&id) else { return };
+        let Entry::Occupied(mut known) = objects.entry(id) else { return };
+        let (id, known) = (known.key().clone(), known.get_mut());
         if known.meta().uid != object.meta().uid || !is_newer(object.meta(), known.meta()) {
             return;
         }
         let new = Arc::new(object);
         let old = Some(std::mem::replace(known, new.clone()));
         drop(objects);
-        self.tell(Change::Applied { old, new });
+        self.tell(Change::Applied { id, old, new });
     }
 }
 
@@ -109,13 +113,18 @@ impl<K: CustomObject> Store<K> {
         object.prune();
         let id = ObjectRef::of(object.meta());
         let mut objects = self.objects.write();
-        if objects.get(&id).is_some_and(|known| !replaces(known.meta(), object.meta())) {
-            return;
-        }
-        let new = Arc::new(object);
-        let old = objects.insert(id, new.clone());
+        let entry = objects.entry(id);
+        let id = entry.key().clone();
+        let (old, new) = match entry {
+            Entry::Occupied(known) if !replaces(known.get().meta(), object.meta()) => return,
+            Entry::Occupied(mut known) => {
+                let new = Arc::new(object);
+                (Some(known.insert(new.clone())), new)
+            }
+            Entry::Vacant(free) => (None, free.insert(Arc::new(object)).clone()),
+        };
         drop(objects);
-        self.tell(Change::Applied { old, new });
+        self.tell(Change::Applied { id, old, new });
     }
 }
 
@@ -187,7 +196,7 @@ mod tests {
         let log = told.clone();
         store.listen(move |change| {
             log.lock().unwrap().push(match change {
-                Change::Applied { old, new } => (old.and_then(|old| of(&old)), of(&new)),
+                Change::Applied { old, new, .. } => (old.and_then(|old| of(&old)), of(&new)),
                 Change::Deleted(gone) => (of(&gone), None),
             });
         });

@@ -1,5 +1,6 @@
 //! The destination Secret: compared before it is written, written under a precondition.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
@@ -25,9 +26,18 @@ pub struct LastApplied {
     /// The version.
     pub revision: Revision,
     /// MAC of its data.
-    pub mac: String,
+    pub mac: Arc<str>,
     /// Its [`super::MAC_ANNOTATION`].
-    pub annotation: Option<String>,
+    pub annotation: Option<Arc<str>>,
+}
+
+impl LastApplied {
+    /// One is kept of each object, so an annotation that is the MAC is kept once.
+    pub fn new(revision: Revision, mac: &str, annotation: Option<&str>) -> Self {
+        let mac: Arc<str> = mac.into();
+        let annotation = annotation.map(|text| if *text == *mac { mac.clone() } else { text.into() });
+        Self { revision, mac, annotation }
+    }
 }
 
 /// How a sync ended.
@@ -44,7 +54,7 @@ pub struct SyncResult {
 impl SyncResult {
     /// Of a Secret that is known to be as it has to be.
     pub fn unchanged(applied: LastApplied) -> Self {
-        let previous = Previous::Equal { annotation: applied.annotation.clone(), changed: None };
+        let previous = Previous::Equal { annotation: applied.annotation.as_deref().map(str::to_owned), changed: None };
         SyncResult { applied, wrote: false, previous }
     }
 }
@@ -64,7 +74,7 @@ pub async fn sync(
     // A Secret that the object does not create carries no labels, so no watch tells of it: it is always read.
     let revision = if owner.destination().create { index.get(&owner.destination_id()) } else { None };
     let known = applied.filter(|applied| revision.as_ref() == Some(&applied.revision) && !desired.generation_changed);
-    if let Some(applied) = known.filter(|applied| applied.mac == desired.mac) {
+    if let Some(applied) = known.filter(|applied| *applied.mac == *desired.mac) {
         return Ok(SyncResult::unchanged(applied.clone()));
     }
     // On the heap, since almost every run has ended by now.
@@ -230,7 +240,7 @@ impl Target<'_> {
             let key = Key { kind: owner.kind(), id: owner.id() };
             self.index.apply_answer(&owner.destination_id(), &revision, &key);
         }
-        let applied = LastApplied { revision, mac: self.desired.mac.to_owned(), annotation };
+        let applied = LastApplied::new(revision, self.desired.mac, annotation.as_deref());
         SyncResult { applied, wrote: false, previous }
     }
 }

@@ -61,7 +61,7 @@ pub async fn look(
         marked = is_marked(&secret, &wanted, owner);
     }
     let mac = held_mac(&secret, key, owner.content_keys());
-    let applied = LastApplied { revision: Revision::of(&secret.metadata), mac, annotation: mac_annotation(&secret) };
+    let applied = LastApplied::new(Revision::of(&secret.metadata), &mac, mac_annotation(&secret).as_deref());
     Ok(Some(HeldSecret {
         applied,
         changed: changed_at(&secret.metadata),

@@ -1,6 +1,6 @@
 //! ClusterExternalSecret: an ExternalSecret in each of many namespaces.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use super::ExternalSecretSpec;
 use super::fan_out::{FanOutCondition, InnerMetadata, NamespaceFailure, is_ready};
 use super::selector::{NAME_PATTERN, NAMESPACE_PATTERN};
 use crate::api::common::{is_default, non_empty};
+use crate::api::condition::Condition;
 use crate::api::kind::{CustomObject, Kind, KindNames};
 
 /// Which ExternalSecrets are made, and where.

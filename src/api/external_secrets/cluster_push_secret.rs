@@ -1,6 +1,6 @@
 //! ClusterPushSecret: a PushSecret in each of many namespaces.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use super::fan_out::{FanOutCondition, InnerMetadata, NamespaceFailure, is_ready}
 use super::push_secret::{API_VERSION, PushSecretSpec};
 use super::selector::NAME_PATTERN;
 use crate::api::common::{is_default, non_empty};
+use crate::api::condition::Condition;
 use crate::api::kind::{CustomObject, Kind, KindNames};
 
 /// Which PushSecrets are made, and where.

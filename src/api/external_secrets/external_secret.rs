@@ -1,6 +1,6 @@
 //! ExternalSecret: a Secret that is made of what stores hold.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use super::remote::{DataFrom, DataRow};
 use super::secret_store::StoreRef;
 use super::target::Target;
 use crate::api::common::{conditions, conditions_schema, non_empty};
+use crate::api::condition::Condition;
 use crate::api::kind::{CustomObject, Kind, KindNames, drop_managed_fields};
 
 /// What is read, how often, and the Secret that it makes.

@@ -1,6 +1,5 @@
 //! The kinds of `generators.external-secrets.io` that are served: they make data when an ExternalSecret asks for it.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,6 +8,7 @@ use serde_json::Value;
 use super::secret_store::RetrySettings;
 use super::vault::VaultProvider;
 use crate::api::common::{is_default, non_empty};
+use crate::api::condition::Condition;
 use crate::api::kind::{CustomObject, Kind, KindNames};
 
 /// Group and version, as `apiVersion` in a manifest.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use super::secret_store::StoreKind;
 use super::selector::NAME_PATTERN;
 use super::target::Template;
 use crate::api::common::{conditions, conditions_schema, non_empty};
+use crate::api::condition::Condition;
 use crate::api::kind::{CustomObject, Kind, KindNames};
 
 /// Group and stored version, as `apiVersion` in a manifest.

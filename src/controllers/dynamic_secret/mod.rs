@@ -81,7 +81,7 @@ impl SecretSource for DynamicSecrets {
         state.set_times(status, percent, plan.source.refresh);
         let renewer = Renewer { session, vault_namespace: namespace, percent, may_log_in: true };
         if let Some(pending) = &status.pending_lease {
-            if held.is_some_and(|held| held.applied.mac == pending.secret_mac) {
+            if held.is_some_and(|held| *held.applied.mac == *pending.secret_mac) {
                 // An earlier run has written them. If the spec is another since, that run's generation is what is applied.
                 state.obtained = Some(pending.into());
                 return Ok(Obtained::Kept { unfinished: true });

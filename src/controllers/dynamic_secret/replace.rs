@@ -52,7 +52,7 @@ pub(super) async fn replace(
         let looks = state.look.filter(|_| unrotated && rotation.ttl <= 1).map_or(0, |(_, looks)| looks + 1);
         state.look = Some((Instant::now() + next_look(rotation, looks, plan.source.refresh), looks));
         state.times = None;
-        let untouched = held.is_some_and(|held| Some(&held.applied.mac) == status.secret_mac.as_ref());
+        let untouched = held.is_some_and(|held| Some(&*held.applied.mac) == status.secret_mac.as_deref());
         if unrotated && cause == Cause::Due && untouched {
             state.rotated_at = rotated_at;
             return Ok(Obtained::Kept { unfinished: false });

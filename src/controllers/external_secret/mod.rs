@@ -225,7 +225,7 @@ impl ExternalSecrets {
                 self.access.vault.logins.users_changed();
                 self.access.vault.dependents.of_external_secret(&key.id);
             }
-            Change::Applied { old, new } => {
+            Change::Applied { old, new, .. } => {
                 if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
                     self.states.lock().remove(&new.key().id);
                 }

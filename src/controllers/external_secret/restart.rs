@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::ExternalSecrets;
 use super::state::{Owed, State};
 use crate::api::external_secrets::ExternalSecret;
-use crate::api::{ConditionType, ConditionUpdate, CustomObject as _, Reason, RolloutRestartTarget, condition};
+use crate::api::{
+    Condition, ConditionStatus, ConditionType, ConditionUpdate, CustomObject as _, Reason, RolloutRestartTarget,
+    condition,
+};
 use crate::controllers::outputs::EventText;
 use crate::external_secret::{hash, restart, target};
 use crate::kubernetes::{ErrorKind, KubernetesError, Revision, Workloads};
@@ -50,7 +52,8 @@ impl Restarts {
         let update = match self {
             Restarts::NotOwed => {
                 // What was wrong is so no more.
-                let is_over = |condition: &Condition| condition.type_ == type_.as_str() && condition.status != "True";
+                let is_over =
+                    |condition: &Condition| condition.type_ == type_ && condition.status != ConditionStatus::True;
                 return known.iter().filter(|condition| !is_over(condition)).cloned().collect();
             }
             Restarts::Waiting(_) => return known.to_vec(),

@@ -37,8 +37,8 @@ impl ExternalSecrets {
         let found = self.writer(object).get(object.target_name()).await.map_err(|error| not_written(&error))?;
         let Some(secret) = found else {
             let ready = condition::find(object.conditions(), ConditionType::Ready);
-            let absent = [Reason::SecretMissing, Reason::SecretDeleted].map(Reason::as_str);
-            let is_right = ready.is_some_and(|ready| absent.contains(&ready.reason.as_str()));
+            let absent = [Reason::SecretMissing, Reason::SecretDeleted];
+            let is_right = ready.is_some_and(|ready| absent.iter().any(|absent| ready.reason == *absent));
             state.applied = is_right.then_some(Applied { revision: None, inputs: [0; 32] });
             return Ok(is_right);
         };

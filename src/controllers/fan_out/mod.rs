@@ -287,7 +287,7 @@ impl<K: FanOut> FanOuts<K> {
                 self.work.remove(&object.key());
                 self.states.lock().remove(&object.key().id);
             }
-            Change::Applied { old, new } => {
+            Change::Applied { old, new, .. } => {
                 if old.as_ref().is_none_or(|old| spec_or_metadata_changed(old.meta(), new.meta())) {
                     self.work.push_now(new.key(), if old.is_some() { Class::Urgent } else { Class::Event });
                 }

@@ -179,7 +179,7 @@ impl<S: SecretSource> Pipeline<S> {
         } else {
             state.subscription = None;
         }
-        let subscription = state.subscription.as_ref();
+        let subscription = state.subscription.as_deref();
         let pending = subscription.and_then(Subscription::pending);
         let (vault, outputs) = (&*shared.vault, &shared.outputs);
         let writer = SecretWriter::new(&shared.outputs.client, owner.namespace());
@@ -246,7 +246,7 @@ impl<S: SecretSource> Pipeline<S> {
         let owner: Arc<dyn SecretOwner> = object.clone();
         let untouched = self.destination_unchanged(object, state);
         let previous =
-            render::Previous { applied: state.applied.as_ref(), rendered: state.rendered.as_ref(), untouched };
+            render::Previous { applied: state.applied.as_ref(), rendered: state.rendered.as_deref(), untouched };
         let (renderer, key) = (&shared.renderer, &shared.mac_key.key);
         let output = renderer.render(key, &owner, prepared, data, writer, previous).await?;
         if let render::Output::New(new) = &output {
@@ -257,10 +257,10 @@ impl<S: SecretSource> Pipeline<S> {
         let applied_mac = state.applied.as_ref().map(|applied| applied.mac.clone());
         let written = write::write(shared, writer, &*owner, output, recorded.as_deref(), &mut state.applied).await?;
         if let Some(rendered) = &written.rendered {
-            state.rendered = rendered.clone();
+            state.rendered = rendered.clone().map(Box::new);
         }
         let respecified = owner.applied_generation() != owner.generation();
-        if written.result.wrote && !respecified && applied_mac.as_ref() == Some(&written.mac) {
+        if written.result.wrote && !respecified && applied_mac.as_deref() == Some(&*written.mac) {
             state.drift.repaired(Instant::now());
         }
         Ok((written, recorded))
@@ -274,11 +274,11 @@ impl<S: SecretSource> Pipeline<S> {
 
     /// Keeps what is remembered of an object. One that was deleted meanwhile leaves nothing behind, nor to another one of its
     /// name.
-    fn keep_state(&self, object: &S::Owner, state: Option<Box<ObjectState<S::State>>>) {
+    fn keep_state(&self, id: &ObjectRef, object: &S::Owner, state: Option<Box<ObjectState<S::State>>>) {
         // The object is looked up under the lock that its deletion takes too.
         let mut states = self.states.lock();
         if let Some(state) = state.filter(|_| self.is_known(object)) {
-            states.insert(object.key().id, state);
+            states.insert(id.clone(), state);
         }
     }
 
@@ -297,16 +297,16 @@ impl<S: SecretSource> Pipeline<S> {
                 state::forget(&mut self.states.lock(), &key.id);
                 self.shared.vault.logins.users_changed();
             }
-            Change::Applied { old, new } => {
+            Change::Applied { id, old, new } => {
                 if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
-                    self.states.lock().remove(&new.key().id);
+                    self.states.lock().remove(&id);
                 }
                 let generation = new.meta().generation;
                 if old.as_ref().is_some_and(|old| old.meta().generation != generation) {
                     self.shared.vault.logins.users_changed();
                 }
                 if old.as_ref().is_none_or(|old| spec_or_metadata_changed(old.meta(), new.meta())) {
-                    self.shared.work.push_now(new.key(), class_of(&*new, old.is_some()));
+                    self.shared.work.push_now(Key { kind: S::Owner::KIND, id }, class_of(&*new, old.is_some()));
                 }
             }
         }
@@ -332,12 +332,12 @@ impl<S: SecretSource> Controller for Pipeline<S> {
         if object.meta().deletion_timestamp.is_some() {
             let session = known.as_ref().and_then(|known| known.session.clone());
             let outcome = self.delete(job, &object, session).await;
-            self.keep_state(&object, known);
+            self.keep_state(id, &object, known);
             return outcome;
         }
         let mut state = known.unwrap_or_else(|| Box::new(ObjectState::new(job.due)));
         let outcome = self.run(job, &object, &mut state).await;
-        self.keep_state(&object, Some(state));
+        self.keep_state(id, &object, Some(state));
         outcome
     }
 

@@ -162,7 +162,7 @@ async fn reusable(
     if let (Some(known), Some(applied)) = (known, previous.applied)
         && destination.create
         && previous.untouched
-        && applied.mac == known.mac
+        && *applied.mac == *known.mac
         && owner.metadata().generation == Some(owner.applied_generation())
     {
         return Ok(Some(Output::Unchanged(applied.clone())));

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::object::HasStatus;
 
 use super::failure::Failure;
@@ -11,7 +10,9 @@ use super::restart::Restarts;
 use super::state::{FailedRestarts, ObjectState, Owed};
 use super::{Pipeline, SecretSource};
 use crate::api::owner::OwnerStatus as _;
-use crate::api::{ConditionType, ConditionUpdate, Kind, Reason, SecretOwner, VaultClientMeta, condition};
+use crate::api::{
+    Condition, ConditionStatus, ConditionType, ConditionUpdate, Kind, Reason, SecretOwner, VaultClientMeta, condition,
+};
 use crate::controllers::outcome::Outcome;
 use crate::controllers::outputs::EventText;
 use crate::controllers::subscriptions;
@@ -57,7 +58,7 @@ impl<S: SecretSource> Pipeline<S> {
         let report = self.source.report(object, plan, &mut state.source, synced.wrote, &mut status);
         let conditions = conditions_of_success(object, restart_news, synced.orphans.as_deref(), &report.remarks);
         let conditions = condition::merge(&conditions, object.generation(), &report.conditions);
-        let conditions = subscriptions::with_condition(object, state.subscription.as_ref(), conditions);
+        let conditions = subscriptions::with_condition(object, state.subscription.as_deref(), conditions);
 
         // `secretMAC` stands for the content whose restarts are done, so it moves only when they are.
         if !object.keeps_digest() {
@@ -132,7 +133,7 @@ impl<S: SecretSource> Pipeline<S> {
         state.fingerprint = None;
         let retry = failure.retry;
         let conditions = conditions_of_failure(object, &failure);
-        let conditions = subscriptions::with_condition(object, state.subscription.as_ref(), conditions);
+        let conditions = subscriptions::with_condition(object, state.subscription.as_deref(), conditions);
         let is_news = conditions != object.owner_conditions();
         let mut status = status_of(object);
         let report = self.source.report_failure(object, &failure, &mut state.source, &mut status);
@@ -174,7 +175,7 @@ impl<S: SecretSource> Pipeline<S> {
             return Ok(());
         }
         let old = object.owner_conditions();
-        let conditions = subscriptions::with_condition(object, state.subscription.as_ref(), old.to_vec());
+        let conditions = subscriptions::with_condition(object, state.subscription.as_deref(), old.to_vec());
         let events = subscriptions::events(old, &conditions);
         let mut status = status_of(object);
         status.set_conditions(conditions);
@@ -239,7 +240,7 @@ fn conditions_of_success(
     let mut known = object.owner_conditions().to_vec();
     if matches!(restarts, RestartNews::None) {
         // Restarts that failed once and are not pending any more: the targets were taken off the spec.
-        known.retain(|c| c.type_ != ConditionType::RolloutRestart.as_str() || c.status == "True");
+        known.retain(|c| c.type_ != ConditionType::RolloutRestart || c.status == ConditionStatus::True);
     }
     condition::merge(&known, object.generation(), &updates)
 }

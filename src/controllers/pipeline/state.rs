@@ -35,13 +35,13 @@ pub(super) struct ObjectState<T> {
     /// Dropping it ends the login if no other object uses it.
     pub session: Option<Arc<Session>>,
     /// With instant updates: the writes of the path. Dropping it unsubscribes.
-    pub subscription: Option<Subscription>,
+    pub subscription: Option<Box<Subscription>>,
     pub applied: Option<LastApplied>,
     pub drift: Drift,
     /// Held so that it is not compiled again at each refresh.
     pub transformation: Option<Arc<CompiledTransformation>>,
     /// Of data that would come out otherwise if it were rendered again.
-    pub rendered: Option<Rendered>,
+    pub rendered: Option<Box<Rendered>>,
     pub failed_restarts: Option<Box<FailedRestarts>>,
     /// Restarts that are to come.
     pub owed: Option<Box<Owed>>,

@@ -62,14 +62,14 @@ pub(super) async fn keep(
         return Err(Failure::new(Reason::InexistentDestination, text).into());
     };
     let recorded = owner.recorded_mac().map(str::to_owned);
-    let mac = held.applied.mac.clone();
+    let mac = held.applied.mac.to_string();
     let as_it_was = held.marked && owner.applied_generation() == owner.generation();
     if let (false, Some(data)) = (as_it_was, &held.data) {
         let output = Output::New(NewData { data: data.clone(), mac, vso_mac: None, inputs: None });
         let written = write(shared, writer, owner, output, recorded.as_deref(), applied).await?;
         return Ok((written, recorded));
     }
-    let annotation = held.applied.annotation.clone();
+    let annotation = held.applied.annotation.as_deref().map(str::to_owned);
     let previous = Previous::Equal { annotation, changed: held.changed };
     let result = SyncResult { applied: held.applied.clone(), wrote: false, previous };
     // What is immutable is found by reading it.
@@ -96,7 +96,7 @@ pub(super) async fn write(
 ) -> Result<Written, Interruption> {
     let generation_changed = owner.applied_generation() != owner.generation();
     let (result, mac, rendered) = match output {
-        Output::Unchanged(applied) => (SyncResult::unchanged(applied.clone()), applied.mac, None),
+        Output::Unchanged(applied) => (SyncResult::unchanged(applied.clone()), applied.mac.to_string(), None),
         Output::New(NewData { data, mac, inputs, .. }) => {
             let key = &shared.mac_key.key;
             let rendered = inputs.as_ref().map(|inputs| sync::rendered_mac(key, inputs, &mac));

@@ -125,7 +125,7 @@ pub(super) fn report_failure(
         return Report::default();
     };
     let known = condition::find(object.conditions(), ConditionType::CertificateValid);
-    let told = known.is_some_and(|known| known.reason == update.reason.as_str());
+    let told = known.is_some_and(|known| known.reason == update.reason);
     let event = (!told).then(|| EventText::warning(update.reason, update.message.to_string()));
     Report { conditions: vec![update], events: event.into_iter().collect(), ..Report::default() }
 }

@@ -9,7 +9,7 @@ use super::PushSecrets;
 use super::state::{Pending, State};
 use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::PushSecretStatus;
-use crate::api::{ConditionType, Key, condition};
+use crate::api::{ConditionStatus, ConditionType, Key, condition};
 use crate::controllers::external_secret::failure::{Failure, Interruption};
 use crate::external_secret::hash;
 use crate::external_secret::push::PushSource;
@@ -88,7 +88,8 @@ pub(super) fn kept_until(
     object.spec.selector.generator_ref.as_ref()?;
     let status = object.status.as_ref()?;
     let version = hash::synced_resource_version(&object.metadata);
-    let is_synced = condition::find(&status.conditions, ConditionType::Ready).is_some_and(|of| of.status == "True");
+    let is_synced =
+        condition::find(&status.conditions, ConditionType::Ready).is_some_and(|of| of.status == ConditionStatus::True);
     if state.generated.is_some() || !is_synced || status.synced_resource_version.as_ref() != Some(&version) {
         return None;
     }
@@ -218,7 +219,7 @@ mod tests {
         let changes: [Change; 4] = [
             |object| object.status = None,
             |object| object.metadata.generation = Some(7),
-            |object| object.status.as_mut().unwrap().conditions[0].status = "False".to_owned(),
+            |object| object.status.as_mut().unwrap().conditions[0].status = "False".to_owned().into(),
             |object| object.spec.selector.generator_ref = None,
         ];
         assert!(kept_until(&object(), &plan(HOUR, &[]), &state, now).is_some());

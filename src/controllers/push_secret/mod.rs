@@ -285,7 +285,7 @@ impl PushSecrets {
                 self.let_stores_go(&object, None);
                 self.access.vault.dependents.of_push_secret(&key.id);
             }
-            Change::Applied { old, new } => {
+            Change::Applied { old, new, .. } => {
                 if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
                     self.states.lock().remove(&new.key().id);
                 }
@@ -316,7 +316,7 @@ impl PushSecrets {
 /// Whether all that was pushed is deleted, since the Secret is gone.
 fn is_cleaned_up(object: &PushSecret) -> bool {
     let ready = crate::api::condition::find(object.conditions(), crate::api::ConditionType::Ready);
-    object.deletes() && ready.is_some_and(|ready| ready.reason == crate::api::Reason::SourceDeleted.as_str())
+    object.deletes() && ready.is_some_and(|ready| ready.reason == crate::api::Reason::SourceDeleted)
 }
 
 #[async_trait::async_trait]

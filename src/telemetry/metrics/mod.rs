@@ -22,7 +22,7 @@ pub use controller::{ControllerMetrics, RunResult};
 pub use external_secrets::{ExternalSecretMetrics, KUBERNETES, ObjectCondition, ProviderCalls};
 use register::Register;
 
-use crate::api::{ConditionType, CustomObject, condition};
+use crate::api::{ConditionStatus, ConditionType, CustomObject, condition};
 use crate::settings::{LEASE_NAME, Settings};
 
 /// All metrics of the process.
@@ -150,7 +150,7 @@ impl ResourceStatus {
     /// Of an object whose condition `Ready` says whether it is valid. `None` if it has none yet.
     pub fn of_ready<K: CustomObject>(object: &K) -> Option<Self> {
         let ready = condition::find(object.conditions(), ConditionType::Ready)?;
-        Self::of(object, Some(ready.status != "False"))
+        Self::of(object, Some(ready.status != ConditionStatus::False))
     }
 }
 

@@ -43,7 +43,7 @@ fn keys_that_are_the_operators_and_secrets_of_a_former_name_are_named() {
     let message = |destination: serde_json::Value, orphans| {
         let mut object = object(json!(null));
         object.spec.destination = serde_json::from_value(destination).unwrap();
-        conditions_of_success(&object, RestartNews::None, orphans, &[])[0].message.clone()
+        conditions_of_success(&object, RestartNews::None, orphans, &[])[0].message.to_string()
     };
     let labels = json!({
         "app.kubernetes.io/name": "mine", "app.kubernetes.io/managed-by": "hashicorp-vso", "team": "blue",
@@ -66,13 +66,13 @@ fn keys_that_are_the_operators_and_secrets_of_a_former_name_are_named() {
 fn restarts_are_shown_until_they_are_of_no_matter() {
     let restart = |conditions: &[Condition]| {
         let found = condition::find(conditions, ConditionType::RolloutRestart);
-        found.map(|c| (c.status.clone(), c.reason.clone()))
+        found.map(|c| (c.status.as_str().to_owned(), c.reason.as_str().to_owned()))
     };
     let done = conditions_of_success(&object(json!(null)), RestartNews::Tried(&[]), None, &[]);
     assert_eq!(restart(&done), Some(("True".into(), "RolloutRestartTriggered".into())));
     let failed = conditions_of_success(&with(&done), RestartNews::Tried(&["Deployment app: gone".into()]), None, &[]);
     assert_eq!(restart(&failed), Some(("False".into(), "RolloutRestartTriggeredFailed".into())));
-    let message = &condition::find(&failed, ConditionType::RolloutRestart).unwrap().message;
+    let message = &*condition::find(&failed, ConditionType::RolloutRestart).unwrap().message;
     assert_eq!(message, "Rollout restart trigger failed, err=Deployment app: gone");
     let event = restart_failed("Deployment app: gone");
     let text = "Rollout restart failed for target Deployment app: gone";
@@ -107,10 +107,10 @@ fn a_failure_keeps_what_it_says_nothing_of() {
             ("Ready", "False", "VaultClientError"),
         ]
     );
-    assert_eq!(failed[0].message, failure.message);
-    assert_eq!(failed[3].message, "VaultStaticSecretNotReady");
+    assert_eq!(*failed[0].message, *failure.message);
+    assert_eq!(&*failed[3].message, "VaultStaticSecretNotReady");
     let recovered = conditions_of_success(&with(&failed), RestartNews::None, None, &[]);
-    assert_eq!(condition::find(&recovered, ConditionType::SecretSynced).unwrap().status, "True");
+    assert_eq!(condition::find(&recovered, ConditionType::SecretSynced).unwrap().status.as_str(), "True");
 }
 
 #[test]
