@@ -151,6 +151,7 @@ impl ExternalSecrets {
                         Next::At(due, _) => Some(due),
                         Next::WhenChanged => None,
                     };
+                    let next = self.access.resume(job, &plan.generators, &mut state.sessions, next).await;
                     return self.hold(object, state, next).await;
                 }
                 // What the Secret has to hold is known to the stores only.
