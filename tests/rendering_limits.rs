@@ -118,6 +118,28 @@ fn an_expression_is_limited_in_length_groups_and_size() {
 }
 
 #[test]
+fn filters_keep_nothing_of_what_they_search() {
+    // What a search may be in the middle of is another set of places for almost each character of the key.
+    let patterns: Vec<String> = (0..4).map(|i| format!("a[ab]{{14}}[c-z](?:{i})?")).collect();
+    let mut next = 1_u32;
+    let key: String = (0..1000)
+        .map(|_| {
+            next = next.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if next >> 31 == 0 { 'a' } else { 'b' }
+        })
+        .collect();
+    let transformation = TransformationCache::default().get(&[], &patterns, &[]).expect("patterns");
+    let source = SourceData::flat("kv-v1", Arc::new(json!({ key: "v" })));
+    let input = Input { source: &source, exclude_raw: true, labels: None, annotations: None };
+    let mut found = None;
+    let used = allocation_counter::measure(|| {
+        found = Some(build(&input, &transformation).map(|built| built.data.as_map().len()).map_err(|e| e.to_string()));
+    });
+    assert_eq!(found, Some(Ok(0)));
+    assert!(used.bytes_max <= MAX_BYTES && used.bytes_current <= 64 << 10, "{used:?}");
+}
+
+#[test]
 fn nested_expressions_and_templates_fit_the_stack_of_a_thread() {
     let deep = format!(r#"{{{{ regexMatch "{}a{}" "a" }}}}"#, "(?:".repeat(249), ")".repeat(249));
     let text = "{{ if 1 }}".repeat(90) + &deep + &"{{ end }}".repeat(90);

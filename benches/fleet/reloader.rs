@@ -39,7 +39,7 @@ impl Bench<'_> {
         operator.terminate();
 
         let count = Count::start(self.tenant);
-        let operator = self.tenant.operator(&ARGUMENTS);
+        let mut operator = self.tenant.operator(&ARGUMENTS);
         std::thread::sleep(WARM);
         let requests = count.requests();
         let writes = requests.iter().filter(|request| request.is_write()).count();
@@ -49,6 +49,8 @@ impl Bench<'_> {
         let each = |base: f64| (usage.anonymous_bytes() - base) / self.objects as f64;
         show("anonymous bytes for each Secret, beside on, off", format!("{:.0}, {:.0}", each(empty), each(without)));
         self.change(&operator);
+        operator.terminate();
+        self.idle("with Secrets, on for all workloads", &["--reloader", "--reloader-auto-reload-all"]);
     }
 
     fn idle(&self, what: &str, arguments: &[&str]) -> f64 {

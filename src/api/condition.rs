@@ -95,6 +95,8 @@ pub enum Reason {
     EventWatcherStarted,
     /// The object does what it is for.
     Healthy,
+    /// What takes long is not done yet.
+    InProgress,
     /// The destination does not exist and must not be created.
     InexistentDestination,
     /// A store cannot be used as it is. ESO's.
@@ -196,6 +198,7 @@ impl Reason {
             Reason::EventWatcherError => "EventWatcherError",
             Reason::EventWatcherStarted => "EventWatcherStarted",
             Reason::Healthy => "Healthy",
+            Reason::InProgress => "InProgress",
             Reason::InexistentDestination => "InexistentDestination",
             Reason::InvalidProviderConfig => "InvalidProviderConfig",
             Reason::InvalidResourceRef => "InvalidResourceRef",

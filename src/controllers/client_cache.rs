@@ -96,9 +96,14 @@ impl ClientCache {
     pub fn session(self: &Arc<Self>, plan: &AuthPlan, server: &Arc<Server>) -> Arc<Session> {
         self.sessions.session(Identity(plan.login.identity(server.id)), server, || TokenSource {
             provider: Box::new(self.credentials(plan.login.clone())),
-            store: (self.persistence != Persistence::None && plan.login.method.needs_mount())
+            store: (self.is_persistent() && plan.login.method.needs_mount())
                 .then(|| Box::new(PlanStore { cache: self.clone(), plan: plan.clone() }) as _),
         })
+    }
+
+    /// Whether a token outlives the process.
+    pub fn is_persistent(&self) -> bool {
+        self.persistence != Persistence::None
     }
 
     /// After an object has used a session: stores its token for the object's login if it is not stored yet. Waits for

@@ -18,10 +18,15 @@ use super::outcome::Outcome;
 /// No run takes longer: each of its requests has a limit of its own, this one is for what no such limit covers.
 pub(crate) const LONGEST_RUN: Duration = Duration::from_secs(180);
 
-/// What is told of a run that took too long.
-pub(crate) fn timed_out_text() -> String {
+/// What is told of a run that took too long. `answered`: its servers have answered other requests meanwhile.
+pub(crate) fn timed_out_text(answered: bool) -> String {
     let seconds = LONGEST_RUN.as_secs();
-    format!("the run took longer than {seconds} s and was ended: a server does not answer, or answers slowly")
+    let why = if answered {
+        "its server answers, but there is more to ask for than fits in that time"
+    } else {
+        "a server does not answer, or answers slowly"
+    };
+    format!("the run took longer than {seconds} s and was ended: {why}")
 }
 
 /// Reconciles the objects of one kind.

@@ -1,7 +1,7 @@
 //! Generators: what they make for the objects that name them. They have no status, so nothing reconciles them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
@@ -18,7 +18,10 @@ use crate::kubernetes::{Change, Store};
 use crate::providers::{self, ProviderError};
 use crate::resolve::{Generates, GeneratorPlan, VaultStore};
 use crate::vault::{Session, SessionError};
-use crate::workqueue::Job;
+use crate::workqueue::{Class, Job, Next};
+
+/// A login that could not be taken up is tried again after this.
+const RESUME_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// What a generator has made.
 #[derive(Clone)]
@@ -37,6 +40,14 @@ enum GenerateError {
     Vault(ProviderError),
     /// It cannot be done.
     Unusable(String),
+}
+
+fn sooner(next: Next) -> Next {
+    let retry = Instant::now() + RESUME_RETRY_DELAY;
+    match next {
+        Next::At(at, _) if at <= retry => next,
+        Next::At(..) | Next::WhenChanged => Next::At(retry, Class::Retry),
+    }
 }
 
 impl StoreAccess {
@@ -64,6 +75,34 @@ impl StoreAccess {
             }
             (GenerateError::Vault(error), ..) => Err(failed(error.to_string()).into()),
         }
+    }
+
+    /// Takes up the stored logins of generators whose data is that of an earlier process: what was made with a token ends with
+    /// it, and only a login in use is renewed. Gives when the object is due, which is sooner than `next` if a login was not
+    /// taken up.
+    pub(super) async fn resume(
+        &self,
+        job: &Job<Key>,
+        generators: &[GeneratorPlan],
+        sessions: &mut Vec<Arc<Session>>,
+        next: Next,
+    ) -> Next {
+        if !sessions.is_empty() || !self.vault.logins.is_persistent() {
+            return next;
+        }
+        let mut resumed = vec![];
+        for generator in generators {
+            let Generates::Vault(request) = &generator.what else { continue };
+            let session = self.session(job, &request.vault).await.ok();
+            let Some(session) = session else { return sooner(next) };
+            if session.token_in_use().await.is_err() {
+                return sooner(next);
+            }
+            self.vault.logins.store(&session, &request.vault.auth()).await;
+            resumed.push(session);
+        }
+        *sessions = resumed;
+        next
     }
 
     /// How a run ends whose Vault has not answered as it should.

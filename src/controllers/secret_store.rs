@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
+use super::controller::{Controller, Watches};
 use super::dependents::DEPENDENTS_SPREAD;
 use super::finalizer::remove_finalizer;
 use super::outcome::{Outcome, retry_delay};
@@ -115,10 +115,12 @@ impl<K: StoreObject> Controller for SecretStores<K> {
 
     async fn timed_out(&self, job: &Job<Key>) -> Outcome {
         let Some(object) = self.store.get(&job.key.id) else { return Outcome::await_change() };
-        if let Ok(StorePlan { source: StoreSource::Vault(vault), .. }) = object.plan() {
-            self.vault.servers.timed_out(&vault.login.connection.key, LONGEST_RUN);
-        }
-        let (status, event) = report(&*object, &Finding::Failed { unusable: false, why: timed_out_text() });
+        let connection = match object.plan() {
+            Ok(StorePlan { source: StoreSource::Vault(vault), .. }) => Some(vault.login.connection.key.clone()),
+            _ => None,
+        };
+        let why = self.vault.servers.timed_out([connection].into_iter());
+        let (status, event) = report(&*object, &Finding::Failed { unusable: false, why });
         if self.outputs.publish(&self.store, &*object, &status, &[event]).await.is_err() {
             return Outcome::write_failed();
         }

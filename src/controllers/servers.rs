@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::ca_file::CaFiles;
+use super::controller::{LONGEST_RUN, timed_out_text};
 use super::probe::SharedProbe;
 use super::stores::Stores;
 use crate::api::{CustomObject as _, Key, ObjectRef, VaultConnection};
@@ -142,12 +143,13 @@ impl Servers {
         Ok(if same { Authority::Same } else { Authority::Replaced })
     }
 
-    /// Learns that a run with the server of a connection was ended after so long.
-    pub fn timed_out(&self, connection: &Key, after: Duration) {
-        let server = self.known.lock().get(connection).map(|known| known.server.clone());
-        if let Some(server) = server {
-            server.timed_out(after);
-        }
+    /// Learns that a run took too long, with the servers of these connections; `None` is one of which nothing is known here.
+    /// Gives what is told of the run.
+    pub fn timed_out(&self, connections: impl Iterator<Item = Option<Key>>) -> String {
+        let server = |connection: Option<Key>| self.known.lock().get(&connection?).map(|known| known.server.clone());
+        let answered = connections.map(|connection| server(connection).is_some_and(|of| of.timed_out(LONGEST_RUN)));
+        let answered: Vec<bool> = answered.collect();
+        timed_out_text(!answered.is_empty() && !answered.contains(&false))
     }
 
     /// Forgets the server of a connection that is gone.

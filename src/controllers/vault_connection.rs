@@ -87,7 +87,7 @@ impl Controller for VaultConnections {
         let connections = &self.vault.stores.connections;
         let Some(object) = connections.get(&job.key.id) else { return Outcome::await_change() };
         let next = Next::At(Instant::now() + retry_delay(object.conditions()), Class::Retry);
-        let (status, events) = report(&object, &Finding::NoAnswer(timed_out_text()));
+        let (status, events) = report(&object, &Finding::NoAnswer(timed_out_text(false)));
         // Reported by `publish` if it fails; tried again in any case.
         let _ = self.outputs.publish(connections, &object, &status, &events).await;
         Outcome::failed(next, None)

@@ -139,10 +139,9 @@ pub fn build(input: &Input<'_>, transformation: &CompiledTransformation) -> Resu
         return Err(RenderError::RawKey);
     }
     let mut data = SecretData::default();
-    for (key, value) in source.data() {
-        if !transformation.filter().keeps(&mut context, key)? {
-            continue;
-        }
+    let keys: Vec<&str> = source.data().map(|(key, _)| key.as_str()).collect();
+    let kept = transformation.filter().kept(&mut context, &keys)?;
+    for ((key, value), _) in source.data().zip(kept).filter(|(_, kept)| *kept) {
         if key == RAW_KEY && !exclude_raw {
             return Err(RenderError::RawKey);
         }

@@ -54,24 +54,42 @@ impl Filter {
         self.includes.is_empty() && self.excludes.is_empty()
     }
 
-    /// Whether a key stays. Excludes come first; includes are only looked at if there are any.
+    /// Which of the keys stay, in their order. Excludes come first; includes are only looked at if there are any.
     ///
     /// # Errors
     /// The limit of the object that is reached.
-    pub fn keeps(&self, context: &mut Context, key: &str) -> Result<bool, RenderError> {
-        let mut any = |patterns: &[Pattern]| {
-            for pattern in patterns {
-                pattern
-                    .count_search(context, key.len())
-                    .map_err(|error| RenderError::Template(error.shown().into()))?;
-                if pattern.regex().is_match(key.as_bytes()) {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
-        };
-        Ok(!any(&self.excludes)? && (self.includes.is_empty() || any(&self.includes)?))
+    pub fn kept(&self, context: &mut Context, keys: &[&str]) -> Result<Vec<bool>, RenderError> {
+        let mut kept = vec![true; keys.len()];
+        search(context, &self.excludes, keys, &mut kept, false)?;
+        if !self.includes.is_empty() {
+            let mut included: Vec<bool> = kept.iter().map(|kept| !kept).collect();
+            search(context, &self.includes, keys, &mut included, true)?;
+            kept.iter_mut().zip(included).for_each(|(kept, included)| *kept &= included);
+        }
+        Ok(kept)
     }
+}
+
+/// Gives each key that matches one of the patterns this value; those that have it are not searched.
+fn search(
+    context: &mut Context,
+    patterns: &[Pattern],
+    keys: &[&str],
+    values: &mut [bool],
+    found: bool,
+) -> Result<(), RenderError> {
+    for pattern in patterns {
+        // What a search keeps goes with the copy. The patterns stay as long as the object, and have kept nothing then.
+        let regex = pattern.regex().clone();
+        for (key, value) in keys.iter().zip(&mut *values).filter(|(_, value)| **value != found) {
+            let counted = pattern.count_search(context, key.len());
+            counted.map_err(|error| RenderError::Template(error.shown().into()))?;
+            if regex.is_match(key.as_bytes()) {
+                *value = found;
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -86,7 +104,8 @@ mod tests {
     fn kept<'a>(includes: &[&str], excludes: &[&str], keys: &[&'a str]) -> Vec<&'a str> {
         let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
         let filter = Filter::new(&mut context(), &owned(includes), &owned(excludes)).unwrap();
-        keys.iter().copied().filter(|key| filter.keeps(&mut context(), key).unwrap()).collect()
+        let kept = filter.kept(&mut context(), keys).unwrap();
+        keys.iter().zip(kept).filter_map(|(key, kept)| kept.then_some(*key)).collect()
     }
 
     #[test]
@@ -145,7 +164,7 @@ mod tests {
     fn keys_and_patterns_have_a_budget() {
         let filter = Filter::new(&mut context(), &["(a|b)*c".to_owned()], &[]).unwrap();
         let (mut context, key) = (context(), "a".repeat(1 << 20));
-        let ended = (0..1000).any(|_| filter.keeps(&mut context, &key).is_err());
+        let ended = (0..1000).any(|_| filter.kept(&mut context, &[&key]).is_err());
         assert!(ended, "1000 MiB are searched");
     }
 }

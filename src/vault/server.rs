@@ -163,11 +163,14 @@ impl Server {
     }
 
     /// Learns that a run was ended after so long, and with it the request that it waited for. It says something of the server
-    /// only if no other request was answered since the run began.
-    pub fn timed_out(&self, after: Duration) {
+    /// only if no other request was answered since the run began. True if one was.
+    pub fn timed_out(&self, after: Duration) -> bool {
         let now = Instant::now();
+        let began = now.checked_sub(after).unwrap_or(now);
+        let has_answered = self.circuit.lock().has_answered_since(began);
         let error = VaultError::new(ErrorKind::TimedOut, "", format!("no answer within {after:?}: timed out"));
-        self.record(now.checked_sub(after).unwrap_or(now), Some(&error));
+        self.record(began, Some(&error));
+        has_answered
     }
 
     /// Which server it is, if a probe has shown it.
@@ -201,7 +204,7 @@ impl Server {
         let mut circuit = self.circuit.lock();
         let was_open = matches!(*circuit, Circuit::Open { .. });
         let now = Instant::now();
-        let answered_since = matches!(&*circuit, Circuit::Closed { answered: Some(at), .. } if *at >= started);
+        let answered_since = circuit.has_answered_since(started);
         match error {
             // Another request was answered meanwhile: this one alone takes so long.
             Some(error) if error.kind == ErrorKind::TimedOut && answered_since => {}
@@ -218,6 +221,10 @@ impl Server {
 }
 
 impl Circuit {
+    fn has_answered_since(&self, began: Instant) -> bool {
+        matches!(self, Self::Closed { answered: Some(at), .. } if *at >= began)
+    }
+
     fn fail(&mut self, error: &VaultError, now: Instant) {
         // No request is answered in time, so it is the server that does not answer.
         let kind = if error.kind == ErrorKind::TimedOut { ErrorKind::Unreachable } else { error.kind };
@@ -351,10 +358,10 @@ mod tests {
         let (server, mut changes) = server();
         let after = Duration::from_millis(50);
         server.record(Instant::now(), None);
-        (0..5).for_each(|_| server.timed_out(after));
+        (0..5).for_each(|_| assert!(server.timed_out(after)));
         assert!(server.check_circuit("p").is_ok() && changes.try_recv().is_err(), "it has answered meanwhile");
         std::thread::sleep(2 * after);
-        (0..3).for_each(|_| server.timed_out(after));
+        (0..3).for_each(|_| assert!(!server.timed_out(after)));
         assert_eq!(server.check_circuit("p").unwrap_err().kind, ErrorKind::Unreachable);
         assert_eq!(changes.try_recv().ok(), Some(server.id));
     }

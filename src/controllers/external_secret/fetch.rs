@@ -17,7 +17,7 @@ use crate::external_secret::Data;
 use crate::external_secret::answers::{Answer, Answers, entry_failed, row_failed};
 use crate::external_secret::pipeline::Missing;
 use crate::providers::{self, Known, Provider, ProviderError, ReadsInUse, VaultProvider};
-use crate::resolve::{EntrySource, ExternalPlan, Generates, StoreSource, VaultStore};
+use crate::resolve::{EntrySource, ExternalPlan, Generates, StoreSource};
 use crate::vault::Session;
 use crate::workqueue::Job;
 
@@ -228,14 +228,14 @@ pub(super) fn has_generator(object: &ExternalSecret) -> bool {
     sources.into_iter().any(|source| source.generator_ref.is_some())
 }
 
-/// The Vaults that a plan leads to.
-pub(super) fn vaults(plan: &ExternalPlan) -> impl Iterator<Item = &VaultStore> {
-    let stores = plan.stores.iter().filter_map(|store| match &store.source {
-        StoreSource::Vault(vault) => Some(&**vault),
+/// The connections to the Vaults that a plan leads to; `None` for another server.
+pub(super) fn connections(plan: &ExternalPlan) -> impl Iterator<Item = Option<Key>> {
+    let stores = plan.stores.iter().map(|store| match &store.source {
+        StoreSource::Vault(vault) => Some(vault.login.connection.key.clone()),
         StoreSource::Kubernetes(_) => None,
     });
     let generators = plan.generators.iter().filter_map(|generator| match &generator.what {
-        Generates::Vault(request) => Some(&request.vault),
+        Generates::Vault(request) => Some(Some(request.vault.login.connection.key.clone())),
         Generates::Passwords(_) | Generates::Uuid => None,
     });
     stores.chain(generators)

@@ -23,7 +23,7 @@ use kube::Resource as _;
 use kube::core::PartialObjectMeta;
 use parking_lot::Mutex;
 
-use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
+use super::controller::{Controller, Watches};
 use super::dependents::{DEPENDENTS_SPREAD, spec_or_metadata_changed};
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
@@ -151,6 +151,7 @@ impl ExternalSecrets {
                         Next::At(due, _) => Some(due),
                         Next::WhenChanged => None,
                     };
+                    let next = self.access.resume(job, &plan.generators, &mut state.sessions, next).await;
                     return self.hold(object, state, next).await;
                 }
                 // What the Secret has to hold is known to the stores only.
@@ -288,11 +289,9 @@ impl Controller for ExternalSecrets {
     async fn timed_out(&self, job: &Job<Key>) -> Outcome {
         let Some(object) = self.stores().external_secrets.get(&job.key.id) else { return Outcome::await_change() };
         let plan = self.plan(&object).ok().flatten();
-        for vault in plan.iter().flat_map(fetch::vaults) {
-            self.access.vault.servers.timed_out(&vault.login.connection.key, LONGEST_RUN);
-        }
+        let why = self.access.vault.servers.timed_out(plan.iter().flat_map(fetch::connections));
         let mut state = Box::<State>::default();
-        let outcome = self.fail(&object, &mut state, fetch::provider(&timed_out_text())).await;
+        let outcome = self.fail(&object, &mut state, fetch::provider(&why)).await;
         self.keep_state(&object, state);
         outcome
     }

@@ -24,7 +24,7 @@ use kube::Resource as _;
 use kube::core::object::HasStatus as _;
 use parking_lot::Mutex;
 
-use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
+use super::controller::{Controller, Watches};
 use super::dependents::spec_or_metadata_changed;
 use super::finalizer::has_finalizer;
 use super::outcome::Outcome;
@@ -343,11 +343,11 @@ impl<S: SecretSource> Controller for Pipeline<S> {
 
     async fn timed_out(&self, job: &Job<Key>) -> Outcome {
         let Some(object) = self.store.get(&job.key.id) else { return Outcome::await_change() };
-        if let Ok(plan) = S::resolve(&object, &self.shared.stores) {
-            self.shared.vault.servers.timed_out(&plan.auth.login.connection.key, LONGEST_RUN);
-        }
+        let plan = S::resolve(&object, &self.shared.stores).ok();
+        let connection = plan.map(|plan| plan.auth.login.connection.key.clone());
+        let why = self.shared.vault.servers.timed_out([connection].into_iter());
         let mut state = Box::new(ObjectState::new(job.due));
-        self.fail(&object, &mut state, Failure::new(Reason::VaultClientError, timed_out_text())).await
+        self.fail(&object, &mut state, Failure::new(Reason::VaultClientError, why)).await
     }
 
     fn objects(&self) -> usize {

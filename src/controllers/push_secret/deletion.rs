@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use super::report::{MAX_TOLD, Verdict, verdict};
 use super::state::State;
 use super::target::Task;
+use super::work::Worked;
 use super::{PushSecrets, Tasks};
 use crate::api::external_secrets::push_secret::SyncedPushSecrets;
 use crate::api::external_secrets::{ClusterSecretStore, PushSecret};
@@ -20,7 +21,7 @@ use crate::controllers::secret_store::FINALIZER as STORE_FINALIZER;
 use crate::controllers::store_names;
 use crate::kubernetes::{KubernetesError, Store, object_uid};
 use crate::resolve::{self, PushTarget, StorePlan};
-use crate::workqueue::{Class, Job, Next};
+use crate::workqueue::{Class, Job};
 
 /// ESO's, put on each object that deletes what it has pushed.
 const FINALIZER: &str = "pushsecret.externalsecrets.io/finalizer";
@@ -57,12 +58,13 @@ impl PushSecrets {
         if !has_finalizer(&**object, FINALIZER) {
             return Outcome::await_change();
         }
-        let pushed = if object.deletes() { resolve::pushed_to(object, &**self.stores()) } else { vec![] };
+        let pushed =
+            if object.deletes() { resolve::pushed_to(&state.recorded(object), &**self.stores()) } else { vec![] };
         self.follow(&job.key, object, &[], &pushed, state).await;
         let tasks = Tasks::only_deleting(pushed, None, job, state);
-        let (synced, changed, waits) = self.work(job, object, &tasks, state).await;
-        if let Some(lane) = waits {
-            return Outcome::yielded(Next::At(job.due, job.class), Some(lane));
+        let Worked { synced, changed, rest } = self.work(job, object, &tasks, state).await;
+        if let Some(rest) = rest {
+            return self.go_on(job, object, state, synced, rest).await;
         }
         if synced.is_empty() {
             return remove_finalizer(&self.access.outputs.client, &**object, FINALIZER).await;

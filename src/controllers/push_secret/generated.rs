@@ -59,7 +59,7 @@ impl PushSecrets {
     }
 
     /// The generator of an object.
-    fn generator(&self, object: &PushSecret) -> Result<GeneratorPlan, String> {
+    pub(super) fn generator(&self, object: &PushSecret) -> Result<GeneratorPlan, String> {
         let namespace = object.metadata.namespace.as_deref().unwrap_or("");
         let reference = object.spec.selector.generator_ref.as_ref().ok_or("spec.selector has no generatorRef")?;
         match resolve::generator(reference, namespace, &**self.stores()) {

@@ -1,19 +1,20 @@
 //! PushSecret: what a Secret holds is written to stores.
 //!
-//! `mod.rs` reads from top to bottom as a run goes: what is pushed (`source`), to each of the stores that are due (`tasks`, `target`),
+//! `mod.rs` reads from top to bottom as a run goes: what is pushed (`source`), to each of the stores that are due (`tasks`, `work`, `target`),
 //! and what is told of it (`report`). What was pushed goes with the object, if that is wanted (`deletion`). Each store has a schedule of its own (`state`), so that one that fails holds up no other.
 
 mod deletion;
 mod generated;
 mod names;
+mod pass;
 mod places;
 mod report;
 mod source;
 mod state;
 mod target;
 mod tasks;
+mod work;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,16 +22,15 @@ use chrono::Utc;
 use kube::Resource as _;
 use parking_lot::Mutex;
 
-use super::controller::{Controller, LONGEST_RUN, Watches, timed_out_text};
+use super::controller::{Controller, Watches};
 use super::dependents::spec_or_metadata_changed;
 use super::external_secret::failure::{Failure, Interruption};
 use super::outcome::Outcome;
 use super::render_turns::RenderTurns;
-use super::retry::RECHECK_DENIAL;
 use super::store_access::StoreAccess;
 use super::stores::Stores;
 use crate::api::external_secrets::PushSecret;
-use crate::api::external_secrets::push_secret::{PushDeletionPolicy, SyncedPushSecrets, UpdatePolicy};
+use crate::api::external_secrets::push_secret::{PushDeletionPolicy, UpdatePolicy};
 use crate::api::{CustomObject as _, Key, Kind, ObjectRef};
 use crate::backoff::Policy;
 use crate::external_secret::push::{Expansion, PushStore};
@@ -39,14 +39,15 @@ use crate::kubernetes::Change;
 use crate::providers::ReadsInUse;
 use crate::resolve::{self, PushPlan, PushTarget, StoreSource};
 use crate::telemetry::ResourceStatus;
-use crate::workqueue::{Class, Job, Lane, Next};
+use crate::workqueue::{Class, Job, Next};
 
 use generated::kept_until;
 use report::{Verdict, verdict};
 use source::Made;
-use state::{State, States, TargetState};
-use target::{Done, Entries, Skipped, Task};
-use tasks::{Tasks, digest_for, schedule};
+use state::{State, States};
+use target::{Entries, Task};
+use tasks::{Tasks, digest_for};
+use work::{Rest, Worked};
 
 /// The controller of PushSecrets.
 pub(super) struct PushSecrets {
@@ -79,7 +80,7 @@ impl PushSecrets {
             Ok(plan) => plan,
             Err(failure) => return self.fail(object, state, failure).await,
         };
-        let pushed = resolve::pushed_to(object, &**self.stores());
+        let pushed = resolve::pushed_to(&state.recorded(object), &**self.stores());
         if plan.targets.is_empty() && (pushed.is_empty() || !object.deletes()) {
             // Another operator serves the stores, or there are none.
             *state = State::default();
@@ -88,7 +89,8 @@ impl PushSecrets {
         }
         self.follow(&job.key, object, &plan.targets, &pushed, state).await;
         if let Some(next) = kept_until(object, &plan, state, (Instant::now(), began)) {
-            return Outcome::done(next, None);
+            let generator = self.generator(object).into_iter().collect::<Vec<_>>();
+            return Outcome::done(self.access.resume(job, &generator, &mut state.sessions, next).await, None);
         }
         if let Err(error) = self.hold_for_deletion(object, &plan.targets).await {
             tracing::warn!(%error, "the finalizer could not be changed");
@@ -105,19 +107,24 @@ impl PushSecrets {
             Err(Interruption::Failed(failure)) => return self.fail(object, state, failure).await,
         };
         state.backoff.reset();
-        let (synced, changed, waits) = self.work(job, object, &tasks, state).await;
+        let Worked { synced, changed, rest } = self.work(job, object, &tasks, state).await;
         let verdict = match verdict(state) {
             Verdict::Synced if source_is_gone => Verdict::SourceDeleted,
             verdict => verdict,
         };
+        match rest {
+            Some(Rest::Waits(lane)) if matches!(verdict, Verdict::Errored(_)) => {
+                self.tell(object, state, &verdict, synced, changed, began).await;
+                return Outcome::yielded(Next::At(job.due, job.class), Some(lane));
+            }
+            Some(rest) => return self.go_on(job, object, state, synced, rest).await,
+            None => {}
+        }
         let outcome = self.tell(object, state, &verdict, synced, changed, began).await;
         if tasks.are_done(state) {
             state.generated = None;
         }
-        match waits {
-            Some(lane) => Outcome::yielded(Next::At(job.due, job.class), Some(lane)),
-            None => outcome,
-        }
+        outcome
     }
 
     fn plan(&self, object: &PushSecret) -> Result<PushPlan, Failure> {
@@ -192,88 +199,6 @@ impl PushSecrets {
         Ok((Tasks { all, inputs: inputs_of, due, interval, is_volatile }, false))
     }
 
-    /// Does what is due, stores that failed last: first all is pushed, then what is obsolete is deleted. Gives what the stores
-    /// hold of what was pushed, whether anything was written, and the lane of a store that has to wait.
-    async fn work(
-        &self,
-        job: &Job<Key>,
-        object: &PushSecret,
-        tasks: &Tasks,
-        state: &mut State,
-    ) -> (SyncedPushSecrets, bool, Option<Lane>) {
-        let mut waits = None;
-        let mut order: Vec<usize> = (0..tasks.all.len()).collect();
-        order.sort_by_key(|i| state.targets.get(&tasks.all[*i].target.name).is_some_and(TargetState::fails));
-        let mut done: BTreeMap<usize, Done> = BTreeMap::new();
-        for i in &order {
-            let of_target = state.targets.entry(tasks.all[*i].target.name.clone()).or_default();
-            if !tasks.needs_push(*i, of_target) {
-                continue;
-            }
-            match self.push_to(job, object, &tasks.all[*i], of_target).await {
-                Ok(pushed) => {
-                    done.insert(*i, pushed);
-                }
-                Err(Skipped::Yield(lane)) => {
-                    of_target.inputs = None;
-                    waits = Some(lane);
-                }
-            }
-        }
-        let wanted = tasks.wanted();
-        let held = tasks.held(&done);
-        let (mut synced, mut changed) = (SyncedPushSecrets::new(), false);
-        for i in order {
-            let task = &tasks.all[i];
-            let of_target = state.targets.entry(task.target.name.clone()).or_default();
-            let entries = if let Some(mut done) = done.remove(&i) {
-                let obsolete = task.obsolete();
-                of_target.inputs = Some(tasks.inputs[i]);
-                match &wanted {
-                    _ if obsolete.is_empty() || !object.deletes() => {}
-                    // What is not known to be pushed may be just that.
-                    None => done.entries.extend(obsolete.into_iter().map(target::entry_of)),
-                    Some(wanted) => match self.delete_from(job, task, (wanted, &held), of_target, &mut done).await {
-                        Ok(false) => {}
-                        Ok(true) => of_target.inputs = None,
-                        Err(Skipped::Yield(lane)) => {
-                            of_target.inputs = None;
-                            waits = Some(lane);
-                        }
-                    },
-                }
-                if done.changed {
-                    changed = true;
-                    of_target.note_write(Instant::now());
-                }
-                of_target.due = done.retry_at();
-                of_target.has_no_login = done.unusable.as_ref().is_some_and(|unusable| unusable.is_login);
-                self.schedule_next(of_target, task, tasks.interval);
-                done.entries
-            } else {
-                task.known.clone()
-            };
-            if !entries.is_empty() {
-                synced.insert(task.target.name.clone(), entries);
-            }
-        }
-        (synced, changed, waits)
-    }
-
-    fn schedule_next(&self, target: &mut TargetState, task: &Task, interval: Option<Duration>) {
-        if !target.fails() {
-            return schedule(target, interval);
-        }
-        let now = Instant::now();
-        let pause = match (&task.target.plan, task.expansion.failures.is_empty()) {
-            // A change of the store, or of the Secret, is a trigger.
-            (Err(_), _) => RECHECK_DENIAL,
-            _ => target.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL),
-        };
-        // The login or the server of the store may say when it is tried again.
-        target.due = Some(target.due.filter(|due| *due > now).unwrap_or(now + pause));
-    }
-
     fn changed(&self, change: Change<PushSecret>) {
         let work = &self.access.vault.work;
         match change {
@@ -319,6 +244,31 @@ fn is_cleaned_up(object: &PushSecret) -> bool {
     object.deletes() && ready.is_some_and(|ready| ready.reason == crate::api::Reason::SourceDeleted)
 }
 
+/// A run. What one that is cut off has pushed without recording it is remembered, and nothing else of it.
+struct Run<'a> {
+    controller: &'a PushSecrets,
+    object: &'a Arc<PushSecret>,
+    state: Option<Box<State>>,
+}
+
+impl Run<'_> {
+    /// It came to its end.
+    fn end(mut self) {
+        if let Some(state) = self.state.take() {
+            self.controller.keep_state(self.object, state);
+        }
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        let unrecorded = self.state.take().map(|state| state.unrecorded).unwrap_or_default();
+        if !unrecorded.is_empty() {
+            self.controller.keep_state(self.object, Box::new(State { unrecorded, ..State::default() }));
+        }
+    }
+}
+
 #[async_trait::async_trait]
 impl Controller for PushSecrets {
     fn kind(&self) -> Kind {
@@ -336,30 +286,30 @@ impl Controller for PushSecrets {
         let id: &ObjectRef = &job.key.id;
         let known = self.states.lock().remove(id);
         let Some(object) = self.stores().push_secrets.get(id) else { return Outcome::await_change() };
-        let mut state = known.unwrap_or_default();
+        let mut run = Run { controller: self, object: &object, state: Some(known.unwrap_or_default()) };
+        let state = run.state.get_or_insert_default();
         let outcome = if object.meta().deletion_timestamp.is_some() {
-            self.clean_up(job, &object, &mut state).await
+            self.clean_up(job, &object, state).await
         } else {
-            self.run(job, &object, &mut state).await
+            self.run(job, &object, state).await
         };
-        self.keep_state(&object, state);
+        run.end();
         outcome
     }
 
     async fn timed_out(&self, job: &Job<Key>) -> Outcome {
         let Some(object) = self.stores().push_secrets.get(&job.key.id) else { return Outcome::await_change() };
-        for plan in
-            self.plan(&object).iter().flat_map(|plan| &plan.targets).filter_map(|target| target.plan.as_ref().ok())
-        {
-            if let StoreSource::Vault(vault) = &plan.source {
-                self.access.vault.servers.timed_out(&vault.login.connection.key, LONGEST_RUN);
-            }
-        }
-        if let Some(vault) = self.vault_of_generator(&object) {
-            self.access.vault.servers.timed_out(&vault.login.connection.key, LONGEST_RUN);
-        }
-        let mut state = Box::<State>::default();
-        let outcome = self.fail(&object, &mut state, Failure::new(timed_out_text())).await;
+        let plan = self.plan(&object);
+        let targets = plan.iter().flat_map(|plan| &plan.targets).filter_map(|target| target.plan.as_ref().ok());
+        let stores = targets.map(|plan| match &plan.source {
+            StoreSource::Vault(vault) => Some(vault.login.connection.key.clone()),
+            StoreSource::Kubernetes(_) => None,
+        });
+        let generator = self.vault_of_generator(&object).map(|vault| Some(vault.login.connection.key));
+        let why = self.access.vault.servers.timed_out(stores.chain(generator));
+        // What the run has pushed is remembered.
+        let mut state = self.states.lock().remove(&job.key.id).unwrap_or_default();
+        let outcome = self.fail(&object, &mut state, Failure::new(why)).await;
         self.keep_state(&object, state);
         outcome
     }

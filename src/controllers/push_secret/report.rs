@@ -1,7 +1,7 @@
 //! What is told of a run: status, events, and when the next one is due.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -9,18 +9,22 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::PushSecrets;
 use super::state::State;
+use super::work::Rest;
 use crate::api::external_secrets::push_secret::{PushSecretStatus, SyncedPushSecrets, UpdatePolicy};
 use crate::api::external_secrets::{PushSecret, PushSecretSpec};
-use crate::api::{ConditionType, ConditionUpdate, Reason, condition};
+use crate::api::{ConditionType, ConditionUpdate, Key, Reason, condition};
 use crate::controllers::external_secret::failure::Failure;
 use crate::controllers::outcome::Outcome;
 use crate::controllers::outputs::EventText;
 use crate::controllers::retry::RECHECK_DENIAL;
 use crate::external_secret::hash;
-use crate::workqueue::{Class, Next};
+use crate::workqueue::{Class, Job, Next};
 
 /// So many failures are told at most.
 pub(super) const MAX_TOLD: usize = 10;
+
+/// A push that takes longer shows in the condition how far it is, so often.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +115,16 @@ pub(super) fn status_of(
     (PushSecretStatus { refresh_time, ..status }, event)
 }
 
+/// How far large pushes are, and what has failed so far.
+fn progress(state: &State) -> String {
+    let passes = state.targets.iter().filter_map(|(name, target)| target.pass.as_ref()?.text(name));
+    let failed = match verdict(state) {
+        Verdict::Errored(why) => Some(why),
+        Verdict::Synced | Verdict::SourceDeleted => None,
+    };
+    passes.chain(failed).collect::<Vec<_>>().join("; ")
+}
+
 fn synced_text(spec: &PushSecretSpec) -> &'static str {
     match spec.update_policy {
         Some(UpdatePolicy::IfNotExists) => "PushSecret synced successfully. Existing secrets in providers unchanged.",
@@ -142,11 +156,46 @@ impl PushSecrets {
             state.targets.values_mut().for_each(|target| target.inputs = None);
             return self.not_told(state);
         }
-        state.status_backoff.reset();
+        state.recorded_all();
+        state.told = None;
         let (next, lane) = state.next();
         match verdict {
             Verdict::Errored(_) => Outcome::failed(next, lane),
             Verdict::Synced | Verdict::SourceDeleted => Outcome::done(next, lane),
+        }
+    }
+
+    /// Records what a run has done that leaves something to the next one. How far a large push is shows in the condition once
+    /// it takes long; a look that finds nothing to write shows nowhere.
+    pub(super) async fn go_on(
+        &self,
+        job: &Job<Key>,
+        object: &PushSecret,
+        state: &mut State,
+        synced: SyncedPushSecrets,
+        rest: Rest,
+    ) -> Outcome {
+        let known = object.status.clone().unwrap_or_default();
+        let now = Instant::now();
+        let told = *state.told.get_or_insert(now);
+        let writes = state.targets.values().any(|target| target.pass.as_ref().is_some_and(|pass| pass.has_written));
+        let is_large = matches!(rest, Rest::Large(_));
+        let conditions = if is_large && writes && now.duration_since(told) >= SILENCE {
+            state.told = Some(now);
+            let ready = ConditionUpdate::fails(ConditionType::Ready, Reason::InProgress, progress(state));
+            condition::merge_without_generation(&known.conditions, &[ready])
+        } else {
+            known.conditions.clone()
+        };
+        let status = PushSecretStatus { synced_push_secrets: synced, conditions, ..known };
+        if self.access.outputs.publish(&self.stores().push_secrets, object, &status, &[]).await.is_err() {
+            return self.not_told(state);
+        }
+        state.recorded_all();
+        match rest {
+            // Behind all others that are due.
+            Rest::Large(lane) => Outcome::yielded(Next::At(Instant::now(), job.class), lane),
+            Rest::Waits(lane) => Outcome::yielded(Next::At(job.due, job.class), Some(lane)),
         }
     }
 
@@ -162,7 +211,8 @@ impl PushSecrets {
         let Failure { message, retry } = failure;
         // What is pushed is not known any more: the next run looks at all stores.
         state.targets.clear();
-        let synced = object.status.as_ref().map(|status| status.synced_push_secrets.clone()).unwrap_or_default();
+        let recorded = state.recorded(object);
+        let synced = recorded.status.as_ref().map(|status| status.synced_push_secrets.clone()).unwrap_or_default();
         let (status, event) = status_of(object, &Verdict::Errored(message.clone()), synced, false, Utc::now());
         if event.is_some() {
             tracing::warn!(error = message, "not pushed");
@@ -172,7 +222,7 @@ impl PushSecrets {
         if outputs.publish(&self.stores().push_secrets, object, &status, &events).await.is_err() {
             return self.not_told(state);
         }
-        state.status_backoff.reset();
+        state.recorded_all();
         let now = Instant::now();
         let pause = || state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL);
         retry.outcome(retry.due(now, None, pause), None)

@@ -1,14 +1,19 @@
 //! What this process remembers of a PushSecret between two runs. All of it can be lost: the next run finds it again. No data
 //! of a Secret is part of it, but for what a generator has made, until all stores have it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::pass::{Pass, Step};
+use crate::api::external_secrets::PushSecret;
+use crate::api::external_secrets::push_secret::SyncedPushSecrets;
 use crate::api::{Key, ObjectRef};
 use crate::backoff::Backoff;
 use crate::controllers::pipeline::drift::Drift;
 use crate::external_secret::Data;
+use crate::external_secret::push::Expansion;
 use crate::external_secret::template::CompiledTemplate;
 use crate::vault::Session;
 use crate::workqueue::{Class, Job, Lane, Next};
@@ -33,6 +38,10 @@ pub(super) struct State {
     pub generated_at: Option<Instant>,
     /// The login of the generator. What it has made may end with it.
     pub sessions: Vec<Arc<Session>>,
+    /// What was pushed that the status does not name yet, by store.
+    pub unrecorded: SyncedPushSecrets,
+    /// When the condition told last how far a large push is, or when that began.
+    pub told: Option<Instant>,
 }
 
 /// What a generator has made, until all stores have it and the status says so: a run that is tried again makes nothing new.
@@ -70,12 +79,36 @@ pub(super) struct TargetState {
     pub lane: Option<Lane>,
     /// The login in use. Dropping it ends it if nothing else uses it.
     pub session: Option<Arc<Session>>,
+    /// How far the look at the store is.
+    pub pass: Option<Pass>,
 }
 
 /// A write that comes so soon after another may be caused by it.
 const CHAIN: Duration = Duration::from_secs(5);
 
 impl TargetState {
+    /// Goes on with the look at the store, or begins another one.
+    pub fn begin(&mut self, inputs: [u8; 32], expansion: &Expansion) {
+        if self.pass.as_ref().is_some_and(|pass| pass.inputs == inputs) {
+            return;
+        }
+        self.failures = expansion.failures.iter().map(|(_, why)| why.clone()).collect();
+        (self.not_deleted, self.due) = Default::default();
+        self.pass = Some(Pass::new(inputs));
+    }
+
+    /// What is done there next.
+    pub fn step(&self) -> Step {
+        self.pass.as_ref().map_or(Step::Done, |pass| pass.step)
+    }
+
+    /// A step is done.
+    pub fn enter(&mut self, step: Step) {
+        if let Some(pass) = &mut self.pass {
+            pass.enter(step);
+        }
+    }
+
     /// It was written.
     pub fn note_write(&mut self, now: Instant) {
         if self.written.is_some_and(|before| now.duration_since(before) < CHAIN) {
@@ -96,11 +129,34 @@ impl TargetState {
 
     /// Whether it is to be looked at now. `retries`: one that failed may be good again.
     fn is_due(&self, inputs: &[u8; 32], retries: bool, now: Instant) -> bool {
-        self.inputs.as_ref() != Some(inputs) || self.due.is_some_and(|due| due <= now) || (retries && self.fails())
+        self.pass.is_some()
+            || self.inputs.as_ref() != Some(inputs)
+            || self.due.is_some_and(|due| due <= now)
+            || (retries && self.fails())
     }
 }
 
 impl State {
+    /// The object as if its status named all that was pushed.
+    pub fn recorded<'a>(&self, object: &'a PushSecret) -> Cow<'a, PushSecret> {
+        if self.unrecorded.is_empty() {
+            return Cow::Borrowed(object);
+        }
+        let mut object = object.clone();
+        let synced = &mut object.status.get_or_insert_default().synced_push_secrets;
+        for (store, entries) in &self.unrecorded {
+            let entries = entries.iter().map(|(place, entry)| (place.clone(), entry.clone()));
+            synced.entry(store.clone()).or_default().extend(entries);
+        }
+        Cow::Owned(object)
+    }
+
+    /// The status names all that was pushed.
+    pub fn recorded_all(&mut self) {
+        self.status_backoff.reset();
+        self.unrecorded.clear();
+    }
+
     /// Which of the stores are to be looked at in a run, by their names and by digests of what is pushed there.
     pub fn due<'a>(&self, job: &Job<Key>, stores: impl Iterator<Item = (&'a str, &'a [u8; 32])>) -> Vec<bool> {
         // Whatever made the object due may have repaired what failed.
@@ -132,7 +188,6 @@ impl State {
 mod tests {
     use super::*;
     use crate::api::CustomObject as _;
-    use crate::api::external_secrets::PushSecret;
 
     const INPUTS: [u8; 32] = [1; 32];
 
@@ -163,6 +218,30 @@ mod tests {
             assert_eq!(due(&state, &INPUTS, class), [false, true, true, true]);
         }
         assert_eq!(due(&state, &[2; 32], Class::Refresh), [true; 4]);
+    }
+
+    #[test]
+    fn a_store_of_which_not_all_was_looked_at_is_due() {
+        let mut target = target(None, &[], 1);
+        assert!(!target.is_due(&INPUTS, false, Instant::now()));
+        target.pass = Some(Pass::new(INPUTS));
+        assert!(target.is_due(&INPUTS, false, Instant::now()));
+    }
+
+    #[test]
+    fn what_the_status_does_not_name_yet_counts_as_recorded() {
+        let entries = |names: &[&str]| {
+            let entry =
+                |name: &&str| ((*name).to_owned(), crate::api::external_secrets::push_secret::PushData::default());
+            names.iter().map(entry).collect::<std::collections::BTreeMap<_, _>>()
+        };
+        let mut object = PushSecret::new("ps", Default::default());
+        let mut state = State::default();
+        assert_eq!(state.recorded(&object).status, None);
+        object.status.get_or_insert_default().synced_push_secrets = [("a".to_owned(), entries(&["x"]))].into();
+        state.unrecorded = [("a".to_owned(), entries(&["y"])), ("b".to_owned(), entries(&["z"]))].into();
+        let found = state.recorded(&object).status.clone().unwrap().synced_push_secrets;
+        assert_eq!(found, [("a".to_owned(), entries(&["x", "y"])), ("b".to_owned(), entries(&["z"]))].into());
     }
 
     #[test]

@@ -1,24 +1,24 @@
 //! One store: what is pushed there, and what is deleted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::PushSecrets;
+use super::pass::{SecretPlace, Step, Turn};
 use super::places::{Fate, Places};
 use super::state::TargetState;
 use crate::api::CustomObject as _;
 use crate::api::Key;
-use crate::api::external_secrets::push_secret::{PushData, UpdatePolicy};
+use crate::api::external_secrets::push_secret::{PushData, SyncedPushSecrets, UpdatePolicy};
 use crate::api::external_secrets::{ClusterSecretStore, PushSecret};
 use crate::backoff::spread;
 use crate::controllers::dependents::DEPENDENTS_SPREAD;
 use crate::controllers::store_access::NoSession;
 use crate::controllers::vault_access::Unanswered;
 use crate::external_secret::push::{Expansion, PushRow, Pushed, place};
-use crate::providers::{
-    self, ClusterFault, Destination, Known, Provider, ProviderError, ReadsInUse, VaultProvider, destination,
-};
+use crate::providers::{self, ClusterFault, Known, Provider, ProviderError, ReadsInUse, VaultProvider, destination};
 use crate::resolve::{PushTarget, StorePlan, StoreSource};
 use crate::vault::Session;
 use crate::workqueue::{Job, Lane};
@@ -37,7 +37,7 @@ pub(super) struct Task {
 
 impl Task {
     /// Where an entry leads; its key, if the store cannot be reached or the entry is wrong.
-    fn destination(&self, entry: &PushData) -> Result<Destination, String> {
+    fn destination(&self, entry: &PushData) -> SecretPlace {
         let destination = self.target.plan.as_ref().ok().map(|plan| destination(plan, entry));
         destination.and_then(Result::ok).ok_or_else(|| entry.r#match.remote_ref.remote_key.clone())
     }
@@ -88,6 +88,11 @@ pub(super) struct Unusable {
 }
 
 impl Done {
+    /// These entries stay recorded.
+    pub fn keep(&mut self, entries: Vec<&PushData>) {
+        self.entries.extend(entries.into_iter().map(entry_of));
+    }
+
     /// When the store is tried again, if its login or its server says so.
     pub fn retry_at(&self) -> Option<Instant> {
         let at = self.unusable.as_ref()?.retry_at?;
@@ -103,16 +108,21 @@ impl PushSecrets {
         object: &PushSecret,
         task: &Task,
         state: &mut TargetState,
+        unrecorded: &mut SyncedPushSecrets,
+        turn: &Turn,
     ) -> Result<Done, Skipped> {
         let Task { target, expansion, .. } = task;
-        (state.failures, state.not_deleted, state.due) = Default::default();
         let unwritten = |place: &str, why: &str| {
             format!("could not write remote ref {place} to target secretstore {}: {why}", target.key.id.name)
         };
-        state.failures.extend(expansion.failures.iter().map(|(_, why)| why.clone()));
         // What cannot be pushed now was pushed before, and may still be there.
         let mut done = Done { entries: task.wanted_of_known(), changed: false, unusable: None };
+        let Some(after) = state.pass.as_ref().filter(|pass| pass.step == Step::Push).map(|pass| pass.after.clone())
+        else {
+            return Ok(done);
+        };
         if expansion.rows.is_empty() {
+            state.enter(Step::Delete);
             return Ok(done);
         }
         let (session, mut provider) = match self.provider(job, target).await {
@@ -121,24 +131,35 @@ impl PushSecrets {
             Err(NoSession::Unusable(why)) => {
                 // The texts of a denial name the store.
                 state.failures.push(why.clone());
+                state.enter(Step::Delete);
                 done.unusable = Some(Unusable { why, retry_at: None, is_login: true });
                 return Ok(done);
             }
         };
         state.lane = lane(target, session.as_ref());
         state.session.clone_from(&session);
-        let mut of_secrets = BTreeMap::<_, Vec<&PushRow>>::new();
+        let mut of_secrets = BTreeMap::<SecretPlace, Vec<&PushRow>>::new();
         for row in &expansion.rows {
             of_secrets.entry(task.destination(&row.entry)).or_default().push(row);
         }
         let only_new = object.spec.update_policy == Some(UpdatePolicy::IfNotExists);
-        for rows in of_secrets.into_values() {
-            match provider.write(&rows, only_new).await {
+        let mut rest = rest(&of_secrets, after.as_ref());
+        let (mut seen, mut left) = (0, rest.clone().count());
+        while let Some((secret, rows)) = rest.next() {
+            (seen, left) = (seen + 1, left - 1);
+            match provider.write(rows, only_new).await {
                 Ok(written) => {
                     done.changed |= written.changed;
                     for (row, result) in rows.iter().zip(written.rows) {
                         match result {
-                            Ok(Pushed::Done) => done.entries.extend([entry_of(&row.entry)]),
+                            Ok(Pushed::Done) => {
+                                let (place, entry) = entry_of(&row.entry);
+                                if done.entries.get(&place) != Some(&entry) {
+                                    let unrecorded = unrecorded.entry(target.name.clone()).or_default();
+                                    unrecorded.insert(place.clone(), entry.clone());
+                                }
+                                done.entries.insert(place, entry);
+                            }
                             // What was there before the first push is not the operator's to delete.
                             Ok(Pushed::Existed) => {}
                             Err(why) => {
@@ -161,7 +182,14 @@ impl PushSecrets {
             if done.unusable.is_some() {
                 break;
             }
+            if left > 0 && turn.is_over() {
+                if let Some(pass) = &mut state.pass {
+                    pass.pause(secret, seen, left);
+                }
+                return Ok(done);
+            }
         }
+        state.enter(Step::Delete);
         Ok(done)
     }
 
@@ -174,18 +202,31 @@ impl PushSecrets {
         (wanted, held): (&Places, &Places),
         state: &mut TargetState,
         done: &mut Done,
+        turn: &Turn,
     ) -> Result<bool, Skipped> {
         let target = &task.target;
-        let mut of_secrets = BTreeMap::<_, Vec<&PushData>>::new();
+        let mut of_secrets = BTreeMap::<SecretPlace, Vec<&PushData>>::new();
         for entry in task.obsolete() {
             of_secrets.entry(task.destination(entry)).or_default().push(entry);
         }
         // Until it is deleted, or has a successor, it is recorded.
         let mut left: Vec<&PushData> = of_secrets.values().flatten().copied().collect();
         let mut open = None;
-        for (destination, entries) in of_secrets {
+        let after = state.pass.as_ref().and_then(|pass| pass.after.clone());
+        let rest = rest(&of_secrets, after.as_ref());
+        let count = rest.clone().count();
+        for (i, (destination, entries)) in rest.enumerate() {
+            if i > 0 && turn.is_over() {
+                // Those before are done with.
+                if let (Some(pass), Some((before, _))) = (&mut state.pass, of_secrets.range(..destination).next_back())
+                {
+                    pass.pause(before, i, count - i);
+                }
+                done.keep(left);
+                return Ok(true);
+            }
             let key = entries.first().map_or("", |entry| entry.r#match.remote_ref.remote_key.as_str());
-            let (gone, kept) = match &destination {
+            let (gone, kept) = match destination {
                 Ok(destination) => {
                     let goes = |entry: &&&PushData| wanted.fate(destination, entry) == Fate::Goes;
                     (entries.iter().filter(goes).copied().collect(), wanted.properties(destination))
@@ -198,7 +239,7 @@ impl PushSecrets {
                     match self.provider(job, target).await {
                         Ok(found) => open = Some(found),
                         Err(NoSession::NoPermit(lane)) => {
-                            done.entries.extend(left.into_iter().map(entry_of));
+                            done.keep(left);
                             return Err(Skipped::Yield(lane));
                         }
                         Err(NoSession::Unusable(why)) => {
@@ -222,7 +263,7 @@ impl PushSecrets {
                                 match self.judge(target, session.as_ref(), error, why.clone()).await {
                                     Ok(unusable) => done.unusable = unusable,
                                     Err(skipped) => {
-                                        done.entries.extend(left.into_iter().map(entry_of));
+                                        done.keep(left);
                                         return Err(skipped);
                                     }
                                 }
@@ -237,10 +278,11 @@ impl PushSecrets {
                 }
             }
             let Ok(destination) = destination else { continue };
-            left.retain(|entry| !(entries.contains(entry) && wanted.is_replaced(held, &destination, entry)));
+            left.retain(|entry| !(entries.contains(entry) && wanted.is_replaced(held, destination, entry)));
         }
         let is_open = !left.is_empty();
-        done.entries.extend(left.into_iter().map(entry_of));
+        done.keep(left);
+        state.enter(Step::Done);
         Ok(is_open)
     }
 
@@ -310,6 +352,14 @@ impl PushSecrets {
 /// An entry as it stands in the status.
 pub(super) fn entry_of(entry: &PushData) -> (String, PushData) {
     (place(&entry.r#match.remote_ref), entry.clone())
+}
+
+/// The secrets that come after one of them.
+fn rest<'a, T>(
+    secrets: &'a BTreeMap<SecretPlace, T>,
+    after: Option<&SecretPlace>,
+) -> btree_map::Range<'a, SecretPlace, T> {
+    secrets.range((after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded))
 }
 
 fn lane(target: &PushTarget, session: Option<&Arc<Session>>) -> Option<Lane> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{SERVED, external_secret, row, store, vault_provider, wait_failure, wait_synced};
 use test_support::audit::{Count, describe};
 use test_support::engines::engines_policy;
-use test_support::{Tenant, eventually};
+use test_support::{NO_ELECTION, Tenant, eventually};
 
 /// What is not made anew stays for longer than this.
 const KEPT: Duration = Duration::from_secs(4);
@@ -249,4 +249,44 @@ fn vault_makes_credentials_once_even_if_they_cannot_be_written_at_first() {
     std::thread::sleep(KEPT);
     assert!(tenant.cluster.vault("GET", &spare, None).is_ok());
     tenant.assert_nothing_leaked(&operator, &[&token, &second]);
+}
+
+#[test]
+fn what_vault_has_made_ends_with_the_token_which_a_stored_login_keeps_over_a_restart() {
+    let tenant = Tenant::new("es-generators-token");
+    let ns = &tenant.namespace;
+    let role = format!("auth/token/create/{ns}");
+    let rules = format!("path {role:?} {{ capabilities = [\"create\", \"update\"] }}");
+    tenant.cluster.vault_policy(&engines_policy(ns), &rules).expect("a policy");
+    // What is made with a token is a child of it, as a lease is.
+    let of_role = json!({ "allowed_policies": "default", "orphan": false, "renewable": false });
+    tenant.cluster.vault("POST", &format!("auth/token/roles/{ns}"), Some(of_role)).expect("a role");
+    // Longer than a start of the operator takes.
+    const LIFETIME: Duration = Duration::from_secs(45);
+    let policies = [ns.as_str(), &engines_policy(ns)];
+    tenant.cluster.vault_kubernetes_role(ns, &["app"], &[ns], &policies, "45s").expect("a role");
+    let provider = vault_provider(&tenant, json!({ "path": null }))["provider"]["vault"].clone();
+    let spec = json!({
+        "provider": provider, "path": format!("/{role}"), "method": "POST", "resultType": "Auth",
+        "parameters": { "ttl": "1h", "policies": ["default"] },
+    });
+    apply(&tenant, &[generator(&tenant, "VaultDynamicSecret", "token", spec)]);
+    let lookup = |token: &str| tenant.cluster.vault("POST", "auth/token/lookup", Some(json!({ "token": token })));
+    let target = json!({ "refreshInterval": "12h" });
+    for (persistence, lives) in [("none", false), ("direct-unencrypted", true)] {
+        let persistence = format!("--client-cache-persistence-model={persistence}");
+        let args = [SERVED, &NO_ELECTION, &[persistence.as_str()]].concat();
+        let mut operator = tenant.operator(&args);
+        let name = if lives { "stored" } else { "plain" };
+        tenant.apply(&generated(&tenant, name, "VaultDynamicSecret", "token", target.clone()));
+        wait_synced(&tenant, name);
+        let token = tenant.value(name, "client_token").unwrap();
+        // Stored after the data is in the Secret.
+        std::thread::sleep(KEPT);
+        operator.kill();
+        let _operator = tenant.operator(&args);
+        std::thread::sleep(LIFETIME);
+        assert_eq!(lookup(&token).is_ok(), lives, "{name}");
+        assert_eq!(tenant.value(name, "client_token").unwrap(), token, "nothing is made before the interval is over");
+    }
 }

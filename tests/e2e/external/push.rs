@@ -5,6 +5,7 @@ mod deletion;
 mod faults;
 mod forms;
 mod generators;
+mod large;
 mod seed;
 mod sync;
 

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// Listens, forwards to Vault what it is sent, and remembers the first line of each connection. It ends with the process.
 pub struct Forwarder {
@@ -49,6 +50,24 @@ impl Forwarder {
             copy(client, requests);
         });
         Self { target: current, ..forwarder }
+    }
+
+    /// Bytes, to `target`; what a client sends waits for `pause` first.
+    pub fn of_slow_tcp(target: &str, pause: Duration) -> Self {
+        let target = target.to_owned();
+        Self::new("127.0.0.1:0", move |mut client, head| {
+            let mut server = TcpStream::connect(&target).expect("the target");
+            let (answers, from_server) = (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
+            thread::spawn(move || copy(from_server, answers));
+            let mut next = Some(head);
+            while let Some(chunk) = next {
+                thread::sleep(pause);
+                if server.write_all(&chunk).is_err() {
+                    return;
+                }
+                next = receive(&mut client);
+            }
+        })
     }
 
     /// Leads to another target from now on; connections that are open end.
