@@ -143,9 +143,9 @@ impl PushSecrets {
             of_secrets.entry(task.destination(&row.entry)).or_default().push(row);
         }
         let only_new = object.spec.update_policy == Some(UpdatePolicy::IfNotExists);
-        let mut rest = rest(&of_secrets, after.as_ref());
+        let rest = rest(&of_secrets, after.as_ref());
         let (mut seen, mut left) = (0, rest.clone().count());
-        while let Some((secret, rows)) = rest.next() {
+        for (secret, rows) in rest {
             (seen, left) = (seen + 1, left - 1);
             match provider.write(rows, only_new).await {
                 Ok(written) => {
