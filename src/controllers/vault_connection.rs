@@ -282,7 +282,10 @@ mod tests {
             assert_eq!(of(ConditionType::ResourceValidation).status.as_str() == "True", valid, "{finding:?}");
             assert_eq!(report(&object, &finding).1, reported, "an equal finding is an equal report");
             if let Finding::Up(_) = finding {
-                assert_eq!(&*of(ConditionType::VaultPing).message, "Vault ping, address=http://v, server=OpenBao 2.7.2");
+                assert_eq!(
+                    &*of(ConditionType::VaultPing).message,
+                    "Vault ping, address=http://v, server=OpenBao 2.7.2"
+                );
             }
         }
     }
