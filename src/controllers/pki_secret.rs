@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::Secret;
 use super::outputs::{EventText, Outputs};
 use super::pipeline::{CleanUpError, Drift, Failure, Interruption, Lifetime, Obtained, Reading, Report, SecretSource};
 use super::stores::Stores;
-use crate::api::{Reason, VaultPKISecret, VaultPKISecretStatus};
+use crate::api::{ConditionType, Reason, SecretOwner as _, VaultPKISecret, VaultPKISecretStatus, condition};
 use crate::kubernetes::{Revision, SecretWriter};
 use crate::pki::find_certificate;
 use crate::resolve::{self, PkiRequest, Plan, PlanError};
@@ -101,7 +101,9 @@ impl SecretSource for PkiSecrets {
                     state.orphans.push(unwritten.certificate.serial);
                 }
                 state.current = Some(Current { certificate, issued: None });
-                if plan.source.revoke {
+                if plan.source.revoke && waits_for_restarts(reading) {
+                    state.revocations.wait();
+                } else if plan.source.revoke {
                     let session = reading.session;
                     state.revocations.revoke(session, plan, &status.pending_revocations, &self.outputs).await;
                 }
@@ -245,6 +247,14 @@ fn is_filled(object: &VaultPKISecret, secret: &Secret) -> bool {
     let data = secret.data.iter().flatten().map(|(name, value)| (name.clone(), value.0.clone())).collect();
     let pending = status.pending.iter().map(|pending| &pending.serial_number);
     status.serial_number.iter().chain(pending).any(|serial| find_certificate(&data, serial).is_some())
+}
+
+/// Whether workloads that use a replaced certificate are still to be restarted. A restart that fails is not waited for.
+fn waits_for_restarts(reading: &Reading<'_, VaultPKISecret>) -> bool {
+    let object = reading.object;
+    !object.restart_targets().is_empty()
+        && !reading.are_restarts_done()
+        && !condition::is_false(object.owner_conditions(), ConditionType::RolloutRestart)
 }
 
 /// Where another client changes the Secret again and again, certificates are issued ever less often.

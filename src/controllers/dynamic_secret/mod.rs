@@ -101,9 +101,8 @@ impl SecretSource for DynamicSecrets {
         let reconfigured = status.vault_client_meta.cache_key.is_some() && key != status.vault_client_meta.cache_key;
         let relation = state.relate(status, &token, reconfigured);
         if retires(object) {
-            // Restarts may be to come, or have failed: what is recorded is the content whose restarts are done.
-            let recorded = object.recorded_mac();
-            let restarted = !object.keeps_digest() || held.is_none_or(|held| recorded == Some(&*held.applied.mac));
+            // Restarts may be to come, or have failed.
+            let restarted = reading.are_restarts_done();
             state.retirement.look(reading.outputs, object, restarted, status, session, namespace).await;
         } else {
             state.retirement.give_up(status);
@@ -230,8 +229,9 @@ impl SecretSource for DynamicSecrets {
                 report.conditions.push(ConditionUpdate::holds(ConditionType::LeaseRenewal, reason, text));
             }
         }
-        if status.secret_lease.id.is_empty() && status.static_creds_meta_data.is_none() && state.times.is_none() {
-            let remark = "the answer has no lease and spec.refreshAfter is not set, so it is not asked for again";
+        if status.static_creds_meta_data.is_none() && state.times.is_none() {
+            let remark =
+                "the answer has no lease that ends and spec.refreshAfter is not set, so it is not asked for again";
             report.remarks.push(remark.into());
         }
         record_token_end(state, status);

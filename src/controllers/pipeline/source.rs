@@ -178,6 +178,14 @@ pub(crate) struct Reading<'a, O> {
     pub pending: Option<&'a PendingChange>,
 }
 
+impl<O: SecretOwner> Reading<'_, O> {
+    /// Whether all restarts for what the Secret holds are done, by the status.
+    pub fn are_restarts_done(&self) -> bool {
+        let recorded = self.object.recorded_mac();
+        !self.object.keeps_digest() || self.held.is_none_or(|held| recorded == Some(&*held.applied.mac))
+    }
+}
+
 impl<O> Reading<'_, O> {
     /// Vault has answered with a state that shows the pending change.
     pub fn acknowledge(&self) {

@@ -22,6 +22,9 @@ const RETRY: Policy = Policy {
     max_elapsed: Duration::ZERO,
 };
 
+/// Between two looks whether workloads were restarted.
+const RESTARTS_RECHECK: Duration = Duration::from_secs(2);
+
 /// What became of a certificate that was to be revoked.
 pub(super) enum Revoked {
     /// It is revoked.
@@ -86,6 +89,11 @@ impl Revocations {
             }
         }
         self.backoff.reset();
+    }
+
+    /// Leaves it to a later run: workloads may still use what is to be revoked.
+    pub fn wait(&mut self) {
+        self.not_before = Some(Instant::now() + RESTARTS_RECHECK);
     }
 
     /// Tells how many are left.

@@ -54,3 +54,26 @@ fn a_certificate_is_replaced_in_its_window_and_the_old_one_revoked() {
     tenant.kubectl(&["delete", "vaultpkisecret", "web", "--timeout=60s"]).expect("it goes");
     assert!(pki.engine.serials().iter().all(|serial| pki.engine.is_revoked(serial)), "{current} too");
 }
+
+#[test]
+fn a_replaced_certificate_is_revoked_when_its_users_are_restarted() {
+    let tenant = Tenant::new("pki-revoke-later");
+    let pki = PkiFixture::new(&tenant);
+    tenant.apply(&tenant.workload("Deployment", "app"));
+    let _operator = tenant.operator(&[&NO_ELECTION[..], &["--rollout-window=10s"]].concat());
+    tenant.apply(&pki.object("web", &["app"], json!({ "ttl": "10m", "revoke": true })));
+    let old = pki.wait_synced("web").serial;
+    pki.patch("web", json!({ "spec": { "commonName": "other.example.com" } }));
+    pki.wait_replaced("web", &old);
+    eventually("the old one is revoked", || {
+        let is_revoked = pki.engine.is_revoked(&old);
+        assert!(!is_revoked || pki.restarts("app") == 1, "it is in use");
+        if is_revoked { Ok(()) } else { Err("not yet") }
+    });
+    // A restart that fails is not waited for.
+    let old = pki.wait_synced("web").serial;
+    let gone = json!([{ "kind": "Deployment", "name": "gone" }]);
+    pki.patch("web", json!({ "spec": { "commonName": "web.example.com", "rolloutRestartTargets": gone } }));
+    pki.wait_replaced("web", &old);
+    eventually("it is revoked, too", || if pki.engine.is_revoked(&old) { Ok(()) } else { Err("not yet") });
+}
