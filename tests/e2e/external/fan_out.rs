@@ -7,7 +7,7 @@ use testenv::{AuditEvent, Cluster, Options};
 
 use super::{SERVED, object, vault_provider};
 use test_support::audit::{Count, describe};
-use test_support::{Tenant, eventually, own};
+use test_support::{NO_ELECTION, Tenant, eventually, own};
 
 /// What is left alone by an operator that serves the kind.
 const SETTLED: std::time::Duration = std::time::Duration::from_secs(3);
@@ -15,7 +15,7 @@ const SETTLED: std::time::Duration = std::time::Duration::from_secs(3);
 const NAMESPACE_FINALIZER: &str = "externalsecrets.external-secrets.io/ces-all";
 
 fn arguments() -> Vec<&'static str> {
-    [SERVED, &["--cluster-external-secrets"]].concat()
+    [SERVED, &["--cluster-external-secrets"], &NO_ELECTION].concat()
 }
 
 fn namespace(name: &str, labels: Value) -> Value {

@@ -7,12 +7,12 @@ use super::{SETTLED, apply, change_and_delete, get, namespace, wait_status_of, w
 use crate::external::SERVED;
 use test_support::audit::{Count, describe};
 use test_support::kube_client::decoded;
-use test_support::{Tenant, eventually, own};
+use test_support::{NO_ELECTION, Tenant, eventually, own};
 
 const KIND: &str = "clusterpushsecret";
 
 fn arguments() -> Vec<&'static str> {
-    [SERVED, &["--cluster-push-secrets"]].concat()
+    [SERVED, &["--cluster-push-secrets"], &NO_ELECTION].concat()
 }
 
 /// The object `all`: the Secret `source` of a namespace is pushed as `copy` by the store `out`. Members of `spec` win.
@@ -103,7 +103,14 @@ fn a_push_secret_in_each_namespace_that_is_meant() {
     follows_the_spec_and_the_namespaces(&cluster);
     leaves_what_is_anothers(&cluster);
 
-    // A restart of the operator writes nothing.
+    // A restart of the operator writes nothing. What was pushed is recorded by then.
+    for name in ["push-a", "push-b", "push-c"] {
+        eventually("the status says what was pushed", || {
+            let made = get(&cluster, &["pushsecret", "all", "--namespace", name])?;
+            let pushed = made["status"]["syncedPushSecrets"].as_object().is_some_and(|pushed| !pushed.is_empty());
+            if pushed { Ok(()) } else { Err(made["status"].to_string()) }
+        });
+    }
     operator.kill();
     let count = Count::start(&tenant);
     let operator = tenant.operator(&arguments());
