@@ -15,6 +15,7 @@ impl FanOut for ClusterExternalSecret {
     const FINALIZER: Option<&'static str> = Some("externalsecrets.external-secrets.io/clusterexternalsecret-cleanup");
     const NAMESPACE_FINALIZER: Option<&'static str> = Some("externalsecrets.external-secrets.io/ces-");
     const EXISTS: &'static str = "external secret already exists in namespace";
+    const TAKES_BACK: bool = false;
 
     fn inner_name(&self) -> &str {
         self.inner_name()

@@ -14,6 +14,7 @@ impl FanOut for ClusterPushSecret {
     const FINALIZER: Option<&'static str> = None;
     const NAMESPACE_FINALIZER: Option<&'static str> = None;
     const EXISTS: &'static str = "push secret already exists in namespace";
+    const TAKES_BACK: bool = true;
 
     fn inner_name(&self) -> &str {
         self.inner_name()

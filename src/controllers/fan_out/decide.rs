@@ -1,6 +1,6 @@
 //! What has to become of the objects that one object makes in many namespaces. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference};
@@ -23,6 +23,8 @@ pub(super) struct Decision<K> {
     pub failed: Vec<NamespaceFailure>,
     /// The namespaces that lose ESO's finalizer.
     pub release: Vec<String>,
+    /// Whether an object is made when one of a former name is gone.
+    pub waits: bool,
 }
 
 /// A write.
@@ -64,7 +66,9 @@ pub(super) fn decide<K: FanOut>(
             owned.push((namespace, known));
         }
     }
-    let mut decision = Decision { steps: vec![], right: vec![], failed: vec![], release: vec![] };
+    let mut decision = Decision { steps: vec![], right: vec![], failed: vec![], release: vec![], waits: false };
+    let is_former = |known: &K::Inner| known.meta().name.as_deref() != Some(object.inner_name());
+    let with_former: HashSet<&str> = owned.iter().filter(|(_, known)| is_former(known)).map(|(of, _)| *of).collect();
     let mut meant = HashMap::<&str, bool>::new();
     for (namespace, state) in namespaces {
         let is_meant = !state.terminating && is_selected(&selection, namespace, state);
@@ -77,6 +81,8 @@ pub(super) fn decide<K: FanOut>(
         }
         let wanted = wanted(object, namespace);
         match there.get(namespace.as_str()) {
+            // What it does would be taken back.
+            None if K::TAKES_BACK && with_former.contains(namespace.as_str()) => decision.waits = true,
             None => decision.steps.push((namespace.clone(), Step::Create(wanted))),
             Some(known) if !is_owned(known.meta(), object) => {
                 decision
@@ -92,13 +98,13 @@ pub(super) fn decide<K: FanOut>(
         }
     }
     for (namespace, known) in owned {
-        let is_wanted = known.meta().name.as_deref() == Some(object.inner_name());
         let stays = match meant.get(namespace) {
             // It goes with its namespace, or nothing is known.
             None => true,
-            // One of a former name stays until the one of the new name is there, which may be another's.
-            Some(true) => is_wanted || !there.get(namespace).is_some_and(|new| is_owned(new.meta(), object)),
             Some(false) => false,
+            Some(true) if !is_former(known) => true,
+            // It stays until the one of the new name is there, which may be another's, or goes first.
+            Some(true) => there.get(namespace).map_or(!K::TAKES_BACK, |new| !is_owned(new.meta(), object)),
         };
         if !stays && known.meta().deletion_timestamp.is_none() {
             decision.steps.push((namespace.to_owned(), Step::Delete(known.clone())));

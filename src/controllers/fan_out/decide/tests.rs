@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::external_secrets::{ClusterExternalSecret, ExternalSecret};
+use crate::api::external_secrets::{ClusterExternalSecret, ClusterPushSecret, ExternalSecret};
 
 fn object(spec: Value) -> ClusterExternalSecret {
     let mut full = json!({ "externalSecretSpec": { "data": [{ "secretKey": "k", "remoteRef": { "key": "a" } }] } });
@@ -119,6 +119,32 @@ fn what_is_not_meant_any_more_goes() {
         k8s_openapi::jiff::Timestamp::from_second(1).unwrap(),
     ));
     assert_eq!(told(&fewer, &namespaces, &[inner[0].clone(), Arc::new(going)]).unwrap(), ["right a"]);
+}
+
+#[test]
+fn what_a_deletion_takes_back_is_done_again_after_it() {
+    let object = |name: &str| {
+        let spec = json!({
+            "pushSecretName": name, "namespaceSelectors": [{}],
+            "pushSecretSpec": { "secretStoreRefs": [{ "name": "out" }], "selector": { "secret": { "name": "s" } } },
+        });
+        let mut object = ClusterPushSecret::new("all", serde_json::from_value(spec).unwrap());
+        object.metadata.uid = Some("uid".into());
+        object
+    };
+    let (before, after) = (object("old"), object("new"));
+    let namespaces = [namespace("a", "")];
+    let old = Arc::new(wanted(&before, "a"));
+    let first = decide(&after, &namespaces, std::slice::from_ref(&old)).unwrap();
+    assert!(matches!(&first.steps[..], [(_, Step::Delete(gone))] if gone.metadata.name.as_deref() == Some("old")));
+    assert!(first.waits && first.right.is_empty());
+    let then = decide(&after, &namespaces, &[]).unwrap();
+    assert!(matches!(&then.steps[..], [(_, Step::Create(_))]) && !then.waits);
+    // The new name is another's: what was done stays.
+    let mut foreign = wanted(&after, "a");
+    foreign.metadata.owner_references = None;
+    let kept = decide(&after, &namespaces, &[old, Arc::new(foreign)]).unwrap();
+    assert!(kept.steps.is_empty() && kept.failed.len() == 1 && !kept.waits);
 }
 
 #[test]

@@ -190,7 +190,12 @@ fn follows_the_spec_and_the_namespaces(cluster: &Cluster) {
     }
     assert_eq!(wait_status(cluster, &["push-a", "push-c"], &[])["pushSecretName"], "renamed");
     apply(cluster, &[all(json!({}))]);
-    ["push-a", "push-c"].iter().for_each(|namespace| wait_made(cluster, namespace, "renamed", false));
+    // What the deletion of the former one has taken back is there again, hours before the next look.
+    for namespace in ["push-a", "push-c"] {
+        wait_made(cluster, namespace, "all", true);
+        wait_made(cluster, namespace, "renamed", false);
+        wait_pushed(cluster, namespace);
+    }
 }
 
 fn leaves_what_is_anothers(cluster: &Cluster) {
