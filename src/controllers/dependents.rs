@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 use parking_lot::Mutex;
 
 use super::stores::Stores;
 use super::work::Work;
 use crate::api::external_secrets::remote::GeneratorRef;
-use crate::api::external_secrets::{ExternalSecret, PushSecret, StoreKind};
+use crate::api::external_secrets::{ClusterExternalSecret, ClusterPushSecret, ExternalSecret, PushSecret, StoreKind};
 use crate::api::{CustomObject, Key, ObjectRef, SecretOwner, VaultConnection};
 use crate::backoff::spread;
 use crate::kubernetes::{Change, Store};
@@ -134,21 +135,25 @@ impl Dependents {
     }
 
     /// Makes the ClusterExternalSecrets due that have made an ExternalSecret, or would make one of its name.
-    pub fn of_external_secret(&self, id: &ObjectRef) {
-        self.push_fan_outs(&self.stores.cluster_external_secrets, |object| object.inner_name() == &*id.name);
+    pub fn of_external_secret(&self, made: &ObjectMeta) {
+        self.push_fan_outs(&self.stores.cluster_external_secrets, made, ClusterExternalSecret::inner_name);
     }
 
     /// Makes the ClusterPushSecrets due that have made a PushSecret, or would make one of its name.
-    pub fn of_push_secret(&self, id: &ObjectRef) {
-        self.push_fan_outs(&self.stores.cluster_push_secrets, |object| object.inner_name() == &*id.name);
+    pub fn of_push_secret(&self, made: &ObjectMeta) {
+        self.push_fan_outs(&self.stores.cluster_push_secrets, made, ClusterPushSecret::inner_name);
     }
 
-    fn push_fan_outs<K: CustomObject>(&self, store: &Store<K>, concerned: impl Fn(&K) -> bool) {
+    fn push_fan_outs<K: CustomObject>(&self, store: &Store<K>, made: &ObjectMeta, inner_name: impl Fn(&K) -> &str) {
         if !self.work.is_listed() {
             return;
         }
         for object in store.all() {
-            if concerned(&object) {
+            let is_owner = |owner: &OwnerReference| {
+                owner.kind == K::KIND.as_str() && Some(&owner.name) == object.meta().name.as_ref()
+            };
+            if made.name.as_deref() == Some(inner_name(&object)) || made.owner_references.iter().flatten().any(is_owner)
+            {
                 self.work.push(object.key(), Instant::now() + COALESCE, Class::Event);
             }
         }

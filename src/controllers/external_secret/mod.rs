@@ -224,7 +224,7 @@ impl ExternalSecrets {
                 self.states.lock().remove(&key.id);
                 self.access.forget(&key);
                 self.access.vault.logins.users_changed();
-                self.access.vault.dependents.of_external_secret(&key.id);
+                self.access.vault.dependents.of_external_secret(object.meta());
             }
             Change::Applied { old, new, .. } => {
                 if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
@@ -234,7 +234,7 @@ impl ExternalSecrets {
                     self.access.vault.logins.users_changed();
                     let class = if old.is_some() { Class::Urgent } else { Class::Refresh };
                     self.access.vault.work.push_now(new.key(), class);
-                    self.access.vault.dependents.of_external_secret(&new.key().id);
+                    self.access.vault.dependents.of_external_secret(new.meta());
                 }
             }
         }

@@ -23,8 +23,6 @@ pub(super) struct Decision<K> {
     pub failed: Vec<NamespaceFailure>,
     /// The namespaces that lose ESO's finalizer.
     pub release: Vec<String>,
-    /// Whether an object is made when one of a former name is gone.
-    pub waits: bool,
 }
 
 /// A write.
@@ -66,7 +64,7 @@ pub(super) fn decide<K: FanOut>(
             owned.push((namespace, known));
         }
     }
-    let mut decision = Decision { steps: vec![], right: vec![], failed: vec![], release: vec![], waits: false };
+    let mut decision = Decision { steps: vec![], right: vec![], failed: vec![], release: vec![] };
     let is_former = |known: &K::Inner| known.meta().name.as_deref() != Some(object.inner_name());
     let with_former: HashSet<&str> = owned.iter().filter(|(_, known)| is_former(known)).map(|(of, _)| *of).collect();
     let mut meant = HashMap::<&str, bool>::new();
@@ -81,8 +79,8 @@ pub(super) fn decide<K: FanOut>(
         }
         let wanted = wanted(object, namespace);
         match there.get(namespace.as_str()) {
-            // What it does would be taken back.
-            None if K::TAKES_BACK && with_former.contains(namespace.as_str()) => decision.waits = true,
+            // What it does would be taken back. The end of the former one is a change, and then it is made.
+            None if K::TAKES_BACK && with_former.contains(namespace.as_str()) => {}
             None => decision.steps.push((namespace.clone(), Step::Create(wanted))),
             Some(known) if !is_owned(known.meta(), object) => {
                 decision

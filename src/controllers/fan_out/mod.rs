@@ -93,8 +93,6 @@ const LISTING_PATIENCE: Duration = Duration::from_secs(30);
 const MAX_FAILURES_TOLD: usize = 1_000;
 /// The reason of a failed namespace is cut to this.
 const MAX_REASON_BYTES: usize = 512;
-/// Until an object of a former name is gone, a run looks again after this.
-const FORMER_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// ESO's text.
 const SOME_FAILED: &str = "one or more namespaces failed";
 
@@ -157,7 +155,7 @@ impl<K: FanOut> FanOuts<K> {
         }
         let mut results = Results { provisioned: decision.right, failed: decision.failed, try_again: false };
         let now = Instant::now();
-        let mut postponed = decision.waits.then(|| now + FORMER_RETRY_DELAY);
+        let mut postponed: Option<Instant> = None;
         let mut steps = vec![];
         for (namespace, step) in decision.steps {
             match state.written.wait_until(&namespace, &step, now) {

@@ -37,7 +37,7 @@ use crate::external_secret::push::{Expansion, PushStore};
 use crate::external_secret::template::TemplateCache;
 use crate::kubernetes::Change;
 use crate::providers::ReadsInUse;
-use crate::resolve::{self, PushPlan, PushTarget, StoreSource};
+use crate::resolve::{self, PushPlan, PushTarget};
 use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Next};
 
@@ -208,7 +208,7 @@ impl PushSecrets {
                 self.states.lock().remove(&key.id);
                 self.access.forget(&key);
                 self.let_stores_go(&object, None);
-                self.access.vault.dependents.of_push_secret(&key.id);
+                self.access.vault.dependents.of_push_secret(object.meta());
             }
             Change::Applied { old, new, .. } => {
                 if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
