@@ -18,7 +18,7 @@ use crate::kubernetes::{Change, Store};
 use crate::providers::{self, ProviderError};
 use crate::resolve::{Generates, GeneratorPlan, VaultStore};
 use crate::vault::{Session, SessionError};
-use crate::workqueue::{Class, Job, Next};
+use crate::workqueue::{Job, Next};
 
 /// A login that could not be taken up is tried again after this.
 const RESUME_RETRY_DELAY: Duration = Duration::from_secs(60);
@@ -40,14 +40,6 @@ enum GenerateError {
     Vault(ProviderError),
     /// It cannot be done.
     Unusable(String),
-}
-
-fn sooner(next: Next) -> Next {
-    let retry = Instant::now() + RESUME_RETRY_DELAY;
-    match next {
-        Next::At(at, _) if at <= retry => next,
-        Next::At(..) | Next::WhenChanged => Next::At(retry, Class::Retry),
-    }
 }
 
 impl StoreAccess {
@@ -90,13 +82,13 @@ impl StoreAccess {
         if !sessions.is_empty() || !self.vault.logins.is_persistent() {
             return next;
         }
+        let retry = next.or_retry_at(Instant::now() + RESUME_RETRY_DELAY);
         let mut resumed = vec![];
         for generator in generators {
             let Generates::Vault(request) = &generator.what else { continue };
-            let session = self.session(job, &request.vault).await.ok();
-            let Some(session) = session else { return sooner(next) };
+            let Ok(session) = self.session(job, &request.vault).await else { return retry };
             if session.token_in_use().await.is_err() {
-                return sooner(next);
+                return retry;
             }
             self.vault.logins.store(&session, &request.vault.auth()).await;
             resumed.push(session);

@@ -14,7 +14,7 @@ use super::vault_access::VaultAccess;
 use crate::api::external_secrets::{ClusterSecretStore, SecretStore, SecretStoreStatus};
 use crate::api::{ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, condition};
 use crate::kubernetes::{Change, Store};
-use crate::resolve::{self, Denied, StorePlan, StoreSource};
+use crate::resolve::{self, Denied, StorePlan};
 use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Next};
 
@@ -115,10 +115,7 @@ impl<K: StoreObject> Controller for SecretStores<K> {
 
     async fn timed_out(&self, job: &Job<Key>) -> Outcome {
         let Some(object) = self.store.get(&job.key.id) else { return Outcome::await_change() };
-        let connection = match object.plan() {
-            Ok(StorePlan { source: StoreSource::Vault(vault), .. }) => Some(vault.login.connection.key.clone()),
-            _ => None,
-        };
+        let connection = object.plan().ok().and_then(|plan| plan.source.connection().cloned());
         let why = self.vault.servers.timed_out([connection].into_iter());
         let (status, event) = report(&*object, &Finding::Failed { unusable: false, why });
         if self.outputs.publish(&self.store, &*object, &status, &[event]).await.is_err() {

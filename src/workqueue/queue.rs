@@ -40,6 +40,16 @@ pub enum Next {
     WhenChanged,
 }
 
+impl Next {
+    /// The same, but for a retry at this time if nothing is due until then.
+    pub fn or_retry_at(self, retry: Instant) -> Self {
+        match self {
+            Self::At(at, _) if at <= retry => self,
+            Self::At(..) | Self::WhenChanged => Self::At(retry, Class::Retry),
+        }
+    }
+}
+
 /// Where a key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyState {

@@ -86,11 +86,10 @@ impl SecretSource for DynamicSecrets {
                 state.obtained = Some(pending.into());
                 return Ok(Obtained::Kept { unfinished: true });
             }
-            let given_back = give_back(session, plan, &pending.lease, state).await;
-            if given_back.is_err() {
+            if let Err(interruption) = give_back(session, plan, &pending.lease, state).await {
                 renewer.hold(status, state).await;
+                return Err(interruption);
             }
-            given_back?;
             state.pending_done = true;
         }
         let token = match session.token_in_use().await {

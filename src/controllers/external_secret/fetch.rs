@@ -230,10 +230,7 @@ pub(super) fn has_generator(object: &ExternalSecret) -> bool {
 
 /// The connections to the Vaults that a plan leads to; `None` for another server.
 pub(super) fn connections(plan: &ExternalPlan) -> impl Iterator<Item = Option<Key>> {
-    let stores = plan.stores.iter().map(|store| match &store.source {
-        StoreSource::Vault(vault) => Some(vault.login.connection.key.clone()),
-        StoreSource::Kubernetes(_) => None,
-    });
+    let stores = plan.stores.iter().map(|store| store.source.connection().cloned());
     let generators = plan.generators.iter().filter_map(|generator| match &generator.what {
         Generates::Vault(request) => Some(Some(request.vault.login.connection.key.clone())),
         Generates::Passwords(_) | Generates::Uuid => None,

@@ -105,18 +105,14 @@ impl ExternalSecrets {
     fn done(&self, state: &mut State, restarts: &Restarts, next: Next) -> Outcome {
         let now = Instant::now();
         if let Some(due) = restarts.due() {
-            let next = if matches!(next, Next::At(at, _) if at <= due) { next } else { Next::At(due, Class::Retry) };
-            return Outcome::done(next, state.lane());
+            return Outcome::done(next.or_retry_at(due), state.lane());
         }
         if !restarts.have_failed() {
             state.restart_backoff.reset();
             return Outcome::done(next, state.lane());
         }
         let pause = state.restart_backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL);
-        match next {
-            Next::At(due, _) if due <= now + pause => Outcome::done(next, state.lane()),
-            _ => Outcome::done(Next::At(now + pause, Class::Retry), state.lane()),
-        }
+        Outcome::done(next.or_retry_at(now + pause), state.lane())
     }
 
     /// Tells of a run that did not get through.

@@ -220,7 +220,7 @@ impl PushSecrets {
                 if old.as_ref().is_none_or(|old| spec_or_metadata_changed(old.meta(), new.meta())) {
                     let class = if old.is_some() { Class::Urgent } else { Class::Refresh };
                     work.push_now(new.key(), class);
-                    self.access.vault.dependents.of_push_secret(&new.key().id);
+                    self.access.vault.dependents.of_push_secret(new.meta());
                 }
             }
         }
@@ -301,10 +301,7 @@ impl Controller for PushSecrets {
         let Some(object) = self.stores().push_secrets.get(&job.key.id) else { return Outcome::await_change() };
         let plan = self.plan(&object);
         let targets = plan.iter().flat_map(|plan| &plan.targets).filter_map(|target| target.plan.as_ref().ok());
-        let stores = targets.map(|plan| match &plan.source {
-            StoreSource::Vault(vault) => Some(vault.login.connection.key.clone()),
-            StoreSource::Kubernetes(_) => None,
-        });
+        let stores = targets.map(|plan| plan.source.connection().cloned());
         let generator = self.vault_of_generator(&object).map(|vault| Some(vault.login.connection.key));
         let why = self.access.vault.servers.timed_out(stores.chain(generator));
         // What the run has pushed is remembered.
