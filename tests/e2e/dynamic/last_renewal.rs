@@ -51,9 +51,7 @@ fn a_lease_that_its_engine_cannot_revoke_is_replaced_at_the_next_renewal() {
     let tenant = Tenant::new("unrevocable");
     let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
     rig.database.role("app", 600, 3600);
-    let role = format!("{}/roles/app", rig.database.mount);
-    let broken = json!({ "db_name": "postgresql", "revocation_statements": "NONSENSE" });
-    tenant.cluster.vault("POST", &role, Some(broken)).expect("a role");
+    rig.database.break_revocation("app");
     let _operator = tenant.operator(&NO_ELECTION);
     tenant.apply(&rig.object("db", &rig.database.creds("app"), json!({ "renewalPercent": 0 })));
     let first = rig.wait_lease("db", "");

@@ -45,9 +45,7 @@ fn a_lease_that_its_engine_cannot_revoke_holds_nothing_up() {
     let tenant = Tenant::new("unrevoking");
     let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
     rig.database.role("app", 600, 3600);
-    let role = format!("{}/roles/app", rig.database.mount);
-    let broken = json!({ "db_name": "postgresql", "revocation_statements": "NONSENSE" });
-    tenant.cluster.vault("POST", &role, Some(broken)).expect("a role");
+    rig.database.break_revocation("app");
     let _operator = tenant.operator(&[&NO_ELECTION[..], &FAST_RETRY[..]].concat());
     let spec = json!({ "revoke": true });
     tenant.apply(&rig.object("db", &rig.database.creds("app"), spec));

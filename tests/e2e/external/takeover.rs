@@ -329,13 +329,11 @@ fn what_eso_has_left_is_taken_over_without_a_write() {
         let seen = |name: &str| requests.iter().any(|e| e.verb == "get" && e.resource == "secrets" && e.name == name);
         let unseen: Vec<_> = before[0].keys().filter(|name| !seen(name)).collect();
         let is_read = reads.len() == SOURCES && reads.values().all(|times| times.len() > 2);
-        match overdue == Some(0.0) && is_read && unseen.is_empty() {
-            true => Ok(requests),
-            false => {
-                let reads: Vec<_> = reads.values().map(Vec::len).collect();
-                Err(format!("overdue: {overdue:?}; reads: {reads:?}; no look at {unseen:?}"))
-            }
+        if overdue == Some(0.0) && is_read && unseen.is_empty() {
+            return Ok(requests);
         }
+        let reads: Vec<_> = reads.values().map(Vec::len).collect();
+        Err(format!("overdue: {overdue:?}; reads: {reads:?}; no look at {unseen:?}"))
     });
     let own = |e: &testenv::AuditEvent| e.namespace == tenant.namespace;
     let writes: Vec<_> = requests.into_iter().filter(|e| e.is_write() && own(e)).collect();

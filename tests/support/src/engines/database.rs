@@ -72,6 +72,12 @@ impl<'a> Database<'a> {
         );
     }
 
+    /// Has PostgreSQL refuse to delete the users of a role from now on, until the role is written again.
+    pub fn break_revocation(&self, name: &str) {
+        let broken = json!({ "db_name": CONNECTION, "revocation_statements": "NONSENSE" });
+        self.write(&format!("{}/roles/{name}", self.mount), broken);
+    }
+
     /// Makes a user of PostgreSQL, and a static role that rotates its password, at once and then as told.
     pub fn static_role(&self, name: &str, rotation: Rotation<'_>) {
         let user = self.static_user(name);
