@@ -154,6 +154,9 @@ pub struct SecretLease {
     /// ID of the request that gave it, as in Vault's audit log.
     #[serde(rename = "requestID")]
     pub request_id: String,
+    /// Vault namespace that it is in, `root` for the topmost one. What has none is in the one that the spec leads to.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
 }
 
 /// Credentials on their way into the Secret. After a crash they are found in it, or revoked.
@@ -188,6 +191,9 @@ pub struct ReplacedLease {
     pub id: String,
     /// When it ends by itself, in seconds since 1970.
     pub expiration: i64,
+    /// Vault namespace that it is in, as in the lease.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
 }
 
 /// When Vault rotates static credentials.

@@ -173,9 +173,9 @@ pub struct VaultPKISecretStatus {
     /// A certificate that was issued and is being put into the Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<PKIPendingCertificate>,
-    /// Serial numbers of certificates that are still to be revoked.
+    /// Certificates that are not used any more, and are still to be revoked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pending_revocations: Vec<String>,
+    pub replaced_certificates: Vec<PKIReplacedCertificate>,
     /// Conditions of the sync.
     #[serde(default, deserialize_with = "conditions", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
@@ -199,6 +199,27 @@ pub struct PKIIssue {
     /// Fingerprint (SHA-256) of the certificate of the issuer, where that is compared.
     #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub issuer_fingerprint: Option<String>,
+    /// The mount of the engine that has issued it.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub mount: Option<String>,
+    /// Vault namespace of that mount, `root` for the topmost one.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+}
+
+/// A certificate that is to be revoked. Where nothing is said of its mount and its namespace, they are those that the spec leads to.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(!default)]
+pub struct PKIReplacedCertificate {
+    /// Its serial number.
+    pub serial_number: String,
+    /// The mount of the engine that has issued it.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub mount: Option<String>,
+    /// Vault namespace of that mount, `root` for the topmost one.
+    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
 }
 
 /// A certificate that is not known to be in the Secret.

@@ -14,7 +14,9 @@ use k8s_openapi::api::core::v1::Secret;
 use super::outputs::{EventText, Outputs};
 use super::pipeline::{CleanUpError, Drift, Failure, Interruption, Lifetime, Obtained, Reading, Report, SecretSource};
 use super::stores::Stores;
-use crate::api::{ConditionType, Reason, SecretOwner as _, VaultPKISecret, VaultPKISecretStatus, condition};
+use crate::api::{
+    ConditionType, PKIReplacedCertificate, Reason, SecretOwner as _, VaultPKISecret, VaultPKISecretStatus, condition,
+};
 use crate::kubernetes::{Revision, SecretWriter};
 use crate::pki::find_certificate;
 use crate::resolve::{self, PkiRequest, Plan, PlanError};
@@ -40,8 +42,8 @@ pub(super) struct State {
     current: Option<Current>,
     /// A certificate that was issued and is not in the Secret yet. What hinders that may pass; another one would not help.
     unwritten: Option<Box<Unwritten>>,
-    /// Serial numbers of certificates that will not get into the Secret.
-    orphans: Vec<String>,
+    /// Certificates that will not get into the Secret.
+    orphans: Vec<PKIReplacedCertificate>,
     revocations: Revocations,
     issuer: Option<IssuerWatch>,
     /// Certificates that were issued because another client has changed the Secret.
@@ -98,14 +100,14 @@ impl SecretSource for PkiSecrets {
         match decision {
             Decision::Keep { certificate, unfinished } => {
                 if let Some(unwritten) = state.unwritten.take() {
-                    state.orphans.push(unwritten.certificate.serial);
+                    state.orphans.push(unwritten.certificate.replaced());
                 }
                 state.current = Some(Current { certificate, issued: None });
                 if plan.source.revoke && waits_for_restarts(reading) {
                     state.revocations.wait();
                 } else if plan.source.revoke {
                     let session = reading.session;
-                    state.revocations.revoke(session, plan, &status.pending_revocations, &self.outputs).await;
+                    state.revocations.revoke(session, plan, &status.replaced_certificates, &self.outputs).await;
                 }
                 Ok(Obtained::Kept { unfinished })
             }
@@ -114,7 +116,7 @@ impl SecretSource for PkiSecrets {
                     return Err(Failure::destination(text).into());
                 }
                 if let Some(unwritten) = state.unwritten.take_if(|unwritten| !unwritten.is_of(&plan.source)) {
-                    state.orphans.push(unwritten.certificate.serial);
+                    state.orphans.push(unwritten.certificate.replaced());
                 }
                 if state.unwritten.is_none() {
                     pace(&state.drift, reason)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::plan::{auth_of, check_destination, vault_namespace};
+use super::plan::{auth_of, check_destination, recorded_namespace, vault_namespace};
 use super::{Lookup, ObjectRef, Plan, PlanError, ResolvedTransformation, transformation};
 use crate::api::{Keystore, SecretKeyRef, VaultPKISecret, VaultPKISecretSpec};
 use crate::gocompat::GoDuration;
@@ -20,8 +20,10 @@ const TLS_KEYS: [&str; 2] = ["tls.crt", "tls.key"];
 pub struct PkiRequest {
     /// The body of the request.
     pub body: Value,
-    /// API path of revocations.
-    pub revoke_path: String,
+    /// The mount of the engine.
+    pub mount: String,
+    /// Vault namespace of the mount, as a status has it.
+    pub namespace: String,
     /// Replaced certificates are revoked.
     pub revoke: bool,
     /// The format of the answer, pem when unset.
@@ -92,7 +94,8 @@ pub fn pki_secret(object: &VaultPKISecret, lookup: &impl Lookup) -> Result<Plan<
     let digest = digest(spec, &vault_namespace, &path, &body, &transformation);
     let source = PkiRequest {
         body,
-        revoke_path: format!("{mount}/revoke"),
+        mount: mount.to_owned(),
+        namespace: recorded_namespace(&vault_namespace),
         revoke: spec.revoke,
         format: spec.format.clone(),
         expiry_offset: expiry_offset.as_secs().try_into().unwrap_or(i64::MAX),

@@ -85,6 +85,22 @@ pub fn vault_namespace(own: Option<&str>, auth: &AuthPlan) -> String {
     }
 }
 
+/// What names the topmost Vault namespace in a status. Vault lets no other namespace have this name.
+const ROOT_NAMESPACE: &str = "root";
+
+/// A Vault namespace as a status has it: one that is left out is not known.
+pub fn recorded_namespace(namespace: &str) -> String {
+    if namespace.is_empty() { ROOT_NAMESPACE.to_owned() } else { namespace.to_owned() }
+}
+
+/// The Vault namespace that a status has recorded. `now`: the one that the spec leads to, for what was recorded without.
+pub fn namespace_of<'a>(recorded: Option<&'a str>, now: &'a str) -> &'a str {
+    match recorded {
+        Some(ROOT_NAMESPACE) => "",
+        recorded => recorded.unwrap_or(now),
+    }
+}
+
 /// The value of `spec.refreshAfter`. `None`: never.
 pub(super) fn refresh_after(text: Option<&str>) -> Result<Option<Duration>, PlanError> {
     let Some(text) = text else { return Ok(None) };

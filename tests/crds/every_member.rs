@@ -124,14 +124,15 @@ fn secrets() -> Vec<Value> {
     );
     dynamic["status"] = json!({
         "lastRenewalTime": 1_767_225_600, "lastGeneration": 7,
-        "secretLease": { "id": "db/creds/app/x", "duration": 3600, "renewable": true, "requestID": "q" },
+        "secretLease": { "id": "db/creds/app/x", "duration": 3600, "renewable": true, "requestID": "q", "namespace": "root" },
         "staticCredsMetaData": { "lastVaultRotation": 1, "rotationPeriod": 2, "rotationSchedule": "0 0 * * *", "ttl": 3 },
         "pendingLease": {
-            "id": "db/creds/app/y", "duration": 3600, "renewable": true, "requestID": "q", "generation": 7,
+            "id": "db/creds/app/y", "duration": 3600, "renewable": true, "requestID": "q", "namespace": "n",
+            "generation": 7,
             "obtained": 1_767_225_601,
             "secretMAC": "bWFj", "clientID": "i", "vaultTokenExpiration": 1_767_229_200,
         },
-        "replacedLeases": [{ "id": "db/creds/app/w", "expiration": 1_767_225_700 }],
+        "replacedLeases": [{ "id": "db/creds/app/w", "expiration": 1_767_225_700, "namespace": "n" }],
         "vaultTokenExpiration": 1_767_229_200,
         "lastRuntimePodUID": "u", "secretMAC": "bWFj", "vaultClientMeta": client, "conditions": conditions(),
     });
@@ -148,11 +149,12 @@ fn secrets() -> Vec<Value> {
             "keystores": { "pkcs12": keystore, "jks": keystore },
         }),
     );
-    let issue = json!({ "secretMAC": "bWFj", "requestDigest": "00", "clockDifference": -3, "issuerFingerprint": "01" });
+    let issue = json!({ "secretMAC": "bWFj", "requestDigest": "00", "clockDifference": -3, "issuerFingerprint": "01",
+        "mount": "pki", "namespace": "n" });
     pki["status"] = json!({
         "serialNumber": "0a:0b", "expiration": 1_767_225_600, "lastGeneration": 7, "lastRotation": 1_767_220_000,
         "secretMAC": "bWFj", "valid": true, "error": "e", "conditions": conditions(), "renewal": 1_767_223_000,
-        "issue": issue, "pendingRevocations": ["0a:0d"],
+        "issue": issue, "replacedCertificates": [{ "serialNumber": "0a:0d", "mount": "pki", "namespace": "n" }],
         "pending": {
             "serialNumber": "0a:0c", "expiration": 1_767_225_700, "lastRotation": 1_767_220_100, "issue": issue,
         },

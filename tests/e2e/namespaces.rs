@@ -12,7 +12,7 @@ use test_support::{FAST_RETRY, Tenant, eventually, lacks};
 const GOOD: &str = "namespaces-hunter2";
 
 /// A tenant of a server that has namespaces.
-fn set_up(name: &str) -> Option<Tenant<'static>> {
+pub fn set_up(name: &str) -> Option<Tenant<'static>> {
     if lacks(Server::Vault, "namespaces in its Community Edition") {
         return None;
     }

@@ -128,6 +128,7 @@ VaultPKISecret.status.pending.expiration {"format":"int64"}
 VaultPKISecret.status.pending.issue.clockDifference {"format":"int64"}
 VaultPKISecret.status.pending.lastRotation {"format":"int64"}
 VaultPKISecret.status.renewal {"format":"int64"}
+VaultPKISecret.status.replacedCertificates[] {"required":["serialNumber"]}
 VaultStaticSecret.spec {"required":["destination","mount","path","type"]}
 VaultStaticSecret.spec.hmacSecretData {"default":true}
 VaultStaticSecret.spec.refreshAfter {"pattern":"^([0-9]+(\\.[0-9]+)?(s|m|h))$"}
@@ -202,8 +203,9 @@ fn constraints_are_those_of_vso() {
 }
 
 /// The members of every object, as VSO 1.4.1 has them, plus `allowedNamespaces` of VaultConnection, and
-/// `syncConfig` of VaultDynamicSecret, which came with 1.6.0, `revokeReplacedLeases`, `vaultTokenExpiration`, `pendingLease`
-/// and `replacedLeases` there; `keystores`, `issuerRefreshAfter`, `issue`, `pending`, `pendingRevocations` and `renewal` of
+/// `syncConfig` of VaultDynamicSecret, which came with 1.6.0, `revokeReplacedLeases`, `vaultTokenExpiration`, `pendingLease`,
+/// `replacedLeases` and `namespace` of a lease there; `keystores`, `issuerRefreshAfter`, `issue`, `pending`,
+/// `replacedCertificates` and `renewal` of
 /// VaultPKISecret. What several kinds share is below.
 const MEMBERS: &str = "
 CSISecrets.spec: accessControl namespace secrets syncConfig vaultAuthRef
@@ -245,9 +247,9 @@ VaultConnection.status: conditions valid
 VaultDynamicSecret.spec: allowStaticCreds destination mount namespace params path refreshAfter renewalPercent requestHTTPMethod revoke revokeReplacedLeases rolloutRestartTargets syncConfig vaultAuthRef
 VaultDynamicSecret.spec.syncConfig: instantUpdates
 VaultDynamicSecret.status: conditions lastGeneration lastRenewalTime lastRuntimePodUID pendingLease replacedLeases secretLease secretMAC staticCredsMetaData vaultClientMeta vaultTokenExpiration
-VaultDynamicSecret.status.pendingLease: clientID duration generation id obtained renewable requestID secretMAC vaultTokenExpiration
-VaultDynamicSecret.status.replacedLeases[]: expiration id
-VaultDynamicSecret.status.secretLease: duration id renewable requestID
+VaultDynamicSecret.status.pendingLease: clientID duration generation id namespace obtained renewable requestID secretMAC vaultTokenExpiration
+VaultDynamicSecret.status.replacedLeases[]: expiration id namespace
+VaultDynamicSecret.status.secretLease: duration id namespace renewable requestID
 VaultDynamicSecret.status.staticCredsMetaData: lastVaultRotation rotationPeriod rotationSchedule ttl
 VaultDynamicSecret.status.vaultClientMeta: cacheKey id
 VaultPKISecret.spec: altNames clear commonName destination excludeCNFromSans expiryOffset format ipSans issuerRef issuerRefreshAfter keystores mount namespace notAfter otherSans privateKeyFormat revoke role rolloutRestartTargets ttl uriSans userIDs vaultAuthRef
@@ -256,10 +258,11 @@ VaultPKISecret.spec.keystores.jks: alias passwordSecretRef
 VaultPKISecret.spec.keystores.jks.passwordSecretRef: key name
 VaultPKISecret.spec.keystores.pkcs12: alias passwordSecretRef
 VaultPKISecret.spec.keystores.pkcs12.passwordSecretRef: key name
-VaultPKISecret.status: conditions error expiration issue lastGeneration lastRotation pending pendingRevocations renewal secretMAC serialNumber valid
-VaultPKISecret.status.issue: clockDifference issuerFingerprint requestDigest secretMAC
+VaultPKISecret.status: conditions error expiration issue lastGeneration lastRotation pending renewal replacedCertificates secretMAC serialNumber valid
+VaultPKISecret.status.issue: clockDifference issuerFingerprint mount namespace requestDigest secretMAC
 VaultPKISecret.status.pending: expiration issue lastRotation serialNumber
-VaultPKISecret.status.pending.issue: clockDifference issuerFingerprint requestDigest secretMAC
+VaultPKISecret.status.pending.issue: clockDifference issuerFingerprint mount namespace requestDigest secretMAC
+VaultPKISecret.status.replacedCertificates[]: mount namespace serialNumber
 VaultStaticSecret.spec: destination hmacSecretData mount namespace path refreshAfter rolloutRestartTargets syncConfig type vaultAuthRef version
 VaultStaticSecret.spec.syncConfig: instantUpdates
 VaultStaticSecret.status: conditions lastGeneration secretMAC vaultClientMeta

@@ -157,7 +157,7 @@ mod tests {
     fn synced(renewable: bool) -> VaultDynamicSecretStatus {
         VaultDynamicSecretStatus {
             last_generation: 1,
-            secret_lease: SecretLease { id: "l".into(), duration: 60, renewable, request_id: String::new() },
+            secret_lease: SecretLease { id: "l".into(), duration: 60, renewable, ..SecretLease::default() },
             ..Default::default()
         }
     }

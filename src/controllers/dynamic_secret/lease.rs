@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::api::Reason;
 use crate::api::dynamic_secret::SecretLease;
 use crate::controllers::outputs::EventText;
+use crate::resolve::{namespace_of, recorded_namespace};
 use crate::vault::{Envelope, ErrorKind, Session, SessionError, VaultError};
 
 const RENEW: &str = "sys/leases/renew";
@@ -31,13 +32,14 @@ pub(super) enum Renewal {
     Failed(String),
 }
 
-/// The lease in an answer.
-pub(super) fn lease_of(envelope: &Envelope) -> SecretLease {
+/// The lease in an answer that has come from a Vault namespace.
+pub(super) fn lease_of(envelope: &Envelope, namespace: &str) -> SecretLease {
     SecretLease {
         id: envelope.lease_id.clone(),
         duration: i64::try_from(envelope.lease_duration.as_secs()).unwrap_or(i64::MAX),
         renewable: envelope.renewable,
         request_id: envelope.request_id.clone(),
+        namespace: Some(recorded_namespace(namespace)).filter(|_| !envelope.lease_id.is_empty()),
     }
 }
 
@@ -46,9 +48,10 @@ pub(super) fn duration_of(lease: &SecretLease) -> Duration {
     crate::vault::lease(u64::try_from(lease.duration).unwrap_or(0))
 }
 
-/// Asks for a lease to last as long again. `may_log_in`: whether a login may be made where there is none.
+/// Asks for a lease to last as long again. `namespace`: where a lease of which nothing is recorded is looked for. `may_log_in`: whether a login may be made where there is none.
 pub(super) async fn renew(session: &Arc<Session>, namespace: &str, lease: &SecretLease, may_log_in: bool) -> Renewal {
     let body = json!({ "lease_id": lease.id, "increment": lease.duration });
+    let namespace = namespace_of(lease.namespace.as_deref(), namespace);
     let answer = if may_log_in {
         session.write(namespace, RENEW, &body).await.map(|(envelope, _)| envelope)
     } else {
@@ -58,7 +61,7 @@ pub(super) async fn renew(session: &Arc<Session>, namespace: &str, lease: &Secre
         }
     };
     let mut renewed = match answer {
-        Ok(envelope) => lease_of(&envelope),
+        Ok(envelope) => lease_of(&envelope, namespace),
         Err(SessionError::Request(error)) if is_gone(&error) || is_over(&error) => return Renewal::Gone,
         Err(error) => return Renewal::Failed(with_policy(error, RENEW)),
     };
@@ -83,9 +86,17 @@ pub(super) async fn renew(session: &Arc<Session>, namespace: &str, lease: &Secre
 /// Revokes a lease. That it is gone is fine. Vault does not answer when its engine has done it, but at once: an engine that cannot,
 /// such as that of a database which is down, is asked again by Vault.
 ///
+/// `recorded`: the Vault namespace of the lease in the status. `now`: the one that the spec leads to.
+///
 /// # Errors
 /// With the cause, and whether another try may do it.
-pub(super) async fn revoke(session: &Arc<Session>, namespace: &str, id: &str) -> Result<(), (String, bool)> {
+pub(super) async fn revoke(
+    session: &Arc<Session>,
+    recorded: Option<&str>,
+    now: &str,
+    id: &str,
+) -> Result<(), (String, bool)> {
+    let namespace = namespace_of(recorded, now);
     match session.write(namespace, REVOKE, &json!({ "lease_id": id, "sync": false })).await {
         Ok(_) => Ok(()),
         Err(SessionError::Request(error)) if is_gone(&error) => Ok(()),

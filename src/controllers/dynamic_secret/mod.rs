@@ -248,12 +248,12 @@ impl SecretSource for DynamicSecrets {
         session: &Arc<Session>,
     ) -> Result<Option<EventText>, CleanUpError> {
         let Some(status) = &object.status else { return Ok(None) };
-        let pending = status.pending_lease.iter().map(|pending| &pending.lease.id);
-        let replaced = status.replaced_leases.iter().map(|replaced| &replaced.id);
-        let leases = [&status.secret_lease.id].into_iter().chain(pending).chain(replaced);
+        let pending = status.pending_lease.iter().map(|pending| &pending.lease);
+        let leases = [&status.secret_lease].into_iter().chain(pending).map(|lease| (&lease.id, &lease.namespace));
+        let replaced = status.replaced_leases.iter().map(|replaced| (&replaced.id, &replaced.namespace));
         let mut revoked = vec![];
-        for id in leases.filter(|id| !id.is_empty()) {
-            match revoke(session, &plan.vault_namespace, id).await {
+        for (id, namespace) in leases.chain(replaced).filter(|(id, _)| !id.is_empty()) {
+            match revoke(session, namespace.as_deref(), &plan.vault_namespace, id).await {
                 Ok(()) => revoked.push(id.as_str()),
                 Err((error, may_pass)) => {
                     return Err(CleanUpError { event: Self::not_cleaned_up(object, &error), may_pass });

@@ -35,7 +35,7 @@ pub(super) async fn replace(
     let index = reading.pending.and_then(|pending| pending.index.as_deref());
     let answer = ask(session, plan, index).await;
     let (envelope, token) = reading.settle(&plan.auth, started, answer, |error| read_failed(&with_hint(error))).await?;
-    let lease = lease_of(&envelope);
+    let lease = lease_of(&envelope, &plan.vault_namespace);
     if envelope.data.as_object().is_none_or(serde_json::Map::is_empty) {
         if !lease.id.is_empty() && lease.id != status.secret_lease.id {
             give_back(session, plan, &lease, state).await?;
@@ -108,7 +108,7 @@ pub(super) async fn give_back(
     lease: &SecretLease,
     state: &mut Credentials,
 ) -> Result<(), Interruption> {
-    let revocation = revoke(session, &plan.vault_namespace, &lease.id);
+    let revocation = revoke(session, lease.namespace.as_deref(), &plan.vault_namespace, &lease.id);
     let revoked = tokio::time::timeout(REVOCATION_TIMEOUT, revocation).await;
     match revoked.unwrap_or_else(|_| Err(("Vault did not answer in time".to_owned(), true))) {
         Ok(()) => Ok(()),

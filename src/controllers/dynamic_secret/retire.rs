@@ -80,7 +80,7 @@ impl Retirement {
         if self.waiting.is_none() {
             let mut kept = vec![];
             for lease in left.into_iter().filter(|lease| lease.expiration > now) {
-                match revoke(session, namespace, &lease.id).await {
+                match revoke(session, lease.namespace.as_deref(), namespace, &lease.id).await {
                     Ok(()) => self.events.push(EventText::normal(
                         Reason::SecretLeaseRevoke,
                         format!("Lease revoked: {}; all workloads run with the new credentials", lease.id),
@@ -105,7 +105,7 @@ impl Retirement {
     /// The lease of credentials that were replaced now.
     pub(super) fn add(&mut self, status: &mut VaultDynamicSecretStatus, lease: &SecretLease, expiration: i64) {
         let leases = &mut status.replaced_leases;
-        leases.push(ReplacedLease { id: lease.id.clone(), expiration });
+        leases.push(ReplacedLease { id: lease.id.clone(), expiration, namespace: lease.namespace.clone() });
         leases.drain(..leases.len().saturating_sub(MAX_REPLACED_LEASES));
         self.next_look = Some(Instant::now() + LOOK_INTERVAL);
     }

@@ -227,7 +227,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn lease(id: &str, duration: i64) -> SecretLease {
-        SecretLease { id: id.into(), duration, renewable: true, request_id: String::new() }
+        SecretLease { id: id.into(), duration, renewable: true, ..SecretLease::default() }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::{PKIIssue, VaultPKISecretStatus};
+use crate::api::{PKIIssue, PKIReplacedCertificate, VaultPKISecretStatus};
 use crate::pki::{Issuance, Lifetime, Renewal, find_certificate};
 use crate::resolve::PkiRequest;
 
@@ -79,6 +79,11 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
+    /// As one that is to be revoked.
+    pub fn replaced(&self) -> PKIReplacedCertificate {
+        replaced(&self.serial, &self.issue)
+    }
+
     /// When it is replaced. `offset` is `expiryOffset`.
     pub fn renewal(&self, offset: i64) -> Renewal {
         let issuance = Issuance { at: self.issued_at, clock_difference: self.issue.clock_difference };
@@ -121,6 +126,8 @@ pub(super) fn decide(known: &Known<'_>) -> Decision {
     certificate.lifetime = found.or(before).unwrap_or(certificate.lifetime);
     certificate.issue.secret_mac = Some(held.mac.to_owned());
     certificate.issue.request_digest = Some(request.digest.clone());
+    (certificate.issue.mount, certificate.issue.namespace) =
+        (Some(request.mount.clone()), Some(request.namespace.clone()));
     if certificate.renewal(request.expiry_offset).is_due(known.now) {
         return Decision::Issue(IssueReason::InRenewalWindow);
     }
@@ -162,21 +169,34 @@ fn recorded(status: &VaultPKISecretStatus, held: Option<&str>) -> Option<(Record
 }
 
 /// No more certificates of one object wait for their revocation.
-const MAX_PENDING_REVOCATIONS: usize = 32;
+const MAX_REPLACED: usize = 32;
 
-/// The serial numbers that are to be revoked, once the Secret holds the certificate with the serial number `current`:
-/// everything else that was issued for the object. `orphans` are those that never got into a status.
-pub(super) fn superseded(status: &VaultPKISecretStatus, current: &str, orphans: &[String]) -> Vec<String> {
-    let pending = status.pending.iter().map(|pending| &pending.serial_number);
-    let all = status.pending_revocations.iter().chain(&status.serial_number).chain(pending).chain(orphans);
-    let mut serials: Vec<String> = vec![];
-    for serial in all {
-        if serial != current && !serial.is_empty() && !serials.contains(serial) {
-            serials.push(serial.clone());
+/// What is to be revoked, once the Secret holds the certificate with the serial number `current`: everything else that was issued
+/// for the object. `orphans` are those that never got into a status.
+pub(super) fn superseded(
+    status: &VaultPKISecretStatus,
+    current: &str,
+    orphans: &[PKIReplacedCertificate],
+) -> Vec<PKIReplacedCertificate> {
+    let issue = status.issue.clone().unwrap_or_default();
+    let last = status.serial_number.iter().map(|serial| replaced(serial, &issue));
+    let pending = status.pending.iter().map(|pending| replaced(&pending.serial_number, &pending.issue));
+    let all = status.replaced_certificates.iter().cloned().chain(last).chain(pending).chain(orphans.iter().cloned());
+    let mut found: Vec<PKIReplacedCertificate> = vec![];
+    for certificate in all {
+        let serial = &certificate.serial_number;
+        if serial != current && !serial.is_empty() && !found.iter().any(|known| known.serial_number == *serial) {
+            found.push(certificate);
         }
     }
     // The oldest are left out: they end first.
-    serials.split_off(serials.len().saturating_sub(MAX_PENDING_REVOCATIONS))
+    found.split_off(found.len().saturating_sub(MAX_REPLACED))
+}
+
+/// A certificate to revoke where it was issued.
+pub(super) fn replaced(serial: &str, issue: &PKIIssue) -> PKIReplacedCertificate {
+    let (mount, namespace) = (issue.mount.clone(), issue.namespace.clone());
+    PKIReplacedCertificate { serial_number: serial.to_owned(), mount, namespace }
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use secrecy::SecretString;
 
-use super::decide::{IssueReason, Recorded};
+use super::decide::{IssueReason, Recorded, replaced};
 use super::revoke::{self, Revoked};
 use super::unix_now;
-use crate::api::{PKIIssue, Reason, SecretOwner as _, VaultPKISecret};
+use crate::api::{PKIIssue, PKIReplacedCertificate, Reason, SecretOwner as _, VaultPKISecret};
 use crate::controllers::pipeline::{Failure, Interruption, Reading};
 use crate::kubernetes::SecretWriter;
 use crate::pki::Issued;
@@ -56,13 +56,13 @@ const MAX_ORPHANS: usize = 32;
 /// Clocks that differ by no more are taken for equal: an answer takes its time, and times are told in seconds.
 const CLOCK_PRECISION_SECONDS: u64 = 2;
 
-/// Asks for a certificate. Serial numbers of certificates that cannot be used and are still to be revoked are added to `orphans`.
+/// Asks for a certificate. Those that cannot be used and are still to be revoked are added to `orphans`.
 pub(super) async fn issue(
     reading: &Reading<'_, VaultPKISecret>,
     plan: &Plan<PkiRequest>,
     reason: IssueReason,
     issuer: Option<&str>,
-    orphans: &mut Vec<String>,
+    orphans: &mut Vec<PKIReplacedCertificate>,
 ) -> Result<Unwritten, Interruption> {
     let (envelope, token) = ask(reading, plan).await?;
     reading.outputs.metrics.certificates.issued(reason.as_str());
@@ -74,11 +74,13 @@ pub(super) async fn issue(
         Err(failure) => {
             let serial = envelope.data.get("serial_number").and_then(|serial| serial.as_str());
             // What is longer names no certificate.
-            if let Some(serial) = serial.filter(|serial| plan.source.revoke && serial.len() <= MAX_SERIAL_BYTES)
-                && let Revoked::Later(_) = revoke::revoke(reading.session, plan, serial).await
-                && orphans.len() < MAX_ORPHANS
-            {
-                orphans.push(serial.to_owned());
+            if let Some(serial) = serial.filter(|serial| plan.source.revoke && serial.len() <= MAX_SERIAL_BYTES) {
+                let orphan = replaced(serial, &issue_of(&plan.source));
+                if let Revoked::Later(_) = revoke::revoke(reading.session, plan, &orphan).await
+                    && orphans.len() < MAX_ORPHANS
+                {
+                    orphans.push(orphan);
+                }
             }
             Err(failure.into())
         }
@@ -145,18 +147,23 @@ fn read(
         serial: issued.serial.clone(),
         lifetime: issued.lifetime,
         issued_at: now,
-        issue: PKIIssue {
-            secret_mac: None,
-            request_digest: Some(request.digest.clone()),
-            clock_difference,
-            issuer_fingerprint: issuer.map(str::to_owned),
-        },
+        issue: PKIIssue { clock_difference, issuer_fingerprint: issuer.map(str::to_owned), ..issue_of(request) },
     };
     // Without the server's time, its clock may be behind by as much as is tolerated.
     if certificate.renewal(request.expiry_offset).has_expired(now) && envelope.date.is_some() {
         return Err(failed(format!("its certificate {} has ended already", issued.serial)));
     }
     Ok((issued, certificate))
+}
+
+/// What is known of a certificate before it is issued.
+fn issue_of(request: &PkiRequest) -> PKIIssue {
+    PKIIssue {
+        request_digest: Some(request.digest.clone()),
+        mount: Some(request.mount.clone()),
+        namespace: Some(request.namespace.clone()),
+        ..PKIIssue::default()
+    }
 }
 
 /// The data for the Secret. Keystores take thousands of hashes: they are made on a thread of their own.

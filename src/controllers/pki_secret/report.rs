@@ -3,11 +3,11 @@
 use chrono::{DateTime, SecondsFormat};
 
 use super::State;
-use super::decide::{Recorded, superseded};
+use super::decide::{Recorded, replaced, superseded};
 use super::issue::Unwritten;
 use crate::api::{
-    ConditionType, ConditionUpdate, CustomObject as _, PKIPendingCertificate, Reason, VaultPKISecret,
-    VaultPKISecretStatus, condition,
+    ConditionType, ConditionUpdate, CustomObject as _, PKIPendingCertificate, PKIReplacedCertificate, Reason,
+    VaultPKISecret, VaultPKISecretStatus, condition,
 };
 use crate::controllers::outputs::EventText;
 use crate::controllers::pipeline::{Failure, Report};
@@ -19,18 +19,18 @@ use crate::resolve::PkiRequest;
 pub(super) fn announce(
     unwritten: &Unwritten,
     mac: Option<&str>,
-    orphans: &[String],
+    orphans: &[PKIReplacedCertificate],
     status: &mut VaultPKISecretStatus,
 ) {
     let certificate = &unwritten.certificate;
     if mac.is_none() && status.pending.as_ref().is_some_and(|known| known.serial_number == certificate.serial) {
         return;
     }
-    let replaced = status.pending.take().filter(|pending| pending.serial_number != certificate.serial);
-    let lost = replaced.iter().map(|pending| &pending.serial_number).chain(orphans);
-    for serial in lost {
-        if !status.pending_revocations.contains(serial) {
-            status.pending_revocations.push(serial.clone());
+    let former = status.pending.take().filter(|pending| pending.serial_number != certificate.serial);
+    let former = former.map(|pending| replaced(&pending.serial_number, &pending.issue));
+    for lost in former.into_iter().chain(orphans.iter().cloned()) {
+        if !status.replaced_certificates.contains(&lost) {
+            status.replaced_certificates.push(lost);
         }
     }
     let mut issue = certificate.issue.clone();
@@ -54,15 +54,15 @@ pub(super) fn report(request: &PkiRequest, state: &mut State, status: &mut Vault
         certificate.issue.secret_mac = announced.and_then(|pending| pending.issue.secret_mac.clone());
     }
     let is_first = status.serial_number.is_none();
-    status.pending_revocations = if request.revoke {
+    status.replaced_certificates = if request.revoke {
         let mut left = superseded(status, &certificate.serial, &state.orphans);
-        left.retain(|serial| !state.revocations.done.contains(serial));
+        left.retain(|certificate| !state.revocations.done.contains(&certificate.serial_number));
         left
     } else {
         vec![]
     };
     state.orphans.clear();
-    state.revocations.reported(status.pending_revocations.len());
+    state.revocations.reported(status.replaced_certificates.len());
     status.pending = None;
     status.serial_number = Some(certificate.serial.clone());
     status.expiration = Some(certificate.lifetime.not_after);
@@ -73,8 +73,8 @@ pub(super) fn report(request: &PkiRequest, state: &mut State, status: &mut Vault
 
     let mut report = Report { conditions: vec![valid(certificate, request)], ..Report::default() };
     report.events.append(&mut state.revocations.events);
-    if let Some(error) = state.revocations.error.as_ref().filter(|_| !status.pending_revocations.is_empty()) {
-        let count = status.pending_revocations.len();
+    if let Some(error) = state.revocations.error.as_ref().filter(|_| !status.replaced_certificates.is_empty()) {
+        let count = status.replaced_certificates.len();
         report.remarks.push(format!("{count} replaced certificates are not revoked yet: {error}").into());
     }
     if let Some(error) = state.issuer.as_ref().and_then(|watch| watch.error.as_ref()) {

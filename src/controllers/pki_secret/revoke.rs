@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::decide::superseded;
-use crate::api::{Reason, VaultPKISecret};
+use crate::api::{PKIReplacedCertificate, Reason, VaultPKISecret};
 use crate::backoff::{Backoff, Policy};
 use crate::controllers::outputs::{EventText, Outputs};
 use crate::controllers::pipeline::CleanUpError;
-use crate::resolve::{PkiRequest, Plan};
+use crate::resolve::{PkiRequest, Plan, namespace_of};
 use crate::vault::{ErrorKind, Session, SessionError};
 
 /// Pauses after failures.
@@ -56,7 +56,7 @@ impl Revocations {
         &mut self,
         session: &Arc<Session>,
         plan: &Plan<PkiRequest>,
-        serials: &[String],
+        certificates: &[PKIReplacedCertificate],
         outputs: &Outputs,
     ) {
         let now = Instant::now();
@@ -64,8 +64,9 @@ impl Revocations {
             return;
         }
         (self.not_before, self.error) = (None, None);
-        for serial in serials {
-            let outcome = revoke(session, plan, serial).await;
+        for certificate in certificates {
+            let outcome = revoke(session, plan, certificate).await;
+            let serial = &certificate.serial_number;
             outputs.metrics.certificates.revoked(matches!(outcome, Revoked::Done));
             match outcome {
                 Revoked::Done => {
@@ -107,10 +108,15 @@ impl Revocations {
     }
 }
 
-/// Revokes a certificate.
-pub(super) async fn revoke(session: &Arc<Session>, plan: &Plan<PkiRequest>, serial: &str) -> Revoked {
-    let body = json!({ "serial_number": serial });
-    match session.write(&plan.vault_namespace, &plan.source.revoke_path, &body).await {
+/// Revokes a certificate where it was issued.
+pub(super) async fn revoke(
+    session: &Arc<Session>,
+    plan: &Plan<PkiRequest>,
+    certificate: &PKIReplacedCertificate,
+) -> Revoked {
+    let path = format!("{}/revoke", certificate.mount.as_deref().unwrap_or(&plan.source.mount));
+    let namespace = namespace_of(certificate.namespace.as_deref(), &plan.vault_namespace);
+    match session.write(namespace, &path, &json!({ "serial_number": certificate.serial_number })).await {
         Ok(_) => Revoked::Done,
         Err(SessionError::Request(error)) if matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound) => {
             Revoked::GivenUp(error.to_string())
@@ -128,8 +134,10 @@ pub(super) async fn revoke_all(
     let status = object.status.clone().unwrap_or_default();
     let mut revoked = vec![];
     let mut lost = None;
-    for serial in superseded(&status, "", &[]) {
-        match revoke(session, plan, &serial).await {
+    for certificate in superseded(&status, "", &[]) {
+        let outcome = revoke(session, plan, &certificate).await;
+        let serial = certificate.serial_number;
+        match outcome {
             Revoked::Done => revoked.push(serial),
             Revoked::GivenUp(why) => lost = Some(failed(&serial, &why)),
             Revoked::Later(why) => return Err(CleanUpError { event: failed(&serial, &why), may_pass: true }),

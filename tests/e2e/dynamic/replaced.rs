@@ -2,9 +2,12 @@
 
 use serde_json::{Value, json};
 
+use test_support::engines::database::Database;
+use test_support::engines::{REVOKE_LEASES, read_and_write};
 use test_support::{NO_ELECTION, Tenant, eventually};
 
-use super::Fixture;
+use super::{Fixture, KIND};
+use crate::namespaces;
 
 /// There is no node on which new pods could start: the rollout is complete when there are to be none.
 fn complete_rollout(rig: &Fixture<'_>) {
@@ -54,6 +57,41 @@ fn old_leases_are_revoked_when_the_rollout_is_complete() {
     tenant.wait_event("db", "SecretLeaseRevoke", &format!("Lease revoked: {first}"));
     assert_eq!(replaced(&rig, "db"), 0);
     assert!(rig.works("db") && rig.database.accepts(&lonely), "without targets nothing is revoked");
+}
+
+#[test]
+fn an_old_lease_is_revoked_in_the_namespace_that_it_is_in() {
+    let Some(tenant) = namespaces::set_up("moved-lease") else { return };
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    let [blue, green] = ["blue", "green"].map(|name| {
+        let namespace = format!("{}-{name}", tenant.namespace);
+        namespaces::make(&tenant, "", &namespace, json!({}));
+        let database = Database::mount_in(&format!("{namespace}/"), tenant.cluster, "db").expect("PostgreSQL is here");
+        database.role("app", 600, 3600);
+        (namespace, database)
+    });
+    let mut rules = vec![read_and_write(&rig.database.mount), REVOKE_LEASES.to_owned()];
+    for (namespace, database) in [&blue, &green] {
+        let leases = format!("path \"{namespace}/sys/leases/revoke\" {{ capabilities = [\"update\"] }}");
+        rules.extend([read_and_write(&database.mount), leases]);
+    }
+    tenant.allow(&rules.iter().map(String::as_str).collect::<Vec<_>>());
+    rig.database.role("app", 600, 3600);
+    tenant.apply(&tenant.workload("Deployment", "app"));
+    complete_rollout(&rig);
+    let _operator = tenant.operator(&NO_ELECTION);
+    let targets = json!([{ "kind": "Deployment", "name": "app" }]);
+    let spec = json!({ "revokeReplacedLeases": true, "rolloutRestartTargets": targets, "revoke": true });
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), spec));
+    let mut lease = rig.wait_lease("db", "");
+    // From the topmost one to another, to one beside it, and back.
+    for (namespace, mount) in [(&*blue.0, "db"), (&*green.0, "db"), ("", &*rig.database.mount.clone())] {
+        let old = rig.credentials("db");
+        rig.restarts.patch(KIND, "db", json!({ "spec": { "namespace": namespace, "mount": mount } }));
+        lease = rig.wait_lease("db", &lease);
+        assert!(rig.works("db"), "{namespace}");
+        eventually("the end of the old lease", || if rig.database.accepts(&old) { Err("it works") } else { Ok(()) });
+    }
 }
 
 #[test]

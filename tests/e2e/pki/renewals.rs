@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::fixture::{End, NO_PAIR, PkiFixture};
+use test_support::engines::pki::PkiEngine;
+use test_support::engines::read_and_write;
 use test_support::{NO_ELECTION, Tenant, eventually};
 
 #[test]
@@ -53,6 +55,24 @@ fn a_certificate_is_replaced_in_its_window_and_the_old_one_revoked() {
     assert!(pki.engine.serials().len() <= serials.len() + 1, "at most one for each window");
     tenant.kubectl(&["delete", "vaultpkisecret", "web", "--timeout=60s"]).expect("it goes");
     assert!(pki.engine.serials().iter().all(|serial| pki.engine.is_revoked(serial)), "{current} too");
+}
+
+#[test]
+fn a_certificate_is_revoked_at_the_mount_that_has_issued_it() {
+    let tenant = Tenant::new("pki-moved");
+    let pki = PkiFixture::new(&tenant);
+    let other = PkiEngine::on(tenant.cluster, &format!("{}-other", pki.engine.mount));
+    tenant.allow(&[&read_and_write(&pki.engine.mount), &read_and_write(&other.mount)]);
+    let _operator = tenant.operator(&NO_ELECTION);
+    tenant.apply(&pki.object("web", &[], json!({ "ttl": "10m", "revoke": true })));
+    for (from, to) in [(&pki.engine, &other), (&other, &pki.engine)] {
+        let old = pki.wait_synced("web").serial;
+        pki.patch("web", json!({ "spec": { "mount": to.mount } }));
+        pki.wait_replaced("web", &old);
+        eventually("the old one is revoked", || if from.is_revoked(&old) { Ok(()) } else { Err("not yet") });
+    }
+    tenant.kubectl(&["delete", "vaultpkisecret", "web", "--timeout=60s"]).expect("it goes");
+    assert!(pki.engine.serials().iter().all(|serial| pki.engine.is_revoked(serial)));
 }
 
 #[test]

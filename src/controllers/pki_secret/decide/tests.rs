@@ -10,7 +10,8 @@ const SERIAL: &str = "0a:0b";
 fn request(digest: &str) -> PkiRequest {
     PkiRequest {
         body: json!({}),
-        revoke_path: "pki/revoke".into(),
+        mount: "pki".into(),
+        namespace: "root".into(),
         revoke: false,
         format: None,
         expiry_offset: DAY,
@@ -28,6 +29,8 @@ fn issue(mac: &str) -> PKIIssue {
         request_digest: text("request"),
         clock_difference: 0,
         issuer_fingerprint: text("issuer"),
+        mount: text("pki"),
+        namespace: text("root"),
     }
 }
 
@@ -134,11 +137,11 @@ fn a_run_that_was_cut_off_is_taken_up_where_it_was() {
     case.status.pending = Some(pending());
     // Before the write.
     assert_eq!(outcome(&case), (SERIAL.to_owned(), false));
-    assert_eq!(superseded(&case.status, SERIAL, &[]), ["0c:0d"], "it never got into the Secret");
+    assert_eq!(serials(&case.status, SERIAL, &[]), ["0c:0d"], "it never got into the Secret");
     // After it.
     case.mac = Some("new mac");
     assert_eq!(outcome(&case), ("0c:0d".to_owned(), true));
-    assert_eq!(superseded(&case.status, "0c:0d", &[]), [SERIAL]);
+    assert_eq!(serials(&case.status, "0c:0d", &[]), [SERIAL]);
     // After the first certificate of all.
     case.status = VaultPKISecretStatus { pending: Some(pending()), ..VaultPKISecretStatus::default() };
     assert_eq!(outcome(&case), ("0c:0d".to_owned(), true));
@@ -194,20 +197,24 @@ fn a_status_without_an_end_is_no_certificate_to_keep() {
     assert_eq!(outcome(&case).0, "InRenewalWindow");
 }
 
+fn serials(status: &VaultPKISecretStatus, current: &str, orphans: &[PKIReplacedCertificate]) -> Vec<String> {
+    superseded(status, current, orphans).into_iter().map(|certificate| certificate.serial_number).collect()
+}
+
 #[test]
 fn what_is_superseded_is_revoked_once() {
     let status = VaultPKISecretStatus {
-        pending_revocations: vec!["1".into(), "2".into(), "1".into()],
+        replaced_certificates: ["1", "2", "1"].map(|serial| replaced(serial, &PKIIssue::default())).to_vec(),
         pending: Some(PKIPendingCertificate { serial_number: "3".into(), ..pending() }),
         ..synced()
     };
-    let orphans = ["4".to_owned(), "2".to_owned(), String::new()];
-    assert_eq!(superseded(&status, "5", &orphans), ["1", "2", SERIAL, "3", "4"]);
-    assert_eq!(superseded(&status, SERIAL, &[]), ["1", "2", "3"]);
-    assert_eq!(superseded(&VaultPKISecretStatus::default(), SERIAL, &[]), Vec::<String>::new());
-    let many = VaultPKISecretStatus { pending_revocations: (0..100).map(|n| n.to_string()).collect(), ..synced() };
-    let left = superseded(&many, SERIAL, &[]);
-    assert_eq!((left.len(), left.last().map(String::as_str)), (MAX_PENDING_REVOCATIONS, Some("99")));
+    let orphans = ["4", "2", ""].map(|serial| replaced(serial, &PKIIssue::default()));
+    assert_eq!(serials(&status, "5", &orphans), ["1", "2", SERIAL, "3", "4"]);
+    assert_eq!(serials(&status, SERIAL, &[]), ["1", "2", "3"]);
+    assert_eq!(serials(&VaultPKISecretStatus::default(), SERIAL, &[]), Vec::<String>::new());
+    let many = (0..100).map(|n| replaced(&n.to_string(), &PKIIssue::default())).collect();
+    let left = serials(&VaultPKISecretStatus { replaced_certificates: many, ..synced() }, SERIAL, &[]);
+    assert_eq!((left.len(), left.last().map(String::as_str)), (MAX_REPLACED, Some("99")));
 }
 
 /// The status is input like any other.

@@ -30,13 +30,18 @@ pub struct Database<'a> {
 impl<'a> Database<'a> {
     /// Mounts the engine and gives it a connection. Without PostgreSQL here, says so and gives nothing.
     pub fn mount(cluster: &'a Cluster, mount: &str) -> Option<Self> {
+        Self::mount_in("", cluster, mount)
+    }
+
+    /// Mounts it in a namespace of the server, which ends with a slash and begins all paths then.
+    pub fn mount_in(namespace: &str, cluster: &'a Cluster, mount: &str) -> Option<Self> {
         if !Tools::default().has(Tool::Postgresql) {
             eprintln!("skipped: no PostgreSQL; `cargo testenv build --optional` gets it");
             return None;
         }
         let postgresql = cluster.postgresql().expect("PostgreSQL comes up");
-        let database = Self { mount: mount.to_owned(), postgresql, cluster };
-        database.write(&format!("sys/mounts/{mount}"), json!({ "type": "database" }));
+        let database = Self { mount: format!("{namespace}{mount}"), postgresql, cluster };
+        database.write(&format!("{namespace}sys/mounts/{mount}"), json!({ "type": "database" }));
         database.connect();
         Some(database)
     }
