@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::{Map, Value};
 
 use super::vault_path::{checked, data_path, found_path, list_path, metadata_path};
@@ -21,6 +22,8 @@ use crate::vault::{Envelope, ErrorKind, Identity, Read, ReadCache, Session, Sess
 
 /// So many folders are listed at most by one entry of `dataFrom`.
 const MAX_FOLDERS: usize = 1_000;
+/// So many folders or secrets of one entry of `dataFrom` are asked for at the same time: each takes as long as the way to Vault and back.
+const AT_ONCE: usize = 8;
 
 /// The reads that an object shares with others, kept from run to run. Stores with different logins share none.
 pub type ReadsInUse = HashMap<(Identity, Read), Arc<SharedRead>>;
@@ -117,38 +120,71 @@ impl VaultProvider<'_> {
     }
 
     /// The paths of all secrets below a folder, relative to the mount.
-    async fn names(&mut self, folder: &str) -> Result<Vec<String>, ProviderError> {
-        let (mut folders, mut names, mut listed) = (vec![folder.to_owned()], vec![], 0);
-        while let Some(folder) = folders.pop() {
-            listed += 1;
-            let path = list_path(self.store, &folder).map_err(ProviderError::Unusable)?;
-            let envelope = match self.session.list(&self.store.namespace, &path).await {
-                Ok((envelope, _)) => envelope,
-                // A folder may have gone since its parent was listed.
-                Err(SessionError::Request(error)) if is_absent(&error) && listed > 1 => continue,
-                Err(error) => return Err(not_found(error, &path)),
-            };
-            let Some(keys) = envelope.data.get("keys").and_then(Value::as_array) else {
-                return Err(ProviderError::Unusable(format!("the answer of {path:?} is no list of keys")));
-            };
-            for name in keys {
-                let Some(name) = name.as_str() else { continue };
-                let path = format!("{folder}{name}");
-                if name.ends_with('/') { folders.push(path) } else { names.push(path) }
-            }
-            // Before the first of them is read: that takes its time.
-            if listed + folders.len() > MAX_FOLDERS || names.len() > MAX_FOUND {
-                let text = format!(
-                    "there are more than {MAX_FOLDERS} folders or {MAX_FOUND} secrets: name less with find.path"
-                );
-                return Err(ProviderError::Unusable(text));
+    async fn names(&self, top: &str) -> Result<Vec<String>, ProviderError> {
+        let (mut folders, mut names, mut listed) = (vec![top.to_owned()], vec![], 0);
+        // What is in the folders of one depth is listed before those below.
+        while !folders.is_empty() {
+            let mut lists =
+                stream::iter(std::mem::take(&mut folders)).map(|folder| self.list(top, folder)).buffered(AT_ONCE);
+            while let Some((folder, keys)) = lists.try_next().await? {
+                listed += 1;
+                for name in keys {
+                    let path = format!("{folder}{name}");
+                    if name.ends_with('/') { folders.push(path) } else { names.push(path) }
+                }
+                // Before the first of them is read: that takes its time.
+                if listed + folders.len() > MAX_FOLDERS || names.len() > MAX_FOUND {
+                    let text = format!(
+                        "there are more than {MAX_FOLDERS} folders or {MAX_FOUND} secrets: name less with find.path"
+                    );
+                    return Err(ProviderError::Unusable(text));
+                }
             }
         }
         names.sort_unstable();
         Ok(names)
     }
 
-    async fn has_tags(&mut self, name: &str, tags: &BTreeMap<String, String>) -> Result<bool, ProviderError> {
+    /// A folder, and what is in it. One below `top` may have gone since its parent was listed.
+    async fn list(&self, top: &str, folder: String) -> Result<(String, Vec<String>), ProviderError> {
+        let path = list_path(self.store, &folder).map_err(ProviderError::Unusable)?;
+        let envelope = match self.session.list(&self.store.namespace, &path).await {
+            Ok((envelope, _)) => envelope,
+            Err(SessionError::Request(error)) if is_absent(&error) && folder != top => return Ok((folder, vec![])),
+            Err(error) => return Err(not_found(error, &path)),
+        };
+        let Some(keys) = envelope.data.get("keys").and_then(Value::as_array) else {
+            return Err(ProviderError::Unusable(format!("the answer of {path:?} is no list of keys")));
+        };
+        Ok((folder, keys.iter().filter_map(Value::as_str).map(str::to_owned).collect()))
+    }
+
+    /// A secret that was listed, as JSON, if it has the tags. It may have gone since.
+    async fn found(
+        &self,
+        name: String,
+        tags: Option<&BTreeMap<String, String>>,
+    ) -> Result<Option<(String, Vec<u8>)>, ProviderError> {
+        if let Some(tags) = tags
+            && !self.has_tags(&name, tags).await?
+        {
+            return Ok(None);
+        }
+        // The names are those of the engine, whatever they begin with.
+        let path = found_path(self.store, &name);
+        let read = Read { namespace: self.store.namespace.clone(), path: path.clone(), version: None };
+        let members = match self.session.read(&read, None).await {
+            Ok((envelope, _)) => members_of(&envelope, self.store.versioned, &path),
+            Err(error) => Err(not_found(error, &path)),
+        };
+        match members {
+            Ok(members) => Ok(Some((name, Fields::new(members).json().as_bytes().to_vec()))),
+            Err(ProviderError::NoSecret(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn has_tags(&self, name: &str, tags: &BTreeMap<String, String>) -> Result<bool, ProviderError> {
         let path = metadata_path(self.store, name).map_err(ProviderError::Unusable)?;
         let read = Read { namespace: self.store.namespace.clone(), path: path.clone(), version: None };
         match self.session.read(&read, None).await {
@@ -189,29 +225,22 @@ impl Provider for VaultProvider<'_> {
             "" => String::new(),
             path => format!("{}/", checked(path).map_err(ProviderError::Unusable)?),
         };
+        let mut names = self.names(&folder).await?;
+        // A regular expression goes before tags.
+        let tags = if let Some(regexp) = &regexp {
+            names.retain(|name| regexp.regex().is_match(name.as_bytes()));
+            None
+        } else {
+            find.tags.as_ref()
+        };
         let mut found = Found::default();
-        for name in self.names(&folder).await? {
-            let is_meant = match (&regexp, &find.tags) {
-                (Some(regexp), _) => regexp.regex().is_match(name.as_bytes()),
-                (None, Some(tags)) => self.has_tags(&name, tags).await?,
-                (None, None) => true,
-            };
-            if !is_meant {
-                continue;
-            }
-            // The names are those of the engine, whatever they begin with.
-            let path = found_path(self.store, &name);
-            let read = Read { namespace: self.store.namespace.clone(), path: path.clone(), version: None };
-            let members = match self.session.read(&read, None).await {
-                Ok((envelope, _)) => members_of(&envelope, self.store.versioned, &path),
-                Err(error) => Err(not_found(error, &path)),
-            };
-            match members {
-                Ok(members) => found.add(name, Fields::new(members).json().as_bytes().to_vec())?,
-                Err(ProviderError::NoSecret(_)) => {}
-                Err(error) => return Err(error),
+        let mut secrets = stream::iter(names).map(|name| self.found(name, tags)).buffered(AT_ONCE);
+        while let Some(secret) = secrets.try_next().await? {
+            if let Some((name, value)) = secret {
+                found.add(name, value)?;
             }
         }
+        drop(secrets);
         self.known.weight += found.bytes;
         Ok(found.data)
     }

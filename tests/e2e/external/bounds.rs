@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -121,12 +122,20 @@ fn a_thousand_rows_of_one_secret_are_one_read() {
 #[test]
 fn a_find_has_bounds() {
     let tenant = Tenant::new("es-find");
+    let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let server = |count: usize| {
+        let (under_way, most) = (under_way.clone(), most.clone());
         serve(Arc::new(move |request: &Request| {
             if request.method == "LIST" || request.path.contains("list=true") {
                 let keys: Vec<String> = (0..count).map(|i| format!("s{i}")).collect();
                 return Answer::json(&json!({ "data": { "keys": keys } }));
             }
+            if !request.path.contains("/data/s") {
+                return Answer::refusal(404, r#"{"errors":[]}"#);
+            }
+            most.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(20));
+            under_way.fetch_sub(1, Ordering::SeqCst);
             Answer::json(&json!({ "data": { "data": { "k": "v" }, "metadata": { "version": 1 } } }))
         }))
     };
@@ -146,6 +155,7 @@ fn a_find_has_bounds() {
     wait_failure(&tenant, "folders", &[GET, "name less with find.path"]);
     wait_synced(&tenant, "some");
     assert_eq!(tenant.get("secret", "some").unwrap()["data"].as_object().map(serde_json::Map::len), Some(500));
+    assert!((2..=8).contains(&most.load(Ordering::SeqCst)), "{most:?} requests at the same time");
     others_are_served(&tenant, 2);
     // A thousand more that fail are no load for others.
     eventually("the log stays short", || {
