@@ -100,7 +100,7 @@ impl Server {
         self.check_circuit(&path)?;
         let (operation, eso_name) = (operation(endpoint.method(), &path), eso_name(&endpoint.method(), &path));
         let started = Instant::now();
-        let result = match self.transport.ask(endpoint, call).await {
+        let result = match self.transport.ask(&endpoint, &path, call).await {
             Ok(response) => classify_and_judge(&path, &response)
                 .map(|envelope| (envelope, response.into_body()))
                 .map_err(|error| error.in_namespace(call.namespace)),
@@ -131,7 +131,7 @@ impl Server {
     pub async fn probe(&self) -> Result<Probe, VaultError> {
         const PATH: &str = "sys/seal-status";
         let started = Instant::now();
-        let result = match self.transport.ask(RawRequest::get(PATH), &RequestOptions::default()).await {
+        let result = match self.transport.ask(&RawRequest::get(PATH), PATH, &RequestOptions::default()).await {
             Err(error) => Err(error),
             Ok(response) if response.status() == http::StatusCode::NOT_FOUND => Ok(Probe::NoSealStatus),
             Ok(response) if !response.status().is_success() => Err(classify_and_judge(PATH, &response)

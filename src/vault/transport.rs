@@ -1,9 +1,8 @@
 //! The HTTP client of one Vault server: one connection pool, its trust, its headers, its time limit.
 //!
-//! `vaultrs` brings typed requests; they travel through this transport by way of `rustify`'s public [`Client`](rustify::client::Client) trait,
-//! because the stock client can neither take a CA from memory, nor set a server name, headers or a path prefix.
+//! `vaultrs` brings typed requests, which tell as an [`Endpoint`] what is sent where. They travel through this transport, because the
+//! stock client can neither take a CA from memory, nor set a server name, headers or a path prefix.
 
-mod adapter;
 mod connection;
 mod connector;
 mod error;
@@ -18,7 +17,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper_util::client::legacy::Client;
@@ -26,12 +25,12 @@ use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use reqwest::Url;
 use rustify::endpoint::Endpoint;
+use rustify::errors::ClientError;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret as _, SecretSlice};
 use sha2::{Digest as _, Sha256};
 
 use super::{ErrorKind, VaultError};
-use adapter::ApplyOptions;
 use connector::Connector;
 use error::{TransportError, network_error};
 use proxy::Proxies;
@@ -221,12 +220,6 @@ impl Transport {
         url.parse().map_err(|e| VaultError::new(ErrorKind::Invalid, path, format!("not a valid path: {e}")))
     }
 
-    /// Sends one request and reads the whole answer, whatever its status.
-    async fn round_trip(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, TransportError> {
-        let exchange = async { self.receive(self.exchange(request.map(Bytes::from)).await?).await };
-        self.in_time(exchange).await
-    }
-
     async fn in_time<T>(&self, exchange: impl Future<Output = Result<T, TransportError>>) -> Result<T, TransportError> {
         let result = tokio::time::timeout(self.timeout, exchange).await;
         result.unwrap_or(Err(TransportError::TimedOut(self.timeout)))
@@ -234,16 +227,17 @@ impl Transport {
 
     /// Sends a request, and once more to where a redirect leads. The answer is whatever comes then; the [`Connection`] that it
     /// came by is among its extensions.
-    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Incoming>, TransportError> {
-        let (mut parts, body) = request.into_parts();
-        let mut headers = self.headers.clone();
-        // Those of the request replace those of the connection.
-        headers.extend(std::mem::take(&mut parts.headers));
-        let mut target = parts.uri;
+    async fn exchange(
+        &self,
+        method: Method,
+        mut target: Uri,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, TransportError> {
         let mut redirected = false;
         loop {
             let mut request = Request::new(Full::new(body.clone()));
-            *request.method_mut() = parts.method.clone();
+            *request.method_mut() = method.clone();
             *request.uri_mut() = target.clone();
             *request.headers_mut() = headers.clone();
             if target.scheme_str() == Some("http")
@@ -285,19 +279,20 @@ impl Transport {
 }
 
 impl Transport {
-    /// Sends a typed request with the token and in the Vault namespace given. Any HTTP status is an answer.
+    /// Sends a typed request, whose path this is, with the token and in the Vault namespace given. Any HTTP status is an answer.
     pub(super) async fn ask<E: Endpoint>(
         &self,
-        endpoint: E,
+        endpoint: &E,
+        path: &str,
         call: &RequestOptions<'_>,
     ) -> Result<Response<Vec<u8>>, VaultError> {
-        let path = endpoint.path().trim_matches(['\t', '/']).to_owned();
-        let query = endpoint.query().map_err(|e| VaultError::new(ErrorKind::Invalid, &path, root_cause(&e)))?;
-        let decorate = ApplyOptions { uri: self.url(&path, query.as_deref())?, headers: call.headers(&path)? };
-        match endpoint.with_middleware(&decorate).exec(self).await {
-            Ok(result) => Ok(result.response),
-            Err(error) => Err(network_error(&path, &error)),
-        }
+        let invalid = |error: ClientError| VaultError::new(ErrorKind::Invalid, path, root_cause(&error));
+        let target = self.url(path, endpoint.query().map_err(invalid)?.as_deref())?;
+        let headers = call.headers(path, self.headers.clone())?;
+        let body = Bytes::from(endpoint.body().map_err(invalid)?.unwrap_or_default());
+        let exchange =
+            async { self.receive(self.exchange(endpoint.method().into(), target, headers, body).await?).await };
+        self.in_time(exchange).await.map_err(|error| network_error(path, &error))
     }
 }
 

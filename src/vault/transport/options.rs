@@ -14,10 +14,10 @@ pub(in crate::vault) struct RequestOptions<'a> {
 }
 
 impl RequestOptions<'_> {
-    pub(super) fn headers(&self, path: &str) -> Result<HeaderMap, VaultError> {
+    /// These headers, among `headers` of the connection, which they replace.
+    pub(super) fn headers(&self, path: &str, mut headers: HeaderMap) -> Result<HeaderMap, VaultError> {
         let refuse =
             |what: &str| VaultError::new(ErrorKind::Invalid, path, format!("{what} cannot be sent as a header"));
-        let mut headers = HeaderMap::new();
         for (name, value) in self.headers {
             let name: HeaderName = name.parse().map_err(|_| refuse(&format!("header name {name:?}")))?;
             headers.insert(name.clone(), HeaderValue::from_str(value).map_err(|_| refuse(name.as_str()))?);
@@ -45,7 +45,13 @@ mod tests {
     #[test]
     fn values_that_cannot_be_headers_are_errors_and_not_panics() {
         let bad = SecretString::from("s.to\nken");
-        assert!(RequestOptions { token: Some(&bad), ..RequestOptions::default() }.headers("p").is_err());
-        assert!(RequestOptions { namespace: Some("a\nb"), ..RequestOptions::default() }.headers("p").is_err());
+        assert!(
+            RequestOptions { token: Some(&bad), ..RequestOptions::default() }.headers("p", HeaderMap::new()).is_err()
+        );
+        assert!(
+            RequestOptions { namespace: Some("a\nb"), ..RequestOptions::default() }
+                .headers("p", HeaderMap::new())
+                .is_err()
+        );
     }
 }

@@ -40,7 +40,7 @@ async fn get(config: &ServerConfig) -> Result<u16, VaultError> {
 async fn get_by(transport: Transport) -> Result<u16, VaultError> {
     let token = SecretString::from("hunter2");
     let call = RequestOptions { token: Some(&token), ..RequestOptions::default() };
-    transport.ask(RawRequest::get("kv/a"), &call).await.map(|answer| answer.status().as_u16())
+    transport.ask(&RawRequest::get("kv/a"), "kv/a", &call).await.map(|answer| answer.status().as_u16())
 }
 
 impl Server {
@@ -127,7 +127,7 @@ async fn one_redirect_is_followed_with_the_token_and_the_method() {
         let token = SecretString::from("hunter2");
         let call = RequestOptions { token: Some(&token), ..RequestOptions::default() };
         let request = RawRequest::put("kv/a", serde_json::json!({}));
-        assert_eq!(transport.ask(request, &call).await.unwrap().status(), 200);
+        assert_eq!(transport.ask(&request, "kv/a", &call).await.unwrap().status(), 200);
         let request = active.requests().pop().unwrap();
         assert!(request.starts_with("PUT /v1/kv/a ") && request.contains("x-vault-token: hunter2"), "{request}");
         assert!(request.contains(&format!("host: 127.0.0.1:{}\r\n", active.port)), "{request}");

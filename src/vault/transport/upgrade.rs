@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use hyper::body::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -37,10 +37,8 @@ impl Transport {
         call: &RequestOptions<'_>,
     ) -> Result<Opened, VaultError> {
         let key = STANDARD.encode(rand::random::<[u8; 16]>());
-        let mut request = Request::new(Bytes::new());
-        *request.uri_mut() = self.url(path, Some(query))?;
-        let headers = request.headers_mut();
-        *headers = call.headers(path)?;
+        let target = self.url(path, Some(query))?;
+        let mut headers = call.headers(path, self.headers.clone())?;
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -48,7 +46,7 @@ impl Transport {
         headers.insert(header::SEC_WEBSOCKET_KEY, key_header.map_err(|_| not_a_websocket(path))?);
         let failed = |error: TransportError| network_error(path, &error);
         let opened = self.in_time(async {
-            let answer = self.exchange(request).await?;
+            let answer = self.exchange(Method::GET, target, headers, Bytes::new()).await?;
             if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
                 return Ok(Err(self.receive(answer).await?));
             }
