@@ -1,6 +1,7 @@
 //! The kinds of the API, as the rest of the program tells them apart.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use kube::core::object::{HasSpec, HasStatus};
 use kube::core::{ClusterResourceScope, NamespaceResourceScope};
@@ -16,7 +17,7 @@ use super::{LAST_APPLIED, ObjectRef, SecretOwner};
 pub struct Kind(&'static KindNames);
 
 /// The names of a kind.
-#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KindNames {
     /// Group and version, as `apiVersion` in a manifest.
     pub api_version: &'static str,
@@ -24,6 +25,13 @@ pub struct KindNames {
     pub kind: &'static str,
     /// Name of its controller in logs and metrics: VSO's, the kind in lower case.
     pub controller: &'static str,
+}
+
+impl Hash for KindNames {
+    /// One of the names is enough, and keys are hashed all the time.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.kind.hash(state);
+    }
 }
 
 impl Kind {

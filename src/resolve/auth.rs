@@ -47,7 +47,7 @@ pub fn auth(object: &VaultAuth, target: &str, lookup: &impl Lookup) -> Result<Au
 
     let connection_id = ObjectRef::resolve(spec.vault_connection_ref.as_deref(), &id.namespace, operator_namespace)
         .map_err(|e| Denied::Reference(format!("vaultConnectionRef of VaultAuth {id}: {e}")))?;
-    let found = find(&connection_id, "VaultConnection", &id.to_string(), lookup, || lookup.connection(&connection_id))?;
+    let found = find(&connection_id, "VaultConnection", &id, lookup, || lookup.connection(&connection_id))?;
     let allowed = &found.spec.allowed_namespaces;
     if !allowed.is_empty() && !allows(&connection_id.namespace, allowed, &id.namespace) {
         return Err(Denied::NotAllowed(format!(
@@ -95,7 +95,7 @@ fn method(spec: &VaultAuthSpec, id: &ObjectRef) -> Result<Method, Denied> {
 pub(super) fn find<T>(
     id: &ObjectRef,
     kind: &str,
-    referrer: &str,
+    referrer: &dyn std::fmt::Display,
     lookup: &impl Lookup,
     get: impl FnOnce() -> Option<T>,
 ) -> Result<T, Denied> {

@@ -88,7 +88,7 @@ fn global_of(
             Err(Denied::Reference(format!("invalid VaultAuthGlobalRef for {auth_id}: invalid objectKey, empty name")))
         }
         [id] if reference.name.is_some() => {
-            let found = find(id, "VaultAuthGlobal", &auth_id.to_string(), lookup, || lookup.global(id))?;
+            let found = find(id, "VaultAuthGlobal", &auth_id, lookup, || lookup.global(id))?;
             Ok((id.clone(), found))
         }
         several => {

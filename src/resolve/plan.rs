@@ -122,7 +122,7 @@ fn data_in(mount: &str, path: &str) -> Option<&'static str> {
 pub(super) fn auth_of(reference: Option<&str>, user: &ObjectRef, lookup: &impl Lookup) -> Result<AuthPlan, Denied> {
     let id = ObjectRef::resolve(reference, &user.namespace, lookup.operator_namespace())
         .map_err(|e| Denied::Reference(format!("vaultAuthRef: {e}")))?;
-    let found = find(&id, "VaultAuth", &user.to_string(), lookup, || lookup.auth(&id))?;
+    let found = find(&id, "VaultAuth", user, lookup, || lookup.auth(&id))?;
     auth(&found, &user.namespace, lookup)
 }
 
