@@ -116,9 +116,6 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     assert_eq!(code, Some(1), "{text}");
     for found in [
         "ClusterSecretStore foreign: fake\n",
-        "SecretStore default/as-the-operator\n",
-        "SecretStore default/by-iam\n",
-        "SecretStore default/by-gcp\n",
         "PushSecret default/generated (generator Fake p)\n",
         "PushSecret default/deletes\n",
         "ExternalSecret default/generated (generator Fake p)\n",
@@ -130,9 +127,7 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
         assert!(text.contains(found), "{found:?} is missing in\n{text}");
     }
     let good = ["ExternalSecret default/good", "PushSecret default/good", "ClusterPushSecret"];
-    for silent in
-        good.into_iter().chain(["cannot be read", "default/of-eso", "default/by-irsa", "error", "-password (generator"])
-    {
+    for silent in good.into_iter().chain(["cannot be read", "default/of-eso", "error", "-password (generator"]) {
         assert!(!text.contains(silent), "{silent:?} is in\n{text}");
     }
 
@@ -140,5 +135,9 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     cluster.kubectl(&["scale", "deployment", "eso", "--replicas=0"])?;
     let (_, text) = check(cluster, &[])?;
     assert!(text.contains("ESO: does not run") && !text.contains("while ESO runs"), "{text}");
+    for name in ["as-the-operator", "by-iam", "by-gcp"] {
+        assert!(text.contains(&format!("SecretStore default/{name}\n")), "{name} is missing in\n{text}");
+    }
+    assert!(!text.contains("default/by-irsa") && !text.contains("default/by-key"), "{text}");
     Ok(())
 }
