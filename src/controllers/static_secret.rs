@@ -63,11 +63,11 @@ impl SecretSource for StaticSecrets {
 
 /// Adds what to look at to the error of a read.
 fn with_hint(error: VaultError, read: &StaticRead) -> VaultError {
-    let mut error = vault::kv::with_hint(error, read.version);
-    if let (Some(data_in), ErrorKind::NotFound | ErrorKind::PermissionDenied) = (read.data_in, error.kind) {
-        error.message += &format!("; {data_in}, which the operator adds for kv-v2: take it out");
+    let error = vault::kv::with_hint(error, read.version);
+    match (read.superfluous, error.kind) {
+        (Some(hint), ErrorKind::NotFound | ErrorKind::PermissionDenied) => error.hinted(hint),
+        _ => error,
     }
-    error
 }
 
 #[cfg(test)]
@@ -75,17 +75,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_with_data_in_it_is_told_where_nothing_is_found_or_allowed() {
-        let read = |data_in| StaticRead { version: Some(0), refresh: None, data_in };
-        let text = |kind, data_in| {
-            with_hint(VaultError::new(kind, "secret/data/data/a", "1 error"), &read(data_in)).to_string()
+    fn what_is_superfluous_in_a_path_is_told_where_nothing_is_found_or_allowed() {
+        let read = |superfluous| StaticRead { version: Some(0), refresh: None, superfluous };
+        let text = |kind, superfluous| {
+            with_hint(VaultError::new(kind, "secret/data/data/a", "1 error"), &read(superfluous)).to_string()
         };
-        let data_in = Some("spec.path begins with data/");
+        let hint = Some("spec.path begins with data/: take it out");
         for kind in [ErrorKind::NotFound, ErrorKind::PermissionDenied] {
-            let hint = "; spec.path begins with data/, which the operator adds for kv-v2: take it out";
-            assert!(text(kind, data_in).ends_with(hint), "{}", text(kind, data_in));
+            assert!(text(kind, hint).ends_with("; spec.path begins with data/: take it out"), "{}", text(kind, hint));
             assert!(!text(kind, None).contains("take it out"));
         }
-        assert!(!text(ErrorKind::Deleted, data_in).contains("take it out"), "the path is right");
+        assert!(!text(ErrorKind::Deleted, hint).contains("take it out"), "the path is right");
     }
 }

@@ -187,14 +187,26 @@ impl kube::runtime::utils::Backoff for Pause {
     fn reset(&mut self) {}
 }
 
+/// The HTTP status by which the list, or the start of the watch, is refused.
+fn refusal(error: &watcher::Error) -> Option<u16> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status.code),
+        _ => None,
+    }
+}
+
 /// Whether the namespace, the kind or the right to list it is missing.
 fn is_missing(error: &watcher::Error) -> bool {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code,
-        _ => return false,
-    };
-    matches!(status, 403 | 404)
+    matches!(refusal(error), Some(403 | 404))
+}
+
+/// Logs that a watch fails. Some kinds need not be there; who waits for others says what it misses.
+fn tell(watch: &str, error: &watcher::Error) {
+    match refusal(error) {
+        Some(404) => tracing::info!(watch, "nothing to watch yet: the namespace or the definition is not there"),
+        _ => tracing::warn!(watch, %error, "watch failed, trying again"),
+    }
 }
 
 /// Starts a watch that puts what it sees into `sink`. It ends with `stop`.
@@ -247,7 +259,7 @@ fn spawn(
                 Some(Err(error)) => {
                     // Said once per outage; the watcher goes on by itself.
                     if !failing {
-                        tracing::warn!(watch = own.name, %error, "watch failed, trying again");
+                        tell(&own.name, &error);
                     }
                     failing = true;
                     own.failed(is_missing(&error));

@@ -29,8 +29,8 @@ pub struct StaticRead {
     pub version: Option<i64>,
     /// `None`: read once per change of the object, never on a schedule.
     pub refresh: Option<Duration>,
-    /// KV v2: what the spec has of `data`, the part of the path that the operator adds. Most likely it is a mistake.
-    pub data_in: Option<&'static str>,
+    /// What of the path stands in the spec although the operator adds it, and what to do. Most likely it is a mistake.
+    pub superfluous: Option<&'static str>,
 }
 
 /// VSO's interval where `refreshAfter` is unset and drift is looked for.
@@ -46,14 +46,15 @@ pub fn static_secret(object: &VaultStaticSecret, lookup: &impl Lookup) -> Result
     let refresh = refresh.map(|interval| interval.max(lookup.min_refresh_after()));
     let transformation = transformation(&spec.destination.transformation, &id, lookup)?;
     let (mount, path) = mount_and_path(&spec.mount, &spec.path)?;
-    let (path, version, data_in) = match &spec.kind {
-        SecretEngine::KvV1 => (format!("{mount}/{path}"), None, None),
-        SecretEngine::KvV2 => (format!("{mount}/data/{path}"), Some(spec.version.unwrap_or(0)), data_in(mount, path)),
+    let superfluous = superfluous(&spec.kind, mount, path);
+    let (path, version) = match &spec.kind {
+        SecretEngine::KvV1 => (format!("{mount}/{path}"), None),
+        SecretEngine::KvV2 => (format!("{mount}/data/{path}"), Some(spec.version.unwrap_or(0))),
         SecretEngine::Unknown(other) => return Err(PlanError::Invalid(format!("unsupported secret type {other:?}"))),
     };
     check_destination(&spec.destination)?;
     let vault_namespace = vault_namespace(spec.namespace.as_deref(), &auth);
-    Ok(Plan { auth, vault_namespace, path, transformation, source: StaticRead { version, refresh, data_in } })
+    Ok(Plan { auth, vault_namespace, path, transformation, source: StaticRead { version, refresh, superfluous } })
 }
 
 /// `spec.mount` and `spec.path`, without slashes at their ends.
@@ -107,12 +108,16 @@ pub(super) fn refresh_after(text: Option<&str>) -> Result<Option<Duration>, Plan
     Ok(Some(interval(text)?).filter(|interval| !interval.is_zero()))
 }
 
-/// What mount and path have of `data`. A path that was copied from a policy has it.
-fn data_in(mount: &str, path: &str) -> Option<&'static str> {
-    if path.starts_with("data/") {
-        Some("spec.path begins with data/")
-    } else if mount.ends_with("/data") {
-        Some("spec.mount ends with /data")
+/// What mount and path have of what the operator adds. A path that was copied from a policy has `data`, and one that was copied
+/// from a command has the mount.
+fn superfluous(engine: &SecretEngine, mount: &str, path: &str) -> Option<&'static str> {
+    let is_v2 = matches!(engine, SecretEngine::KvV2);
+    if is_v2 && path.starts_with("data/") {
+        Some("spec.path begins with data/, which the operator adds for kv-v2: take it out")
+    } else if is_v2 && mount.ends_with("/data") {
+        Some("spec.mount ends with /data, which the operator adds for kv-v2: take it out")
+    } else if path.strip_prefix(mount).is_some_and(|rest| rest.starts_with('/')) {
+        Some("spec.path begins with spec.mount, which stands before it anyway: take it out")
     } else {
         None
     }

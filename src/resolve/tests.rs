@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::api::{SecretTransformation, VaultStaticSecret};
@@ -236,17 +236,25 @@ fn an_address_without_a_scheme_is_shown_with_one() {
 }
 
 #[test]
-fn the_data_of_kv_v2_paths_is_noticed_where_it_does_not_belong() {
-    let superfluous = |spec| static_secret(&secret(spec), &world()).unwrap().source.data_in;
-    assert_eq!(superfluous(json!({ "path": "data/app/config" })), Some("spec.path begins with data/"));
-    assert_eq!(superfluous(json!({ "path": "/data/app" })), Some("spec.path begins with data/"));
-    assert_eq!(superfluous(json!({ "mount": "secret/data", "path": "app" })), Some("spec.mount ends with /data"));
+fn what_the_operator_adds_to_a_path_is_noticed_where_it_does_not_belong() {
+    let superfluous = |spec| static_secret(&secret(spec), &world()).unwrap().source.superfluous;
+    let begins = |spec: Value, with: &str| {
+        let found = superfluous(spec).unwrap_or_default();
+        assert!(found.starts_with(with) && found.ends_with(": take it out"), "{found}");
+    };
+    begins(json!({ "path": "data/app/config" }), "spec.path begins with data/,");
+    begins(json!({ "path": "/data/app" }), "spec.path begins with data/,");
+    begins(json!({ "mount": "secret/data", "path": "app" }), "spec.mount ends with /data,");
+    begins(json!({ "mount": "/team/kv/", "path": "team/kv/app" }), "spec.path begins with spec.mount,");
+    begins(json!({ "mount": "kv1", "path": "kv1/app", "type": "kv-v1" }), "spec.path begins with spec.mount,");
     for spec in [
         json!({ "path": "app/data/config" }),
         json!({ "path": "data" }),
         json!({ "path": "database" }),
         json!({ "mount": "data", "path": "app" }),
         json!({ "path": "data/app", "type": "kv-v1" }),
+        json!({ "mount": "secret", "path": "secrets/app" }),
+        json!({ "mount": "secret", "path": "secret" }),
     ] {
         assert_eq!(superfluous(spec.clone()), None, "{spec}");
     }

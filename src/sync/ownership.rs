@@ -46,7 +46,7 @@ pub fn ownership(secret: &Secret, wanted: &OwnedMetadata, owner: &dyn SecretOwne
     if owner.destination().overwrite && !of_another {
         return Ownership::Overwrite;
     }
-    Ownership::Foreign(refusal(secret, wanted, owner))
+    Ownership::Foreign(refusal(secret, wanted, owner, of_another))
 }
 
 /// Whether a Secret carries the labels and the owner reference by which it is known as the object's.
@@ -124,7 +124,7 @@ fn label<'a>(secret: &'a Secret, key: &str) -> Option<&'a str> {
 }
 
 /// VSO's words: users search for them.
-fn refusal(secret: &Secret, wanted: &OwnedMetadata, owner: &dyn SecretOwner) -> String {
+fn refusal(secret: &Secret, wanted: &OwnedMetadata, owner: &dyn SecretOwner, of_another: bool) -> String {
     let id = owner.destination_id();
     let mut text = String::new();
     for (key, _) in OWNER_LABELS {
@@ -140,9 +140,10 @@ fn refusal(secret: &Secret, wanted: &OwnedMetadata, owner: &dyn SecretOwner) -> 
         }
     }
     text.push_str(&format!("not the owner of the destination Secret {id}"));
-    let kind = owner.kind().as_str();
-    text.push_str(&format!(
-        "; set spec.destination.overwrite to take over a Secret that no {kind} owns, or choose another name"
-    ));
+    text.push_str(if of_another {
+        "; it was made for another object, which spec.destination.overwrite does not change: choose another name"
+    } else {
+        "; set spec.destination.overwrite to take it over, or choose another name"
+    });
     text
 }

@@ -15,7 +15,9 @@ pub fn parse(envelope: &Envelope, path: &str, version: Option<i64>) -> Result<So
     let data = &envelope.data;
     let nothing = |hint: &str| {
         let text = if warnings.is_empty() { hint } else { &warnings };
-        VaultError::new(ErrorKind::Protocol, path, format!("the answer has no data: {text}"))
+        let error = VaultError::new(ErrorKind::Protocol, path, format!("the answer has no data: {text}"));
+        let is_v2 = version.is_none() && warnings.contains("versioned K/V");
+        if is_v2 { error.hinted("spec.type has to be kv-v2") } else { error }
     };
     let Some(fields) = data.as_object() else {
         return Err(nothing("is spec.type right for this mount?"));
@@ -117,6 +119,6 @@ mod tests {
     fn vaults_own_hint_is_passed_on() {
         let warnings = Some(vec!["Invalid path for a versioned K/V secrets engine".to_owned()]);
         let error = parse(&Envelope { warnings, ..Envelope::default() }, "p", None).err().unwrap();
-        assert!(error.to_string().contains("versioned K/V"), "{error}");
+        assert!(error.to_string().ends_with("versioned K/V secrets engine; spec.type has to be kv-v2"), "{error}");
     }
 }

@@ -258,7 +258,10 @@ pub(super) fn classify(path: &str, response: &http::Response<Vec<u8>>) -> Result
             _ => Err(VaultError::new(ErrorKind::NotFound, path, "HTTP 404, in another form than Vault's")),
         };
     }
-    let text = if messages.is_empty() { format!("HTTP {status}") } else { format!("{text} (HTTP {status})") };
+    // Go's HTTP server says so in plain text, and Vault sees nothing of the request.
+    let needs_tls = body.starts_with(b"Client sent an HTTP request to an HTTPS server");
+    let text = if needs_tls { "the server speaks TLS: the address begins with https://".to_owned() } else { text };
+    let text = if text.is_empty() { format!("HTTP {status}") } else { format!("{text} (HTTP {status})") };
     let kind = match status {
         _ if is_of_namespace => ErrorKind::NamespaceNotServed,
         // Vault says 403; servers that only speak its API may say 401 to a wrong token.

@@ -119,9 +119,12 @@ impl Taken {
     }
 
     fn check(&self) -> Result<(Option<i32>, String)> {
-        let Output { status, stdout, .. } =
-            self.0.command(path("hack/check-migration")).args(["vso", "vso"]).output()?;
+        let Output { status, stdout, .. } = self.check_release("vso")?;
         Ok((status.code(), String::from_utf8(stdout)?))
+    }
+
+    fn check_release(&self, release: &str) -> Result<Output> {
+        Ok(self.0.command(path("hack/check-migration")).args([release, "vso"]).output()?)
     }
 
     fn get(&self, name: &str) -> Result<Value> {
@@ -177,6 +180,11 @@ fn the_check_before_the_switch_finds_what_has_to_be_decided() -> Result {
     let (code, text) = cluster.check()?;
     assert_eq!(code, Some(0), "{text}");
     assert!(!text.contains("LOOK"), "{text}");
+
+    let Output { status, stderr, .. } = cluster.check_release("another")?;
+    let text = String::from_utf8(stderr)?;
+    assert_eq!(status.code(), Some(2), "{text}");
+    assert!(text.contains("release: not found") && text.contains("helm list"), "{text}");
 
     cluster.0.kubectl(&["delete", "secret", "vso-cc-storage-hmac-key", "-n=vso"])?;
     let object = |kind: &str, name: &str, finalizers: &[&str], spec: Value| {

@@ -54,6 +54,15 @@ fn all_is_served(cluster: &Cluster) -> Result {
     });
     let patch = format!("--patch={}", json!({ "status": { "conditions": [ready] } }));
     cluster.kubectl(&["patch", "externalsecret", "good", "--subresource=status", "--type=merge", &patch])?;
+    for (name, auth) in [
+        ("by-irsa", json!({ "iam": { "vaultRole": "r", "jwt": { "serviceAccountRef": { "name": "app" } } } })),
+        (
+            "by-key",
+            json!({ "gcp": { "role": "r", "secretRef": { "secretAccessKeySecretRef": { "name": "k", "key": "j" } } } }),
+        ),
+    ] {
+        apply(cluster, "v1", "SecretStore", name, vault(auth))?;
+    }
     // Of another class: this operator leaves it alone.
     let mut other = json!({ "controller": "eso", "provider": { "fake": { "data": [] } } });
     apply(cluster, "v1", "SecretStore", "of-eso", other.clone())?;
@@ -72,6 +81,7 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     let role = |method: &str| json!({ method: { "role": "app", "vaultRole": "app" } });
     apply(cluster, "v1", "SecretStore", "as-the-operator", vault(json!({ "kubernetes": { "role": "app" } })))?;
     apply(cluster, "v1", "SecretStore", "by-iam", vault(role("iam")))?;
+    apply(cluster, "v1", "SecretStore", "by-gcp", vault(role("gcp")))?;
     let stores = json!([{ "name": "good" }]);
     for (name, kind) in [("generated", "Fake"), ("of-password", "Password")] {
         let generator = json!({ "generatorRef": { "kind": kind, "name": "p" } });
@@ -106,8 +116,6 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     assert_eq!(code, Some(1), "{text}");
     for found in [
         "ClusterSecretStore foreign: fake\n",
-        "SecretStore default/as-the-operator\n",
-        "SecretStore default/by-iam\n",
         "PushSecret default/generated (generator Fake p)\n",
         "PushSecret default/deletes\n",
         "ExternalSecret default/generated (generator Fake p)\n",
@@ -127,5 +135,9 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     cluster.kubectl(&["scale", "deployment", "eso", "--replicas=0"])?;
     let (_, text) = check(cluster, &[])?;
     assert!(text.contains("ESO: does not run") && !text.contains("while ESO runs"), "{text}");
+    for name in ["as-the-operator", "by-iam", "by-gcp"] {
+        assert!(text.contains(&format!("SecretStore default/{name}\n")), "{name} is missing in\n{text}");
+    }
+    assert!(!text.contains("default/by-irsa") && !text.contains("default/by-key"), "{text}");
     Ok(())
 }

@@ -24,6 +24,7 @@ fn notes(cluster: &Cluster, values: &[&str]) -> Result<String> {
 fn a_name_that_the_chart_does_not_know_is_noted() -> Result {
     let cluster = Cluster::start(Options::default())?;
     unknown_names_are_noted(&cluster)?;
+    values_without_effect_are_noted(&cluster)?;
     names_below_free_maps_and_of_anchors_are_not(&cluster)
 }
 
@@ -42,6 +43,15 @@ fn unknown_names_are_noted(cluster: &Cluster) -> Result {
         assert!(notes.contains(&format!("{name}: not a value of this chart\n")), "{value}:\n{notes}");
         assert_eq!(notes.matches("not a value of this chart").count(), 1, "{value}:\n{notes}");
     }
+    Ok(())
+}
+
+fn values_without_effect_are_noted(cluster: &Cluster) -> Result {
+    let logging = "controller.manager.logging";
+    let said = |values: &[&str]| notes(cluster, values).map(|notes| notes.matches(&format!("- {logging}.")).count());
+    assert_eq!(said(&[])?, 0);
+    assert_eq!(said(&[&format!("{logging}.timeEncoding=\"rfc3339nano\"")])?, 0);
+    assert_eq!(said(&[&format!("{logging}={{\"timeEncoding\":\"epoch\",\"stacktraceLevel\":\"error\"}}")])?, 2);
     Ok(())
 }
 

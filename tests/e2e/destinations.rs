@@ -53,6 +53,9 @@ fn what_somebody_else_owns_is_not_taken_unless_it_may_be() {
     tenant.apply(&from_source("second", greedy));
     let texts = [&format!("not the owner of the destination Secret {here}/first"), "VaultStaticSecret/first"];
     tenant.wait_failure("second", "SecretSyncError", &texts);
+    let said = tenant.condition("vaultstaticsecret", "second", "SecretSynced").expect("a condition")["message"].clone();
+    let said = said.as_str().expect("a text");
+    assert!(said.ends_with("choose another name") && !said.contains("set spec.destination.overwrite"), "{said}");
     assert_eq!(tenant.version("secret", "first"), first);
 
     // What cannot be written is left as it is, until it can.

@@ -66,6 +66,10 @@ fn a_wrong_authority_is_named_and_a_new_one_is_taken_up() {
         let texts = ["TLS handshake with Vault failed", "UnknownIssuer", address.as_str()];
         tenant.wait_not_ready("vaultconnection", name, "InvalidConfiguration", &texts);
     }
+    let plain = tenant.object("VaultConnection", "plain", json!({ "address": address.replace("https://", "http://") }));
+    tenant.apply(&plain);
+    let texts = ["the server speaks TLS", "https://"];
+    tenant.wait_not_ready("vaultconnection", "plain", "InvalidConfiguration", &texts);
     for name in names.iter().chain(&["none", "file"]) {
         tenant.wait_failure(name, "VaultClientConfigError", &[&text(name)]);
     }

@@ -87,6 +87,7 @@ fn a_wrong_path_engine_or_content_is_named() {
         ("wrong-mount", json!({ "mount": "nothing", "path": tenant.path("v2") })),
         ("no-permission", json!({ "path": format!("elsewhere-{}", tenant.path("x")) })),
         ("data-path", json!({ "path": format!("data/{}", tenant.path("v2")) })),
+        ("mount-path", json!({ "path": format!("secret/{}", tenant.path("v2")) })),
         ("no-version", json!({ "path": tenant.path("v2"), "version": 7 })),
         ("v1-as-v2", json!({ "mount": "kv1", "path": tenant.path("v1") })),
         ("v2-as-v1", json!({ "type": "kv-v1", "path": tenant.path("v2") })),
@@ -106,9 +107,12 @@ fn a_wrong_path_engine_or_content_is_named() {
     tenant.wait_failure("no-permission", "VaultClientError", &["permission denied", "secret/data/elsewhere-"]);
     let superfluous = "spec.path begins with data/, which the operator adds for kv-v2";
     tenant.wait_failure("data-path", "VaultClientError", &["permission denied", superfluous]);
+    let superfluous = "spec.path begins with spec.mount, which stands before it anyway: take it out";
+    tenant.wait_failure("mount-path", "VaultClientError", &["permission denied", superfluous]);
     tenant.wait_failure("no-version", "VaultClientError", &["empty response from Vault", &data("v2"), "no version 7"]);
     tenant.wait_failure("v1-as-v2", "VaultClientError", &[&format!("kv1/data/{}", tenant.path("v1")), "spec.type"]);
-    tenant.wait_failure("v2-as-v1", "VaultClientError", &[&format!("secret/{}", tenant.path("v2")), "versioned"]);
+    let texts = [&format!("secret/{}", tenant.path("v2")), "versioned", "spec.type has to be kv-v2"];
+    tenant.wait_failure("v2-as-v1", "VaultClientError", &texts);
     tenant.wait_failure(
         "bad-key",
         "SecretSyncError",

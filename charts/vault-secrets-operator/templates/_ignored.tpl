@@ -21,6 +21,13 @@ Values that were set and have no effect, or not the one they have with VSO: one 
 {{- end }}
 {{- end }}
 {{- include "vso.values.unknown" (dict "values" (omit .Values "global") "above" "" "known" (.Files.Get "files/known-values.txt")) }}
+{{- $logging := .Values.controller.manager.logging | default dict }}
+{{- if not (hasPrefix "rfc3339" ($logging.timeEncoding | default "rfc3339")) }}
+  - controller.manager.logging.timeEncoding: times are written as RFC 3339
+{{- end }}
+{{- if ne ($logging.stacktraceLevel | default "panic") "panic" }}
+  - controller.manager.logging.stacktraceLevel: a panic alone has a stack trace
+{{- end }}
 {{- $cache := .Values.controller.manager.clientCache | default dict }}
 {{- if and ($cache.storageEncryption).enabled (ne ($cache.persistenceModel | default "") "direct-encrypted") }}
   - controller.manager.clientCache.storageEncryption: used only with persistenceModel direct-encrypted

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower::Service;
 
 use super::connection::connected_now;
+use super::error::root_cause;
 use super::proxy::{Proxies, Proxy};
 use super::tls::Tls;
 
@@ -68,7 +69,9 @@ impl Connector {
     async fn dial(&self, target: Uri) -> Result<BoxIo, BoxError> {
         let mut tcp = self.tcp.clone();
         std::future::poll_fn(|cx| tcp.poll_ready(cx)).await?;
-        let stream = tcp.call(target).await?.into_inner();
+        let address = address_of(&target);
+        let connected = tcp.call(target).await.map_err(|error| format!("{address}: {}", root_cause(&error)));
+        let stream = connected?.into_inner();
         Ok(TokioIo::new(Box::new(stream)))
     }
 
@@ -103,6 +106,12 @@ impl Connector {
     }
 }
 
+/// Host and port of a URL as messages have them. It may be that of a proxy, or where a redirect leads.
+fn address_of(target: &Uri) -> String {
+    let host = target.host().unwrap_or_default();
+    target.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
 /// The name that a certificate for a URL has.
 fn name_of(target: &Uri) -> Result<ServerName<'static>, BoxError> {
     let host = target.host().unwrap_or_default().trim_matches(['[', ']']);
@@ -122,8 +131,10 @@ impl Service<Uri> for Connector {
         let connector = self.clone();
         Box::pin(async move {
             let timeout = connector.timeout;
+            let address = address_of(&target);
             let connected = tokio::time::timeout(timeout, connector.connect(target)).await;
-            connected.unwrap_or_else(|_| Err(format!("no connection within {timeout:?}: timed out").into()))
+            connected
+                .unwrap_or_else(|_| Err(format!("no connection to {address} within {timeout:?}: timed out").into()))
         })
     }
 }

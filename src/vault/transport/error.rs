@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustls::InvalidMessage;
+
 use super::redirect::RedirectError;
 use crate::vault::{ErrorKind, VaultError};
 
@@ -28,30 +30,38 @@ pub(super) enum TransportError {
     TooLong,
 }
 
-/// The kind of a failure on the way to Vault. The text of the innermost cause is the message.
+/// The kind of a failure on the way to Vault. The text of the innermost cause is the message, with what to look at.
 pub(super) fn network_error(path: &str, error: &(dyn std::error::Error + 'static)) -> VaultError {
     let kind = match find(error) {
         Some(TransportError::TimedOut(_) | TransportError::GaveWay) => ErrorKind::TimedOut,
         // As between two elections: a node takes another one for the active one, and that one a third.
         Some(TransportError::Redirect(RedirectError::Again)) => ErrorKind::Unavailable,
         Some(TransportError::Redirect(_) | TransportError::TooLong) => ErrorKind::Protocol,
-        _ if is_tls(error) => ErrorKind::Tls,
+        _ if tls_error(error).is_some() => ErrorKind::Tls,
         _ => ErrorKind::Unreachable,
     };
-    VaultError::new(kind, path, root_cause(error))
+    let found = VaultError::new(kind, path, root_cause(error));
+    match tls_error(error) {
+        Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => found.hinted(NO_TLS),
+        _ => found,
+    }
 }
 
 fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a TransportError> {
     error.downcast_ref().or_else(|| find(error.source()?))
 }
 
-/// Whether TLS is among the causes. An [`std::io::Error`] hides what it wraps: its source is the source of that.
-fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
-    if error.is::<rustls::Error>() {
-        return true;
+/// What the first bytes of any other protocol lead to.
+const NO_TLS: &str =
+    "the server does not speak TLS there: the port may be wrong, or the address may begin with http://";
+
+/// The error of TLS among the causes. An [`std::io::Error`] hides what it wraps: its source is the source of that.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = error.downcast_ref() {
+        return Some(found);
     }
     let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    wrapped.is_some_and(|wrapped| is_tls(wrapped)) || error.source().is_some_and(is_tls)
+    wrapped.and_then(|wrapped| tls_error(wrapped)).or_else(|| tls_error(error.source()?))
 }
 
 /// The innermost cause of an error: the outer ones of the HTTP stack only say that sending failed.
@@ -71,8 +81,8 @@ mod tests {
     fn a_failed_handshake_is_found_however_deep_it_is_wrapped() {
         use std::io::{Error, ErrorKind};
         let tls = || Error::new(ErrorKind::InvalidData, rustls::Error::DecryptError);
-        assert!(is_tls(&tls()));
-        assert!(is_tls(&Error::other(Error::other(tls()))));
-        assert!(!is_tls(&Error::other(Error::from(ErrorKind::ConnectionRefused))));
+        assert!(tls_error(&tls()).is_some());
+        assert!(tls_error(&Error::other(Error::other(tls()))).is_some());
+        assert!(tls_error(&Error::other(Error::from(ErrorKind::ConnectionRefused))).is_none());
     }
 }
