@@ -98,7 +98,7 @@ pub fn extract(text: &[u8]) -> Result<Data, ExtractError> {
 }
 
 /// The members of an object by name. The last of several with one name counts.
-pub(super) fn members(json: Json<'_>) -> Result<BTreeMap<String, Json<'_>>, ExtractError> {
+pub fn members(json: Json<'_>) -> Result<BTreeMap<String, Json<'_>>, ExtractError> {
     match json.kind() {
         Kind::Object | Kind::Null => {
             Ok(json.members().map(|(name, value)| (unescape(name, Halves::Json).into_owned(), value)).collect())

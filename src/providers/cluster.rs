@@ -17,10 +17,10 @@ use crate::api::external_secrets::remote::{Find, RemoteRef};
 use crate::api::reference::is_object_name;
 use crate::external_secret::Data;
 use crate::external_secret::answers::Answer;
-use crate::external_secret::document::{Halves, Json, JsonError, unescape};
+use crate::external_secret::document::Json;
 use crate::external_secret::property::{self, PropertyError};
 use crate::external_secret::push::PushRow;
-use crate::external_secret::value::Fields;
+use crate::external_secret::value::{self, ExtractError, Fields};
 use crate::gocompat::template::Context;
 use crate::resolve::ClusterStore;
 
@@ -331,11 +331,9 @@ fn whole(members: Map<String, Value>) -> Vec<u8> {
 }
 
 /// The members of a JSON object, each as JSON.
-fn json_members(text: &[u8]) -> Result<Data, JsonError> {
-    let members = Json::parse(text)?.members();
-    Ok(members
-        .map(|(name, value)| (unescape(name, Halves::Json).into_owned(), value.raw().as_bytes().to_vec()))
-        .collect())
+fn json_members(text: &[u8]) -> Result<Data, ExtractError> {
+    let members = value::members(Json::parse(text)?)?;
+    Ok(members.into_iter().map(|(name, value)| (name, value.raw().as_bytes().to_vec())).collect())
 }
 
 fn encode(text: &str) -> String {

@@ -6,6 +6,7 @@ mod credentials;
 mod fan_out;
 mod faults;
 mod generators;
+mod holds;
 mod hostile;
 mod input;
 mod logins;

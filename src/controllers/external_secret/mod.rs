@@ -30,8 +30,8 @@ use super::outcome::Outcome;
 use super::read_age::{OnChange, not_before};
 use super::render_turns::RenderTurns;
 use super::store_access::StoreAccess;
-use super::stores::Stores;
-use crate::api::external_secrets::ExternalSecret;
+use super::stores::{LISTING_RETRY_DELAY, Stores};
+use crate::api::external_secrets::{CreationPolicy, ExternalSecret};
 use crate::api::{ConditionType, CustomObject as _, Key, Kind, ObjectRef, condition};
 use crate::backoff::Policy;
 use crate::external_secret::template::TemplateCache;
@@ -52,9 +52,6 @@ const FINALIZER: &str = "externalsecrets.external-secrets.io/externalsecret-clea
 /// A Secret that another client changed is looked at after this: that client may not be done, and our own write comes back
 /// through the watch before its answer has been noted.
 const SETTLE: Duration = Duration::from_secs(1);
-
-/// Until everything is listed, a run of an object with a generator comes again after this.
-const LISTING_RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// The controller of ExternalSecrets.
 pub(super) struct ExternalSecrets {
@@ -99,11 +96,11 @@ impl ExternalSecrets {
 
     async fn run(&self, job: &Job<Key>, object: &Arc<ExternalSecret>, state: &mut State) -> Outcome {
         let began = Utc::now();
-        if fetch::has_generator(object) && self.stores().is_listing() {
-            // What only is not listed yet would look missing, and what follows such a failure makes new data.
-            return Outcome::yielded(Next::At(Instant::now() + LISTING_RETRY_DELAY, job.class), None);
-        }
         let plan = match self.plan(object) {
+            plan if self.stores().is_listing() && (plan.is_err() || fetch::has_generator(object)) => {
+                // What only is not listed yet looks missing.
+                return Outcome::yielded(Next::At(Instant::now() + LISTING_RETRY_DELAY, job.class), None);
+            }
             Ok(Some(plan)) => plan,
             Ok(None) => {
                 // Another operator serves it.
@@ -112,8 +109,16 @@ impl ExternalSecrets {
                 return Outcome::await_change();
             }
             Err(failure) => {
-                (state.sessions, state.reads) = Default::default();
-                return self.fail(object, state, failure).await;
+                state.reads.clear();
+                if !fetch::has_generator(object) {
+                    // What a generator has made in Vault ends with its login.
+                    state.sessions.clear();
+                }
+                // Nothing was read: what is not due yet is not due for it.
+                let (due, refreshed) = (state.due, state.refreshed);
+                let outcome = self.fail(object, state, failure).await;
+                (state.due, state.refreshed) = (due, refreshed);
+                return outcome;
             }
         };
         let feeds = &self.access.feeds;
@@ -131,7 +136,7 @@ impl ExternalSecrets {
         let fails = condition::is_false(object.conditions(), ConditionType::Ready);
         // Each look at the sources of an object with a generator makes new data, so only its interval and itself count.
         let has_changed = state.stale || state.stores.as_ref().is_some_and(|known| *known != stores);
-        let left = if fails || (has_changed && plan.generators.is_empty()) {
+        let left = if (fails || has_changed) && plan.generators.is_empty() || fails && state.refreshed == Some(false) {
             Some(Duration::ZERO)
         } else {
             state.due.map(|due| due.saturating_duration_since(Instant::now()))
@@ -141,6 +146,11 @@ impl ExternalSecrets {
         let next = match refresh {
             Refresh::Now => None,
             Refresh::After(pause) => Some(Next::At(Instant::now() + pause, Class::Refresh)),
+            Refresh::WhenChanged
+                if is_awaited(object, state) && (state.is_due() || fails && state.refreshed != Some(false)) =>
+            {
+                None
+            }
             Refresh::WhenChanged => Some(Next::WhenChanged),
         };
         if let Some(next) = next {
@@ -149,10 +159,17 @@ impl ExternalSecrets {
                 Ok(true) => {
                     state.due = match next {
                         Next::At(due, _) => Some(due),
+                        Next::WhenChanged if is_awaited(object, state) => {
+                            state.due.or(plan.interval.map(|interval| Instant::now() + interval))
+                        }
                         Next::WhenChanged => None,
                     };
+                    let next = state.due.map_or(next, |due| Next::At(due, Class::Refresh));
                     let next = self.access.resume(job, &plan.generators, &mut state.sessions, next).await;
-                    return self.hold(object, state, next).await;
+                    // What only a refresh can tell is not told before.
+                    let is_known = state.refreshed.unwrap_or(!plan.generators.is_empty());
+                    let is_over = !is_awaited(object, state) && (is_known || refresh == Refresh::WhenChanged);
+                    return self.hold(object, state, is_over, next).await;
                 }
                 // What the Secret has to hold is known to the stores only.
                 Ok(false) => {}
@@ -250,6 +267,14 @@ impl ExternalSecrets {
             states.insert(id, state);
         }
     }
+}
+
+/// Whether the Secret could not be made yet: there is nothing to merge into, or the stores hold nothing. As with ESO, it is
+/// tried again at each interval, whatever `refreshPolicy` says.
+fn is_awaited(object: &ExternalSecret, state: &State) -> bool {
+    let policy = object.spec.target.creation_policy.as_ref();
+    let is_absent = state.applied.as_ref().is_some_and(|applied| applied.revision.is_none());
+    is_absent && !matches!(policy, Some(CreationPolicy::None | CreationPolicy::Orphan))
 }
 
 #[async_trait::async_trait]

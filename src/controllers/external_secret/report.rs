@@ -8,6 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::ExternalSecrets;
 use super::failure::Failure;
+use super::is_awaited;
 use super::restart::Restarts;
 use super::state::State;
 use crate::api::external_secrets::external_secret::{Binding, ExternalSecretStatus};
@@ -19,6 +20,9 @@ use crate::controllers::outputs::EventText;
 use crate::controllers::retry::{RECHECK_DENIAL, Retry};
 use crate::resolve::ExternalPlan;
 use crate::workqueue::{Class, Next};
+
+/// What is told of a Secret that is as it has to be.
+const SYNCED: &str = "secret synced";
 
 /// What a run that got through has done.
 pub(super) struct Synced {
@@ -76,9 +80,10 @@ impl ExternalSecrets {
         }
         state.backoff.reset();
         state.generated.clear();
+        state.refreshed = Some(true);
         let now = Instant::now();
-        let is_periodic = plan.policy == RefreshPolicy::Periodic;
-        state.due = plan.interval.filter(|_| is_periodic).map(|interval| {
+        let is_repeated = plan.policy == RefreshPolicy::Periodic || is_awaited(object, state);
+        state.due = plan.interval.filter(|_| is_repeated).map(|interval| {
             // Objects that share a read are due together.
             let horizon = horizon(interval, &mut rand::rng());
             let shared = state.reads.values().map(|read| read.next_due(interval, now, horizon)).min();
@@ -88,11 +93,16 @@ impl ExternalSecrets {
         self.done(state, &restarts, next)
     }
 
-    /// Ends a run that did not have to read anything.
-    pub(super) async fn hold(&self, object: &ExternalSecret, state: &mut State, next: Next) -> Outcome {
+    /// Ends a run that did not have to read anything. `is_over`: what failed before, if anything did, does so no more.
+    pub(super) async fn hold(&self, object: &ExternalSecret, state: &mut State, is_over: bool, next: Next) -> Outcome {
         let restarts = self.restart(object, state).await;
         let status = object.status.clone().unwrap_or_default();
-        let status = ExternalSecretStatus { conditions: restarts.conditions(&status.conditions), ..status };
+        let mut conditions = restarts.conditions(&status.conditions);
+        if is_over && condition::is_false(&conditions, ConditionType::Ready) {
+            let ready = ConditionUpdate::holds(ConditionType::Ready, Reason::SecretSynced, SYNCED);
+            conditions = condition::merge_without_generation(&conditions, &[ready]);
+        }
+        let status = ExternalSecretStatus { conditions, ..status };
         let outputs = &self.access.outputs;
         let news = restarts.news(object);
         if outputs.publish(&self.stores().external_secrets, object, &status, &news).await.is_err() {
@@ -118,6 +128,7 @@ impl ExternalSecrets {
     /// Tells of a run that did not get through.
     pub(super) async fn fail(&self, object: &ExternalSecret, state: &mut State, failure: Failure) -> Outcome {
         let Failure { message, retry } = failure;
+        state.refreshed = Some(false);
         let ready = ConditionUpdate::fails(ConditionType::Ready, Reason::SecretSyncedError, message.as_str());
         let conditions = condition::merge_without_generation(object.conditions(), &[ready]);
         let status = ExternalSecretStatus { conditions, ..object.status.clone().unwrap_or_default() };
@@ -153,7 +164,7 @@ fn status_of_success(
 ) -> (ExternalSecretStatus, Option<EventText>) {
     use ConditionType::Ready;
     let (reason, text) = match done {
-        Done::Created | Done::Updated | Done::Unchanged => (Reason::SecretSynced, "secret synced"),
+        Done::Created | Done::Updated | Done::Unchanged => (Reason::SecretSynced, SYNCED),
         Done::Retained => (Reason::SecretSynced, "secret retained due to DeletionPolicy=Retain"),
         Done::Deleted { .. } => (Reason::SecretDeleted, "secret deleted due to DeletionPolicy=Delete"),
         Done::Missing => (Reason::SecretMissing, "secret will not be created due to CreationPolicy=Merge"),

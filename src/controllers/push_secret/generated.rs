@@ -11,13 +11,12 @@ use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::PushSecretStatus;
 use crate::api::{ConditionStatus, ConditionType, Key, condition};
 use crate::controllers::external_secret::failure::{Failure, Interruption};
+use crate::controllers::stores::LISTING_RETRY_DELAY;
 use crate::external_secret::hash;
 use crate::external_secret::push::PushSource;
 use crate::resolve::{self, Generates, GeneratorPlan, PushPlan, PushTarget, VaultStore};
 use crate::workqueue::{Class, Job, Next};
 
-/// Until everything is listed, a run of an object with a generator comes again after this.
-const LISTING_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// What was made for an object without an interval is kept so long, if it cannot be pushed.
 const PENDING_LIFETIME: Duration = Duration::from_secs(3600);
 

@@ -28,7 +28,7 @@ use super::external_secret::failure::{Failure, Interruption};
 use super::outcome::Outcome;
 use super::render_turns::RenderTurns;
 use super::store_access::StoreAccess;
-use super::stores::Stores;
+use super::stores::{LISTING_RETRY_DELAY, Stores};
 use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::{PushDeletionPolicy, UpdatePolicy};
 use crate::api::{CustomObject as _, Key, Kind, ObjectRef};
@@ -77,6 +77,10 @@ impl PushSecrets {
     async fn run(&self, job: &Job<Key>, object: &Arc<PushSecret>, state: &mut State) -> Outcome {
         let began = Utc::now();
         let plan = match self.plan(object) {
+            plan if self.stores().is_listing() && !plan.as_ref().is_ok_and(finds_its_stores) => {
+                // What only is not listed yet looks missing.
+                return Outcome::yielded(Next::At(Instant::now() + LISTING_RETRY_DELAY, job.class), None);
+            }
             Ok(plan) => plan,
             Err(failure) => return self.fail(object, state, failure).await,
         };
@@ -236,6 +240,10 @@ impl PushSecrets {
             states.insert(id, state);
         }
     }
+}
+
+fn finds_its_stores(plan: &PushPlan) -> bool {
+    !plan.targets.is_empty() && plan.targets.iter().all(|target| target.plan.is_ok())
 }
 
 /// Whether all that was pushed is deleted, since the Secret is gone.

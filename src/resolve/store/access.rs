@@ -4,7 +4,32 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
+use crate::api::external_secrets::secret_store::StoreCondition;
 use crate::gocompat::regexp::Pattern;
+
+/// Whether a condition of a ClusterSecretStore admits a namespace. No selector selects one of which nothing is known yet, be it
+/// a selector that asks for the lack of a label.
+///
+/// # Errors
+/// If a regular expression of the condition is none, or too large.
+pub(super) fn admits(
+    condition: &StoreCondition,
+    namespace: &str,
+    labels: Option<&BTreeMap<String, String>>,
+) -> Result<bool, String> {
+    let selector = condition.namespace_selector.as_ref().zip(labels);
+    if selector.is_some_and(|(selector, labels)| selects(selector, labels))
+        || condition.namespaces.iter().any(|allowed| allowed == namespace)
+    {
+        return Ok(true);
+    }
+    for pattern in &condition.namespace_regexes {
+        if matches(pattern, namespace)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
 
 /// Whether a selector selects an object with these labels. One that says nothing selects all. An operator that is not known
 /// selects nothing.
@@ -28,8 +53,37 @@ pub fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> b
 ///
 /// # Errors
 /// If it is no regular expression, or one that is too large.
-pub(super) fn matches(pattern: &str, name: &str) -> Result<bool, String> {
+fn matches(pattern: &str, name: &str) -> Result<bool, String> {
     let compiled = Pattern::for_search(pattern);
     let compiled = compiled.map_err(|why| format!("spec.conditions: namespaceRegexes {pattern:?}: {why}"))?;
     Ok(compiled.regex().is_match(name.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_is_not_known_is_admitted_by_name_only() {
+        let admitted = |condition: serde_json::Value, labels: Option<&[(&str, &str)]>| {
+            let labels = labels.map(|labels| labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
+            admits(&serde_json::from_value(condition).unwrap(), "team", labels.as_ref()).unwrap()
+        };
+        let lacks = |operator: &str| {
+            let values = if operator == "NotIn" { json!(["yes"]) } else { json!([]) };
+            json!({ "namespaceSelector": { "matchExpressions": [
+                { "key": "restricted", "operator": operator, "values": values },
+            ] } })
+        };
+        for condition in [lacks("DoesNotExist"), lacks("NotIn"), json!({ "namespaceSelector": {} })] {
+            assert!(admitted(condition.clone(), Some(&[])), "{condition}");
+            assert!(!admitted(condition.clone(), None), "{condition}");
+        }
+        assert!(!admitted(lacks("DoesNotExist"), Some(&[("restricted", "yes")])));
+        for condition in [json!({ "namespaces": ["team"] }), json!({ "namespaceRegexes": ["^te"] })] {
+            assert!(admitted(condition.clone(), None), "{condition}");
+        }
+    }
 }

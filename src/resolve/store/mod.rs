@@ -143,16 +143,10 @@ fn admits(conditions: &[StoreCondition], name: &str, namespace: &str, lookup: &i
     if conditions.is_empty() {
         return Ok(());
     }
-    let labels = lookup.namespace_labels(namespace).unwrap_or_default();
+    let labels = lookup.namespace_labels(namespace);
     for condition in conditions {
-        let by_label = condition.namespace_selector.as_ref().is_some_and(|selector| access::selects(selector, &labels));
-        if by_label || condition.namespaces.iter().any(|allowed| allowed == namespace) {
+        if access::admits(condition, namespace, labels.as_ref()).map_err(Denied::Invalid)? {
             return Ok(());
-        }
-        for pattern in &condition.namespace_regexes {
-            if access::matches(pattern, namespace).map_err(Denied::Invalid)? {
-                return Ok(());
-            }
         }
     }
     let text =

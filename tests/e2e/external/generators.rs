@@ -290,3 +290,27 @@ fn what_vault_has_made_ends_with_the_token_which_a_stored_login_keeps_over_a_res
         assert_eq!(tenant.value(name, "client_token").unwrap(), token, "nothing is made before the interval is over");
     }
 }
+
+#[test]
+fn what_comes_back_makes_nothing_new() {
+    let tenant = Tenant::new("es-generators-back");
+    tenant.put("db", json!({ "user": "app" }));
+    let _operator = tenant.operator(SERVED);
+    let password = generator(&tenant, "Password", "p", json!({ "length": 20 }));
+    apply(&tenant, std::slice::from_ref(&password));
+    let spec = json!({ "secretStoreRef": { "name": "vault" }, "data": [row(&tenant, "user", "db", "user")] });
+    tenant.apply_all(&[store(&tenant), generated(&tenant, "db", "Password", "p", spec)]);
+    wait_synced(&tenant, "db");
+    let before = tenant.get("secret", "db").unwrap();
+    let path = format!("--namespace={}", tenant.namespace);
+    tenant.cluster.kubectl(&["delete", "passwords.generators.external-secrets.io", "p", &path]).unwrap();
+    wait_failure(&tenant, "db", &["generator Password \"p\" does not exist"]);
+    apply(&tenant, &[password]);
+    wait_synced(&tenant, "db");
+    tenant.kubectl(&["delete", "secretstore", "vault"]).unwrap();
+    wait_failure(&tenant, "db", &["could not get SecretStore"]);
+    tenant.apply(&store(&tenant));
+    wait_synced(&tenant, "db");
+    std::thread::sleep(KEPT);
+    assert_eq!(tenant.get("secret", "db").unwrap(), before);
+}

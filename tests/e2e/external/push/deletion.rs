@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use testenv::Options;
 
-use super::{Pushing, data_of, entry};
-use test_support::{Tenant, eventually, own};
+use super::{Pushing, SERVED, data_of, entry};
+use test_support::api_proxy::{ApiProxy, Matching};
+use test_support::{NO_ELECTION, Tenant, eventually, own, shared};
 
 #[test]
 fn what_was_pushed_and_nothing_else_is_deleted() {
@@ -154,4 +155,37 @@ fn a_login_that_is_gone_for_good_holds_no_namespace() {
     });
     assert!(operator.log().contains(&format!("left there: {key} in SecretStore/vault")));
     assert_eq!(pushing.in_vault("db").unwrap()["data"], json!({ "a": "1" }));
+}
+
+#[test]
+fn what_is_not_listed_yet_is_waited_for() {
+    let proxy = ApiProxy::start(shared());
+    let pushing = Pushing::of(Tenant::at(shared(), "ps-start", shared().vault_addr(), Some(&proxy.url())));
+    let tenant = &pushing.tenant;
+    let arguments = [SERVED, &NO_ELECTION].concat();
+    let mut operator = tenant.operator(&arguments);
+    pushing.source(json!({ "a": "1" }));
+    let spec = json!({ "deletionPolicy": "Delete", "data": [entry(Some("a"), "db", Some("a"))] });
+    tenant.apply(&pushing.push_to("cluster", "pushed", spec));
+    pushing.wait_synced("pushed");
+    let version = tenant.version("pushsecret", "pushed");
+    let mut held_at_start = |path: &str| {
+        operator.kill();
+        let held = proxy.hold_answer(Matching { method: "GET", path, nth: 0 });
+        operator = tenant.operator(&arguments);
+        held.wait_reached();
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        held
+    };
+    // Its store does not look missing.
+    held_at_start("/secretstores").release();
+    assert_eq!(tenant.version("pushsecret", "pushed"), version);
+    // Nor does a store that is deleted look as if nothing needed it.
+    tenant.kubectl(&["delete", "secretstore", "cluster", "--wait=false"]).unwrap();
+    let held = held_at_start("/pushsecrets");
+    tenant.get("secretstore", "cluster").expect("it waits");
+    held.release();
+    tenant.kubectl(&["delete", "pushsecret", "pushed", "--timeout=120s"]).unwrap();
+    assert!(pushing.in_cluster("db").unwrap_err().contains("not found"));
+    tenant.kubectl(&["wait", "--for=delete", "secretstore/cluster", "--timeout=120s"]).unwrap();
 }
