@@ -45,8 +45,8 @@ pub use dynamic_secret::{VaultDynamicSecret, VaultDynamicSecretSpec, VaultDynami
 pub use kind::{ApiScope, CustomObject, Key, Kind, KindNames};
 pub use owner::{ContentKeys, SecretOwner};
 pub use pki_secret::{
-    Keystore, Keystores, PKIIssue, PKIPendingCertificate, PKIReplacedCertificate, SecretKeyRef, VaultPKISecret,
-    VaultPKISecretSpec, VaultPKISecretStatus,
+    Keystore, Keystores, PKIIssue, PKIOrigin, PKIPendingCertificate, PKIReplacedCertificate, SecretKeyRef,
+    VaultPKISecret, VaultPKISecretSpec, VaultPKISecretStatus,
 };
 pub use reference::{ObjectRef, ObjectRefError};
 pub use static_secret::{SecretEngine, VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus};

@@ -199,6 +199,16 @@ pub struct PKIIssue {
     /// Fingerprint (SHA-256) of the certificate of the issuer, where that is compared.
     #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub issuer_fingerprint: Option<String>,
+    /// Where it was issued.
+    #[serde(flatten)]
+    pub origin: PKIOrigin,
+}
+
+/// Where a certificate was issued. What is not recorded is where the spec leads to.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(!default)]
+pub struct PKIOrigin {
     /// The mount of the engine that has issued it.
     #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     pub mount: Option<String>,
@@ -207,19 +217,16 @@ pub struct PKIIssue {
     pub namespace: Option<String>,
 }
 
-/// A certificate that is to be revoked. Where nothing is said of its mount and its namespace, they are those that the spec leads to.
+/// A certificate that is to be revoked.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(!default)]
 pub struct PKIReplacedCertificate {
     /// Its serial number.
     pub serial_number: String,
-    /// The mount of the engine that has issued it.
-    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
-    pub mount: Option<String>,
-    /// Vault namespace of that mount, `root` for the topmost one.
-    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
+    /// Where it was issued.
+    #[serde(flatten)]
+    pub origin: PKIOrigin,
 }
 
 /// A certificate that is not known to be in the Secret.

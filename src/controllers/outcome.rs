@@ -12,6 +12,8 @@ const WRITE_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// is often an object that is made a moment later.
 pub(crate) const MIN_RETRY_DELAY: Duration = Duration::from_secs(5);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
+/// Until everything is listed, a run comes again after this if what is not listed yet would change what it does.
+pub(crate) const LISTING_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// After a run that panicked or hung.
 const LATE_RETRY_DELAY: Duration = Duration::from_secs(60);
 
@@ -51,6 +53,11 @@ impl Outcome {
     /// The run gave its turn back before it was done: its Vault has no permit left, or another process leads by now.
     pub fn yielded(next: Next, lane: Option<Lane>) -> Self {
         Self { next, lane, result: RunResult::Requeue }
+    }
+
+    /// What is not listed yet looks as if it were missing: the run comes again.
+    pub fn still_listing(class: Class) -> Self {
+        Self::yielded(Next::At(Instant::now() + LISTING_RETRY_DELAY, class), None)
     }
 
     /// The API server refused a write.

@@ -10,7 +10,6 @@ use super::outcome::{Outcome, retry_delay};
 use super::outputs::{EventText, Outputs};
 use super::store_access::{CheckError, Checked, StoreAccess};
 use super::store_names;
-use super::stores::LISTING_RETRY_DELAY;
 use super::vault_access::VaultAccess;
 use crate::api::external_secrets::{ClusterSecretStore, SecretStore, SecretStoreStatus};
 use crate::api::{ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, condition};
@@ -84,7 +83,7 @@ impl<K: StoreObject> Controller for SecretStores<K> {
         if object.meta().deletion_timestamp.is_some() {
             if self.vault.stores.is_listing() {
                 // A PushSecret that needs it may not be listed yet.
-                return Outcome::yielded(Next::At(Instant::now() + LISTING_RETRY_DELAY, job.class), None);
+                return Outcome::still_listing(job.class);
             }
             if self.vault.stores.is_needed_by_push(&job.key) {
                 // The PushSecrets that need it make it due when they are done.

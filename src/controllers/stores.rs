@@ -18,9 +18,6 @@ use crate::kubernetes::{NamespaceLabels, Scope, SecretIndex, Store, WatchHealth}
 use crate::resolve::{self, GeneratorLookup, Lookup, StoreLookup, StorePlan, StoreSource};
 use crate::settings::Settings;
 
-/// Until everything is listed, a run comes again after this if what is not listed yet would change what it does.
-pub(super) const LISTING_RETRY_DELAY: Duration = Duration::from_millis(200);
-
 /// The objects that others refer to, the owners of Secrets, and the Secrets.
 pub(crate) struct Stores {
     pub connections: Arc<Store<VaultConnection>>,

@@ -201,7 +201,7 @@ fn is_missing(error: &watcher::Error) -> bool {
     matches!(refusal(error), Some(403 | 404))
 }
 
-/// Logs that a watch fails. Some kinds need not be there; who waits for others says what it misses.
+/// Logs that a watch fails. Some kinds need not be there; what waits for the others says which it misses.
 fn tell(watch: &str, error: &watcher::Error) {
     match refusal(error) {
         Some(404) => tracing::info!(watch, "nothing to watch yet: the namespace or the definition is not there"),

@@ -22,7 +22,8 @@ use crate::vault::{Envelope, ErrorKind, Identity, Read, ReadCache, Session, Sess
 
 /// So many folders are listed at most by one entry of `dataFrom`.
 const MAX_FOLDERS: usize = 1_000;
-/// So many folders or secrets of one entry of `dataFrom` are asked for at the same time: each takes as long as the way to Vault and back.
+/// So many folders or secrets of one entry of `dataFrom` are asked for at the same time: each takes the way to Vault and
+/// back.
 const AT_ONCE: usize = 8;
 
 /// The reads that an object shares with others, kept from run to run. Stores with different logins share none.

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::plan::{auth_of, check_destination, recorded_namespace, vault_namespace};
 use super::{Lookup, ObjectRef, Plan, PlanError, ResolvedTransformation, transformation};
-use crate::api::{Keystore, SecretKeyRef, VaultPKISecret, VaultPKISecretSpec};
+use crate::api::{Keystore, PKIOrigin, SecretKeyRef, VaultPKISecret, VaultPKISecretSpec};
 use crate::gocompat::GoDuration;
 
 /// The type of Secrets with `tls.crt` and `tls.key`.
@@ -20,10 +20,8 @@ const TLS_KEYS: [&str; 2] = ["tls.crt", "tls.key"];
 pub struct PkiRequest {
     /// The body of the request.
     pub body: Value,
-    /// The mount of the engine.
-    pub mount: String,
-    /// Vault namespace of the mount, as a status has it.
-    pub namespace: String,
+    /// Where certificates are issued, as a status has it.
+    pub origin: PKIOrigin,
     /// Replaced certificates are revoked.
     pub revoke: bool,
     /// The format of the answer, pem when unset.
@@ -94,8 +92,7 @@ pub fn pki_secret(object: &VaultPKISecret, lookup: &impl Lookup) -> Result<Plan<
     let digest = digest(spec, &vault_namespace, &path, &body, &transformation);
     let source = PkiRequest {
         body,
-        mount: mount.to_owned(),
-        namespace: recorded_namespace(&vault_namespace),
+        origin: PKIOrigin { mount: Some(mount.to_owned()), namespace: Some(recorded_namespace(&vault_namespace)) },
         revoke: spec.revoke,
         format: spec.format.clone(),
         expiry_offset: expiry_offset.as_secs().try_into().unwrap_or(i64::MAX),

@@ -1,7 +1,7 @@
 //! The HTTP client of one Vault server: one connection pool, its trust, its headers, its time limit.
 //!
-//! `vaultrs` brings typed requests, which tell as an [`Endpoint`] what is sent where. They travel through this transport, because the
-//! stock client can neither take a CA from memory, nor set a server name, headers or a path prefix.
+//! `vaultrs` brings typed requests, which tell as an [`Endpoint`] what is sent where. They travel through this transport, because
+//! the stock client can neither take a CA from memory, nor set a server name, headers or a path prefix.
 
 mod connection;
 mod connector;

@@ -205,8 +205,7 @@ fn constraints_are_those_of_vso() {
 /// The members of every object, as VSO 1.4.1 has them, plus `allowedNamespaces` of VaultConnection, and
 /// `syncConfig` of VaultDynamicSecret, which came with 1.6.0, `revokeReplacedLeases`, `vaultTokenExpiration`, `pendingLease`,
 /// `replacedLeases` and `namespace` of a lease there; `keystores`, `issuerRefreshAfter`, `issue`, `pending`,
-/// `replacedCertificates` and `renewal` of
-/// VaultPKISecret. What several kinds share is below.
+/// `replacedCertificates` and `renewal` of VaultPKISecret. What several kinds share is below.
 const MEMBERS: &str = "
 CSISecrets.spec: accessControl namespace secrets syncConfig vaultAuthRef
 CSISecrets.spec.accessControl: matchPolicy namespacePatterns podLabels podNamePatterns serviceAccountPattern

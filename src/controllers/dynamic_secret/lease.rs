@@ -48,7 +48,8 @@ pub(super) fn duration_of(lease: &SecretLease) -> Duration {
     crate::vault::lease(u64::try_from(lease.duration).unwrap_or(0))
 }
 
-/// Asks for a lease to last as long again. `namespace`: where a lease of which nothing is recorded is looked for. `may_log_in`: whether a login may be made where there is none.
+/// Asks for a lease to last as long again. `namespace`: where a lease is looked for whose namespace is not recorded.
+/// `may_log_in`: whether a login may be made where there is none.
 pub(super) async fn renew(session: &Arc<Session>, namespace: &str, lease: &SecretLease, may_log_in: bool) -> Renewal {
     let body = json!({ "lease_id": lease.id, "increment": lease.duration });
     let namespace = namespace_of(lease.namespace.as_deref(), namespace);

@@ -30,7 +30,7 @@ use super::outcome::Outcome;
 use super::read_age::{OnChange, not_before};
 use super::render_turns::RenderTurns;
 use super::store_access::StoreAccess;
-use super::stores::{LISTING_RETRY_DELAY, Stores};
+use super::stores::Stores;
 use crate::api::external_secrets::{CreationPolicy, ExternalSecret};
 use crate::api::{ConditionType, CustomObject as _, Key, Kind, ObjectRef, condition};
 use crate::backoff::Policy;
@@ -98,8 +98,7 @@ impl ExternalSecrets {
         let began = Utc::now();
         let plan = match self.plan(object) {
             plan if self.stores().is_listing() && (plan.is_err() || fetch::has_generator(object)) => {
-                // What only is not listed yet looks missing.
-                return Outcome::yielded(Next::At(Instant::now() + LISTING_RETRY_DELAY, job.class), None);
+                return Outcome::still_listing(job.class);
             }
             Ok(Some(plan)) => plan,
             Ok(None) => {

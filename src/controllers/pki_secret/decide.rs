@@ -126,8 +126,7 @@ pub(super) fn decide(known: &Known<'_>) -> Decision {
     certificate.lifetime = found.or(before).unwrap_or(certificate.lifetime);
     certificate.issue.secret_mac = Some(held.mac.to_owned());
     certificate.issue.request_digest = Some(request.digest.clone());
-    (certificate.issue.mount, certificate.issue.namespace) =
-        (Some(request.mount.clone()), Some(request.namespace.clone()));
+    certificate.issue.origin = request.origin.clone();
     if certificate.renewal(request.expiry_offset).is_due(known.now) {
         return Decision::Issue(IssueReason::InRenewalWindow);
     }
@@ -171,8 +170,8 @@ fn recorded(status: &VaultPKISecretStatus, held: Option<&str>) -> Option<(Record
 /// No more certificates of one object wait for their revocation.
 const MAX_REPLACED: usize = 32;
 
-/// What is to be revoked, once the Secret holds the certificate with the serial number `current`: everything else that was issued
-/// for the object. `orphans` are those that never got into a status.
+/// What is to be revoked, once the Secret holds the certificate with the serial number `current`: everything else that was
+/// issued for the object. `orphans` are those that never got into a status.
 pub(super) fn superseded(
     status: &VaultPKISecretStatus,
     current: &str,
@@ -195,8 +194,7 @@ pub(super) fn superseded(
 
 /// A certificate to revoke where it was issued.
 pub(super) fn replaced(serial: &str, issue: &PKIIssue) -> PKIReplacedCertificate {
-    let (mount, namespace) = (issue.mount.clone(), issue.namespace.clone());
-    PKIReplacedCertificate { serial_number: serial.to_owned(), mount, namespace }
+    PKIReplacedCertificate { serial_number: serial.to_owned(), origin: issue.origin.clone() }
 }
 
 #[cfg(test)]

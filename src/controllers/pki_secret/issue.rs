@@ -158,12 +158,7 @@ fn read(
 
 /// What is known of a certificate before it is issued.
 fn issue_of(request: &PkiRequest) -> PKIIssue {
-    PKIIssue {
-        request_digest: Some(request.digest.clone()),
-        mount: Some(request.mount.clone()),
-        namespace: Some(request.namespace.clone()),
-        ..PKIIssue::default()
-    }
+    PKIIssue { request_digest: Some(request.digest.clone()), origin: request.origin.clone(), ..PKIIssue::default() }
 }
 
 /// The data for the Secret. Keystores take thousands of hashes: they are made on a thread of their own.

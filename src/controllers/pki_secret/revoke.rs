@@ -108,14 +108,16 @@ impl Revocations {
     }
 }
 
-/// Revokes a certificate where it was issued.
+/// Revokes a certificate where it was issued. What is not recorded of that is where the spec leads to.
 pub(super) async fn revoke(
     session: &Arc<Session>,
     plan: &Plan<PkiRequest>,
     certificate: &PKIReplacedCertificate,
 ) -> Revoked {
-    let path = format!("{}/revoke", certificate.mount.as_deref().unwrap_or(&plan.source.mount));
-    let namespace = namespace_of(certificate.namespace.as_deref(), &plan.vault_namespace);
+    let (origin, now) = (&certificate.origin, &plan.source.origin);
+    let mount = origin.mount.as_ref().or(now.mount.as_ref()).map_or("", String::as_str);
+    let namespace = namespace_of(origin.namespace.as_deref(), &plan.vault_namespace);
+    let path = format!("{mount}/revoke");
     match session.write(namespace, &path, &json!({ "serial_number": certificate.serial_number })).await {
         Ok(_) => Revoked::Done,
         Err(SessionError::Request(error)) if matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound) => {

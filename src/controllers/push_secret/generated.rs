@@ -11,7 +11,7 @@ use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::PushSecretStatus;
 use crate::api::{ConditionStatus, ConditionType, Key, condition};
 use crate::controllers::external_secret::failure::{Failure, Interruption};
-use crate::controllers::stores::LISTING_RETRY_DELAY;
+use crate::controllers::outcome::LISTING_RETRY_DELAY;
 use crate::external_secret::hash;
 use crate::external_secret::push::PushSource;
 use crate::resolve::{self, Generates, GeneratorPlan, PushPlan, PushTarget, VaultStore};

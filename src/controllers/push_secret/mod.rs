@@ -28,7 +28,7 @@ use super::external_secret::failure::{Failure, Interruption};
 use super::outcome::Outcome;
 use super::render_turns::RenderTurns;
 use super::store_access::StoreAccess;
-use super::stores::{LISTING_RETRY_DELAY, Stores};
+use super::stores::Stores;
 use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::{PushDeletionPolicy, UpdatePolicy};
 use crate::api::{CustomObject as _, Key, Kind, ObjectRef};
@@ -78,8 +78,7 @@ impl PushSecrets {
         let began = Utc::now();
         let plan = match self.plan(object) {
             plan if self.stores().is_listing() && !plan.as_ref().is_ok_and(finds_its_stores) => {
-                // What only is not listed yet looks missing.
-                return Outcome::yielded(Next::At(Instant::now() + LISTING_RETRY_DELAY, job.class), None);
+                return Outcome::still_listing(job.class);
             }
             Ok(plan) => plan,
             Err(failure) => return self.fail(object, state, failure).await,

@@ -21,10 +21,11 @@ fn paths_are_those_of_the_engine() {
     let paths = |members| {
         let plan = plan(members).unwrap();
         let issuer = plan.source.issuer.map(|check| check.path);
-        (plan.path, plan.source.mount, issuer)
+        (plan.path, plan.source.origin.mount, issuer)
     };
-    let own =
-        |path: &str, mount: &str, issuer: Option<&str>| (path.to_owned(), mount.to_owned(), issuer.map(str::to_owned));
+    let own = |path: &str, mount: &str, issuer: Option<&str>| {
+        (path.to_owned(), Some(mount.to_owned()), issuer.map(str::to_owned))
+    };
     assert_eq!(paths(json!({})), own("pki/issue/app", "pki", None));
     for issuer in ["old", "/old/", "old/issue", "old/issue/"] {
         let found = paths(json!({ "issuerRef": issuer, "issuerRefreshAfter": "1h" }));

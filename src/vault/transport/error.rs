@@ -32,16 +32,17 @@ pub(super) enum TransportError {
 
 /// The kind of a failure on the way to Vault. The text of the innermost cause is the message, with what to look at.
 pub(super) fn network_error(path: &str, error: &(dyn std::error::Error + 'static)) -> VaultError {
+    let tls = tls_error(error);
     let kind = match find(error) {
         Some(TransportError::TimedOut(_) | TransportError::GaveWay) => ErrorKind::TimedOut,
         // As between two elections: a node takes another one for the active one, and that one a third.
         Some(TransportError::Redirect(RedirectError::Again)) => ErrorKind::Unavailable,
         Some(TransportError::Redirect(_) | TransportError::TooLong) => ErrorKind::Protocol,
-        _ if tls_error(error).is_some() => ErrorKind::Tls,
+        _ if tls.is_some() => ErrorKind::Tls,
         _ => ErrorKind::Unreachable,
     };
     let found = VaultError::new(kind, path, root_cause(error));
-    match tls_error(error) {
+    match tls {
         Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => found.hinted(NO_TLS),
         _ => found,
     }

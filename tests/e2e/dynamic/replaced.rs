@@ -85,7 +85,7 @@ fn an_old_lease_is_revoked_in_the_namespace_that_it_is_in() {
     tenant.apply(&rig.object("db", &rig.database.creds("app"), spec));
     let mut lease = rig.wait_lease("db", "");
     // From the topmost one to another, to one beside it, and back.
-    for (namespace, mount) in [(&*blue.0, "db"), (&*green.0, "db"), ("", &*rig.database.mount.clone())] {
+    for (namespace, mount) in [(&*blue.0, "db"), (&*green.0, "db"), ("", &*rig.database.mount)] {
         let old = rig.credentials("db");
         rig.restarts.patch(KIND, "db", json!({ "spec": { "namespace": namespace, "mount": mount } }));
         lease = rig.wait_lease("db", &lease);

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::api::{PKIPendingCertificate, VaultPKISecret};
+use crate::api::{PKIOrigin, PKIPendingCertificate, VaultPKISecret};
 
 const NOW: i64 = 1_800_000_000;
 const DAY: i64 = 86_400;
@@ -10,8 +10,7 @@ const SERIAL: &str = "0a:0b";
 fn request(digest: &str) -> PkiRequest {
     PkiRequest {
         body: json!({}),
-        mount: "pki".into(),
-        namespace: "root".into(),
+        origin: origin(),
         revoke: false,
         format: None,
         expiry_offset: DAY,
@@ -22,6 +21,10 @@ fn request(digest: &str) -> PkiRequest {
     }
 }
 
+fn origin() -> PKIOrigin {
+    PKIOrigin { mount: Some("pki".into()), namespace: Some("root".into()) }
+}
+
 fn issue(mac: &str) -> PKIIssue {
     let text = |text: &str| Some(text.to_owned());
     PKIIssue {
@@ -29,8 +32,7 @@ fn issue(mac: &str) -> PKIIssue {
         request_digest: text("request"),
         clock_difference: 0,
         issuer_fingerprint: text("issuer"),
-        mount: text("pki"),
-        namespace: text("root"),
+        origin: origin(),
     }
 }
 
