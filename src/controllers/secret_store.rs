@@ -77,7 +77,7 @@ impl<K: StoreObject> Controller for SecretStores<K> {
             return Outcome::await_change();
         };
         if resolve::is_foreign(object.class(), &*self.vault.stores) {
-            self.access.feeds.forget(&job.key);
+            self.access.forget(&job.key);
             return Outcome::await_change();
         }
         if object.meta().deletion_timestamp.is_some() {
@@ -168,6 +168,7 @@ impl<K: StoreObject> SecretStores<K> {
             self.vault.dependents.of_store(&job.key, DEPENDENTS_SPREAD);
         }
         if plan.is_referent {
+            self.access.release(&job.key);
             return Ok(Finding::NotVerified);
         }
         match self.access.check(job, &plan).await {
