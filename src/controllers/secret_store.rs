@@ -81,9 +81,9 @@ impl<K: StoreObject> Controller for SecretStores<K> {
             return Outcome::await_change();
         }
         if object.meta().deletion_timestamp.is_some() {
-            if self.vault.stores.is_listing() {
+            if let Some(listing) = self.vault.stores.optional_watches.listing() {
                 // A PushSecret that needs it may not be listed yet.
-                return Outcome::still_listing(job.class);
+                return Outcome::still_listing(&listing, job.class);
             }
             if self.vault.stores.is_needed_by_push(&job.key) {
                 // The PushSecrets that need it make it due when they are done.
