@@ -136,7 +136,7 @@ mod tests {
     use super::super::state::TargetState;
     use super::*;
     use crate::api::external_secrets::SecretStore;
-    use crate::api::{ConditionUpdate, CustomObject as _, ObjectRef, Reason};
+    use crate::api::{ConditionUpdate, ObjectRef, Reason};
     use crate::resolve::Denied;
 
     const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
