@@ -28,6 +28,8 @@ pub use destination::{Destination, destination};
 pub use generator::generated;
 pub use vault::{Known, ReadsInUse, VaultProvider};
 
+/// So many secrets or folders of one object are asked for at the same time: each takes the way to the store and back.
+pub const AT_ONCE: usize = 8;
 /// So many secrets are found at most by one entry of `dataFrom`.
 const MAX_FOUND: usize = 10_000;
 /// What one entry of `dataFrom` finds may be so large. A Secret holds 1 MiB.
@@ -41,6 +43,10 @@ const MAX_CONFLICTS: usize = 3;
 /// A store, for one run of an object that uses it. It reads each secret once.
 #[async_trait::async_trait]
 pub trait Provider: Send {
+    /// Reads several secrets at the same time that are asked for next, each of which takes the way to the store and back. What
+    /// they give, or that they give nothing, is told when they are asked for.
+    async fn read_ahead(&mut self, _remotes: &[&RemoteRef]) {}
+
     /// One value: a property, or all of a secret as JSON.
     async fn get(&mut self, remote: &RemoteRef) -> Result<Answer<Vec<u8>>, ProviderError>;
 

@@ -1,5 +1,6 @@
 //! KV engines of Vault and OpenBao.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::{Map, Value};
 
 use super::vault_path::{checked, data_path, found_path, list_path, metadata_path};
-use super::{Found, MAX_FOUND, Provider, ProviderError, Written};
+use super::{AT_ONCE, Found, MAX_FOUND, Provider, ProviderError, Written};
 use crate::api::external_secrets::MetadataPolicy;
 use crate::api::external_secrets::push_secret::PushData;
 use crate::api::external_secrets::remote::{Find, RemoteRef};
@@ -22,9 +23,8 @@ use crate::vault::{Envelope, ErrorKind, Identity, Read, ReadCache, Session, Sess
 
 /// So many folders are listed at most by one entry of `dataFrom`.
 const MAX_FOLDERS: usize = 1_000;
-/// So many folders or secrets of one entry of `dataFrom` are asked for at the same time: each takes the way to Vault and
-/// back.
-const AT_ONCE: usize = 8;
+/// What is read ahead may take so much memory. What is larger is read when it is asked for.
+const MAX_AHEAD_BYTES: usize = 256 << 10;
 
 /// The reads that an object shares with others, kept from run to run. Stores with different logins share none.
 pub type ReadsInUse = HashMap<(Identity, Read), Arc<SharedRead>>;
@@ -52,72 +52,70 @@ pub struct VaultProvider<'a> {
 pub struct Known {
     fields: HashMap<Read, Arc<Fields>>,
     weight: usize,
+    /// Why secrets that were read ahead gave nothing.
+    failures: HashMap<Read, ProviderError>,
+}
+
+impl Known {
+    fn add(&mut self, read: Read, members: Map<String, Value>) -> Arc<Fields> {
+        let fields = Arc::new(Fields::new(members));
+        self.weight += fields.weight();
+        self.fields.insert(read, fields.clone());
+        fields
+    }
+}
+
+/// What is read of a secret.
+#[derive(Clone, Copy)]
+enum Part {
+    /// Its members.
+    Data,
+    /// What the engine says about it.
+    Metadata,
 }
 
 impl VaultProvider<'_> {
-    async fn read(&mut self, read: &Read) -> Result<Arc<Envelope>, SessionError> {
+    /// The read of others, or a new one.
+    fn share(&mut self, read: &Read) -> Arc<SharedRead> {
         let key = (self.session.identity, read.clone());
         let shared = match self.in_use.get(&key).or_else(|| self.former.get(&key)) {
             Some(shared) => shared.clone(),
             None => self.cache.share(self.session.identity, read.clone()),
         };
         self.in_use.insert(key, shared.clone());
-        shared.get(&self.session, self.not_before, None).await.map(|(envelope, _)| envelope)
+        shared
     }
 
-    /// Reads, unless that was done in this run, and keeps the members of the answer.
-    async fn fields(
-        &mut self,
-        path: String,
-        version: Option<i64>,
-        members: impl FnOnce(&Envelope) -> Result<Map<String, Value>, ProviderError>,
-    ) -> Result<Arc<Fields>, ProviderError> {
-        let read = Read { namespace: self.store.namespace.clone(), path, version };
-        if let Some(fields) = self.known.fields.get(&read) {
-            return Ok(fields.clone());
+    /// Where a secret is read.
+    fn place(&self, remote: &RemoteRef) -> Result<(Read, Part), ProviderError> {
+        let namespace = self.store.namespace.clone();
+        if remote.metadata_policy == Some(MetadataPolicy::Fetch) {
+            let path = metadata_path(self.store, &remote.key).map_err(ProviderError::Unusable)?;
+            return Ok((Read { namespace, path, version: None }, Part::Metadata));
         }
-        let envelope = self.read(&read).await.map_err(|error| not_found(error, &read.path))?;
-        let fields = Arc::new(Fields::new(members(&envelope)?));
-        self.known.weight += fields.weight();
-        self.known.fields.insert(read, fields.clone());
-        Ok(fields)
-    }
-
-    /// The members of a secret.
-    async fn members(&mut self, key: &str, version: Option<&str>) -> Result<Arc<Fields>, ProviderError> {
-        let path = data_path(self.store, key).map_err(ProviderError::Unusable)?;
+        let path = data_path(self.store, &remote.key).map_err(ProviderError::Unusable)?;
         let version =
-            match version {
+            match remote.version.as_deref() {
                 None => 0,
                 Some(text) => text.parse().ok().filter(|version| *version >= 0).ok_or_else(|| {
                     ProviderError::Unusable(format!("version {text:?} is not the number of a version"))
                 })?,
             };
-        let (versioned, of) = (self.store.versioned, path.clone());
-        self.fields(path, versioned.then_some(version), move |envelope| members_of(envelope, versioned, &of)).await
+        Ok((Read { namespace, path, version: self.store.versioned.then_some(version) }, Part::Data))
     }
 
-    /// What the engine says about a secret.
-    async fn metadata(&mut self, key: &str) -> Result<Arc<Fields>, ProviderError> {
-        let path = metadata_path(self.store, key).map_err(ProviderError::Unusable)?;
-        let members = |envelope: &Envelope| {
-            let mut members = Map::new();
-            for name in ["created_time", "current_version", "delete_version_after"] {
-                if let Some(value) = envelope.data.get(name) {
-                    members.insert(name.to_owned(), text(value));
-                }
-            }
-            members.extend(custom_metadata(envelope).map(|(name, value)| (name.clone(), text(value))));
-            Ok(members)
-        };
-        self.fields(path, None, members).await
-    }
-
+    /// Reads, unless that was done in this run, and keeps the members of the answer.
     async fn look_up(&mut self, remote: &RemoteRef) -> Result<Arc<Fields>, ProviderError> {
-        match &remote.metadata_policy {
-            Some(MetadataPolicy::Fetch) => self.metadata(&remote.key).await,
-            _ => self.members(&remote.key, remote.version.as_deref()).await,
+        let (read, part) = self.place(remote)?;
+        if let Some(fields) = self.known.fields.get(&read) {
+            return Ok(fields.clone());
         }
+        if let Some(failure) = self.known.failures.remove(&read) {
+            return Err(failure);
+        }
+        let answer = self.share(&read).get(&self.session, self.not_before, None).await;
+        let members = members_of(answer.map(|(envelope, _)| envelope), part, self.store.versioned, &read.path)?;
+        Ok(self.known.add(read, members))
     }
 
     /// The paths of all secrets below a folder, relative to the mount.
@@ -174,11 +172,8 @@ impl VaultProvider<'_> {
         // The names are those of the engine, whatever they begin with.
         let path = found_path(self.store, &name);
         let read = Read { namespace: self.store.namespace.clone(), path: path.clone(), version: None };
-        let members = match self.session.read(&read, None).await {
-            Ok((envelope, _)) => members_of(&envelope, self.store.versioned, &path),
-            Err(error) => Err(not_found(error, &path)),
-        };
-        match members {
+        let answer = self.session.read(&read, None).await.map(|(envelope, _)| envelope);
+        match members_of(answer, Part::Data, self.store.versioned, &path) {
             Ok(members) => Ok(Some((name, Fields::new(members).json().as_bytes().to_vec()))),
             Err(ProviderError::NoSecret(_)) => Ok(None),
             Err(error) => Err(error),
@@ -201,6 +196,38 @@ impl VaultProvider<'_> {
 
 #[async_trait::async_trait]
 impl Provider for VaultProvider<'_> {
+    async fn read_ahead(&mut self, remotes: &[&RemoteRef]) {
+        let mut places = HashMap::new();
+        for (read, part) in remotes.iter().filter_map(|remote| self.place(remote).ok()) {
+            if !self.known.fields.contains_key(&read) {
+                places.insert(read, part);
+            }
+        }
+        if places.len() < 2 {
+            return;
+        }
+        let wanted: Vec<_> = places.into_iter().map(|(read, part)| (self.share(&read), read, part)).collect();
+        let (session, not_before) = (&self.session, self.not_before);
+        let mut answers = stream::iter(wanted)
+            .map(|(shared, read, part)| async move { (shared.get(session, not_before, None).await, read, part) })
+            .buffer_unordered(AT_ONCE);
+        while let Some((answer, read, part)) = answers.next().await {
+            match members_of(answer.map(|(envelope, _)| envelope), part, self.store.versioned, &read.path) {
+                Ok(members) => drop(self.known.add(read, members)),
+                Err(failure) => {
+                    let is_over = !matches!(failure, ProviderError::NoSecret(_));
+                    self.known.failures.insert(read, failure);
+                    if is_over {
+                        break;
+                    }
+                }
+            }
+            if self.known.weight > MAX_AHEAD_BYTES {
+                break;
+            }
+        }
+    }
+
     async fn get(&mut self, remote: &RemoteRef) -> Result<Answer<Vec<u8>>, ProviderError> {
         let (fields, property) = (self.look_up(remote).await?, remote.property.clone());
         let is_metadata = remote.metadata_policy == Some(MetadataPolicy::Fetch);
@@ -276,8 +303,18 @@ fn value_of(
     fields.get(context, property).map_err(|error| error.to_string())
 }
 
-/// The members of a secret in an answer.
-fn members_of(envelope: &Envelope, versioned: bool, path: &str) -> Result<Map<String, Value>, ProviderError> {
+/// The members of what an answer has.
+fn members_of(
+    answer: Result<impl Borrow<Envelope>, SessionError>,
+    part: Part,
+    versioned: bool,
+    path: &str,
+) -> Result<Map<String, Value>, ProviderError> {
+    let answer = answer.map_err(|error| not_found(error, path))?;
+    let envelope = answer.borrow();
+    if let Part::Metadata = part {
+        return Ok(metadata_of(envelope));
+    }
     let holder = if versioned { envelope.data.get("data") } else { Some(&*envelope.data) };
     match holder {
         Some(Value::Object(members)) => Ok(members.clone()),
@@ -287,6 +324,17 @@ fn members_of(envelope: &Envelope, versioned: bool, path: &str) -> Result<Map<St
         None => Err(ProviderError::Unusable(format!("failed to find data field in the answer of {path:?}"))),
         Some(_) => Err(ProviderError::Unusable(format!("the data of {path:?} is no JSON object"))),
     }
+}
+
+fn metadata_of(envelope: &Envelope) -> Map<String, Value> {
+    let mut members = Map::new();
+    for name in ["created_time", "current_version", "delete_version_after"] {
+        if let Some(value) = envelope.data.get(name) {
+            members.insert(name.to_owned(), text(value));
+        }
+    }
+    members.extend(custom_metadata(envelope).map(|(name, value)| (name.clone(), text(value))));
+    members
 }
 
 fn custom_metadata(envelope: &Envelope) -> impl Iterator<Item = (&String, &Value)> {

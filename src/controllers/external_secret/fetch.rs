@@ -8,6 +8,7 @@ use super::failure::{Failure, Interruption};
 use super::state::{Pending, State};
 use crate::api::external_secrets::ExternalSecret;
 use crate::api::external_secrets::external_secret::ExternalSecretSpec;
+use crate::api::external_secrets::remote::{DataFrom, RemoteRef};
 use crate::api::external_secrets::target::DeletionPolicy;
 use crate::api::{Key, Reason};
 use crate::controllers::outputs::EventText;
@@ -16,7 +17,7 @@ use crate::controllers::store_access::NoSession;
 use crate::external_secret::Data;
 use crate::external_secret::answers::{Answer, Answers, entry_failed, row_failed};
 use crate::external_secret::pipeline::Missing;
-use crate::providers::{self, Known, Provider, ProviderError, ReadsInUse, VaultProvider};
+use crate::providers::{self, AT_ONCE, Known, Provider, ProviderError, ReadsInUse, VaultProvider};
 use crate::resolve::{EntrySource, ExternalPlan, Generates, StoreSource};
 use crate::vault::Session;
 use crate::workqueue::Job;
@@ -108,6 +109,13 @@ const SMALL_WEIGHT_BYTES: usize = 256 << 10;
 /// What an object reads may take so much memory. A Secret holds 1 MiB.
 const MAX_WEIGHT_BYTES: usize = 8 << 20;
 
+/// The secrets that an object names.
+struct Named<'a> {
+    all: Vec<(usize, &'a RemoteRef)>,
+    /// How many of them were asked for.
+    asked: usize,
+}
+
 struct Run<'a> {
     controller: &'a ExternalSecrets,
     object: &'a ExternalSecret,
@@ -123,13 +131,17 @@ struct Run<'a> {
 impl Run<'_> {
     async fn all(&mut self, spec: &ExternalSecretSpec) -> Result<Answers, Interruption> {
         let mut answers = Answers::default();
+        let mut named = self.named(spec);
         for (i, entry) in spec.data_from.iter().enumerate() {
             let EntrySource::Store(store) = self.plan.data_from[i] else {
                 answers.entries.push(None);
                 continue;
             };
             let found = match (&entry.extract, &entry.find) {
-                (Some(extract), _) => self.providers[store].get_map(extract).await,
+                (Some(extract), _) => {
+                    self.read_ahead(&mut named).await;
+                    self.providers[store].get_map(extract).await
+                }
                 (None, Some(find)) => self.providers[store].find(find).await.map(Answer::ready),
                 (None, None) => return Err(provider(&format!("spec.dataFrom[{i}] is empty")).into()),
             };
@@ -138,11 +150,38 @@ impl Run<'_> {
         }
         for (i, row) in spec.data.iter().enumerate() {
             let store = self.plan.data[i];
+            self.read_ahead(&mut named).await;
             let found = self.providers[store].get(&row.remote_ref).await;
             answers.rows.push(self.settle(spec, store, found, |why| row_failed(spec, i, why)).await?);
             self.weigh()?;
         }
         Ok(answers)
+    }
+
+    /// All secrets that are named, each with its store, in the order in which they are asked for.
+    fn named<'s>(&self, spec: &'s ExternalSecretSpec) -> Named<'s> {
+        let of_entry = |(i, entry): (usize, &'s DataFrom)| match self.plan.data_from[i] {
+            EntrySource::Store(store) => entry.extract.as_ref().map(|extract| (store, extract)),
+            EntrySource::Generator(_) => None,
+        };
+        let extracts = spec.data_from.iter().enumerate().filter_map(of_entry);
+        let rows = spec.data.iter().enumerate().map(|(i, row)| (self.plan.data[i], &row.remote_ref));
+        Named { all: extracts.chain(rows).collect(), asked: 0 }
+    }
+
+    /// Before the next of the named secrets is asked for: reads it and some that follow. The first is read alone: what is wrong
+    /// with the server or the login shows there, and costs one request. With much data each is read by itself.
+    async fn read_ahead(&mut self, named: &mut Named<'_>) {
+        let next = named.asked;
+        named.asked += 1;
+        if next % AT_ONCE != 1 || self.turn.is_some() {
+            return;
+        }
+        let window = named.all[next..].iter().take(AT_ONCE);
+        for (i, provider) in self.providers.iter_mut().enumerate() {
+            let remotes: Vec<_> = window.clone().filter(|(store, _)| *store == i).map(|(_, remote)| *remote).collect();
+            provider.read_ahead(&remotes).await;
+        }
     }
 
     /// Looks how much was read.

@@ -1,7 +1,8 @@
 //! What is large or takes long has its limits, and no other object waits for it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -117,6 +118,47 @@ fn a_thousand_rows_of_one_secret_are_one_read() {
         wait_synced(&tenant, name);
     }
     assert_eq!(reads.load(Ordering::SeqCst), 1, "rows of one Secret");
+}
+
+#[test]
+fn rows_are_read_several_at_a_time_and_each_once() {
+    let tenant = Tenant::new("es-rows");
+    let (under_way, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let asked: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
+    let (seen, at_once) = (asked.clone(), most.clone());
+    let host = serve(Arc::new(move |request: &Request| {
+        let Some((_, name)) = request.path.split_once("/data/") else {
+            return Answer::refusal(404, r#"{"errors":[]}"#);
+        };
+        let name = name.split('?').next().unwrap_or(name);
+        *seen.lock().unwrap().entry(name.to_owned()).or_default() += 1;
+        at_once.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(50));
+        under_way.fetch_sub(1, Ordering::SeqCst);
+        if name.starts_with("denied") {
+            return Answer::refusal(403, r#"{"errors":["permission denied"]}"#);
+        }
+        Answer::json(&json!({ "data": { "data": { "k": name }, "metadata": { "version": 1 } } }))
+    }));
+    let _operator = tenant.operator(SERVED);
+    start_healthy(&tenant);
+    let spec = |data: Vec<Value>| json!({ "refreshInterval": "1h", "data": data });
+    let row_of = |key: String, name: String| json!({ "secretKey": key, "remoteRef": { "key": name, "property": "k" } });
+    // Two keys of each.
+    let good = (0..60).map(|i| row_of(format!("k{i}"), format!("s{}", i % 30)));
+    tenant.apply(&vault_store(&tenant, "far", &host));
+    tenant.apply(&of_store(&tenant, "good", "far", spec(good.collect())));
+    wait_synced(&tenant, "good");
+    assert_eq!(tenant.get("secret", "good").unwrap()["data"].as_object().map(serde_json::Map::len), Some(60));
+    let counts: Vec<usize> = asked.lock().unwrap().values().copied().collect();
+    assert_eq!(counts, [1; 30], "each secret is read once");
+    assert!((2..=8).contains(&most.load(Ordering::SeqCst)), "{most:?} requests at the same time");
+
+    // The first of the rows that fail is told of, and nothing after it is asked for.
+    let rows = ["a", "b", "denied-1", "c"].map(str::to_owned).into_iter().chain((0..30).map(|i| format!("x{i}")));
+    tenant.apply(&of_store(&tenant, "bad", "far", spec(rows.map(|name| row_of(name.clone(), name)).collect())));
+    wait_failure(&tenant, "bad", &[GET, "denied-1"]);
+    assert!(!asked.lock().unwrap().contains_key("x10"), "{asked:?}");
 }
 
 #[test]
