@@ -34,7 +34,9 @@ pub(super) async fn replace(
     let started = Instant::now();
     let index = reading.pending.and_then(|pending| pending.index.as_deref());
     let answer = ask(session, plan, index).await;
-    let (envelope, token) = reading.settle(&plan.auth, started, answer, |error| read_failed(&with_hint(error))).await?;
+    let (envelope, token) = reading
+        .settle(&plan.auth, started, answer, |error| read_failed(&with_hint(error, plan.source.body.is_some())))
+        .await?;
     let lease = lease_of(&envelope, &plan.vault_namespace);
     if envelope.data.as_object().is_none_or(serde_json::Map::is_empty) {
         if !lease.id.is_empty() && lease.id != status.secret_lease.id {
@@ -93,12 +95,18 @@ async fn ask(
     }
 }
 
-/// Adds what to look at to an error.
-fn with_hint(error: VaultError) -> VaultError {
-    if error.kind != ErrorKind::NotFound {
-        return error;
+/// What Vault says of a path that it serves, but not with this method.
+const OTHER_METHOD: &str = "unsupported operation";
+
+/// Adds what to look at to an error. `writes`: the request has a body.
+fn with_hint(error: VaultError, writes: bool) -> VaultError {
+    match error.kind {
+        ErrorKind::NotFound => error
+            .hinted("there is nothing at this path; spec.mount or spec.path may be wrong, or the role does not exist"),
+        _ if !error.message.contains(OTHER_METHOD) => error,
+        _ if writes => error.hinted("the path is read, not written: leave out spec.params and spec.requestHTTPMethod"),
+        _ => error.hinted("the path is written, not read: it needs spec.params or spec.requestHTTPMethod: PUT"),
     }
-    error.hinted("there is nothing at this path; spec.mount or spec.path may be wrong, or the role does not exist")
 }
 
 /// Revokes a lease that nothing uses. A policy that does not allow it is told, and no reason to stop.

@@ -31,7 +31,11 @@ fn what_vault_does_not_have_is_named() {
     tenant.apply(&rig.object("role", &rig.database.creds("late"), json!({})));
     tenant.apply(&rig.object("mount", &format!("{absent}/creds/app"), json!({})));
     tenant.apply(&rig.object("denied", "elsewhere/creds/app", json!({})));
+    tenant.apply(&rig.object("written", &rig.database.creds("late"), json!({ "params": { "ttl": "1h" } })));
+    tenant.apply(&rig.object("read", &format!("{mount}/rotate-role/late"), json!({})));
     rig.wait_condition("role", "SecretSynced", "False", "unknown role: late");
+    rig.wait_condition("written", "SecretSynced", "False", "leave out spec.params");
+    rig.wait_condition("read", "SecretSynced", "False", "spec.requestHTTPMethod: PUT");
     rig.wait_condition("mount", "SecretSynced", "False", "spec.mount");
     rig.wait_condition("denied", "SecretSynced", "False", "permission denied on path \"elsewhere/creds/app\"");
     for name in ["role", "mount", "denied"] {
