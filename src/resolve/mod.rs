@@ -30,9 +30,9 @@ pub use plan::{Plan, StaticRead, login_of, namespace_of, recorded_namespace, sta
 pub use push_secret::{PushPlan, PushTarget, needs_store, push_secret, pushed_to, pushes_to};
 pub use refresh_time::{DEFAULT_REFRESH_TIME, refresh_time};
 pub use store::{
-    ClusterLogin, ClusterStore, SecretKey, StoreLookup, StorePlan, StoreSource, VaultStore, check_interval,
-    cluster_secret_store, is_foreign, secret_store, selects, store_key, store_of, store_refs, uses_store,
-    vault_of_generator,
+    ClusterLogin, ClusterStore, SecretKey, StoreLookup, StorePlan, StoreSource, VaultStore, check_conditions,
+    check_interval, cluster_secret_store, is_foreign, secret_store, selects, store_key, store_of, store_refs,
+    uses_store, vault_of_generator,
 };
 pub use transformation::{ResolvedTemplate, ResolvedTransformation, templates_of, transformation, transformation_refs};
 
