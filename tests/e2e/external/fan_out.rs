@@ -105,7 +105,7 @@ fn change_and_delete(cluster: &Cluster, made: &[&str]) {
     patch(cluster, made, &json!({ "spec": { "refreshInterval": "5m" }, "metadata": { "labels": { "x": "y" } } }));
     eventually("it is repaired", || {
         let made = get(cluster, made)?;
-        let is_right = made["spec"]["refreshInterval"] == "1h" && made["metadata"]["labels"]["x"].is_null();
+        let is_right = made["spec"]["refreshInterval"] == "1h0m0s" && made["metadata"]["labels"]["x"].is_null();
         if is_right { Ok(()) } else { Err(made.to_string()) }
     });
     cluster.kubectl(&[&["delete"], made].concat()).unwrap();
