@@ -214,7 +214,10 @@ impl PushSecrets {
             if let Ok(plan) = &target.plan {
                 places::refuse_repeated(plan, &mut expansion);
             }
-            Task { target, known, expansion }
+            match object.deletes() {
+                true => Task::deleting(target, known, expansion),
+                false => Task { target, known, expansion, moving: vec![] },
+            }
         });
         let all = tasks.collect();
         Ok((Tasks { all, inputs: inputs_of, due, interval, is_volatile }, false))
