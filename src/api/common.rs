@@ -218,7 +218,8 @@ pub(crate) fn non_empty<'de, D: Deserializer<'de>>(de: D) -> Result<Option<Strin
     Ok(Option::<String>::deserialize(de)?.filter(|s| !s.is_empty()))
 }
 
-/// Reads an optional value; one that says nothing means unset. Go writes members that are structs even when they are empty.
+/// Reads an optional value; one that says nothing means unset. Go writes members that are structs even when they are
+/// empty.
 pub(crate) fn non_default<'de, T: Deserialize<'de> + Default + PartialEq, D: Deserializer<'de>>(
     de: D,
 ) -> Result<Option<T>, D::Error> {

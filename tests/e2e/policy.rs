@@ -11,7 +11,8 @@ pub struct Policy<'a> {
 }
 
 impl<'a> Policy<'a> {
-    /// Operations on a resource of a group that do not fulfil `expression` are denied. `probe` is a command that the policy denies.
+    /// Operations on a resource of a group that do not fulfil `expression` are denied. `probe` is a command that the policy
+    /// denies.
     pub fn new(
         tenant: &'a Tenant<'a>,
         (group, resource): (&str, &str),

@@ -95,8 +95,8 @@ impl PushSecrets {
         self.tell(object, state, &verdict, synced, changed, Utc::now()).await
     }
 
-    /// Lets an object go of which this operator has nothing left to delete. Where another operator serves one of its stores, that
-    /// operator takes the finalizer off when it has deleted its part.
+    /// Lets an object go of which this operator has nothing left to delete. Where another operator serves one of its
+    /// stores, that operator takes the finalizer off when it has deleted its part.
     async fn release(&self, object: &PushSecret, of_others: SyncedPushSecrets) -> Outcome {
         let outputs = &self.access.outputs;
         if !resolve::is_shared(object, &**self.stores()) {

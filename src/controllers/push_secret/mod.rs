@@ -49,8 +49,8 @@ use target::{Entries, Task};
 use tasks::{Tasks, digest_for};
 use work::{Rest, Worked};
 
-/// A Secret is gone so long before what was pushed goes: one that is made anew, for another type or by another tool, is gone for
-/// a moment, and the stores would lose all versions of it.
+/// A Secret is gone so long before what was pushed goes: one that is made anew, for another type or by another tool, is
+/// gone for a moment, and the stores would lose all versions of it.
 const SOURCE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The controller of PushSecrets.

@@ -38,8 +38,8 @@ pub(super) struct Task {
 }
 
 impl Task {
-    /// What is to be done at a store of an object that deletes what it does not push any more. The status has one entry for a
-    /// place: where the entry leads to another namespace now, what it has pushed goes first.
+    /// What is to be done at a store of an object that deletes what it does not push any more. The status has one entry for
+    /// a place: where the entry leads to another namespace now, what it has pushed goes first.
     pub fn deleting(target: PushTarget, known: Entries, expansion: Expansion) -> Self {
         let mut task = Self { target, known, expansion, moving: vec![] };
         let rows = std::mem::take(&mut task.expansion.rows);

@@ -204,8 +204,9 @@ fn a_person_asks_for_a_refresh_of_all() {
     assert_eq!(told(&object, &[namespace("a", "")], &[Arc::new(new.clone())]).unwrap(), ["replace a/all"]);
 }
 
-/// ESO writes what it makes with Go's types: durations in their long form, and members that are structs even when they are empty.
-/// A change of the text alone would be another generation of the object, for which a generator makes another value.
+/// ESO writes what it makes with Go's types: durations in their long form, and members that are structs even when they
+/// are empty. A change of the text alone would be another generation of the object, for which a generator makes another
+/// value.
 #[test]
 fn what_eso_has_made_is_right() {
     let generated = json!([{ "sourceRef": { "generatorRef": { "kind": "Password", "name": "p" } } }]);
@@ -227,7 +228,8 @@ fn what_eso_has_made_is_right() {
 
     let push = |interval: &str| {
         let spec = json!({
-            "refreshInterval": interval, "secretStoreRefs": [{ "name": "out" }], "selector": { "secret": { "name": "s" } },
+            "refreshInterval": interval, "secretStoreRefs": [{ "name": "out" }],
+            "selector": { "secret": { "name": "s" } },
         });
         let spec = json!({ "namespaceSelectors": [{}], "pushSecretSpec": spec });
         let mut object = ClusterPushSecret::new("all", serde_json::from_value(spec).unwrap());
