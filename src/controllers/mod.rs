@@ -19,6 +19,7 @@ mod feeds;
 mod finalizer;
 mod generators;
 mod kinds;
+mod listing;
 mod named;
 mod outcome;
 mod outputs;
@@ -166,7 +167,7 @@ impl Controllers {
         for controller in &self.engine.controllers {
             controller.clone().watch(&mut watches);
         }
-        stores.set_optional_watches(watches.started.optional.clone());
+        stores.optional_watches.set(watches.started.optional.clone());
         let (owners, work) = (stores.clone(), work.clone());
         stores.secrets.listen(move |_, owner| {
             if let Some(owner) = owner.filter(|owner| owners.has_owner(owner)) {

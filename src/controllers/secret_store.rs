@@ -79,13 +79,13 @@ impl<K: StoreObject> Controller for SecretStores<K> {
             return Outcome::await_change();
         };
         if resolve::is_foreign(object.class(), &*self.vault.stores) {
-            self.access.feeds.forget(&job.key);
+            self.access.forget(&job.key);
             return Outcome::await_change();
         }
         if object.meta().deletion_timestamp.is_some() {
-            if self.vault.stores.is_listing() {
+            if let Some(listing) = self.vault.stores.optional_watches.listing() {
                 // A PushSecret that needs it may not be listed yet.
-                return Outcome::still_listing(job.class);
+                return Outcome::still_listing(&listing, job.class);
             }
             if self.is_being_pushed_to(&job.key) {
                 // The status does not say yet what that run has pushed.
@@ -181,6 +181,7 @@ impl<K: StoreObject> SecretStores<K> {
             self.vault.dependents.of_store(&job.key, DEPENDENTS_SPREAD);
         }
         if plan.is_referent {
+            self.access.release(&job.key);
             return Ok(Finding::NotVerified);
         }
         match self.access.check(job, &plan).await {

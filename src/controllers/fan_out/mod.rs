@@ -18,9 +18,10 @@ use parking_lot::Mutex;
 use super::controller::{Controller, Watches};
 use super::dependents::{COALESCE, spec_or_metadata_changed};
 use super::finalizer::remove_finalizer;
+use super::listing::{LISTING_PATIENCE, WatchGroup};
 use super::outcome::Outcome;
 use super::outputs::{EventText, Outputs};
-use super::stores::{StartedWatches, Stores};
+use super::stores::Stores;
 use super::work::Work;
 use crate::api::external_secrets::fan_out::{InnerMetadata, NamespaceFailure, Selection};
 use crate::api::{ApiScope as _, CustomObject, Key, Kind, ObjectRef, Reason};
@@ -80,15 +81,13 @@ pub(super) trait FanOut: CustomObject + HasStatus {
     /// The objects of the other kind.
     fn inner_objects(stores: &Stores) -> &Arc<Store<Self::Inner>>;
     /// The watches of the other kind.
-    fn inner_watches(stores: &Stores) -> &StartedWatches;
+    fn inner_watches(stores: &Stores) -> &WatchGroup;
 }
 
 /// So many objects are written at the same time.
 const WRITES_AT_ONCE: usize = 8;
 /// Until everything is listed, a run looks again after this.
 const LISTING_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// Lists take so long at most before the condition says that they are missing.
-const LISTING_PATIENCE: Duration = Duration::from_secs(30);
 /// So many failed namespaces are told of in the status. All of a very large cluster would not fit.
 const MAX_FAILURES_TOLD: usize = 1_000;
 /// The reason of a failed namespace is cut to this.

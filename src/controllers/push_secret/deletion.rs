@@ -9,10 +9,11 @@ use super::report::{MAX_TOLD, Verdict, verdict};
 use super::state::State;
 use super::target::Task;
 use super::work::Worked;
-use super::{PushSecrets, Tasks};
+use super::{PushSecrets, Tasks, finds_its_stores};
 use crate::api::external_secrets::push_secret::{PushSecretStatus, SyncedPushSecrets};
 use crate::api::external_secrets::{ClusterSecretStore, PushSecret, SecretStore};
 use crate::api::{CustomObject, Key, ObjectRef, Reason};
+use crate::controllers::external_secret::failure::Failure;
 use crate::controllers::finalizer::{add_finalizer, has_finalizer, remove_finalizer};
 use crate::controllers::named::Source;
 use crate::controllers::outcome::Outcome;
@@ -58,12 +59,18 @@ impl PushSecrets {
         if !has_finalizer(&**object, FINALIZER) {
             return Outcome::await_change();
         }
-        if self.stores().is_listing() {
-            // What only is not listed yet would look missing.
-            return Outcome::still_listing(job.class);
-        }
         let pushed =
             if object.deletes() { resolve::pushed_to(&state.recorded(object), &**self.stores()) } else { vec![] };
+        let is_found = pushed.iter().all(|(target, _)| target.plan.is_ok());
+        if !(is_found && self.plan(object).is_ok_and(|plan| finds_its_stores(&plan)))
+            && let Some(listing) = self.stores().optional_watches.listing()
+        {
+            // A store that only is not listed yet would look missing.
+            return match listing.to_tell(object.conditions()) {
+                None => Outcome::still_listing(&listing, job.class),
+                Some(why) => self.fail(object, state, Failure::new(why)).await,
+            };
+        }
         self.follow(&job.key, object, &[], &pushed, state).await;
         let tasks = Tasks::only_deleting(pushed, None, job, state);
         let Worked { synced, changed, rest } = self.work(job, object, &tasks, state).await;
