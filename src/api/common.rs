@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use serde::de::IntoDeserializer as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::condition::Condition;
+use crate::gocompat::GoDuration;
 
 /// API group of every kind in [`crate::api`].
 pub const GROUP: &str = "secrets.hashicorp.com";
@@ -214,6 +216,25 @@ pub struct VaultClientMeta {
 /// Reads optional text; empty means unset.
 pub(crate) fn non_empty<'de, D: Deserializer<'de>>(de: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<String>::deserialize(de)?.filter(|s| !s.is_empty()))
+}
+
+/// Reads an optional value; one that says nothing means unset. Go writes members that are structs even when they are
+/// empty.
+pub(crate) fn non_default<'de, T: Deserialize<'de> + Default + PartialEq, D: Deserializer<'de>>(
+    de: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(Option::<T>::deserialize(de)?.filter(|value| *value != T::default()))
+}
+
+/// Reads a duration in the form in which Go writes it: `60m` is `1h0m0s`. Text that is no duration stays as it is.
+pub(crate) fn go_duration<'de, D: Deserializer<'de>>(de: D) -> Result<String, D::Error> {
+    let text = String::deserialize(de)?;
+    Ok(GoDuration::parse(&text).map_or(text, |duration| duration.to_string()))
+}
+
+/// Reads an optional duration like [`go_duration`]; empty means unset.
+pub(crate) fn optional_go_duration<'de, D: Deserializer<'de>>(de: D) -> Result<Option<String>, D::Error> {
+    non_empty(de)?.map(|text| go_duration(text.into_deserializer())).transpose()
 }
 
 /// Reads `status.conditions`, without those that are not what Kubernetes calls a condition.

@@ -11,7 +11,7 @@ use super::outputs::{EventText, Outputs};
 use super::store_access::{CheckError, Checked, StoreAccess};
 use super::store_names;
 use super::vault_access::VaultAccess;
-use crate::api::external_secrets::{ClusterSecretStore, SecretStore, SecretStoreStatus};
+use crate::api::external_secrets::{ClusterSecretStore, PushSecret, SecretStore, SecretStoreStatus};
 use crate::api::{ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, condition};
 use crate::kubernetes::{Change, Store};
 use crate::resolve::{self, Denied, StorePlan};
@@ -22,6 +22,8 @@ use crate::workqueue::{Class, Job, Next};
 pub(super) const FINALIZER: &str = "secretstore.externalsecrets.io/finalizer";
 /// A store that says nothing of it is checked this often. ESO's default.
 const CHECK_INTERVAL: Duration = Duration::from_secs(300);
+/// A store in deletion that is just being pushed to is looked at again after this.
+const PUSH_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// What can be done with each store that is served.
 const CAPABILITIES: &str = "ReadWrite";
 
@@ -84,6 +86,10 @@ impl<K: StoreObject> Controller for SecretStores<K> {
             if let Some(listing) = self.vault.stores.optional_watches.listing() {
                 // A PushSecret that needs it may not be listed yet.
                 return Outcome::still_listing(&listing, job.class);
+            }
+            if self.is_being_pushed_to(&job.key) {
+                // The status does not say yet what that run has pushed.
+                return Outcome::done(Next::At(Instant::now() + PUSH_RETRY_DELAY, job.class), None);
             }
             if self.vault.stores.is_needed_by_push(&job.key) {
                 // The PushSecrets that need it make it due when they are done.
@@ -151,6 +157,13 @@ impl<K: StoreObject> SecretStores<K> {
     fn forget(&self, key: &Key) {
         self.vault.servers.forget(key);
         self.access.forget(key);
+    }
+
+    /// Whether a run is under way of a PushSecret that will have to delete what it pushes to the store.
+    fn is_being_pushed_to(&self, store: &Key) -> bool {
+        let pushes = |object: &PushSecret| object.deletes() && resolve::pushes_to(object, store);
+        let all = self.vault.stores.push_secrets.all();
+        all.iter().any(|object| pushes(object) && self.vault.work.lock().is_running(&object.key()))
     }
 
     /// Looks at a store, or gives the lane of its Vault that has no permit left.
@@ -241,6 +254,7 @@ impl StoreObject for ClusterSecretStore {
     }
 
     fn plan(&self) -> Result<StorePlan, Denied> {
+        resolve::check_conditions(&self.spec.conditions)?;
         resolve::cluster_secret_store(self, "")
     }
 

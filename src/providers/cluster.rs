@@ -254,9 +254,8 @@ fn allows_reading(rule: &Value) -> bool {
         let values = rule.get(member).and_then(Value::as_array).into_iter().flatten();
         values.filter_map(Value::as_str).any(|value| value == wanted || value == "*")
     };
-    // A rule for some names allows no more than these.
-    let named = rule.get("resourceNames").and_then(Value::as_array).is_some_and(|names| !names.is_empty());
-    has("apiGroups", "") && has("resources", "secrets") && has("verbs", "get") && !named
+    // A rule for some names counts, too: a login with the fewest rights has no other.
+    has("apiGroups", "") && has("resources", "secrets") && has("verbs", "get")
 }
 
 pub(super) fn remote(secret: &Value) -> Result<Remote, ProviderError> {
@@ -287,12 +286,11 @@ fn property_of(context: &mut Context, data: &Data, name: &str, path: &str) -> Re
 }
 
 fn metadata(context: &mut Context, secret: &Remote, name: &str, path: Option<&str>) -> Result<Vec<u8>, String> {
+    // ESO writes a map that a Secret does not have as `null`.
+    let or_null = |map: &Map<String, Value>| if map.is_empty() { Value::Null } else { Value::Object(map.clone()) };
     let Some(path) = path else {
-        let all = Map::from_iter([
-            ("annotations".to_owned(), Value::Object(secret.annotations.clone())),
-            ("labels".to_owned(), Value::Object(secret.labels.clone())),
-        ]);
-        return Ok(whole(all));
+        let all = [("annotations", &secret.annotations), ("labels", &secret.labels)];
+        return Ok(whole(all.into_iter().map(|(name, map)| (name.to_owned(), or_null(map))).collect()));
     };
     let missing = || format!("property {path} does not exist in metadata of secret {name:?}");
     let (kind, rest) = path.split_once('.').map_or((path, None), |(kind, rest)| (kind, Some(rest)));
@@ -301,7 +299,9 @@ fn metadata(context: &mut Context, secret: &Remote, name: &str, path: Option<&st
         "annotations" => &secret.annotations,
         _ => return Err(missing()),
     };
-    let Some(rest) = rest else { return Ok(whole(members.clone())) };
+    let Some(rest) = rest else {
+        return Ok(if members.is_empty() { b"null".to_vec() } else { whole(members.clone()) });
+    };
     // A key of that very name comes first: the keys of most labels have dots.
     let found = members.get(rest).or_else(|| members.get(&rest.replace("\\.", ".")));
     if let Some(found) = found.and_then(Value::as_str) {
@@ -338,4 +338,46 @@ fn json_members(text: &[u8]) -> Result<Data, ExtractError> {
 
 fn encode(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gocompat::template::{Environment, Limits};
+
+    /// What ESO counts, so that a login that may read some Secrets by their names is valid.
+    #[test]
+    fn any_right_to_get_secrets_counts() {
+        let rule = |groups: Value, resources: Value, verbs: Value, names: Value| json!({ "apiGroups": groups, "resources": resources, "verbs": verbs, "resourceNames": names });
+        let (core, secrets, get) = (json!([""]), json!(["secrets"]), json!(["list", "get"]));
+        for (rule, expected) in [
+            (rule(core.clone(), secrets.clone(), get.clone(), Value::Null), true),
+            (rule(core.clone(), secrets.clone(), get.clone(), json!(["one"])), true),
+            (rule(json!(["*"]), json!(["*"]), json!(["*"]), json!([])), true),
+            (rule(core.clone(), secrets.clone(), json!(["list"]), Value::Null), false),
+            (rule(core, json!(["configmaps"]), get.clone(), Value::Null), false),
+            (rule(json!(["apps"]), secrets, get, Value::Null), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(allows_reading(&rule), expected, "{rule}");
+        }
+    }
+
+    /// Byte for byte what ESO makes of it: a Secret that it has synced is not written again.
+    #[test]
+    fn metadata_that_a_secret_does_not_have_is_null() {
+        let secret = remote(&json!({ "metadata": { "labels": { "app": "x" } } })).ok().unwrap();
+        let mut context = Context::new(&Limits::default(), &Environment::default());
+        for (path, expected) in [
+            (None, r#"{"annotations":null,"labels":{"app":"x"}}"#),
+            (Some("labels"), r#"{"app":"x"}"#),
+            (Some("annotations"), "null"),
+            (Some("labels.app"), "x"),
+        ] {
+            let found = metadata(&mut context, &secret, "s", path).unwrap();
+            assert_eq!(String::from_utf8(found).unwrap(), expected, "{path:?}");
+        }
+        let error = metadata(&mut context, &secret, "s", Some("annotations.app")).unwrap_err();
+        assert_eq!(error, "property annotations.app does not exist in metadata of secret \"s\"");
+    }
 }

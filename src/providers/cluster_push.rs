@@ -188,12 +188,12 @@ pub(super) fn place(
         return Err(format!("{name:?} is not the name of a Secret"));
     }
     let metadata = PushMetadata::of(entry.metadata.as_ref())?;
-    match &metadata.remote_namespace {
+    match metadata.remote_namespace.as_deref().filter(|namespace| !namespace.is_empty()) {
         None => Ok((store.namespace.clone(), metadata)),
         Some(_) if !may_choose_namespace => {
             Err("remoteNamespace override is only supported with ClusterSecretStore".to_owned())
         }
-        Some(namespace) => Ok((namespace.clone(), metadata)),
+        Some(namespace) => Ok((namespace.to_owned(), metadata)),
     }
 }
 
@@ -278,7 +278,9 @@ fn apply(
 ) -> Result<Content, String> {
     let mut content = known.cloned().unwrap_or_default();
     let type_ = row.source.type_.as_deref().unwrap_or(OPAQUE);
-    if [SERVICE_ACCOUNT_TOKEN, BOOTSTRAP_TOKEN].contains(&type_) {
+    // A key that is put beside others takes no type with it.
+    let takes_type = known.is_none() || property.is_none();
+    if takes_type && [SERVICE_ACCOUNT_TOKEN, BOOTSTRAP_TOKEN].contains(&type_) {
         return Err(format!(
             "a Secret of type {type_} is a credential of its own cluster: set template.type to that of a copy, such as {OPAQUE}"
         ));

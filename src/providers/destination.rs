@@ -118,11 +118,15 @@ mod tests {
         let one = of_store(cluster("there", account(Value::Null)), "x");
         let token = json!({ "token": { "bearerToken": { "name": "t", "namespace": "n", "key": "k" } } });
         assert_eq!(of_cluster_store(cluster("there", token.clone()), "x", Value::Null), one);
-        let metadata = json!({
-            "apiVersion": "kubernetes.external-secrets.io/v1alpha1", "kind": "PushSecretMetadata",
-            "spec": { "remoteNamespace": "there" },
-        });
-        assert_eq!(of_cluster_store(cluster("other", token.clone()), "x", metadata), one);
+        let to = |namespace: &str| {
+            json!({
+                "apiVersion": "kubernetes.external-secrets.io/v1alpha1", "kind": "PushSecretMetadata",
+                "spec": { "remoteNamespace": namespace },
+            })
+        };
+        assert_eq!(of_cluster_store(cluster("other", token.clone()), "x", to("there")), one);
+        // ESO takes an empty name for none.
+        assert_eq!(of_cluster_store(cluster("there", token.clone()), "x", to("")), one);
         assert_ne!(of_cluster_store(cluster("other", token), "x", Value::Null), one);
     }
 }

@@ -27,12 +27,14 @@ pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};
 pub use pki_secret::{IssuerCheck, KeystoreRequest, PkiRequest, pki_secret};
 pub use plan::{Plan, StaticRead, login_of, namespace_of, recorded_namespace, static_secret, vault_namespace};
-pub use push_secret::{PushPlan, PushTarget, needs_store, push_secret, pushed_to, pushes_to};
+pub use push_secret::{
+    PushPlan, PushTarget, is_shared, needs_store, push_secret, pushed_by_others, pushed_to, pushes_to,
+};
 pub use refresh_time::{DEFAULT_REFRESH_TIME, refresh_time};
 pub use store::{
-    ClusterLogin, ClusterStore, SecretKey, StoreLookup, StorePlan, StoreSource, VaultStore, check_interval,
-    cluster_secret_store, is_foreign, secret_store, selects, store_key, store_of, store_refs, uses_store,
-    vault_of_generator,
+    ClusterLogin, ClusterStore, SecretKey, StoreLookup, StorePlan, StoreSource, VaultStore, check_conditions,
+    check_interval, cluster_secret_store, is_foreign, secret_store, selects, store_key, store_of, store_refs,
+    uses_store, vault_of_generator,
 };
 pub use transformation::{ResolvedTemplate, ResolvedTransformation, templates_of, transformation, transformation_refs};
 

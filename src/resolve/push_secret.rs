@@ -7,8 +7,8 @@ use kube::Resource as _;
 
 use super::external_secret::refresh_interval;
 use super::store::selects;
-use super::{Denied, StoreLookup, StorePlan, store_key, store_of};
-use crate::api::external_secrets::push_secret::{PushData, PushStoreRef};
+use super::{Denied, StoreLookup, StorePlan, is_foreign, store_key, store_of};
+use crate::api::external_secrets::push_secret::{PushData, PushStoreRef, SyncedPushSecrets};
 use crate::api::external_secrets::secret_store::StoreRef;
 use crate::api::external_secrets::{ClusterSecretStore, PushSecret, SecretStore, StoreKind};
 use crate::api::{CustomObject as _, Key, ObjectRef};
@@ -22,6 +22,8 @@ pub struct PushPlan {
     pub interval: Option<Duration>,
     /// Whether entries of `spec.data` are pushed to each of the stores.
     pub has_data: bool,
+    /// What other operators have pushed.
+    pub pushed_by_others: SyncedPushSecrets,
 }
 
 /// A store that a PushSecret writes to, or has written to.
@@ -50,16 +52,10 @@ pub fn push_secret(object: &PushSecret, min_interval: Duration, lookup: &impl St
     let mut named = BTreeMap::<Key, Option<Labels>>::new();
     for (i, reference) in spec.secret_store_refs.iter().enumerate() {
         known_kind(reference)?;
-        if reference.name.is_some() {
-            let key = key_of(reference, namespace);
-            let labels = labels_of(&key, lookup);
-            named.insert(key, labels);
-        } else if let Some(selector) = &reference.label_selector {
-            let all = stores(reference, namespace, lookup).into_iter();
-            named.extend(all.filter(|(_, labels)| selects(selector, &labels.names)).map(|(key, of)| (key, Some(of))));
-        } else {
+        if reference.name.is_none() && reference.label_selector.is_none() {
             return Err(Denied::Reference(format!("spec.secretStoreRefs[{i}] has neither name nor labelSelector")));
         }
+        named.extend(meant(reference, namespace, lookup));
     }
     let mut means = vec![];
     for (i, entry) in spec.data_to.iter().enumerate() {
@@ -93,7 +89,8 @@ pub fn push_secret(object: &PushSecret, min_interval: Duration, lookup: &impl St
             targets.push(PushTarget { is_named: true, data_to, ..target });
         }
     }
-    Ok(PushPlan { targets, interval, has_data: !spec.data.is_empty() })
+    let pushed_by_others = pushed_by_others(object, lookup);
+    Ok(PushPlan { targets, interval, has_data: !spec.data.is_empty(), pushed_by_others })
 }
 
 /// The stores that a PushSecret has written to, as its status says, each with what was written.
@@ -105,6 +102,30 @@ pub fn pushed_to(object: &PushSecret, lookup: &impl StoreLookup) -> Vec<(PushTar
         Some((target(&key, namespace, lookup)?, entries.clone()))
     });
     known.collect()
+}
+
+/// What other operators have pushed, as the status says: the entries of stores of another class.
+pub fn pushed_by_others(object: &PushSecret, lookup: &impl StoreLookup) -> SyncedPushSecrets {
+    let namespace = object.metadata.namespace.as_deref().unwrap_or("");
+    let synced = object.status.iter().flat_map(|status| &status.synced_push_secrets);
+    let of_others =
+        synced.filter(|(name, _)| synced_key(name, namespace).is_some_and(|key| is_of_others(&key, lookup)));
+    of_others.map(|(name, entries)| (name.clone(), entries.clone())).collect()
+}
+
+/// Whether another operator serves one of the stores that a PushSecret writes to, or has written to.
+pub fn is_shared(object: &PushSecret, lookup: &impl StoreLookup) -> bool {
+    let namespace = object.metadata.namespace.as_deref().unwrap_or("");
+    let mut named = object.spec.secret_store_refs.iter().flat_map(|reference| meant(reference, namespace, lookup));
+    named.any(|(key, _)| is_of_others(&key, lookup)) || !pushed_by_others(object, lookup).is_empty()
+}
+
+fn is_of_others(key: &Key, lookup: &impl StoreLookup) -> bool {
+    let class = match key.kind {
+        ClusterSecretStore::KIND => lookup.cluster_secret_store(&key.id).map(|store| store.spec.controller.clone()),
+        _ => lookup.secret_store(&key.id).map(|store| store.spec.controller.clone()),
+    };
+    class.is_some_and(|class| is_foreign(class.as_deref(), lookup))
 }
 
 /// Whether a PushSecret writes to a store.
@@ -176,6 +197,18 @@ fn labels_of(key: &Key, lookup: &impl StoreLookup) -> Option<Labels> {
         return lookup.cluster_secret_store(&key.id).map(|store| Labels::of(store.meta()));
     }
     lookup.secret_store(&key.id).map(|store| Labels::of(store.meta()))
+}
+
+/// The stores that a reference names or selects, with what is known of each.
+fn meant(reference: &PushStoreRef, namespace: &str, lookup: &impl StoreLookup) -> Vec<(Key, Option<Labels>)> {
+    if reference.name.is_some() {
+        let key = key_of(reference, namespace);
+        let labels = labels_of(&key, lookup);
+        return vec![(key, labels)];
+    }
+    let Some(selector) = &reference.label_selector else { return vec![] };
+    let all = stores(reference, namespace, lookup).into_iter();
+    all.filter(|(_, labels)| selects(selector, &labels.names)).map(|(key, labels)| (key, Some(labels))).collect()
 }
 
 /// All stores of the kind that a reference names.

@@ -306,6 +306,11 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         waiting.chain(running)
     }
 
+    /// Whether a key is worked on.
+    pub fn is_running(&self, key: &K) -> bool {
+        self.running.contains_key(key)
+    }
+
     /// Lets a key wait that is neither waiting nor running, or that has been unlinked.
     fn wait(&mut self, key: K, due: Due, lane: Option<Lane>, now: Instant) {
         self.seq += 1;

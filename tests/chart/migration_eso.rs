@@ -82,6 +82,11 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
     apply(cluster, "v1", "SecretStore", "as-the-operator", vault(json!({ "kubernetes": { "role": "app" } })))?;
     apply(cluster, "v1", "SecretStore", "by-iam", vault(role("iam")))?;
     apply(cluster, "v1", "SecretStore", "by-gcp", vault(role("gcp")))?;
+    let release = "meta.helm.sh/release-name=external-secrets";
+    for kind in ["externalsecrets", "secretstores"] {
+        cluster.kubectl(&["annotate", "crd", &format!("{kind}.external-secrets.io"), release])?;
+    }
+    cluster.kubectl(&["annotate", "crd", "secretstores.external-secrets.io", "helm.sh/resource-policy=keep"])?;
     let stores = json!([{ "name": "good" }]);
     for (name, kind) in [("generated", "Fake"), ("of-password", "Password")] {
         let generator = json!({ "generatorRef": { "kind": kind, "name": "p" } });
@@ -123,11 +128,18 @@ fn what_is_not_served_is_found(cluster: &Cluster) -> Result {
         "ExternalSecret default/other-target (no status)\n",
         "secretstores without a class while ESO runs",
         "ClusterSecretStore good\n",
+        "CustomResourceDefinition externalsecrets.external-secrets.io (release external-secrets)\n",
     ] {
         assert!(text.contains(found), "{found:?} is missing in\n{text}");
     }
     let good = ["ExternalSecret default/good", "PushSecret default/good", "ClusterPushSecret"];
-    for silent in good.into_iter().chain(["cannot be read", "default/of-eso", "error", "-password (generator"]) {
+    for silent in good.into_iter().chain([
+        "cannot be read",
+        "default/of-eso",
+        "error",
+        "-password (generator",
+        " secretstores.external-secrets.io (",
+    ]) {
         assert!(!text.contains(silent), "{silent:?} is in\n{text}");
     }
 

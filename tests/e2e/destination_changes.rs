@@ -4,58 +4,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::policy::Policy;
 use test_support::FAST_RETRY;
 use test_support::audit::Count;
 use test_support::kube_client::{KubeClient, encoded};
 use test_support::{Tenant, eventually};
 
+/// Group and resource.
+const SECRETS: (&str, &str) = ("", "secrets");
 const GOOD: &str = "changes-hunter2";
 const TLS: &str = "kubernetes.io/tls";
-
-/// A policy of the API server for the Secrets of the tenant's namespace. Ends when it is dropped.
-struct Policy<'a> {
-    tenant: &'a Tenant<'a>,
-    name: String,
-}
-
-impl<'a> Policy<'a> {
-    /// What does not fulfil `expression` is denied. `probe` is a command that the policy denies.
-    fn new(tenant: &'a Tenant<'a>, operation: &str, expression: &str, probe: &[&str]) -> Self {
-        let name = format!("{}-{}", tenant.namespace, operation.to_lowercase());
-        let policy = json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-            "metadata": { "name": name },
-            "spec": {
-                "matchConstraints": { "resourceRules": [{
-                    "apiGroups": [""], "apiVersions": ["v1"], "operations": [operation], "resources": ["secrets"],
-                }] },
-                "matchConditions": [{ "name": "here", "expression": format!("request.namespace == '{}'", tenant.namespace) }],
-                "validations": [{ "expression": expression, "message": "not now" }],
-            },
-        });
-        let binding = json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": { "name": name }, "spec": { "policyName": name, "validationActions": ["Deny"] },
-        });
-        for object in [policy, binding] {
-            tenant.cluster.kubectl_apply(&object.to_string()).expect("the policy is accepted");
-        }
-        let policy = Self { tenant, name };
-        eventually("the policy works", || match tenant.kubectl(probe) {
-            Err(error) if format!("{error:#}").contains("not now") => Ok(()),
-            other => Err(format!("{other:?}")),
-        });
-        policy
-    }
-}
-
-impl Drop for Policy<'_> {
-    fn drop(&mut self) {
-        for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
-            let _ = self.tenant.cluster.kubectl(&["delete", kind, &self.name]);
-        }
-    }
-}
 
 fn patch(tenant: &Tenant<'_>, kind: &str, name: &str, patch: Value) {
     KubeClient::of(tenant.cluster).patch(kind, &tenant.namespace, name, &patch).expect("patched");
@@ -97,7 +55,7 @@ fn a_secret_whose_successor_is_refused_after_all_is_put_back() {
     let _ = tenant.kubectl(&["delete", "secret", "probe", "--ignore-not-found"]);
     let policy = {
         let delete = ["delete", "secret", "probe", "--ignore-not-found"];
-        let policy = Policy::new(&tenant, "CREATE", expression, &probe);
+        let policy = Policy::new(&tenant, SECRETS, "CREATE", expression, &probe);
         tenant.kubectl(&delete).expect("deleted");
         policy
     };
@@ -130,7 +88,7 @@ fn secrets_of_a_former_name_are_deleted_as_soon_as_they_can_be() {
     tenant.apply(&tenant.static_secret("db", json!({})));
     tenant.wait_synced("db");
     tenant.kubectl(&["create", "secret", "generic", "probe"]).expect("created");
-    let policy = Policy::new(&tenant, "DELETE", "false", &["delete", "secret", "probe", "--dry-run=server"]);
+    let policy = Policy::new(&tenant, SECRETS, "DELETE", "false", &["delete", "secret", "probe", "--dry-run=server"]);
     let rename = json!({ "spec": { "destination": { "name": "renamed" } } });
     patch(&tenant, "vaultstaticsecret", "db", rename);
     tenant.wait_value("renamed", "password", GOOD);

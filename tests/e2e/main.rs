@@ -32,6 +32,7 @@ mod metrics;
 mod namespaces;
 mod not_served;
 mod pki;
+mod policy;
 mod preconditions;
 mod races;
 mod reloader;

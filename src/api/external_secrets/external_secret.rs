@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::remote::{DataFrom, DataRow};
 use super::secret_store::StoreRef;
 use super::target::Target;
-use crate::api::common::{conditions, conditions_schema, non_empty};
+use crate::api::common::{conditions, conditions_schema, go_duration, non_default, non_empty, optional_go_duration};
 use crate::api::condition::Condition;
 use crate::api::kind::{CustomObject, Kind, KindNames, drop_managed_fields};
 
@@ -35,7 +35,7 @@ use crate::api::kind::{CustomObject, Kind, KindNames, drop_managed_fields};
 }]))]
 pub struct ExternalSecretSpec {
     /// The store that rows without one of their own are read from.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "non_default", skip_serializing_if = "Option::is_none")]
     pub secret_store_ref: Option<StoreRef>,
     /// The Secret.
     #[schemars(extend("default" = { "creationPolicy": "Owner", "deletionPolicy": "Retain" }))]
@@ -44,7 +44,7 @@ pub struct ExternalSecretSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_policy: Option<RefreshPolicy>,
     /// How often the stores are read, such as `1h30m`. Zero: once.
-    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "optional_go_duration", skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = "1h0m0s"))]
     pub refresh_interval: Option<String>,
     /// When periodic reads may take place, or may not. In UTC.
@@ -118,6 +118,7 @@ pub struct SyncWindow {
     /// When it begins: five fields of cron, `@hourly` and the like, or `@every 10m`.
     pub schedule: String,
     /// How long it lasts.
+    #[serde(deserialize_with = "go_duration")]
     pub duration: String,
 }
 

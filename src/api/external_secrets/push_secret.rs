@@ -13,7 +13,7 @@ use super::rewrite::{RewriteRegexp, RewriteTransform};
 use super::secret_store::StoreKind;
 use super::selector::NAME_PATTERN;
 use super::target::Template;
-use crate::api::common::{conditions, conditions_schema, non_empty};
+use crate::api::common::{conditions, conditions_schema, non_empty, optional_go_duration};
 use crate::api::condition::Condition;
 use crate::api::kind::{CustomObject, Kind, KindNames};
 
@@ -39,7 +39,7 @@ pub const API_VERSION: &str = "external-secrets.io/v1alpha1";
 #[schemars(!default)]
 pub struct PushSecretSpec {
     /// How often the stores are looked at, such as `1h30m`. Zero: only when the Secret or this object changes.
-    #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "optional_go_duration", skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = "1h0m0s"))]
     pub refresh_interval: Option<String>,
     /// The stores: all that one of these names or selects.

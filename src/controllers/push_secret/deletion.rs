@@ -9,10 +9,11 @@ use super::report::{MAX_TOLD, Verdict, verdict};
 use super::state::State;
 use super::target::Task;
 use super::work::Worked;
-use super::{PushSecrets, Tasks};
-use crate::api::external_secrets::push_secret::SyncedPushSecrets;
-use crate::api::external_secrets::{ClusterSecretStore, PushSecret};
+use super::{PushSecrets, Tasks, finds_its_stores};
+use crate::api::external_secrets::push_secret::{PushSecretStatus, SyncedPushSecrets};
+use crate::api::external_secrets::{ClusterSecretStore, PushSecret, SecretStore};
 use crate::api::{CustomObject, Key, ObjectRef, Reason};
+use crate::controllers::external_secret::failure::Failure;
 use crate::controllers::finalizer::{add_finalizer, has_finalizer, remove_finalizer};
 use crate::controllers::named::Source;
 use crate::controllers::outcome::Outcome;
@@ -20,7 +21,7 @@ use crate::controllers::outputs::EventText;
 use crate::controllers::secret_store::FINALIZER as STORE_FINALIZER;
 use crate::controllers::store_names;
 use crate::kubernetes::{KubernetesError, Store, object_uid};
-use crate::resolve::{self, PushTarget, StorePlan};
+use crate::resolve::{self, Denied, PushTarget, StorePlan};
 use crate::workqueue::{Class, Job};
 
 /// ESO's, put on each object that deletes what it has pushed.
@@ -60,24 +61,37 @@ impl PushSecrets {
         }
         let pushed =
             if object.deletes() { resolve::pushed_to(&state.recorded(object), &**self.stores()) } else { vec![] };
+        let is_found = pushed.iter().all(|(target, _)| target.plan.is_ok());
+        if !(is_found && self.plan(object).is_ok_and(|plan| finds_its_stores(&plan)))
+            && let Some(listing) = self.stores().optional_watches.listing()
+        {
+            // A store that only is not listed yet would look missing.
+            return match listing.to_tell(object.conditions()) {
+                None => Outcome::still_listing(&listing, job.class),
+                Some(why) => self.fail(object, state, Failure::new(why)).await,
+            };
+        }
         self.follow(&job.key, object, &[], &pushed, state).await;
         let tasks = Tasks::only_deleting(pushed, None, job, state);
         let Worked { synced, changed, rest } = self.work(job, object, &tasks, state).await;
         if let Some(rest) = rest {
             return self.go_on(job, object, state, synced, rest).await;
         }
-        if synced.is_empty() {
-            return remove_finalizer(&self.access.outputs.client, &**object, FINALIZER).await;
+        let of_others = resolve::pushed_by_others(object, &**self.stores());
+        if synced == of_others {
+            return self.release(object, of_others).await;
         }
         let mut verdict = verdict(state);
         let is_lost = self.are_logins_lost(object, &tasks, &synced, state).await;
         if is_lost && self.is_namespace_ending(object) {
             // Nothing of it can be made again in a namespace that ends, and the finalizer would hold the namespace for ever.
-            let text = left_text(&synced);
+            let mut left = synced;
+            left.retain(|store, _| !of_others.contains_key(store));
+            let text = left_text(&left);
             tracing::warn!(object = %job.key, "{text}");
             let outputs = &self.access.outputs;
             outputs.event(PushSecret::KIND, &object.metadata, &EventText::warning(Reason::Errored, text)).await;
-            return remove_finalizer(&outputs.client, &**object, FINALIZER).await;
+            return self.release(object, of_others).await;
         }
         if let (Verdict::Errored(why), true) = (&mut verdict, is_lost) {
             let text =
@@ -88,13 +102,28 @@ impl PushSecrets {
         self.tell(object, state, &verdict, synced, changed, Utc::now()).await
     }
 
+    /// Lets an object go of which this operator has nothing left to delete. Where another operator serves one of its
+    /// stores, that operator takes the finalizer off when it has deleted its part.
+    async fn release(&self, object: &PushSecret, of_others: SyncedPushSecrets) -> Outcome {
+        let outputs = &self.access.outputs;
+        if !resolve::is_shared(object, &**self.stores()) {
+            return remove_finalizer(&outputs.client, object, FINALIZER).await;
+        }
+        let known = object.status.clone().unwrap_or_default();
+        let status = PushSecretStatus { synced_push_secrets: of_others, ..known };
+        match outputs.publish(&self.stores().push_secrets, object, &status, &[]).await {
+            Ok(_) => Outcome::await_change(),
+            Err(_) => Outcome::write_failed(),
+        }
+    }
+
     fn is_namespace_ending(&self, object: &PushSecret) -> bool {
         let namespace = object.metadata.namespace.as_deref().unwrap_or("");
         self.stores().namespaces.state(namespace).is_some_and(|state| state.terminating)
     }
 
     /// Whether each store that still has something lacks a login, and a Secret or service account of the namespace that it
-    /// would need for one.
+    /// would need for one, or is itself a store of the namespace that is gone.
     async fn are_logins_lost(
         &self,
         object: &PushSecret,
@@ -104,8 +133,11 @@ impl PushSecrets {
     ) -> bool {
         for Task { target, .. } in tasks.all.iter().filter(|task| synced.contains_key(&task.target.name)) {
             let has_no_login = state.targets.get(&target.name).is_some_and(|of| of.has_no_login);
-            let Ok(plan) = &target.plan else { return false };
-            if !has_no_login || !self.is_credential_gone(object, plan).await {
+            let is_gone = match &target.plan {
+                Ok(plan) => self.is_credential_gone(object, plan).await,
+                Err(denied) => matches!(denied, Denied::Missing(_)) && target.key.kind == SecretStore::KIND,
+            };
+            if !has_no_login || !is_gone {
                 return false;
             }
         }

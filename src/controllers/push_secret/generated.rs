@@ -118,7 +118,7 @@ fn is_at_all_stores(plan: &PushPlan, status: &PushSecretStatus, state: &State) -
     let synced = &status.synced_push_secrets;
     let is_pushed_to = |target: &&PushTarget| plan.has_data || target.data_to.contains(&true);
     plan.targets.iter().filter(is_pushed_to).all(|target| synced.contains_key(&target.name))
-        && synced.keys().all(|name| targets().any(|target| target == name))
+        && synced.keys().all(|name| targets().any(|target| target == name) || plan.pushed_by_others.contains_key(name))
 }
 
 fn failed(why: String) -> Failure {
@@ -136,6 +136,7 @@ mod tests {
     use super::super::state::TargetState;
     use super::*;
     use crate::api::external_secrets::SecretStore;
+    use crate::api::external_secrets::push_secret::SyncedPushSecrets;
     use crate::api::{ConditionUpdate, ObjectRef, Reason};
     use crate::resolve::Denied;
 
@@ -164,7 +165,8 @@ mod tests {
             is_named: true,
             data_to: vec![],
         };
-        PushPlan { targets: stores.iter().map(target).collect(), interval, has_data: true }
+        let (targets, pushed_by_others) = (stores.iter().map(target).collect(), SyncedPushSecrets::new());
+        PushPlan { targets, interval, has_data: true, pushed_by_others }
     }
 
     #[test]
@@ -177,6 +179,9 @@ mod tests {
         let started = State::default();
         assert!(kept(&started, &["a", "b"]));
         assert!(!kept(&started, &["a", "b", "c"]) && !kept(&started, &["a"]));
+        let mut shared = plan(HOUR, &["a"]);
+        shared.pushed_by_others = [("SecretStore/b".to_owned(), BTreeMap::new())].into();
+        assert!(kept_until(&object, &shared, &started, now).is_some(), "another operator pushes to b");
         let mut empty = plan(HOUR, &["a", "b", "c"]);
         empty.has_data = false;
         assert!(kept_until(&object, &empty, &started, now).is_some(), "nothing is pushed to c");

@@ -35,7 +35,7 @@ use crate::api::{CustomObject as _, Key, Kind, ObjectRef};
 use crate::backoff::Policy;
 use crate::external_secret::push::{Expansion, PushStore};
 use crate::external_secret::template::TemplateCache;
-use crate::kubernetes::Change;
+use crate::kubernetes::{Change, ErrorKind};
 use crate::providers::ReadsInUse;
 use crate::resolve::{self, PushPlan, PushTarget};
 use crate::telemetry::ResourceStatus;
@@ -48,6 +48,10 @@ use state::{State, States};
 use target::{Entries, Task};
 use tasks::{Tasks, digest_for};
 use work::{Rest, Worked};
+
+/// A Secret is gone so long before what was pushed goes: one that is made anew, for another type or by another tool, is
+/// gone for a moment, and the stores would lose all versions of it.
+const SOURCE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The controller of PushSecrets.
 pub(super) struct PushSecrets {
@@ -103,7 +107,14 @@ impl PushSecrets {
         }
         if let Err(error) = self.hold_for_deletion(object, &plan.targets).await {
             tracing::warn!(%error, "the finalizer could not be changed");
-            return Outcome::write_failed();
+            return match error.kind {
+                // It has changed meanwhile, and the watch will tell how.
+                ErrorKind::Conflict | ErrorKind::NotFound => Outcome::write_failed(),
+                _ => {
+                    let text = format!("the finalizer for deletionPolicy Delete could not be put on: {error}");
+                    self.fail(object, state, Failure::new(text)).await
+                }
+            };
         }
         // With its finalizer it is another version.
         let object = &self.stores().push_secrets.get(&job.key.id).unwrap_or_else(|| object.clone());
@@ -163,8 +174,15 @@ impl PushSecrets {
         let PushPlan { targets, interval, .. } = plan;
         let generated = self.generated(job, object, interval, state).await?;
         let inputs = match self.inputs(object, generated).await? {
-            Ok(inputs) => inputs,
+            Ok(inputs) => {
+                state.source_gone = None;
+                inputs
+            }
             Err(_) if object.deletes() && !pushed.is_empty() => {
+                let gone = state.source_gone.get_or_insert_with(Instant::now).elapsed();
+                if let Some(left) = SOURCE_PATIENCE.checked_sub(gone) {
+                    return Err(Interruption::Later(left));
+                }
                 return Ok((Tasks::only_deleting(pushed, interval, job, state), true));
             }
             Err(_) if is_cleaned_up(object) => {
@@ -202,7 +220,10 @@ impl PushSecrets {
             if let Ok(plan) = &target.plan {
                 places::refuse_repeated(plan, &mut expansion);
             }
-            Task { target, known, expansion }
+            match object.deletes() {
+                true => Task::deleting(target, known, expansion),
+                false => Task { target, known, expansion, moving: vec![] },
+            }
         });
         let all = tasks.collect();
         Ok((Tasks { all, inputs: inputs_of, due, interval, is_volatile }, false))

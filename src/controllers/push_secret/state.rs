@@ -40,6 +40,8 @@ pub(super) struct State {
     pub sessions: Vec<Arc<Session>>,
     /// What was pushed that the status does not name yet, by store.
     pub unrecorded: SyncedPushSecrets,
+    /// Since when the Secret is gone.
+    pub source_gone: Option<Instant>,
     /// When the condition told last how far a large push is, or when that began.
     pub told: Option<Instant>,
 }

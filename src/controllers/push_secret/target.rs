@@ -33,9 +33,28 @@ pub(super) struct Task {
     pub expansion: Expansion,
     /// What was pushed, as the status says.
     pub known: Entries,
+    /// Entries that lead elsewhere than what they have pushed. The next run pushes them.
+    pub moving: Vec<PushData>,
 }
 
 impl Task {
+    /// What is to be done at a store of an object that deletes what it does not push any more. The status has one entry for
+    /// a place: where the entry leads to another namespace now, what it has pushed goes first.
+    pub fn deleting(target: PushTarget, known: Entries, expansion: Expansion) -> Self {
+        let mut task = Self { target, known, expansion, moving: vec![] };
+        let rows = std::mem::take(&mut task.expansion.rows);
+        let (moving, rows): (Vec<_>, _) = rows.into_iter().partition(|row| task.is_elsewhere(&row.entry));
+        task.moving = moving.into_iter().map(|row| row.entry).collect();
+        task.expansion.rows = rows;
+        task
+    }
+
+    fn is_elsewhere(&self, entry: &PushData) -> bool {
+        let known = self.known.get(&place(&entry.r#match.remote_ref));
+        let leads = known.map(|known| (self.destination(known), self.destination(entry)));
+        matches!(leads, Some((Ok(before), Ok(now))) if before != now)
+    }
+
     /// Where an entry leads; its key, if the store cannot be reached or the entry is wrong.
     fn destination(&self, entry: &PushData) -> SecretPlace {
         let destination = self.target.plan.as_ref().ok().map(|plan| destination(plan, entry));

@@ -55,7 +55,11 @@ impl Tasks {
 
     /// What the stores are to have. `None`: that is not known of all entries.
     pub fn wanted(&self) -> Option<Places> {
-        Places::wanted(self.all.iter().map(|task| (task.target.plan.as_ref().ok(), &task.expansion)))
+        let mut places = Places::wanted(self.all.iter().map(|task| (task.target.plan.as_ref().ok(), &task.expansion)))?;
+        for task in &self.all {
+            task.moving.iter().for_each(|entry| places.add(task.target.plan.as_ref().ok(), entry));
+        }
+        Some(places)
     }
 
     /// What the stores hold of what is pushed.
@@ -86,7 +90,7 @@ impl Tasks {
         job: &Job<Key>,
         state: &mut State,
     ) -> Self {
-        let tasks = pushed.into_iter().map(|(target, known)| Task { target, known, expansion: Expansion::default() });
+        let tasks = pushed.into_iter().map(|(target, known)| Task::deleting(target, known, Expansion::default()));
         let all: Vec<Task> = tasks.collect();
         state.targets.retain(|name, _| all.iter().any(|task| task.target.name == *name));
         let inputs: Vec<[u8; 32]> = all.iter().map(|task| digest_for(&[0; 32], &task.target)).collect();

@@ -12,6 +12,7 @@ use crate::api::Key;
 use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::SyncedPushSecrets;
 use crate::controllers::retry::RECHECK_DENIAL;
+use crate::resolve;
 use crate::workqueue::{Job, Lane};
 
 /// What a run has done.
@@ -70,7 +71,7 @@ impl PushSecrets {
         }
         let wanted = tasks.wanted();
         let held = tasks.held(&done);
-        let (mut synced, mut changed) = (SyncedPushSecrets::new(), false);
+        let (mut synced, mut changed) = (resolve::pushed_by_others(object, &**self.stores()), false);
         for i in order {
             let task = &tasks.all[i];
             let name = &task.target.name;
@@ -102,6 +103,9 @@ impl PushSecrets {
                 }
                 changed |= done.changed;
                 self.note(of_target, task, tasks.interval, &done);
+                if !task.moving.is_empty() && of_target.pass.is_none() && !of_target.fails() {
+                    (of_target.inputs, of_target.due) = (None, Some(Instant::now()));
+                }
                 done.entries
             } else {
                 // What a run has pushed that gave way before its end stands in the state.

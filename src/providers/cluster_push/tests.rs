@@ -62,6 +62,20 @@ fn a_key_is_put_beside_others_whatever_the_type() {
 }
 
 #[test]
+fn a_key_of_a_credential_is_put_beside_others() {
+    let token = PushSource { type_: Some(SERVICE_ACCOUNT_TOKEN.to_owned()), ..source(&[("token", "t")]) };
+    let [key, whole] = [row(Some("token"), Some("token"), &token), row(None, None, &token)];
+    let known = holding(&[("x", "y")], None);
+    let beside = made(Some(&known), std::slice::from_ref(&key), false);
+    assert_eq!(beside.rows, [Ok(Pushed::Done)]);
+    assert_eq!(beside.content.data, data(&[("token", "t"), ("x", "y")]));
+    assert_eq!(beside.content.type_, OPAQUE);
+    for (known, row) in [(None, key), (Some(&known), whole)] {
+        assert!(made(known, &[row], false).rows[0].as_ref().unwrap_err().contains("credential of its own cluster"));
+    }
+}
+
+#[test]
 fn one_row_that_fails_holds_up_no_other() {
     let of_source = source(&[("a", "secret-1")]);
     let token = PushSource { type_: Some(SERVICE_ACCOUNT_TOKEN.to_owned()), ..of_source.clone() };

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::api::external_secrets::secret_store::StoreCondition;
 use crate::gocompat::regexp::Pattern;
+use crate::resolve::Denied;
 
 /// Whether a condition of a ClusterSecretStore admits a namespace. No selector selects one of which nothing is known yet, be it
 /// a selector that asks for the lack of a label.
@@ -24,7 +25,7 @@ pub(super) fn admits(
         return Ok(true);
     }
     for pattern in &condition.namespace_regexes {
-        if matches(pattern, namespace)? {
+        if compiled(pattern)?.regex().is_match(namespace.as_bytes()) {
             return Ok(true);
         }
     }
@@ -49,14 +50,17 @@ pub fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> b
         })
 }
 
-/// Whether a regular expression is found somewhere in a name.
+/// Whether the regular expressions of the conditions of a store can be used, whichever namespace they are matched with.
 ///
 /// # Errors
-/// If it is no regular expression, or one that is too large.
-fn matches(pattern: &str, name: &str) -> Result<bool, String> {
-    let compiled = Pattern::for_search(pattern);
-    let compiled = compiled.map_err(|why| format!("spec.conditions: namespaceRegexes {pattern:?}: {why}"))?;
-    Ok(compiled.regex().is_match(name.as_bytes()))
+/// The first that is none, or is too large.
+pub fn check_conditions(conditions: &[StoreCondition]) -> Result<(), Denied> {
+    let mut patterns = conditions.iter().flat_map(|condition| &condition.namespace_regexes);
+    patterns.try_for_each(|pattern| compiled(pattern).map(drop)).map_err(Denied::Invalid)
+}
+
+fn compiled(pattern: &str) -> Result<Pattern, String> {
+    Pattern::for_search(pattern).map_err(|why| format!("spec.conditions: namespaceRegexes {pattern:?}: {why}"))
 }
 
 #[cfg(test)]
@@ -64,6 +68,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_regular_expression_that_is_none_is_told_of_the_store() {
+        let checked = |regexes: &[&str]| {
+            let conditions = json!([{ "namespaces": ["team"] }, { "namespaceRegexes": regexes }]);
+            check_conditions(&serde_json::from_value::<Vec<StoreCondition>>(conditions).unwrap())
+        };
+        assert_eq!(checked(&["^team-", "x$"]), Ok(()));
+        let error = checked(&["^team-", "team-["]).unwrap_err().to_string();
+        assert!(error.starts_with("spec.conditions: namespaceRegexes \"team-[\": "), "{error}");
+    }
 
     #[test]
     fn a_namespace_that_is_not_known_is_admitted_by_name_only() {

@@ -23,7 +23,7 @@ use crate::api::external_secrets::{ClusterSecretStore, ExternalSecret, SecretSto
 use crate::api::{CustomObject, Key, ObjectRef};
 use crate::gocompat::GoDuration;
 
-pub use access::selects;
+pub use access::{check_conditions, selects};
 use authority::ca_source;
 use origin::Origin;
 pub use origin::SecretKey;

@@ -1,5 +1,7 @@
 //! ClusterSecretStores and the provider `kubernetes`, with an operator that serves the whole cluster.
 
+mod rights;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -65,7 +67,8 @@ fn stores_of_the_cluster_serve_the_namespaces_that_they_admit() {
     reads_a_server_that_speaks_only_kv(&cluster);
     admits_namespaces_by_condition(&tenant);
     reads_what_is_picked_and_found(&cluster, &url);
-    says_what_a_cluster_refuses(&cluster, &url);
+    rights::reads_with_a_role_for_some_names(&cluster, &url);
+    rights::says_what_a_cluster_refuses(&cluster, &url);
     lets_a_store_go_that_eso_has_held(&cluster);
 }
 
@@ -263,6 +266,10 @@ fn admits_namespaces_by_condition(tenant: &Tenant<'_>) {
     wait_ready(cluster, "team-b", "externalsecret/db", ("False", "SecretSyncedError"), text);
     cluster.kubectl(&["label", "namespace", "team-b", "team=b"]).unwrap();
     wait_value(cluster, "team-b", "db", "password", "right");
+    let invalid = r#"--patch={"spec":{"conditions":[{"namespaceRegexes":["team-["]}]}}"#;
+    cluster.kubectl(&["patch", "clustersecretstore", "shared", "--type=merge", invalid]).unwrap();
+    let refused = ("False", "InvalidProviderConfig");
+    wait_ready(cluster, "", "clustersecretstore/shared", refused, "namespaceRegexes \"team-[\"");
 }
 
 fn reads_what_is_picked_and_found(cluster: &Cluster, url: &str) {
@@ -345,38 +352,5 @@ spec:
         ("found", "three", r#"{"plain":"other"}"#),
     ] {
         wait_value(cluster, "sink", secret, key, value);
-    }
-}
-
-fn says_what_a_cluster_refuses(cluster: &Cluster, url: &str) {
-    namespaces(cluster, &["refused"]);
-    cluster.kubectl(&["create", "serviceaccount", "nobody", "--namespace=refused"]).unwrap();
-    let store = |name: &str, server: Value, auth: Value| {
-        json!({
-            "apiVersion": "external-secrets.io/v1", "kind": "SecretStore",
-            "metadata": { "name": name, "namespace": "refused" },
-            "spec": { "provider": { "kubernetes": { "server": server, "auth": auth, "remoteNamespace": "foo" } } },
-        })
-        .to_string()
-    };
-    let ca = authority(cluster);
-    let account = json!({ "serviceAccount": { "name": "nobody" } });
-    let token = json!({ "token": { "bearerToken": { "name": "gone", "key": "token" } } });
-    for (name, manifest, text) in [
-        (
-            "no-rights",
-            store("no-rights", json!({ "url": url, "caBundle": ca }), account.clone()),
-            "client is not allowed to get secrets",
-        ),
-        (
-            "no-token",
-            store("no-token", json!({ "url": url, "caBundle": ca }), token),
-            "cannot get Kubernetes secret \"gone\" from namespace \"refused\"",
-        ),
-        ("wrong-ca", store("wrong-ca", json!({ "url": url }), account.clone()), "certificate"),
-        ("down", store("down", json!({ "url": "https://127.0.0.1:1" }), account), "unable to "),
-    ] {
-        apply(cluster, &manifest);
-        wait_ready(cluster, "refused", &format!("secretstore/{name}"), ("False", "InvalidProviderConfig"), text);
     }
 }

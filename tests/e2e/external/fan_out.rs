@@ -105,7 +105,7 @@ fn change_and_delete(cluster: &Cluster, made: &[&str]) {
     patch(cluster, made, &json!({ "spec": { "refreshInterval": "5m" }, "metadata": { "labels": { "x": "y" } } }));
     eventually("it is repaired", || {
         let made = get(cluster, made)?;
-        let is_right = made["spec"]["refreshInterval"] == "1h" && made["metadata"]["labels"]["x"].is_null();
+        let is_right = made["spec"]["refreshInterval"] == "1h0m0s" && made["metadata"]["labels"]["x"].is_null();
         if is_right { Ok(()) } else { Err(made.to_string()) }
     });
     cluster.kubectl(&[&["delete"], made].concat()).unwrap();
@@ -168,7 +168,9 @@ fn makes_one_in_each(cluster: &Cluster, tenant: &Tenant<'_>) {
     let made = get(cluster, &["externalsecret", "all", "--namespace=fan-a"]).unwrap();
     assert_eq!(made["metadata"]["labels"], json!({ "made": "here" }));
     assert_eq!(made["metadata"]["annotations"], json!({ "note": "x" }));
-    assert_eq!(made["spec"], owner["spec"]["externalSecretSpec"], "with the defaults of the schema");
+    let mut spec = owner["spec"]["externalSecretSpec"].clone();
+    spec["refreshInterval"] = json!("1h0m0s");
+    assert_eq!(made["spec"], spec, "with the defaults of the schema, and durations as ESO writes them");
     let expected = json!([{
         "apiVersion": "external-secrets.io/v1", "kind": "ClusterExternalSecret", "name": "all",
         "uid": owner["metadata"]["uid"], "controller": true, "blockOwnerDeletion": true,

@@ -203,3 +203,39 @@ fn a_person_asks_for_a_refresh_of_all() {
     object.metadata.annotations = None;
     assert_eq!(told(&object, &[namespace("a", "")], &[Arc::new(new.clone())]).unwrap(), ["replace a/all"]);
 }
+
+/// ESO writes what it makes with Go's types: durations in their long form, and members that are structs even when they
+/// are empty. A change of the text alone would be another generation of the object, for which a generator makes another
+/// value.
+#[test]
+fn what_eso_has_made_is_right() {
+    let generated = json!([{ "sourceRef": { "generatorRef": { "kind": "Password", "name": "p" } } }]);
+    let windows = json!({ "kind": "allow", "windows": [{ "schedule": "@daily", "duration": "90m" }] });
+    let mut spec = json!({ "refreshInterval": "24h", "dataFrom": generated, "syncWindows": windows });
+    let object = object(json!({ "namespaces": ["a"], "externalSecretSpec": { "data": null } }));
+    let with = |spec: &Value| {
+        let mut object = object.clone();
+        object.spec.external_secret_spec = serde_json::from_value(spec.clone()).unwrap();
+        object
+    };
+    let (ours, mut theirs) = (with(&spec), (*made(&object, "a")).clone());
+    spec["refreshInterval"] = json!("24h0m0s");
+    spec["syncWindows"]["windows"][0]["duration"] = json!("1h30m0s");
+    spec["secretStoreRef"] = json!({});
+    spec["target"] = json!({});
+    theirs.spec = serde_json::from_value(spec).unwrap();
+    assert_eq!(told(&ours, &[namespace("a", "")], &[Arc::new(theirs)]).unwrap(), ["right a"]);
+
+    let push = |interval: &str| {
+        let spec = json!({
+            "refreshInterval": interval, "secretStoreRefs": [{ "name": "out" }],
+            "selector": { "secret": { "name": "s" } },
+        });
+        let spec = json!({ "namespaceSelectors": [{}], "pushSecretSpec": spec });
+        let mut object = ClusterPushSecret::new("all", serde_json::from_value(spec).unwrap());
+        object.metadata.uid = Some("uid".into());
+        object
+    };
+    let theirs = Arc::new(wanted(&push("1h0m0s"), "a"));
+    assert_eq!(decide(&push("60m"), &[namespace("a", "")], &[theirs]).unwrap().right, ["a"]);
+}

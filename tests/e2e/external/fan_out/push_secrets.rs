@@ -138,7 +138,9 @@ fn makes_one_in_each(cluster: &Cluster, tenant: &Tenant<'_>) {
     let made = get(cluster, &["pushsecret", "all", "--namespace=push-a"]).unwrap();
     assert_eq!(made["metadata"]["labels"], json!({ "made": "here" }));
     assert_eq!(made["metadata"]["annotations"], json!({ "note": "x" }));
-    assert_eq!(made["spec"], owner["spec"]["pushSecretSpec"], "with the defaults of the schema");
+    let mut spec = owner["spec"]["pushSecretSpec"].clone();
+    spec["refreshInterval"] = json!("1h0m0s");
+    assert_eq!(made["spec"], spec, "with the defaults of the schema, and durations as ESO writes them");
     let expected = json!([{
         "apiVersion": "external-secrets.io/v1alpha1", "kind": "ClusterPushSecret", "name": "all",
         "uid": owner["metadata"]["uid"], "controller": true, "blockOwnerDeletion": true,

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Pushing, entry, object, vault_provider};
-use test_support::eventually;
+use testenv::Options;
+
+use super::{Pushing, SERVED, data_of, entry, object, vault_provider};
+use test_support::{Tenant, eventually, own};
 
 fn deleting(data: Value) -> Value {
     json!({ "deletionPolicy": "Delete", "data": data })
@@ -79,4 +81,54 @@ fn another_spelling_of_a_key_and_another_store_of_a_server_lead_to_one_secret() 
     assert_eq!(pushing.in_vault("db").unwrap()["data"], json!({ "a": "1", "b": "2" }));
     tenant.kubectl(&["delete", "pushsecret", "db", "--timeout=120s"]).unwrap();
     assert!(pushing.in_vault("db").is_err());
+}
+
+#[test]
+fn an_entry_that_leads_to_another_namespace_leaves_nothing_behind() {
+    let cluster = own(Options::default());
+    let pushing = Pushing::of(Tenant::serving_all(&cluster, "ps-moves"));
+    let tenant = &pushing.tenant;
+    let _operator = tenant.operator(SERVED);
+    pushing.source(json!({ "a": "1" }));
+    let second = format!("{}-second", tenant.namespace);
+    cluster.kubectl(&["create", "namespace", &second]).unwrap();
+    let account = format!("--serviceaccount={}:writer", tenant.namespace);
+    let binding = ["create", "rolebinding", "writer", "--namespace", &second, "--clusterrole=admin", &account];
+    cluster.kubectl(&binding).unwrap();
+    let mut provider = tenant.get("secretstore", "cluster").unwrap()["spec"]["provider"].take();
+    provider["kubernetes"]["auth"]["serviceAccount"]["namespace"] = json!(tenant.namespace);
+    let store = json!({
+        "apiVersion": "external-secrets.io/v1", "kind": "ClusterSecretStore", "metadata": { "name": "anywhere" },
+        "spec": { "provider": provider },
+    });
+    cluster.kubectl_apply(&store.to_string()).unwrap();
+    let push = |namespace: &str| {
+        let mut row = entry(Some("a"), "db", Some("a"));
+        row["metadata"] = json!({
+            "apiVersion": "kubernetes.external-secrets.io/v1alpha1", "kind": "PushSecretMetadata",
+            "spec": { "remoteNamespace": namespace },
+        });
+        let mut spec = deleting(json!([row]));
+        spec["secretStoreRefs"] = json!([{ "name": "anywhere", "kind": "ClusterSecretStore" }]);
+        tenant.apply(&pushing.push("moves", spec));
+    };
+    let in_second = || {
+        let found = cluster.kubectl(&["get", "secret", "db", "--namespace", &second, "--output=json"]);
+        found.map(|found| data_of(&serde_json::from_str(&found).unwrap())).map_err(|error| error.to_string())
+    };
+    push(&pushing.target);
+    pushing.wait_cluster("db", json!({ "a": "1" }));
+    push(&second);
+    eventually("it is pushed to the second namespace", || match in_second() {
+        Ok(found) if found == json!({ "a": "1" }) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    eventually("it is gone from the first", || match pushing.in_cluster("db") {
+        Ok(found) => Err(found.to_string()),
+        Err(_) => Ok(()),
+    });
+    pushing.wait_synced("moves");
+    wait_places(&pushing, "moves", json!({ "ClusterSecretStore/anywhere": ["db/a"] }));
+    tenant.kubectl(&["delete", "pushsecret", "moves", "--timeout=120s"]).unwrap();
+    assert!(in_second().unwrap_err().contains("not found"));
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testenv::Options;
 
-use super::{Pushing, SERVED, data_of, entry};
+use super::{Pushing, SERVED, data_of, entry, object};
 use test_support::api_proxy::{ApiProxy, Matching};
 use test_support::{NO_ELECTION, Tenant, eventually, own, shared};
 
@@ -138,23 +138,120 @@ fn a_login_that_is_gone_for_good_holds_no_namespace() {
     let operator = tenant.operator(super::SERVED);
     pushing.source(json!({ "a": "1" }));
     let key = pushing.key("db");
-    let spec = json!({ "deletionPolicy": "Delete", "data": [entry(None, &key, None)] });
-    tenant.apply(&pushing.push_to("vault", "db", spec));
-    pushing.wait_synced("db");
+    let spec = |key: &str| json!({ "deletionPolicy": "Delete", "data": [entry(None, key, None)] });
+    let pushes = [pushing.push_to("vault", "db", spec(&key)), pushing.push_to("cluster", "copy", spec("copy"))];
+    tenant.apply_all(&pushes);
+    ["db", "copy"].iter().for_each(|name| pushing.wait_synced(name));
     drop(operator);
     tenant.kubectl(&["delete", "serviceaccount", "app"]).unwrap();
+    // The store was forced to go.
+    let finalizers = r#"--patch={"metadata":{"finalizers":null}}"#;
+    tenant.kubectl(&["patch", "secretstore", "cluster", "--type=merge", finalizers]).unwrap();
+    tenant.kubectl(&["delete", "secretstore", "cluster"]).unwrap();
     let operator = tenant.operator(super::SERVED);
-    tenant.kubectl(&["delete", "pushsecret", "db", "--wait=false"]).unwrap();
-    // The account may be made again.
+    tenant.kubectl(&["delete", "pushsecret", "db", "copy", "--wait=false"]).unwrap();
+    // The account and the store may be made again.
     let texts = ["take the finalizer off", "pushsecret.externalsecrets.io/finalizer"];
-    tenant.wait_condition_of("pushsecret", "db", ("Ready", "False", Some("Errored")), &texts);
+    for name in ["db", "copy"] {
+        tenant.wait_condition_of("pushsecret", name, ("Ready", "False", Some("Errored")), &texts);
+    }
     tenant.cluster.kubectl(&["delete", "namespace", &tenant.namespace, "--wait=false"]).unwrap();
-    eventually("the object is gone", || match tenant.get("pushsecret", "db") {
-        Ok(object) => Err(object["metadata"].to_string()),
+    for name in ["db", "copy"] {
+        eventually("the object is gone", || match tenant.get("pushsecret", name) {
+            Ok(object) => Err(object["metadata"].to_string()),
+            Err(_) => Ok(()),
+        });
+    }
+    for left in [format!("{key} in SecretStore/vault"), "copy in SecretStore/cluster".to_owned()] {
+        assert!(operator.log().contains(&format!("left there: {left}")), "{left}");
+    }
+    assert_eq!(pushing.in_vault("db").unwrap()["data"], json!({ "a": "1" }));
+}
+
+#[test]
+fn a_store_that_is_deleted_while_it_is_pushed_to_is_cleaned_first() {
+    let (pushing, _operator) = Pushing::new("ps-store-goes");
+    let tenant = &pushing.tenant;
+    let proxy = ApiProxy::start(shared());
+    let auth = json!({ "serviceAccount": { "name": "writer" } });
+    let kubernetes = json!({ "remoteNamespace": pushing.target, "server": { "url": proxy.url() }, "auth": auth });
+    tenant.apply(&object(tenant, "SecretStore", "slow", json!({ "provider": { "kubernetes": kubernetes } })));
+    tenant.wait_condition_of("secretstore", "slow", ("Ready", "True", Some("Valid")), &["store validated"]);
+    pushing.source(json!({ "a": "1" }));
+    let held = proxy.hold_answer(Matching { method: "POST", path: "/secrets", nth: 0 });
+    let spec = json!({ "deletionPolicy": "Delete", "data": [entry(Some("a"), "db", Some("a"))] });
+    tenant.apply(&pushing.push_to("slow", "pushed", spec));
+    held.wait_reached();
+    // The Secret is made, and no status says so.
+    tenant.kubectl(&["delete", "secretstore", "slow", "--wait=false"]).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    held.release();
+    tenant.kubectl(&["wait", "--for=delete", "secretstore/slow", "--timeout=120s"]).unwrap();
+    assert!(pushing.in_cluster("db").unwrap_err().contains("not found"));
+}
+
+/// Another operator has put the finalizer on as well, for what it has pushed.
+#[test]
+fn what_another_operator_has_pushed_is_its_to_delete() {
+    let (pushing, operator) = Pushing::new("ps-shared");
+    let tenant = &pushing.tenant;
+    pushing.source(json!({ "a": "1" }));
+    let of_others = object(tenant, "SecretStore", "theirs", json!({ "controller": "eso", "provider": { "fake": {} } }));
+    let data = json!([entry(Some("a"), "db", Some("a"))]);
+    let spec = |stores: Value| json!({ "deletionPolicy": "Delete", "secretStoreRefs": stores, "data": data });
+    let [ours, theirs] = ["cluster", "theirs"].map(|name| json!({ "name": name }));
+    let pushes = [pushing.push("both", spec(json!([ours, theirs]))), pushing.push("theirs", spec(json!([theirs])))];
+    tenant.apply_all(&[&[of_others][..], &pushes[..]].concat());
+    pushing.wait_synced("both");
+    let pushed = json!({ "SecretStore/theirs": { "x/y": entry(Some("a"), "x", Some("y")) } });
+    let patch = format!("--patch={}", json!({ "status": { "syncedPushSecrets": pushed } }));
+    let finalizers = r#"--patch={"metadata":{"finalizers":["pushsecret.externalsecrets.io/finalizer"]}}"#;
+    for name in ["both", "theirs"] {
+        tenant.kubectl(&["patch", "pushsecret", name, "--subresource=status", "--type=merge", &patch]).unwrap();
+        tenant.kubectl(&["patch", "pushsecret", name, "--type=merge", finalizers]).unwrap();
+    }
+    pushing.source(json!({ "a": "2" }));
+    pushing.wait_cluster("db", json!({ "a": "2" }));
+    tenant.kubectl(&["delete", "pushsecret", "both", "theirs", "--wait=false"]).unwrap();
+    eventually("what this operator has pushed is gone", || match pushing.in_cluster("db") {
+        Ok(found) => Err(found.to_string()),
         Err(_) => Ok(()),
     });
-    assert!(operator.log().contains(&format!("left there: {key} in SecretStore/vault")));
-    assert_eq!(pushing.in_vault("db").unwrap()["data"], json!({ "a": "1" }));
+    eventually("the status names what is left", || match pushing.synced("both") {
+        found if found == json!({ "SecretStore/theirs": ["x/y"] }) => Ok(()),
+        found => Err(found.to_string()),
+    });
+    // A restart looks at both again.
+    drop(operator);
+    let _operator = tenant.operator(SERVED);
+    tenant.apply(&pushing.push_to("cluster", "seen", json!({ "data": [entry(Some("a"), "seen", Some("a"))] })));
+    pushing.wait_synced("seen");
+    for name in ["both", "theirs"] {
+        assert_eq!(pushing.synced(name), json!({ "SecretStore/theirs": ["x/y"] }), "{name}");
+    }
+    // The other operator has done its part.
+    let none = r#"--patch={"metadata":{"finalizers":null}}"#;
+    for name in ["both", "theirs"] {
+        tenant.kubectl(&["patch", "pushsecret", name, "--type=merge", none]).unwrap();
+        tenant.kubectl(&["wait", "--for=delete", &format!("pushsecret/{name}"), "--timeout=60s"]).unwrap();
+    }
+}
+
+#[test]
+fn what_was_pushed_stays_while_its_secret_is_made_anew() {
+    let (pushing, _operator) = Pushing::new("ps-anew");
+    let tenant = &pushing.tenant;
+    pushing.source(json!({ "a": "1" }));
+    let data = json!([entry(None, "copy", None)]);
+    tenant.apply(&pushing.push_to("cluster", "pushed", json!({ "deletionPolicy": "Delete", "data": data })));
+    pushing.wait_synced("pushed");
+    let uid = || pushing.in_cluster("copy").unwrap()["metadata"]["uid"].take();
+    let before = uid();
+    tenant.kubectl(&["delete", "secret", "source"]).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    pushing.source(json!({ "a": "2" }));
+    pushing.wait_cluster("copy", json!({ "a": "2" }));
+    assert_eq!(uid(), before, "it was never deleted");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Pushing, entry, object, vault_provider};
+use crate::policy::Policy;
 use test_support::{NO_ELECTION, eventually};
 
 #[test]
@@ -189,4 +190,21 @@ fn secrets_that_are_too_large_together_are_not_read_together() {
     println!("from {before} MiB by {grown} MiB");
     // All of them are 60 MB, several times in memory.
     assert!(grown < 60, "by {grown} MiB");
+}
+
+#[test]
+fn a_store_that_cannot_be_held_for_a_deletion_is_told() {
+    let (pushing, _operator) = Pushing::new("ps-held");
+    let tenant = &pushing.tenant;
+    pushing.source(json!({ "a": "1" }));
+    let stores = ("external-secrets.io", "secretstores");
+    let probe = ["label", "secretstore", "cluster", "try=1", "--dry-run=server"];
+    let policy = Policy::new(tenant, stores, "UPDATE", "false", &probe);
+    let spec = json!({ "deletionPolicy": "Delete", "data": [entry(Some("a"), "db", Some("a"))] });
+    tenant.apply(&pushing.push_to("cluster", "held", spec));
+    pushing.wait_failure("held", &["the finalizer for deletionPolicy Delete could not be put on", "not now"]);
+    assert!(pushing.in_cluster("db").unwrap_err().contains("not found"), "it could not be deleted");
+    drop(policy);
+    pushing.wait_synced("held");
+    pushing.wait_cluster("db", json!({ "a": "1" }));
 }
