@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::fan_out::FanOut;
-use super::stores::{StartedWatches, Stores};
+use super::stores::{KindWatches, Stores};
 use crate::api::external_secrets::fan_out::{FanOutCondition, InnerMetadata, NamespaceFailure, Selection};
 use crate::api::external_secrets::{
     ClusterExternalSecret, ClusterExternalSecretStatus, ExternalSecret, ExternalSecretSpec,
@@ -69,7 +69,7 @@ impl FanOut for ClusterExternalSecret {
         &stores.external_secrets
     }
 
-    fn inner_watches(stores: &Stores) -> &StartedWatches {
+    fn inner_watches(stores: &Stores) -> &KindWatches {
         &stores.external_secret_watches
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::fan_out::FanOut;
-use super::stores::{StartedWatches, Stores};
+use super::stores::{KindWatches, Stores};
 use crate::api::external_secrets::fan_out::{FanOutCondition, InnerMetadata, NamespaceFailure, Selection};
 use crate::api::external_secrets::{ClusterPushSecret, ClusterPushSecretStatus, PushSecret, PushSecretSpec};
 use crate::kubernetes::Store;
@@ -66,7 +66,7 @@ impl FanOut for ClusterPushSecret {
         &stores.push_secrets
     }
 
-    fn inner_watches(stores: &Stores) -> &StartedWatches {
+    fn inner_watches(stores: &Stores) -> &KindWatches {
         &stores.push_secret_watches
     }
 }

@@ -1,6 +1,7 @@
 //! The controllers: what every kind does, and the engine that runs them.
 //!
-//! From the bottom up: `stores`, `work` and `outputs` are what a run reads, waits in and writes to; `servers`,
+//! From the bottom up: `stores`, `work` and `outputs` are what a run reads, waits in and writes to, and `states` is what is
+//! remembered from run to run; `servers`,
 //! `client_cache`, `subscriptions` and `vault_access` lead to Vault; `dependents` knows which objects have to look again when
 //! another changes. `controller` is what a kind has to be, `pipeline` the way of all kinds that fill a Secret, and the files
 //! named after a kind are the kinds. `kinds` has a row for each; this file puts the parts together.
@@ -35,6 +36,7 @@ mod secret_transformation;
 mod servers;
 mod snapshot;
 mod static_secret;
+mod states;
 mod store_access;
 mod store_names;
 mod stores;

@@ -46,11 +46,11 @@ pub(crate) struct Stores {
     /// The namespace that the operator runs in.
     pub operator_namespace: String,
     /// The watches of namespaces.
-    pub namespace_watches: StartedWatches,
+    pub namespace_watches: KindWatches,
     /// The watches of ExternalSecrets.
-    pub external_secret_watches: StartedWatches,
+    pub external_secret_watches: KindWatches,
     /// The watches of PushSecrets.
-    pub push_secret_watches: StartedWatches,
+    pub push_secret_watches: KindWatches,
     /// The watches that readiness does not wait for.
     optional_watches: OnceLock<Vec<Arc<WatchHealth>>>,
     external_secrets_class: String,
@@ -61,9 +61,9 @@ pub(crate) struct Stores {
 
 /// The watches of a kind, one for each scope, once they are started.
 #[derive(Default)]
-pub(crate) struct StartedWatches(OnceLock<Vec<Arc<WatchHealth>>>);
+pub(crate) struct KindWatches(OnceLock<Vec<Arc<WatchHealth>>>);
 
-impl StartedWatches {
+impl KindWatches {
     /// Tells which watches they are.
     pub fn set(&self, watches: Vec<Arc<WatchHealth>>) {
         let _ = self.0.set(watches);
@@ -115,9 +115,9 @@ impl Stores {
             passwords: Arc::default(),
             uuids: Arc::default(),
             vault_generators: Arc::default(),
-            namespace_watches: StartedWatches::default(),
-            external_secret_watches: StartedWatches::default(),
-            push_secret_watches: StartedWatches::default(),
+            namespace_watches: KindWatches::default(),
+            external_secret_watches: KindWatches::default(),
+            push_secret_watches: KindWatches::default(),
             optional_watches: OnceLock::new(),
             push_secrets: Arc::default(),
             targets: Arc::new(SecretIndex::new(vec![])),

@@ -6,21 +6,21 @@
 mod decide;
 mod written;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use kube::Resource as _;
 use kube::core::object::{HasSpec, HasStatus};
-use parking_lot::Mutex;
 
 use super::controller::{Controller, Watches};
 use super::dependents::{COALESCE, spec_or_metadata_changed};
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
 use super::outputs::{EventText, Outputs};
-use super::stores::{StartedWatches, Stores};
+use super::states::States;
+use super::stores::{KindWatches, Stores};
 use super::work::Work;
 use crate::api::external_secrets::fan_out::{InnerMetadata, NamespaceFailure, Selection};
 use crate::api::{ApiScope as _, CustomObject, Key, Kind, ObjectRef, Reason};
@@ -80,7 +80,7 @@ pub(super) trait FanOut: CustomObject + HasStatus {
     /// The objects of the other kind.
     fn inner_objects(stores: &Stores) -> &Arc<Store<Self::Inner>>;
     /// The watches of the other kind.
-    fn inner_watches(stores: &Stores) -> &StartedWatches;
+    fn inner_watches(stores: &Stores) -> &KindWatches;
 }
 
 /// So many objects are written at the same time.
@@ -104,7 +104,7 @@ pub(super) struct FanOuts<K> {
     /// Pauses after failures.
     backoff: Policy,
     began: Instant,
-    states: Mutex<HashMap<ObjectRef, State>>,
+    states: States<State>,
     kind: std::marker::PhantomData<fn() -> K>,
 }
 
@@ -284,11 +284,9 @@ impl<K: FanOut> FanOuts<K> {
     }
 
     fn changed(&self, change: &Change<K>) {
+        self.states.on_change(change);
         match change {
-            Change::Deleted(object) => {
-                self.work.remove(&object.key());
-                self.states.lock().remove(&object.key().id);
-            }
+            Change::Deleted(object) => self.work.remove(&object.key()),
             Change::Applied { old, new, .. } => {
                 if old.as_ref().is_none_or(|old| spec_or_metadata_changed(old.meta(), new.meta())) {
                     self.work.push_now(new.key(), if old.is_some() { Class::Urgent } else { Class::Event });
@@ -332,7 +330,7 @@ impl<K: FanOut> Controller for FanOuts<K> {
 
     async fn reconcile(&self, job: &Job<Key>) -> Outcome {
         let id = &job.key.id;
-        let known = self.states.lock().remove(id);
+        let known = self.states.take(id);
         let object = K::objects(&self.stores).get(id);
         let Some(object) = object.filter(|object| object.meta().deletion_timestamp.is_none()) else {
             let is_gone = K::objects(&self.stores).get(id).is_none();
@@ -346,11 +344,7 @@ impl<K: FanOut> Controller for FanOuts<K> {
         };
         let mut state = known.unwrap_or_default();
         let outcome = self.run(&object, &mut state).await;
-        // Looked up under the lock that a deletion takes too.
-        let mut states = self.states.lock();
-        if K::objects(&self.stores).get(id).is_some() {
-            states.insert(id.clone(), state);
-        }
+        self.states.keep(K::objects(&self.stores), id, &object, state);
         outcome
     }
 

@@ -1,29 +1,17 @@
 //! What this process remembers of an object between two runs. All of it can be lost: the next run finds it again.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::drift::Drift;
-use crate::api::ObjectRef;
 use crate::backoff::{Backoff, Policy};
 use crate::controllers::outcome::Outcome;
 use crate::controllers::retry::RECHECK_DENIAL;
 use crate::controllers::subscriptions::Subscription;
 use crate::render::CompiledTransformation;
 use crate::sync::{LastApplied, Rollout};
-use crate::util::shrink;
 use crate::vault::Session;
 use crate::workqueue::{Class, Lane, Next};
-
-/// The states of the objects of one kind.
-pub(super) type States<T> = HashMap<ObjectRef, Box<ObjectState<T>>>;
-
-/// Forgets the object of a name.
-pub(super) fn forget<T>(states: &mut States<T>, id: &ObjectRef) {
-    states.remove(id);
-    shrink(states);
-}
 
 /// The state of one object; `T` is what its kind remembers.
 pub(super) struct ObjectState<T> {
@@ -140,19 +128,5 @@ impl<T> ObjectState<T> {
     /// nothing goes quiet.
     pub fn pause(&mut self, policy: &Policy) -> Duration {
         self.backoff.next(policy, Instant::now(), &mut rand::rng()).unwrap_or(RECHECK_DENIAL)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn states_take_no_room_when_their_objects_are_gone() {
-        let id = |i: usize| ObjectRef::new("ns", format!("o{i}"));
-        let now = Instant::now();
-        let mut states: States<()> = (0..20_000).map(|i| (id(i), Box::new(ObjectState::new(now)))).collect();
-        (1..20_000).for_each(|i| forget(&mut states, &id(i)));
-        assert!(states.contains_key(&id(0)) && states.capacity() < 2000, "{}", states.capacity());
     }
 }

@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use kube::Resource as _;
-use parking_lot::Mutex;
 
 use super::controller::{Controller, Watches};
 use super::dependents::spec_or_metadata_changed;
@@ -28,6 +27,7 @@ use super::external_secret::failure::{Failure, Interruption};
 use super::outcome::Outcome;
 use super::render_turns::RenderTurns;
 use super::store_access::StoreAccess;
+use super::states::States;
 use super::stores::Stores;
 use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::{PushDeletionPolicy, UpdatePolicy};
@@ -54,7 +54,7 @@ pub(super) struct PushSecrets {
     access: Arc<StoreAccess>,
     turns: Arc<RenderTurns>,
     templates: Arc<TemplateCache>,
-    states: Mutex<States>,
+    states: States<State>,
     /// What is written is read anew, so no read is shared.
     no_reads: ReadsInUse,
     /// Pauses after failures.
@@ -205,18 +205,15 @@ impl PushSecrets {
     fn changed(&self, change: Change<PushSecret>) {
         let work = &self.access.vault.work;
         match change {
+        self.states.on_change(&change);
             Change::Deleted(object) => {
                 let key = object.key();
                 work.remove(&key);
-                self.states.lock().remove(&key.id);
                 self.access.forget(&key);
                 self.let_stores_go(&object, None);
                 self.access.vault.dependents.of_push_secret(object.meta());
             }
             Change::Applied { old, new, .. } => {
-                if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
-                    self.states.lock().remove(&new.key().id);
-                }
                 if let Some(old) = &old {
                     self.let_stores_go(old, Some(&new));
                 }
@@ -229,15 +226,8 @@ impl PushSecrets {
         }
     }
 
-    /// Keeps what is remembered of an object. One that was deleted meanwhile leaves nothing behind.
-    fn keep_state(&self, object: &PushSecret, state: Box<State>) {
-        // The object is looked up under the lock that its deletion takes too.
-        let mut states = self.states.lock();
-        let id = object.key().id;
-        let known = self.stores().push_secrets.get(&id);
-        if known.is_some_and(|known| known.meta().uid == object.meta().uid) {
-            states.insert(id, state);
-        }
+    fn keep_state(&self, id: &ObjectRef, object: &PushSecret, state: Box<State>) {
+        self.states.keep(&self.stores().push_secrets, id, object, state);
     }
 }
 
@@ -255,6 +245,7 @@ fn is_cleaned_up(object: &PushSecret) -> bool {
 struct Run<'a> {
     controller: &'a PushSecrets,
     object: &'a Arc<PushSecret>,
+    id: &'a ObjectRef,
     state: Option<Box<State>>,
 }
 
@@ -262,7 +253,7 @@ impl Run<'_> {
     /// It came to its end.
     fn end(mut self) {
         if let Some(state) = self.state.take() {
-            self.controller.keep_state(self.object, state);
+            self.controller.keep_state(self.id, self.object, state);
         }
     }
 }
@@ -271,7 +262,8 @@ impl Drop for Run<'_> {
     fn drop(&mut self) {
         let unrecorded = self.state.take().map(|state| state.unrecorded).unwrap_or_default();
         if !unrecorded.is_empty() {
-            self.controller.keep_state(self.object, Box::new(State { unrecorded, ..State::default() }));
+            let state = State { unrecorded, ..State::default() };
+            self.controller.keep_state(self.id, self.object, Box::new(state));
         }
     }
 }
@@ -291,9 +283,9 @@ impl Controller for PushSecrets {
 
     async fn reconcile(&self, job: &Job<Key>) -> Outcome {
         let id: &ObjectRef = &job.key.id;
-        let known = self.states.lock().remove(id);
+        let known = self.states.take(id);
         let Some(object) = self.stores().push_secrets.get(id) else { return Outcome::await_change() };
-        let mut run = Run { controller: self, object: &object, state: Some(known.unwrap_or_default()) };
+        let mut run = Run { controller: self, id, object: &object, state: Some(known.unwrap_or_default()) };
         let state = run.state.get_or_insert_default();
         let outcome = if object.meta().deletion_timestamp.is_some() {
             self.clean_up(job, &object, state).await
@@ -312,9 +304,9 @@ impl Controller for PushSecrets {
         let generator = self.vault_of_generator(&object).map(|vault| Some(vault.login.connection.key));
         let why = self.access.vault.servers.timed_out(stores.chain(generator));
         // What the run has pushed is remembered.
-        let mut state = self.states.lock().remove(&job.key.id).unwrap_or_default();
+        let mut state = self.states.take(&job.key.id).unwrap_or_default();
         let outcome = self.fail(&object, &mut state, Failure::new(why)).await;
-        self.keep_state(&object, state);
+        self.keep_state(&job.key.id, &object, state);
         outcome
     }
 

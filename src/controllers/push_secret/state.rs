@@ -2,14 +2,13 @@
 //! of a Secret is part of it, but for what a generator has made, until all stores have it.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pass::{Pass, Step};
 use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::SyncedPushSecrets;
-use crate::api::{Key, ObjectRef};
 use crate::backoff::Backoff;
 use crate::controllers::pipeline::drift::Drift;
 use crate::external_secret::Data;
@@ -17,9 +16,6 @@ use crate::external_secret::push::Expansion;
 use crate::external_secret::template::CompiledTemplate;
 use crate::vault::Session;
 use crate::workqueue::{Class, Job, Lane, Next};
-
-/// The states of all objects.
-pub(super) type States = HashMap<ObjectRef, Box<State>>;
 
 /// The state of one object.
 #[derive(Default)]
@@ -203,6 +199,7 @@ mod tests {
         let key = Key { kind: PushSecret::KIND, id: ObjectRef::new("ns", "ps") };
         let due = |state: &State, inputs: &[u8; 32], class: Class| {
             let names = ["works", "fails", "late", "new"];
+    use crate::api::ObjectRef;
             state.due(&Job { key: key.clone(), due: now, class }, names.into_iter().zip(std::iter::repeat(inputs)))
         };
         let targets = [
