@@ -21,16 +21,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kube::Resource as _;
-use kube::core::object::HasStatus as _;
 
 use super::controller::{Controller, Watches};
 use super::dependents::spec_or_metadata_changed;
 use super::finalizer::has_finalizer;
 use super::outcome::Outcome;
-use super::states::States;
 use super::outputs::Outputs;
+use super::states::States;
 use super::stores::Stores;
-use super::subscriptions::{Subscription, Subscriptions};
+use super::subscriptions::Subscriptions;
 use super::vault_access::VaultAccess;
 use super::work::Work;
 use crate::api::{CustomObject as _, Key, Kind, ObjectRef, Reason, SecretOwner};
@@ -173,33 +172,11 @@ impl<S: SecretSource> Pipeline<S> {
         };
         state.transformation = Some(prepared.transformation.clone());
         // Before the read, so that no write falls between the two.
-        if let Some((topic, subject)) = S::followed(plan, object.status()).filter(|_| owner.wants_instant_updates()) {
-            let subject = (plan.vault_namespace.as_str(), topic, subject);
-            shared.subscriptions.follow(&mut state.subscription, &session, &job.key, subject, fingerprint);
-        } else {
-            state.subscription = None;
-        }
-        let subscription = state.subscription.as_deref();
-        let pending = subscription.and_then(Subscription::pending);
-        let (vault, outputs) = (&*shared.vault, &shared.outputs);
+        self.subscribe(job, object, plan, &session, fingerprint, state);
         let writer = SecretWriter::new(&shared.outputs.client, owner.namespace());
         let held = if S::LOOKS_FIRST { write::look(shared, &writer, &*owner, &state.applied).await? } else { None };
-        let (looked, held) = (object.clone(), held.as_ref());
-        let pending = pending.as_ref();
-        let key_made = shared.mac_key.made;
-        let object_ref = &*looked;
-        let reading = Reading {
-            job,
-            object: object_ref,
-            session: &session,
-            vault,
-            outputs,
-            key_made,
-            held,
-            subscription,
-            pending,
-        };
-        let obtained = self.source.obtain(&reading, plan, &mut state.source).await;
+        let held = held.as_ref();
+        let obtained = self.obtain(job, object, plan, &session, held, state).await;
         shared.vault.logins.store(&session, &plan.auth).await;
         let (written, recorded, token) = match obtained? {
             Obtained::Kept { unfinished } => {
@@ -251,7 +228,6 @@ impl<S: SecretSource> Pipeline<S> {
         let output = renderer.render(key, &owner, prepared, data, writer, previous).await?;
         if let render::Output::New(new) = &output {
             self.announce(object, &state.source, &new.mac).await?;
-        self.states.on_change(&change);
         }
 
         let recorded = write::recorded(&*owner, &output);
@@ -275,6 +251,7 @@ impl<S: SecretSource> Pipeline<S> {
     }
 
     fn changed(&self, change: Change<S::Owner>) {
+        self.states.on_change(&change);
         match change {
             Change::Deleted(object) => {
                 self.shared.work.remove(&object.key());

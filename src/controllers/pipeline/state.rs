@@ -56,12 +56,19 @@ pub(super) struct FailedRestarts {
     pub again: Instant,
 }
 
+/// Content of a Secret that workloads are restarted for.
+pub(super) struct Content {
+    /// MAC of the data.
+    pub mac: String,
+    /// What `status.secretMAC` says of the content when the restarts are done.
+    pub record: String,
+    /// The generation of the object that it was made for.
+    pub generation: i64,
+}
+
 /// Restarts that wait for what else their targets are restarted for.
 pub(super) struct Owed {
-    pub mac: String,
-    /// What `status.secretMAC` says of the content when they are done.
-    pub record: String,
-    pub generation: i64,
+    pub content: Content,
     /// When they are due.
     pub at: Instant,
     /// When the next run is due apart from them.
