@@ -12,6 +12,7 @@ mod report;
 mod source;
 mod state;
 mod target;
+mod task;
 mod tasks;
 mod work;
 
@@ -26,8 +27,8 @@ use super::dependents::spec_or_metadata_changed;
 use super::external_secret::failure::{Failure, Interruption};
 use super::outcome::Outcome;
 use super::render_turns::RenderTurns;
-use super::store_access::StoreAccess;
 use super::states::States;
+use super::store_access::StoreAccess;
 use super::stores::Stores;
 use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::{PushDeletionPolicy, UpdatePolicy};
@@ -44,8 +45,8 @@ use crate::workqueue::{Class, Job, Next};
 use generated::kept_until;
 use report::{Verdict, verdict};
 use source::Made;
-use state::{State, States};
-use target::{Entries, Task};
+use state::State;
+use task::{Entries, Task};
 use tasks::{Tasks, digest_for};
 use work::{Rest, Worked};
 
@@ -204,8 +205,8 @@ impl PushSecrets {
 
     fn changed(&self, change: Change<PushSecret>) {
         let work = &self.access.vault.work;
-        match change {
         self.states.on_change(&change);
+        match change {
             Change::Deleted(object) => {
                 let key = object.key();
                 work.remove(&key);
@@ -244,8 +245,8 @@ fn is_cleaned_up(object: &PushSecret) -> bool {
 /// A run. What one that is cut off has pushed without recording it is remembered, and nothing else of it.
 struct Run<'a> {
     controller: &'a PushSecrets,
-    object: &'a Arc<PushSecret>,
     id: &'a ObjectRef,
+    object: &'a Arc<PushSecret>,
     state: Option<Box<State>>,
 }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::PushSecrets;
 use super::state::State;
-use super::target::Entries;
+use super::task::Entries;
 use crate::api::external_secrets::PushSecret;
 use crate::api::{Key, ObjectRef};
 use crate::controllers::named::{Name, Source};

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::pass::{Pass, Step};
+use super::pass::{Pass, SecretPlace, Step};
+use crate::api::Key;
 use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::SyncedPushSecrets;
 use crate::backoff::Backoff;
+use crate::controllers::open_store::OpenStore;
 use crate::controllers::pipeline::drift::Drift;
 use crate::external_secret::Data;
 use crate::external_secret::push::Expansion;
@@ -105,6 +107,19 @@ impl TargetState {
         }
     }
 
+    /// The rest of a step is for the next run.
+    pub fn pause(&mut self, after: &SecretPlace, seen: usize, left: usize) {
+        if let Some(pass) = &mut self.pass {
+            pass.pause(after, seen, left);
+        }
+    }
+
+    /// A run has opened the store.
+    pub fn opened(&mut self, store: &OpenStore<'_>) {
+        self.lane = Some(store.lane);
+        self.session = store.session().cloned();
+    }
+
     /// It was written.
     pub fn note_write(&mut self, now: Instant) {
         if self.written.is_some_and(|before| now.duration_since(before) < CHAIN) {
@@ -184,6 +199,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::api::CustomObject as _;
+    use crate::api::ObjectRef;
 
     const INPUTS: [u8; 32] = [1; 32];
 
@@ -199,7 +215,6 @@ mod tests {
         let key = Key { kind: PushSecret::KIND, id: ObjectRef::new("ns", "ps") };
         let due = |state: &State, inputs: &[u8; 32], class: Class| {
             let names = ["works", "fails", "late", "new"];
-    use crate::api::ObjectRef;
             state.due(&Job { key: key.clone(), due: now, class }, names.into_iter().zip(std::iter::repeat(inputs)))
         };
         let targets = [
