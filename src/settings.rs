@@ -230,12 +230,6 @@ impl BindAddress {
         Ok(Some(Self { host: (!host.is_empty()).then(|| host.to_owned()), port }))
     }
 
-    /// The port.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
     /// What to bind, the first that works. All addresses are IPv6 and IPv4 at once where the host has IPv6.
     #[must_use]
     pub fn candidates(&self) -> Vec<(&str, u16)> {
