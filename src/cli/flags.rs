@@ -13,7 +13,7 @@ pub(super) struct Flag {
     pub name: &'static str,
     /// What to call the value in the help; empty for a switch.
     pub value: &'static str,
-    /// For the help. A test proves that it is what [`Settings::default`] has.
+    /// The default that the help shows. A test proves that it is what [`Settings::default`] has.
     pub default: &'static str,
     pub variable: Variable,
     pub help: &'static str,

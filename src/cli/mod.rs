@@ -126,7 +126,7 @@ pub struct Env {
 }
 
 impl Env {
-    /// Of this process.
+    /// The environment of this process.
     #[must_use]
     pub fn of_process() -> Self {
         let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();

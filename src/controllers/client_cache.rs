@@ -40,7 +40,7 @@ const CONCURRENT_WRITES: usize = 8;
 /// The logins in use, and what the process knows of the stored clients.
 pub(crate) struct ClientCache {
     sessions: SessionPool,
-    /// For logins as an identity of AWS or Google.
+    /// Gives the proofs of logins as an identity of AWS or Google.
     cloud: Arc<Cloud>,
     stores: Arc<Stores>,
     servers: Arc<Servers>,
@@ -49,7 +49,7 @@ pub(crate) struct ClientCache {
     persistence: Persistence,
     /// Pauses after failed logins.
     backoff: Policy,
-    /// By UID of the VaultAuth, or the store, and namespace of the credential: what is stored, or being stored.
+    /// What is stored, or being stored, by UID of the VaultAuth or the store, and namespace of the credential.
     stored: Mutex<HashMap<Owner, Known>>,
     encryption: EncryptionSlot,
     writes: Semaphore,
@@ -62,7 +62,7 @@ type Owner = (String, String);
 
 struct Known {
     key: String,
-    /// Of the token.
+    /// The number of the token in its session.
     serial: u64,
 }
 

@@ -81,7 +81,7 @@ pub(crate) struct Watches<'a> {
 pub struct StartedWatches {
     /// Readiness waits for these.
     pub required: Vec<Arc<WatchHealth>>,
-    /// And for these it does not.
+    /// Readiness does not wait for these.
     pub optional: Vec<Arc<WatchHealth>>,
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Dependents {
 }
 
 impl Dependents {
-    /// Over these stores, into this queue.
+    /// Looks for dependents in these stores, and puts them into this queue.
     pub fn new(stores: Arc<Stores>, work: Arc<Work>) -> Self {
         Self { stores, work, recovered: Mutex::default() }
     }

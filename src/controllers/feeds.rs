@@ -1,5 +1,5 @@
 //! Changes of the Secrets and ConfigMaps that objects name. A source is followed only while anything of it is named, and
-//! nothing of what it tells is kept but who has to look again.
+//! nothing of what it tells is kept but which objects have to look again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

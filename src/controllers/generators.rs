@@ -26,7 +26,7 @@ const RESUME_RETRY_DELAY: Duration = Duration::from_secs(60);
 /// What a generator has made.
 #[derive(Clone)]
 pub(super) struct Generated {
-    /// By key.
+    /// What the Secret gets, by key.
     pub data: Data,
     /// How long it is good for, if Vault says so. Nothing renews or revokes it.
     pub lasts: Option<Duration>,

@@ -64,7 +64,7 @@ pub(crate) struct Subscription {
     /// The path, or the ID of the lease.
     subject: String,
     key: Key,
-    /// Of the object and its plan when they were last looked at.
+    /// The fingerprint of the object and its plan when they were last looked at.
     fingerprint: u64,
     inbox: Arc<Inbox>,
     subscribers: Arc<Subscribers>,

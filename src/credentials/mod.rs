@@ -56,7 +56,7 @@ struct LoginParams {
 }
 
 impl AuthMethodLogin {
-    /// For this plan. The operator's namespace identifies what the operator itself is at a cloud.
+    /// The login of this plan. The operator's namespace identifies what the operator itself is at a cloud.
     pub fn new(client: kube::Client, cloud: Arc<Cloud>, operator_namespace: &str, plan: LoginPlan) -> Self {
         Self { client, cloud, operator_namespace: operator_namespace.to_owned(), plan }
     }

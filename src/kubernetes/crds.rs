@@ -24,7 +24,7 @@ pub async fn upgrade_crds(
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     for definition in definitions {
         let name = definition.name_any();
-        // The fields of a definition belong to whoever brings the newest: helm, kubectl and VSO wrote them before.
+        // The newest definition wins over other field managers: helm, kubectl and VSO wrote the fields before.
         let params = PatchParams::apply(FIELD_MANAGER).force();
         loop {
             match with_timeout(&format!("apply {name}"), api.patch(&name, &params, &Patch::Apply(definition))).await {

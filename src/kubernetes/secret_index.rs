@@ -32,7 +32,7 @@ pub struct Revision {
 }
 
 impl Revision {
-    /// Of an object that the API server returned.
+    /// The version of an object that the API server returned.
     pub fn of(meta: &ObjectMeta) -> Self {
         Self {
             uid: meta.uid.as_deref().unwrap_or("").into(),

@@ -92,7 +92,7 @@ pub enum Plan {
     Restart {
         /// The marks.
         marks: Marks,
-        /// For which contents.
+        /// The sources whose contents the restart is for.
         changed: Vec<Source>,
     },
 }

@@ -32,9 +32,9 @@ pub struct Mark {
 /// Where a mark is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// On the pod template, or on an Argo Rollout, whose restarts leave the template as it is.
+    /// The digest is on the pod template, or on an Argo Rollout, whose restarts leave the template as it is.
     Template,
-    /// On the workload itself.
+    /// The digest is on the workload itself.
     Workload,
 }
 

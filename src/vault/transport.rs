@@ -56,11 +56,11 @@ const USER_AGENT: &str = concat!("vso/", env!("CARGO_PKG_VERSION"));
 /// How the server's certificate is judged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Trust {
-    /// By the certificate authorities of the operating system.
+    /// The certificate authorities of the operating system are trusted.
     System,
-    /// Only by these authorities (PEM).
+    /// Only these authorities (PEM) are trusted.
     Pem(Vec<u8>),
-    /// Not at all (`skipTLSVerify`).
+    /// Certificates are not verified (`skipTLSVerify`).
     InsecureSkipVerify,
 }
 

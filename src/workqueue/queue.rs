@@ -11,9 +11,9 @@ use crate::util::shrink;
 /// How much may run at the same time. Zero counts as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Of all keys together.
+    /// How many keys may run together.
     pub total: usize,
-    /// Of the keys of one lane, so that a Vault that does not answer holds no more than this.
+    /// How many keys of one lane may run, so that a Vault that does not answer holds no more than this.
     pub per_lane: usize,
     /// A run that takes longer shows that its Vault is slow. Vaults that are slow, or not known yet, hold no more than half of
     /// `total` together, but for one run of each that is not known.
@@ -95,7 +95,7 @@ struct Waiting {
     due: Due,
     seq: u64,
     lane: Option<Lane>,
-    /// In `ready`, otherwise in `delayed`.
+    /// Whether the key is in `ready`, otherwise in `delayed`.
     ready: bool,
 }
 

@@ -21,7 +21,7 @@ pub(super) enum Renewal {
     /// It was renewed for the last time.
     Last {
         lease: SecretLease,
-        /// For a person to read.
+        /// Why the lease was not revoked, for a person to read.
         why: String,
     },
     /// It was renewed for less than that: it nears the end that nothing can move. For a person to read.

@@ -118,7 +118,7 @@ impl SecretSource for DynamicSecrets {
         };
         match cause {
             None => {
-                // Of other credentials than those that there are.
+                // The event was about other credentials than those that there are.
                 reading.acknowledge();
                 Ok(Obtained::Kept { unfinished: false })
             }

@@ -17,7 +17,7 @@ use crate::vault::TokenInUse;
 /// What is remembered of the credentials of one object.
 #[derive(Default)]
 pub(crate) struct Credentials {
-    /// Of labels, annotations and transformations.
+    /// The fingerprint of labels, annotations and transformations.
     pub(super) fingerprint: Option<u64>,
     /// They have changed, and the credentials were not replaced yet.
     pub(super) forced: bool,
@@ -63,10 +63,10 @@ pub(super) struct NewCredentials {
     pub rotated_at: Option<String>,
     /// The `metadata.generation` that they were obtained for.
     pub generation: i64,
-    /// In seconds since 1970.
+    /// When the credentials were obtained, in seconds since 1970.
     pub obtained: i64,
     pub client_id: Option<String>,
-    /// Of the token, in seconds since 1970.
+    /// When the token ends, in seconds since 1970.
     pub token_expiration: Option<i64>,
 }
 

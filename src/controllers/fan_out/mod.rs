@@ -125,7 +125,7 @@ struct Results {
 }
 
 impl<K: FanOut> FanOuts<K> {
-    /// For all objects of the kind.
+    /// The controller of all objects of the kind.
     pub fn new(stores: Arc<Stores>, work: Arc<Work>, outputs: Outputs, backoff: Policy) -> Self {
         let (states, kind) = Default::default();
         Self { stores, work, outputs, backoff, began: Instant::now(), states, kind }

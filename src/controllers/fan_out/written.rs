@@ -17,7 +17,7 @@ const WATCH_LAG: Duration = Duration::from_secs(10);
 pub(super) struct Written(HashMap<String, Write>);
 
 struct Write {
-    /// Of what was written.
+    /// The digest of what was written.
     digest: u64,
     created: Option<Instant>,
     drift: Drift,
@@ -64,7 +64,7 @@ impl Written {
     }
 }
 
-/// Of what a step writes; of the version that it is written over, nothing.
+/// The digest of what a step writes, without the version that it is written over.
 fn digest<K: Inner>(step: &Step<K>) -> Option<u64> {
     let object = match step {
         Step::Create(object) | Step::Replace(object) => object,

@@ -73,7 +73,7 @@ pub(crate) struct Pipeline<S: SecretSource> {
 }
 
 impl<S: SecretSource> Pipeline<S> {
-    /// For the objects of a store.
+    /// The controller of the objects of a store.
     pub fn new(source: S, store: Arc<Store<S::Owner>>, shared: Arc<Shared>) -> Self {
         Self { source, store, states: States::default(), shared }
     }

@@ -209,7 +209,7 @@ pub(super) enum RestartNews<'a> {
 }
 
 impl<'a> RestartNews<'a> {
-    /// Of a run; `None`: no restarts were pending.
+    /// What a run has to tell of its restarts; `None`: none were pending.
     pub fn of(restarts: Option<&'a Restarts>) -> Self {
         match restarts {
             None => Self::None,

@@ -139,7 +139,7 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
         EventText::warning(Self::INVALID, why)
     }
 
-    /// With instant updates: what is followed, and of what: a path, or the ID of a lease.
+    /// What instant updates follow: the topic, and a path or the ID of a lease.
     fn followed<'a>(
         _plan: &'a Plan<Self::Plan>,
         _status: Option<&'a StatusOf<Self::Owner>>,
@@ -166,13 +166,13 @@ pub(crate) struct Reading<'a, O> {
     pub session: &'a Arc<Session>,
     /// Access to Vault.
     pub vault: &'a VaultAccess,
-    /// For counts.
+    /// Where a kind counts what it does, and reports events.
     pub outputs: &'a Outputs,
     /// When the key of the MACs was made, in seconds since 1970.
     pub key_made: i64,
     /// What the destination holds, if the kind looks first and there is a Secret.
     pub held: Option<&'a HeldSecret>,
-    /// With instant updates: what is told of the path or the lease.
+    /// What Vault tells of the path or the lease, if the object asks for instant updates.
     pub subscription: Option<&'a Subscription>,
     /// A change that Vault has told of: what is obtained must not be older.
     pub pending: Option<&'a PendingChange>,
@@ -237,7 +237,7 @@ pub(crate) struct Report {
 /// When what a Secret holds ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lifetime {
-    /// In seconds since 1970.
+    /// When the content ends, in seconds since 1970.
     pub ends: i64,
     /// When it has to be renewed or replaced at the latest, in seconds since 1970.
     pub renew_by: i64,
@@ -245,8 +245,8 @@ pub(crate) struct Lifetime {
 
 /// What of a clean-up could not be done.
 pub(crate) struct CleanUpError {
-    /// For a person to read.
+    /// The event that says what could not be done.
     pub event: EventText,
-    /// Another try may do it.
+    /// Whether another try may do it.
     pub may_pass: bool,
 }

@@ -15,20 +15,20 @@ use crate::workqueue::{Class, Lane, Next};
 
 /// The state of one object; `T` is what its kind remembers.
 pub(super) struct ObjectState<T> {
-    /// Of the inputs of the last run, if it succeeded.
+    /// The fingerprint of the inputs of the last run, if that succeeded.
     pub fingerprint: Option<u64>,
     /// When the next run is due if nothing happens. `None`: only when the object changes.
     pub due: Option<Instant>,
     pub backoff: Backoff,
     /// Dropping it ends the login if no other object uses it.
     pub session: Option<Arc<Session>>,
-    /// With instant updates: the writes of the path. Dropping it unsubscribes.
+    /// What Vault tells of the path or the lease. Dropping the subscription ends it.
     pub subscription: Option<Box<Subscription>>,
     pub applied: Option<LastApplied>,
     pub drift: Drift,
     /// Held so that it is not compiled again at each refresh.
     pub transformation: Option<Arc<CompiledTransformation>>,
-    /// Of data that would come out otherwise if it were rendered again.
+    /// Inputs and output of templates whose data would come out otherwise if it were rendered again.
     pub rendered: Option<Box<Rendered>>,
     pub failed_restarts: Option<Box<FailedRestarts>>,
     /// Restarts that are to come.
@@ -83,7 +83,7 @@ impl FailedRestarts {
 }
 
 impl<T: Default> ObjectState<T> {
-    /// Of an object that was never run, due at `due`.
+    /// The state of an object that was never run, due at `due`.
     pub fn new(due: Instant) -> Self {
         Self {
             fingerprint: None,

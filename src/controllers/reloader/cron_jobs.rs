@@ -83,7 +83,7 @@ impl ReloadedWorkloads {
         Ok(made)
     }
 
-    /// As [`Self::mark_cron_job`], where no content is known to be another.
+    /// Writes what [`Self::mark_cron_job`] writes, where no content is known to be another.
     pub(super) async fn note_cron_job(
         &self,
         key: &Key,
