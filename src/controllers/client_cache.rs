@@ -1,10 +1,10 @@
 //! The logins in use, and the client cache: Vault tokens that outlive the process, so that a restart of the operator logs in
 //! nowhere.
 //!
-//! VSO stores one client per cache key: VaultAuth and VaultConnection with their generations, and the credential. A session
-//! here may serve several of them. Its token is stored under the key of each VaultAuth that uses it, so that VSO finds all of
-//! its clients, and a session that is made again finds its token by whichever VaultAuth asks first. A store is a VaultAuth and a
-//! VaultConnection in one.
+//! VSO stores one client per cache key: VaultAuth and VaultConnection with their generations, and the credential. A
+//! session here may serve several of them. Its token is stored under the key of each VaultAuth that uses it, so that
+//! VSO finds all of its clients, and a session that is made again finds its token by whichever VaultAuth asks first. A
+//! store is a VaultAuth and a VaultConnection in one.
 
 mod encryption;
 mod restore;

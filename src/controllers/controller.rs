@@ -113,8 +113,8 @@ impl Watches<'_> {
         started
     }
 
-    /// Watches the objects of a kind that are in no namespace, where the operator serves the whole cluster. Readiness does not
-    /// wait for it.
+    /// Watches the objects of a kind that are in no namespace, where the operator serves the whole cluster. Readiness
+    /// does not wait for it.
     pub fn cluster<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) -> Vec<Arc<WatchHealth>> {
         if self.scopes == [Scope::All] { self.optional(sink) } else { vec![] }
     }

@@ -158,8 +158,9 @@ impl Feeds {
                 connection = None;
             }
             let pause = match ended {
-                // The token of an older connection may have ended. An API server that was just started denies everything for a
-                // moment, so one that has allowed it, or of which the chart has the rights, is asked again sooner.
+                // The token of an older connection may have ended. An API server that was just started denies
+                // everything for a moment, so one that has allowed it, or of which the chart has the rights, is asked
+                // again sooner.
                 Err(FeedError::Denied)
                     if is_new && matches!(source, Source::Store(_)) && !has_worked.load(Ordering::Relaxed) =>
                 {

@@ -78,8 +78,8 @@ use work::Work;
 
 pub use controller::StartedWatches;
 
-/// A destination that another client changed is looked at after this: that client may not be done, and our own write comes back
-/// through the watch before its answer has been noted.
+/// A destination that another client changed is looked at after this: that client may not be done, and our own write
+/// comes back through the watch before its answer has been noted.
 const SETTLE: Duration = Duration::from_secs(1);
 /// At the end, events have this long to be written.
 const EVENT_FLUSH_TIMEOUT: Duration = Duration::from_secs(3);

@@ -54,8 +54,8 @@ impl Retry {
         }
     }
 
-    /// When the object is due, if it is not made due before. `down` is the failure that shows its server to be down now, `pause`
-    /// that of the object's back-off.
+    /// When the object is due, if it is not made due before. `down` is the failure that shows its server to be down
+    /// now, `pause` that of the object's back-off.
     pub fn due(self, now: Instant, down: Option<ErrorKind>, pause: impl FnOnce() -> Duration) -> Instant {
         match self {
             Self::Backoff => now + pause(),

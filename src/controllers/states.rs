@@ -23,8 +23,8 @@ impl<S> States<S> {
         self.0.lock().remove(id)
     }
 
-    /// Keeps the state of an object after a run. An object that was deleted meanwhile leaves nothing behind, nor to another one
-    /// of its name.
+    /// Keeps the state of an object after a run. An object that was deleted meanwhile leaves nothing behind, nor to
+    /// another one of its name.
     pub fn keep<K: CustomObject>(&self, store: &Store<K>, id: &ObjectRef, object: &K, state: Box<S>) {
         // The object is looked up under the lock that its deletion takes too.
         let mut states = self.0.lock();

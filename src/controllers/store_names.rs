@@ -5,8 +5,8 @@ use crate::api::ObjectRef;
 use crate::api::auth_methods::CredentialObject;
 use crate::resolve::{CaSource, ClusterLogin, SecretKey, StorePlan, StoreSource};
 
-/// The credentials and authorities of a store. Those of the namespace that uses a ClusterSecretStore are not known without that
-/// namespace.
+/// The credentials and authorities of a store. Those of the namespace that uses a ClusterSecretStore are not known
+/// without that namespace.
 pub(super) fn names(store: &StorePlan) -> Vec<Name> {
     let mut names = vec![];
     let mut add = |source: Source, id: ObjectRef| {

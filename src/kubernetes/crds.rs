@@ -9,8 +9,8 @@ use kube::{Api, ResourceExt as _};
 use super::error::with_timeout;
 use super::{ErrorKind, FIELD_MANAGER, KubernetesError};
 
-/// Applies definitions, server-side, and waits until the API server serves them. Nothing is ever deleted. `progress` gets a line
-/// for each.
+/// Applies definitions, server-side, and waits until the API server serves them. Nothing is ever deleted. `progress`
+/// gets a line for each.
 ///
 /// # Errors
 /// The first definition that is refused, or is not served in time.

@@ -191,8 +191,8 @@ impl Drop for Replacing<'_> {
 }
 
 impl Entries {
-    /// Takes in a version, if none of the name is known or `replaces` says so of the known one and this. True if it is another
-    /// than the known one.
+    /// Takes in a version, if none of the name is known or `replaces` says so of the known one and this. True if it is
+    /// another than the known one.
     fn update(
         &mut self,
         id: &ObjectRef,

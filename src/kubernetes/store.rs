@@ -134,7 +134,8 @@ impl<K: CustomObject> Store<K> {
 }
 
 impl<K: CustomObject> Sink<K> for Store<K> {
-    /// A version that is older than what is known is ignored: the answer of an own write arrives before the watch tells of it.
+    /// A version that is older than what is known is ignored: the answer of an own write arrives before the watch tells
+    /// of it.
     fn apply(&self, object: K) {
         self.put(object, |known, object| known.uid != object.uid || !is_newer(known, object));
     }

@@ -33,9 +33,9 @@ impl Declared {
         Self::among(&Expressions::default(), "ns", None, annotations, template, auto_by_default)
     }
 
-    /// Of the annotations of a workload and its pod template (`spec.template`), with the compiled expressions of all workloads, the
-    /// namespace, and what the workload declared before. `auto_by_default`: it wants to be restarted for everything that it uses,
-    /// unless an annotation says whether. `None`: it asks for nothing.
+    /// Of the annotations of a workload and its pod template (`spec.template`), with the compiled expressions of all
+    /// workloads, the namespace, and what the workload declared before. `auto_by_default`: it wants to be restarted for
+    /// everything that it uses, unless an annotation says whether. `None`: it asks for nothing.
     pub fn among(
         expressions: &Expressions,
         namespace: &str,

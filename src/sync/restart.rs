@@ -140,8 +140,9 @@ pub fn restart_digest(mac: &str, object: &ObjectMeta) -> String {
     format!("{mac} {}", object.uid.as_deref().unwrap_or(""))
 }
 
-/// The time of a restart: a later one than the last, to the second. Argo restarts what is older, and a pod template without
-/// another change is another one only by the time. A time far ahead was set by a user or by a clock that went wrong, and does not count.
+/// The time of a restart: a later one than the last, to the second. Argo restarts what is older, and a pod template
+/// without another change is another one only by the time. A time far ahead was set by a user or by a clock that went
+/// wrong, and does not count.
 fn restart_time(now: DateTime<Utc>, last: Option<DateTime<Utc>>) -> DateTime<Utc> {
     match last.filter(|last| *last <= now + MAX_AHEAD) {
         Some(last) => now.max(last + TimeDelta::seconds(1)),

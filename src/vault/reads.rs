@@ -82,8 +82,8 @@ impl SharedRead {
         answer
     }
 
-    /// Reads, and asks again while the node that answers is behind one that has answered before: it soon has what it lacks, and
-    /// the next connection may lead to another node.
+    /// Reads, and asks again while the node that answers is behind one that has answered before: it soon has what it
+    /// lacks, and the next connection may lead to another node.
     async fn ask(&self, session: &Arc<Session>, index: Option<&str>) -> Result<(Envelope, TokenInfo), SessionError> {
         let mut pauses = REPLICATION_RETRIES.iter();
         loop {

@@ -1,4 +1,5 @@
-//! What is remembered of an object's credentials between two runs. All of it can be lost: the next run finds it in the status.
+//! What is remembered of an object's credentials between two runs. All of it can be lost: the next run finds it in the
+//! status.
 
 use std::time::{Duration, Instant};
 
@@ -114,8 +115,8 @@ impl From<&PendingLease> for NewCredentials {
 }
 
 impl Credentials {
-    /// The times of the lease that the status tells of. `interval` takes its place where there is none. Static credentials are
-    /// looked at, and not renewed.
+    /// The times of the lease that the status tells of. `interval` takes its place where there is none. Static
+    /// credentials are looked at, and not renewed.
     pub(super) fn set_times(&mut self, status: &VaultDynamicSecretStatus, percent: u32, interval: Option<Duration>) {
         if status.static_creds_meta_data.is_some() {
             self.times = None;
@@ -147,8 +148,8 @@ impl Credentials {
         self.times.as_ref().map(|(_, times)| times)
     }
 
-    /// How the lease stands to the token in use. `reconfigured`: the login is asked for in another way than when the lease was
-    /// given.
+    /// How the lease stands to the token in use. `reconfigured`: the login is asked for in another way than when the
+    /// lease was given.
     pub(super) fn relate(
         &mut self,
         status: &VaultDynamicSecretStatus,

@@ -1,7 +1,7 @@
 //! Kinds that make an object of another kind in each of many namespaces.
 //!
-//! Namespaces and objects are known from watches, so that a run which finds everything right sends nothing. `decide` says what
-//! has to be written; this file writes it, and tells of it in the status.
+//! Namespaces and objects are known from watches, so that a run which finds everything right sends nothing. `decide`
+//! says what has to be written; this file writes it, and tells of it in the status.
 
 mod decide;
 mod written;

@@ -1,5 +1,5 @@
-//! What was written to the objects of one run after the other. One that another client changes back again and again is written
-//! ever less often.
+//! What was written to the objects of one run after the other. One that another client changes back again and again is
+//! written ever less often.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

@@ -30,8 +30,8 @@ impl Restarts {
 }
 
 impl<T> ObjectState<T> {
-    /// Keeps the restarts of a content that are left. The object is due for them at `again`, or to be refreshed, whichever comes
-    /// first.
+    /// Keeps the restarts of a content that are left. The object is due for them at `again`, or to be refreshed,
+    /// whichever comes first.
     pub fn follow_up(
         &mut self,
         content: Content,

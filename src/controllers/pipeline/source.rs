@@ -33,7 +33,8 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
     const FINALIZER: &'static str;
     /// The reason of conditions and events for settings that cannot work. VSO has one for each kind.
     const INVALID: Reason;
-    /// The destination is looked at before anything is obtained: obtaining data for it has a cost, or depends on what it holds.
+    /// The destination is looked at before anything is obtained: obtaining data for it has a cost, or depends on what
+    /// it holds.
     const LOOKS_FIRST: bool = false;
 
     /// Turns the objects in the stores into a plan.
@@ -52,8 +53,8 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
         state: &mut Self::State,
     ) -> impl Future<Output = Result<Obtained, Interruption>> + Send;
 
-    /// What the status has to say of new data, with this MAC, before the Secret holds it: a run that comes after a crash finds
-    /// it there. A status that differs is written.
+    /// What the status has to say of new data, with this MAC, before the Secret holds it: a run that comes after a
+    /// crash finds it there. A status that differs is written.
     fn announce(&self, _state: &Self::State, _mac: &str, _status: &mut StatusOf<Self::Owner>) {}
 
     /// Whether [`SecretSource::hold`] has something to do. Then the login stays while an object has no plan.

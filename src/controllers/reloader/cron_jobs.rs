@@ -55,8 +55,8 @@ impl ReloadedWorkloads {
         }
     }
 
-    /// Writes to a CronJob with which contents its next Jobs start; before that, makes a Job if one of them is another. Not of a
-    /// suspended one: it starts nothing, and what comes after reads what there is.
+    /// Writes to a CronJob with which contents its next Jobs start; before that, makes a Job if one of them is another.
+    /// Not of a suspended one: it starts nothing, and what comes after reads what there is.
     async fn mark_cron_job(
         &self,
         key: &Key,

@@ -31,8 +31,8 @@ pub(super) struct KnownWorkload {
 }
 
 impl KnownWorkload {
-    /// `kind` is `None` for a CronJob. `auto_by_default`: it asks for all that it uses, unless it says whether. `before` is what
-    /// was known of it.
+    /// `kind` is `None` for a CronJob. `auto_by_default`: it asks for all that it uses, unless it says whether.
+    /// `before` is what was known of it.
     fn of(
         object: DynamicObject,
         kind: Option<&RestartKind>,

@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use crate::api::external_secrets::secret_store::StoreCondition;
 use crate::gocompat::regexp::Pattern;
 
-/// Whether a condition of a ClusterSecretStore admits a namespace. No selector selects one of which nothing is known yet, be it
-/// a selector that asks for the lack of a label.
+/// Whether a condition of a ClusterSecretStore admits a namespace. No selector selects one of which nothing is known
+/// yet, be it a selector that asks for the lack of a label.
 ///
 /// # Errors
 /// If a regular expression of the condition is none, or too large.

@@ -285,8 +285,8 @@ impl Session {
         }
     }
 
-    /// The token that requests are sent with, and when it ends, after a login if there is none. What Vault issues with it does
-    /// not outlive it.
+    /// The token that requests are sent with, and when it ends, after a login if there is none. What Vault issues with
+    /// it does not outlive it.
     ///
     /// # Errors
     /// If there is no login.
