@@ -1,6 +1,6 @@
 //! Where the settings come from, for `config`.
 
-use super::flags::Flag;
+use super::flag::Flag;
 use crate::settings::Settings;
 
 /// The value of a flag, and what it was taken from.

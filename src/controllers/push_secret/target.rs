@@ -20,11 +20,8 @@ use crate::providers::{ClusterFault, ProviderError};
 use crate::resolve::PushTarget;
 use crate::workqueue::{Job, Lane};
 
-/// Why a store was not looked at.
-pub(super) enum Skipped {
-    /// Its server has enough of the workers for now, or is another one since.
-    Yield(Lane),
-}
+/// The lane of a store that was not looked at: its server has enough of the workers for now, or is another one since.
+pub(super) struct Busy(pub Lane);
 
 impl PushSecrets {
     /// Pushes to a store. What fails is kept in the state.
@@ -36,7 +33,7 @@ impl PushSecrets {
         state: &mut TargetState,
         unrecorded: &mut SyncedPushSecrets,
         turn: &Turn,
-    ) -> Result<Done, Skipped> {
+    ) -> Result<Done, Busy> {
         let Task { target, expansion, .. } = task;
         // What cannot be pushed now was pushed before, and may still be there.
         let mut done = Done { entries: task.wanted_of_known(), ..Done::default() };
@@ -48,7 +45,7 @@ impl PushSecrets {
         }
         let mut store = match self.open(job, target).await {
             Ok(store) => store,
-            Err(NoSession::NoPermit(lane)) => return Err(Skipped::Yield(lane)),
+            Err(NoSession::NoPermit(lane)) => return Err(Busy(lane)),
             Err(NoSession::Unusable(why)) => {
                 // The texts of a denial name the store.
                 state.failures.push(why.clone());
@@ -98,7 +95,7 @@ impl PushSecrets {
         state: &mut TargetState,
         done: &mut Done,
         turn: &Turn,
-    ) -> Result<bool, Skipped> {
+    ) -> Result<bool, Busy> {
         let of_secrets = task.obsolete_of_secrets();
         // Until it is deleted, or has a successor, it is recorded.
         done.keep(task.obsolete());
@@ -152,7 +149,7 @@ impl PushSecrets {
         (entries, kept): (&[&PushData], &BTreeSet<String>),
         state: &mut TargetState,
         done: &mut Done,
-    ) -> Result<Option<String>, Skipped> {
+    ) -> Result<Option<String>, Busy> {
         if let Some(unusable) = &done.unusable {
             return Ok(Some(unusable.why.clone()));
         }
@@ -163,7 +160,7 @@ impl PushSecrets {
                     state.opened(&opened);
                     store.insert(opened)
                 }
-                Err(NoSession::NoPermit(lane)) => return Err(Skipped::Yield(lane)),
+                Err(NoSession::NoPermit(lane)) => return Err(Busy(lane)),
                 Err(NoSession::Unusable(why)) => {
                     done.unusable = Some(Unusable { why: why.clone(), retry_at: None, is_login: true });
                     return Ok(Some(why));
@@ -201,7 +198,7 @@ impl PushSecrets {
         login: &Option<VaultLogin<'_>>,
         error: ProviderError,
         why: String,
-    ) -> Result<Option<Unusable>, Skipped> {
+    ) -> Result<Option<Unusable>, Busy> {
         match (error, login) {
             (ProviderError::Cluster(error), _) => {
                 let is_login = error.cause == ClusterFault::Login;
@@ -210,7 +207,7 @@ impl PushSecrets {
             }
             (ProviderError::Vault(error), Some((vault, session))) => {
                 match self.access.vault.on_error(&vault.login.connection, session, error).await {
-                    Unanswered::OtherServer => Err(Skipped::Yield(session.server.id)),
+                    Unanswered::OtherServer => Err(Busy(session.server.id)),
                     Unanswered::Request(error) if !error.kind.concerns_server() => Ok(None),
                     Unanswered::Request(_) => Ok(Some(Unusable { why, retry_at: None, is_login: false })),
                     Unanswered::Login(_, retry_at) => Ok(Some(Unusable { why, retry_at, is_login: true })),

@@ -5,8 +5,6 @@ use std::time::Instant;
 
 use super::pass::SecretPlace;
 use crate::api::external_secrets::push_secret::{PushData, SyncedPushSecrets};
-use crate::backoff::spread;
-use crate::controllers::dependents::DEPENDENTS_SPREAD;
 use crate::external_secret::push::{Expansion, PushRow, Pushed, place};
 use crate::providers::{Written, destination};
 use crate::resolve::PushTarget;
@@ -122,12 +120,6 @@ impl Done {
             }
         }
         failures
-    }
-
-    /// When the store is tried again, if its login or its server says so.
-    pub fn retry_at(&self) -> Option<Instant> {
-        let at = self.unusable.as_ref()?.retry_at?;
-        Some(at.max(Instant::now()) + spread(DEPENDENTS_SPREAD, &mut rand::rng()))
     }
 }
 
