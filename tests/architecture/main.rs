@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("util", &[]),
     ("version", &[]),
     ("api", &["gocompat"]),
-    ("render", &["api", "gocompat"]),
+    ("render", &["api", "gocompat", "util"]),
     ("external_secret", &["api", "gocompat", "util"]),
     ("reloader", &["gocompat", "util"]),
     ("resolve", &["api", "gocompat"]),
