@@ -12,6 +12,7 @@ mod cluster_external_secret;
 mod cluster_push_secret;
 mod controller;
 mod dependents;
+mod drift;
 mod dynamic_secret;
 mod engine;
 mod external_secret;

@@ -11,8 +11,8 @@ use super::schedule::{LeaseTimes, before_token_ends};
 use crate::api::VaultDynamicSecretStatus;
 use crate::api::dynamic_secret::{PendingLease, SecretLease, StaticCredsMetaData};
 use crate::backoff::Backoff;
+use crate::controllers::drift::Drift;
 use crate::controllers::outputs::EventText;
-use crate::controllers::pipeline::Drift;
 use crate::vault::TokenInUse;
 
 /// What is remembered of the credentials of one object.

@@ -85,8 +85,6 @@ pub(super) trait FanOut: CustomObject + HasStatus {
 
 /// So many objects are written at the same time.
 const WRITES_AT_ONCE: usize = 8;
-/// Until everything is listed, a run looks again after this.
-const LISTING_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Lists take so long at most before the condition says that they are missing.
 const LISTING_PATIENCE: Duration = Duration::from_secs(30);
 /// So many failed namespaces are told of in the status. All of a very large cluster would not fit.
@@ -127,7 +125,7 @@ struct Results {
 impl<K: FanOut> FanOuts<K> {
     /// The controller of all objects of the kind.
     pub fn new(stores: Arc<Stores>, work: Arc<Work>, outputs: Outputs, backoff: Policy) -> Self {
-        let (states, kind) = Default::default();
+        let (states, kind) = (States::default(), std::marker::PhantomData);
         Self { stores, work, outputs, backoff, began: Instant::now(), states, kind }
     }
 
@@ -137,7 +135,7 @@ impl<K: FanOut> FanOuts<K> {
                 let text = "the namespaces, or what is in them, cannot be listed: a definition or a right is missing";
                 return self.refuse(object, state, text).await;
             }
-            return Outcome::done(Next::At(Instant::now() + LISTING_RETRY_DELAY, Class::Retry), None);
+            return Outcome::still_listing(Class::Retry);
         }
         let refresh_time = match resolve::refresh_time(object.refresh_time()) {
             Ok(refresh_time) => refresh_time,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::decide::Step;
-use crate::controllers::pipeline::Drift;
+use crate::controllers::drift::Drift;
 
 /// The watch tells of an object within this time after it was made. Until then it is no second time made.
 const WATCH_LAG: Duration = Duration::from_secs(10);

@@ -4,7 +4,6 @@
 //! reads from top to bottom like the list in `docs/architecture.md`.
 
 mod delete;
-pub(super) mod drift;
 mod failure;
 mod object;
 mod obtain;
@@ -41,7 +40,6 @@ use crate::sync::Rollouts;
 use crate::telemetry::Expiry;
 use crate::workqueue::{Class, Job, Next};
 
-pub(crate) use drift::Drift;
 pub(crate) use failure::{Failure, Interruption};
 pub(crate) use obtain::{login_failed, read_failed};
 pub(crate) use render::Renderer;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::drift::Drift;
 use crate::backoff::{Backoff, Policy};
+use crate::controllers::drift::Drift;
 use crate::controllers::outcome::Outcome;
 use crate::controllers::retry::RECHECK_DENIAL;
 use crate::controllers::subscriptions::Subscription;

@@ -67,7 +67,7 @@ pub(super) struct PushSecrets {
 impl PushSecrets {
     /// For all objects that the operator serves.
     pub fn new(access: Arc<StoreAccess>, turns: Arc<RenderTurns>, backoff: Policy, min_interval: Duration) -> Self {
-        let (templates, states, no_reads) = Default::default();
+        let (templates, states, no_reads) = (Arc::default(), States::default(), ReadsInUse::default());
         Self { access, turns, templates, states, no_reads, backoff, min_interval }
     }
 
