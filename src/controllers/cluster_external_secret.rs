@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::fan_out::FanOut;
-use super::stores::{KindWatches, Stores};
+use super::listing::WatchGroup;
+use super::stores::Stores;
 use crate::api::external_secrets::fan_out::{FanOutCondition, InnerMetadata, NamespaceFailure, Selection};
 use crate::api::external_secrets::{
     ClusterExternalSecret, ClusterExternalSecretStatus, ExternalSecret, ExternalSecretSpec,
@@ -69,7 +70,7 @@ impl FanOut for ClusterExternalSecret {
         &stores.external_secrets
     }
 
-    fn inner_watches(stores: &Stores) -> &KindWatches {
+    fn inner_watches(stores: &Stores) -> &WatchGroup {
         &stores.external_secret_watches
     }
 }

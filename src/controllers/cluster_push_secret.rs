@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::fan_out::FanOut;
-use super::stores::{KindWatches, Stores};
+use super::listing::WatchGroup;
+use super::stores::Stores;
 use crate::api::external_secrets::fan_out::{FanOutCondition, InnerMetadata, NamespaceFailure, Selection};
 use crate::api::external_secrets::{ClusterPushSecret, ClusterPushSecretStatus, PushSecret, PushSecretSpec};
 use crate::kubernetes::Store;
@@ -66,7 +67,7 @@ impl FanOut for ClusterPushSecret {
         &stores.push_secrets
     }
 
-    fn inner_watches(stores: &Stores) -> &KindWatches {
+    fn inner_watches(stores: &Stores) -> &WatchGroup {
         &stores.push_secret_watches
     }
 }

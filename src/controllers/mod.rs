@@ -3,7 +3,7 @@
 //! From the bottom up:
 //!
 //! - `stores`, `work` and `outputs` are what a run reads, waits in and writes to; `states` is what is remembered between two
-//!   runs; `outcome`, `retry` and `drift` say when the next one is due.
+//!   runs; `listing` says whether all is known; `outcome`, `retry` and `drift` say when the next run is due.
 //! - `servers`, with `ca_file` and `probe`, `client_cache` and `subscriptions` lead to Vault, and `vault_access` puts them
 //!   together; `read_age` says how old a shared answer may be.
 //! - `store_access`, `open_store` and `generators` lead to what objects of `external-secrets.io` are made of; `store_names`,
@@ -29,6 +29,7 @@ mod feeds;
 mod finalizer;
 mod generators;
 mod kinds;
+mod listing;
 mod named;
 mod open_store;
 mod outcome;
@@ -178,7 +179,7 @@ impl Controllers {
         for controller in &self.engine.controllers {
             controller.clone().watch(&mut watches);
         }
-        stores.set_optional_watches(watches.started.optional.clone());
+        stores.optional_watches.set(watches.started.optional.clone());
         let (owners, work) = (stores.clone(), work.clone());
         stores.secrets.listen(move |_, owner| {
             if let Some(owner) = owner.filter(|owner| owners.has_owner(owner)) {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use super::listing::Listing;
 use crate::api::{Condition, ConditionStatus, ConditionType, condition};
 use crate::telemetry::RunResult;
 use crate::workqueue::{Class, Lane, Next};
@@ -12,8 +13,6 @@ const WRITE_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// is often an object that is made a moment later.
 pub(crate) const MIN_RETRY_DELAY: Duration = Duration::from_secs(5);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
-/// Until everything is listed, a run comes again after this if what is not listed yet would change what it does.
-pub(crate) const LISTING_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// After a run that panicked or hung.
 const LATE_RETRY_DELAY: Duration = Duration::from_secs(60);
 
@@ -56,8 +55,8 @@ impl Outcome {
     }
 
     /// What is not listed yet looks as if it were missing: the run comes again.
-    pub fn still_listing(class: Class) -> Self {
-        Self::yielded(Next::At(Instant::now() + LISTING_RETRY_DELAY, class), None)
+    pub fn still_listing(listing: &Listing, class: Class) -> Self {
+        Self::yielded(Next::At(Instant::now() + listing.pause, class), None)
     }
 
     /// The API server refused a write.

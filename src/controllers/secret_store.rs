@@ -77,13 +77,13 @@ impl<K: StoreObject> Controller for SecretStores<K> {
             return Outcome::await_change();
         };
         if resolve::is_foreign(object.class(), &*self.vault.stores) {
-            self.access.feeds.forget(&job.key);
+            self.access.forget(&job.key);
             return Outcome::await_change();
         }
         if object.meta().deletion_timestamp.is_some() {
-            if self.vault.stores.is_listing() {
+            if let Some(listing) = self.vault.stores.optional_watches.listing() {
                 // A PushSecret that needs it may not be listed yet.
-                return Outcome::still_listing(job.class);
+                return Outcome::still_listing(&listing, job.class);
             }
             if self.vault.stores.is_needed_by_push(&job.key) {
                 // The PushSecrets that need it make it due when they are done.
@@ -168,6 +168,7 @@ impl<K: StoreObject> SecretStores<K> {
             self.vault.dependents.of_store(&job.key, DEPENDENTS_SPREAD);
         }
         if plan.is_referent {
+            self.access.release(&job.key);
             return Ok(Finding::NotVerified);
         }
         match self.access.check(job, &plan).await {

@@ -1,11 +1,12 @@
 //! The objects that the watches keep current, and which of them refer to which.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Resource as _;
 
+use super::listing::WatchGroup;
 use crate::api::external_secrets::generator::{Password, Uuid, VaultGenerator};
 use crate::api::external_secrets::{
     ClusterExternalSecret, ClusterPushSecret, ClusterSecretStore, ExternalSecret, PushSecret, SecretStore,
@@ -14,7 +15,7 @@ use crate::api::{
     ConditionType, CustomObject, Key, Kind, ObjectRef, SecretOwner, SecretTransformation, VaultAuth, VaultAuthGlobal,
     VaultConnection, condition,
 };
-use crate::kubernetes::{NamespaceLabels, Scope, SecretIndex, Store, WatchHealth};
+use crate::kubernetes::{NamespaceLabels, Scope, SecretIndex, Store};
 use crate::resolve::{self, GeneratorLookup, Lookup, StoreLookup, StorePlan, StoreSource};
 use crate::settings::Settings;
 
@@ -46,33 +47,17 @@ pub(crate) struct Stores {
     /// The namespace that the operator runs in.
     pub operator_namespace: String,
     /// The watches of namespaces.
-    pub namespace_watches: KindWatches,
+    pub namespace_watches: WatchGroup,
     /// The watches of ExternalSecrets.
-    pub external_secret_watches: KindWatches,
+    pub external_secret_watches: WatchGroup,
     /// The watches of PushSecrets.
-    pub push_secret_watches: KindWatches,
+    pub push_secret_watches: WatchGroup,
     /// The watches that readiness does not wait for.
-    optional_watches: OnceLock<Vec<Arc<WatchHealth>>>,
+    pub optional_watches: WatchGroup,
     external_secrets_class: String,
     allow_default_globals: bool,
     allow_ambient_cloud_identity: bool,
     min_refresh_after: Duration,
-}
-
-/// The watches of a kind, one for each scope, once they are started.
-#[derive(Default)]
-pub(crate) struct KindWatches(OnceLock<Vec<Arc<WatchHealth>>>);
-
-impl KindWatches {
-    /// Tells which watches they are.
-    pub fn set(&self, watches: Vec<Arc<WatchHealth>>) {
-        let _ = self.0.set(watches);
-    }
-
-    /// Whether all of them have listed: before that what is only not listed yet looks missing.
-    pub fn have_listed(&self) -> bool {
-        self.0.get().is_some_and(|watches| watches.iter().all(|watch| watch.synced()))
-    }
 }
 
 /// The owners of Secrets of one kind.
@@ -115,10 +100,10 @@ impl Stores {
             passwords: Arc::default(),
             uuids: Arc::default(),
             vault_generators: Arc::default(),
-            namespace_watches: KindWatches::default(),
-            external_secret_watches: KindWatches::default(),
-            push_secret_watches: KindWatches::default(),
-            optional_watches: OnceLock::new(),
+            namespace_watches: WatchGroup::default(),
+            external_secret_watches: WatchGroup::default(),
+            push_secret_watches: WatchGroup::default(),
+            optional_watches: WatchGroup::default(),
             push_secrets: Arc::default(),
             targets: Arc::new(SecretIndex::new(vec![])),
             namespaces: Arc::default(),
@@ -163,16 +148,6 @@ impl Stores {
             ClusterSecretStore::KIND => fails(&self.cluster_secret_stores, &key.id),
             _ => fails(&self.connections, &key.id),
         }
-    }
-
-    /// Tells which watches readiness does not wait for.
-    pub fn set_optional_watches(&self, watches: Vec<Arc<WatchHealth>>) {
-        let _ = self.optional_watches.set(watches);
-    }
-
-    /// Whether objects that readiness does not wait for are still being listed.
-    pub fn is_listing(&self) -> bool {
-        self.optional_watches.get().is_none_or(|watches| watches.iter().any(|watch| watch.is_awaited()))
     }
 
     /// Whether anything that was pushed to a store has to be deleted before the store goes.

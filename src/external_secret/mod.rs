@@ -22,6 +22,7 @@ pub mod keys;
 pub mod managed_fields;
 pub mod merge;
 pub mod password;
+mod per_object;
 pub mod pipeline;
 pub mod property;
 pub mod push;

@@ -3,12 +3,13 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::hash::ANNOTATION_DATA_HASH;
+use super::per_object;
 use crate::api::{RestartKind, RolloutRestartTarget};
 
 /// Annotation of an ExternalSecret with what is restarted when the data of its Secret changes.
 pub const ANNOTATION_TARGETS: &str = "vso.secrets.hashicorp.com/rollout-restart-targets";
-/// Annotation of the Secret with the digest of the data whose restarts are done. ESO compares no annotation of the Secret but
-/// that of the data.
+/// Annotation of the Secret with the digest of the data whose restarts are done, for each ExternalSecret. ESO compares no
+/// annotation of the Secret but that of the data.
 const ANNOTATION_RESTARTED: &str = "vso.secrets.hashicorp.com/restarted-data-hash";
 /// So many targets may be named: each is read at each restart.
 const MAX_TARGETS: usize = 100;
@@ -51,36 +52,32 @@ fn target(piece: &str) -> Result<RolloutRestartTarget, String> {
     })
 }
 
-/// Writes into the Secret `next`, which takes the place of `now`, for which data all restarts are done: the data before this
-/// one, or this one if nothing is known of a former one.
-pub(super) fn carry_over(now: Option<&ObjectMeta>, next: &mut ObjectMeta, is_asked_for: bool) {
-    let of_now = |name: &str| now.and_then(|now| text(now, name)).map(str::to_owned);
+/// Writes into the Secret `next`, which takes the place of `now`, for which data all restarts of the ExternalSecret are done:
+/// the data before this one, or this one if nothing is known of a former one.
+pub(super) fn carry_over(now: Option<&ObjectMeta>, next: &mut ObjectMeta, name: &str, is_asked_for: bool) {
     let new = text(next, ANNOTATION_DATA_HASH).map(str::to_owned);
-    let annotations = next.annotations.get_or_insert_default();
-    annotations.remove(ANNOTATION_RESTARTED);
-    if !is_asked_for {
-        return;
-    }
-    let done = match (of_now(ANNOTATION_RESTARTED), of_now(ANNOTATION_DATA_HASH)) {
-        (None, _) => new,
-        (Some(done), before) if before.is_none() || before == new => Some(done),
+    let before = now.and_then(|now| text(now, ANNOTATION_DATA_HASH)).map(str::to_owned);
+    let done = match now.and_then(|now| per_object::get(now, ANNOTATION_RESTARTED, name)) {
+        _ if !is_asked_for => None,
+        None => new,
+        Some(done) if before.is_none() || before == new => Some(done),
         // Restarts for it that were owed are so no more, but one that was done already has to be followed by another.
-        (Some(_), before) => before,
+        Some(_) => before,
     };
-    annotations.extend(done.map(|done| (ANNOTATION_RESTARTED.to_owned(), done)));
+    per_object::set(now, next, ANNOTATION_RESTARTED, name, done);
 }
 
-/// The digest of the data of a Secret, if restarts for it are not known to be done.
-pub fn owed(secret: &ObjectMeta) -> Option<&str> {
-    let (done, data) = (text(secret, ANNOTATION_RESTARTED)?, text(secret, ANNOTATION_DATA_HASH)?);
-    (done != data).then_some(data)
+/// The digest of the data of a Secret, if the restarts of the ExternalSecret for it are not known to be done.
+pub fn owed<'a>(secret: &'a ObjectMeta, name: &str) -> Option<&'a str> {
+    let done = per_object::get(secret, ANNOTATION_RESTARTED, name)?;
+    text(secret, ANNOTATION_DATA_HASH).filter(|data| *data != done)
 }
 
-/// Writes into a Secret that all restarts for its data are done.
-pub fn settle(secret: &mut ObjectMeta) {
-    let data = text(secret, ANNOTATION_DATA_HASH).map(str::to_owned);
-    let annotations = secret.annotations.get_or_insert_default();
-    annotations.extend(data.map(|data| (ANNOTATION_RESTARTED.to_owned(), data)));
+/// Writes into a Secret that all restarts of the ExternalSecret for its data are done.
+pub fn settle(secret: &mut ObjectMeta, name: &str) {
+    let now = secret.clone();
+    let data = text(&now, ANNOTATION_DATA_HASH).map(str::to_owned);
+    per_object::set(Some(&now), secret, ANNOTATION_RESTARTED, name, data);
 }
 
 fn text<'a>(meta: &'a ObjectMeta, name: &str) -> Option<&'a str> {
@@ -114,15 +111,19 @@ mod tests {
         assert!(named(&"é".repeat(100_000)).unwrap_err().len() < 1_000);
     }
 
+    fn done(secret: &ObjectMeta, name: &str) -> Option<String> {
+        per_object::get(secret, ANNOTATION_RESTARTED, name)
+    }
+
     /// What a Secret records after it got the data with the digest `new`, and whether restarts are owed then.
-    fn carried(done: Option<&str>, before: Option<&str>, new: &str) -> (Option<String>, bool) {
+    fn carried(was_done: Option<&str>, before: Option<&str>, new: &str) -> (Option<String>, bool) {
         let mut now = ObjectMeta::default();
         let annotations = now.annotations.get_or_insert_default();
-        annotations.extend(done.map(|done| (ANNOTATION_RESTARTED.to_owned(), done.to_owned())));
         annotations.extend(before.map(|before| (ANNOTATION_DATA_HASH.to_owned(), before.to_owned())));
+        per_object::set(None, &mut now, ANNOTATION_RESTARTED, "db", was_done.map(str::to_owned));
         let mut next = meta(&[(ANNOTATION_DATA_HASH, new)]);
-        carry_over(Some(&now), &mut next, true);
-        (text(&next, ANNOTATION_RESTARTED).map(str::to_owned), owed(&next).is_some())
+        carry_over(Some(&now), &mut next, "db", true);
+        (done(&next, "db"), owed(&next, "db").is_some())
     }
 
     #[test]
@@ -137,15 +138,25 @@ mod tests {
         assert_eq!(carried(Some("a"), Some("b"), "b"), is("a", true), "it is still owed");
         assert_eq!(carried(Some("a"), Some("b"), "c"), is("b", true), "a change before the restarts");
         assert_eq!(carried(Some("a"), Some("b"), "a"), is("b", true), "some may have restarted for b");
-        let mut first = meta(&[(ANNOTATION_DATA_HASH, "a")]);
-        carry_over(None, &mut first, true);
-        assert_eq!((text(&first, ANNOTATION_RESTARTED), owed(&first)), (Some("a"), None));
-        carry_over(Some(&first.clone()), &mut first, false);
-        assert_eq!(text(&first, ANNOTATION_RESTARTED), None, "nothing is asked for any more");
-        assert_eq!(owed(&first), None);
-        let mut changed = meta(&[(ANNOTATION_RESTARTED, "a"), (ANNOTATION_DATA_HASH, "b")]);
-        assert_eq!(owed(&changed), Some("b"));
-        settle(&mut changed);
-        assert_eq!(owed(&changed), None);
+    }
+
+    #[test]
+    fn what_is_done_is_recorded_for_each_object_that_asks() {
+        let is = |text: &str| Some(text.to_owned());
+        let mut secret = meta(&[(ANNOTATION_DATA_HASH, "a")]);
+        for name in ["one", "two"] {
+            carry_over(Some(&secret.clone()), &mut secret, name, true);
+        }
+        secret.annotations.get_or_insert_default().insert(ANNOTATION_DATA_HASH.to_owned(), "b".to_owned());
+        assert_eq!((owed(&secret, "one"), owed(&secret, "two"), owed(&secret, "three")), (Some("b"), Some("b"), None));
+        settle(&mut secret, "one");
+        assert_eq!((owed(&secret, "one"), owed(&secret, "two")), (None, Some("b")), "each restarts what it names");
+        carry_over(Some(&secret.clone()), &mut secret, "three", false);
+        assert_eq!((done(&secret, "one"), done(&secret, "two")), (is("b"), is("a")));
+        for name in ["one", "two"] {
+            carry_over(Some(&secret.clone()), &mut secret, name, false);
+            assert_eq!(done(&secret, name), None, "nothing is asked for any more");
+        }
+        assert_eq!(text(&secret, ANNOTATION_RESTARTED), None);
     }
 }

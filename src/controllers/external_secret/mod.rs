@@ -32,7 +32,7 @@ use super::render_turns::RenderTurns;
 use super::store_access::StoreAccess;
 use super::stores::Stores;
 use crate::api::external_secrets::{CreationPolicy, ExternalSecret};
-use crate::api::{ConditionType, CustomObject as _, Key, Kind, ObjectRef, condition};
+use crate::api::{CustomObject as _, Key, Kind, ObjectRef};
 use crate::backoff::Policy;
 use crate::external_secret::template::TemplateCache;
 use crate::external_secret::{check, hash};
@@ -43,7 +43,7 @@ use crate::telemetry::ResourceStatus;
 use crate::workqueue::{Class, Job, Next};
 
 use failure::{Failure, Interruption};
-use refresh::{Refresh, refresh};
+use refresh::{Known, hold, wait};
 use report::{Done, Synced};
 use state::{Applied, State, States};
 
@@ -96,10 +96,16 @@ impl ExternalSecrets {
 
     async fn run(&self, job: &Job<Key>, object: &Arc<ExternalSecret>, state: &mut State) -> Outcome {
         let began = Utc::now();
-        let plan = match self.plan(object) {
-            plan if self.stores().is_listing() && (plan.is_err() || fetch::has_generator(object)) => {
-                return Outcome::still_listing(job.class);
-            }
+        let plan = self.plan(object);
+        if (plan.is_err() || fetch::has_generator(object))
+            && let Some(listing) = self.stores().optional_watches.listing()
+        {
+            return match listing.to_tell(object.conditions()) {
+                None => Outcome::still_listing(&listing, job.class),
+                Some(why) => self.refuse(object, state, fetch::provider(why)).await.1,
+            };
+        }
+        let plan = match plan {
             Ok(Some(plan)) => plan,
             Ok(None) => {
                 // Another operator serves it.
@@ -114,10 +120,7 @@ impl ExternalSecrets {
                     state.sessions.clear();
                 }
                 // Nothing was read: what is not due yet is not due for it.
-                let (due, refreshed) = (state.due, state.refreshed);
-                let outcome = self.fail(object, state, failure).await;
-                (state.due, state.refreshed) = (due, refreshed);
-                return outcome;
+                return self.refuse(object, state, failure).await.1;
             }
         };
         let feeds = &self.access.feeds;
@@ -132,43 +135,30 @@ impl ExternalSecrets {
         let status = object.status.clone().unwrap_or_default();
         let version = hash::synced_resource_version(&object.metadata);
         let stores = plan.stores.iter().map(|store| (store.uid.clone(), store.generation)).collect();
-        let fails = condition::is_false(object.conditions(), ConditionType::Ready);
-        // Each look at the sources of an object with a generator makes new data, so only its interval and itself count.
         let has_changed = state.stale || state.stores.as_ref().is_some_and(|known| *known != stores);
-        let left = if (fails || has_changed) && plan.generators.is_empty() || fails && state.refreshed == Some(false) {
-            Some(Duration::ZERO)
-        } else {
-            state.due.map(|due| due.saturating_duration_since(Instant::now()))
-        };
         state.stores = Some(stores);
-        let refresh = refresh(&plan, object.spec.sync_windows.as_ref(), &status, &version, left, began);
-        let next = match refresh {
-            Refresh::Now => None,
-            Refresh::After(pause) => Some(Next::At(Instant::now() + pause, Class::Refresh)),
-            Refresh::WhenChanged
-                if is_awaited(object, state) && (state.is_due() || fails && state.refreshed != Some(false)) =>
-            {
-                None
-            }
-            Refresh::WhenChanged => Some(Next::WhenChanged),
+        let known = Known {
+            policy: &plan.policy,
+            interval: plan.interval,
+            generates: !plan.generators.is_empty(),
+            windows: object.spec.sync_windows.as_ref(),
+            status: &status,
+            version: &version,
+            has_changed,
+            left: state.due.map(|due| due.saturating_duration_since(Instant::now())),
+            got_through: state.got_through,
+            is_awaited: is_awaited(object, state),
+            now: began,
         };
-        if let Some(next) = next {
+        if let Some(wait) = wait(&known) {
             let holds = if self.is_untouched(object, state) { Ok(true) } else { self.look(object, state).await };
             match holds {
                 Ok(true) => {
-                    state.due = match next {
-                        Next::At(due, _) => Some(due),
-                        Next::WhenChanged if is_awaited(object, state) => {
-                            state.due.or(plan.interval.map(|interval| Instant::now() + interval))
-                        }
-                        Next::WhenChanged => None,
-                    };
-                    let next = state.due.map_or(next, |due| Next::At(due, Class::Refresh));
+                    let hold = hold(&Known { is_awaited: is_awaited(object, state), ..known }, wait);
+                    state.due = hold.left.map(|left| Instant::now() + left);
+                    let next = state.due.map_or(Next::WhenChanged, |due| Next::At(due, Class::Refresh));
                     let next = self.access.resume(job, &plan.generators, &mut state.sessions, next).await;
-                    // What only a refresh can tell is not told before.
-                    let is_known = state.refreshed.unwrap_or(!plan.generators.is_empty());
-                    let is_over = !is_awaited(object, state) && (is_known || refresh == Refresh::WhenChanged);
-                    return self.hold(object, state, is_over, next).await;
+                    return self.hold(object, state, hold.ends_failure, next).await;
                 }
                 // What the Secret has to hold is known to the stores only.
                 Ok(false) => {}

@@ -80,7 +80,7 @@ impl ExternalSecrets {
         }
         state.backoff.reset();
         state.generated.clear();
-        state.refreshed = Some(true);
+        state.got_through = Some(true);
         let now = Instant::now();
         let is_repeated = plan.policy == RefreshPolicy::Periodic || is_awaited(object, state);
         state.due = plan.interval.filter(|_| is_repeated).map(|interval| {
@@ -125,10 +125,21 @@ impl ExternalSecrets {
         Outcome::done(next.or_retry_at(now + pause), state.lane())
     }
 
-    /// Tells of a run that did not get through.
+    /// Tells of a run that did not get through: the stores are read again after a pause.
     pub(super) async fn fail(&self, object: &ExternalSecret, state: &mut State, failure: Failure) -> Outcome {
+        let (due, outcome) = self.refuse(object, state, failure).await;
+        (state.due, state.got_through) = (Some(due), Some(false));
+        outcome
+    }
+
+    /// Tells of an object that cannot be served as it is, and gives when the next run is due, beside its end.
+    pub(super) async fn refuse(
+        &self,
+        object: &ExternalSecret,
+        state: &mut State,
+        failure: Failure,
+    ) -> (Instant, Outcome) {
         let Failure { message, retry } = failure;
-        state.refreshed = Some(false);
         let ready = ConditionUpdate::fails(ConditionType::Ready, Reason::SecretSyncedError, message.as_str());
         let conditions = condition::merge_without_generation(object.conditions(), &[ready]);
         let status = ExternalSecretStatus { conditions, ..object.status.clone().unwrap_or_default() };
@@ -137,19 +148,26 @@ impl ExternalSecrets {
             let event = EventText::warning(Reason::UpdateFailed, message);
             let stores = self.stores();
             if self.access.outputs.publish(&stores.external_secrets, object, &status, &[event]).await.is_err() {
-                return self.try_again(state, Retry::Backoff);
+                return self.pause(state, Retry::Backoff);
             }
         }
-        self.try_again(state, retry)
+        self.pause(state, retry)
     }
 
+    /// The end of a run after which the stores are read again.
     fn try_again(&self, state: &mut State, retry: Retry) -> Outcome {
+        let (due, outcome) = self.pause(state, retry);
+        state.due = Some(due);
+        outcome
+    }
+
+    /// When the next run is due, and the end of this one.
+    fn pause(&self, state: &mut State, retry: Retry) -> (Instant, Outcome) {
         let now = Instant::now();
         let down = state.sessions.iter().find_map(|session| session.server.last_error()).map(|error| error.kind);
         let due =
             retry.due(now, down, || state.backoff.next(&self.backoff, now, &mut rand::rng()).unwrap_or(RECHECK_DENIAL));
-        state.due = Some(due);
-        retry.outcome(due, state.lane())
+        (due, retry.outcome(due, state.lane()))
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) struct State {
     /// When the stores are read again. `None`: as the status says.
     pub due: Option<Instant>,
     /// Whether the last refresh by this process got through.
-    pub refreshed: Option<bool>,
+    pub got_through: Option<bool>,
     /// Something that the object reads has changed since.
     pub stale: bool,
     /// UID and generation of each store of the last run.
@@ -79,11 +79,6 @@ pub(super) struct Owed {
 }
 
 impl State {
-    /// Whether the next refresh, if there is one, is due.
-    pub fn is_due(&self) -> bool {
-        self.due.is_some_and(|due| due <= Instant::now())
-    }
-
     /// The lane of the object's first Vault, or of its cluster.
     pub fn lane(&self) -> Option<Lane> {
         self.sessions.first().map(|session| session.server.id).or(self.cluster_lane)

@@ -30,7 +30,7 @@ impl ExternalSecrets {
             // What is there, if anything, is not looked after, but restarts may be owed.
             if restart::is_asked_for(&object.metadata) {
                 let found = self.writer(object).get(object.target_name()).await;
-                state.owed = found.map_err(|error| not_written(&error))?.and_then(|secret| self.owed(&secret));
+                state.owed = found.map_err(|error| not_written(&error))?.and_then(|secret| self.owed(object, &secret));
             }
             return Ok(true);
         }
@@ -44,7 +44,7 @@ impl ExternalSecrets {
         };
         let valid = target::is_valid(&object.spec.target, Some(&secret));
         if valid {
-            state.owed = self.owed(&secret);
+            state.owed = self.owed(object, &secret);
             self.keep(object, state, Revision::of(&secret.metadata), [0; 32]);
         }
         Ok(valid)
@@ -80,8 +80,10 @@ impl ExternalSecrets {
     ) -> Result<bool, Failure> {
         let Some(mac) = self.inputs_mac(&inputs, state) else { return Ok(false) };
         let found = self.writer(object).get(object.target_name()).await.map_err(|error| not_written(&error))?;
-        let Some(secret) = found.filter(|secret| target::is_made_from(secret, &mac)) else { return Ok(false) };
-        state.owed = self.owed(&secret);
+        let Some(secret) = found.filter(|secret| target::is_made_from(secret, owner(object).name, &mac)) else {
+            return Ok(false);
+        };
+        state.owed = self.owed(object, &secret);
         self.keep(object, state, Revision::of(&secret.metadata), inputs);
         Ok(true)
     }
@@ -129,9 +131,9 @@ impl ExternalSecrets {
         let manager = hash::field_manager(object.metadata.name.as_deref().unwrap_or(""));
         let left = current.as_ref().map(|current| Revision::of(&current.metadata));
         let owed = match &plan.action {
-            Action::Create(secret) | Action::Update(secret) => self.owed(secret),
+            Action::Create(secret) | Action::Update(secret) => self.owed(object, secret),
             Action::Delete => None,
-            Action::Leave => current.as_ref().and_then(|current| self.owed(current)),
+            Action::Leave => current.as_ref().and_then(|current| self.owed(object, current)),
         };
         let (written, done) = match plan.action {
             Action::Create(secret) => (writer.create_as(&secret, &manager).await.map(Some), Done::Created),

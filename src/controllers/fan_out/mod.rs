@@ -17,10 +17,11 @@ use kube::core::object::{HasSpec, HasStatus};
 use super::controller::{Controller, Watches};
 use super::dependents::{COALESCE, spec_or_metadata_changed};
 use super::finalizer::remove_finalizer;
+use super::listing::{LISTING_PATIENCE, WatchGroup};
 use super::outcome::Outcome;
 use super::outputs::{EventText, Outputs};
 use super::states::States;
-use super::stores::{KindWatches, Stores};
+use super::stores::Stores;
 use super::work::Work;
 use crate::api::external_secrets::fan_out::{InnerMetadata, NamespaceFailure, Selection};
 use crate::api::{ApiScope as _, CustomObject, Key, Kind, ObjectRef, Reason};
@@ -80,13 +81,13 @@ pub(super) trait FanOut: CustomObject + HasStatus {
     /// The objects of the other kind.
     fn inner_objects(stores: &Stores) -> &Arc<Store<Self::Inner>>;
     /// The watches of the other kind.
-    fn inner_watches(stores: &Stores) -> &KindWatches;
+    fn inner_watches(stores: &Stores) -> &WatchGroup;
 }
 
 /// So many objects are written at the same time.
 const WRITES_AT_ONCE: usize = 8;
-/// Lists take so long at most before the condition says that they are missing.
-const LISTING_PATIENCE: Duration = Duration::from_secs(30);
+/// Until everything is listed, a run looks again after this.
+const LISTING_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// So many failed namespaces are told of in the status. All of a very large cluster would not fit.
 const MAX_FAILURES_TOLD: usize = 1_000;
 /// The reason of a failed namespace is cut to this.
@@ -135,7 +136,7 @@ impl<K: FanOut> FanOuts<K> {
                 let text = "the namespaces, or what is in them, cannot be listed: a definition or a right is missing";
                 return self.refuse(object, state, text).await;
             }
-            return Outcome::still_listing(Class::Retry);
+            return Outcome::done(Next::At(Instant::now() + LISTING_RETRY_DELAY, Class::Retry), None);
         }
         let refresh_time = match resolve::refresh_time(object.refresh_time()) {
             Ok(refresh_time) => refresh_time,

@@ -9,9 +9,8 @@ use super::PushSecrets;
 use super::state::{Pending, State};
 use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::PushSecretStatus;
-use crate::api::{ConditionStatus, ConditionType, Key, condition};
+use crate::api::{ConditionStatus, ConditionType, CustomObject as _, Key, condition};
 use crate::controllers::external_secret::failure::{Failure, Interruption};
-use crate::controllers::outcome::LISTING_RETRY_DELAY;
 use crate::external_secret::hash;
 use crate::external_secret::push::PushSource;
 use crate::resolve::{self, Generates, GeneratorPlan, PushPlan, PushTarget, VaultStore};
@@ -30,9 +29,10 @@ impl PushSecrets {
         state: &mut State,
     ) -> Result<Option<PushSource>, Interruption> {
         let Some(reference) = &object.spec.selector.generator_ref else { return Ok(None) };
-        if self.stores().is_listing() {
+        if let Some(listing) = self.stores().optional_watches.listing() {
             // What only is not listed yet would look missing.
-            return Err(Interruption::Later(LISTING_RETRY_DELAY));
+            let why = listing.to_tell(object.conditions()).map(str::to_owned);
+            return Err(why.map_or(Interruption::Later(listing.pause), |why| failed(why).into()));
         }
         let generator = self.generator(object).map_err(|why| failed(why).until_changed())?;
         let of = hash::synced_resource_version(&object.metadata);
@@ -136,7 +136,7 @@ mod tests {
     use super::super::state::TargetState;
     use super::*;
     use crate::api::external_secrets::SecretStore;
-    use crate::api::{ConditionUpdate, CustomObject as _, ObjectRef, Reason};
+    use crate::api::{ConditionUpdate, ObjectRef, Reason};
     use crate::resolve::Denied;
 
     const HOUR: Option<Duration> = Some(Duration::from_secs(3600));

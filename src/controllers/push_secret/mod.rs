@@ -77,10 +77,16 @@ impl PushSecrets {
 
     async fn run(&self, job: &Job<Key>, object: &Arc<PushSecret>, state: &mut State) -> Outcome {
         let began = Utc::now();
-        let plan = match self.plan(object) {
-            plan if self.stores().is_listing() && !plan.as_ref().is_ok_and(finds_its_stores) => {
-                return Outcome::still_listing(job.class);
-            }
+        let plan = self.plan(object);
+        if !plan.as_ref().is_ok_and(finds_its_stores)
+            && let Some(listing) = self.stores().optional_watches.listing()
+        {
+            return match listing.to_tell(object.conditions()) {
+                None => Outcome::still_listing(&listing, job.class),
+                Some(why) => self.fail(object, state, Failure::new(why)).await,
+            };
+        }
+        let plan = match plan {
             Ok(plan) => plan,
             Err(failure) => return self.fail(object, state, failure).await,
         };

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::managed_fields::ManagedFields;
-use super::{Data, hash, restart};
+use super::{Data, hash, per_object, restart};
 use crate::api::external_secrets::target::Target;
 use crate::api::external_secrets::{CreationPolicy, DeletionPolicy};
 
@@ -23,7 +23,7 @@ pub use super::hash::ANNOTATION_DATA_HASH;
 pub const LABEL_MANAGED: &str = "reconcile.external-secrets.io/managed";
 /// Label of a Secret that an ExternalSecret owns: a digest of namespace and name.
 pub const LABEL_OWNER: &str = "reconcile.external-secrets.io/created-by";
-/// Annotation of a Secret with [`Wanted::inputs`]. ESO compares no annotation of the Secret but that of the data.
+/// Annotation of a Secret with [`Wanted::inputs`] of each ExternalSecret. ESO compares no annotation of the Secret but that of the data.
 const ANNOTATION_INPUTS: &str = "vso.secrets.hashicorp.com/inputs-mac";
 /// The value of [`LABEL_MANAGED`].
 const MANAGED: &str = "true";
@@ -173,9 +173,10 @@ fn holds_what_was_written(secret: &Secret) -> bool {
     label.is_some_and(|label| label == MANAGED) && annotation(secret, ANNOTATION_DATA_HASH) == Some(digest.as_str())
 }
 
-/// Whether a Secret holds what templates have made of inputs with this MAC ([`Wanted::inputs`]).
-pub fn is_made_from(secret: &Secret, inputs: &str) -> bool {
-    annotation(secret, ANNOTATION_INPUTS) == Some(inputs) && holds_what_was_written(secret)
+/// Whether a Secret holds what the templates of the ExternalSecret have made of inputs with this MAC ([`Wanted::inputs`]).
+pub fn is_made_from(secret: &Secret, name: &str, inputs: &str) -> bool {
+    per_object::get(&secret.metadata, ANNOTATION_INPUTS, name).as_deref() == Some(inputs)
+        && holds_what_was_written(secret)
 }
 
 fn annotation<'a>(secret: &'a Secret, name: &str) -> Option<&'a str> {
@@ -209,6 +210,8 @@ fn write(
     if now.is_none() || !immutable {
         let managed = ManagedFields::of(&now.cloned().unwrap_or_default().metadata, &hash::field_manager(owner.name));
         fill(&mut next, &managed, is_merged(policy), wanted);
+        let inputs = wanted.inputs.clone();
+        per_object::set(now.map(|now| &now.metadata), &mut next.metadata, ANNOTATION_INPUTS, owner.name, inputs);
         error::check_data(next.data.as_ref())?;
         error::check_privilege(now, &next)?;
     }
@@ -217,19 +220,19 @@ fn write(
     }
     let Some(now) = now else {
         mark(&mut next, owner, policy);
-        restart::carry_over(None, &mut next.metadata, wanted.restarts);
+        restart::carry_over(None, &mut next.metadata, owner.name, wanted.restarts);
         return Ok(Plan { action: Action::Create(Box::new(next)), outcome: Outcome::Synced });
     };
     let mut outcome = Outcome::Synced;
     if now.immutable == Some(true) && (type_of(&next) != type_of(now) || data_of(&next) != data_of(now)) {
         (next.type_, next.data) = (now.type_.clone(), now.data.clone());
-        next.metadata.annotations.get_or_insert_default().remove(ANNOTATION_INPUTS);
+        per_object::set(Some(&now.metadata), &mut next.metadata, ANNOTATION_INPUTS, owner.name, None);
         outcome = Outcome::Failed(TargetError::Immutable);
     } else if type_of(&next) != type_of(now) {
         return Err(TargetError::TypeChange { now: type_of(now), wanted: type_of(&next) });
     }
     mark(&mut next, owner, policy);
-    restart::carry_over(Some(&now.metadata), &mut next.metadata, wanted.restarts);
+    restart::carry_over(Some(&now.metadata), &mut next.metadata, owner.name, wanted.restarts);
     let action = if is_equal(now, &next) { Action::Leave } else { Action::Update(Box::new(next)) };
     Ok(Plan { action, outcome })
 }
@@ -249,8 +252,10 @@ fn fill(secret: &mut Secret, managed: &ManagedFields, merged: bool, wanted: &Wan
     let annotations = secret.metadata.annotations.get_or_insert_default();
     annotations.retain(|name, _| !managed.annotations.contains(name));
     annotations.extend(wanted.annotations.clone());
-    annotations.remove(ANNOTATION_INPUTS);
-    annotations.extend(wanted.inputs.clone().map(|inputs| (ANNOTATION_INPUTS.to_owned(), inputs)));
+    if merged {
+        // Another object that merges into the Secret asks for other restarts: each would write its own for ever.
+        annotations.remove(restart::ANNOTATION_TARGETS);
+    }
     if let Some(wanted) = &wanted.type_ {
         secret.type_ = Some(wanted.clone());
     } else if secret.type_.is_none() {

@@ -116,12 +116,12 @@ fn what_is_written_is_written_once() {
 fn what_was_drawn_at_random_is_known_again_by_its_inputs() {
     let drawn = |inputs: &str, text: &str| Wanted { inputs: Some(inputs.into()), ..wanted(&[("a", text)]) };
     let made = written(plan(&OWNER, &policy("Owner"), "s", None, &drawn("m", "1")));
-    assert!(is_made_from(&made, "m") && !is_made_from(&made, "n"));
+    assert!(is_made_from(&made, "db", "m") && !is_made_from(&made, "db", "n"));
     let mut edited = made.clone();
     edited.data.get_or_insert_default().insert("a".into(), ByteString(b"2".to_vec()));
-    assert!(!is_made_from(&edited, "m"), "another client has changed it");
+    assert!(!is_made_from(&edited, "db", "m"), "another client has changed it");
     let next = written(plan(&OWNER, &policy("Owner"), "s", Some(&made), &drawn("n", "2")));
-    assert!(is_made_from(&next, "n") && !is_made_from(&next, "m"));
+    assert!(is_made_from(&next, "db", "n") && !is_made_from(&next, "db", "m"));
     let plain = written(plan(&OWNER, &policy("Owner"), "s", Some(&made), &wanted(&[("a", "1")])));
     assert!(annotation(&plain, ANNOTATION_INPUTS).is_none(), "its templates draw nothing any more");
 
@@ -129,7 +129,7 @@ fn what_was_drawn_at_random_is_known_again_by_its_inputs() {
     let refused = plan(&OWNER, &policy("Owner"), "s", Some(&immutable), &drawn("n", "2"));
     assert_eq!(refused.outcome, Outcome::Failed(TargetError::Immutable));
     let Action::Update(kept) = refused.action else { panic!("its annotations are written") };
-    assert!(!is_made_from(&kept, "n"));
+    assert!(!is_made_from(&kept, "db", "n"));
 }
 
 #[test]

@@ -101,6 +101,8 @@ fn what_is_not_listed_yet_is_not_missing() {
     tenant.apply(&of_db(&tenant, "new", json!({})));
     std::thread::sleep(A_WHILE);
     assert_eq!(tenant.version("externalsecret", "db"), version);
+    // A list that does not come is told of.
+    wait_failure(&tenant, "new", &["could not get secret data from provider", "has not listed", "secretstores"]);
     held.release();
     wait_synced(&tenant, "new");
     assert_eq!(tenant.version("externalsecret", "db"), version);

@@ -334,3 +334,16 @@ fn a_restart_costs_no_login_for_generators() {
     wait_stored(&tenant, "VaultDynamicSecret", 0);
     tenant.assert_nothing_leaked(&operator, &[GOOD, "es-made-hunter2"]);
 }
+
+#[test]
+fn a_store_that_nothing_uses_keeps_its_login() {
+    let tenant = Tenant::new("es-unused");
+    let count = Count::start(&tenant);
+    let _operator = tenant.operator(SERVED);
+    let mut unused = store(&tenant);
+    unused["spec"]["refreshInterval"] = json!(1);
+    tenant.apply(&unused);
+    tenant.wait_condition_of("secretstore", "vault", ("Ready", "True", Some("Valid")), &["store validated"]);
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(count.logins(), 1, "each check has logged in");
+}

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{SERVED, external_secret, row, store, wait_synced};
+use test_support::audit::{Count, describe};
 use test_support::kube_client::encoded;
 use test_support::restarts::RestartFixture;
 use test_support::{Tenant, eventually};
@@ -26,7 +27,8 @@ fn wait_recorded(rig: &RestartFixture<'_>, password: &str) {
     rig.tenant.wait_value("db", "password", password);
     eventually(&format!("restarts for {password:?} are recorded"), || {
         let annotations = rig.get("Secret", "db")["metadata"]["annotations"].clone();
-        if annotations[RECORD].is_string() && annotations[RECORD] == annotations[DATA_HASH] {
+        let record: Value = serde_json::from_str(annotations[RECORD].as_str().unwrap_or("null")).expect("JSON");
+        if record["db"].is_string() && record["db"] == annotations[DATA_HASH] {
             Ok(())
         } else {
             Err(annotations.to_string())
@@ -176,4 +178,52 @@ fn an_object_of_another_kind_shares_the_rollout_of_a_target() {
     rig.assert_carries("app", "own");
     rig.several_refreshes();
     assert_eq!(rig.restarts("app"), 1);
+}
+
+/// An ExternalSecret that merges a key of `db` into the Secret `shared`. Members of `target` win.
+fn merging(tenant: &Tenant<'_>, name: &str, targets: Option<&str>, target: Value) -> Value {
+    let mut full = json!({ "name": "shared", "creationPolicy": "Merge" });
+    json_patch::merge(&mut full, &target);
+    let mut object = external_secret(tenant, name, json!({ "target": full, "data": [row(tenant, name, "db", name)] }));
+    if let Some(targets) = targets {
+        object["metadata"]["annotations"] = json!({ TARGETS: targets });
+    }
+    object
+}
+
+#[test]
+fn objects_that_fill_a_secret_together_leave_each_others_records() {
+    let tenant = Tenant::new("es-restart-merge");
+    let rig = RestartFixture::new(&tenant);
+    tenant.apply_all(&[tenant.workload("Deployment", "app"), tenant.workload("Deployment", "other")]);
+    tenant.kubectl(&["create", "secret", "generic", "shared"]).unwrap();
+    let put = |first: &str| tenant.put("db", json!({ "first": first, "second": "x", "third": "x", "drawn": "x" }));
+    put("one");
+    let _operator = tenant.operator(SERVED);
+    let drawn = json!({ "template": { "data": { "drawn": "{{ randAlphaNum 20 }}" } } });
+    tenant.apply_all(&[
+        store(&tenant),
+        merging(&tenant, "first", Some("Deployment/app"), json!({})),
+        merging(&tenant, "second", Some("Deployment/other"), json!({})),
+        merging(&tenant, "third", None, json!({})),
+        merging(&tenant, "drawn", None, drawn),
+    ]);
+    for name in ["first", "second", "third", "drawn"] {
+        wait_synced(&tenant, name);
+    }
+    rig.several_refreshes();
+    let (app, other) = (rig.restarts("app"), rig.restarts("other"));
+    let drawn = tenant.value("shared", "drawn").unwrap();
+    let count = Count::start(&tenant);
+    rig.several_refreshes();
+    assert_eq!(count.writes("secrets", "shared"), 0..=0, "{}", describe(&count.requests()));
+    assert_eq!((rig.restarts("app"), rig.restarts("other")), (app, other));
+    for (done, first) in ["two", "three"].into_iter().enumerate() {
+        put(first);
+        tenant.wait_value("shared", "first", first);
+        rig.several_refreshes();
+        let done = i64::try_from(done).unwrap() + 1;
+        assert_eq!((rig.restarts("app"), rig.restarts("other")), (app + done, other + done), "{first}");
+    }
+    assert_eq!(tenant.value("shared", "drawn").unwrap(), drawn, "it is drawn once");
 }
