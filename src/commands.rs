@@ -27,7 +27,7 @@ pub async fn upgrade_crds(settings: &Settings, timeout: Duration) -> Result<(), 
     kubernetes::upgrade_crds(&client, &crd::all(), timeout, &mut progress)
         .await
         .map_err(|error| format!("failed to upgrade CRDs, err={error}"))?;
-    // The definitions stay, and the objects with them: whoever wants them gone can now delete them.
+    // The definitions stay, and the objects with them. Now they can be deleted by a user who wants them gone.
     if let Err(error) = release(&client, ENDED, &[Scope::All], end).await {
         progress(format!("{} objects, if there are any, keep their finalizers: {error}", ENDED.0));
     }
@@ -90,7 +90,7 @@ async fn client(settings: &Settings) -> Result<kube::Client, Error> {
     kubernetes::connect(settings.kube.kubeconfig.as_deref(), RequestLimit::default(), metrics).await
 }
 
-/// Progress, for whoever reads the log of the hook.
+/// Writes progress to the log of the hook.
 fn progress(line: String) {
     println!("{line}");
 }

@@ -1,8 +1,8 @@
 //! Vault Secrets Operator: keeps Kubernetes Secrets equal to what HashiCorp Vault or OpenBao holds, and restarts the
 //! workloads that use them when the content changes.
 //!
-//! Dependencies between the modules point one way, which `tests/architecture` holds:
-//! `gocompat` <- `api` <- `render`, `resolve`, `workqueue` (pure: no I/O) <- `vault`, `kubernetes` <- `credentials`, `sync` <-
+//! Dependencies between the modules point one way, which `tests/architecture` holds: `gocompat` <- `api` <- `render`,
+//! `external_secret`, `resolve`, `workqueue` (pure: no I/O) <- `vault`, `kubernetes` <- `credentials`, `providers`, `sync` <-
 //! `controllers` <- `operator`.
 
 #![warn(clippy::expect_used, clippy::unwrap_used)]

@@ -50,7 +50,7 @@ pub struct Settings {
     pub external_secrets_class: String,
     /// Whether workloads are restarted as Reloader's annotations say.
     pub reloader: bool,
-    /// With it: for ConfigMaps, too.
+    /// Whether workloads are restarted for ConfigMaps, too.
     pub reloader_config_maps: bool,
     /// Whether workloads are restarted for all that they use, unless they say whether.
     pub reloader_auto_reload_all: bool,
@@ -81,7 +81,7 @@ pub enum Persistence {
     /// Not at all.
     #[default]
     None,
-    /// In Secrets of the operator's namespace.
+    /// Logins are stored in Secrets of the operator's namespace.
     Unencrypted,
     /// There too, encrypted by Vault's Transit engine.
     Encrypted,
@@ -181,9 +181,9 @@ impl Default for Settings {
 }
 
 impl LogSettings {
-    /// For machines.
+    /// JSON, which machines read.
     pub const PRODUCTION: Self = Self { level: tracing::Level::INFO, encoder: LogEncoder::Json };
-    /// For people at a terminal.
+    /// Text, which people read at a terminal.
     pub const DEVELOPMENT: Self = Self { level: tracing::Level::DEBUG, encoder: LogEncoder::Console };
 }
 
@@ -228,12 +228,6 @@ impl BindAddress {
         }
         let host = bare.unwrap_or(host);
         Ok(Some(Self { host: (!host.is_empty()).then(|| host.to_owned()), port }))
-    }
-
-    /// The port.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
     }
 
     /// What to bind, the first that works. All addresses are IPv6 and IPv4 at once where the host has IPv6.

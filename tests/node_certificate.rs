@@ -1,6 +1,6 @@
-//! A TLS server on a real node that serves the certificate of a VaultPKISecret from a volume: the operator itself, with its
-//! metrics. A client that trusts the root alone speaks to it all the time, through two replacements: no handshake fails, and no
-//! pod is restarted. Without root there is no node, and the test says that it is skipped.
+//! A TLS server on a real node that serves the certificate of a VaultPKISecret from a volume: the operator itself, with
+//! its metrics. A client that trusts the root alone speaks to it all the time, through two replacements: no handshake
+//! fails, and no pod is restarted. Without root there is no node, and the test says that it is skipped.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -19,8 +19,8 @@ const OPERATOR: &str = "vso";
 const NAME: &str = "metrics";
 /// The name in the certificate.
 const HOST: &str = "metrics.example.com";
-/// How long a certificate is valid, and how long before its end it is replaced. The kubelet needs up to a minute and a half to
-/// bring the next one into the volume.
+/// How long a certificate is valid, and how long before its end it is replaced. The kubelet needs up to a minute and a
+/// half to bring the next one into the volume.
 const TTL: &str = "300s";
 const OFFSET: &str = "240s";
 /// Certificates that the client has to see.

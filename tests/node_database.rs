@@ -20,8 +20,8 @@ const OPERATOR: &str = "vso";
 const USERS: &str = "v-";
 /// Lifetime of the credentials, in seconds: it cannot be extended.
 const LEASE_SECONDS: u64 = 60;
-/// Percent of the lease after which the operator asks for more and learns that there is none. It then replaces the credentials
-/// while there is time for a rollout, even on a machine that is busy.
+/// Percent of the lease after which the operator asks for more and learns that there is none. It then replaces the
+/// credentials while there is time for a rollout, even on a machine that is busy.
 const RENEWAL_PERCENT: u64 = 20;
 
 #[test]

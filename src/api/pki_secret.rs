@@ -12,7 +12,7 @@ use super::condition::Condition;
 use super::kind::{CustomObject, Kind, KindNames, drop_last_applied, drop_managed_fields};
 use super::owner::{OwnerStatus, SecretOwner};
 
-/// As [`DURATION_PATTERN`], with days, which only Vault reads.
+/// Durations as [`DURATION_PATTERN`] has them, and days, which only Vault reads.
 const TTL_PATTERN: &str = r"^([0-9]+(\.[0-9]+)?(s|m|h|d))$";
 
 /// The certificate to ask for, the destination in Kubernetes, and when to renew.

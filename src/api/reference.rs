@@ -25,7 +25,7 @@ impl ObjectRef {
         Self { namespace: namespace.into(), name: name.into() }
     }
 
-    /// Of the metadata of an object.
+    /// The reference to the object with these metadata.
     pub fn of(meta: &ObjectMeta) -> Self {
         Self::new(meta.namespace.as_deref().unwrap_or(""), meta.name.as_deref().unwrap_or(""))
     }

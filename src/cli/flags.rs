@@ -3,54 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::flag::Flag;
+use super::flag::Variable::{None as NoVariable, Switch, Wins, WinsUnlessZero};
 use super::values::{
     boolean, directory_list, duration, level, namespace_list, number, number_where, one_of, positive, single_option,
 };
-use crate::settings::{BindAddress, LogEncoder, LogSettings, Persistence, Settings};
-
-/// One flag: everything there is to say about it.
-pub(super) struct Flag {
-    pub name: &'static str,
-    /// What to call the value in the help; empty for a switch.
-    pub value: &'static str,
-    /// For the help. A test proves that it is what [`Settings::default`] has.
-    pub default: &'static str,
-    pub variable: Variable,
-    pub help: &'static str,
-    pub apply: fn(&mut Settings, &str) -> Result<(), String>,
-}
-
-impl Flag {
-    /// Whether it works without a value.
-    pub fn is_switch(&self) -> bool {
-        self.value.is_empty()
-    }
-}
-
-/// The environment variable of a flag.
-#[derive(Clone, Copy)]
-pub(super) enum Variable {
-    None,
-    /// Its value counts, not that of the flag.
-    Wins(&'static str),
-    /// The same, but a zero counts as not set.
-    WinsUnlessZero(&'static str),
-    /// Anything in it is a `true` that the flag can take back.
-    Switch(&'static str),
-}
-
-impl Variable {
-    pub fn name(self) -> Option<&'static str> {
-        match self {
-            Self::None => None,
-            Self::Wins(name) | Self::WinsUnlessZero(name) | Self::Switch(name) => Some(name),
-        }
-    }
-}
+use crate::settings::{BindAddress, LogEncoder, LogSettings, Persistence};
 
 const COUNT: &str = "a whole number, 0 or more";
-
-use Variable::{None as NoVariable, Switch, Wins, WinsUnlessZero};
 
 pub(super) const FLAGS: &[Flag] = &[
     Flag {

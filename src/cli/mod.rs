@@ -3,6 +3,7 @@
 //! Flags are read as Go's `flag` package reads them, with one dash or two, because that is what existing manifests hold.
 //! Of flag and variable the variable wins.
 
+mod flag;
 mod flags;
 mod go_flags;
 mod sources;
@@ -18,7 +19,8 @@ use clap::{Arg, ArgMatches, FromArgMatches, Subcommand};
 
 use crate::settings::{Pod, Settings};
 use crate::version::Version;
-use flags::{FLAGS, Flag, Variable};
+use flag::{Flag, Variable};
+use flags::FLAGS;
 use sources::{Origin, Source};
 
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -126,7 +128,7 @@ pub struct Env {
 }
 
 impl Env {
-    /// Of this process.
+    /// The environment of this process.
     #[must_use]
     pub fn of_process() -> Self {
         let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();

@@ -1,12 +1,12 @@
 //! Where the settings come from, for `config`.
 
-use super::flags::Flag;
+use super::flag::Flag;
 use crate::settings::Settings;
 
 /// The value of a flag, and what it was taken from.
 pub(super) struct Source {
     pub flag: &'static Flag,
-    /// As it was written.
+    /// The value as it was written.
     pub value: String,
     pub from: Origin,
 }

@@ -1,10 +1,10 @@
 //! The logins in use, and the client cache: Vault tokens that outlive the process, so that a restart of the operator logs in
 //! nowhere.
 //!
-//! VSO stores one client per cache key: VaultAuth and VaultConnection with their generations, and the credential. A session
-//! here may serve several of them. Its token is stored under the key of each VaultAuth that uses it, so that VSO finds all of
-//! its clients, and a session that is made again finds its token by whichever VaultAuth asks first. A store is a VaultAuth and a
-//! VaultConnection in one.
+//! VSO stores one client per cache key: VaultAuth and VaultConnection with their generations, and the credential. A
+//! session here may serve several of them. Its token is stored under the key of each VaultAuth that uses it, so that
+//! VSO finds all of its clients, and a session that is made again finds its token by whichever VaultAuth asks first. A
+//! store is a VaultAuth and a VaultConnection in one.
 
 mod encryption;
 mod restore;
@@ -40,7 +40,7 @@ const CONCURRENT_WRITES: usize = 8;
 /// The logins in use, and what the process knows of the stored clients.
 pub(crate) struct ClientCache {
     sessions: SessionPool,
-    /// For logins as an identity of AWS or Google.
+    /// Gives the proofs of logins as an identity of AWS or Google.
     cloud: Arc<Cloud>,
     stores: Arc<Stores>,
     servers: Arc<Servers>,
@@ -49,7 +49,7 @@ pub(crate) struct ClientCache {
     persistence: Persistence,
     /// Pauses after failed logins.
     backoff: Policy,
-    /// By UID of the VaultAuth, or the store, and namespace of the credential: what is stored, or being stored.
+    /// What is stored, or being stored, by UID of the VaultAuth or the store, and namespace of the credential.
     stored: Mutex<HashMap<Owner, Known>>,
     encryption: EncryptionSlot,
     writes: Semaphore,
@@ -62,7 +62,7 @@ type Owner = (String, String);
 
 struct Known {
     key: String,
-    /// Of the token.
+    /// The number of the token in its session.
     serial: u64,
 }
 

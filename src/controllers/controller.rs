@@ -81,7 +81,7 @@ pub(crate) struct Watches<'a> {
 pub struct StartedWatches {
     /// Readiness waits for these.
     pub required: Vec<Arc<WatchHealth>>,
-    /// And for these it does not.
+    /// Readiness does not wait for these.
     pub optional: Vec<Arc<WatchHealth>>,
 }
 
@@ -108,19 +108,15 @@ impl Watches<'_> {
     /// Watches the objects of a kind in the served namespaces. Readiness does not wait for it: where only the operator was
     /// upgraded, the definition of the kind and the right to list it may be missing.
     pub fn optional<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) -> Vec<Arc<WatchHealth>> {
-        self.start_optional(sink)
-    }
-
-    /// Watches the objects of a kind that are in no namespace, where the operator serves the whole cluster. Readiness does not
-    /// wait for it.
-    pub fn cluster<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) -> Vec<Arc<WatchHealth>> {
-        if self.scopes == [Scope::All] { self.start_optional(sink) } else { vec![] }
-    }
-
-    fn start_optional<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) -> Vec<Arc<WatchHealth>> {
         let started = self.start(&ApiResource::erase::<K>(&()), self.scopes, &sink, Part::Whole);
         self.started.optional.extend(started.iter().cloned());
         started
+    }
+
+    /// Watches the objects of a kind that are in no namespace, where the operator serves the whole cluster. Readiness
+    /// does not wait for it.
+    pub fn cluster<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) -> Vec<Arc<WatchHealth>> {
+        if self.scopes == [Scope::All] { self.optional(sink) } else { vec![] }
     }
 
     /// Watches the workloads of a kind in the served namespaces. Readiness does not wait for it if that is optional.

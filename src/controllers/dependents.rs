@@ -1,4 +1,4 @@
-//! Who has to look again when an object changes that others refer to.
+//! Which objects have to look again when one changes that they refer to.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::stores::Stores;
 use super::work::Work;
 use crate::api::external_secrets::remote::GeneratorRef;
-use crate::api::external_secrets::{ClusterExternalSecret, ClusterPushSecret, ExternalSecret, PushSecret, StoreKind};
+use crate::api::external_secrets::{ClusterExternalSecret, ClusterPushSecret, StoreKind};
 use crate::api::{CustomObject, Key, ObjectRef, SecretOwner, VaultConnection};
 use crate::backoff::spread;
 use crate::kubernetes::{Change, Store};
@@ -36,7 +36,7 @@ pub(crate) struct Dependents {
 }
 
 impl Dependents {
-    /// Over these stores, into this queue.
+    /// Looks for dependents in these stores, and puts them into this queue.
     pub fn new(stores: Arc<Stores>, work: Arc<Work>) -> Self {
         Self { stores, work, recovered: Mutex::default() }
     }
@@ -82,13 +82,13 @@ impl Dependents {
 
     /// Makes the ExternalSecrets and PushSecrets due that use a store.
     pub fn of_store(&self, store: &Key, within: Duration) {
-        self.push_external_secrets(within, |object| resolve::uses_store(object, store));
-        self.push_push_secrets(within, |object| resolve::pushes_to(object, store));
+        self.push(&self.stores.external_secrets, within, |object| resolve::uses_store(object, store));
+        self.push(&self.stores.push_secrets, within, |object| resolve::pushes_to(object, store));
     }
 
     /// Makes the ExternalSecrets due that fill a Secret.
     pub fn of_target(&self, id: &ObjectRef, within: Duration) {
-        self.push_external_secrets(within, |object| {
+        self.push(&self.stores.external_secrets, within, |object| {
             object.metadata.namespace.as_deref() == Some(&*id.namespace) && object.target_name() == &*id.name
         });
     }
@@ -96,39 +96,27 @@ impl Dependents {
     /// Makes the ExternalSecrets and PushSecrets of a namespace due that use a ClusterSecretStore: its labels may admit them
     /// or not.
     pub fn of_namespace(&self, namespace: &str, within: Duration) {
-        self.push_external_secrets(within, |object| {
+        self.push(&self.stores.external_secrets, within, |object| {
             object.metadata.namespace.as_deref() == Some(namespace)
                 && resolve::store_refs(object).any(|reference| reference.kind == Some(StoreKind::ClusterSecretStore))
         });
-        self.push_push_secrets(within, |object| {
+        self.push(&self.stores.push_secrets, within, |object| {
             let mut references = object.spec.secret_store_refs.iter();
             object.metadata.namespace.as_deref() == Some(namespace)
                 && references.any(|reference| reference.kind == Some(StoreKind::ClusterSecretStore))
         });
     }
 
-    fn push_push_secrets(&self, within: Duration, concerned: impl Fn(&PushSecret) -> bool) {
-        if !self.work.is_listed() {
-            return;
-        }
-        let mut rng = rand::rng();
-        for object in self.stores.push_secrets.all() {
-            if concerned(&object) {
-                self.work.push(object.key(), Instant::now() + spread(within, &mut rng), Class::Event);
-            }
-        }
-    }
-
     /// Makes the ExternalSecrets and PushSecrets due that use a generator. One that works is not generated anew for it.
     pub fn of_generator(&self, generator: &Key) {
         let is_there = |namespace: Option<&str>| namespace == Some(&*generator.id.namespace);
         let is_meant = |of: &GeneratorRef| of.kind == generator.kind.as_str() && of.name == *generator.id.name;
-        self.push_external_secrets(DEPENDENTS_SPREAD, |object| {
+        self.push(&self.stores.external_secrets, DEPENDENTS_SPREAD, |object| {
             let mut references =
                 object.spec.data_from.iter().filter_map(|entry| entry.source_ref.as_ref()?.generator_ref.as_ref());
             is_there(object.metadata.namespace.as_deref()) && references.any(is_meant)
         });
-        self.push_push_secrets(DEPENDENTS_SPREAD, |object| {
+        self.push(&self.stores.push_secrets, DEPENDENTS_SPREAD, |object| {
             is_there(object.metadata.namespace.as_deref())
                 && object.spec.selector.generator_ref.as_ref().is_some_and(is_meant)
         });
@@ -159,12 +147,13 @@ impl Dependents {
         }
     }
 
-    fn push_external_secrets(&self, within: Duration, concerned: impl Fn(&ExternalSecret) -> bool) {
+    /// Makes the objects of a store due that a change concerns. Before all are listed, every one is due anyway.
+    fn push<K: CustomObject>(&self, store: &Store<K>, within: Duration, concerned: impl Fn(&K) -> bool) {
         if !self.work.is_listed() {
             return;
         }
         let mut rng = rand::rng();
-        for object in self.stores.external_secrets.all() {
+        for object in store.all() {
             if concerned(&object) {
                 self.work.push(object.key(), Instant::now() + spread(within, &mut rng), Class::Event);
             }

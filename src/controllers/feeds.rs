@@ -1,5 +1,5 @@
 //! Changes of the Secrets and ConfigMaps that objects name. A source is followed only while anything of it is named, and
-//! nothing of what it tells is kept but who has to look again.
+//! nothing of what it tells is kept but which objects have to look again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -158,8 +158,9 @@ impl Feeds {
                 connection = None;
             }
             let pause = match ended {
-                // The token of an older connection may have ended. An API server that was just started denies everything for a
-                // moment, so one that has allowed it, or of which the chart has the rights, is asked again sooner.
+                // The token of an older connection may have ended. An API server that was just started denies
+                // everything for a moment, so one that has allowed it, or of which the chart has the rights, is asked
+                // again sooner.
                 Err(FeedError::Denied)
                     if is_new && matches!(source, Source::Store(_)) && !has_worked.load(Ordering::Relaxed) =>
                 {

@@ -26,7 +26,7 @@ const RESUME_RETRY_DELAY: Duration = Duration::from_secs(60);
 /// What a generator has made.
 #[derive(Clone)]
 pub(super) struct Generated {
-    /// By key.
+    /// What the Secret gets, by key.
     pub data: Data,
     /// How long it is good for, if Vault says so. Nothing renews or revokes it.
     pub lasts: Option<Duration>,
@@ -43,8 +43,8 @@ enum GenerateError {
 }
 
 impl StoreAccess {
-    /// Has a generator make its data for a run. Each call makes other data. A session in use goes to `sessions`; `failed` makes
-    /// what is told of its cause.
+    /// Has a generator make its data for a run. Each call makes other data. A session in use goes to `sessions`;
+    /// `failed` makes what is told of its cause.
     pub(super) async fn make(
         &self,
         job: &Job<Key>,
@@ -69,9 +69,9 @@ impl StoreAccess {
         }
     }
 
-    /// Takes up the stored logins of generators whose data is that of an earlier process: what was made with a token ends with
-    /// it, and only a login in use is renewed. Gives when the object is due, which is sooner than `next` if a login was not
-    /// taken up.
+    /// Takes up the stored logins of generators whose data is that of an earlier process: what was made with a token
+    /// ends with it, and only a login in use is renewed. Gives when the object is due, which is sooner than `next` if a
+    /// login was not taken up.
     pub(super) async fn resume(
         &self,
         job: &Job<Key>,

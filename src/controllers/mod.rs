@@ -1,9 +1,18 @@
 //! The controllers: what every kind does, and the engine that runs them.
 //!
-//! From the bottom up: `stores`, `work` and `outputs` are what a run reads, waits in and writes to; `servers`,
-//! `client_cache`, `subscriptions` and `vault_access` lead to Vault; `dependents` knows which objects have to look again when
-//! another changes. `controller` is what a kind has to be, `pipeline` the way of all kinds that fill a Secret, and the files
-//! named after a kind are the kinds. `kinds` has a row for each; this file puts the parts together.
+//! From the bottom up:
+//!
+//! - `stores`, `work` and `outputs` are what a run reads, waits in and writes to; `states` is what is remembered between two
+//!   runs; `listing` says whether all is known; `outcome`, `retry` and `drift` say when the next run is due.
+//! - `servers`, with `ca_file` and `probe`, `client_cache` and `subscriptions` lead to Vault, and `vault_access` puts them
+//!   together; `read_age` says how old a shared answer may be.
+//! - `store_access`, `open_store` and `generators` lead to what objects of `external-secrets.io` are made of; `store_names`,
+//!   `named` and `feeds` know the Secrets and ConfigMaps behind that, and tell of their changes.
+//! - `dependents` knows which objects have to look again when another one changes.
+//! - `controller` is what a kind has to be. `pipeline` is the way of all kinds of VSO that fill a Secret, `fan_out` that of the
+//!   kinds that make objects in many namespaces, and `unsupported` that of those that are not served. The other files named
+//!   after a kind are the kinds.
+//! - `kinds` has a row for each, `engine` runs them, `snapshot` shows them to the metrics; this file puts the parts together.
 
 mod ca_file;
 mod client_cache;
@@ -11,6 +20,7 @@ mod cluster_external_secret;
 mod cluster_push_secret;
 mod controller;
 mod dependents;
+mod drift;
 mod dynamic_secret;
 mod engine;
 mod external_secret;
@@ -21,6 +31,7 @@ mod generators;
 mod kinds;
 mod listing;
 mod named;
+mod open_store;
 mod outcome;
 mod outputs;
 mod pipeline;
@@ -35,6 +46,7 @@ mod secret_store;
 mod secret_transformation;
 mod servers;
 mod snapshot;
+mod states;
 mod static_secret;
 mod store_access;
 mod store_names;
@@ -76,8 +88,8 @@ use work::Work;
 
 pub use controller::StartedWatches;
 
-/// A destination that another client changed is looked at after this: that client may not be done, and our own write comes back
-/// through the watch before its answer has been noted.
+/// A destination that another client changed is looked at after this: that client may not be done, and our own write
+/// comes back through the watch before its answer has been noted.
 const SETTLE: Duration = Duration::from_secs(1);
 /// At the end, events have this long to be written.
 const EVENT_FLUSH_TIMEOUT: Duration = Duration::from_secs(3);

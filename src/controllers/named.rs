@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::api::external_secrets::target::Template;
 use crate::api::{Key, ObjectRef};
+use crate::external_secret::template::{self, SourceKind};
 use crate::resolve::ClusterStore;
 use crate::util::shrink;
 
@@ -23,6 +25,17 @@ pub(crate) enum Source {
 /// What is named of a source. `None`: any of its objects. An empty name: any of the namespace.
 pub(crate) type Name = (Source, Option<ObjectRef>);
 
+/// What the templates of an object in this namespace are made of.
+pub(super) fn of_template(namespace: &str, template: Option<&Template>) -> impl Iterator<Item = Name> {
+    template.into_iter().flat_map(template::sources).map(move |(kind, name)| {
+        let source = match kind {
+            SourceKind::ConfigMap => Source::ConfigMaps,
+            SourceKind::Secret => Source::Secrets,
+        };
+        (source, Some(ObjectRef::new(namespace, name)))
+    })
+}
+
 /// Which objects name what. Memory follows what is named.
 #[derive(Default)]
 pub(super) struct Named {
@@ -32,7 +45,9 @@ pub(super) struct Named {
 
 impl Named {
     /// Puts what an object names in the place of what it named before. True if anything is different.
-    pub fn set(&mut self, user: &Key, names: Vec<Name>) -> bool {
+    pub fn set(&mut self, user: &Key, mut names: Vec<Name>) -> bool {
+        names.sort_by(|(_, one), (_, other)| one.cmp(other));
+        names.dedup();
         let known = self.names.get(user).map(Vec::as_slice).unwrap_or_default();
         if *known == names {
             return false;

@@ -23,7 +23,7 @@ pub(crate) struct Outcome {
     pub next: Next,
     /// The Vault server that the object depends on.
     pub lane: Option<Lane>,
-    /// For metrics.
+    /// What the metrics count the run as.
     pub result: RunResult,
 }
 

@@ -52,7 +52,8 @@ impl Outputs {
     /// a change that the answer shows first makes the object due.
     ///
     /// # Errors
-    /// The API server did not take the status; none of `events` was reported then. The failure is logged, and is an event, here.
+    /// The API server did not take the status; none of `events` was reported then. The failure is logged, and is an
+    /// event, here.
     pub async fn publish<K: CustomObject>(
         &self,
         store: &Store<K>,

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Secret;
 
+use super::drift::Drift;
 use super::outputs::{EventText, Outputs};
-use super::pipeline::{CleanUpError, Drift, Failure, Interruption, Lifetime, Obtained, Reading, Report, SecretSource};
+use super::pipeline::{CleanUpError, Failure, Interruption, Lifetime, Obtained, Reading, Report, SecretSource};
 use super::stores::Stores;
 use crate::api::{
     ConditionType, PKIReplacedCertificate, Reason, SecretOwner as _, VaultPKISecret, VaultPKISecretStatus, condition,

@@ -14,9 +14,9 @@ pub(super) const RECHECK_DENIAL: Duration = Duration::from_secs(300);
 /// When a failure is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Retry {
-    /// After the pause of the object's back-off.
+    /// The object pauses as its back-off says.
     Backoff,
-    /// At the time at which all that share the cause try again.
+    /// All objects that share the cause try again at this time.
     At(Instant),
     /// When the server serves again, which makes all due that wait for it.
     WithServer,
@@ -40,12 +40,12 @@ fn longest_pause(down: Option<ErrorKind>) -> Option<Duration> {
 }
 
 impl Retry {
-    /// After a request that failed.
+    /// What follows a request that failed.
     pub fn after_request(error: &VaultError) -> Self {
         if error.kind.concerns_server() { Self::WithServer } else { Self::Backoff }
     }
 
-    /// After a login that failed and is tried next at this time.
+    /// What follows a login that failed and is tried next at this time.
     pub fn after_login(error: &SessionError, next: Option<Instant>) -> Self {
         match (next, error) {
             (Some(next), _) => Self::At(next),
@@ -54,8 +54,8 @@ impl Retry {
         }
     }
 
-    /// When the object is due, if it is not made due before. `down` is the failure that shows its server to be down now, `pause`
-    /// that of the object's back-off.
+    /// When the object is due, if it is not made due before. `down` is the failure that shows its server to be down
+    /// now, `pause` that of the object's back-off.
     pub fn due(self, now: Instant, down: Option<ErrorKind>, pause: impl FnOnce() -> Duration) -> Instant {
         match self {
             Self::Backoff => now + pause(),

@@ -31,7 +31,7 @@ struct Known {
 /// What became of the authority that a connection trusts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Authority {
-    /// It is the same, or was looked at a moment ago.
+    /// The authority has not changed, or was looked at a moment ago.
     Same,
     /// It is another: [`Servers::get_or_connect`] gives another server from now on.
     Replaced,

@@ -2,11 +2,11 @@
 
 use super::named::{Name, Source};
 use crate::api::ObjectRef;
-use crate::api::auth_methods::{AppRoleLogin, AwsLogin, AwsSource, CredentialObject, Method, RoleId};
+use crate::api::auth_methods::CredentialObject;
 use crate::resolve::{CaSource, ClusterLogin, SecretKey, StorePlan, StoreSource};
 
-/// The credentials and authorities of a store. Those of the namespace that uses a ClusterSecretStore are not known without that
-/// namespace.
+/// The credentials and authorities of a store. Those of the namespace that uses a ClusterSecretStore are not known
+/// without that namespace.
 pub(super) fn names(store: &StorePlan) -> Vec<Name> {
     let mut names = vec![];
     let mut add = |source: Source, id: ObjectRef| {
@@ -18,21 +18,14 @@ pub(super) fn names(store: &StorePlan) -> Vec<Name> {
         StoreSource::Vault(vault) => {
             let login = &vault.login;
             let id = |name: &str| ObjectRef::new(&*login.credential_namespace, name);
-            match login.method.settings().credential() {
+            let settings = login.method.settings();
+            match settings.credential() {
                 CredentialObject::Secret(name) => add(Source::Secrets, id(name)),
                 CredentialObject::ServiceAccount(name) => add(Source::ServiceAccounts, id(name)),
                 CredentialObject::Operator | CredentialObject::None => {}
             }
-            match &login.method {
-                Method::AppRole(AppRoleLogin { role_id: RoleId::Secret { name, .. }, .. }) => {
-                    add(Source::Secrets, id(name));
-                }
-                Method::Aws(AwsLogin { source: AwsSource::Keys(keys), .. }) => {
-                    for (name, _) in [&keys.secret_access_key].into_iter().chain(&keys.session_token) {
-                        add(Source::Secrets, id(name));
-                    }
-                }
-                _ => {}
+            for name in settings.further_secrets() {
+                add(Source::Secrets, id(name));
             }
             for key in login.connection.client_certificate.iter().flat_map(|(certificate, key)| [certificate, key]) {
                 add(Source::Secrets, key.id.clone());
@@ -100,6 +93,16 @@ mod tests {
                     json!({}),
                 ),
                 vec!["Secrets there/a"],
+            ),
+            (
+                vault(
+                    json!({ "iam": { "vaultRole": "r", "secretRef": {
+                        "accessKeyIDSecretRef": key("a"), "secretAccessKeySecretRef": key("b"),
+                        "sessionTokenSecretRef": key("c"),
+                    } } }),
+                    json!({}),
+                ),
+                vec!["Secrets there/a", "Secrets there/b", "Secrets there/c"],
             ),
             (vault(token.clone(), ca("Secret")), vec!["Secrets there/t", "Secrets there/a"]),
             (vault(token, ca("ConfigMap")), vec!["Secrets there/t", "ConfigMaps there/a"]),

@@ -178,8 +178,8 @@ impl Stores {
 }
 
 impl Stores {
-    /// UIDs of stores and generators, with the namespaces of the credentials of their logins: of those that a store names, and of
-    /// those of the namespaces of ExternalSecrets.
+    /// UIDs of stores and generators, with the namespaces of the credentials of their logins: of those that a store
+    /// names, and of those of the namespaces of ExternalSecrets.
     pub fn store_logins_in_use(&self) -> HashSet<(String, String)> {
         let own = self.secret_stores.all().into_iter().map(|store| resolve::secret_store(&store));
         let clusters = self.cluster_secret_stores.all();

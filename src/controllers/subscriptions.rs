@@ -64,7 +64,7 @@ pub(crate) struct Subscription {
     /// The path, or the ID of the lease.
     subject: String,
     key: Key,
-    /// Of the object and its plan when they were last looked at.
+    /// The fingerprint of the object and its plan when they were last looked at.
     fingerprint: u64,
     inbox: Arc<Inbox>,
     subscribers: Arc<Subscribers>,
@@ -77,8 +77,8 @@ impl Subscriptions {
         (Self { streams: EventStreams::new(signals, reconnect), subscribers: Arc::default() }, receiver)
     }
 
-    /// Makes `subscription` follow what is told of a subject, with the token of a session: the writes to a path, or the end of
-    /// a lease.
+    /// Makes `subscription` follow what is told of a subject, with the token of a session: the writes to a path, or the
+    /// end of a lease.
     pub fn follow(
         &self,
         subscription: &mut Option<Box<Subscription>>,

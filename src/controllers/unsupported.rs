@@ -1,5 +1,5 @@
-//! The kinds whose objects are kept but not served by the operator: each object says so in a condition, and none hangs when it is
-//! deleted.
+//! The kinds whose objects are kept but not served by the operator: each object says so in a condition, and none hangs
+//! when it is deleted.
 
 use std::sync::Arc;
 

@@ -24,13 +24,13 @@ pub(crate) struct VaultAccess {
 
 /// Why Vault gave no answer, and what follows from that.
 pub(crate) enum Unanswered {
-    /// The certificate of the server and its authority were replaced. Nothing is wrong with that: the next try has a server that
-    /// is judged by the new one.
+    /// The certificate of the server and its authority were replaced. Nothing is wrong with that: the next try has a
+    /// server that is judged by the new one.
     OtherServer,
     /// The request was refused, or not answered.
     Request(VaultError),
-    /// There is no login. All objects that wait for the login are due with its next attempt, if the time of that is known: none
-    /// of them has to fail for longer.
+    /// There is no login. All objects that wait for the login are due with its next attempt, if the time of that is
+    /// known: none of them has to fail for longer.
     Login(SessionError, Option<Instant>),
 }
 

@@ -74,7 +74,8 @@ impl VaultAuths {
         self.vault.dependents.of_auths(&HashSet::from([id]));
     }
 
-    /// A VaultAuthGlobal is not reconciled itself: it is shown by the VaultAuths that use it, or would use it if it were there.
+    /// A VaultAuthGlobal is not reconciled itself: it is shown by the VaultAuths that use it, or would use it if it
+    /// were there.
     fn global_changed(&self, change: &Change<VaultAuthGlobal>) {
         let id = match change {
             Change::Applied { old: Some(old), new, .. } if !spec_or_metadata_changed(old.meta(), new.meta()) => return,

@@ -24,7 +24,7 @@ use crate::workqueue::{Class, Job, Lane, Next};
 
 const FINALIZER: &str = "vaultconnection.secrets.hashicorp.com/finalizer";
 
-/// Of a server that speaks a part of Vault's API. A wrong path in the address looks like this, too.
+/// The server speaks a part of Vault's API. A wrong path in the address looks like this, too.
 const NO_SEAL_STATUS: &str = "the server answers, but has no sys/seal-status: reads of secrets show its health";
 
 /// What a run has found.

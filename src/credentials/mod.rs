@@ -5,6 +5,7 @@
 
 mod app_role;
 mod aws;
+mod cert;
 mod cloud;
 mod gcp;
 mod jwt;
@@ -20,7 +21,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 
-use crate::api::auth_methods::{CertLogin, Method};
+use crate::api::auth_methods::Method;
 use crate::kubernetes::{ErrorKind, KubernetesError};
 use crate::resolve::LoginPlan;
 use crate::vault::{CredentialError, CredentialProvider, LoginRequest, Proof};
@@ -55,7 +56,7 @@ struct LoginParams {
 }
 
 impl AuthMethodLogin {
-    /// For this plan. The operator's namespace identifies what the operator itself is at a cloud.
+    /// The login of this plan. The operator's namespace identifies what the operator itself is at a cloud.
     pub fn new(client: kube::Client, cloud: Arc<Cloud>, operator_namespace: &str, plan: LoginPlan) -> Self {
         Self { client, cloud, operator_namespace: operator_namespace.to_owned(), plan }
     }
@@ -91,13 +92,7 @@ impl CredentialProvider for AuthMethodLogin {
             Method::AppRole(settings) => app_role::params(self, settings).await?,
             Method::Aws(settings) => aws::params(self, settings).await?,
             Method::Gcp(settings) => gcp::params(self, settings).await?,
-            // The connection has shown the certificate.
-            Method::Cert(CertLogin { role, secret }) => LoginParams {
-                members: (!role.is_empty()).then(|| ("name", Value::from(role.as_str()))).into_iter().collect(),
-                credential_uid: secret::fetch(self, secret).await?.metadata.uid.unwrap_or_default(),
-                account: None,
-                lockout_key: None,
-            },
+            Method::Cert(settings) => cert::params(self, settings).await?,
             Method::Password(settings) => password::params(self, settings).await?,
             Method::Token(settings) => return token::token(self, settings).await.map(Proof::Token),
             Method::NoLogin(_) => return Ok(Proof::Token(token::none())),

@@ -25,12 +25,12 @@ const REMEMBERED_TOKENS: usize = 1000;
 /// Asks the API server, and remembers its answers for a while.
 pub struct AccessReviewer {
     client: kube::Client,
-    /// By the SHA-256 of path and token.
+    /// What the API server has answered, by the SHA-256 of path and token.
     known: Mutex<BoundedCache<[u8; 32], Access>>,
 }
 
 impl AccessReviewer {
-    /// With nothing remembered.
+    /// Asks the API server about every caller that comes first.
     pub fn new(client: kube::Client) -> Self {
         Self { client, known: Mutex::new(BoundedCache::new(REMEMBERED_TOKENS)) }
     }

@@ -9,8 +9,8 @@ use kube::{Api, ResourceExt as _};
 use super::error::with_timeout;
 use super::{ErrorKind, FIELD_MANAGER, KubernetesError};
 
-/// Applies definitions, server-side, and waits until the API server serves them. Nothing is ever deleted. `progress` gets a line
-/// for each.
+/// Applies definitions, server-side, and waits until the API server serves them. Nothing is ever deleted. `progress`
+/// gets a line for each.
 ///
 /// # Errors
 /// The first definition that is refused, or is not served in time.
@@ -24,7 +24,7 @@ pub async fn upgrade_crds(
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     for definition in definitions {
         let name = definition.name_any();
-        // The fields of a definition belong to whoever brings the newest: helm, kubectl and VSO wrote them before.
+        // The newest definition wins over other field managers: helm, kubectl and VSO wrote the fields before.
         let params = PatchParams::apply(FIELD_MANAGER).force();
         loop {
             match with_timeout(&format!("apply {name}"), api.patch(&name, &params, &Patch::Apply(definition))).await {

@@ -18,7 +18,7 @@ pub struct CronJob {
     pub workload: Workload,
     /// `spec.suspend`.
     pub suspended: bool,
-    /// To tell it from others of its name.
+    /// The UID, which tells the CronJob from others of its name.
     pub uid: String,
     name: String,
     job_template: Value,
@@ -61,7 +61,7 @@ pub struct CronJobs {
 }
 
 impl CronJobs {
-    /// For the CronJobs of `namespace`.
+    /// Reads and writes the CronJobs of `namespace`.
     pub fn new(client: &kube::Client, namespace: &str) -> Self {
         let api = |resource: &ApiResource| Api::namespaced_with(client.clone(), namespace, resource);
         let jobs = ApiResource::from_gvk(&GroupVersionKind::gvk("batch", "v1", "Job"));

@@ -91,7 +91,7 @@ fn classify(what: &str, error: &kube::Error) -> KubernetesError {
     KubernetesError::new(kind_of(status), format!("{what}: {}", text_of(status)))
 }
 
-/// By code and reason alone: the message holds names and values that users choose.
+/// Code and reason alone decide: the message holds names and values that users choose.
 fn kind_of(status: &Status) -> ErrorKind {
     match status.code {
         404 => ErrorKind::NotFound,

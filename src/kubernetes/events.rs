@@ -58,7 +58,7 @@ pub struct Events {
     client: kube::Client,
     host: String,
     seen: Mutex<BoundedCache<u64, Series>>,
-    /// By hash of the UID.
+    /// The budget of each object, by hash of its UID.
     budgets: Mutex<BoundedCache<u64, Budget>>,
     turns: Semaphore,
     places: Arc<Semaphore>,
@@ -87,7 +87,7 @@ struct Report {
     reason: String,
     message: String,
     time: DateTime<Utc>,
-    /// Of the Event.
+    /// The name of the Event.
     name: String,
     /// How often it was seen. More than once: there is an Event with this name.
     count: i32,

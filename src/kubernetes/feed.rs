@@ -1,5 +1,5 @@
-//! What changes of the objects of a kind, told by name. Nothing of them is kept, and what a server sends is bounded: it may be
-//! the server of a tenant.
+//! What changes of the objects of a kind, told by name. Nothing of them is kept, and what a server sends is bounded: it
+//! may be the server of a tenant.
 
 use std::time::Duration;
 

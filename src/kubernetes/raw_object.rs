@@ -1,8 +1,8 @@
 //! An object in the text that the API server sent.
 //!
-//! The machinery of watches is large and made anew for each type that it carries. It carries this one for all kinds; the text
-//! becomes an object of its kind at the end. So an object that cannot be read is left out alone, and does not end the watch of
-//! all others.
+//! The machinery of watches is large and made anew for each type that it carries. It carries this one for all kinds;
+//! the text becomes an object of its kind at the end. So an object that cannot be read is left out alone, and does not
+//! end the watch of all others.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -32,7 +32,7 @@ pub struct Revision {
 }
 
 impl Revision {
-    /// Of an object that the API server returned.
+    /// The version of an object that the API server returned.
     pub fn of(meta: &ObjectMeta) -> Self {
         Self {
             uid: meta.uid.as_deref().unwrap_or("").into(),
@@ -191,8 +191,8 @@ impl Drop for Replacing<'_> {
 }
 
 impl Entries {
-    /// Takes in a version, if none of the name is known or `replaces` says so of the known one and this. True if it is another
-    /// than the known one.
+    /// Takes in a version, if none of the name is known or `replaces` says so of the known one and this. True if it is
+    /// another than the known one.
     fn update(
         &mut self,
         id: &ObjectRef,

@@ -51,7 +51,7 @@ pub struct SecretWriter {
 }
 
 impl SecretWriter {
-    /// For the Secrets of `namespace`.
+    /// Reads and writes the Secrets of `namespace`.
     pub fn new(client: &kube::Client, namespace: &str) -> Self {
         Self { api: Api::namespaced(client.clone(), namespace), namespace: namespace.to_owned() }
     }

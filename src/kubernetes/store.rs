@@ -88,6 +88,11 @@ impl<K> Store<K> {
 }
 
 impl<K: CustomObject> Store<K> {
+    /// Whether an object is still the one of its name, as far as is known.
+    pub fn is_current(&self, object: &K) -> bool {
+        self.get(&object.key().id).is_some_and(|known| known.meta().uid == object.meta().uid)
+    }
+
     /// Takes in the answer of an own write. It is the newest version of the object, so it may show a change that no watch
     /// has told of yet: the listener is told as by a watch. An object that is not known with this UID was deleted, and stays
     /// so: only a watch brings new ones.
@@ -129,7 +134,8 @@ impl<K: CustomObject> Store<K> {
 }
 
 impl<K: CustomObject> Sink<K> for Store<K> {
-    /// A version that is older than what is known is ignored: the answer of an own write arrives before the watch tells of it.
+    /// A version that is older than what is known is ignored: the answer of an own write arrives before the watch tells
+    /// of it.
     fn apply(&self, object: K) {
         self.put(object, |known, object| known.uid != object.uid || !is_newer(known, object));
     }

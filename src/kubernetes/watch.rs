@@ -183,7 +183,8 @@ impl Iterator for Pause {
 }
 
 impl kube::runtime::utils::Backoff for Pause {
-    /// Called for each event, also for the one that says that a list begins, before it fails. [`Pause::works`] ends a failure.
+    /// Called for each event, also for the one that says that a list begins, before it fails. [`Pause::works`] ends a
+    /// failure.
     fn reset(&mut self) {}
 }
 

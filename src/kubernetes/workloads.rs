@@ -28,7 +28,7 @@ pub struct Workload {
     rollout: Rollout,
     /// Which client has changed which field last.
     managed_fields: Vec<ManagedFieldsEntry>,
-    /// For the precondition of a patch.
+    /// The version, which is the precondition of a patch.
     pub resource_version: String,
 }
 
@@ -168,7 +168,7 @@ pub struct Workloads {
 }
 
 impl Workloads {
-    /// For the workloads of `namespace`.
+    /// Reads and restarts the workloads of `namespace`.
     pub fn new(client: &kube::Client, namespace: &str) -> Self {
         Self { client: client.clone(), namespace: namespace.to_owned() }
     }

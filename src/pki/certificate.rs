@@ -45,7 +45,7 @@ pub enum CertificateError {
 }
 
 impl Certificate {
-    /// From DER.
+    /// Reads a certificate in DER.
     ///
     /// # Errors
     /// If it is no certificate, or something follows it.

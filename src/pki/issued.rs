@@ -43,7 +43,7 @@ struct Parts {
 
 #[derive(Clone)]
 struct PrivateKey {
-    /// As Vault sent it, if that is PEM.
+    /// The text that Vault sent, if that is PEM.
     text: Option<String>,
     der: Vec<u8>,
 }

@@ -23,7 +23,7 @@ const MIN_USED_PART: i64 = 10;
 /// a time of its own.
 const SPREAD_PART: i64 = 20;
 
-/// From when to when a certificate is valid, on the clock of its issuer.
+/// When a certificate is valid, on the clock of its issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
     /// `notBefore`. Issuers put it before the time of the issue.
@@ -35,16 +35,16 @@ pub struct Lifetime {
 /// When a certificate was issued, as far as that was recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Issuance {
-    /// On the clock of the operator; 0 if it is not known.
+    /// When the certificate was issued, on the clock of the operator; 0 if that is not known.
     pub at: i64,
-    /// By how many seconds the clock of the operator was ahead of the clock of the issuer.
+    /// How many seconds the clock of the operator was ahead of the clock of the issuer.
     pub clock_difference: i64,
 }
 
 /// When a certificate is replaced, on the clock of the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renewal {
-    /// From this time on it is replaced.
+    /// The certificate is replaced from this time on.
     pub due: i64,
     /// Its end.
     pub expires: i64,

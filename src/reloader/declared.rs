@@ -15,7 +15,7 @@ use crate::gocompat::duration::GoDuration;
 /// Annotation of a Deployment: after a restart, what changes within this time is one more.
 const PAUSE_PERIOD: &str = "deployment.reloader.stakater.com/pause-period";
 
-/// For which Secrets and ConfigMaps a workload wants to be restarted.
+/// The Secrets and ConfigMaps that a workload wants to be restarted for.
 #[derive(Clone, Debug)]
 pub struct Declared {
     secrets: Rules,
@@ -27,15 +27,15 @@ pub struct Declared {
 }
 
 impl Declared {
-    /// Of a workload of which nothing was known, alone in the cluster.
+    /// What a workload declares of which nothing was known, alone in the cluster.
     #[cfg(test)]
     pub fn of(annotations: &Annotations, template: &Value, auto_by_default: bool) -> Option<Self> {
         Self::among(&Expressions::default(), "ns", None, annotations, template, auto_by_default)
     }
 
-    /// Of the annotations of a workload and its pod template (`spec.template`), with the compiled expressions of all workloads, the
-    /// namespace, and what the workload declared before. `auto_by_default`: it wants to be restarted for everything that it uses,
-    /// unless an annotation says whether. `None`: it asks for nothing.
+    /// Of the annotations of a workload and its pod template (`spec.template`), with the compiled expressions of all
+    /// workloads, the namespace, and what the workload declared before. `auto_by_default`: it wants to be restarted for
+    /// everything that it uses, unless an annotation says whether. `None`: it asks for nothing.
     pub fn among(
         expressions: &Expressions,
         namespace: &str,

@@ -27,7 +27,7 @@ pub(super) struct Known<'k> {
 /// What a workload lists.
 #[derive(Debug, Default)]
 pub(super) struct List {
-    /// Of the text.
+    /// The hash of the text.
     hash: u64,
     pub names: BTreeSet<String>,
     pub expressions: Vec<Arc<Expression>>,
@@ -38,7 +38,7 @@ pub(super) struct List {
 }
 
 impl List {
-    /// Of an annotation. It is read anew when its text is another one.
+    /// The list of an annotation, which is read anew when its text is another one.
     pub fn of(annotation: &str, text: &str, known: Known<'_>) -> Arc<Self> {
         let mut hasher = DefaultHasher::new();
         (annotation, text).hash(&mut hasher);

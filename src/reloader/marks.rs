@@ -14,8 +14,8 @@ pub const MARKS_ANNOTATION: &str = "vso.secrets.hashicorp.com/reloaded-contents"
 /// The digest of each content that is there.
 pub type Contents = BTreeMap<Source, String>;
 
-/// A workload keeps the marks of so many contents that are gone and that it neither reads nor lists by name. An expression may
-/// match new names for ever.
+/// A workload keeps the marks of so many contents that are gone and that it neither reads nor lists by name. An
+/// expression may match new names for ever.
 const MAX_GONE: usize = 100;
 
 /// The contents that the pods of a workload have started with.
@@ -51,8 +51,9 @@ impl Marks {
         self.job = Some(name);
     }
 
-    /// What a Job is made for, where these are the marks that follow: with the Job before, as a content can come back to what
-    /// it was. Whatever else is marked does not count, so that it is one Job for each content, whenever the marks are written.
+    /// What a Job is made for, where these are the marks that follow: with the Job before, as a content can come back
+    /// to what it was. Whatever else is marked does not count, so that it is one Job for each content, whenever the
+    /// marks are written.
     pub fn cause_of_job(&self, changed: &[Source]) -> String {
         let digests = changed.iter().map(ToString::to_string).map(|source| {
             let digest = self.contents.get(&source).map_or("", String::as_str);
@@ -92,13 +93,13 @@ pub enum Plan {
     Restart {
         /// The marks.
         marks: Marks,
-        /// For which contents.
+        /// The sources whose contents the restart is for.
         changed: Vec<Source>,
     },
 }
 
-/// What is to be done with a workload that has these marks, where these contents are there which it wants to be restarted for.
-/// A content that is gone keeps its mark, within limits: it may come back as another one.
+/// What is to be done with a workload that has these marks, where these contents are there which it wants to be
+/// restarted for. A content that is gone keeps its mark, within limits: it may come back as another one.
 pub fn plan(declared: &Declared, marks: &Marks, contents: &Contents) -> Plan {
     let mut next = marks.clone();
     next.contents.retain(|source, _| {

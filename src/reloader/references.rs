@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::source::{Source, SourceKind};
 
-/// What the containers and init containers read by variables and mounted volumes. Pull secrets do not count, nor does a volume
-/// that none of them mounts.
+/// What the containers and init containers read by variables and mounted volumes. Pull secrets do not count, nor does a
+/// volume that none of them mounts.
 pub(super) fn references(pod: &Value) -> BTreeSet<Source> {
     let containers = || list(pod, "initContainers").chain(list(pod, "containers"));
     let mounted: BTreeSet<&str> =

@@ -51,8 +51,8 @@ pub(super) struct Rules {
 
 impl Rules {
     /// Of the annotations of a workload; of those of its pod template if the workload has none that asks for restarts.
-    /// Exceptions count on the workload only. `auto_by_default`: everything referenced, where no annotation says whether. What is
-    /// wrong goes to `complaints`.
+    /// Exceptions count on the workload only. `auto_by_default`: everything referenced, where no annotation says
+    /// whether. What is wrong goes to `complaints`.
     pub fn of(
         kind: SourceKind,
         workload: &Annotations,

@@ -69,7 +69,7 @@ pub struct Traits {
 }
 
 impl Traits {
-    /// Of its annotations.
+    /// What the annotations of the source say.
     pub fn of(annotations: Option<&BTreeMap<String, String>>) -> Self {
         let is_true = |name: &str| annotations.and_then(|all| all.get(name)).is_some_and(|value| value == "true");
         Self { ignored: is_true(IGNORE), matched: is_true(MATCH) }

@@ -49,11 +49,6 @@ impl Filter {
         Ok(Self { includes, excludes: excludes.iter().map(compile).collect::<Result<_, _>>()? })
     }
 
-    /// Whether every key stays.
-    pub fn is_empty(&self) -> bool {
-        self.includes.is_empty() && self.excludes.is_empty()
-    }
-
     /// Which of the keys stay, in their order. Excludes come first; includes are only looked at if there are any.
     ///
     /// # Errors

@@ -1,14 +1,14 @@
 //! Filters and templates of an object, checked and compiled once and used at every refresh.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Weak};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use super::{Filter, Input, RenderError};
 use crate::gocompat::sprig;
 use crate::gocompat::template::{Context, Environment, Functions, Limits, Set};
+use crate::util::WeakTable;
 
 /// A digest over the content of a transformation.
 pub type TransformationId = [u8; 32];
@@ -72,21 +72,14 @@ impl CompiledTransformation {
 
 /// The transformations in use. Objects whose filters and templates have equal content share one.
 pub struct TransformationCache {
-    table: Mutex<Table>,
+    known: WeakTable<TransformationId, CompiledTransformation>,
     functions: Functions,
 }
 
 impl Default for TransformationCache {
     fn default() -> Self {
-        Self { table: Mutex::default(), functions: sprig::functions() }
+        Self { known: WeakTable::default(), functions: sprig::functions() }
     }
-}
-
-#[derive(Default)]
-struct Table {
-    known: HashMap<TransformationId, Weak<CompiledTransformation>>,
-    /// At so many entries, transformations that no object uses any more are dropped.
-    sweep_at: usize,
 }
 
 impl TransformationCache {
@@ -101,17 +94,12 @@ impl TransformationCache {
         excludes: &[String],
     ) -> Result<Arc<CompiledTransformation>, RenderError> {
         let id = id_of(templates, includes, excludes);
-        if let Some(transformation) = self.known(&id) {
+        if let Some(transformation) = self.known.get(&id) {
             return Ok(transformation);
         }
         // Not under the lock of the table: long templates take their time.
         let transformation = Arc::new(self.compile(id, templates, includes, excludes)?);
-        let mut table = self.table.lock();
-        if table.known.len() >= table.sweep_at {
-            table.known.retain(|_, transformation| transformation.strong_count() > 0);
-            table.sweep_at = 2 * table.known.len() + 64;
-        }
-        table.known.insert(id, Arc::downgrade(&transformation));
+        self.known.insert(id, &transformation);
         Ok(transformation)
     }
 
@@ -122,11 +110,7 @@ impl TransformationCache {
         includes: &[String],
         excludes: &[String],
     ) -> Option<Arc<CompiledTransformation>> {
-        self.known(&id_of(templates, includes, excludes))
-    }
-
-    fn known(&self, id: &TransformationId) -> Option<Arc<CompiledTransformation>> {
-        self.table.lock().known.get(id).and_then(Weak::upgrade)
+        self.known.get(&id_of(templates, includes, excludes))
     }
 
     /// Whether a template parses by itself. The templates that it calls need not exist.
@@ -197,10 +181,7 @@ mod tests {
         let odd = ["1 excludes".to_owned(), "b".to_owned()];
         let other = cache.get(&[], &odd[..1], &odd[1..]).unwrap();
         assert!(!Arc::ptr_eq(&other, &cache.get(&[], &odd, &[]).unwrap()));
-        for i in 0..1000 {
-            cache.get(&[], &[format!("{i}")], &[]).unwrap();
-        }
-        assert!(cache.table.lock().known.len() < 200, "unused transformations are dropped");
+        assert!(cache.in_use(&[], &["b".to_owned()], &[]).is_none());
         assert!(Arc::ptr_eq(&one, &cache.get(&[], &a, &[]).unwrap()));
     }
 }

@@ -24,9 +24,9 @@ pub struct ExternalPlan {
     pub stores: Vec<StorePlan>,
     /// The generators.
     pub generators: Vec<GeneratorPlan>,
-    /// Of each entry of `spec.data`: which of the stores.
+    /// Which of the stores each entry of `spec.data` reads.
     pub data: Vec<usize>,
-    /// Of each entry of `spec.dataFrom`: where it comes from.
+    /// Where each entry of `spec.dataFrom` comes from.
     pub data_from: Vec<EntrySource>,
     /// When the stores are read again.
     pub policy: RefreshPolicy,

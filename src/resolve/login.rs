@@ -73,9 +73,9 @@ impl LoginPlan {
 }
 
 impl AuthPlan {
-    /// VSO's key of the client in `status.vaultClientMeta`: readers of the status, and VSO itself after a way back, find
-    /// the objects of a client by it. `credential_uid` is the UID of the service account or Secret. `None` for method `token`,
-    /// which VSO does not know.
+    /// VSO's key of the client in `status.vaultClientMeta`: readers of the status, and VSO itself after a way back,
+    /// find the objects of a client by it. `credential_uid` is the UID of the service account or Secret. `None` for
+    /// method `token`, which VSO does not know.
     pub fn cache_key(&self, credential_uid: &str) -> Option<String> {
         let (owner, connection) = (&self.owner, &self.login.connection);
         let settings = self.login.method.settings();

@@ -108,8 +108,8 @@ pub(super) fn refresh_after(text: Option<&str>) -> Result<Option<Duration>, Plan
     Ok(Some(interval(text)?).filter(|interval| !interval.is_zero()))
 }
 
-/// What mount and path have of what the operator adds. A path that was copied from a policy has `data`, and one that was copied
-/// from a command has the mount.
+/// What mount and path have of what the operator adds. A path that was copied from a policy has `data`, and one that
+/// was copied from a command has the mount.
 fn superfluous(engine: &SecretEngine, mount: &str, path: &str) -> Option<&'static str> {
     let is_v2 = matches!(engine, SecretEngine::KvV2);
     if is_v2 && path.starts_with("data/") {

@@ -20,7 +20,7 @@ pub struct DesiredSecret<'a> {
     pub data: &'a SecretData,
     /// MAC of `data`.
     pub mac: &'a str,
-    /// For [`super::RENDERED_ANNOTATION`].
+    /// The value of [`super::RENDERED_ANNOTATION`].
     pub rendered: Option<&'a str>,
     /// Key of the MACs.
     pub key: &'a MacKey,

@@ -52,7 +52,7 @@ pub struct SyncResult {
 }
 
 impl SyncResult {
-    /// Of a Secret that is known to be as it has to be.
+    /// The result for a Secret that is known to be as it has to be.
     pub fn unchanged(applied: LastApplied) -> Self {
         let previous = Previous::Equal { annotation: applied.annotation.as_deref().map(str::to_owned), changed: None };
         SyncResult { applied, wrote: false, previous }

@@ -1,5 +1,5 @@
-//! Pure: which object a Secret belongs to, and what a Secret carries that an object has created. Labels, owner reference and texts
-//! are VSO's.
+//! Pure: which object a Secret belongs to, and what a Secret carries that an object has created. Labels, owner
+//! reference and texts are VSO's.
 
 use std::collections::BTreeMap;
 

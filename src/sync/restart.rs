@@ -32,9 +32,9 @@ pub struct Mark {
 /// Where a mark is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// On the pod template, or on an Argo Rollout, whose restarts leave the template as it is.
+    /// The digest is on the pod template, or on an Argo Rollout, whose restarts leave the template as it is.
     Template,
-    /// On the workload itself.
+    /// The digest is on the workload itself.
     Workload,
 }
 
@@ -140,8 +140,9 @@ pub fn restart_digest(mac: &str, object: &ObjectMeta) -> String {
     format!("{mac} {}", object.uid.as_deref().unwrap_or(""))
 }
 
-/// The time of a restart: a later one than the last, to the second. Argo restarts what is older, and a pod template without
-/// another change is another one only by the time. A time far ahead was set by a user or by a clock that went wrong, and does not count.
+/// The time of a restart: a later one than the last, to the second. Argo restarts what is older, and a pod template
+/// without another change is another one only by the time. A time far ahead was set by a user or by a clock that went
+/// wrong, and does not count.
 fn restart_time(now: DateTime<Utc>, last: Option<DateTime<Utc>>) -> DateTime<Utc> {
     match last.filter(|last| *last <= now + MAX_AHEAD) {
         Some(last) => now.max(last + TimeDelta::seconds(1)),

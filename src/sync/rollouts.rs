@@ -88,8 +88,8 @@ impl Ask {
 }
 
 impl Rollouts {
-    /// What is asked for within `window` is one rollout; each is its own if that is zero. At most `max_per_namespace` are under way in a namespace at the same
-    /// time, unless that is zero.
+    /// What is asked for within `window` is one rollout; each is its own if that is zero. At most `max_per_namespace`
+    /// are under way in a namespace at the same time, unless that is zero.
     pub fn new(window: Duration, max_per_namespace: usize) -> Self {
         Self { window, gathered: Mutex::default(), limit: Limit { max: max_per_namespace, running: Mutex::default() } }
     }
@@ -99,8 +99,8 @@ impl Rollouts {
         self.window
     }
 
-    /// Asks for a restart of a target for the content of a mark. `held` has the rollouts that were asked before. A target made
-    /// after `content_since` (seconds since the epoch) has started with this content.
+    /// Asks for a restart of a target for the content of a mark. `held` has the rollouts that were asked before. A
+    /// target made after `content_since` (seconds since the epoch) has started with this content.
     pub fn ask(
         &self,
         namespace: &str,

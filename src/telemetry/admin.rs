@@ -38,7 +38,7 @@ pub struct Check {
 /// How one thing is that readiness depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckState {
-    /// As it should be.
+    /// All is as it should be.
     Passed,
     /// The process is not ready before it is there.
     Awaited,
@@ -78,7 +78,7 @@ pub struct Endpoints {
     pub health: Option<BindAddress>,
     /// Renders the metrics.
     pub render: Arc<dyn Fn() -> String + Send + Sync>,
-    /// For `/readyz`.
+    /// What `/readyz` asks.
     pub ready: ReadinessChecks,
 }
 

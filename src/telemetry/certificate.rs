@@ -24,7 +24,7 @@ struct Current {
 }
 
 impl Certificate {
-    /// From a directory, or one made now that signs itself.
+    /// Reads the certificate of a directory, or makes one that signs itself.
     pub fn load(dir: Option<PathBuf>) -> Result<Self, String> {
         let pem = match &dir {
             Some(dir) => read(dir)?,

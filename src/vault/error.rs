@@ -30,8 +30,8 @@ pub enum ErrorKind {
     Unavailable,
     /// The Vault namespace is sealed, locked or not there. Other namespaces of the server are served.
     NamespaceNotServed,
-    /// The node has not got the state yet that another one has answered with: 412 to a request with `X-Vault-Index`, or an older
-    /// version of a secret.
+    /// The node has not got the state yet that another one has answered with: 412 to a request with `X-Vault-Index`, or
+    /// an older version of a secret.
     StaleReplica,
     /// 500: Vault failed on this request, as with an engine whose backend is gone. Others may well be served.
     InternalError,

@@ -8,8 +8,8 @@ use serde_json::{Map, Number, Value};
 
 /// Lists and objects within each other. Go's clients allow 10,000, Vault itself 300; a Secret needs two.
 const MAX_DEPTH: usize = 128;
-/// Memory of the values of one answer. Text of 1 MiB, which is all that a Secret holds, takes little more than 1 MiB; a list of
-/// small numbers takes up to 32 times its text, and objects with one member take 100 times theirs.
+/// Memory of the values of one answer. Text of 1 MiB, which is all that a Secret holds, takes little more than 1 MiB; a
+/// list of small numbers takes up to 32 times its text, and objects with one member take 100 times theirs.
 const MAX_MEMORY_BYTES: usize = 8 * 1024 * 1024;
 /// What a value takes in a list: its own size, and the least that an allocation takes.
 const VALUE_BYTES: usize = 64;

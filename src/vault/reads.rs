@@ -30,11 +30,11 @@ struct Last {
 pub struct SharedRead {
     read: Arc<Read>,
     last: tokio::sync::Mutex<Option<Box<Last>>>,
-    /// Of the latest version of a secret of KV v2.
+    /// What is known of the latest version of a secret of KV v2.
     newest: Mutex<Newest>,
     /// How many wait for the answer of a request.
     waiting: AtomicUsize,
-    /// Per refresh interval, of which there is mostly one: when the objects with that interval are due together.
+    /// When the objects with a refresh interval are due together, by that interval, of which there is mostly one.
     due: Mutex<Vec<(Duration, Instant)>>,
 }
 
@@ -82,8 +82,8 @@ impl SharedRead {
         answer
     }
 
-    /// Reads, and asks again while the node that answers is behind one that has answered before: it soon has what it lacks, and
-    /// the next connection may lead to another node.
+    /// Reads, and asks again while the node that answers is behind one that has answered before: it soon has what it
+    /// lacks, and the next connection may lead to another node.
     async fn ask(&self, session: &Arc<Session>, index: Option<&str>) -> Result<(Envelope, TokenInfo), SessionError> {
         let mut pauses = REPLICATION_RETRIES.iter();
         loop {

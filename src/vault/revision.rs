@@ -1,8 +1,8 @@
 //! Which version of a secret an answer of KV v2 has, and whether an earlier answer had a newer one.
 //!
-//! Nodes of a cluster answer reads by what they have: one that is behind, or cut off from the others, has older versions than
-//! were read from another node. A version that is older in number and in time is taken only if nothing newer is answered for a
-//! while, as after the storage was restored from a snapshot.
+//! Nodes of a cluster answer reads by what they have: one that is behind, or cut off from the others, has older
+//! versions than were read from another node. A version that is older in number and in time is taken only if nothing
+//! newer is answered for a while, as after the storage was restored from a snapshot.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,9 @@
 //! One Vault server: its transport, and what the last requests have shown of its health.
 //!
-//! [`Circuit`] is a circuit breaker. While it is closed, requests are sent. While it is open, they fail at once with the error
-//! that opened it: a thousand objects do not hammer a Vault that is sealed, and each of them can still say why it waits. When
-//! the pause is over it is half-open: one request is sent, which closes it or opens it for a longer pause.
+//! [`Circuit`] is a circuit breaker. While it is closed, requests are sent. While it is open, they fail at once with
+//! the error that opened it: a thousand objects do not hammer a Vault that is sealed, and each of them can still say
+//! why it waits. When the pause is over it is half-open: one request is sent, which closes it or opens it for a longer
+//! pause.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,8 @@
 //! The HTTP client of one Vault server: one connection pool, its trust, its headers, its time limit.
 //!
-//! `vaultrs` brings typed requests, which tell as an [`Endpoint`] what is sent where. They travel through this transport, because
-//! the stock client can neither take a CA from memory, nor set a server name, headers or a path prefix.
+//! `vaultrs` brings typed requests, which tell as an [`Endpoint`] what is sent where. They travel through this
+//! transport, because the stock client can neither take a CA from memory, nor set a server name, headers or a path
+//! prefix.
 
 mod connection;
 mod connector;
@@ -56,11 +57,11 @@ const USER_AGENT: &str = concat!("vso/", env!("CARGO_PKG_VERSION"));
 /// How the server's certificate is judged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Trust {
-    /// By the certificate authorities of the operating system.
+    /// The certificate authorities of the operating system are trusted.
     System,
-    /// Only by these authorities (PEM).
+    /// Only these authorities (PEM) are trusted.
     Pem(Vec<u8>),
-    /// Not at all (`skipTLSVerify`).
+    /// Certificates are not verified (`skipTLSVerify`).
     InsecureSkipVerify,
 }
 
@@ -225,8 +226,8 @@ impl Transport {
         result.unwrap_or(Err(TransportError::TimedOut(self.timeout)))
     }
 
-    /// Sends a request, and once more to where a redirect leads. The answer is whatever comes then; the [`Connection`] that it
-    /// came by is among its extensions.
+    /// Sends a request, and once more to where a redirect leads. The answer is whatever comes then; the [`Connection`]
+    /// that it came by is among its extensions.
     async fn exchange(
         &self,
         method: Method,
@@ -279,7 +280,8 @@ impl Transport {
 }
 
 impl Transport {
-    /// Sends a typed request, whose path this is, with the token and in the Vault namespace given. Any HTTP status is an answer.
+    /// Sends a typed request, whose path this is, with the token and in the Vault namespace given. Any HTTP status is
+    /// an answer.
     pub(super) async fn ask<E: Endpoint>(
         &self,
         endpoint: &E,

@@ -11,12 +11,12 @@ use crate::util::shrink;
 /// How much may run at the same time. Zero counts as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Of all keys together.
+    /// How many keys may run together.
     pub total: usize,
-    /// Of the keys of one lane, so that a Vault that does not answer holds no more than this.
+    /// How many keys of one lane may run, so that a Vault that does not answer holds no more than this.
     pub per_lane: usize,
-    /// A run that takes longer shows that its Vault is slow. Vaults that are slow, or not known yet, hold no more than half of
-    /// `total` together, but for one run of each that is not known.
+    /// A run that takes longer shows that its Vault is slow. Vaults that are slow, or not known yet, hold no more than
+    /// half of `total` together, but for one run of each that is not known.
     pub slow_after: Duration,
 }
 
@@ -95,7 +95,7 @@ struct Waiting {
     due: Due,
     seq: u64,
     lane: Option<Lane>,
-    /// In `ready`, otherwise in `delayed`.
+    /// Whether the key is in `ready`, otherwise in `delayed`.
     ready: bool,
 }
 
@@ -207,8 +207,8 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         true
     }
 
-    /// Whether a run that takes long should end now, to go on later: since its key changed or was removed, or since the Vaults
-    /// that are slow hold more than half of all permits. To be asked again and again while it runs.
+    /// Whether a run that takes long should end now, to go on later: since its key changed or was removed, or since the
+    /// Vaults that are slow hold more than half of all permits. To be asked again and again while it runs.
     #[must_use]
     pub fn must_yield(&mut self, key: &K, now: Instant) -> bool {
         let Some(run) = self.running.get(key) else { return false };

@@ -76,11 +76,11 @@ impl<K> LaneState<K> {
 /// What the permit of a lane depends on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Room {
-    /// On nothing: the lane is quick.
+    /// The permit depends on nothing: the lane is quick.
     Free,
-    /// It is the first of a lane that is not known yet: on a quarter of all permits more than the share.
+    /// The permit is the first of a lane that is not known yet, and depends on the share and a quarter of all permits more.
     First,
-    /// On the share of the lanes that are not quick.
+    /// The permit depends on the share of the lanes that are not quick.
     Shared,
 }
 
@@ -103,7 +103,7 @@ pub(super) struct Ready<K> {
     /// So many they hold.
     held: usize,
     lanes: HashMap<Place, LaneState<K>>,
-    /// By [`Room`].
+    /// The lanes that may get a permit, by what that depends on.
     open: [Open; 3],
     pops: u64,
     len: usize,

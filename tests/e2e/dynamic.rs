@@ -30,7 +30,8 @@ use test_support::{Tenant, eventually};
 const KIND: &str = "VaultDynamicSecret";
 /// For kubectl, which takes the short name for that of the generator of External Secrets.
 const RESOURCE: &str = "vaultdynamicsecrets.secrets.hashicorp.com";
-/// A lease that is renewed in a test, in seconds. An operator that shares the machine with a dozen others may be late by some seconds.
+/// A lease that is renewed in a test, in seconds. An operator that shares the machine with a dozen others may be late
+/// by some seconds.
 const SHORT_LEASE_SECONDS: u64 = 15;
 
 /// A tenant with a database engine of its own.

@@ -23,7 +23,8 @@ const LEASES: usize = 5;
 /// A lease is renewed at two thirds of it, at the latest. No election takes the last third.
 const LEASE_SECONDS: u64 = 240;
 const REFRESH: &str = "5s";
-/// Far more than it takes, for a machine that runs all tests at once, and for a request to a node that answers nothing (60 s).
+/// Far more than it takes, for a machine that runs all tests at once, and for a request to a node that answers nothing
+/// (60 s).
 const MOST_FRESHNESS: Duration = Duration::from_secs(150);
 
 /// What a fault has cost.

@@ -14,7 +14,8 @@ use test_support::{Operator, Tenant, eventually};
 /// Name, type, labels.
 type Described = BTreeMap<String, (String, BTreeSet<String>)>;
 
-/// Has seen a success, a failure, a restart, a lease, a certificate, and a stored token: there is something to show of everything.
+/// Has seen a success, a failure, a restart, a lease, a certificate, and a stored token: there is something to show of
+/// everything.
 fn busy(tenant: &Tenant<'_>) -> Operator {
     tenant.put("db", json!({ "password": "one" }));
     tenant.apply(&tenant.workload("Deployment", "app"));

@@ -1,4 +1,5 @@
-//! CSISecrets: their objects say that the CSI driver serves them, and nothing else happens. Kinds whose definitions are missing.
+//! CSISecrets: their objects say that the CSI driver serves them, and nothing else happens. Kinds whose definitions are
+//! missing.
 
 use serde_json::{Value, json};
 use testenv::Options;

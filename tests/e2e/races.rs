@@ -1,5 +1,6 @@
-//! What the operator learns comes in another order than it happened: a watch lags behind the answer of a write, an answer comes
-//! later than the events that followed it, a list is older than an answer. A proxy makes each order happen.
+//! What the operator learns comes in another order than it happened: a watch lags behind the answer of a write, an
+//! answer comes later than the events that followed it, a list is older than an answer. A proxy makes each order
+//! happen.
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
 //! A real control plane, a real node and a real Vault or OpenBao on this machine, for tests and demonstrations.
 //!
 //! Everything is the real program, built once from pinned Go modules or unpacked from pinned packages: etcd,
-//! kube-apiserver, kube-controller-manager, kubectl, helm, Vault, OpenBao, toxiproxy, PostgreSQL. [`Cluster::start`] brings one environment up; it ends with the process that
-//! started it, however that ends. The command `testenv` does the same for people.
+//! kube-apiserver, kube-controller-manager, kubectl, helm, Vault, OpenBao, toxiproxy, PostgreSQL. [`Cluster::start`]
+//! brings one environment up; it ends with the process that started it, however that ends. The command `testenv` does
+//! the same for people.
 
 #![warn(clippy::expect_used, clippy::unwrap_used)]
 

@@ -46,7 +46,8 @@ impl Network {
         listen(move |client| {
             let network = network.clone();
             thread::spawn(move || {
-                // The kernel's table may miss a socket while others come and go. A node whose connection is dropped makes another.
+                // The kernel's table may miss a socket while others come and go. A node whose connection is dropped
+                // makes another.
                 let Some(from) = (0..LOOKS).find_map(|_| network.node_behind(&client)) else { return };
                 let passes = move || network.passes(from, node);
                 while !passes() {

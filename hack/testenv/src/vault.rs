@@ -21,8 +21,8 @@ pub enum VaultStorage {
     /// Integrated storage (raft): can be sealed, unsealed and restarted. One key share. Comes up unsealed the first
     /// time, sealed after a restart.
     Raft,
-    /// Integrated storage on three nodes: see [`Cluster::raft`](crate::Cluster::raft). The address of the environment leads to the
-    /// active one.
+    /// Integrated storage on three nodes: see [`Cluster::raft`](crate::Cluster::raft). The address of the environment
+    /// leads to the active one.
     RaftOfThree,
 }
 

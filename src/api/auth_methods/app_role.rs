@@ -89,6 +89,13 @@ impl LoginSettings for AppRoleLogin {
         CredentialObject::Secret(&self.secret)
     }
 
+    fn further_secrets(&self) -> Vec<&str> {
+        match &self.role_id {
+            RoleId::Text(_) => vec![],
+            RoleId::Secret { name, .. } => vec![name],
+        }
+    }
+
     fn digest(&self, add: &mut dyn FnMut(&str)) {
         let Self { role_id, secret, key } = self;
         match role_id {

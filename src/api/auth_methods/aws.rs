@@ -142,6 +142,13 @@ impl LoginSettings for AwsLogin {
         }
     }
 
+    fn further_secrets(&self) -> Vec<&str> {
+        let AwsSource::Keys(AwsKeys { access_key_id: _, secret_access_key, session_token }) = &self.source else {
+            return vec![];
+        };
+        [secret_access_key].into_iter().chain(session_token).map(|(secret, _)| secret.as_str()).collect()
+    }
+
     fn digest(&self, add: &mut dyn FnMut(&str)) {
         let Self { role, region, header_value, session_name, sts_endpoint, iam_endpoint, source, assumed_role } = self;
         add(role);

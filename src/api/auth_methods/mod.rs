@@ -140,6 +140,11 @@ pub trait LoginSettings {
     /// The object whose UID stands for the credential in VSO's cache key.
     fn credential(&self) -> CredentialObject<'_>;
 
+    /// The names of the Secrets that hold what the credential has beside that object.
+    fn further_secrets(&self) -> Vec<&str> {
+        vec![]
+    }
+
     /// Gives every setting to `add`, in an order from which no two logins of a method can be taken for one. Implementations
     /// destructure the settings without `..`, so that a setting that is added is not forgotten.
     fn digest(&self, add: &mut dyn FnMut(&str));

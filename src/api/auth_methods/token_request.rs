@@ -17,7 +17,7 @@ pub struct TokenRequestSpec {
 }
 
 impl TokenRequestSpec {
-    /// From the members of a block.
+    /// Reads the members of a block.
     pub(super) fn new(account: &str, audiences: &[String], seconds: Option<i64>) -> Result<Self, InvalidSetting> {
         Ok(Self {
             service_account: object_name(account, "serviceAccount")?,

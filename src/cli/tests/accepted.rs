@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use super::super::flags::{FLAGS, Variable};
+use super::super::flag::Variable;
+use super::super::flags::FLAGS;
 use super::super::{Env, Invocation, Output, parse};
 use super::{invoke, run};
 use crate::settings::{BindAddress, LogEncoder, LogSettings, Persistence, Pod, Settings};

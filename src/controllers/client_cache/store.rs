@@ -25,7 +25,7 @@ struct Waiting {
     plan: AuthPlan,
     key: String,
     token: TokenInfo,
-    /// What was stored for the same VaultAuth and namespace, under another key.
+    /// What was stored under another key for this VaultAuth and namespace.
     former: Option<String>,
 }
 
@@ -82,7 +82,7 @@ async fn store_now(cache: &ClientCache, waiting: &Waiting, answer: &SecretString
     match result {
         Ok(()) => {
             tracing::debug!(auth = %waiting.plan.owner.id, key = waiting.key, "stored a Vault client");
-            // What was stored for the same login before is swept up.
+            // What was stored for this login before is swept up.
             cache.users_changed();
             true
         }

@@ -1,5 +1,6 @@
-//! Deleting stored clients that nothing can use any more: of VaultAuths, VaultConnections and stores that are gone or have another
-//! generation, of credentials that were replaced, and of logins that no object uses. VSO leaves most of them.
+//! Deleting stored clients that nothing can use any more: of VaultAuths, VaultConnections and stores that are gone or
+//! have another generation, of credentials that were replaced, and of logins that no object uses. VSO leaves most of
+//! them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -92,11 +92,11 @@ pub(super) enum TokenRelation {
     Endless,
     /// The credentials are replaced then, since the token of the lease ends soon after.
     EndsAt(Instant),
-    /// As before, and Vault was not asked yet whether the lease still is there.
+    /// The lease hangs on a token of an earlier login, and Vault was not asked yet whether the lease still is there.
     Former(Instant),
     /// The token of the lease has ended, or nothing is known of it.
     Gone,
-    /// As before, and another login is asked for.
+    /// The lease hangs on a token of an earlier login, and another login is asked for.
     Reconfigured,
 }
 

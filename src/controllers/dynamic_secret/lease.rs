@@ -21,7 +21,7 @@ pub(super) enum Renewal {
     /// It was renewed for the last time.
     Last {
         lease: SecretLease,
-        /// For a person to read.
+        /// Why the lease was not revoked, for a person to read.
         why: String,
     },
     /// It was renewed for less than that: it nears the end that nothing can move. For a person to read.
@@ -84,8 +84,8 @@ pub(super) async fn renew(session: &Arc<Session>, namespace: &str, lease: &Secre
     }
 }
 
-/// Revokes a lease. That it is gone is fine. Vault does not answer when its engine has done it, but at once: an engine that cannot,
-/// such as that of a database which is down, is asked again by Vault.
+/// Revokes a lease. That it is gone is fine. Vault does not answer when its engine has done it, but at once: an engine
+/// that cannot, such as that of a database which is down, is asked again by Vault.
 ///
 /// `recorded`: the Vault namespace of the lease in the status. `now`: the one that the spec leads to.
 ///

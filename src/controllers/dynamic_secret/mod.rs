@@ -1,9 +1,9 @@
 //! VaultDynamicSecret: the data is credentials that Vault makes for one user, with a lease, or static credentials that Vault
 //! rotates.
 //!
-//! Obtaining them has a cost: each time Vault makes another user. So a run first decides ([`decide`]) whether the credentials in
-//! the Secret are good, their lease is renewed, or others take their place. The ID of a new lease is in the status before the
-//! credentials are in the Secret, so that a crash in between leaves no lease behind.
+//! Obtaining them has a cost: each time Vault makes another user. So a run first decides ([`decide`]) whether the
+//! credentials in the Secret are good, their lease is renewed, or others take their place. The ID of a new lease is in
+//! the status before the credentials are in the Secret, so that a crash in between leaves no lease behind.
 
 mod decide;
 mod lease;
@@ -118,7 +118,7 @@ impl SecretSource for DynamicSecrets {
         };
         match cause {
             None => {
-                // Of other credentials than those that there are.
+                // The event was about other credentials than those that there are.
                 reading.acknowledge();
                 Ok(Obtained::Kept { unfinished: false })
             }

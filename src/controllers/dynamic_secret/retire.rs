@@ -40,16 +40,16 @@ impl Retirement {
         self.next_look
     }
 
-    /// The spec does not ask for revocations any more, or does not name the workloads that have to roll out first: what uses the
-    /// old leases may still run.
+    /// The spec does not ask for revocations any more, or does not name the workloads that have to roll out first: what
+    /// uses the old leases may still run.
     pub(super) fn give_up(&mut self, status: &VaultDynamicSecretStatus) {
         if !status.replaced_leases.is_empty() {
             (self.left, self.waiting, self.next_look, self.given_up) = (Some(vec![]), None, None, true);
         }
     }
 
-    /// Looks at the rollouts of all restart targets, and revokes what no workload uses any more. `restarted`: all of them were
-    /// restarted for what the Secret holds.
+    /// Looks at the rollouts of all restart targets, and revokes what no workload uses any more. `restarted`: all of
+    /// them were restarted for what the Secret holds.
     pub(super) async fn look(
         &mut self,
         outputs: &Outputs,

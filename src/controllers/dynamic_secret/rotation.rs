@@ -16,8 +16,8 @@ const LOOKS: [Duration; 4] =
 /// A rotation this late is not waited for any more, but looked for now and then.
 const LATE: Duration = Duration::from_secs(30);
 
-/// What an answer says of the rotation. `None`: these are no static credentials. Those of a role that has taken its user over as it
-/// is (`skip_import_rotation`) have no time of a rotation, or the zero time of Go, until the first.
+/// What an answer says of the rotation. `None`: these are no static credentials. Those of a role that has taken its
+/// user over as it is (`skip_import_rotation`) have no time of a rotation, or the zero time of Go, until the first.
 pub(super) fn rotation_of(data: &Value) -> Option<StaticCredsMetaData> {
     let text = |name: &str| data[name].as_str().filter(|text| !text.is_empty());
     let number = |name: &str| data[name].as_i64().unwrap_or(0);

@@ -1,4 +1,5 @@
-//! What is remembered of an object's credentials between two runs. All of it can be lost: the next run finds it in the status.
+//! What is remembered of an object's credentials between two runs. All of it can be lost: the next run finds it in the
+//! status.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +11,14 @@ use super::schedule::{LeaseTimes, before_token_ends};
 use crate::api::VaultDynamicSecretStatus;
 use crate::api::dynamic_secret::{PendingLease, SecretLease, StaticCredsMetaData};
 use crate::backoff::Backoff;
+use crate::controllers::drift::Drift;
 use crate::controllers::outputs::EventText;
-use crate::controllers::pipeline::Drift;
 use crate::vault::TokenInUse;
 
 /// What is remembered of the credentials of one object.
 #[derive(Default)]
 pub(crate) struct Credentials {
-    /// Of labels, annotations and transformations.
+    /// The fingerprint of labels, annotations and transformations.
     pub(super) fingerprint: Option<u64>,
     /// They have changed, and the credentials were not replaced yet.
     pub(super) forced: bool,
@@ -63,10 +64,10 @@ pub(super) struct NewCredentials {
     pub rotated_at: Option<String>,
     /// The `metadata.generation` that they were obtained for.
     pub generation: i64,
-    /// In seconds since 1970.
+    /// When the credentials were obtained, in seconds since 1970.
     pub obtained: i64,
     pub client_id: Option<String>,
-    /// Of the token, in seconds since 1970.
+    /// When the token ends, in seconds since 1970.
     pub token_expiration: Option<i64>,
 }
 
@@ -114,8 +115,8 @@ impl From<&PendingLease> for NewCredentials {
 }
 
 impl Credentials {
-    /// The times of the lease that the status tells of. `interval` takes its place where there is none. Static credentials are
-    /// looked at, and not renewed.
+    /// The times of the lease that the status tells of. `interval` takes its place where there is none. Static
+    /// credentials are looked at, and not renewed.
     pub(super) fn set_times(&mut self, status: &VaultDynamicSecretStatus, percent: u32, interval: Option<Duration>) {
         if status.static_creds_meta_data.is_some() {
             self.times = None;
@@ -147,8 +148,8 @@ impl Credentials {
         self.times.as_ref().map(|(_, times)| times)
     }
 
-    /// How the lease stands to the token in use. `reconfigured`: the login is asked for in another way than when the lease was
-    /// given.
+    /// How the lease stands to the token in use. `reconfigured`: the login is asked for in another way than when the
+    /// lease was given.
     pub(super) fn relate(
         &mut self,
         status: &VaultDynamicSecretStatus,

@@ -11,15 +11,15 @@ use crate::api::external_secrets::external_secret::ExternalSecretSpec;
 use crate::api::external_secrets::remote::{DataFrom, RemoteRef};
 use crate::api::external_secrets::target::DeletionPolicy;
 use crate::api::{Key, Reason};
+use crate::controllers::open_store::OpenStore;
 use crate::controllers::outputs::EventText;
 use crate::controllers::render_turns::Turn;
 use crate::controllers::store_access::NoSession;
 use crate::external_secret::Data;
 use crate::external_secret::answers::{Answer, Answers, entry_failed, row_failed};
 use crate::external_secret::pipeline::Missing;
-use crate::providers::{self, AT_ONCE, Known, Provider, ProviderError, ReadsInUse, VaultProvider};
-use crate::resolve::{EntrySource, ExternalPlan, Generates, StoreSource};
-use crate::vault::Session;
+use crate::providers::{AT_ONCE, ProviderError, ReadsInUse};
+use crate::resolve::{EntrySource, ExternalPlan, Generates};
 use crate::workqueue::Job;
 
 /// What was read.
@@ -41,53 +41,23 @@ impl ExternalSecrets {
         state: &mut State,
         not_before: Instant,
     ) -> Result<Fetched, Interruption> {
-        let (mut sessions, mut clusters) = (vec![], vec![]);
-        for store in &plan.stores {
-            let prepared = match &store.source {
-                StoreSource::Kubernetes(store) => self.access.cluster(job, store).map(|cluster| {
-                    clusters.push(Some(cluster));
-                    sessions.push(None);
-                }),
-                StoreSource::Vault(vault) => self.access.session(job, vault).await.map(|session| {
-                    clusters.push(None);
-                    sessions.push(Some(session));
-                }),
-            };
-            match prepared {
-                Ok(()) => {}
-                Err(NoSession::NoPermit(lane)) => return Err(Interruption::Yield(Some(lane))),
-                Err(NoSession::Unusable(why)) => return Err(provider(&why).into()),
-            }
-        }
-        state.sessions = sessions.iter().flatten().cloned().collect();
-        state.cluster_lane = clusters.iter().flatten().map(|cluster| providers::lane(cluster.store)).next();
         let former = std::mem::take(&mut state.reads);
-        let providers: Vec<Box<dyn Provider + '_>> = (plan.stores.iter().zip(&sessions).zip(clusters))
-            .filter_map(|((store, session), cluster)| -> Option<Box<dyn Provider + '_>> {
-                let StoreSource::Vault(store) = &store.source else { return Some(Box::new(cluster?)) };
-                Some(Box::new(VaultProvider {
-                    store,
-                    session: session.clone()?,
-                    cache: &self.access.vault.reads,
-                    not_before,
-                    former: &former,
-                    in_use: ReadsInUse::default(),
-                    known: Known::default(),
-                }))
-            })
-            .collect();
-        let mut run = Run { controller: self, object, plan, sessions: &sessions, providers, turn: None };
+        let opened = self.open(job, plan, not_before, &former).await;
+        if opened.is_err() {
+            state.reads.clone_from(&former);
+        }
+        let mut run = Run { controller: self, object, plan, stores: opened?, turn: None };
+        state.sessions = run.stores.iter().filter_map(OpenStore::session).cloned().collect();
+        state.cluster_lane = run.stores.iter().find(|store| store.login.is_none()).map(|store| store.lane);
         let mut answers = run.all(&object.spec).await;
-        state.reads.extend(run.providers.iter_mut().flat_map(|provider| provider.reads()));
+        state.reads.extend(run.stores.iter_mut().flat_map(|store| store.provider.reads()));
         if let Ok(read) = &mut answers {
             // Last, since what they make costs something: the stores have given all that they have to.
             self.generate(job, object, plan, state, read).await?;
         }
         let (answers, turn) = (answers?, run.turn.take());
-        for (store, session) in plan.stores.iter().zip(&sessions) {
-            if let (StoreSource::Vault(store), Some(session)) = (&store.source, session) {
-                self.access.vault.logins.store(session, &store.auth()).await;
-            }
+        for (vault, session) in run.stores.into_iter().filter_map(|store| store.login) {
+            self.access.vault.logins.store(&session, &vault.auth()).await;
         }
         let assembled = if turn.is_none() && answers.is_quick(&object.spec) {
             answers.assemble(&object.spec)
@@ -99,6 +69,25 @@ impl ExternalSecrets {
         let (data, missing) = assembled.map_err(|error| provider(&error.to_string()))?;
         let event = |missing: &Missing| EventText::normal(Reason::MissingProviderSecret, missing.to_string());
         Ok(Fetched { data, missing: missing.iter().map(event).collect() })
+    }
+
+    /// Opens the stores of an object, in the order of its plan.
+    async fn open<'a>(
+        &'a self,
+        job: &Job<Key>,
+        plan: &'a ExternalPlan,
+        not_before: Instant,
+        former: &'a ReadsInUse,
+    ) -> Result<Vec<OpenStore<'a>>, Interruption> {
+        let mut opened = vec![];
+        for store in &plan.stores {
+            match self.access.open(job, store, not_before, former).await {
+                Ok(store) => opened.push(store),
+                Err(NoSession::NoPermit(lane)) => return Err(Interruption::Yield(Some(lane))),
+                Err(NoSession::Unusable(why)) => return Err(provider(&why).into()),
+            }
+        }
+        Ok(opened)
     }
 }
 
@@ -120,10 +109,8 @@ struct Run<'a> {
     controller: &'a ExternalSecrets,
     object: &'a ExternalSecret,
     plan: &'a ExternalPlan,
-    /// Of each store.
-    sessions: &'a [Option<Arc<Session>>],
-    /// Of each store.
-    providers: Vec<Box<dyn Provider + 'a>>,
+    /// In the order of the plan.
+    stores: Vec<OpenStore<'a>>,
     /// Taken for a large amount of data.
     turn: Option<Turn>,
 }
@@ -140,9 +127,9 @@ impl Run<'_> {
             let found = match (&entry.extract, &entry.find) {
                 (Some(extract), _) => {
                     self.read_ahead(&mut named).await;
-                    self.providers[store].get_map(extract).await
+                    self.stores[store].provider.get_map(extract).await
                 }
-                (None, Some(find)) => self.providers[store].find(find).await.map(Answer::ready),
+                (None, Some(find)) => self.stores[store].provider.find(find).await.map(Answer::ready),
                 (None, None) => return Err(provider(&format!("spec.dataFrom[{i}] is empty")).into()),
             };
             answers.entries.push(self.settle(spec, store, found, |why| entry_failed(spec, i, why)).await?);
@@ -151,7 +138,7 @@ impl Run<'_> {
         for (i, row) in spec.data.iter().enumerate() {
             let store = self.plan.data[i];
             self.read_ahead(&mut named).await;
-            let found = self.providers[store].get(&row.remote_ref).await;
+            let found = self.stores[store].provider.get(&row.remote_ref).await;
             answers.rows.push(self.settle(spec, store, found, |why| row_failed(spec, i, why)).await?);
             self.weigh()?;
         }
@@ -178,15 +165,15 @@ impl Run<'_> {
             return;
         }
         let window = named.all[next..].iter().take(AT_ONCE);
-        for (i, provider) in self.providers.iter_mut().enumerate() {
-            let remotes: Vec<_> = window.clone().filter(|(store, _)| *store == i).map(|(_, remote)| *remote).collect();
-            provider.read_ahead(&remotes).await;
+        for (i, store) in self.stores.iter_mut().enumerate() {
+            let remotes: Vec<_> = window.clone().filter(|(of, _)| *of == i).map(|(_, remote)| *remote).collect();
+            store.provider.read_ahead(&remotes).await;
         }
     }
 
     /// Looks how much was read.
     fn weigh(&mut self) -> Result<(), Interruption> {
-        let weight: usize = self.providers.iter().map(|provider| provider.weight()).sum();
+        let weight: usize = self.stores.iter().map(|store| store.provider.weight()).sum();
         if weight > MAX_WEIGHT_BYTES {
             let text = format!("the secrets that are read take more than {} MiB together", MAX_WEIGHT_BYTES >> 20);
             return Err(provider(&text).into());
@@ -215,11 +202,9 @@ impl Run<'_> {
             ProviderError::NoSecret(_) if may_be_absent => Ok(None),
             // All objects that read the store are due with its next attempt.
             ProviderError::Cluster(error) => Err(failure.again_at(error.retry_at).into()),
-            ProviderError::Vault(error) => Err(match (&self.plan.stores[store].source, &self.sessions[store]) {
-                (StoreSource::Vault(vault), Some(session)) => {
-                    self.controller.access.vault_failed(vault, session, failure, error).await
-                }
-                _ => failure.into(),
+            ProviderError::Vault(error) => Err(match &self.stores[store].login {
+                Some((vault, session)) => self.controller.access.vault_failed(vault, session, failure, error).await,
+                None => failure.into(),
             }),
             _ => Err(failure.into()),
         }

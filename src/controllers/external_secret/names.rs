@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use crate::api::ObjectRef;
 use crate::api::external_secrets::ExternalSecret;
-use crate::controllers::named::{Name, Source};
+use crate::controllers::named::{self, Name, Source};
 use crate::controllers::store_names;
-use crate::external_secret::template::{self, SourceKind};
 use crate::resolve::{EntrySource, ExternalPlan, StoreSource};
 
 /// The Secrets and ConfigMaps that an ExternalSecret reads, and the credentials that are those of its namespace. What an object
@@ -18,21 +17,12 @@ pub(super) fn names(object: &ExternalSecret, plan: &ExternalPlan) -> Vec<Name> {
     if plan.is_periodic() && plan.generators.is_empty() {
         names.extend(contents(object, plan));
     }
-    names.sort_by(|(_, one), (_, other)| one.cmp(other));
-    names.dedup();
     names
 }
 
 fn contents(object: &ExternalSecret, plan: &ExternalPlan) -> Vec<Name> {
     let namespace = object.metadata.namespace.as_deref().unwrap_or("");
-    let mut names = vec![];
-    for (kind, name) in object.spec.target.template.iter().flat_map(template::sources) {
-        let source = match kind {
-            SourceKind::ConfigMap => Source::ConfigMaps,
-            SourceKind::Secret => Source::Secrets,
-        };
-        names.push((source, Some(ObjectRef::new(namespace, name))));
-    }
+    let mut names: Vec<Name> = named::of_template(namespace, object.spec.target.template.as_ref()).collect();
     let stores: Vec<Option<Source>> = plan
         .stores
         .iter()

@@ -1,19 +1,18 @@
 //! Kinds that make an object of another kind in each of many namespaces.
 //!
-//! Namespaces and objects are known from watches, so that a run which finds everything right sends nothing. `decide` says what
-//! has to be written; this file writes it, and tells of it in the status.
+//! Namespaces and objects are known from watches, so that a run which finds everything right sends nothing. `decide`
+//! says what has to be written; this file writes it, and tells of it in the status.
 
 mod decide;
 mod written;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use kube::Resource as _;
 use kube::core::object::{HasSpec, HasStatus};
-use parking_lot::Mutex;
 
 use super::controller::{Controller, Watches};
 use super::dependents::{COALESCE, spec_or_metadata_changed};
@@ -21,6 +20,7 @@ use super::finalizer::remove_finalizer;
 use super::listing::{LISTING_PATIENCE, WatchGroup};
 use super::outcome::Outcome;
 use super::outputs::{EventText, Outputs};
+use super::states::States;
 use super::stores::Stores;
 use super::work::Work;
 use crate::api::external_secrets::fan_out::{InnerMetadata, NamespaceFailure, Selection};
@@ -103,7 +103,7 @@ pub(super) struct FanOuts<K> {
     /// Pauses after failures.
     backoff: Policy,
     began: Instant,
-    states: Mutex<HashMap<ObjectRef, State>>,
+    states: States<State>,
     kind: std::marker::PhantomData<fn() -> K>,
 }
 
@@ -124,9 +124,9 @@ struct Results {
 }
 
 impl<K: FanOut> FanOuts<K> {
-    /// For all objects of the kind.
+    /// The controller of all objects of the kind.
     pub fn new(stores: Arc<Stores>, work: Arc<Work>, outputs: Outputs, backoff: Policy) -> Self {
-        let (states, kind) = Default::default();
+        let (states, kind) = (States::default(), std::marker::PhantomData);
         Self { stores, work, outputs, backoff, began: Instant::now(), states, kind }
     }
 
@@ -283,11 +283,9 @@ impl<K: FanOut> FanOuts<K> {
     }
 
     fn changed(&self, change: &Change<K>) {
+        self.states.on_change(change);
         match change {
-            Change::Deleted(object) => {
-                self.work.remove(&object.key());
-                self.states.lock().remove(&object.key().id);
-            }
+            Change::Deleted(object) => self.work.remove(&object.key()),
             Change::Applied { old, new, .. } => {
                 if old.as_ref().is_none_or(|old| spec_or_metadata_changed(old.meta(), new.meta())) {
                     self.work.push_now(new.key(), if old.is_some() { Class::Urgent } else { Class::Event });
@@ -331,7 +329,7 @@ impl<K: FanOut> Controller for FanOuts<K> {
 
     async fn reconcile(&self, job: &Job<Key>) -> Outcome {
         let id = &job.key.id;
-        let known = self.states.lock().remove(id);
+        let known = self.states.take(id);
         let object = K::objects(&self.stores).get(id);
         let Some(object) = object.filter(|object| object.meta().deletion_timestamp.is_none()) else {
             let is_gone = K::objects(&self.stores).get(id).is_none();
@@ -345,11 +343,7 @@ impl<K: FanOut> Controller for FanOuts<K> {
         };
         let mut state = known.unwrap_or_default();
         let outcome = self.run(&object, &mut state).await;
-        // Looked up under the lock that a deletion takes too.
-        let mut states = self.states.lock();
-        if K::objects(&self.stores).get(id).is_some() {
-            states.insert(id.clone(), state);
-        }
+        self.states.keep(K::objects(&self.stores), id, &object, state);
         outcome
     }
 

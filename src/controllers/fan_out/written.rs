@@ -1,5 +1,5 @@
-//! What was written to the objects of one run after the other. One that another client changes back again and again is written
-//! ever less often.
+//! What was written to the objects of one run after the other. One that another client changes back again and again is
+//! written ever less often.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::decide::Step;
-use crate::controllers::pipeline::Drift;
+use crate::controllers::drift::Drift;
 
 /// The watch tells of an object within this time after it was made. Until then it is no second time made.
 const WATCH_LAG: Duration = Duration::from_secs(10);
@@ -17,7 +17,7 @@ const WATCH_LAG: Duration = Duration::from_secs(10);
 pub(super) struct Written(HashMap<String, Write>);
 
 struct Write {
-    /// Of what was written.
+    /// The digest of what was written.
     digest: u64,
     created: Option<Instant>,
     drift: Drift,
@@ -64,7 +64,7 @@ impl Written {
     }
 }
 
-/// Of what a step writes; of the version that it is written over, nothing.
+/// The digest of what a step writes, without the version that it is written over.
 fn digest<K: Inner>(step: &Step<K>) -> Option<u64> {
     let object = match step {
         Step::Create(object) | Step::Replace(object) => object,

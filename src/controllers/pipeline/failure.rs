@@ -24,9 +24,9 @@ pub(crate) enum Interruption {
 /// What is wrong, and when it is tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// Of the condition and the event.
+    /// The reason of the condition and the event.
     pub reason: Reason,
-    /// Of the condition and the event.
+    /// The message of the condition and the event.
     pub message: String,
     /// When it is tried again.
     pub retry: Retry,

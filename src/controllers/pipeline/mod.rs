@@ -4,7 +4,6 @@
 //! reads from top to bottom like the list in `docs/architecture.md`.
 
 mod delete;
-pub(super) mod drift;
 mod failure;
 mod object;
 mod obtain;
@@ -21,16 +20,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kube::Resource as _;
-use kube::core::object::HasStatus as _;
-use parking_lot::Mutex;
 
 use super::controller::{Controller, Watches};
 use super::dependents::spec_or_metadata_changed;
 use super::finalizer::has_finalizer;
 use super::outcome::Outcome;
 use super::outputs::Outputs;
+use super::states::States;
 use super::stores::Stores;
-use super::subscriptions::{Subscription, Subscriptions};
+use super::subscriptions::Subscriptions;
 use super::vault_access::VaultAccess;
 use super::work::Work;
 use crate::api::{CustomObject as _, Key, Kind, ObjectRef, Reason, SecretOwner};
@@ -42,13 +40,12 @@ use crate::sync::Rollouts;
 use crate::telemetry::Expiry;
 use crate::workqueue::{Class, Job, Next};
 
-pub(crate) use drift::Drift;
 pub(crate) use failure::{Failure, Interruption};
 pub(crate) use obtain::{login_failed, read_failed};
 pub(crate) use render::Renderer;
 pub(crate) use report::cache_key;
 pub(crate) use source::{CleanUpError, Lifetime, Obtained, Reading, Report, SecretSource};
-use state::{ObjectState, States};
+use state::ObjectState;
 
 /// What the pipelines of all kinds share.
 pub(crate) struct Shared {
@@ -69,14 +66,14 @@ pub(crate) struct Shared {
 pub(crate) struct Pipeline<S: SecretSource> {
     source: S,
     store: Arc<Store<S::Owner>>,
-    states: Mutex<States<S::State>>,
+    states: States<ObjectState<S::State>>,
     shared: Arc<Shared>,
 }
 
 impl<S: SecretSource> Pipeline<S> {
-    /// For the objects of a store.
+    /// The controller of the objects of a store.
     pub fn new(source: S, store: Arc<Store<S::Owner>>, shared: Arc<Shared>) -> Self {
-        Self { source, store, states: Mutex::default(), shared }
+        Self { source, store, states: States::default(), shared }
     }
 
     async fn run(&self, job: &Job<Key>, object: &Arc<S::Owner>, state: &mut ObjectState<S::State>) -> Outcome {
@@ -173,33 +170,11 @@ impl<S: SecretSource> Pipeline<S> {
         };
         state.transformation = Some(prepared.transformation.clone());
         // Before the read, so that no write falls between the two.
-        if let Some((topic, subject)) = S::followed(plan, object.status()).filter(|_| owner.wants_instant_updates()) {
-            let subject = (plan.vault_namespace.as_str(), topic, subject);
-            shared.subscriptions.follow(&mut state.subscription, &session, &job.key, subject, fingerprint);
-        } else {
-            state.subscription = None;
-        }
-        let subscription = state.subscription.as_deref();
-        let pending = subscription.and_then(Subscription::pending);
-        let (vault, outputs) = (&*shared.vault, &shared.outputs);
+        self.subscribe(job, object, plan, &session, fingerprint, state);
         let writer = SecretWriter::new(&shared.outputs.client, owner.namespace());
         let held = if S::LOOKS_FIRST { write::look(shared, &writer, &*owner, &state.applied).await? } else { None };
-        let (looked, held) = (object.clone(), held.as_ref());
-        let pending = pending.as_ref();
-        let key_made = shared.mac_key.made;
-        let object_ref = &*looked;
-        let reading = Reading {
-            job,
-            object: object_ref,
-            session: &session,
-            vault,
-            outputs,
-            key_made,
-            held,
-            subscription,
-            pending,
-        };
-        let obtained = self.source.obtain(&reading, plan, &mut state.source).await;
+        let held = held.as_ref();
+        let obtained = self.obtain(job, object, plan, &session, held, state).await;
         shared.vault.logins.store(&session, &plan.auth).await;
         let (written, recorded, token) = match obtained? {
             Obtained::Kept { unfinished } => {
@@ -239,7 +214,7 @@ impl<S: SecretSource> Pipeline<S> {
         writer: &SecretWriter,
     ) -> Result<(write::Written, Option<String>), Interruption> {
         let shared = &*self.shared;
-        if !self.is_known(object) {
+        if !self.store.is_current(object) {
             // It was deleted meanwhile: nothing is done any more for it, nor for another one of its name by mistake.
             return Err(Interruption::Yield(state.lane()));
         }
@@ -266,22 +241,6 @@ impl<S: SecretSource> Pipeline<S> {
         Ok((written, recorded))
     }
 
-    /// Whether this is still the object of its name, as far as is known.
-    fn is_known(&self, object: &S::Owner) -> bool {
-        let known = self.store.get(&object.key().id);
-        known.is_some_and(|known| known.meta().uid == object.meta().uid)
-    }
-
-    /// Keeps what is remembered of an object. One that was deleted meanwhile leaves nothing behind, nor to another one of its
-    /// name.
-    fn keep_state(&self, id: &ObjectRef, object: &S::Owner, state: Option<Box<ObjectState<S::State>>>) {
-        // The object is looked up under the lock that its deletion takes too.
-        let mut states = self.states.lock();
-        if let Some(state) = state.filter(|_| self.is_known(object)) {
-            states.insert(id.clone(), state);
-        }
-    }
-
     /// True if the destination is the version that was applied last. A Secret that no watch covers counts as such: it is read
     /// at each refresh.
     fn destination_unchanged(&self, object: &S::Owner, state: &ObjectState<S::State>) -> bool {
@@ -290,17 +249,13 @@ impl<S: SecretSource> Pipeline<S> {
     }
 
     fn changed(&self, change: Change<S::Owner>) {
+        self.states.on_change(&change);
         match change {
             Change::Deleted(object) => {
-                let key = object.key();
-                self.shared.work.remove(&key);
-                state::forget(&mut self.states.lock(), &key.id);
+                self.shared.work.remove(&object.key());
                 self.shared.vault.logins.users_changed();
             }
             Change::Applied { id, old, new } => {
-                if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
-                    self.states.lock().remove(&id);
-                }
                 let generation = new.meta().generation;
                 if old.as_ref().is_some_and(|old| old.meta().generation != generation) {
                     self.shared.vault.logins.users_changed();
@@ -327,17 +282,19 @@ impl<S: SecretSource> Controller for Pipeline<S> {
 
     async fn reconcile(&self, job: &Job<Key>) -> Outcome {
         let id: &ObjectRef = &job.key.id;
-        let known = self.states.lock().remove(id);
+        let known = self.states.take(id);
         let Some(object) = self.store.get(id) else { return Outcome::await_change() };
         if object.meta().deletion_timestamp.is_some() {
             let session = known.as_ref().and_then(|known| known.session.clone());
             let outcome = self.delete(job, &object, session).await;
-            self.keep_state(id, &object, known);
+            if let Some(known) = known {
+                self.states.keep(&self.store, id, &object, known);
+            }
             return outcome;
         }
         let mut state = known.unwrap_or_else(|| Box::new(ObjectState::new(job.due)));
         let outcome = self.run(job, &object, &mut state).await;
-        self.keep_state(id, &object, Some(state));
+        self.states.keep(&self.store, id, &object, state);
         outcome
     }
 

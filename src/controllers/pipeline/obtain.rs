@@ -1,16 +1,20 @@
-//! The login of a run, and what follows from an answer of Vault.
+//! The login of a run, the data that it obtains, and what follows from an answer of Vault.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Shared;
+use kube::core::object::HasStatus as _;
+
 use super::failure::{Failure, Interruption};
-use super::source::Reading;
+use super::source::{Obtained, Reading, SecretSource};
 use super::state::ObjectState;
-use crate::api::{Key, Reason};
+use super::{Pipeline, Shared};
+use crate::api::{Key, Reason, SecretOwner as _};
 use crate::controllers::retry::Retry;
+use crate::controllers::subscriptions::Subscription;
 use crate::controllers::vault_access::Unanswered;
-use crate::resolve::AuthPlan;
+use crate::resolve::{AuthPlan, Plan};
+use crate::sync::HeldSecret;
 use crate::vault::{ErrorKind, Identity, Session, SessionError, VaultError};
 use crate::workqueue::Job;
 
@@ -45,6 +49,53 @@ pub(super) async fn login<T: Default>(
     }
     state.session = Some(session.clone());
     Ok(session)
+}
+
+impl<S: SecretSource> Pipeline<S> {
+    /// Has the object due as soon as Vault tells of a change of what it is made of, if it asks for that.
+    pub(super) fn subscribe(
+        &self,
+        job: &Job<Key>,
+        object: &S::Owner,
+        plan: &Plan<S::Plan>,
+        session: &Arc<Session>,
+        fingerprint: u64,
+        state: &mut ObjectState<S::State>,
+    ) {
+        let followed = S::followed(plan, object.status()).filter(|_| object.wants_instant_updates());
+        let Some((topic, subject)) = followed else {
+            state.subscription = None;
+            return;
+        };
+        let subject = (plan.vault_namespace.as_str(), topic, subject);
+        self.shared.subscriptions.follow(&mut state.subscription, session, &job.key, subject, fingerprint);
+    }
+
+    /// Obtains data, or finds that what the destination holds is to stay.
+    pub(super) async fn obtain(
+        &self,
+        job: &Job<Key>,
+        object: &S::Owner,
+        plan: &Plan<S::Plan>,
+        session: &Arc<Session>,
+        held: Option<&HeldSecret>,
+        state: &mut ObjectState<S::State>,
+    ) -> Result<Obtained, Interruption> {
+        let subscription = state.subscription.as_deref();
+        let pending = subscription.and_then(Subscription::pending);
+        let reading = Reading {
+            job,
+            object,
+            session,
+            vault: &self.shared.vault,
+            outputs: &self.shared.outputs,
+            key_made: self.shared.mac_key.made,
+            held,
+            subscription,
+            pending: pending.as_ref(),
+        };
+        self.source.obtain(&reading, plan, &mut state.source).await
+    }
 }
 
 /// What is told of a login that failed. All objects that wait for the login are due with its next attempt: none of them has

@@ -58,7 +58,7 @@ pub(super) struct Previous<'a> {
 }
 
 impl Renderer {
-    /// With the transformations that are compiled already.
+    /// Renders with the transformations that are compiled already.
     pub fn new(transformations: Arc<TransformationCache>, exclude_raw: bool) -> Self {
         Self { transformations, turns: Arc::default(), exclude_raw }
     }

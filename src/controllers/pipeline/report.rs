@@ -7,7 +7,7 @@ use kube::core::object::HasStatus;
 
 use super::failure::Failure;
 use super::restart::Restarts;
-use super::state::{FailedRestarts, ObjectState, Owed};
+use super::state::{Content, ObjectState};
 use super::{Pipeline, SecretSource};
 use crate::api::owner::OwnerStatus as _;
 use crate::api::{
@@ -20,7 +20,6 @@ use crate::kubernetes::KubernetesError;
 use crate::resolve::{AuthPlan, Plan};
 use crate::sync;
 use crate::vault::TokenInfo;
-use crate::workqueue::{Class, Next};
 
 /// What a run that got through has to tell.
 pub(super) struct Synced {
@@ -38,6 +37,17 @@ pub(super) struct Synced {
     pub token: Option<TokenInfo>,
 }
 
+/// What there is to say of a run that got through.
+struct Success<K: HasStatus> {
+    status: K::Status,
+    /// Events that go with the status, if it is written.
+    events: Vec<EventText>,
+    /// The event of a Secret that was written, where it is not VSO's for VaultStaticSecrets.
+    written: Option<EventText>,
+    /// The generation that is applied, if that is not the one that there is now.
+    generation: Option<i64>,
+}
+
 /// The status of an object, to be changed.
 pub(super) fn status_of<K: HasStatus<Status: Clone + Default>>(object: &K) -> K::Status {
     object.status().cloned().unwrap_or_default()
@@ -53,6 +63,49 @@ impl<S: SecretSource> Pipeline<S> {
         synced: Synced,
     ) -> Outcome {
         let outputs = &self.shared.outputs;
+        let Success { status, events, written, generation } = self.success(object, plan, state, &synced);
+        if outputs.publish(&self.store, object, &status, &events).await.is_err() {
+            // Nothing is lost: the Secret is written, and the next run finds all as after a start.
+            state.applied = None;
+            return state.retry(&self.shared.backoff);
+        }
+        if let (Some(subscription), Some((_, subject))) = (&mut state.subscription, S::followed(plan, Some(&status))) {
+            subscription.move_to(subject);
+        }
+        let Synced { mac, wrote, record, orphans, restarts, .. } = synced;
+        if wrote {
+            let event = written.unwrap_or_else(|| EventText::normal(Reason::SecretSynced, "Secret synced"));
+            outputs.event(object.kind(), object.metadata(), &event).await;
+            tracing::info!(restarts = restarts.as_ref().map_or(0, |r| r.restarted), "Secret synced");
+        }
+        let now = Instant::now();
+        // The generation that there is now is still to be applied.
+        let refresh = if generation.is_some() { Some(now) } else { self.source.next_due(plan, &state.source, now) };
+        let is_waiting = matches!(RestartNews::of(restarts.as_ref()), RestartNews::Waiting);
+        let left = restarts.as_ref().filter(|restarts| !restarts.are_done());
+        let again = if left.is_some() || orphans.is_some() {
+            let settled = left.and_then(|restarts| restarts.again);
+            Some(settled.unwrap_or_else(|| now + state.pause(&self.shared.backoff)))
+        } else {
+            state.backoff.reset();
+            None
+        };
+        let content = Content { mac, record, generation: object.generation() };
+        let next = state.follow_up(content, restarts, again, refresh);
+        if again.is_some() && !is_waiting {
+            return Outcome::failed(next, state.lane());
+        }
+        Outcome::done(next, state.lane())
+    }
+
+    /// The status of an object whose run got through, and what goes with it.
+    fn success(
+        &self,
+        object: &S::Owner,
+        plan: &Plan<S::Plan>,
+        state: &mut ObjectState<S::State>,
+        synced: &Synced,
+    ) -> Success<S::Owner> {
         let restart_news = RestartNews::of(synced.restarts.as_ref());
         let mut status = status_of(object);
         let report = self.source.report(object, plan, &mut state.source, synced.wrote, &mut status);
@@ -72,60 +125,21 @@ impl<S: SecretSource> Pipeline<S> {
         }
         let mut events = subscriptions::events(object.owner_conditions(), &conditions);
         status.set_conditions(conditions);
-        let token = synced.token.map(|token| (cache_key(&plan.auth, &plan.vault_namespace, &token), token));
+        let token = synced.token.as_ref();
+        let token = token.map(|token| (cache_key(&plan.auth, &plan.vault_namespace, token), &token.client_id));
         if let (Some((Some(cache_key), _)), Some(meta)) = (&token, status.vault_client_meta()) {
             meta.cache_key = Some(cache_key.clone());
         }
         if object.status() != Some(&status) {
-            if let (Some((cache_key, token)), Some(meta)) = (token, status.vault_client_meta()) {
+            if let (Some((cache_key, client_id)), Some(meta)) = (token, status.vault_client_meta()) {
                 // The client ID changes with each login; that alone is not worth a write for every object.
-                let id = Some(token.client_id).filter(|id| !id.is_empty());
+                let id = Some(client_id.clone()).filter(|id| !id.is_empty());
                 *meta = VaultClientMeta { cache_key, id };
             }
             events.extend(restart_news.errors().iter().map(|error| restart_failed(error)));
             events.extend(report.events);
         }
-        if outputs.publish(&self.store, object, &status, &events).await.is_err() {
-            // Nothing is lost: the Secret is written, and the next run finds all as after a start.
-            state.applied = None;
-            return state.retry(&self.shared.backoff);
-        }
-        if let (Some(subscription), Some((_, subject))) = (&mut state.subscription, S::followed(plan, Some(&status))) {
-            subscription.move_to(subject);
-        }
-        if synced.wrote {
-            let event = report.written.unwrap_or_else(|| EventText::normal(Reason::SecretSynced, "Secret synced"));
-            outputs.event(object.kind(), object.metadata(), &event).await;
-            tracing::info!(restarts = synced.restarts.as_ref().map_or(0, |r| r.restarted), "Secret synced");
-        }
-        let now = Instant::now();
-        let waits = matches!(restart_news, RestartNews::Waiting);
-        let restarts = synced.restarts.filter(|restarts| !restarts.are_done());
-        let again = if restarts.is_some() || synced.orphans.is_some() {
-            let settled = restarts.as_ref().and_then(|restarts| restarts.again);
-            Some(settled.unwrap_or_else(|| now + state.pause(&self.shared.backoff)))
-        } else {
-            state.backoff.reset();
-            None
-        };
-        let refresh = self.source.next_due(plan, &state.source, now);
-        let refresh = if report.generation.is_some() { Some(now) } else { refresh };
-        state.owed = None;
-        if let (Some(restarts), Some(again)) = (restarts, again) {
-            let (mac, generation) = (synced.mac, object.generation());
-            if waits {
-                state.owed = Some(Box::new(Owed { mac, record: synced.record, generation, at: again, refresh }));
-            } else {
-                let failed = FailedRestarts { mac, generation, errors: restarts.errors, again };
-                state.failed_restarts = Some(Box::new(failed));
-            }
-        }
-        let next = next_run(again, refresh);
-        state.due = match next {
-            Next::At(due, _) => Some(due),
-            Next::WhenChanged => None,
-        };
-        if again.is_some() && !waits { Outcome::failed(next, state.lane()) } else { Outcome::done(next, state.lane()) }
+        Success { status, events, written: report.written, generation: report.generation }
     }
 
     /// Tells of a run that did not get through. `lastGeneration` stays: this generation was not applied.
@@ -195,7 +209,7 @@ pub(super) enum RestartNews<'a> {
 }
 
 impl<'a> RestartNews<'a> {
-    /// Of a run; `None`: no restarts were pending.
+    /// What a run has to tell of its restarts; `None`: none were pending.
     pub fn of(restarts: Option<&'a Restarts>) -> Self {
         match restarts {
             None => Self::None,
@@ -293,15 +307,6 @@ fn restarts_failed(errors: &[String]) -> String {
 pub(crate) fn cache_key(auth: &AuthPlan, vault_namespace: &str, token: &TokenInfo) -> Option<String> {
     let key = auth.cache_key(&token.credential_uid)?;
     Some(if vault_namespace == auth.login.vault_namespace { key } else { format!("{key}-{vault_namespace}") })
-}
-
-/// When the next run is due: restarts that failed are tried again, and the source is read again, whichever comes first.
-pub(super) fn next_run(restarts: Option<Instant>, refresh: Option<Instant>) -> Next {
-    match (restarts, refresh) {
-        (Some(again), refresh) if refresh.is_none_or(|refresh| again <= refresh) => Next::At(again, Class::Retry),
-        (_, Some(refresh)) => Next::At(refresh, Class::Refresh),
-        (_, None) => Next::WhenChanged,
-    }
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Shared;
-use super::state::ObjectState;
+use super::state::{Content, FailedRestarts, ObjectState, Owed};
 use super::write::{Written, restarts};
 use crate::api::{ConditionType, Reason, SecretOwner, condition};
 use crate::controllers::outputs::EventText;
 use crate::kubernetes::{SecretWriter, Workloads};
 use crate::sync::{self, Mark, RestartError, Rollout};
+use crate::workqueue::{Class, Next};
 
 /// What became of the restarts of a run.
 #[derive(Default)]
@@ -25,6 +26,36 @@ impl Restarts {
     /// Whether all are done.
     pub fn are_done(&self) -> bool {
         self.errors.is_empty() && self.again.is_none()
+    }
+}
+
+impl<T> ObjectState<T> {
+    /// Keeps the restarts of a content that are left. The object is due for them at `again`, or to be refreshed,
+    /// whichever comes first.
+    pub fn follow_up(
+        &mut self,
+        content: Content,
+        restarts: Option<Restarts>,
+        again: Option<Instant>,
+        refresh: Option<Instant>,
+    ) -> Next {
+        self.owed = None;
+        if let (Some(Restarts { errors, .. }), Some(again)) = (restarts.filter(|restarts| !restarts.are_done()), again)
+        {
+            if errors.is_empty() {
+                self.owed = Some(Box::new(Owed { content, at: again, refresh }));
+            } else {
+                let Content { mac, generation, .. } = content;
+                self.failed_restarts = Some(Box::new(FailedRestarts { mac, generation, errors, again }));
+            }
+        }
+        let next = match (again, refresh) {
+            (Some(again), refresh) if refresh.is_none_or(|refresh| again <= refresh) => Next::At(again, Class::Retry),
+            (_, Some(refresh)) => Next::At(refresh, Class::Refresh),
+            (_, None) => Next::WhenChanged,
+        };
+        self.due = if let Next::At(due, _) = next { Some(due) } else { None };
+        next
     }
 }
 
@@ -110,4 +141,53 @@ pub(super) async fn restart_all(
         held.clear();
     }
     restarts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn follow_up(
+        restarts: Option<Restarts>,
+        again: Option<Instant>,
+        refresh: Option<Instant>,
+    ) -> (Next, ObjectState<()>) {
+        let mut state = ObjectState::new(Instant::now());
+        let content = Content { mac: "m".into(), record: "r".into(), generation: 1 };
+        (state.follow_up(content, restarts, again, refresh), state)
+    }
+
+    #[test]
+    fn the_earlier_of_retry_and_refresh_counts() {
+        let now = Instant::now();
+        let (soon, late) = (now + Duration::from_secs(1), now + Duration::from_secs(9));
+        for (again, refresh, expected, due) in [
+            (None, None, Next::WhenChanged, None),
+            (None, Some(late), Next::At(late, Class::Refresh), Some(late)),
+            (Some(soon), None, Next::At(soon, Class::Retry), Some(soon)),
+            (Some(soon), Some(late), Next::At(soon, Class::Retry), Some(soon)),
+            (Some(late), Some(soon), Next::At(soon, Class::Refresh), Some(soon)),
+        ] {
+            let (next, state) = follow_up(None, again, refresh);
+            assert_eq!((next, state.due), (expected, due));
+            assert!(state.owed.is_none() && state.failed_restarts.is_none());
+        }
+    }
+
+    #[test]
+    fn restarts_that_are_left_are_kept_until_they_are_due() {
+        let again = Instant::now() + Duration::from_secs(1);
+        let (_, state) = follow_up(Some(Restarts { again: Some(again), ..Restarts::default() }), Some(again), None);
+        assert!(state.owed.is_some_and(|owed| owed.at == again) && state.failed_restarts.is_none());
+        let failed = Restarts { errors: vec!["no".into()], ..Restarts::default() };
+        let (_, state) = follow_up(Some(failed), Some(again), None);
+        assert!(state.failed_restarts.is_some_and(|failed| failed.again == again) && state.owed.is_none());
+        let (_, state) = follow_up(Some(Restarts::default()), Some(again), None);
+        assert!(
+            state.owed.is_none() && state.failed_restarts.is_none(),
+            "they are done; something else is tried again"
+        );
+    }
 }

@@ -3,9 +3,9 @@
 
 use std::time::Instant;
 
-use super::report::{RestartNews, next_run, restart_failed, status_of};
+use super::report::{RestartNews, restart_failed, status_of};
 use super::restart::restart_all;
-use super::state::{FailedRestarts, ObjectState};
+use super::state::{ObjectState, Owed};
 use super::{Pipeline, SecretSource, has_news};
 use crate::api::owner::OwnerStatus as _;
 use crate::api::{Key, SecretOwner as _, condition};
@@ -17,7 +17,7 @@ impl<S: SecretSource> Pipeline<S> {
     /// Whether restarts are due for the content of the Secret as the last run has left it.
     pub(super) fn owes_restarts(&self, object: &S::Owner, state: &ObjectState<S::State>) -> bool {
         let is_due = |at: Instant| at <= Instant::now();
-        let owed = state.owed.as_ref().filter(|owed| is_due(owed.at) && owed.generation == object.generation());
+        let owed = state.owed.as_ref().filter(|owed| is_due(owed.at) && owed.content.generation == object.generation());
         owed.is_some() && self.destination_unchanged(object, state)
     }
 
@@ -29,13 +29,14 @@ impl<S: SecretSource> Pipeline<S> {
         state: &mut ObjectState<S::State>,
         fingerprint: u64,
     ) -> Outcome {
-        let Some(mut owed) = state.owed.take() else { return Outcome::done(state.next_refresh(), state.lane()) };
+        let Some(owed) = state.owed.take() else { return Outcome::done(state.next_refresh(), state.lane()) };
+        let Owed { content, refresh, .. } = *owed;
         let writer = SecretWriter::new(&self.shared.outputs.client, object.namespace());
-        let restarts = restart_all(&self.shared, object, &writer, &owed.mac, &mut state.rollouts).await;
+        let restarts = restart_all(&self.shared, object, &writer, &content.mac, &mut state.rollouts).await;
         let news = RestartNews::of(Some(&restarts));
         let mut status = status_of(object);
         if restarts.are_done() {
-            status.set_recorded_mac(Some(owed.record.clone()));
+            status.set_recorded_mac(Some(content.record.clone()));
         }
         let update = news.condition();
         status.set_conditions(condition::merge(object.owner_conditions(), object.generation(), update.as_slice()));
@@ -48,20 +49,9 @@ impl<S: SecretSource> Pipeline<S> {
         let failed = !news.errors().is_empty();
         let again = (!restarts.are_done())
             .then(|| restarts.again.unwrap_or_else(|| Instant::now() + state.pause(&self.shared.backoff)));
-        let next = next_run(again, owed.refresh);
-        state.due = if let Next::At(due, _) = next { Some(due) } else { None };
-        match again {
-            Some(again) if failed => {
-                let (mac, generation) = (owed.mac, owed.generation);
-                state.failed_restarts =
-                    Some(Box::new(FailedRestarts { mac, generation, errors: restarts.errors, again }));
-                return Outcome::failed(next, state.lane());
-            }
-            Some(again) => {
-                owed.at = again;
-                state.owed = Some(owed);
-            }
-            None => {}
+        let next = state.follow_up(content, Some(restarts), again, refresh);
+        if failed {
+            return Outcome::failed(next, state.lane());
         }
         if has_news(state, fingerprint) {
             // It stands in the store by now that the restarts are done.

@@ -33,7 +33,8 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
     const FINALIZER: &'static str;
     /// The reason of conditions and events for settings that cannot work. VSO has one for each kind.
     const INVALID: Reason;
-    /// The destination is looked at before anything is obtained: obtaining data for it has a cost, or depends on what it holds.
+    /// The destination is looked at before anything is obtained: obtaining data for it has a cost, or depends on what
+    /// it holds.
     const LOOKS_FIRST: bool = false;
 
     /// Turns the objects in the stores into a plan.
@@ -52,8 +53,8 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
         state: &mut Self::State,
     ) -> impl Future<Output = Result<Obtained, Interruption>> + Send;
 
-    /// What the status has to say of new data, with this MAC, before the Secret holds it: a run that comes after a crash finds
-    /// it there. A status that differs is written.
+    /// What the status has to say of new data, with this MAC, before the Secret holds it: a run that comes after a
+    /// crash finds it there. A status that differs is written.
     fn announce(&self, _state: &Self::State, _mac: &str, _status: &mut StatusOf<Self::Owner>) {}
 
     /// Whether [`SecretSource::hold`] has something to do. Then the login stays while an object has no plan.
@@ -139,7 +140,7 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
         EventText::warning(Self::INVALID, why)
     }
 
-    /// With instant updates: what is followed, and of what: a path, or the ID of a lease.
+    /// What instant updates follow: the topic, and a path or the ID of a lease.
     fn followed<'a>(
         _plan: &'a Plan<Self::Plan>,
         _status: Option<&'a StatusOf<Self::Owner>>,
@@ -166,13 +167,13 @@ pub(crate) struct Reading<'a, O> {
     pub session: &'a Arc<Session>,
     /// Access to Vault.
     pub vault: &'a VaultAccess,
-    /// For counts.
+    /// Where a kind counts what it does, and reports events.
     pub outputs: &'a Outputs,
     /// When the key of the MACs was made, in seconds since 1970.
     pub key_made: i64,
     /// What the destination holds, if the kind looks first and there is a Secret.
     pub held: Option<&'a HeldSecret>,
-    /// With instant updates: what is told of the path or the lease.
+    /// What Vault tells of the path or the lease, if the object asks for instant updates.
     pub subscription: Option<&'a Subscription>,
     /// A change that Vault has told of: what is obtained must not be older.
     pub pending: Option<&'a PendingChange>,
@@ -237,7 +238,7 @@ pub(crate) struct Report {
 /// When what a Secret holds ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lifetime {
-    /// In seconds since 1970.
+    /// When the content ends, in seconds since 1970.
     pub ends: i64,
     /// When it has to be renewed or replaced at the latest, in seconds since 1970.
     pub renew_by: i64,
@@ -245,8 +246,8 @@ pub(crate) struct Lifetime {
 
 /// What of a clean-up could not be done.
 pub(crate) struct CleanUpError {
-    /// For a person to read.
+    /// The event that says what could not be done.
     pub event: EventText,
-    /// Another try may do it.
+    /// Whether another try may do it.
     pub may_pass: bool,
 }

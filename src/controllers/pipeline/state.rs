@@ -1,46 +1,34 @@
 //! What this process remembers of an object between two runs. All of it can be lost: the next run finds it again.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::drift::Drift;
-use crate::api::ObjectRef;
 use crate::backoff::{Backoff, Policy};
+use crate::controllers::drift::Drift;
 use crate::controllers::outcome::Outcome;
 use crate::controllers::retry::RECHECK_DENIAL;
 use crate::controllers::subscriptions::Subscription;
 use crate::render::CompiledTransformation;
 use crate::sync::{LastApplied, Rollout};
-use crate::util::shrink;
 use crate::vault::Session;
 use crate::workqueue::{Class, Lane, Next};
 
-/// The states of the objects of one kind.
-pub(super) type States<T> = HashMap<ObjectRef, Box<ObjectState<T>>>;
-
-/// Forgets the object of a name.
-pub(super) fn forget<T>(states: &mut States<T>, id: &ObjectRef) {
-    states.remove(id);
-    shrink(states);
-}
-
 /// The state of one object; `T` is what its kind remembers.
 pub(super) struct ObjectState<T> {
-    /// Of the inputs of the last run, if it succeeded.
+    /// The fingerprint of the inputs of the last run, if that succeeded.
     pub fingerprint: Option<u64>,
     /// When the next run is due if nothing happens. `None`: only when the object changes.
     pub due: Option<Instant>,
     pub backoff: Backoff,
     /// Dropping it ends the login if no other object uses it.
     pub session: Option<Arc<Session>>,
-    /// With instant updates: the writes of the path. Dropping it unsubscribes.
+    /// What Vault tells of the path or the lease. Dropping the subscription ends it.
     pub subscription: Option<Box<Subscription>>,
     pub applied: Option<LastApplied>,
     pub drift: Drift,
     /// Held so that it is not compiled again at each refresh.
     pub transformation: Option<Arc<CompiledTransformation>>,
-    /// Of data that would come out otherwise if it were rendered again.
+    /// Inputs and output of templates whose data would come out otherwise if it were rendered again.
     pub rendered: Option<Box<Rendered>>,
     pub failed_restarts: Option<Box<FailedRestarts>>,
     /// Restarts that are to come.
@@ -68,12 +56,19 @@ pub(super) struct FailedRestarts {
     pub again: Instant,
 }
 
+/// Content of a Secret that workloads are restarted for.
+pub(super) struct Content {
+    /// MAC of the data.
+    pub mac: String,
+    /// What `status.secretMAC` says of the content when the restarts are done.
+    pub record: String,
+    /// The generation of the object that it was made for.
+    pub generation: i64,
+}
+
 /// Restarts that wait for what else their targets are restarted for.
 pub(super) struct Owed {
-    pub mac: String,
-    /// What `status.secretMAC` says of the content when they are done.
-    pub record: String,
-    pub generation: i64,
+    pub content: Content,
     /// When they are due.
     pub at: Instant,
     /// When the next run is due apart from them.
@@ -88,7 +83,7 @@ impl FailedRestarts {
 }
 
 impl<T: Default> ObjectState<T> {
-    /// Of an object that was never run, due at `due`.
+    /// The state of an object that was never run, due at `due`.
     pub fn new(due: Instant) -> Self {
         Self {
             fingerprint: None,
@@ -140,19 +135,5 @@ impl<T> ObjectState<T> {
     /// nothing goes quiet.
     pub fn pause(&mut self, policy: &Policy) -> Duration {
         self.backoff.next(policy, Instant::now(), &mut rand::rng()).unwrap_or(RECHECK_DENIAL)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn states_take_no_room_when_their_objects_are_gone() {
-        let id = |i: usize| ObjectRef::new("ns", format!("o{i}"));
-        let now = Instant::now();
-        let mut states: States<()> = (0..20_000).map(|i| (id(i), Box::new(ObjectState::new(now)))).collect();
-        (1..20_000).for_each(|i| forget(&mut states, &id(i)));
-        assert!(states.contains_key(&id(0)) && states.capacity() < 2000, "{}", states.capacity());
     }
 }

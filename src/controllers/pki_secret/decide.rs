@@ -64,7 +64,7 @@ pub(super) struct Known<'a> {
     pub found_before: Option<&'a Recorded>,
     /// Fingerprint of the issuer's certificate, if that is compared.
     pub issuer: Option<&'a str>,
-    /// In seconds since 1970.
+    /// The time of the run, in seconds since 1970.
     pub now: i64,
 }
 
@@ -79,7 +79,7 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    /// As one that is to be revoked.
+    /// The certificate, as the status lists those that are to be revoked.
     pub fn replaced(&self) -> PKIReplacedCertificate {
         replaced(&self.serial, &self.issue)
     }

@@ -16,7 +16,7 @@ use crate::vault::{Envelope, Read, SharedRead};
 pub(super) struct IssuerWatch {
     read: Arc<SharedRead>,
     due: Instant,
-    /// Of the certificate that was seen last.
+    /// The fingerprint of the certificate that was seen last.
     fingerprint: Option<String>,
     /// Why the last look has failed.
     pub error: Option<String>,

@@ -13,9 +13,9 @@ use crate::controllers::outputs::EventText;
 use crate::controllers::pipeline::{Failure, Report};
 use crate::resolve::PkiRequest;
 
-/// Puts a certificate into the status that is about to be written to the Secret: a run that comes after a crash finds it
-/// there, whether the Secret was written or not. Without a `mac` there are no data for the Secret yet: such a certificate is there
-/// to be revoked.
+/// Puts a certificate into the status that is about to be written to the Secret: a run that comes after a crash finds
+/// it there, whether the Secret was written or not. Without a `mac` there are no data for the Secret yet: such a
+/// certificate is there to be revoked.
 pub(super) fn announce(
     unwritten: &Unwritten,
     mac: Option<&str>,

@@ -42,7 +42,7 @@ pub(super) struct Revocations {
     left: usize,
     /// Serial numbers that need no more tries.
     pub done: Vec<String>,
-    /// Of the tries of this run.
+    /// What there is to tell of the tries of this run.
     pub events: Vec<EventText>,
     /// Why the last try has failed.
     pub error: Option<String>,

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 
 use super::report::{MAX_TOLD, Verdict, verdict};
 use super::state::State;
-use super::target::Task;
+use super::task::Task;
 use super::work::Worked;
 use super::{PushSecrets, Tasks, finds_its_stores};
 use crate::api::external_secrets::push_secret::{PushSecretStatus, SyncedPushSecrets};

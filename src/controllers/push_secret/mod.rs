@@ -12,6 +12,7 @@ mod report;
 mod source;
 mod state;
 mod target;
+mod task;
 mod tasks;
 mod work;
 
@@ -20,13 +21,13 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use kube::Resource as _;
-use parking_lot::Mutex;
 
 use super::controller::{Controller, Watches};
 use super::dependents::spec_or_metadata_changed;
 use super::external_secret::failure::{Failure, Interruption};
 use super::outcome::Outcome;
 use super::render_turns::RenderTurns;
+use super::states::States;
 use super::store_access::StoreAccess;
 use super::stores::Stores;
 use crate::api::external_secrets::PushSecret;
@@ -44,8 +45,8 @@ use crate::workqueue::{Class, Job, Next};
 use generated::kept_until;
 use report::{Verdict, verdict};
 use source::Made;
-use state::{State, States};
-use target::{Entries, Task};
+use state::State;
+use task::{Entries, Task};
 use tasks::{Tasks, digest_for};
 use work::{Rest, Worked};
 
@@ -58,7 +59,7 @@ pub(super) struct PushSecrets {
     access: Arc<StoreAccess>,
     turns: Arc<RenderTurns>,
     templates: Arc<TemplateCache>,
-    states: Mutex<States>,
+    states: States<State>,
     /// What is written is read anew, so no read is shared.
     no_reads: ReadsInUse,
     /// Pauses after failures.
@@ -70,7 +71,7 @@ pub(super) struct PushSecrets {
 impl PushSecrets {
     /// For all objects that the operator serves.
     pub fn new(access: Arc<StoreAccess>, turns: Arc<RenderTurns>, backoff: Policy, min_interval: Duration) -> Self {
-        let (templates, states, no_reads) = Default::default();
+        let (templates, states, no_reads) = (Arc::default(), States::default(), ReadsInUse::default());
         Self { access, turns, templates, states, no_reads, backoff, min_interval }
     }
 
@@ -231,19 +232,16 @@ impl PushSecrets {
 
     fn changed(&self, change: Change<PushSecret>) {
         let work = &self.access.vault.work;
+        self.states.on_change(&change);
         match change {
             Change::Deleted(object) => {
                 let key = object.key();
                 work.remove(&key);
-                self.states.lock().remove(&key.id);
                 self.access.forget(&key);
                 self.let_stores_go(&object, None);
                 self.access.vault.dependents.of_push_secret(object.meta());
             }
             Change::Applied { old, new, .. } => {
-                if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
-                    self.states.lock().remove(&new.key().id);
-                }
                 if let Some(old) = &old {
                     self.let_stores_go(old, Some(&new));
                 }
@@ -256,15 +254,8 @@ impl PushSecrets {
         }
     }
 
-    /// Keeps what is remembered of an object. One that was deleted meanwhile leaves nothing behind.
-    fn keep_state(&self, object: &PushSecret, state: Box<State>) {
-        // The object is looked up under the lock that its deletion takes too.
-        let mut states = self.states.lock();
-        let id = object.key().id;
-        let known = self.stores().push_secrets.get(&id);
-        if known.is_some_and(|known| known.meta().uid == object.meta().uid) {
-            states.insert(id, state);
-        }
+    fn keep_state(&self, id: &ObjectRef, object: &PushSecret, state: Box<State>) {
+        self.states.keep(&self.stores().push_secrets, id, object, state);
     }
 }
 
@@ -281,6 +272,7 @@ fn is_cleaned_up(object: &PushSecret) -> bool {
 /// A run. What one that is cut off has pushed without recording it is remembered, and nothing else of it.
 struct Run<'a> {
     controller: &'a PushSecrets,
+    id: &'a ObjectRef,
     object: &'a Arc<PushSecret>,
     state: Option<Box<State>>,
 }
@@ -289,7 +281,7 @@ impl Run<'_> {
     /// It came to its end.
     fn end(mut self) {
         if let Some(state) = self.state.take() {
-            self.controller.keep_state(self.object, state);
+            self.controller.keep_state(self.id, self.object, state);
         }
     }
 }
@@ -298,7 +290,8 @@ impl Drop for Run<'_> {
     fn drop(&mut self) {
         let unrecorded = self.state.take().map(|state| state.unrecorded).unwrap_or_default();
         if !unrecorded.is_empty() {
-            self.controller.keep_state(self.object, Box::new(State { unrecorded, ..State::default() }));
+            let state = State { unrecorded, ..State::default() };
+            self.controller.keep_state(self.id, self.object, Box::new(state));
         }
     }
 }
@@ -318,9 +311,9 @@ impl Controller for PushSecrets {
 
     async fn reconcile(&self, job: &Job<Key>) -> Outcome {
         let id: &ObjectRef = &job.key.id;
-        let known = self.states.lock().remove(id);
+        let known = self.states.take(id);
         let Some(object) = self.stores().push_secrets.get(id) else { return Outcome::await_change() };
-        let mut run = Run { controller: self, object: &object, state: Some(known.unwrap_or_default()) };
+        let mut run = Run { controller: self, id, object: &object, state: Some(known.unwrap_or_default()) };
         let state = run.state.get_or_insert_default();
         let outcome = if object.meta().deletion_timestamp.is_some() {
             self.clean_up(job, &object, state).await
@@ -339,9 +332,9 @@ impl Controller for PushSecrets {
         let generator = self.vault_of_generator(&object).map(|vault| Some(vault.login.connection.key));
         let why = self.access.vault.servers.timed_out(stores.chain(generator));
         // What the run has pushed is remembered.
-        let mut state = self.states.lock().remove(&job.key.id).unwrap_or_default();
+        let mut state = self.states.take(&job.key.id).unwrap_or_default();
         let outcome = self.fail(&object, &mut state, Failure::new(why)).await;
-        self.keep_state(&object, state);
+        self.keep_state(&job.key.id, &object, state);
         outcome
     }
 

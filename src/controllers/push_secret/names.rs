@@ -4,12 +4,11 @@ use std::time::Instant;
 
 use super::PushSecrets;
 use super::state::State;
-use super::target::Entries;
+use super::task::Entries;
 use crate::api::external_secrets::PushSecret;
 use crate::api::{Key, ObjectRef};
-use crate::controllers::named::{Name, Source};
+use crate::controllers::named::{self, Name, Source};
 use crate::controllers::store_names;
-use crate::external_secret::template::{self, SourceKind};
 use crate::resolve::{PushTarget, StorePlan};
 
 impl PushSecrets {
@@ -54,14 +53,6 @@ fn names(object: &PushSecret, referent: &[(&str, &StorePlan)]) -> Vec<Name> {
         let name = secret.name.as_deref().unwrap_or("");
         names.push((Source::Secrets, Some(ObjectRef::new(namespace, name))));
     }
-    for (kind, name) in object.spec.template.iter().flat_map(template::sources) {
-        let source = match kind {
-            SourceKind::ConfigMap => Source::ConfigMaps,
-            SourceKind::Secret => Source::Secrets,
-        };
-        names.push((source, Some(ObjectRef::new(namespace, name))));
-    }
-    names.sort_by(|(_, one), (_, other)| one.cmp(other));
-    names.dedup();
+    names.extend(named::of_template(namespace, object.spec.template.as_ref()));
     names
 }

@@ -2,24 +2,22 @@
 //! of a Secret is part of it, but for what a generator has made, until all stores have it.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::pass::{Pass, Step};
+use super::pass::{Pass, SecretPlace, Step};
+use crate::api::Key;
 use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::SyncedPushSecrets;
-use crate::api::{Key, ObjectRef};
 use crate::backoff::Backoff;
-use crate::controllers::pipeline::drift::Drift;
+use crate::controllers::drift::Drift;
+use crate::controllers::open_store::OpenStore;
 use crate::external_secret::Data;
 use crate::external_secret::push::Expansion;
 use crate::external_secret::template::CompiledTemplate;
 use crate::vault::Session;
 use crate::workqueue::{Class, Job, Lane, Next};
-
-/// The states of all objects.
-pub(super) type States = HashMap<ObjectRef, Box<State>>;
 
 /// The state of one object.
 #[derive(Default)]
@@ -111,6 +109,19 @@ impl TargetState {
         }
     }
 
+    /// The rest of a step is for the next run.
+    pub fn pause(&mut self, after: &SecretPlace, seen: usize, left: usize) {
+        if let Some(pass) = &mut self.pass {
+            pass.pause(after, seen, left);
+        }
+    }
+
+    /// A run has opened the store.
+    pub fn opened(&mut self, store: &OpenStore<'_>) {
+        self.lane = Some(store.lane);
+        self.session = store.session().cloned();
+    }
+
     /// It was written.
     pub fn note_write(&mut self, now: Instant) {
         if self.written.is_some_and(|before| now.duration_since(before) < CHAIN) {
@@ -190,6 +201,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::api::CustomObject as _;
+    use crate::api::ObjectRef;
 
     const INPUTS: [u8; 32] = [1; 32];
 

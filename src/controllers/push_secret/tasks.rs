@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::places::Places;
 use super::state::{State, TargetState};
-use super::target::{Done, Entries, Task};
+use super::task::{Done, Entries, Task};
 use crate::api::Key;
 use crate::backoff::horizon;
 use crate::external_secret::push::Expansion;

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 use super::PushSecrets;
 use super::pass::{Step, Turn};
 use super::state::{State, TargetState};
-use super::target::{Done, Skipped, Task};
+use super::target::Busy;
+use super::task::{Done, Task};
 use super::tasks::{Tasks, schedule};
 use crate::api::Key;
 use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::SyncedPushSecrets;
+use crate::backoff::spread;
+use crate::controllers::dependents::DEPENDENTS_SPREAD;
 use crate::controllers::retry::RECHECK_DENIAL;
 use crate::resolve;
 use crate::workqueue::{Job, Lane};
@@ -63,7 +66,7 @@ impl PushSecrets {
                         rest = Some(Rest::Large(of_target.lane));
                     }
                 }
-                Err(Skipped::Yield(lane)) => {
+                Err(Busy(lane)) => {
                     of_target.inputs = None;
                     rest = Some(Rest::Waits(lane));
                 }
@@ -94,7 +97,7 @@ impl PushSecrets {
                             Ok(_) if of_target.step() == Step::Delete => rest = Some(Rest::Large(of_target.lane)),
                             Ok(false) => {}
                             Ok(true) => of_target.inputs = None,
-                            Err(Skipped::Yield(lane)) => {
+                            Err(Busy(lane)) => {
                                 of_target.inputs = None;
                                 rest = rest.or(Some(Rest::Waits(lane)));
                             }
@@ -131,7 +134,8 @@ impl PushSecrets {
             target.note_write(Instant::now());
         }
         target.pass = None;
-        target.due = done.retry_at();
+        let retry_at = done.unusable.as_ref().and_then(|unusable| unusable.retry_at);
+        target.due = retry_at.map(|at| at.max(Instant::now()) + spread(DEPENDENTS_SPREAD, &mut rand::rng()));
         target.has_no_login = done.unusable.as_ref().is_some_and(|unusable| unusable.is_login);
         self.schedule_next(target, task, interval);
     }

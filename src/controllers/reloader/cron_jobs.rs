@@ -55,8 +55,8 @@ impl ReloadedWorkloads {
         }
     }
 
-    /// Writes to a CronJob with which contents its next Jobs start; before that, makes a Job if one of them is another. Not of a
-    /// suspended one: it starts nothing, and what comes after reads what there is.
+    /// Writes to a CronJob with which contents its next Jobs start; before that, makes a Job if one of them is another.
+    /// Not of a suspended one: it starts nothing, and what comes after reads what there is.
     async fn mark_cron_job(
         &self,
         key: &Key,
@@ -83,7 +83,7 @@ impl ReloadedWorkloads {
         Ok(made)
     }
 
-    /// As [`Self::mark_cron_job`], where no content is known to be another.
+    /// Writes what [`Self::mark_cron_job`] writes, where no content is known to be another.
     pub(super) async fn note_cron_job(
         &self,
         key: &Key,

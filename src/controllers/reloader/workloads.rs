@@ -19,20 +19,20 @@ use crate::workqueue::Class;
 
 /// A workload that asks for restarts.
 pub(super) struct KnownWorkload {
-    /// For events about it.
+    /// The metadata that events about the workload refer to.
     pub meta: ObjectMeta,
     pub declared: Declared,
     pub marks: Marks,
     pub paused: bool,
     /// When this operator has restarted it last, as far as is known.
     pub last_restart: Option<DateTime<Utc>>,
-    /// Of all that decides what is to be done with it.
+    /// A hash over all that decides what is to be done with the workload.
     pub fingerprint: u64,
 }
 
 impl KnownWorkload {
-    /// `kind` is `None` for a CronJob. `auto_by_default`: it asks for all that it uses, unless it says whether. `before` is what
-    /// was known of it.
+    /// `kind` is `None` for a CronJob. `auto_by_default`: it asks for all that it uses, unless it says whether.
+    /// `before` is what was known of it.
     fn of(
         object: DynamicObject,
         kind: Option<&RestartKind>,

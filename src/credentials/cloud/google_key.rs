@@ -1,5 +1,5 @@
-//! The key of a Google service account signs the token by which Vault's method `gcp` knows the account. No service of Google is
-//! asked for it.
+//! The key of a Google service account signs the token by which Vault's method `gcp` knows the account. No service of
+//! Google is asked for it.
 
 use std::time::{Duration, SystemTime};
 

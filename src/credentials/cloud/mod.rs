@@ -28,20 +28,20 @@ pub use self::sts::Sts;
 /// runs, and the credentials of the node or pod that the operator runs on, shared by all logins that use them.
 pub struct Cloud {
     variables: HashMap<String, String>,
-    /// For services on the Internet, through the proxy of the environment.
+    /// The client for services on the Internet, through the proxy of the environment.
     internet: OnceCell<reqwest::Client>,
-    /// For metadata servers on the link, never through a proxy.
+    /// The client for metadata servers on the link, never through a proxy.
     link_local: OnceCell<reqwest::Client>,
     default_credentials: Mutex<Option<default_chain::Known>>,
 }
 
 impl Cloud {
-    /// With the variables that the process was started with.
+    /// The identities that the variables of the process name.
     pub fn from_environment() -> Self {
         Self::new(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))))
     }
 
-    /// With these variables. Only those that the SDKs of AWS and Google define are looked at.
+    /// The identities that these variables name. Only those that the SDKs of AWS and Google define are looked at.
     pub fn new(variables: impl Iterator<Item = (String, String)>) -> Self {
         let ours = |name: &str| name.starts_with("AWS_") || name == "GCE_METADATA_HOST";
         Self {

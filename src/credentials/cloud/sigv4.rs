@@ -13,7 +13,7 @@ use super::{AwsCredentials, Sts};
 
 const STEP: &str = "signing the request to AWS STS";
 const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
-/// Of all requests to STS.
+/// The header that all requests to STS carry.
 pub(super) const CONTENT_TYPE: (&str, &str) = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
 /// Vault can demand this header, so that a request that was signed for one Vault is of no use at another.
 const SERVER_ID: &str = "x-vault-aws-iam-server-id";

@@ -36,8 +36,8 @@ fn squashed(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-/// How long the string, or the part in brackets, is that a text begins with. The first byte counts as an open bracket if it is
-/// no quote.
+/// How long the string, or the part in brackets, is that a text begins with. The first byte counts as an open bracket
+/// if it is no quote.
 pub(super) fn balanced(text: &str) -> usize {
     let bytes = text.as_bytes();
     match bytes.first() {
@@ -46,7 +46,8 @@ pub(super) fn balanced(text: &str) -> usize {
     }
 }
 
-/// The value that a text begins with, as gjson takes it without a look at what follows. An object or an array is all of the text.
+/// The value that a text begins with, as gjson takes it without a look at what follows. An object or an array is all of
+/// the text.
 pub(super) fn value_of(text: &str) -> Option<&str> {
     let text = text.trim_start_matches(|c: char| c <= ' ');
     let bytes = text.as_bytes();

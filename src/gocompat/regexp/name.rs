@@ -1,7 +1,7 @@
 //! An expression that names of Kubernetes are compared with.
 //!
-//! Names are short and ASCII, and such an expression is kept. So it is an automaton that is complete when it is compiled: a search
-//! takes one step for each byte of the name, and keeps nothing.
+//! Names are short and ASCII, and such an expression is kept. So it is an automaton that is complete when it is
+//! compiled: a search takes one step for each byte of the name, and keeps nothing.
 
 use regex_automata::Input;
 use regex_automata::dfa::{Automaton as _, StartKind, dense, sparse};

@@ -95,7 +95,7 @@ fn written(ctx: &mut Context, layout: &[u8], date: &Value, zone: &[u8]) -> Answe
             Some(time) => time.clone(),
             None => now(ctx),
         },
-        Value::Int(seconds, IntKind::Int | IntKind::Int32 | IntKind::Int64) => Time::new(*seconds, 0, 0, "UTC"),
+        Value::Int(seconds, _) => Time::new(*seconds, 0, 0, "UTC"),
         _ => now(ctx),
     };
     Ok(string(layout::format(&date.in_zone(&lossy(zone)), &lossy(layout))))
@@ -125,7 +125,7 @@ fn since(ctx: &Context, seconds: i64, nanos: u32) -> i64 {
 
 fn ago(ctx: &mut Context, args: &[Value]) -> Answer {
     let nanos = match any(args, 0) {
-        Value::Int(seconds, IntKind::Int | IntKind::Int64) => since(ctx, *seconds, 0),
+        Value::Int(seconds, _) => since(ctx, *seconds, 0),
         Value::Object(object) => {
             object.as_any().downcast_ref::<Time>().map_or(0, |time| since(ctx, time.unix(), time.nanosecond()))
         }

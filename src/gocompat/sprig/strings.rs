@@ -245,7 +245,8 @@ fn join(ctx: &mut Context, args: &[Value]) -> Answer {
     Ok(string(parts.join(separator)))
 }
 
-/// goutils looks at bytes and writes them as runes: what has a blank comes out garbled if it is not ASCII, what has none is left alone.
+/// goutils looks at bytes and writes them as runes: what has a blank comes out garbled if it is not ASCII, what has
+/// none is left alone.
 fn no_space(text: &[u8]) -> Vec<u8> {
     if !text.iter().any(|b| is_space(char::from(*b))) {
         return text.to_vec();

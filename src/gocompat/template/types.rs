@@ -11,32 +11,18 @@ pub enum Kind {
     Bool,
     /// `int`
     Int,
-    /// `int8`
-    Int8,
-    /// `int16`
-    Int16,
-    /// `int32`
-    Int32,
     /// `int64`
     Int64,
-    /// `uint`
-    Uint,
     /// `uint8`
     Uint8,
-    /// `uint16`
-    Uint16,
     /// `uint32`
     Uint32,
     /// `uint64`
     Uint64,
-    /// `float32`
-    Float32,
     /// `float64`
     Float64,
     /// `complex128`
     Complex128,
-    /// A function.
-    Func,
     /// An interface type.
     Interface,
     /// Any map.
@@ -58,19 +44,12 @@ impl Kind {
             Kind::Invalid => "invalid",
             Kind::Bool => "bool",
             Kind::Int => "int",
-            Kind::Int8 => "int8",
-            Kind::Int16 => "int16",
-            Kind::Int32 => "int32",
             Kind::Int64 => "int64",
-            Kind::Uint => "uint",
             Kind::Uint8 => "uint8",
-            Kind::Uint16 => "uint16",
             Kind::Uint32 => "uint32",
             Kind::Uint64 => "uint64",
-            Kind::Float32 => "float32",
             Kind::Float64 => "float64",
             Kind::Complex128 => "complex128",
-            Kind::Func => "func",
             Kind::Interface => "interface",
             Kind::Map => "map",
             Kind::Ptr => "ptr",
@@ -82,17 +61,7 @@ impl Kind {
 
     /// Whether this is one of the signed integer kinds.
     pub fn is_int(self) -> bool {
-        matches!(self, Kind::Int | Kind::Int8 | Kind::Int16 | Kind::Int32 | Kind::Int64)
-    }
-
-    /// Whether this is one of the unsigned integer kinds.
-    pub fn is_uint(self) -> bool {
-        matches!(self, Kind::Uint | Kind::Uint8 | Kind::Uint16 | Kind::Uint32 | Kind::Uint64)
-    }
-
-    /// Whether this is a floating-point kind.
-    pub fn is_float(self) -> bool {
-        matches!(self, Kind::Float32 | Kind::Float64)
+        matches!(self, Kind::Int | Kind::Int64)
     }
 }
 
@@ -101,12 +70,6 @@ impl Kind {
 pub enum IntKind {
     /// `int`, what an integer constant of a template is.
     Int,
-    /// `int8`
-    Int8,
-    /// `int16`
-    Int16,
-    /// `int32`
-    Int32,
     /// `int64`
     Int64,
 }
@@ -114,12 +77,8 @@ pub enum IntKind {
 /// Which unsigned integer type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UintKind {
-    /// `uint`
-    Uint,
     /// `uint8`, what indexing a string gives.
     Uint8,
-    /// `uint16`
-    Uint16,
     /// `uint32`
     Uint32,
     /// `uint64`
@@ -160,8 +119,6 @@ pub enum Type {
 impl Type {
     /// `int`
     pub const INT: Type = Type::Int(IntKind::Int);
-    /// `int64`
-    pub const INT64: Type = Type::Int(IntKind::Int64);
     /// `[]interface {}`
     pub const ANY_LIST: Type = Type::List(&Type::Any);
     /// `[]string`
@@ -193,8 +150,7 @@ impl Type {
 
     /// Whether nil can be given where this type is wanted (text/template `canBeNil`).
     pub fn can_be_nil(self) -> bool {
-        self == Type::Reflect
-            || matches!(self.kind(), Kind::Func | Kind::Interface | Kind::Map | Kind::Ptr | Kind::Slice)
+        self == Type::Reflect || matches!(self.kind(), Kind::Interface | Kind::Map | Kind::Ptr | Kind::Slice)
     }
 }
 
@@ -203,9 +159,6 @@ impl IntKind {
     pub fn kind(self) -> Kind {
         match self {
             IntKind::Int => Kind::Int,
-            IntKind::Int8 => Kind::Int8,
-            IntKind::Int16 => Kind::Int16,
-            IntKind::Int32 => Kind::Int32,
             IntKind::Int64 => Kind::Int64,
         }
     }
@@ -215,9 +168,7 @@ impl UintKind {
     /// The [`Kind`] of this type.
     pub fn kind(self) -> Kind {
         match self {
-            UintKind::Uint => Kind::Uint,
             UintKind::Uint8 => Kind::Uint8,
-            UintKind::Uint16 => Kind::Uint16,
             UintKind::Uint32 => Kind::Uint32,
             UintKind::Uint64 => Kind::Uint64,
         }

@@ -8,8 +8,8 @@ use crate::api::external_secrets::secret_store::StoreCondition;
 use crate::gocompat::regexp::Pattern;
 use crate::resolve::Denied;
 
-/// Whether a condition of a ClusterSecretStore admits a namespace. No selector selects one of which nothing is known yet, be it
-/// a selector that asks for the lack of a label.
+/// Whether a condition of a ClusterSecretStore admits a namespace. No selector selects one of which nothing is known
+/// yet, be it a selector that asks for the lack of a label.
 ///
 /// # Errors
 /// If a regular expression of the condition is none, or too large.

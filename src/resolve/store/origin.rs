@@ -46,8 +46,8 @@ impl Origin<'_> {
         }
     }
 
-    /// A client certificate that the store names, and its key. The connection is one for all users of the store, and so is what
-    /// it shows: a ClusterSecretStore has to name the namespace.
+    /// A client certificate that the store names, and its key. The connection is one for all users of the store, and so
+    /// is what it shows: a ClusterSecretStore has to name the namespace.
     ///
     /// # Errors
     /// If a name or the namespace is missing.

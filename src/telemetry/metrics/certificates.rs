@@ -4,7 +4,7 @@ use prometheus::{Error, IntCounterVec};
 
 use super::register::Register;
 
-/// Of all VaultPKISecrets.
+/// The metrics of all VaultPKISecrets.
 pub struct CertificateMetrics {
     issued: IntCounterVec,
     revoked: IntCounterVec,

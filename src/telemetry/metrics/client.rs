@@ -68,7 +68,7 @@ impl StorageOperation {
     }
 }
 
-/// Of all connections and logins.
+/// The metrics of all connections and logins.
 pub struct ClientMetrics {
     operations: IntCounterVec,
     operation_errors: IntCounterVec,
@@ -95,10 +95,10 @@ pub struct ClientMetrics {
     storage_operation_errors: IntCounterVec,
 }
 
-/// Of one connection: handles, so that nothing is looked up for a request.
+/// The metrics of one connection. They are handles, so that nothing is looked up for a request.
 pub struct ConnectionMetrics {
     operations: [OneOperation; 4],
-    /// Of the connection of a store.
+    /// The calls of a provider, if the connection is that of a store.
     pub provider_calls: Option<ProviderCalls>,
 }
 

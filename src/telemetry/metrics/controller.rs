@@ -33,7 +33,7 @@ impl RunResult {
     }
 }
 
-/// Of all controllers.
+/// The metrics of all controllers.
 pub struct ControllerMetrics {
     runs: IntCounterVec,
     errors: IntCounterVec,

@@ -25,7 +25,7 @@ pub struct ObjectCondition {
     pub status: String,
 }
 
-/// Of the objects of `external-secrets.io`, and of the providers that they are read from.
+/// The metrics of the objects of `external-secrets.io`, and of the providers that they are read from.
 pub struct ExternalSecretMetrics {
     kinds: [KindMetrics; 3],
     sync_calls: IntCounterVec,
@@ -34,7 +34,7 @@ pub struct ExternalSecretMetrics {
     runs: Mutex<HashMap<Key, Runs>>,
 }
 
-/// Of the objects of one kind.
+/// The metrics of the objects of one kind.
 struct KindMetrics {
     condition: IntGaugeVec,
     duration: IntGaugeVec,

@@ -28,13 +28,13 @@ use crate::settings::{LEASE_NAME, Settings};
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
-    /// Of requests to Vault, and of the logins that are kept.
+    /// The metrics of requests to Vault, and of the logins that are kept.
     pub client: ClientMetrics,
-    /// Of the controllers and their queue.
+    /// The metrics of the controllers and their queue.
     pub controllers: ControllerMetrics,
-    /// Of certificates.
+    /// The metrics of certificates.
     pub certificates: CertificateMetrics,
-    /// Of the kinds of `external-secrets.io`, where they are served.
+    /// The metrics of the kinds of `external-secrets.io`, where they are served.
     pub external_secrets: Option<ExternalSecretMetrics>,
     vault_reads: IntCounterVec,
     vault_read_time: HistogramVec,
@@ -71,7 +71,7 @@ pub struct Snapshot {
     pub sessions: usize,
     /// Open websockets with events of Vault.
     pub event_streams: usize,
-    /// For each watched namespace, empty for the whole cluster, how many of its watches have nothing to list.
+    /// How many watches of each watched namespace have nothing to list. The name is empty for the whole cluster.
     pub missing_watches: BTreeMap<String, usize>,
     /// Whether this process leads.
     pub leads: bool,
@@ -90,9 +90,9 @@ pub struct ControllerSnapshot {
     pub active: usize,
     /// Objects that were due more than a minute ago, and have not been worked on to the end since.
     pub overdue: usize,
-    /// For how long the runs under way have been, all together.
+    /// How long all runs under way have taken so far, together.
     pub unfinished: Duration,
-    /// For how long the longest of them has been.
+    /// How long the longest run under way has taken so far.
     pub longest: Duration,
 }
 
@@ -105,7 +105,7 @@ pub struct Expiry {
     pub namespace: String,
     /// Name of the object.
     pub name: String,
-    /// In seconds since 1970.
+    /// When the content ends, in seconds since 1970.
     pub ends: i64,
     /// When it has to be renewed or replaced at the latest, in seconds since 1970.
     pub renew_by: i64,
@@ -136,7 +136,7 @@ pub struct ServerInfo {
 }
 
 impl ResourceStatus {
-    /// Of an object. `None` if its status does not say whether it is valid.
+    /// The validity of an object. `None` if its status does not say whether it is valid.
     pub fn of<K: CustomObject>(object: &K, valid: Option<bool>) -> Option<Self> {
         let meta = object.meta();
         Some(Self {
@@ -147,7 +147,7 @@ impl ResourceStatus {
         })
     }
 
-    /// Of an object whose condition `Ready` says whether it is valid. `None` if it has none yet.
+    /// The validity of an object, as its condition `Ready` says. `None` if it has none yet.
     pub fn of_ready<K: CustomObject>(object: &K) -> Option<Self> {
         let ready = condition::find(object.conditions(), ConditionType::Ready)?;
         Self::of(object, Some(ready.status != ConditionStatus::False))

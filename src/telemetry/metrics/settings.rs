@@ -43,7 +43,7 @@ pub(super) fn register(register: &Register<'_>, settings: &Settings) -> Result<(
     constant(register, "vso_runtime_config", "Always 1; the labels say with which settings it runs.", &config)
 }
 
-/// As Go prints it.
+/// The duration as Go prints it.
 fn go(duration: Duration) -> String {
     GoDuration(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)).to_string()
 }

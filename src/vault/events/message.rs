@@ -13,7 +13,7 @@ pub struct Event {
     pub change: Change,
 }
 
-/// A change that concerns who reads.
+/// A change of what an object reads or holds.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Change {
     /// A secret was written, or static credentials were rotated or configured.
@@ -75,7 +75,7 @@ struct Plugin {
 const MAX_INDEX_BYTES: usize = 1024;
 
 impl Event {
-    /// Reads a message. `Ok(None)`: nothing has changed for who reads.
+    /// Reads a message. `Ok(None)`: nothing has changed that an object reads or holds.
     ///
     /// # Errors
     /// If it is no message of Vault's.

@@ -26,7 +26,7 @@ pub enum Proof {
 
 /// A login request, made anew for every login since it carries a short-lived credential.
 pub struct LoginRequest {
-    /// With `auth/` and the mount.
+    /// Path of the login, with `auth/` and the mount.
     pub path: String,
     /// Vault namespace of the auth mount.
     pub namespace: String,

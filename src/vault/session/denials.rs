@@ -24,7 +24,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(3600);
 pub(super) struct Denials {
     /// When a denial was last answered with a login.
     last_login: Option<Instant>,
-    /// By Vault namespace and path.
+    /// The denials, by Vault namespace and path.
     paths: HashMap<(String, String), Denial>,
 }
 

@@ -154,12 +154,12 @@ impl Session {
         self.ask((&read.namespace, &read.path), index, || RawRequest::read(read)).await
     }
 
-    /// Lists a folder of a Vault namespace, in the same way.
+    /// Lists a folder of a Vault namespace, as [`Session::read`] reads.
     pub async fn list(self: &Arc<Self>, namespace: &str, path: &str) -> Result<(Envelope, TokenInfo), SessionError> {
         self.ask((namespace, path), None, || RawRequest::list(path)).await
     }
 
-    /// Writes to a path of a Vault namespace, in the same way.
+    /// Writes to a path of a Vault namespace, as [`Session::read`] reads.
     pub async fn write(
         self: &Arc<Self>,
         namespace: &str,
@@ -169,7 +169,7 @@ impl Session {
         self.ask((namespace, path), None, || RawRequest::put(path, body.clone())).await
     }
 
-    /// Deletes what is at a path of a Vault namespace, in the same way.
+    /// Deletes what is at a path of a Vault namespace, as [`Session::read`] reads.
     pub async fn delete(self: &Arc<Self>, namespace: &str, path: &str) -> Result<(Envelope, TokenInfo), SessionError> {
         self.ask((namespace, path), None, || RawRequest::delete(path)).await
     }
@@ -285,8 +285,8 @@ impl Session {
         }
     }
 
-    /// The token that requests are sent with, and when it ends, after a login if there is none. What Vault issues with it does
-    /// not outlive it.
+    /// The token that requests are sent with, and when it ends, after a login if there is none. What Vault issues with
+    /// it does not outlive it.
     ///
     /// # Errors
     /// If there is no login.

@@ -14,7 +14,8 @@ use crate::vault::request::Auth;
 /// A token that no login gave is read again this long after the last time: a replaced one may go on being good.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
-/// So long after a login, nodes are told which state has its token. If the storage is restored from a snapshot, no node has it.
+/// So long after a login, nodes are told which state has its token. If the storage is restored from a snapshot, no node
+/// has it.
 const MAX_BEHIND_TIME: Duration = Duration::from_secs(300);
 
 /// A token with less than this part of its life left is not extended any more, or its extension fails: it is extended while
@@ -133,8 +134,8 @@ impl Token {
         self.expires.is_none_or(|end| now + EXPIRY_MARGIN < end)
     }
 
-    /// The state that a node must have reached to know the token: one that has not would deny it. `None`: all know it, or it is
-    /// not known.
+    /// The state that a node must have reached to know the token: one that has not would deny it. `None`: all know it,
+    /// or it is not known.
     pub(super) fn needed_index(&self, now: Instant) -> Option<String> {
         self.index.as_ref().filter(|(_, until)| now < *until).map(|(index, _)| index.to_string())
     }

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use hyper_util::client::legacy::connect::{CaptureConnection, Connected};
 
-/// A connection is used no longer. Its node may be cut off from the others, answer all the same, and not know that it is behind.
+/// A connection is used no longer. Its node may be cut off from the others, answer all the same, and not know that it
+/// is behind.
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(10);
 
 /// When a connection was made.

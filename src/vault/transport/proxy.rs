@@ -57,7 +57,7 @@ impl Proxies {
         )
     }
 
-    /// With the values of the three variables.
+    /// The proxies that the values of the three variables name.
     pub fn new(http: &str, https: &str, no_proxy: &str) -> Self {
         let exceptions = no_proxy.split(',').filter_map(Exception::parse).collect();
         Self { http: Proxy::parse(http), https: Proxy::parse(https), exceptions }

@@ -117,7 +117,7 @@ enum Judge {
     Skip,
     /// No certificate is trusted, since the system has no authorities.
     Nothing,
-    /// By the chain; `given` are certificates that are trusted as they are.
+    /// The chain is verified; `given` are certificates that are trusted as they are.
     Chain { chain: Arc<WebPkiServerVerifier>, given: Vec<CertificateDer<'static>> },
 }
 

@@ -1,5 +1,5 @@
-//! Leases that cannot be revoked. A login may not: each lease that is left behind is told, with the line of the policy that is
-//! missing. An engine cannot: Vault goes on trying, and the operator does not wait for it.
+//! Leases that cannot be revoked. A login may not: each lease that is left behind is told, with the line of the policy
+//! that is missing. An engine cannot: Vault goes on trying, and the operator does not wait for it.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! Faults of Vault, of clusters and of credentials. Nothing good is lost, each object says what is wrong, once, and all recover
-//! by themselves.
+//! Faults of Vault, of clusters and of credentials. Nothing good is lost, each object says what is wrong, once, and all
+//! recover by themselves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

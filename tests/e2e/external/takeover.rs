@@ -321,7 +321,8 @@ fn what_eso_has_left_is_taken_over_without_a_write() {
 
     let count = Count::start(&tenant);
     let operator = tenant.operator(SERVED);
-    // Each path is read again, and each Secret has been looked at, those of an hour, too: the operator is at work, and not asleep.
+    // Each path is read again, and each Secret has been looked at, those of an hour, too: the operator is at work, and
+    // not asleep.
     let requests = eventually("two intervals have passed for all", || {
         let overdue = operator.metric("vso_queue_overdue_objects{controller=\"externalsecret\"}");
         let reads = count.reads();

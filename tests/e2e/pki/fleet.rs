@@ -1,5 +1,5 @@
-//! Many certificates of a short time, through restarts of Vault and of the operator. `PKI_FLEET=500` and `PKI_MINUTES=10` make it a
-//! longer test than it is by default.
+//! Many certificates of a short time, through restarts of Vault and of the operator. `PKI_FLEET=500` and
+//! `PKI_MINUTES=10` make it a longer test than it is by default.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};

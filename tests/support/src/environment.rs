@@ -105,7 +105,8 @@ pub fn eventually<T, E: Display>(what: &str, mut check: impl FnMut() -> Result<T
 /// Writes to Vault, and waits until an event has brought what was written.
 ///
 /// Vault 1.15.0 drops an event if the request that wrote has ended before the subscriber takes the event (its
-/// `eventbus/bus.go`, `asyncChanNode.Process`), which happens on a busy machine. What does not arrive is written again, twice.
+/// `eventbus/bus.go`, `asyncChanNode.Process`), which happens on a busy machine. What does not arrive is written again,
+/// twice.
 #[track_caller]
 pub fn by_event(what: &str, write: impl Fn(), mut arrived: impl FnMut() -> bool) {
     const EVENT_LOST: Duration = Duration::from_secs(30);

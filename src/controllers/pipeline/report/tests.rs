@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::*;
@@ -111,19 +109,4 @@ fn a_failure_keeps_what_it_says_nothing_of() {
     assert_eq!(&*failed[3].message, "VaultStaticSecretNotReady");
     let recovered = conditions_of_success(&with(&failed), RestartNews::None, None, &[]);
     assert_eq!(condition::find(&recovered, ConditionType::SecretSynced).unwrap().status.as_str(), "True");
-}
-
-#[test]
-fn the_earlier_of_retry_and_refresh_counts() {
-    let now = Instant::now();
-    let (soon, late) = (now + Duration::from_secs(1), now + Duration::from_secs(9));
-    for (restarts, refresh, next) in [
-        (None, None, Next::WhenChanged),
-        (None, Some(late), Next::At(late, Class::Refresh)),
-        (Some(soon), None, Next::At(soon, Class::Retry)),
-        (Some(soon), Some(late), Next::At(soon, Class::Retry)),
-        (Some(late), Some(soon), Next::At(soon, Class::Refresh)),
-    ] {
-        assert_eq!(next_run(restarts, refresh), next);
-    }
 }

@@ -277,7 +277,7 @@ impl<'s> State<'s, '_> {
                 Some(uint) => Some(Value::Uint(uint, kind)),
                 None => return self.fail(format!("expected unsigned integer; found {arg}")),
             },
-            (_, kind) if kind.is_float() => match number.and_then(|n| n.float) {
+            (_, Kind::Float64) => match number.and_then(|n| n.float) {
                 Some(float) => Some(Value::Float(float)),
                 None => return self.fail(format!("expected float; found {arg}")),
             },

@@ -54,7 +54,7 @@ static FUNCTIONS: [Function; 27] = [
     function("strs", &[], Some(STR), |_, args| Ok(List::new(STR, args.to_vec()).into())),
     function("ints", &[], Some(INT), |_, args| Ok(List::new(INT, args.to_vec()).into())),
     function("bytes", &[STR], None, |_, args| Ok(Value::Bytes(text(args).into()))),
-    function("i64", &[Type::INT64], None, first),
+    function("i64", &[Type::Int(IntKind::Int64)], None, first),
     function("u8", &[Type::Uint(UintKind::Uint8)], None, |_, args| match args[0] {
         Value::Uint(u, kind) => Ok(Value::Uint(u & 0xff, kind)),
         _ => panic!(),
@@ -73,7 +73,7 @@ static FUNCTIONS: [Function; 27] = [
     function("nillist", &[], None, |_, _| Ok(List::nil(ANY).into())),
     function("nilmap", &[], None, |_, _| Ok(Map::nil(ANY).into())),
     function("jnum", &[STR], None, |_, args| Ok(Value::JsonNumber(text(args).into()))),
-    function("dur", &[Type::INT64], None, |_, args| match args[0] {
+    function("dur", &[Type::Int(IntKind::Int64)], None, |_, args| match args[0] {
         Value::Int(i, _) => Ok(Value::Duration(i)),
         _ => panic!(),
     }),

@@ -1,5 +1,5 @@
-//! The tutorial on Secrets that live in several clusters: a Secret of the cluster Platform is copied to another namespace there,
-//! and pushed to the clusters Dev and Prod, so that these do not depend on Platform.
+//! The tutorial on Secrets that live in several clusters: a Secret of the cluster Platform is copied to another
+//! namespace there, and pushed to the clusters Dev and Prod, so that these do not depend on Platform.
 
 use std::time::Instant;
 

@@ -29,8 +29,8 @@ struct Key {
 #[derive(Default)]
 struct State {
     keys: HashMap<String, Key>,
-    /// Role to the service account, `namespace:name`, or the AWS account that it trusts; behind that the external ID that it asks
-    /// for.
+    /// Role to the service account, `namespace:name`, or the AWS account that it trusts; behind that the external ID
+    /// that it asks for.
     roles: HashMap<String, String>,
     /// Names of users that were made by IAM, and the ARNs of the policies that are attached to them.
     users: HashMap<String, Vec<String>>,
@@ -94,7 +94,8 @@ impl Aws {
         arn
     }
 
-    /// Starts a proxy to STS by the names that it has in these regions. Gives `host:port` of it, and its certificate authority, PEM.
+    /// Starts a proxy to STS by the names that it has in these regions. Gives `host:port` of it, and its certificate
+    /// authority, PEM.
     pub fn public<const N: usize>(&self, names: [&str; N]) -> (String, String) {
         let (authority, tls) = tls(names);
         let (environment, state) = (self.environment.clone(), self.state.clone());

@@ -1,4 +1,4 @@
-//! A Secret that another client changes again and again: it is repaired ever less often between two refreshes.
+//! What another client changes again and again: it is repaired ever less often between two refreshes.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ const REPAIR: Policy = Policy {
 /// After so long without a repair the next one is a first one.
 const CALM: Duration = Duration::from_secs(600);
 
-/// The repairs of a Secret.
+/// The repairs of a Secret, or of what is written elsewhere.
 #[derive(Debug, Default)]
 pub(crate) struct Drift {
     backoff: Backoff,
@@ -23,7 +23,7 @@ pub(crate) struct Drift {
 }
 
 impl Drift {
-    /// The Secret was repaired.
+    /// What was changed is repaired.
     pub fn repaired(&mut self, now: Instant) {
         if self.not_before.is_some_and(|end| now > end + CALM) {
             self.backoff.reset();
