@@ -22,6 +22,9 @@ use crate::workqueue::Class;
 
 /// Changes that come together are told together: a server cannot keep the operator busy with them.
 const BATCH: Duration = Duration::from_millis(300);
+/// A Secret of a store is gone so long before its absence counts: one that is made anew, for another type or by another tool,
+/// is gone for a moment, and what was copied from it would go, too.
+const GONE_PATIENCE: Duration = Duration::from_secs(10);
 /// More changes at once count as a change of everything.
 const MAX_BATCH: usize = 1_000;
 /// Where the right to watch is missing, the interval of the object is what there is. It is tried again after this.
@@ -202,49 +205,61 @@ impl Feeds {
     /// Makes those due that name what has changed.
     fn tell(&self, source: &Source, batch: &Batch) {
         let mut state = self.state.lock();
-        let users = match batch {
-            Batch::Some(changed) => changed.iter().flat_map(|id| state.named.users_of(source, id)).collect(),
-            Batch::All => state.named.users_of_any(source),
+        let users: HashMap<Key, Duration> = match batch {
+            Batch::Some(changed) => {
+                let mut users = HashMap::new();
+                for (id, patience) in changed {
+                    for user in state.named.users_of(source, id) {
+                        let known = users.entry(user).or_insert(*patience);
+                        *known = (*known).min(*patience);
+                    }
+                }
+                users
+            }
+            Batch::All => state.named.users_of_any(source).into_iter().map(|user| (user, Duration::ZERO)).collect(),
         };
         let change = NamedChange { at: Instant::now(), is_sure: matches!(batch, Batch::Some(_)) };
-        for user in &users {
+        for user in users.keys() {
             let known = state.changed.entry(user.clone()).or_insert(change);
             *known = NamedChange { is_sure: known.is_sure || change.is_sure, ..change };
         }
         drop(state);
         let mut rng = rand::rng();
-        for user in users {
-            self.work.push(user, Instant::now() + spread(DEPENDENTS_SPREAD, &mut rng), Class::Event);
+        for (user, patience) in users {
+            self.work.push(user, change.at + patience + spread(DEPENDENTS_SPREAD, &mut rng), Class::Event);
         }
     }
 }
 
 /// What has changed of a source in a short while.
 enum Batch {
-    Some(HashSet<ObjectRef>),
+    /// Each with the time until those look that name it.
+    Some(HashMap<ObjectRef, Duration>),
     All,
 }
 
 impl Default for Batch {
     fn default() -> Self {
-        Batch::Some(HashSet::new())
+        Batch::Some(HashMap::new())
     }
 }
 
 impl Batch {
     fn add(&mut self, source: &Source, news: News) {
         let Batch::Some(changed) = self else { return };
-        match news {
-            News::Changed(id) => {
-                // The server of a store does not say where its Secrets are: that is known.
-                let id =
-                    if let Source::Store(store) = source { ObjectRef::new(&*store.namespace, id.name) } else { id };
-                changed.insert(id);
-                if changed.len() > MAX_BATCH {
-                    *self = Batch::All;
-                }
+        let (id, patience) = match (news, source) {
+            (News::Unknown, _) => {
+                *self = Batch::All;
+                return;
             }
-            News::Unknown => *self = Batch::All,
+            (News::Deleted(id), Source::Store(_)) => (id, GONE_PATIENCE),
+            (News::Changed(id) | News::Deleted(id), _) => (id, Duration::ZERO),
+        };
+        // The server of a store does not say where its Secrets are: that is known.
+        let id = if let Source::Store(store) = source { ObjectRef::new(&*store.namespace, id.name) } else { id };
+        changed.insert(id, patience);
+        if changed.len() > MAX_BATCH {
+            *self = Batch::All;
         }
     }
 }

@@ -25,8 +25,10 @@ const MAX_WATCH_BYTES: usize = 256 << 20;
 /// What a feed tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
-    /// The object was made, changed or deleted.
+    /// The object was made or changed.
     Changed(ObjectRef),
+    /// The object was deleted.
+    Deleted(ObjectRef),
     /// Anything may have changed.
     Unknown,
 }
@@ -147,6 +149,7 @@ impl Feed {
                 return Err(FeedError::Failed);
             }
             "BOOKMARK" => {}
+            "DELETED" => tell(News::Deleted(ObjectRef::new(namespace, name))),
             _ => tell(News::Changed(ObjectRef::new(namespace, name))),
         }
         if !resource_version.is_empty() {

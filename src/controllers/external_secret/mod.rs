@@ -21,7 +21,6 @@ use chrono::Utc;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Resource as _;
 use kube::core::PartialObjectMeta;
-use parking_lot::Mutex;
 
 use super::controller::{Controller, Watches};
 use super::dependents::{DEPENDENTS_SPREAD, spec_or_metadata_changed};
@@ -29,6 +28,7 @@ use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
 use super::read_age::{OnChange, not_before};
 use super::render_turns::RenderTurns;
+use super::states::States;
 use super::store_access::StoreAccess;
 use super::stores::Stores;
 use crate::api::external_secrets::{CreationPolicy, ExternalSecret};
@@ -45,7 +45,7 @@ use crate::workqueue::{Class, Job, Next};
 use failure::{Failure, Interruption};
 use refresh::{Known, hold, wait};
 use report::{Done, Synced};
-use state::{Applied, State, States};
+use state::{Applied, State};
 
 /// ESO's, put on each object. Nothing outside of Kubernetes has to be cleaned up, so this operator puts none on.
 const FINALIZER: &str = "externalsecrets.external-secrets.io/externalsecret-cleanup";
@@ -61,7 +61,7 @@ pub(super) struct ExternalSecrets {
     /// Of the MACs that workloads are given.
     mac_key: Arc<KnownKey>,
     rollouts: Arc<Rollouts>,
-    states: Mutex<States>,
+    states: States<State>,
     /// Pauses after failures.
     backoff: Policy,
     /// The shortest interval between two reads.
@@ -84,7 +84,7 @@ impl ExternalSecrets {
             templates: Arc::default(),
             mac_key,
             rollouts,
-            states: Mutex::default(),
+            states: States::default(),
             backoff,
             min_interval,
         }
@@ -223,19 +223,16 @@ impl ExternalSecrets {
     }
 
     fn changed(&self, change: Change<ExternalSecret>) {
+        self.states.on_change(&change);
         match change {
             Change::Deleted(object) => {
                 let key = object.key();
                 self.access.vault.work.remove(&key);
-                self.states.lock().remove(&key.id);
                 self.access.forget(&key);
                 self.access.vault.logins.users_changed();
                 self.access.vault.dependents.of_external_secret(object.meta());
             }
             Change::Applied { old, new, .. } => {
-                if old.as_ref().is_some_and(|old| old.meta().uid != new.meta().uid) {
-                    self.states.lock().remove(&new.key().id);
-                }
                 if old.as_ref().is_none_or(|old| spec_or_metadata_changed(old.meta(), new.meta())) {
                     self.access.vault.logins.users_changed();
                     let class = if old.is_some() { Class::Urgent } else { Class::Refresh };
@@ -246,15 +243,19 @@ impl ExternalSecrets {
         }
     }
 
-    /// Keeps what is remembered of an object. One that was deleted meanwhile leaves nothing behind.
-    fn keep_state(&self, object: &ExternalSecret, state: Box<State>) {
-        // The object is looked up under the lock that its deletion takes too.
-        let mut states = self.states.lock();
-        let id = object.key().id;
-        let known = self.stores().external_secrets.get(&id);
-        if known.is_some_and(|known| known.meta().uid == object.meta().uid) {
-            states.insert(id, state);
+    /// What a deletion of the object waits for.
+    async fn let_go(&self, job: &Job<Key>, object: &ExternalSecret) -> Outcome {
+        let plan = self.plan(object);
+        if plan.is_err()
+            && let Some(listing) = self.stores().optional_watches.listing()
+        {
+            return Outcome::still_listing(&listing, job.class);
         }
+        // What another operator serves it cleans up itself.
+        if let Ok(None) = plan {
+            return Outcome::await_change();
+        }
+        remove_finalizer(&self.access.outputs.client, object, FINALIZER).await
     }
 }
 
@@ -289,14 +290,14 @@ impl Controller for ExternalSecrets {
 
     async fn reconcile(&self, job: &Job<Key>) -> Outcome {
         let id: &ObjectRef = &job.key.id;
-        let known = self.states.lock().remove(id);
+        let known = self.states.take(id);
         let Some(object) = self.stores().external_secrets.get(id) else { return Outcome::await_change() };
         if object.meta().deletion_timestamp.is_some() {
-            return remove_finalizer(&self.access.outputs.client, &*object, FINALIZER).await;
+            return self.let_go(job, &object).await;
         }
         let mut state = known.unwrap_or_default();
         let outcome = self.run(job, &object, &mut state).await;
-        self.keep_state(&object, state);
+        self.states.keep(&self.stores().external_secrets, id, &*object, state);
         outcome
     }
 
@@ -306,7 +307,7 @@ impl Controller for ExternalSecrets {
         let why = self.access.vault.servers.timed_out(plan.iter().flat_map(fetch::connections));
         let mut state = Box::<State>::default();
         let outcome = self.fail(&object, &mut state, fetch::provider(&why)).await;
-        self.keep_state(&object, state);
+        self.states.keep(&self.stores().external_secrets, &job.key.id, &*object, state);
         outcome
     }
 

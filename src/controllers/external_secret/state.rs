@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::api::ObjectRef;
 use crate::backoff::Backoff;
 use crate::external_secret::Data;
 use crate::external_secret::template::CompiledTemplate;
@@ -13,9 +12,6 @@ use crate::providers::ReadsInUse;
 use crate::sync::Rollout;
 use crate::vault::Session;
 use crate::workqueue::Lane;
-
-/// The states of all objects.
-pub(super) type States = HashMap<ObjectRef, Box<State>>;
 
 /// The state of one object.
 #[derive(Default)]

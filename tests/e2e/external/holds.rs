@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{SERVED, cluster_provider, external_secret, object, row, store, wait_failure, wait_synced};
 use test_support::api_proxy::{ApiProxy, Matching};
-use test_support::{NO_ELECTION, Tenant, shared};
+use test_support::{NO_ELECTION, Tenant, eventually, shared};
 
 /// Longer than an object that is due waits for its run.
 const A_WHILE: Duration = Duration::from_secs(3);
@@ -140,4 +140,22 @@ fn only_a_json_object_is_extracted_from_a_key_of_a_secret() {
         put(r#"{"a":"1"}"#);
         wait_synced(&tenant, "made");
     }
+}
+
+#[test]
+fn what_another_operator_serves_is_its_to_let_go() {
+    let tenant = Tenant::new("es-theirs");
+    let _operator = tenant.operator(SERVED);
+    let theirs = object(&tenant, "SecretStore", "vault", json!({ "controller": "eso", "provider": { "fake": {} } }));
+    let mut served = of_db(&tenant, "db", json!({}));
+    served["metadata"]["finalizers"] = json!(["externalsecrets.external-secrets.io/externalsecret-cleanup"]);
+    tenant.apply_all(&[theirs, served]);
+    tenant.kubectl(&["delete", "externalsecret", "db", "--wait=false"]).unwrap();
+    std::thread::sleep(A_WHILE);
+    tenant.get("externalsecret", "db").expect("the finalizer of the other operator holds it");
+    tenant.kubectl(&["delete", "secretstore", "vault"]).unwrap();
+    eventually("it goes when nothing says that it is served", || match tenant.get("externalsecret", "db") {
+        Ok(found) => Err(found.to_string()),
+        Err(_) => Ok(()),
+    });
 }

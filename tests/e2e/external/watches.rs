@@ -146,3 +146,42 @@ fn without_the_right_to_watch_the_interval_is_what_there_is() {
     let tried = events.iter().filter(|e| e.user == reader && matches!(&*e.verb, "list" | "watch")).count();
     assert_eq!(tried, 1, "it is not asked for again and again");
 }
+
+#[test]
+fn a_source_that_is_made_anew_takes_nothing_away() {
+    let tenant = Tenant::new("es-anew");
+    let source = source_namespace(&tenant, "get,list,watch");
+    let namespace = format!("--namespace={source}");
+    let create = |value: &str| {
+        let literal = format!("--from-literal=password={value}");
+        tenant.cluster.kubectl(&["create", "secret", "generic", "db", &namespace, &literal]).unwrap();
+    };
+    create("one");
+    let _operator = tenant.operator(SERVED);
+    let row = json!({ "secretKey": "password", "remoteRef": { "key": "db", "property": "password" } });
+    let of = |policy: &str| json!({ "target": { "deletionPolicy": policy }, "data": [row] });
+    let found = json!({ "dataFrom": [{ "find": { "name": { "regexp": "^db$" } } }] });
+    tenant.apply_all(&[
+        kubernetes_store(&tenant, &source),
+        copy(&tenant, "delete", of("Delete")),
+        copy(&tenant, "merge", of("Merge")),
+        copy(&tenant, "found", found),
+    ]);
+    let names = ["delete", "merge", "found"];
+    names.iter().for_each(|name| wait_synced(&tenant, name));
+    // The source is followed by now.
+    std::thread::sleep(AWHILE);
+    let versions = names.map(|name| tenant.version("secret", name));
+    tenant.cluster.kubectl(&["delete", "secret", "db", &namespace]).unwrap();
+    std::thread::sleep(AWHILE);
+    assert_eq!(names.map(|name| tenant.version("secret", name)), versions, "it may only be made anew");
+    create("two");
+    for name in ["delete", "merge"] {
+        tenant.wait_value(name, "password", "two");
+    }
+    tenant.wait_value("found", "db", r#"{"password":"two"}"#);
+    // What stays away is gone.
+    tenant.cluster.kubectl(&["delete", "secret", "db", &namespace]).unwrap();
+    tenant.wait_condition_of("externalsecret", "delete", ("Ready", "True", Some("SecretDeleted")), &["secret deleted"]);
+    assert!(tenant.get("secret", "delete").is_err());
+}
