@@ -8,9 +8,9 @@ use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Key, Kind};
-use crate::kubernetes::{Part, Scope, Sink, WatchHealth, spawn_watch};
-use crate::telemetry::{Expiry, ResourceStatus};
+use crate::api::{Condition, ConditionStatus, ConditionType, CustomObject, Key, Kind, condition};
+use crate::kubernetes::{Part, Scope, Sink, Store, WatchHealth, spawn_watch};
+use crate::telemetry::{Expiry, ObjectCondition, ResourceStatus};
 use crate::workqueue::Job;
 
 use super::outcome::Outcome;
@@ -55,10 +55,40 @@ pub(crate) trait Controller: Send + Sync + 'static {
         vec![]
     }
 
+    /// The conditions of the objects, for metrics that name each. Empty for a kind of which no metric does.
+    fn conditions(&self) -> Vec<ObjectCondition> {
+        vec![]
+    }
+
+    /// Of each object that says that it is not synced, the reason. Empty for a kind that syncs nothing.
+    fn not_synced(&self) -> Vec<String> {
+        vec![]
+    }
+
     /// Which objects are valid, as their status says. Empty for a kind whose status does not say it.
     fn resources(&self) -> Vec<ResourceStatus> {
         vec![]
     }
+}
+
+/// The conditions of all objects of a kind.
+pub(super) fn conditions_of<K: CustomObject>(store: &Store<K>) -> Vec<ObjectCondition> {
+    let conditions = |object: &K| -> Vec<ObjectCondition> {
+        let of_type = |condition: &Condition| ObjectCondition {
+            kind: K::KIND,
+            id: object.key().id,
+            type_: condition.type_.as_str().to_owned(),
+            status: condition.status.as_str().to_owned(),
+        };
+        object.conditions().iter().map(of_type).collect()
+    };
+    store.all().iter().flat_map(|object| conditions(object)).collect()
+}
+
+/// The reason of a condition that is False.
+pub(super) fn reason_of_failure(conditions: &[Condition], type_: ConditionType) -> Option<String> {
+    let condition = condition::find(conditions, type_).filter(|found| found.status == ConditionStatus::False)?;
+    Some(condition.reason.as_str().to_owned())
 }
 
 /// Starts watches.

@@ -7,9 +7,9 @@ use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 
 use super::controller::Watches;
-use super::external_secret::failure::{Failure, Interruption};
 use super::retry::Retry;
 use super::store_access::{NoSession, StoreAccess};
+use super::store_failure::{StoreFailure, StoreInterruption};
 use super::vault_access::Unanswered;
 use crate::api::external_secrets::generator::VaultGenerator;
 use crate::api::{CustomObject, Key};
@@ -50,14 +50,14 @@ impl StoreAccess {
         job: &Job<Key>,
         plan: &GeneratorPlan,
         sessions: &mut Vec<Arc<Session>>,
-        failed: impl Fn(String) -> Failure,
-    ) -> Result<Generated, Interruption> {
+        failed: impl Fn(String) -> StoreFailure,
+    ) -> Result<Generated, StoreInterruption> {
         let error = match self.generate(job, plan, sessions).await {
             Ok(made) => return Ok(made),
             Err(error) => error,
         };
         match (error, &plan.what, sessions.last()) {
-            (GenerateError::NoSession(NoSession::NoPermit(lane)), ..) => Err(Interruption::Yield(Some(lane))),
+            (GenerateError::NoSession(NoSession::NoPermit(lane)), ..) => Err(StoreInterruption::Yield(Some(lane))),
             (GenerateError::NoSession(NoSession::Unusable(why)), ..) => Err(failed(why).into()),
             // A change of the generator is told by its watch.
             (GenerateError::Unusable(why), ..) => Err(failed(why).until_changed().into()),
@@ -102,13 +102,15 @@ impl StoreAccess {
         &self,
         vault: &VaultStore,
         session: &Session,
-        failure: Failure,
+        failure: StoreFailure,
         error: SessionError,
-    ) -> Interruption {
+    ) -> StoreInterruption {
         match self.vault.on_error(&vault.login.connection, session, error).await {
-            Unanswered::OtherServer => Interruption::Yield(Some(session.server.id)),
-            Unanswered::Request(error) => Failure { retry: Retry::after_request(&error), ..failure }.into(),
-            Unanswered::Login(error, next) => Failure { retry: Retry::after_login(&error, next), ..failure }.into(),
+            Unanswered::OtherServer => StoreInterruption::Yield(Some(session.server.id)),
+            Unanswered::Request(error) => StoreFailure { retry: Retry::after_request(&error), ..failure }.into(),
+            Unanswered::Login(error, next) => {
+                StoreFailure { retry: Retry::after_login(&error, next), ..failure }.into()
+            }
         }
     }
 

@@ -6,8 +6,9 @@
 //!   runs; `listing` says whether all is known; `outcome`, `retry` and `drift` say when the next run is due.
 //! - `servers`, with `ca_file` and `probe`, `client_cache` and `subscriptions` lead to Vault, and `vault_access` puts them
 //!   together; `read_age` says how old a shared answer may be.
-//! - `store_access`, `open_store` and `generators` lead to what objects of `external-secrets.io` are made of; `store_names`,
-//!   `named` and `feeds` know the Secrets and ConfigMaps behind that, and tell of their changes.
+//! - `store_access`, `open_store` and `generators` lead to what objects of `external-secrets.io` are made of, and
+//!   `store_failure` says how a run ends that does not get through; `store_names`, `named` and `feeds` know the Secrets and
+//!   ConfigMaps behind that, and tell of their changes.
 //! - `dependents` knows which objects have to look again when another one changes.
 //! - `controller` is what a kind has to be. `pipeline` is the way of all kinds of VSO that fill a Secret, `fan_out` that of the
 //!   kinds that make objects in many namespaces, and `unsupported` that of those that are not served. The other files named
@@ -49,6 +50,7 @@ mod snapshot;
 mod states;
 mod static_secret;
 mod store_access;
+mod store_failure;
 mod store_names;
 mod stores;
 mod subscriptions;

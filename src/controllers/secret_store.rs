@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::controller::{Controller, Watches};
+use super::controller::{Controller, Watches, conditions_of};
 use super::dependents::DEPENDENTS_SPREAD;
 use super::finalizer::remove_finalizer;
 use super::outcome::{Outcome, retry_delay};
@@ -15,7 +15,7 @@ use crate::api::external_secrets::{ClusterSecretStore, PushSecret, SecretStore, 
 use crate::api::{ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, condition};
 use crate::kubernetes::{Change, Store};
 use crate::resolve::{self, Denied, StorePlan};
-use crate::telemetry::ResourceStatus;
+use crate::telemetry::{ObjectCondition, ResourceStatus};
 use crate::workqueue::{Class, Job, Next};
 
 /// ESO's, put on while a PushSecret needs the store.
@@ -136,6 +136,10 @@ impl<K: StoreObject> Controller for SecretStores<K> {
 
     fn objects(&self) -> usize {
         self.store.len()
+    }
+
+    fn conditions(&self) -> Vec<ObjectCondition> {
+        conditions_of(&self.store)
     }
 
     fn resources(&self) -> Vec<ResourceStatus> {

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Controllers;
-use crate::api::{Condition, ConditionStatus, ConditionType, CustomObject, condition};
-use crate::kubernetes::Store;
-use crate::resolve;
-use crate::telemetry::{ControllerSnapshot, ObjectCondition, Snapshot};
+use crate::telemetry::{ControllerSnapshot, Snapshot};
 use crate::workqueue::KeyState;
 
 /// An object this late is overdue.
@@ -19,7 +16,7 @@ impl Controllers {
         Snapshot {
             controllers: self.queues(Instant::now()),
             resources: self.engine.controllers.iter().flat_map(|controller| controller.resources()).collect(),
-            conditions: self.conditions(),
+            conditions: self.engine.controllers.iter().flat_map(|controller| controller.conditions()).collect(),
             not_synced: self.not_synced(),
             expiries: self.engine.controllers.iter().flat_map(|controller| controller.expiries()).collect(),
             servers: self.shared.vault.servers.infos(),
@@ -57,50 +54,10 @@ impl Controllers {
         all
     }
 
-    fn conditions(&self) -> Vec<ObjectCondition> {
-        fn of<K: CustomObject>(store: &Store<K>) -> Vec<ObjectCondition> {
-            let conditions = |object: &K| -> Vec<ObjectCondition> {
-                let of_type = |condition: &Condition| ObjectCondition {
-                    kind: K::KIND,
-                    id: object.key().id,
-                    type_: condition.type_.as_str().to_owned(),
-                    status: condition.status.as_str().to_owned(),
-                };
-                object.conditions().iter().map(of_type).collect()
-            };
-            store.all().iter().flat_map(|object| conditions(object)).collect()
-        }
-        let stores = &self.shared.stores;
-        let of_stores = [of(&stores.secret_stores), of(&stores.cluster_secret_stores)];
-        of_stores.into_iter().flatten().chain(of(&stores.external_secrets)).collect()
-    }
-
     fn not_synced(&self) -> Vec<(String, usize)> {
         let mut reasons = BTreeMap::<String, usize>::new();
-        let mut count = |conditions: &[Condition], of: ConditionType| {
-            if let Some(condition) = condition::find(conditions, of).filter(|c| c.status == ConditionStatus::False) {
-                *reasons.entry(condition.reason.as_str().to_owned()).or_default() += 1;
-            }
-        };
-        let stores = &self.shared.stores;
-        for owner in stores.all_owners() {
-            count(owner.owner_conditions(), ConditionType::SecretSynced);
-        }
-        for object in stores.external_secrets.all() {
-            let fails = condition::is_false(object.conditions(), ConditionType::Ready);
-            // What another operator serves is not counted here.
-            let is_own = || !matches!(resolve::external_secret(&object, Duration::ZERO, &**stores), Ok(None));
-            if fails && is_own() {
-                count(object.conditions(), ConditionType::Ready);
-            }
-        }
-        for object in stores.push_secrets.all() {
-            let fails = condition::is_false(object.conditions(), ConditionType::Ready);
-            let is_own =
-                || !resolve::push_secret(&object, Duration::ZERO, &**stores).is_ok_and(|plan| plan.targets.is_empty());
-            if fails && is_own() {
-                count(object.conditions(), ConditionType::Ready);
-            }
+        for reason in self.engine.controllers.iter().flat_map(|controller| controller.not_synced()) {
+            *reasons.entry(reason).or_default() += 1;
         }
         reasons.into_iter().collect()
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::ExternalSecrets;
-use super::failure::{Failure, Interruption};
 use super::state::{Pending, State};
 use crate::api::external_secrets::ExternalSecret;
 use crate::api::external_secrets::external_secret::ExternalSecretSpec;
@@ -15,6 +14,7 @@ use crate::controllers::open_store::OpenStore;
 use crate::controllers::outputs::EventText;
 use crate::controllers::render_turns::Turn;
 use crate::controllers::store_access::NoSession;
+use crate::controllers::store_failure::{StoreFailure, StoreInterruption};
 use crate::external_secret::Data;
 use crate::external_secret::answers::{Answer, Answers, entry_failed, row_failed};
 use crate::external_secret::pipeline::Missing;
@@ -40,7 +40,7 @@ impl ExternalSecrets {
         plan: &ExternalPlan,
         state: &mut State,
         not_before: Instant,
-    ) -> Result<Fetched, Interruption> {
+    ) -> Result<Fetched, StoreInterruption> {
         let former = std::mem::take(&mut state.reads);
         let opened = self.open(job, plan, not_before, &former).await;
         if opened.is_err() {
@@ -78,12 +78,12 @@ impl ExternalSecrets {
         plan: &'a ExternalPlan,
         not_before: Instant,
         former: &'a ReadsInUse,
-    ) -> Result<Vec<OpenStore<'a>>, Interruption> {
+    ) -> Result<Vec<OpenStore<'a>>, StoreInterruption> {
         let mut opened = vec![];
         for store in &plan.stores {
             match self.access.open(job, store, not_before, former).await {
                 Ok(store) => opened.push(store),
-                Err(NoSession::NoPermit(lane)) => return Err(Interruption::Yield(Some(lane))),
+                Err(NoSession::NoPermit(lane)) => return Err(StoreInterruption::Yield(Some(lane))),
                 Err(NoSession::Unusable(why)) => return Err(provider(&why).into()),
             }
         }
@@ -116,7 +116,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn all(&mut self, spec: &ExternalSecretSpec) -> Result<Answers, Interruption> {
+    async fn all(&mut self, spec: &ExternalSecretSpec) -> Result<Answers, StoreInterruption> {
         let mut answers = Answers::default();
         let mut named = self.named(spec);
         for (i, entry) in spec.data_from.iter().enumerate() {
@@ -172,7 +172,7 @@ impl Run<'_> {
     }
 
     /// Looks how much was read.
-    fn weigh(&mut self) -> Result<(), Interruption> {
+    fn weigh(&mut self) -> Result<(), StoreInterruption> {
         let weight: usize = self.stores.iter().map(|store| store.provider.weight()).sum();
         if weight > MAX_WEIGHT_BYTES {
             let text = format!("the secrets that are read take more than {} MiB together", MAX_WEIGHT_BYTES >> 20);
@@ -191,7 +191,7 @@ impl Run<'_> {
         store: usize,
         found: Result<T, ProviderError>,
         failed: impl Fn(String) -> String,
-    ) -> Result<Option<T>, Interruption> {
+    ) -> Result<Option<T>, StoreInterruption> {
         let error = match found {
             Ok(found) => return Ok(Some(found)),
             Err(error) => error,
@@ -220,7 +220,7 @@ impl ExternalSecrets {
         plan: &ExternalPlan,
         state: &mut State,
         answers: &mut Answers,
-    ) -> Result<(), Interruption> {
+    ) -> Result<(), StoreInterruption> {
         let generators = plan.data_from.iter().enumerate().filter_map(|(i, source)| match source {
             EntrySource::Generator(generator) => Some((i, &plan.generators[*generator])),
             EntrySource::Store(_) => None,
@@ -263,6 +263,6 @@ pub(super) fn connections(plan: &ExternalPlan) -> impl Iterator<Item = Option<Ke
 }
 
 /// The stores do not give the data.
-pub(super) fn provider(why: &str) -> Failure {
-    Failure::new(format!("could not get secret data from provider: {why}"))
+pub(super) fn provider(why: &str) -> StoreFailure {
+    StoreFailure::new(format!("could not get secret data from provider: {why}"))
 }

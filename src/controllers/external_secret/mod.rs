@@ -4,7 +4,6 @@
 //! that make (`render`), what becomes of the Secret (`write`), which workloads restart (`restart`), and what is told
 //! of it (`report`).
 
-pub(super) mod failure;
 mod fetch;
 mod names;
 mod refresh;
@@ -22,7 +21,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Resource as _;
 use kube::core::PartialObjectMeta;
 
-use super::controller::{Controller, Watches};
+use super::controller::{Controller, Watches, conditions_of, reason_of_failure};
 use super::dependents::{DEPENDENTS_SPREAD, spec_or_metadata_changed};
 use super::finalizer::remove_finalizer;
 use super::outcome::Outcome;
@@ -30,19 +29,19 @@ use super::read_age::{OnChange, not_before};
 use super::render_turns::RenderTurns;
 use super::states::States;
 use super::store_access::StoreAccess;
+use super::store_failure::{StoreFailure, StoreInterruption};
 use super::stores::Stores;
 use crate::api::external_secrets::{CreationPolicy, ExternalSecret};
-use crate::api::{CustomObject as _, Key, Kind, ObjectRef};
+use crate::api::{ConditionType, CustomObject as _, Key, Kind, ObjectRef};
 use crate::backoff::Policy;
 use crate::external_secret::template::TemplateCache;
 use crate::external_secret::{check, hash};
 use crate::kubernetes::{Change, KnownKey, Sink, TARGET_SELECTOR};
 use crate::resolve::{self, Denied, ExternalPlan};
 use crate::sync::Rollouts;
-use crate::telemetry::ResourceStatus;
+use crate::telemetry::{ObjectCondition, ResourceStatus};
 use crate::workqueue::{Class, Job, Next};
 
-use failure::{Failure, Interruption};
 use refresh::{Known, hold, wait};
 use report::{Done, Synced};
 use state::{Applied, State};
@@ -175,18 +174,18 @@ impl ExternalSecrets {
                 state.stale = false;
                 self.succeed(object, &plan, state, synced, version, began).await
             }
-            Err(Interruption::Yield(lane)) => Outcome::yielded(Next::At(job.due, job.class), lane),
-            Err(Interruption::Later(pause)) => {
+            Err(StoreInterruption::Yield(lane)) => Outcome::yielded(Next::At(job.due, job.class), lane),
+            Err(StoreInterruption::Later(pause)) => {
                 Outcome::yielded(Next::At(Instant::now() + pause, job.class), state.lane())
             }
-            Err(Interruption::Failed(failure)) => self.fail(object, state, failure).await,
+            Err(StoreInterruption::Failed(failure)) => self.fail(object, state, failure).await,
         }
     }
 
     /// What is to be read. `None`: another operator serves it.
-    fn plan(&self, object: &ExternalSecret) -> Result<Option<ExternalPlan>, Failure> {
+    fn plan(&self, object: &ExternalSecret) -> Result<Option<ExternalPlan>, StoreFailure> {
         let checked = check::spec(&object.spec).and_then(|()| check::served(&object.spec));
-        checked.map_err(|why| Failure::new(why).until_changed())?;
+        checked.map_err(|why| StoreFailure::new(why).until_changed())?;
         resolve::external_secret(object, self.min_interval, &**self.stores())
             .map_err(|denied: Denied| fetch::provider(&denied.to_string()).until_changed())
     }
@@ -198,7 +197,7 @@ impl ExternalSecrets {
         object: &Arc<ExternalSecret>,
         plan: &ExternalPlan,
         state: &mut State,
-    ) -> Result<Synced, Interruption> {
+    ) -> Result<Synced, StoreInterruption> {
         let fetched = self.fetch(job, object, plan, state, not_before(job, plan.interval, OnChange::ReadAnew)).await?;
         let missing = fetched.missing;
         if fetched.data.is_empty()
@@ -313,6 +312,20 @@ impl Controller for ExternalSecrets {
 
     fn objects(&self) -> usize {
         self.stores().external_secrets.len()
+    }
+
+    fn conditions(&self) -> Vec<ObjectCondition> {
+        conditions_of(&self.stores().external_secrets)
+    }
+
+    fn not_synced(&self) -> Vec<String> {
+        let reason = |object: &ExternalSecret| {
+            let reason = reason_of_failure(object.conditions(), ConditionType::Ready)?;
+            // What another operator serves is not counted here.
+            let plan = resolve::external_secret(object, Duration::ZERO, &**self.stores());
+            (!matches!(plan, Ok(None))).then_some(reason)
+        };
+        self.stores().external_secrets.all().iter().filter_map(|object| reason(object)).collect()
     }
 
     fn resources(&self) -> Vec<ResourceStatus> {

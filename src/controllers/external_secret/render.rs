@@ -6,10 +6,10 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::ExternalSecrets;
-use super::failure::{Failure, Interruption};
 use crate::api::external_secrets::ExternalSecret;
 use crate::api::external_secrets::target::Template;
 use crate::controllers::render_turns::{TURN_RETRY_DELAY, Turn};
+use crate::controllers::store_failure::{StoreFailure, StoreInterruption};
 use crate::external_secret::template::{self, CompiledTemplate, Fetched, Rendered, SourceKind, TemplateError};
 use crate::external_secret::{Data, decode};
 use crate::kubernetes::{KubernetesError, SecretWriter, config_map_data};
@@ -20,7 +20,7 @@ impl ExternalSecrets {
     pub(super) async fn template(
         &self,
         object: &ExternalSecret,
-    ) -> Result<Option<Arc<CompiledTemplate>>, Interruption> {
+    ) -> Result<Option<Arc<CompiledTemplate>>, StoreInterruption> {
         let Some(spec) = &object.spec.target.template else { return Ok(None) };
         let namespace = object.metadata.namespace.as_deref().unwrap_or("");
         let fetched = texts(&self.access.outputs.client, namespace, spec).await?;
@@ -33,9 +33,9 @@ impl ExternalSecrets {
         Ok(Some(template.map_err(|error| failed(&error))?))
     }
 
-    pub(super) fn turn(&self, object: &ExternalSecret) -> Result<Turn, Interruption> {
+    pub(super) fn turn(&self, object: &ExternalSecret) -> Result<Turn, StoreInterruption> {
         let namespace = object.metadata.namespace.as_deref().unwrap_or("");
-        self.turns.take(namespace).ok_or(Interruption::Later(TURN_RETRY_DELAY))
+        self.turns.take(namespace).ok_or(StoreInterruption::Later(TURN_RETRY_DELAY))
     }
 
     /// Makes what the Secret holds and carries.
@@ -44,7 +44,7 @@ impl ExternalSecrets {
         object: &ExternalSecret,
         data: Data,
         template: Option<Arc<CompiledTemplate>>,
-    ) -> Result<Rendered, Interruption> {
+    ) -> Result<Rendered, StoreInterruption> {
         let Some(template) = template else {
             let meta = &object.metadata;
             let own = |map: &Option<BTreeMap<String, String>>| map.clone().unwrap_or_default();
@@ -61,11 +61,11 @@ pub(in crate::controllers) async fn texts(
     client: &kube::Client,
     namespace: &str,
     spec: &Template,
-) -> Result<Fetched, Failure> {
+) -> Result<Fetched, StoreFailure> {
     let mut fetched = Fetched::new();
     for (kind, name) in template::sources(spec) {
         let failed = |what: &str, why: String| {
-            Failure::new(format!("could not apply template: {what} {name:?} in namespace {namespace:?}: {why}"))
+            StoreFailure::new(format!("could not apply template: {what} {name:?} in namespace {namespace:?}: {why}"))
         };
         let missing = || "it does not exist".to_owned();
         let text = |error: KubernetesError| error.to_string();
@@ -107,8 +107,8 @@ pub(super) fn inputs(object: &ExternalSecret, data: &Data, template: Option<&Com
     hash.finalize().into()
 }
 
-pub(in crate::controllers) fn failed(error: &TemplateError) -> Failure {
-    Failure::new(format!("could not apply template: could not execute template: {error}"))
+pub(in crate::controllers) fn failed(error: &TemplateError) -> StoreFailure {
+    StoreFailure::new(format!("could not apply template: could not execute template: {error}"))
 }
 
 pub(in crate::controllers) fn cut_off() -> TemplateError {

@@ -7,7 +7,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::ExternalSecrets;
-use super::failure::Failure;
 use super::is_awaited;
 use super::restart::Restarts;
 use super::state::State;
@@ -18,6 +17,7 @@ use crate::backoff::horizon;
 use crate::controllers::outcome::Outcome;
 use crate::controllers::outputs::EventText;
 use crate::controllers::retry::{RECHECK_DENIAL, Retry};
+use crate::controllers::store_failure::StoreFailure;
 use crate::resolve::ExternalPlan;
 use crate::workqueue::{Class, Next};
 
@@ -126,7 +126,7 @@ impl ExternalSecrets {
     }
 
     /// Tells of a run that did not get through: the stores are read again after a pause.
-    pub(super) async fn fail(&self, object: &ExternalSecret, state: &mut State, failure: Failure) -> Outcome {
+    pub(super) async fn fail(&self, object: &ExternalSecret, state: &mut State, failure: StoreFailure) -> Outcome {
         let (due, outcome) = self.refuse(object, state, failure).await;
         (state.due, state.got_through) = (Some(due), Some(false));
         outcome
@@ -137,9 +137,9 @@ impl ExternalSecrets {
         &self,
         object: &ExternalSecret,
         state: &mut State,
-        failure: Failure,
+        failure: StoreFailure,
     ) -> (Instant, Outcome) {
-        let Failure { message, retry } = failure;
+        let StoreFailure { message, retry } = failure;
         let ready = ConditionUpdate::fails(ConditionType::Ready, Reason::SecretSyncedError, message.as_str());
         let conditions = condition::merge_without_generation(object.conditions(), &[ready]);
         let status = ExternalSecretStatus { conditions, ..object.status.clone().unwrap_or_default() };

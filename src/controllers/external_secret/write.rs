@@ -3,11 +3,11 @@
 use k8s_openapi::api::core::v1::Secret;
 
 use super::ExternalSecrets;
-use super::failure::{Failure, Interruption};
 use super::report::Done;
 use super::state::{Applied, State};
 use crate::api::external_secrets::{CreationPolicy, DeletionPolicy, ExternalSecret};
 use crate::api::{ConditionType, CustomObject as _, ObjectRef, Reason, condition};
+use crate::controllers::store_failure::{StoreFailure, StoreInterruption};
 use crate::external_secret::target::{self, Action, Outcome, Owner, Plan, Wanted};
 use crate::external_secret::template::Rendered;
 use crate::external_secret::{hash, restart};
@@ -24,7 +24,7 @@ impl ExternalSecrets {
     }
 
     /// Looks whether the Secret is one that an earlier run has left. The stores need not be read for that.
-    pub(super) async fn look(&self, object: &ExternalSecret, state: &mut State) -> Result<bool, Failure> {
+    pub(super) async fn look(&self, object: &ExternalSecret, state: &mut State) -> Result<bool, StoreFailure> {
         let policy = object.spec.target.creation_policy.as_ref();
         if matches!(policy, Some(CreationPolicy::None | CreationPolicy::Orphan)) {
             // What is there, if anything, is not looked after, but restarts may be owed.
@@ -55,7 +55,7 @@ impl ExternalSecrets {
         &self,
         object: &ExternalSecret,
         state: &mut State,
-    ) -> Result<Option<Done>, Interruption> {
+    ) -> Result<Option<Done>, StoreInterruption> {
         let target = &object.spec.target;
         if target.deletion_policy == Some(DeletionPolicy::Merge) {
             return Ok(None);
@@ -77,7 +77,7 @@ impl ExternalSecrets {
         object: &ExternalSecret,
         inputs: [u8; 32],
         state: &mut State,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, StoreFailure> {
         let Some(mac) = self.inputs_mac(&inputs, state) else { return Ok(false) };
         let found = self.writer(object).get(object.target_name()).await.map_err(|error| not_written(&error))?;
         let Some(secret) = found.filter(|secret| target::is_made_from(secret, owner(object).name, &mac)) else {
@@ -100,7 +100,7 @@ impl ExternalSecrets {
         rendered: Rendered,
         inputs: [u8; 32],
         state: &mut State,
-    ) -> Result<Done, Interruption> {
+    ) -> Result<Done, StoreInterruption> {
         let spec = &object.spec.target;
         let Rendered { data, labels, annotations, type_ } = rendered;
         let finalizers =
@@ -126,7 +126,7 @@ impl ExternalSecrets {
         current: Option<Secret>,
         state: &mut State,
         inputs: [u8; 32],
-    ) -> Result<Option<Done>, Failure> {
+    ) -> Result<Option<Done>, StoreFailure> {
         let writer = self.writer(object);
         let manager = hash::field_manager(object.metadata.name.as_deref().unwrap_or(""));
         let left = current.as_ref().map(|current| Revision::of(&current.metadata));
@@ -164,13 +164,13 @@ impl ExternalSecrets {
             Outcome::Retained => kept(Done::Retained),
             Outcome::Missing => kept(Done::Missing),
             Outcome::Deleted => kept(Done::Deleted { now: false }),
-            Outcome::Failed(error) => Err(Failure::new(error.to_string())),
+            Outcome::Failed(error) => Err(StoreFailure::new(error.to_string())),
         }
     }
 
     /// The name of the Secret has changed: the one of the former name goes, if it is the object's. Called when the new one is
     /// there, so that a new one that cannot be made costs the workloads nothing.
-    pub(super) async fn delete_former_target(&self, object: &ExternalSecret) -> Result<(), Failure> {
+    pub(super) async fn delete_former_target(&self, object: &ExternalSecret) -> Result<(), StoreFailure> {
         let binding = object.status.as_ref().and_then(|status| status.binding.as_ref());
         let Some(former) = binding.filter(|former| former.name != object.target_name()) else { return Ok(()) };
         let found = self.writer(object).get(&former.name).await.map_err(|error| not_written(&error))?;
@@ -180,9 +180,9 @@ impl ExternalSecrets {
         if found.as_ref().is_some_and(is_orphan) { self.delete(object, &former.name).await } else { Ok(()) }
     }
 
-    async fn delete(&self, object: &ExternalSecret, name: &str) -> Result<(), Failure> {
+    async fn delete(&self, object: &ExternalSecret, name: &str) -> Result<(), StoreFailure> {
         let writer = self.writer(object);
-        let failed = |error: KubernetesError| Failure::new(format!("could not delete secret: {error}"));
+        let failed = |error: KubernetesError| StoreFailure::new(format!("could not delete secret: {error}"));
         let Some(secret) = writer.get(name).await.map_err(failed)? else { return Ok(()) };
         let revision = Revision::of(&secret.metadata);
         writer.delete(name, &revision).await.map_err(failed)?;
@@ -214,10 +214,10 @@ fn owner(object: &ExternalSecret) -> Owner<'_> {
     }
 }
 
-fn not_written(error: &KubernetesError) -> Failure {
-    Failure::new(format!("could not update secret: {error}"))
+fn not_written(error: &KubernetesError) -> StoreFailure {
+    StoreFailure::new(format!("could not update secret: {error}"))
 }
 
-fn written_by_others() -> Failure {
-    Failure::new("could not update secret: other clients write it all the time")
+fn written_by_others() -> StoreFailure {
+    StoreFailure::new("could not update secret: other clients write it all the time")
 }

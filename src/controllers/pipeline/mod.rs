@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use kube::Resource as _;
 
-use super::controller::{Controller, Watches};
+use super::controller::{Controller, Watches, reason_of_failure};
 use super::dependents::spec_or_metadata_changed;
 use super::finalizer::has_finalizer;
 use super::outcome::Outcome;
@@ -31,7 +31,7 @@ use super::stores::Stores;
 use super::subscriptions::Subscriptions;
 use super::vault_access::VaultAccess;
 use super::work::Work;
-use crate::api::{CustomObject as _, Key, Kind, ObjectRef, Reason, SecretOwner};
+use crate::api::{ConditionType, CustomObject as _, Key, Kind, ObjectRef, Reason, SecretOwner};
 use crate::backoff::Policy;
 use crate::kubernetes::{Change, KnownKey, SecretWriter, Store};
 use crate::render::SourceData;
@@ -309,6 +309,11 @@ impl<S: SecretSource> Controller for Pipeline<S> {
 
     fn objects(&self) -> usize {
         self.store.len()
+    }
+
+    fn not_synced(&self) -> Vec<String> {
+        let reason = |object: &S::Owner| reason_of_failure(object.owner_conditions(), ConditionType::SecretSynced);
+        self.store.all().iter().filter_map(|object| reason(object)).collect()
     }
 
     fn expiries(&self) -> Vec<Expiry> {

@@ -13,12 +13,12 @@ use super::{PushSecrets, Tasks, finds_its_stores};
 use crate::api::external_secrets::push_secret::{PushSecretStatus, SyncedPushSecrets};
 use crate::api::external_secrets::{ClusterSecretStore, PushSecret, SecretStore};
 use crate::api::{CustomObject, Key, ObjectRef, Reason};
-use crate::controllers::external_secret::failure::Failure;
 use crate::controllers::finalizer::{add_finalizer, has_finalizer, remove_finalizer};
 use crate::controllers::named::Source;
 use crate::controllers::outcome::Outcome;
 use crate::controllers::outputs::EventText;
 use crate::controllers::secret_store::FINALIZER as STORE_FINALIZER;
+use crate::controllers::store_failure::StoreFailure;
 use crate::controllers::store_names;
 use crate::kubernetes::{KubernetesError, Store, object_uid};
 use crate::resolve::{self, Denied, PushTarget, StorePlan};
@@ -68,7 +68,7 @@ impl PushSecrets {
             // A store that only is not listed yet would look missing.
             return match listing.to_tell(object.conditions()) {
                 None => Outcome::still_listing(&listing, job.class),
-                Some(why) => self.fail(object, state, Failure::new(why)).await,
+                Some(why) => self.fail(object, state, StoreFailure::new(why)).await,
             };
         }
         self.follow(&job.key, object, &[], &pushed, state).await;

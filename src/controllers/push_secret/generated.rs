@@ -10,7 +10,7 @@ use super::state::{Pending, State};
 use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::PushSecretStatus;
 use crate::api::{ConditionStatus, ConditionType, CustomObject as _, Key, condition};
-use crate::controllers::external_secret::failure::{Failure, Interruption};
+use crate::controllers::store_failure::{StoreFailure, StoreInterruption};
 use crate::external_secret::hash;
 use crate::external_secret::push::PushSource;
 use crate::resolve::{self, Generates, GeneratorPlan, PushPlan, PushTarget, VaultStore};
@@ -27,12 +27,12 @@ impl PushSecrets {
         object: &PushSecret,
         interval: Option<Duration>,
         state: &mut State,
-    ) -> Result<Option<PushSource>, Interruption> {
+    ) -> Result<Option<PushSource>, StoreInterruption> {
         let Some(reference) = &object.spec.selector.generator_ref else { return Ok(None) };
         if let Some(listing) = self.stores().optional_watches.listing() {
             // What only is not listed yet would look missing.
             let why = listing.to_tell(object.conditions()).map(str::to_owned);
-            return Err(why.map_or(Interruption::Later(listing.pause), |why| failed(why).into()));
+            return Err(why.map_or(StoreInterruption::Later(listing.pause), |why| failed(why).into()));
         }
         let generator = self.generator(object).map_err(|why| failed(why).until_changed())?;
         let of = hash::synced_resource_version(&object.metadata);
@@ -121,8 +121,8 @@ fn is_at_all_stores(plan: &PushPlan, status: &PushSecretStatus, state: &State) -
         && synced.keys().all(|name| targets().any(|target| target == name) || plan.pushed_by_others.contains_key(name))
 }
 
-fn failed(why: String) -> Failure {
-    Failure::new(format!("could not get source secret: {why}"))
+fn failed(why: String) -> StoreFailure {
+    StoreFailure::new(format!("could not get source secret: {why}"))
 }
 
 #[cfg(test)]

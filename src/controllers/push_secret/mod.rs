@@ -22,17 +22,17 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use kube::Resource as _;
 
-use super::controller::{Controller, Watches};
+use super::controller::{Controller, Watches, reason_of_failure};
 use super::dependents::spec_or_metadata_changed;
-use super::external_secret::failure::{Failure, Interruption};
 use super::outcome::Outcome;
 use super::render_turns::RenderTurns;
 use super::states::States;
 use super::store_access::StoreAccess;
+use super::store_failure::{StoreFailure, StoreInterruption};
 use super::stores::Stores;
 use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::{PushDeletionPolicy, UpdatePolicy};
-use crate::api::{CustomObject as _, Key, Kind, ObjectRef};
+use crate::api::{ConditionType, CustomObject as _, Key, Kind, ObjectRef};
 use crate::backoff::Policy;
 use crate::external_secret::push::{Expansion, PushStore};
 use crate::external_secret::template::TemplateCache;
@@ -87,7 +87,7 @@ impl PushSecrets {
         {
             return match listing.to_tell(object.conditions()) {
                 None => Outcome::still_listing(&listing, job.class),
-                Some(why) => self.fail(object, state, Failure::new(why)).await,
+                Some(why) => self.fail(object, state, StoreFailure::new(why)).await,
             };
         }
         let plan = match plan {
@@ -113,7 +113,7 @@ impl PushSecrets {
                 ErrorKind::Conflict | ErrorKind::NotFound => Outcome::write_failed(),
                 _ => {
                     let text = format!("the finalizer for deletionPolicy Delete could not be put on: {error}");
-                    self.fail(object, state, Failure::new(text)).await
+                    self.fail(object, state, StoreFailure::new(text)).await
                 }
             };
         }
@@ -121,11 +121,11 @@ impl PushSecrets {
         let object = &self.stores().push_secrets.get(&job.key.id).unwrap_or_else(|| object.clone());
         let (tasks, source_is_gone) = match self.tasks(object, plan, pushed, state, job).await {
             Ok(tasks) => tasks,
-            Err(Interruption::Yield(lane)) => return Outcome::yielded(Next::At(job.due, job.class), lane),
-            Err(Interruption::Later(pause)) => {
+            Err(StoreInterruption::Yield(lane)) => return Outcome::yielded(Next::At(job.due, job.class), lane),
+            Err(StoreInterruption::Later(pause)) => {
                 return Outcome::yielded(Next::At(Instant::now() + pause, job.class), None);
             }
-            Err(Interruption::Failed(failure)) => return self.fail(object, state, failure).await,
+            Err(StoreInterruption::Failed(failure)) => return self.fail(object, state, failure).await,
         };
         state.backoff.reset();
         let Worked { synced, changed, rest } = self.work(job, object, &tasks, state).await;
@@ -148,7 +148,7 @@ impl PushSecrets {
         outcome
     }
 
-    fn plan(&self, object: &PushSecret) -> Result<PushPlan, Failure> {
+    fn plan(&self, object: &PushSecret) -> Result<PushPlan, StoreFailure> {
         let unknown = match (&object.spec.update_policy, &object.spec.deletion_policy) {
             (Some(UpdatePolicy::Unknown(policy)), _) => Some(format!("spec.updatePolicy {policy:?} is not known")),
             (_, Some(PushDeletionPolicy::Unknown(policy))) => {
@@ -157,10 +157,10 @@ impl PushSecrets {
             _ => None,
         };
         if let Some(why) = unknown {
-            return Err(Failure::new(why).until_changed());
+            return Err(StoreFailure::new(why).until_changed());
         }
         resolve::push_secret(object, self.min_interval, &**self.stores())
-            .map_err(|denied| Failure::new(denied.to_string()).until_changed())
+            .map_err(|denied| StoreFailure::new(denied.to_string()).until_changed())
     }
 
     /// What is pushed to the stores, and what is deleted there. True if the Secret is gone, and all that was pushed goes.
@@ -171,7 +171,7 @@ impl PushSecrets {
         pushed: Vec<(PushTarget, Entries)>,
         state: &mut State,
         job: &Job<Key>,
-    ) -> Result<(Tasks, bool), Interruption> {
+    ) -> Result<(Tasks, bool), StoreInterruption> {
         let PushPlan { targets, interval, .. } = plan;
         let generated = self.generated(job, object, interval, state).await?;
         let inputs = match self.inputs(object, generated).await? {
@@ -182,7 +182,7 @@ impl PushSecrets {
             Err(_) if object.deletes() && !pushed.is_empty() => {
                 let gone = state.source_gone.get_or_insert_with(Instant::now).elapsed();
                 if let Some(left) = SOURCE_PATIENCE.checked_sub(gone) {
-                    return Err(Interruption::Later(left));
+                    return Err(StoreInterruption::Later(left));
                 }
                 return Ok((Tasks::only_deleting(pushed, interval, job, state), true));
             }
@@ -190,7 +190,7 @@ impl PushSecrets {
                 return Ok((Tasks::only_deleting(vec![], interval, job, state), true));
             }
             Err(missing) => {
-                return Err(Failure::new(format!("could not get source secret: {missing}")).into());
+                return Err(StoreFailure::new(format!("could not get source secret: {missing}")).into());
             }
         };
         let digest = inputs.digest;
@@ -333,13 +333,23 @@ impl Controller for PushSecrets {
         let why = self.access.vault.servers.timed_out(stores.chain(generator));
         // What the run has pushed is remembered.
         let mut state = self.states.take(&job.key.id).unwrap_or_default();
-        let outcome = self.fail(&object, &mut state, Failure::new(why)).await;
+        let outcome = self.fail(&object, &mut state, StoreFailure::new(why)).await;
         self.keep_state(&job.key.id, &object, state);
         outcome
     }
 
     fn objects(&self) -> usize {
         self.stores().push_secrets.len()
+    }
+
+    fn not_synced(&self) -> Vec<String> {
+        let reason = |object: &PushSecret| {
+            let reason = reason_of_failure(object.conditions(), ConditionType::Ready)?;
+            // What another operator serves is not counted here.
+            let plan = resolve::push_secret(object, Duration::ZERO, &**self.stores());
+            (!plan.is_ok_and(|plan| plan.targets.is_empty())).then_some(reason)
+        };
+        self.stores().push_secrets.all().iter().filter_map(|object| reason(object)).collect()
     }
 
     fn resources(&self) -> Vec<ResourceStatus> {

@@ -13,10 +13,10 @@ use super::work::Rest;
 use crate::api::external_secrets::push_secret::{PushSecretStatus, SyncedPushSecrets, UpdatePolicy};
 use crate::api::external_secrets::{PushSecret, PushSecretSpec};
 use crate::api::{ConditionType, ConditionUpdate, Key, Reason, condition};
-use crate::controllers::external_secret::failure::Failure;
 use crate::controllers::outcome::Outcome;
 use crate::controllers::outputs::EventText;
 use crate::controllers::retry::RECHECK_DENIAL;
+use crate::controllers::store_failure::StoreFailure;
 use crate::external_secret::hash;
 use crate::workqueue::{Class, Job, Next};
 
@@ -207,8 +207,8 @@ impl PushSecrets {
     }
 
     /// Tells of a run that did not come to any store.
-    pub(super) async fn fail(&self, object: &PushSecret, state: &mut State, failure: Failure) -> Outcome {
-        let Failure { message, retry } = failure;
+    pub(super) async fn fail(&self, object: &PushSecret, state: &mut State, failure: StoreFailure) -> Outcome {
+        let StoreFailure { message, retry } = failure;
         // What is pushed is not known any more: the next run looks at all stores.
         state.targets.clear();
         let recorded = state.recorded(object);

@@ -9,9 +9,9 @@ use sha2::{Digest as _, Sha256};
 use super::PushSecrets;
 use super::state::State;
 use crate::api::external_secrets::PushSecret;
-use crate::controllers::external_secret::failure::{Failure, Interruption};
 use crate::controllers::external_secret::render;
 use crate::controllers::render_turns::TURN_RETRY_DELAY;
+use crate::controllers::store_failure::{StoreFailure, StoreInterruption};
 use crate::external_secret::decode;
 use crate::external_secret::push::{Expansion, PushSource, PushStore, expand};
 use crate::external_secret::template::Fetched;
@@ -46,7 +46,7 @@ impl PushSecrets {
         &self,
         object: &PushSecret,
         generated: Option<PushSource>,
-    ) -> Result<Result<Inputs, String>, Failure> {
+    ) -> Result<Result<Inputs, String>, StoreFailure> {
         let namespace = object.metadata.namespace.as_deref().unwrap_or("");
         let client = &self.access.outputs.client;
         let sources = match generated {
@@ -86,9 +86,13 @@ impl PushSecrets {
         Ok(Ok(Inputs { sources, texts, digest: hash.finalize().into() }))
     }
 
-    async fn sources(&self, object: &PushSecret, namespace: &str) -> Result<Result<Vec<PushSource>, String>, Failure> {
+    async fn sources(
+        &self,
+        object: &PushSecret,
+        namespace: &str,
+    ) -> Result<Result<Vec<PushSource>, String>, StoreFailure> {
         let secrets = SecretWriter::new(&self.access.outputs.client, namespace);
-        let failed = |why: String| Failure::new(format!("could not get source secret: {why}"));
+        let failed = |why: String| StoreFailure::new(format!("could not get source secret: {why}"));
         let of = object.spec.selector.secret.as_ref();
         let (names, missing) = match of.map(|secret| (secret.name.as_ref(), &secret.selector)) {
             Some((Some(name), _)) => (vec![name.clone()], format!("Secret {namespace}/{name} does not exist")),
@@ -126,15 +130,15 @@ impl PushSecrets {
         inputs: Inputs,
         stores: Vec<PushStore>,
         state: &mut State,
-    ) -> Result<Made, Interruption> {
+    ) -> Result<Made, StoreInterruption> {
         let Inputs { sources, texts, .. } = inputs;
         let share = |sources: Vec<PushSource>| sources.into_iter().map(Arc::new).collect::<Vec<_>>();
         if object.spec.template.is_none() && object.spec.data_to.is_empty() {
-            let expansions = expand(&object.spec, &share(sources), &stores).map_err(Failure::new)?;
+            let expansions = expand(&object.spec, &share(sources), &stores).map_err(StoreFailure::new)?;
             return Ok(Made { expansions, is_volatile: false });
         }
         let namespace = object.metadata.namespace.as_deref().unwrap_or("");
-        let turn = self.turns.take(namespace).ok_or(Interruption::Later(TURN_RETRY_DELAY))?;
+        let turn = self.turns.take(namespace).ok_or(StoreInterruption::Later(TURN_RETRY_DELAY))?;
         let (templates, of) = (self.templates.clone(), object.clone());
         let work = move || {
             let mut made = vec![];
@@ -153,7 +157,7 @@ impl PushSecrets {
         };
         let made = turn.run(work).await.unwrap_or_else(|| Err(render::cut_off()));
         let (expansions, template) = made.map_err(|error| render::failed(&error))?;
-        let expansions = expansions.map_err(Failure::new)?;
+        let expansions = expansions.map_err(StoreFailure::new)?;
         let is_volatile = template.as_ref().is_some_and(|template| template.is_volatile());
         state.template = template;
         Ok(Made { expansions, is_volatile })

@@ -1,29 +1,29 @@
-//! How a run ends that does not get through.
+//! How a run of an object of `external-secrets.io` ends that does not get through.
 
 use std::time::Instant;
 
-use crate::controllers::retry::Retry;
+use super::retry::Retry;
 use crate::workqueue::Lane;
 
 /// Why a run ended early.
-pub(in crate::controllers) enum Interruption {
+pub(super) enum StoreInterruption {
     /// The run keeps its turn: its Vault has enough of the workers for now, or is another server since.
     Yield(Option<Lane>),
     /// The run comes again after this pause, as if it had not begun.
     Later(std::time::Duration),
     /// Something is wrong.
-    Failed(Failure),
+    Failed(StoreFailure),
 }
 
 /// What is wrong, and when it is tried again.
-pub(in crate::controllers) struct Failure {
+pub(super) struct StoreFailure {
     /// Of the condition and the event. It begins with ESO's text.
     pub message: String,
     /// When it is tried again.
     pub retry: Retry,
 }
 
-impl Failure {
+impl StoreFailure {
     /// A failure that may pass by itself.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), retry: Retry::Backoff }
@@ -40,8 +40,8 @@ impl Failure {
     }
 }
 
-impl From<Failure> for Interruption {
-    fn from(failure: Failure) -> Self {
-        Interruption::Failed(failure)
+impl From<StoreFailure> for StoreInterruption {
+    fn from(failure: StoreFailure) -> Self {
+        StoreInterruption::Failed(failure)
     }
 }
