@@ -251,11 +251,9 @@ fn fill(secret: &mut Secret, managed: &ManagedFields, merged: bool, wanted: &Wan
     labels.extend(wanted.labels.clone());
     let annotations = secret.metadata.annotations.get_or_insert_default();
     annotations.retain(|name, _| !managed.annotations.contains(name));
-    annotations.extend(wanted.annotations.clone());
-    if merged {
-        // Another object that merges into the Secret asks for other restarts: each would write its own for ever.
-        annotations.remove(restart::ANNOTATION_TARGETS);
-    }
+    // Another object that merges into the Secret asks for other restarts: each would write its own for ever.
+    let wanted_here = wanted.annotations.iter().filter(|(name, _)| !merged || *name != restart::ANNOTATION_TARGETS);
+    annotations.extend(wanted_here.map(|(name, text)| (name.clone(), text.clone())));
     if let Some(wanted) = &wanted.type_ {
         secret.type_ = Some(wanted.clone());
     } else if secret.type_.is_none() {
