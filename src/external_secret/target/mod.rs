@@ -210,8 +210,9 @@ fn write(
     if now.is_none() || !immutable {
         let managed = ManagedFields::of(&now.cloned().unwrap_or_default().metadata, &hash::field_manager(owner.name));
         fill(&mut next, &managed, is_merged(policy), wanted);
-        let inputs = wanted.inputs.clone();
-        per_object::set(now.map(|now| &now.metadata), &mut next.metadata, ANNOTATION_INPUTS, owner.name, inputs);
+        // Of what another client has changed, no record is good: the digest that is written now would vouch for it.
+        let recorded = now.filter(|now| holds_what_was_written(now)).map(|now| &now.metadata);
+        per_object::set(recorded, &mut next.metadata, ANNOTATION_INPUTS, owner.name, wanted.inputs.clone());
         error::check_data(next.data.as_ref())?;
         error::check_privilege(now, &next)?;
     }
