@@ -47,8 +47,8 @@ pub(super) struct SecretStores<K> {
     vault: Arc<VaultAccess>,
     access: Arc<StoreAccess>,
     outputs: Outputs,
-    /// The logins that checks use. Holding one keeps its token: the next check of a store that nothing else uses does not log
-    /// in anew.
+    /// The logins that checks use. Holding one keeps its token: the next check of a store that nothing else uses does
+    /// not log in anew.
     logins: States<Arc<Session>>,
 }
 

@@ -30,7 +30,8 @@ pub fn write(next: &mut ObjectMeta, annotation: &str, texts: &BTreeMap<String, S
     }
 }
 
-/// The texts of all ExternalSecrets, by name. What another client has made of it that is no such object counts as nothing.
+/// The texts of all ExternalSecrets, by name. What another client has made of it that is no such object counts as
+/// nothing.
 pub fn all(secret: &ObjectMeta, annotation: &str) -> BTreeMap<String, String> {
     let text = secret.annotations.as_ref().and_then(|annotations| annotations.get(annotation));
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()

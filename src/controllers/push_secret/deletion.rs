@@ -102,8 +102,8 @@ impl PushSecrets {
         self.tell(object, state, &verdict, synced, changed, Utc::now()).await
     }
 
-    /// Lets an object go of which this operator has nothing left to delete. What other operators have pushed is theirs to
-    /// delete: the last of all operators that serve the object takes the finalizer off.
+    /// Lets an object go of which this operator has nothing left to delete. What other operators have pushed is theirs
+    /// to delete: the last of all operators that serve the object takes the finalizer off.
     async fn release(&self, object: &PushSecret, of_others: SyncedPushSecrets) -> Outcome {
         let outputs = &self.access.outputs;
         if of_others.is_empty() && !resolve::is_left_to_others(object, &**self.stores()) {
