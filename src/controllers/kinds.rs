@@ -84,13 +84,13 @@ fn external_secrets(shared: &Arc<Shared>, settings: &Settings) -> Vec<Arc<dyn Co
     let calls = outputs.metrics.external_secrets.as_ref().map(|metrics| metrics.provider_calls());
     let clients = ClusterClients::new(settings.backoff, calls);
     let feeds = Feeds::new(outputs.client.clone(), shared.work.clone(), stores.scopes.clone());
-    let access = StoreAccess::new(vault.clone(), clients, Arc::new(feeds), outputs.clone());
+    let access = StoreAccess { vault: vault.clone(), clients, feeds: Arc::new(feeds), outputs: outputs.clone() };
     let access = Arc::new(access);
     let turns = shared.renderer.turns.clone();
     let (store, cluster_store) = (stores.secret_stores.clone(), stores.cluster_secret_stores.clone());
     let mut controllers: Vec<Arc<dyn Controller>> = vec![
-        Arc::new(SecretStores { store, vault: vault.clone(), access: access.clone(), outputs: outputs.clone() }),
-        Arc::new(SecretStores { store: cluster_store, vault, access: access.clone(), outputs: outputs.clone() }),
+        Arc::new(SecretStores::new(store, access.clone())),
+        Arc::new(SecretStores::new(cluster_store, access.clone())),
         Arc::new(PushSecrets::new(access.clone(), turns.clone(), settings.backoff, settings.min_refresh_after)),
         Arc::new(ExternalSecrets::new(
             access,

@@ -8,14 +8,16 @@ use super::dependents::DEPENDENTS_SPREAD;
 use super::finalizer::remove_finalizer;
 use super::outcome::{Outcome, retry_delay};
 use super::outputs::{EventText, Outputs};
+use super::states::States;
 use super::store_access::{CheckError, Checked, StoreAccess};
 use super::store_names;
 use super::vault_access::VaultAccess;
 use crate::api::external_secrets::{ClusterSecretStore, PushSecret, SecretStore, SecretStoreStatus};
 use crate::api::{ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, condition};
 use crate::kubernetes::{Change, Store};
-use crate::resolve::{self, Denied, StorePlan};
+use crate::resolve::{self, Denied, StorePlan, StoreSource};
 use crate::telemetry::{ObjectCondition, ResourceStatus};
+use crate::vault::Session;
 use crate::workqueue::{Class, Job, Next};
 
 /// ESO's, put on while a PushSecret needs the store.
@@ -41,10 +43,13 @@ pub(super) trait StoreObject: CustomObject<Status = SecretStoreStatus> {
 
 /// Checks all stores of a kind.
 pub(super) struct SecretStores<K> {
-    pub store: Arc<Store<K>>,
-    pub vault: Arc<VaultAccess>,
-    pub access: Arc<StoreAccess>,
-    pub outputs: Outputs,
+    store: Arc<Store<K>>,
+    vault: Arc<VaultAccess>,
+    access: Arc<StoreAccess>,
+    outputs: Outputs,
+    /// The logins that checks use. Holding one keeps its token: the next check of a store that nothing else uses does
+    /// not log in anew.
+    logins: States<Arc<Session>>,
 }
 
 /// What a check has found.
@@ -79,6 +84,7 @@ impl<K: StoreObject> Controller for SecretStores<K> {
             return Outcome::await_change();
         };
         if resolve::is_foreign(object.class(), &*self.vault.stores) {
+            self.logins.take(&job.key.id);
             self.access.forget(&job.key);
             return Outcome::await_change();
         }
@@ -148,7 +154,14 @@ impl<K: StoreObject> Controller for SecretStores<K> {
 }
 
 impl<K: StoreObject> SecretStores<K> {
+    /// The controller of all stores of the kind.
+    pub fn new(store: Arc<Store<K>>, access: Arc<StoreAccess>) -> Self {
+        let (vault, outputs) = (access.vault.clone(), access.outputs.clone());
+        Self { store, vault, access, outputs, logins: States::default() }
+    }
+
     fn changed(&self, change: &Change<K>) {
+        self.logins.on_change(change);
         let Some(id) = self.vault.dependents.enqueue_if_changed(change) else { return };
         let key = Key { kind: K::KIND, id };
         if let Change::Deleted(_) = change {
@@ -175,6 +188,10 @@ impl<K: StoreObject> SecretStores<K> {
         let plan = object.plan();
         let feeds = &self.access.feeds;
         feeds.set(&job.key, plan.as_ref().map(store_names::names).unwrap_or_default());
+        if !plan.as_ref().is_ok_and(|plan| !plan.is_referent && matches!(plan.source, StoreSource::Vault(_))) {
+            // It is not checked with a login of Vault, or not any more.
+            self.logins.take(&job.key.id);
+        }
         let plan = match plan {
             Ok(plan) => plan,
             Err(denied) => return Ok(Finding::Failed { unusable: true, why: denied.to_string() }),
@@ -185,10 +202,10 @@ impl<K: StoreObject> SecretStores<K> {
             self.vault.dependents.of_store(&job.key, DEPENDENTS_SPREAD);
         }
         if plan.is_referent {
-            self.access.release(&job.key);
             return Ok(Finding::NotVerified);
         }
-        match self.access.check(job, &plan).await {
+        let keep = |login| self.logins.keep(&self.store, &job.key.id, object, Box::new(login));
+        match self.access.check(job, &plan, keep).await {
             Ok(Checked::Valid) => Ok(Finding::Valid),
             Ok(Checked::Unknown(why)) => Ok(Finding::Unknown(why)),
             Err(CheckError::NoPermit(lane)) => Err(lane),

@@ -1,9 +1,6 @@
 //! Access to what SecretStores and ClusterSecretStores say: logins, connections, and whether they work.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-
-use parking_lot::Mutex;
 
 use super::feeds::{Feeds, NamedChange};
 use super::outputs::Outputs;
@@ -21,9 +18,6 @@ pub(crate) struct StoreAccess {
     pub clients: ClusterClients,
     pub feeds: Arc<Feeds>,
     pub outputs: Outputs,
-    /// The logins that checks use, by store. Holding one keeps its token: the next check of a store that nothing else uses
-    /// does not log in anew.
-    checked: Mutex<HashMap<Key, Arc<Session>>>,
 }
 
 /// What a check of a store has found.
@@ -60,11 +54,6 @@ impl CheckError {
 }
 
 impl StoreAccess {
-    /// With this access to Vault and these clients of clusters.
-    pub fn new(vault: Arc<VaultAccess>, clients: ClusterClients, feeds: Arc<Feeds>, outputs: Outputs) -> Self {
-        Self { vault, clients, feeds, outputs, checked: Mutex::default() }
-    }
-
     /// The session of a store's login, shared with all that mean an equal login.
     pub async fn session(&self, job: &Job<Key>, store: &VaultStore) -> Result<Arc<Session>, NoSession> {
         let server = self.vault.servers.get_or_connect(&store.login.connection).await.map_err(NoSession::Unusable)?;
@@ -89,15 +78,9 @@ impl StoreAccess {
     /// Forgets an object that is gone.
     pub fn forget(&self, key: &Key) {
         self.feeds.forget(key);
-        self.release(key);
         if let Some(metrics) = &self.outputs.metrics.external_secrets {
             metrics.forget(key);
         }
-    }
-
-    /// Lets the login go that the checks of a store have used: it is not checked any more, or with another login.
-    pub fn release(&self, store: &Key) {
-        self.checked.lock().remove(store);
     }
 
     /// Something that a store names has changed: the next request is sent with what it is now.
@@ -121,26 +104,30 @@ impl StoreAccess {
         }
     }
 
-    /// Looks whether a store works.
-    pub async fn check(&self, job: &Job<Key>, plan: &StorePlan) -> Result<Checked, CheckError> {
+    /// Looks whether a store works. `keep` gets the login that a Vault is asked with.
+    pub async fn check(
+        &self,
+        job: &Job<Key>,
+        plan: &StorePlan,
+        keep: impl FnOnce(Arc<Session>) + Send,
+    ) -> Result<Checked, CheckError> {
         match &plan.source {
-            StoreSource::Vault(store) => self.check_vault(job, store).await,
-            StoreSource::Kubernetes(store) => {
-                self.release(&job.key);
-                match self.cluster(job, store).map_err(CheckError::of)?.check().await {
-                    Ok(Ok(())) => Ok(Checked::Valid),
-                    Ok(Err(why)) => Ok(Checked::Unknown(why)),
-                    Err(error) => {
-                        Err(CheckError::Failed { unusable: error.cause == ClusterFault::Login, why: error.to_string() })
-                    }
-                }
+            StoreSource::Vault(store) => {
+                let session = self.session(job, store).await.map_err(CheckError::of)?;
+                keep(session.clone());
+                self.check_vault(store, session).await
             }
+            StoreSource::Kubernetes(store) => match self.cluster(job, store).map_err(CheckError::of)?.check().await {
+                Ok(Ok(())) => Ok(Checked::Valid),
+                Ok(Err(why)) => Ok(Checked::Unknown(why)),
+                Err(error) => {
+                    Err(CheckError::Failed { unusable: error.cause == ClusterFault::Login, why: error.to_string() })
+                }
+            },
         }
     }
 
-    async fn check_vault(&self, job: &Job<Key>, store: &VaultStore) -> Result<Checked, CheckError> {
-        let session = self.session(job, store).await.map_err(CheckError::of)?;
-        self.checked.lock().insert(job.key.clone(), session.clone());
+    async fn check_vault(&self, store: &VaultStore, session: Arc<Session>) -> Result<Checked, CheckError> {
         let failed = |error: &SessionError| CheckError::Failed {
             unusable: !matches!(error, SessionError::Request(_)),
             why: format!("invalid vault credentials: {error}"),

@@ -16,17 +16,23 @@ pub fn set(now: Option<&ObjectMeta>, next: &mut ObjectMeta, annotation: &str, na
     let mut texts = now.map(|now| all(now, annotation)).unwrap_or_default();
     texts.remove(name);
     texts.extend(text.map(|text| (name.to_owned(), text)));
+    write(next, annotation, &texts);
+}
+
+/// Writes the texts of all ExternalSecrets into a Secret.
+pub fn write(next: &mut ObjectMeta, annotation: &str, texts: &BTreeMap<String, String>) {
     let annotations = next.annotations.get_or_insert_default();
     annotations.remove(annotation);
     if !texts.is_empty()
-        && let Ok(texts) = serde_json::to_string(&texts)
+        && let Ok(texts) = serde_json::to_string(texts)
     {
         annotations.insert(annotation.to_owned(), texts);
     }
 }
 
-/// What another client has made of it that is no such object counts as nothing.
-fn all(secret: &ObjectMeta, annotation: &str) -> BTreeMap<String, String> {
+/// The texts of all ExternalSecrets, by name. What another client has made of it that is no such object counts as
+/// nothing.
+pub fn all(secret: &ObjectMeta, annotation: &str) -> BTreeMap<String, String> {
     let text = secret.annotations.as_ref().and_then(|annotations| annotations.get(annotation));
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }

@@ -53,18 +53,21 @@ fn target(piece: &str) -> Result<RolloutRestartTarget, String> {
 }
 
 /// Writes into the Secret `next`, which takes the place of `now`, for which data all restarts of the ExternalSecret are done:
-/// the data before this one, or this one if nothing is known of a former one.
+/// the data before this one, or this one if nothing is known of a former one. Other ExternalSecrets that fill the Secret owe
+/// restarts for the new data, too.
 pub(super) fn carry_over(now: Option<&ObjectMeta>, next: &mut ObjectMeta, name: &str, is_asked_for: bool) {
     let new = text(next, ANNOTATION_DATA_HASH).map(str::to_owned);
     let before = now.and_then(|now| text(now, ANNOTATION_DATA_HASH)).map(str::to_owned);
-    let done = match now.and_then(|now| per_object::get(now, ANNOTATION_RESTARTED, name)) {
-        _ if !is_asked_for => None,
-        None => new,
-        Some(done) if before.is_none() || before == new => Some(done),
-        // Restarts for it that were owed are so no more, but one that was done already has to be followed by another.
-        Some(_) => before,
-    };
-    per_object::set(now, next, ANNOTATION_RESTARTED, name, done);
+    let mut all = now.map(|now| per_object::all(now, ANNOTATION_RESTARTED)).unwrap_or_default();
+    if let Some(before) = before.filter(|before| Some(before) != new.as_ref()) {
+        // Restarts for the data before are owed no more, but one that was done already has to be followed by another.
+        all.values_mut().for_each(|done| done.clone_from(&before));
+    }
+    match new {
+        Some(new) if is_asked_for => drop(all.entry(name.to_owned()).or_insert(new)),
+        _ => drop(all.remove(name)),
+    }
+    per_object::write(next, ANNOTATION_RESTARTED, &all);
 }
 
 /// The digest of the data of a Secret, if the restarts of the ExternalSecret for it are not known to be done.
@@ -158,5 +161,22 @@ mod tests {
             assert_eq!(done(&secret, name), None, "nothing is asked for any more");
         }
         assert_eq!(text(&secret, ANNOTATION_RESTARTED), None);
+    }
+
+    #[test]
+    fn a_change_that_one_object_makes_is_owed_by_all() {
+        let mut secret = meta(&[(ANNOTATION_DATA_HASH, "a")]);
+        carry_over(None, &mut secret, "one", true);
+        let change = |secret: &ObjectMeta, data: &str| {
+            let mut next = secret.clone();
+            next.annotations.get_or_insert_default().insert(ANNOTATION_DATA_HASH.to_owned(), data.to_owned());
+            carry_over(Some(secret), &mut next, "two", true);
+            next
+        };
+        let changed = change(&secret, "b");
+        assert_eq!(owed(&changed, "one"), Some("b"));
+        let back = change(&changed, "a");
+        assert_eq!(owed(&back, "one"), Some("a"), "its workloads may have restarted for b, and no record says so");
+        assert_eq!(change(&back, "a"), back, "the data is what it was");
     }
 }

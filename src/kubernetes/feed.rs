@@ -215,7 +215,8 @@ mod tests {
             feed.take_in(&line(type_, "a", version), &tell).unwrap();
             assert_eq!(feed.version.as_deref(), Some(version));
         }
-        assert_eq!(*told.lock(), vec![News::Changed(ObjectRef::new("ns", "a")); 3]);
+        let id = ObjectRef::new("ns", "a");
+        assert_eq!(*told.lock(), [News::Changed(id.clone()), News::Changed(id.clone()), News::Deleted(id)]);
         let error = |code: u16| format!(r#"{{"type":"ERROR","object":{{"kind":"Status","code":{code}}}}}"#);
         assert_eq!(feed.take_in(error(500).as_bytes(), &tell), Err(FeedError::Failed));
         assert_eq!(feed.version.as_deref(), Some("9"));

@@ -108,24 +108,27 @@ pub fn pushed_to(object: &PushSecret, lookup: &impl StoreLookup) -> Vec<(PushTar
 pub fn pushed_by_others(object: &PushSecret, lookup: &impl StoreLookup) -> SyncedPushSecrets {
     let namespace = object.metadata.namespace.as_deref().unwrap_or("");
     let synced = object.status.iter().flat_map(|status| &status.synced_push_secrets);
-    let of_others =
-        synced.filter(|(name, _)| synced_key(name, namespace).is_some_and(|key| is_of_others(&key, lookup)));
+    let is_of_others =
+        |name: &str| synced_key(name, namespace).is_some_and(|key| is_served(&key, lookup) == Some(false));
+    let of_others = synced.filter(|(name, _)| is_of_others(name));
     of_others.map(|(name, entries)| (name.clone(), entries.clone())).collect()
 }
 
-/// Whether another operator serves one of the stores that a PushSecret writes to, or has written to.
-pub fn is_shared(object: &PushSecret, lookup: &impl StoreLookup) -> bool {
+/// Whether other operators alone serve the stores that a PushSecret names.
+pub fn is_left_to_others(object: &PushSecret, lookup: &impl StoreLookup) -> bool {
     let namespace = object.metadata.namespace.as_deref().unwrap_or("");
-    let mut named = object.spec.secret_store_refs.iter().flat_map(|reference| meant(reference, namespace, lookup));
-    named.any(|(key, _)| is_of_others(&key, lookup)) || !pushed_by_others(object, lookup).is_empty()
+    let named = object.spec.secret_store_refs.iter().flat_map(|reference| meant(reference, namespace, lookup));
+    let served: Vec<bool> = named.filter_map(|(key, _)| is_served(&key, lookup)).collect();
+    !served.is_empty() && !served.contains(&true)
 }
 
-fn is_of_others(key: &Key, lookup: &impl StoreLookup) -> bool {
+/// Whether this operator serves a store, and not another one. `None`: there is no such store.
+fn is_served(key: &Key, lookup: &impl StoreLookup) -> Option<bool> {
     let class = match key.kind {
-        ClusterSecretStore::KIND => lookup.cluster_secret_store(&key.id).map(|store| store.spec.controller.clone()),
-        _ => lookup.secret_store(&key.id).map(|store| store.spec.controller.clone()),
+        ClusterSecretStore::KIND => lookup.cluster_secret_store(&key.id)?.spec.controller.clone(),
+        _ => lookup.secret_store(&key.id)?.spec.controller.clone(),
     };
-    class.is_some_and(|class| is_foreign(class.as_deref(), lookup))
+    Some(!is_foreign(class.as_deref(), lookup))
 }
 
 /// Whether a PushSecret writes to a store.

@@ -184,10 +184,14 @@ impl ExternalSecrets {
 
     /// What is to be read. `None`: another operator serves it.
     fn plan(&self, object: &ExternalSecret) -> Result<Option<ExternalPlan>, StoreFailure> {
+        let plan = resolve::external_secret(object, self.min_interval, &**self.stores());
+        if matches!(plan, Ok(None)) {
+            // It may well serve what is not served here.
+            return Ok(None);
+        }
         let checked = check::spec(&object.spec).and_then(|()| check::served(&object.spec));
         checked.map_err(|why| StoreFailure::new(why).until_changed())?;
-        resolve::external_secret(object, self.min_interval, &**self.stores())
-            .map_err(|denied: Denied| fetch::provider(&denied.to_string()).until_changed())
+        plan.map_err(|denied: Denied| fetch::provider(&denied.to_string()).until_changed())
     }
 
     /// Reads the stores, and makes the Secret what they say.

@@ -102,11 +102,11 @@ impl PushSecrets {
         self.tell(object, state, &verdict, synced, changed, Utc::now()).await
     }
 
-    /// Lets an object go of which this operator has nothing left to delete. Where another operator serves one of its
-    /// stores, that operator takes the finalizer off when it has deleted its part.
+    /// Lets an object go of which this operator has nothing left to delete. What other operators have pushed is theirs
+    /// to delete: the last of all operators that serve the object takes the finalizer off.
     async fn release(&self, object: &PushSecret, of_others: SyncedPushSecrets) -> Outcome {
         let outputs = &self.access.outputs;
-        if !resolve::is_shared(object, &**self.stores()) {
+        if of_others.is_empty() && !resolve::is_left_to_others(object, &**self.stores()) {
             return remove_finalizer(&outputs.client, object, FINALIZER).await;
         }
         let known = object.status.clone().unwrap_or_default();

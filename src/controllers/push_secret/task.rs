@@ -41,6 +41,12 @@ impl Task {
         matches!(leads, Some((Ok(before), Ok(now))) if before != now)
     }
 
+    /// Whether the next run can push what leads elsewhere: nothing is left of what it has pushed.
+    pub fn can_move(&self, done: &Done) -> bool {
+        let is_gone = |entry: &PushData| !done.entries.contains_key(&place(&entry.r#match.remote_ref));
+        !self.moving.is_empty() && self.moving.iter().all(is_gone)
+    }
+
     /// Where an entry leads; its key, if the store cannot be reached or the entry is wrong.
     fn destination(&self, entry: &PushData) -> SecretPlace {
         let destination = self.target.plan.as_ref().ok().map(|plan| destination(plan, entry));
@@ -154,8 +160,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::external_secrets::SecretStore;
+    use crate::api::{CustomObject as _, Key, ObjectRef};
     use crate::external_secret::Data;
     use crate::external_secret::push::{Payload, PushSource};
+    use crate::resolve::Denied;
 
     fn row(key: &str) -> PushRow {
         let entry = json!({ "match": { "remoteRef": { "remoteKey": key } } });
@@ -176,6 +185,30 @@ mod tests {
         assert_eq!(done.entries.keys().collect::<Vec<_>>(), ["known", "new"]);
         assert_eq!(unrecorded["SecretStore/s"].keys().collect::<Vec<_>>(), ["new"]);
         assert!(done.changed);
+    }
+
+    #[test]
+    fn an_entry_moves_once_what_it_has_pushed_is_gone() {
+        let moving = |entries: &[&PushRow]| Task {
+            target: PushTarget {
+                name: "SecretStore/s".to_owned(),
+                key: Key { kind: SecretStore::KIND, id: ObjectRef::new("ns", "s") },
+                plan: Err(Denied::Missing("gone".to_owned())),
+                is_named: true,
+                data_to: vec![],
+            },
+            expansion: Expansion::default(),
+            known: Entries::new(),
+            moving: entries.iter().map(|row| row.entry.clone()).collect(),
+        };
+        let [one, two] = ["one", "two"].map(row);
+        let mut done = Done::default();
+        assert!(!moving(&[]).can_move(&done), "nothing moves");
+        assert!(moving(&[&one, &two]).can_move(&done));
+        // Another store is to have it, and has not got it yet: it would be looked at again and again.
+        done.keep(vec![&two.entry]);
+        assert!(moving(&[&one]).can_move(&done));
+        assert!(!moving(&[&one, &two]).can_move(&done));
     }
 
     #[test]

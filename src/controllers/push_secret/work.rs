@@ -106,7 +106,7 @@ impl PushSecrets {
                 }
                 changed |= done.changed;
                 self.note(of_target, task, tasks.interval, &done);
-                if !task.moving.is_empty() && of_target.pass.is_none() && !of_target.fails() {
+                if task.can_move(&done) && of_target.pass.is_none() && !of_target.fails() {
                     (of_target.inputs, of_target.due) = (None, Some(Instant::now()));
                 }
                 done.entries

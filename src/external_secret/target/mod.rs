@@ -210,8 +210,9 @@ fn write(
     if now.is_none() || !immutable {
         let managed = ManagedFields::of(&now.cloned().unwrap_or_default().metadata, &hash::field_manager(owner.name));
         fill(&mut next, &managed, is_merged(policy), wanted);
-        let inputs = wanted.inputs.clone();
-        per_object::set(now.map(|now| &now.metadata), &mut next.metadata, ANNOTATION_INPUTS, owner.name, inputs);
+        // Of what another client has changed, no record is good: the digest that is written now would vouch for it.
+        let recorded = now.filter(|now| holds_what_was_written(now)).map(|now| &now.metadata);
+        per_object::set(recorded, &mut next.metadata, ANNOTATION_INPUTS, owner.name, wanted.inputs.clone());
         error::check_data(next.data.as_ref())?;
         error::check_privilege(now, &next)?;
     }
@@ -251,11 +252,9 @@ fn fill(secret: &mut Secret, managed: &ManagedFields, merged: bool, wanted: &Wan
     labels.extend(wanted.labels.clone());
     let annotations = secret.metadata.annotations.get_or_insert_default();
     annotations.retain(|name, _| !managed.annotations.contains(name));
-    annotations.extend(wanted.annotations.clone());
-    if merged {
-        // Another object that merges into the Secret asks for other restarts: each would write its own for ever.
-        annotations.remove(restart::ANNOTATION_TARGETS);
-    }
+    // Another object that merges into the Secret asks for other restarts: each would write its own for ever.
+    let wanted_here = wanted.annotations.iter().filter(|(name, _)| !merged || *name != restart::ANNOTATION_TARGETS);
+    annotations.extend(wanted_here.map(|(name, text)| (name.clone(), text.clone())));
     if let Some(wanted) = &wanted.type_ {
         secret.type_ = Some(wanted.clone());
     } else if secret.type_.is_none() {

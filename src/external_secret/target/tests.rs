@@ -301,6 +301,30 @@ fn no_credential_of_kubernetes_is_made() {
 }
 
 #[test]
+fn what_another_client_has_taken_away_is_drawn_again_whichever_object_writes_first() {
+    let drawn = Wanted { inputs: Some("m".into()), ..wanted(&[("a", "1")]) };
+    let made = written(plan(&OWNER, &policy("CreateOrMerge"), "t", None, &drawn));
+    let other = Owner { name: "other", ..OWNER };
+    let written_by_other =
+        |now: &Secret| written(plan(&other, &policy("CreateOrMerge"), "t", Some(now), &wanted(&[("b", "2")])));
+    assert!(is_made_from(&written_by_other(&made), "db", "m"));
+    let mut edited = made;
+    edited.data = None;
+    assert!(!is_made_from(&written_by_other(&edited), "db", "m"), "nothing else would bring the key back");
+}
+
+#[test]
+fn an_annotation_of_another_client_is_not_taken_for_one_of_the_external_secret() {
+    let targets = |text: &str| [(restart::ANNOTATION_TARGETS.to_owned(), text.to_owned())].into();
+    let now = secret(json!({ "metadata": { "annotations": { restart::ANNOTATION_TARGETS: "Deployment/theirs" } } }));
+    let merged = Wanted { annotations: targets("Deployment/ours"), ..wanted(&[("a", "1")]) };
+    let made = written(plan(&OWNER, &policy("Merge"), "t", Some(&now), &merged));
+    assert_eq!(annotation(&made, restart::ANNOTATION_TARGETS), Some("Deployment/theirs"));
+    let made = written(plan(&OWNER, &policy("Owner"), "t", None, &merged));
+    assert_eq!(annotation(&made, restart::ANNOTATION_TARGETS), Some("Deployment/ours"));
+}
+
+#[test]
 fn without_data_the_deletion_policy_decides() {
     let target =
         |creation: &str, deletion: &str| target(json!({ "creationPolicy": creation, "deletionPolicy": deletion }));

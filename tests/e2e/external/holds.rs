@@ -149,7 +149,15 @@ fn what_another_operator_serves_is_its_to_let_go() {
     let theirs = object(&tenant, "SecretStore", "vault", json!({ "controller": "eso", "provider": { "fake": {} } }));
     let mut served = of_db(&tenant, "db", json!({}));
     served["metadata"]["finalizers"] = json!(["externalsecrets.external-secrets.io/externalsecret-cleanup"]);
+    // Only the other operator serves it, as it may.
+    served["spec"]["target"]["manifest"] = json!({ "apiVersion": "v1", "kind": "ConfigMap" });
     tenant.apply_all(&[theirs, served]);
+    std::thread::sleep(A_WHILE);
+    assert_eq!(
+        tenant.get("externalsecret", "db").unwrap()["status"],
+        Value::Null,
+        "it is not this operator's to tell of"
+    );
     tenant.kubectl(&["delete", "externalsecret", "db", "--wait=false"]).unwrap();
     std::thread::sleep(A_WHILE);
     tenant.get("externalsecret", "db").expect("the finalizer of the other operator holds it");

@@ -1,10 +1,13 @@
 //! Of an object that is changed, nothing is deleted that it still pushes.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use testenv::Options;
 
 use super::{Pushing, SERVED, data_of, entry, object, vault_provider};
+use test_support::audit::{Count, describe};
 use test_support::{Tenant, eventually, own};
 
 fn deleting(data: Value) -> Value {
@@ -102,16 +105,18 @@ fn an_entry_that_leads_to_another_namespace_leaves_nothing_behind() {
         "spec": { "provider": provider },
     });
     cluster.kubectl_apply(&store.to_string()).unwrap();
-    let push = |namespace: &str| {
+    let anywhere = json!({ "name": "anywhere", "kind": "ClusterSecretStore" });
+    let push_to = |namespace: &str, stores: Value| {
         let mut row = entry(Some("a"), "db", Some("a"));
         row["metadata"] = json!({
             "apiVersion": "kubernetes.external-secrets.io/v1alpha1", "kind": "PushSecretMetadata",
             "spec": { "remoteNamespace": namespace },
         });
         let mut spec = deleting(json!([row]));
-        spec["secretStoreRefs"] = json!([{ "name": "anywhere", "kind": "ClusterSecretStore" }]);
+        spec["secretStoreRefs"] = stores;
         tenant.apply(&pushing.push("moves", spec));
     };
+    let push = |namespace: &str| push_to(namespace, json!([anywhere]));
     let in_second = || {
         let found = cluster.kubectl(&["get", "secret", "db", "--namespace", &second, "--output=json"]);
         found.map(|found| data_of(&serde_json::from_str(&found).unwrap())).map_err(|error| error.to_string())
@@ -129,6 +134,19 @@ fn an_entry_that_leads_to_another_namespace_leaves_nothing_behind() {
     });
     pushing.wait_synced("moves");
     wait_places(&pushing, "moves", json!({ "ClusterSecretStore/anywhere": ["db/a"] }));
+
+    // Where a store leads that is not there is not known: it may be to what would be deleted.
+    push_to(&pushing.target, json!([anywhere, { "name": "missing" }]));
+    pushing.wait_failure("moves", &["missing"]);
+    let count = Count::start(tenant);
+    std::thread::sleep(Duration::from_secs(3));
+    let requests = count.requests();
+    assert!(requests.len() < 20, "the object is looked at without a pause:\n{}", describe(&requests));
+    assert!(in_second().is_ok());
+    push(&pushing.target);
+    pushing.wait_cluster("db", json!({ "a": "1" }));
+    assert!(in_second().unwrap_err().contains("not found"));
     tenant.kubectl(&["delete", "pushsecret", "moves", "--timeout=120s"]).unwrap();
+    assert!(pushing.in_cluster("db").is_err());
     assert!(in_second().unwrap_err().contains("not found"));
 }

@@ -200,9 +200,20 @@ fn what_another_operator_has_pushed_is_its_to_delete() {
     let data = json!([entry(Some("a"), "db", Some("a"))]);
     let spec = |stores: Value| json!({ "deletionPolicy": "Delete", "secretStoreRefs": stores, "data": data });
     let [ours, theirs] = ["cluster", "theirs"].map(|name| json!({ "name": name }));
-    let pushes = [pushing.push("both", spec(json!([ours, theirs]))), pushing.push("theirs", spec(json!([theirs])))];
+    let pushes = ["both", "theirs", "begun"].map(|name| match name {
+        "both" => pushing.push(name, spec(json!([ours, theirs]))),
+        _ => pushing.push(name, spec(json!([theirs]))),
+    });
     tenant.apply_all(&[&[of_others][..], &pushes[..]].concat());
     pushing.wait_synced("both");
+    // What has nothing in any store waits for no operator: each would wait for the other.
+    let key = format!("{}-only-here", tenant.namespace);
+    let only_ours = json!({
+        "deletionPolicy": "Delete", "secretStoreRefs": [ours, theirs], "data": [entry(Some("a"), &key, Some("a"))],
+    });
+    tenant.apply(&pushing.push("only-ours", only_ours));
+    pushing.wait_synced("only-ours");
+    tenant.kubectl(&["delete", "pushsecret", "only-ours", "--timeout=60s"]).unwrap();
     let pushed = json!({ "SecretStore/theirs": { "x/y": entry(Some("a"), "x", Some("y")) } });
     let patch = format!("--patch={}", json!({ "status": { "syncedPushSecrets": pushed } }));
     let finalizers = r#"--patch={"metadata":{"finalizers":["pushsecret.externalsecrets.io/finalizer"]}}"#;
@@ -210,9 +221,11 @@ fn what_another_operator_has_pushed_is_its_to_delete() {
         tenant.kubectl(&["patch", "pushsecret", name, "--subresource=status", "--type=merge", &patch]).unwrap();
         tenant.kubectl(&["patch", "pushsecret", name, "--type=merge", finalizers]).unwrap();
     }
+    // The other operator has not recorded yet what it pushes.
+    tenant.kubectl(&["patch", "pushsecret", "begun", "--type=merge", finalizers]).unwrap();
     pushing.source(json!({ "a": "2" }));
     pushing.wait_cluster("db", json!({ "a": "2" }));
-    tenant.kubectl(&["delete", "pushsecret", "both", "theirs", "--wait=false"]).unwrap();
+    tenant.kubectl(&["delete", "pushsecret", "both", "theirs", "begun", "--wait=false"]).unwrap();
     eventually("what this operator has pushed is gone", || match pushing.in_cluster("db") {
         Ok(found) => Err(found.to_string()),
         Err(_) => Ok(()),
@@ -229,9 +242,10 @@ fn what_another_operator_has_pushed_is_its_to_delete() {
     for name in ["both", "theirs"] {
         assert_eq!(pushing.synced(name), json!({ "SecretStore/theirs": ["x/y"] }), "{name}");
     }
+    tenant.get("pushsecret", "begun").expect("the finalizer of the other operator holds it");
     // The other operator has done its part.
     let none = r#"--patch={"metadata":{"finalizers":null}}"#;
-    for name in ["both", "theirs"] {
+    for name in ["both", "theirs", "begun"] {
         tenant.kubectl(&["patch", "pushsecret", name, "--type=merge", none]).unwrap();
         tenant.kubectl(&["wait", "--for=delete", &format!("pushsecret/{name}"), "--timeout=60s"]).unwrap();
     }
