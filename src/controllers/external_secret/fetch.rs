@@ -46,7 +46,7 @@ impl ExternalSecrets {
         if opened.is_err() {
             state.reads.clone_from(&former);
         }
-        let mut run = Run { controller: self, object, plan, stores: opened?, turn: None };
+        let mut run = Run { controller: self, object, plan, stores: opened?, is_large: state.is_large, turn: None };
         state.sessions = run.stores.iter().filter_map(OpenStore::session).cloned().collect();
         state.cluster_lane = run.stores.iter().find(|store| store.login.is_none()).map(|store| store.lane);
         let mut answers = run.all(&object.spec).await;
@@ -55,6 +55,7 @@ impl ExternalSecrets {
             // Last, since what they make costs something: the stores have given all that they have to.
             self.generate(job, object, plan, state, read).await?;
         }
+        state.is_large = run.turn.is_some();
         let (answers, turn) = (answers?, run.turn.take());
         for (vault, session) in run.stores.into_iter().filter_map(|store| store.login) {
             self.access.vault.logins.store(&session, &vault.auth()).await;
@@ -111,6 +112,8 @@ struct Run<'a> {
     plan: &'a ExternalPlan,
     /// In the order of the plan.
     stores: Vec<OpenStore<'a>>,
+    /// The last run has read a large amount of data.
+    is_large: bool,
     /// Taken for a large amount of data.
     turn: Option<Turn>,
 }
@@ -161,7 +164,7 @@ impl Run<'_> {
     async fn read_ahead(&mut self, named: &mut Named<'_>) {
         let next = named.asked;
         named.asked += 1;
-        if next % AT_ONCE != 1 || self.turn.is_some() {
+        if next % AT_ONCE != 1 || self.is_large || self.turn.is_some() {
             return;
         }
         let window = named.all[next..].iter().take(AT_ONCE);

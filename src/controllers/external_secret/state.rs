@@ -20,6 +20,8 @@ pub(super) struct State {
     pub sessions: Vec<Arc<Session>>,
     /// The lane of the last run, if it read no Vault.
     pub cluster_lane: Option<Lane>,
+    /// The last run has read much: its secrets are read one after the other, so that no more than one waits for its turn.
+    pub is_large: bool,
     /// Reads that are shared with others.
     pub reads: ReadsInUse,
     /// What generators have made that is not known to be in the Secret, by entry of `dataFrom`.

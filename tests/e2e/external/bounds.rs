@@ -138,7 +138,8 @@ fn rows_are_read_several_at_a_time_and_each_once() {
         if name.starts_with("denied") {
             return Answer::refusal(403, r#"{"errors":["permission denied"]}"#);
         }
-        Answer::json(&json!({ "data": { "data": { "k": name }, "metadata": { "version": 1 } } }))
+        let value = if name.starts_with("heavy") { "x".repeat(100 << 10) } else { name.to_owned() };
+        Answer::json(&json!({ "data": { "data": { "k": value }, "metadata": { "version": 1 } } }))
     }));
     let _operator = tenant.operator(SERVED);
     start_healthy(&tenant);
@@ -159,6 +160,18 @@ fn rows_are_read_several_at_a_time_and_each_once() {
     tenant.apply(&of_store(&tenant, "bad", "far", spec(rows.map(|name| row_of(name.clone(), name)).collect())));
     wait_failure(&tenant, "bad", &[GET, "denied-1"]);
     assert!(!asked.lock().unwrap().contains_key("x10"), "{asked:?}");
+
+    // What is large is read once, too.
+    let rows = (0..9).map(|i| row_of(format!("k{i}"), format!("heavy-{i}")));
+    let spec = json!({ "refreshInterval": "2s", "data": rows.collect::<Vec<_>>() });
+    tenant.apply(&of_store(&tenant, "heavy", "far", spec));
+    wait_synced(&tenant, "heavy");
+    let count = || (0..9).map(|i| asked.lock().unwrap()[&format!("heavy-{i}")]).collect::<Vec<_>>();
+    let before = count();
+    std::thread::sleep(Duration::from_secs(8));
+    let reads: Vec<usize> = count().iter().zip(&before).map(|(now, before)| now - before).collect();
+    let (least, most) = (reads.iter().min().unwrap(), reads.iter().max().unwrap());
+    assert!(*least > 1 && most - least <= 1, "{reads:?}");
 }
 
 #[test]
