@@ -23,6 +23,9 @@ const RENEWAL_BACKOFF: Policy = Policy {
     max_elapsed: Duration::ZERO,
 };
 
+/// What is told of a lease that has ended, or is about to, while the credentials cannot be replaced.
+const ENDED: &str = "Vault does not renew the lease any more: new credentials are needed, and cannot be had now";
+
 /// There is no login. The credentials in the Secret are as good as their lease.
 pub(super) async fn without_login(
     session: &Session,
@@ -99,8 +102,12 @@ impl Renewer<'_> {
     /// New credentials could not be obtained: the lease of those in the Secret is renewed meanwhile.
     pub async fn hold(&self, status: &VaultDynamicSecretStatus, state: &mut Credentials) {
         let due = state.lease_due().is_some_and(|due| due <= Instant::now());
-        if due && status.secret_lease.renewable && !status.secret_lease.id.is_empty() {
-            self.renew(status, state).await;
+        if !due || !status.secret_lease.renewable || status.secret_lease.id.is_empty() {
+            return;
+        }
+        let is_over = self.renew(status, state).await.is_some();
+        if is_over && state.failing.is_none() {
+            fail_renewal(state, ENDED.to_owned(), None, false);
         }
     }
 }

@@ -51,6 +51,28 @@ fn a_lease_is_renewed_while_what_its_object_refers_to_is_gone() {
 }
 
 #[test]
+fn a_lease_that_is_gone_while_no_other_can_be_had_is_told() {
+    let tenant = Tenant::new("leasegone");
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    rig.database.role("app", SHORT_LEASE_SECONDS, 3600);
+    let transformation = tenant.object(TRANSFORMATION, "dsn", json!({ "excludes": ["_raw"] }));
+    tenant.apply(&transformation);
+    let _operator = tenant.operator(&NO_ELECTION);
+    let refs = json!([{ "name": "dsn" }]);
+    let destination = json!({ "destination": { "transformation": { "transformationRefs": refs } } });
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), destination));
+    let first = rig.wait_lease("db", "");
+    rig.restarts.api.delete(TRANSFORMATION, &tenant.namespace, "dsn").expect("it is deleted");
+    rig.wait_condition("db", "SecretSynced", "False", "SecretTransformation");
+    tenant.cluster.vault("POST", "sys/leases/revoke", Some(json!({ "lease_id": first }))).expect("it is revoked");
+    rig.wait_condition("db", "LeaseRenewal", "False", "new credentials are needed");
+    tenant.apply(&transformation);
+    rig.wait_lease("db", &first);
+    rig.wait_synced("db");
+    assert!(rig.works("db"));
+}
+
+#[test]
 fn a_lease_ends_when_the_login_is_not_allowed_any_more() {
     let tenant = Tenant::new("leasedenied");
     let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
