@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::api::{Condition, ConditionStatus, ConditionType, condition};
+use crate::api::{Condition, ConditionType, condition};
 use crate::kubernetes::WatchHealth;
 
 /// Lists take so long at most before conditions say that they are missing.
@@ -32,9 +32,7 @@ impl Listing {
     /// What is not listed, if that takes longer than it should and the object with these conditions is not ready: nothing is
     /// known to be wrong with what is.
     pub fn to_tell(&self, conditions: &[Condition]) -> Option<&str> {
-        let ready = condition::find(conditions, ConditionType::Ready);
-        let is_ready = ready.is_some_and(|ready| ready.status == ConditionStatus::True);
-        self.overdue.as_deref().filter(|_| !is_ready)
+        self.overdue.as_deref().filter(|_| !condition::is_true(conditions, ConditionType::Ready))
     }
 }
 

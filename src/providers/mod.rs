@@ -30,6 +30,9 @@ pub use vault::{Known, ReadsInUse, VaultProvider};
 
 /// So many secrets or folders of one object are asked for at the same time: each takes the way to the store and back.
 pub const AT_ONCE: usize = 8;
+/// The secrets of one object may take so much memory whatever others do. With more an object takes its turn, and nothing is
+/// read ahead.
+pub const SMALL_WEIGHT_BYTES: usize = 256 << 10;
 /// So many secrets are found at most by one entry of `dataFrom`.
 const MAX_FOUND: usize = 10_000;
 /// What one entry of `dataFrom` finds may be so large. A Secret holds 1 MiB.

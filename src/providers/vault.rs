@@ -9,7 +9,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::{Map, Value};
 
 use super::vault_path::{checked, data_path, found_path, list_path, metadata_path};
-use super::{AT_ONCE, Found, MAX_FOUND, Provider, ProviderError, Written};
+use super::{AT_ONCE, Found, MAX_FOUND, Provider, ProviderError, SMALL_WEIGHT_BYTES, Written};
 use crate::api::external_secrets::MetadataPolicy;
 use crate::api::external_secrets::push_secret::PushData;
 use crate::api::external_secrets::remote::{Find, RemoteRef};
@@ -23,8 +23,6 @@ use crate::vault::{Envelope, ErrorKind, Identity, Read, ReadCache, Session, Sess
 
 /// So many folders are listed at most by one entry of `dataFrom`.
 const MAX_FOLDERS: usize = 1_000;
-/// What is read ahead may take so much memory. What is larger is read when it is asked for.
-const MAX_AHEAD_BYTES: usize = 256 << 10;
 
 /// The reads that an object shares with others, kept from run to run. Stores with different logins share none.
 pub type ReadsInUse = HashMap<(Identity, Read), Arc<SharedRead>>;
@@ -222,7 +220,7 @@ impl Provider for VaultProvider<'_> {
                     }
                 }
             }
-            if self.known.weight > MAX_AHEAD_BYTES {
+            if self.known.weight > SMALL_WEIGHT_BYTES {
                 break;
             }
         }

@@ -18,7 +18,7 @@ use crate::controllers::store_failure::{StoreFailure, StoreInterruption};
 use crate::external_secret::Data;
 use crate::external_secret::answers::{Answer, Answers, entry_failed, row_failed};
 use crate::external_secret::pipeline::Missing;
-use crate::providers::{AT_ONCE, ProviderError, ReadsInUse};
+use crate::providers::{AT_ONCE, ProviderError, ReadsInUse, SMALL_WEIGHT_BYTES};
 use crate::resolve::{EntrySource, ExternalPlan, Generates};
 use crate::workqueue::Job;
 
@@ -94,8 +94,6 @@ impl ExternalSecrets {
 
 /// What a generator has made for an object without an interval is kept so long, if it cannot be written.
 const PENDING_LIFETIME: std::time::Duration = std::time::Duration::from_secs(3600);
-/// What an object reads may take so much memory without a turn.
-const SMALL_WEIGHT_BYTES: usize = 256 << 10;
 /// What an object reads may take so much memory. A Secret holds 1 MiB.
 const MAX_WEIGHT_BYTES: usize = 8 << 20;
 

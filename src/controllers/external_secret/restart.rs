@@ -14,7 +14,8 @@ use crate::api::{
     condition,
 };
 use crate::controllers::outputs::EventText;
-use crate::external_secret::{hash, restart, target};
+use crate::external_secret::target::{self, Owner};
+use crate::external_secret::{hash, restart};
 use crate::kubernetes::{ErrorKind, KubernetesError, Revision, Workloads};
 use crate::sync::{self, Mark, RestartError, Rollout};
 
@@ -89,7 +90,7 @@ impl Restarts {
 impl ExternalSecrets {
     /// The restarts of an object that its Secret owes.
     pub(super) fn owed(&self, object: &ExternalSecret, secret: &Secret) -> Option<Owed> {
-        let hash = restart::owed(&secret.metadata, name(object))?.to_owned();
+        let hash = restart::owed(&secret.metadata, Owner::of(object).name)?.to_owned();
         Some(Owed { hash, mac: self.mac_key.key.mac(&target::data_of(secret)) })
     }
 
@@ -129,7 +130,7 @@ impl ExternalSecrets {
         held: &mut Vec<Arc<Rollout>>,
     ) -> (Vec<String>, Option<Instant>) {
         let meta = &object.metadata;
-        let (namespace, name) = (meta.namespace.as_deref().unwrap_or(""), name(object));
+        let Owner { namespace, name, .. } = Owner::of(object);
         let outputs = &self.access.outputs;
         // A target that was missing may have been made since, and started with this content.
         let mut content_since = None;
@@ -177,16 +178,16 @@ impl ExternalSecrets {
     /// tells of it.
     async fn record(&self, object: &ExternalSecret, state: &mut State, owed: &Owed) -> Result<(), KubernetesError> {
         let writer = self.writer(object);
-        let manager = hash::field_manager(name(object));
+        let manager = hash::field_manager(Owner::of(object).name);
         let mut last = None;
         for _ in 0..ATTEMPTS {
             let Some(mut secret) = writer.get(object.target_name()).await? else { break };
-            if restart::owed(&secret.metadata, name(object)) != Some(&owed.hash) {
+            if restart::owed(&secret.metadata, Owner::of(object).name) != Some(&owed.hash) {
                 break;
             }
             let is_known = |revision: &Revision| *revision == Revision::of(&secret.metadata);
             let applied = state.applied.clone().filter(|applied| applied.revision.as_ref().is_some_and(is_known));
-            restart::settle(&mut secret.metadata, name(object));
+            restart::settle(&mut secret.metadata, Owner::of(object).name);
             secret.metadata.managed_fields = None;
             match writer.update_as(&secret, &manager).await {
                 Ok(revision) => {
@@ -209,8 +210,4 @@ impl ExternalSecrets {
         state.owed = None;
         Ok(())
     }
-}
-
-fn name(object: &ExternalSecret) -> &str {
-    object.metadata.name.as_deref().unwrap_or("")
 }

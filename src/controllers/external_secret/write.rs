@@ -61,7 +61,7 @@ impl ExternalSecrets {
             return Ok(None);
         }
         let current = self.writer(object).get(object.target_name()).await.map_err(|error| not_written(&error))?;
-        match target::on_no_data(&owner(object), target, current.as_ref()) {
+        match target::on_no_data(&Owner::of(object), target, current.as_ref()) {
             None => Ok(None),
             Some(plan) => {
                 let done = self.carry_out(object, plan, current, state, [0; 32]).await?;
@@ -80,7 +80,7 @@ impl ExternalSecrets {
     ) -> Result<bool, StoreFailure> {
         let Some(mac) = self.inputs_mac(&inputs, state) else { return Ok(false) };
         let found = self.writer(object).get(object.target_name()).await.map_err(|error| not_written(&error))?;
-        let Some(secret) = found.filter(|secret| target::is_made_from(secret, owner(object).name, &mac)) else {
+        let Some(secret) = found.filter(|secret| target::is_made_from(secret, Owner::of(object).name, &mac)) else {
             return Ok(false);
         };
         state.owed = self.owed(object, &secret);
@@ -110,7 +110,7 @@ impl ExternalSecrets {
         let wanted = Wanted { data, labels, annotations, type_, finalizers, restarts, inputs: inputs_mac };
         for _ in 0..ATTEMPTS {
             let current = self.writer(object).get(object.target_name()).await.map_err(|error| not_written(&error))?;
-            let plan = target::plan(&owner(object), spec, object.target_name(), current.as_ref(), &wanted);
+            let plan = target::plan(&Owner::of(object), spec, object.target_name(), current.as_ref(), &wanted);
             if let Some(done) = self.carry_out(object, plan, current, state, inputs).await? {
                 return Ok(done);
             }
@@ -128,7 +128,7 @@ impl ExternalSecrets {
         inputs: [u8; 32],
     ) -> Result<Option<Done>, StoreFailure> {
         let writer = self.writer(object);
-        let manager = hash::field_manager(object.metadata.name.as_deref().unwrap_or(""));
+        let manager = hash::field_manager(Owner::of(object).name);
         let left = current.as_ref().map(|current| Revision::of(&current.metadata));
         let owed = match &plan.action {
             Action::Create(secret) | Action::Update(secret) => self.owed(object, secret),
@@ -175,7 +175,7 @@ impl ExternalSecrets {
         let Some(former) = binding.filter(|former| former.name != object.target_name()) else { return Ok(()) };
         let found = self.writer(object).get(&former.name).await.map_err(|error| not_written(&error))?;
         let is_orphan = |secret: &Secret| {
-            target::is_orphan(&owner(object), &object.spec.target, object.target_name(), &secret.metadata)
+            target::is_orphan(&Owner::of(object), &object.spec.target, object.target_name(), &secret.metadata)
         };
         if found.as_ref().is_some_and(is_orphan) { self.delete(object, &former.name).await } else { Ok(()) }
     }
@@ -203,15 +203,6 @@ impl ExternalSecrets {
 
 fn target_id(object: &ExternalSecret) -> ObjectRef {
     ObjectRef::new(object.metadata.namespace.as_deref().unwrap_or(""), object.target_name())
-}
-
-fn owner(object: &ExternalSecret) -> Owner<'_> {
-    let meta = &object.metadata;
-    Owner {
-        namespace: meta.namespace.as_deref().unwrap_or(""),
-        name: meta.name.as_deref().unwrap_or(""),
-        uid: meta.uid.as_deref().unwrap_or(""),
-    }
 }
 
 fn not_written(error: &KubernetesError) -> StoreFailure {

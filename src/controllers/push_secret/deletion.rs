@@ -18,7 +18,6 @@ use crate::controllers::named::Source;
 use crate::controllers::outcome::Outcome;
 use crate::controllers::outputs::EventText;
 use crate::controllers::secret_store::FINALIZER as STORE_FINALIZER;
-use crate::controllers::store_failure::StoreFailure;
 use crate::controllers::store_names;
 use crate::kubernetes::{KubernetesError, Store, object_uid};
 use crate::resolve::{self, Denied, PushTarget, StorePlan};
@@ -65,11 +64,7 @@ impl PushSecrets {
         if !(is_found && self.plan(object).is_ok_and(|plan| finds_its_stores(&plan)))
             && let Some(listing) = self.stores().optional_watches.listing()
         {
-            // A store that only is not listed yet would look missing.
-            return match listing.to_tell(object.conditions()) {
-                None => Outcome::still_listing(&listing, job.class),
-                Some(why) => self.fail(object, state, StoreFailure::new(why)).await,
-            };
+            return self.await_lists(job, object, state, &listing).await;
         }
         self.follow(&job.key, object, &[], &pushed, state).await;
         let tasks = Tasks::only_deleting(pushed, None, job, state);

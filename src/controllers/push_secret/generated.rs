@@ -9,7 +9,7 @@ use super::PushSecrets;
 use super::state::{Pending, State};
 use crate::api::external_secrets::PushSecret;
 use crate::api::external_secrets::push_secret::PushSecretStatus;
-use crate::api::{ConditionStatus, ConditionType, CustomObject as _, Key, condition};
+use crate::api::{ConditionType, CustomObject as _, Key, condition};
 use crate::controllers::store_failure::{StoreFailure, StoreInterruption};
 use crate::external_secret::hash;
 use crate::external_secret::push::PushSource;
@@ -87,8 +87,7 @@ pub(super) fn kept_until(
     object.spec.selector.generator_ref.as_ref()?;
     let status = object.status.as_ref()?;
     let version = hash::synced_resource_version(&object.metadata);
-    let is_synced =
-        condition::find(&status.conditions, ConditionType::Ready).is_some_and(|of| of.status == ConditionStatus::True);
+    let is_synced = condition::is_true(&status.conditions, ConditionType::Ready);
     if state.generated.is_some() || !is_synced || status.synced_resource_version.as_ref() != Some(&version) {
         return None;
     }

@@ -24,6 +24,7 @@ use kube::Resource as _;
 
 use super::controller::{Controller, Watches, reason_of_failure};
 use super::dependents::spec_or_metadata_changed;
+use super::listing::Listing;
 use super::outcome::Outcome;
 use super::render_turns::RenderTurns;
 use super::states::States;
@@ -79,16 +80,21 @@ impl PushSecrets {
         &self.access.vault.stores
     }
 
+    /// The end of a run for which a store that only is not listed yet would look missing.
+    async fn await_lists(&self, job: &Job<Key>, object: &PushSecret, state: &mut State, listing: &Listing) -> Outcome {
+        match listing.to_tell(object.conditions()) {
+            None => Outcome::still_listing(listing, job.class),
+            Some(why) => self.fail(object, state, StoreFailure::new(why)).await,
+        }
+    }
+
     async fn run(&self, job: &Job<Key>, object: &Arc<PushSecret>, state: &mut State) -> Outcome {
         let began = Utc::now();
         let plan = self.plan(object);
         if !plan.as_ref().is_ok_and(finds_its_stores)
             && let Some(listing) = self.stores().optional_watches.listing()
         {
-            return match listing.to_tell(object.conditions()) {
-                None => Outcome::still_listing(&listing, job.class),
-                Some(why) => self.fail(object, state, StoreFailure::new(why)).await,
-            };
+            return self.await_lists(job, object, state, &listing).await;
         }
         let plan = match plan {
             Ok(plan) => plan,

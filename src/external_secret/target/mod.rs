@@ -23,7 +23,8 @@ pub use super::hash::ANNOTATION_DATA_HASH;
 pub const LABEL_MANAGED: &str = "reconcile.external-secrets.io/managed";
 /// Label of a Secret that an ExternalSecret owns: a digest of namespace and name.
 pub const LABEL_OWNER: &str = "reconcile.external-secrets.io/created-by";
-/// Annotation of a Secret with [`Wanted::inputs`] of each ExternalSecret. ESO compares no annotation of the Secret but that of the data.
+/// Annotation of a Secret with [`Wanted::inputs`] of each ExternalSecret. ESO compares no annotation of the Secret but that
+/// of the data.
 const ANNOTATION_INPUTS: &str = "vso.secrets.hashicorp.com/inputs-mac";
 /// The value of [`LABEL_MANAGED`].
 const MANAGED: &str = "true";

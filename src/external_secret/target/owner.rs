@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::TargetError;
-use crate::api::external_secrets::API_VERSION;
+use crate::api::external_secrets::{API_VERSION, ExternalSecret};
 use crate::external_secret::hash;
 
 const KIND: &str = "ExternalSecret";
@@ -26,6 +26,15 @@ fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
 fn is_external_secret(reference: &OwnerReference) -> bool {
     let group = |version: &str| version.split_once('/').map(|(group, _)| group.to_owned());
     reference.kind == KIND && group(&reference.api_version) == group(API_VERSION)
+}
+
+impl<'a> Owner<'a> {
+    /// An object as it is.
+    pub fn of(object: &'a ExternalSecret) -> Self {
+        let of = |member: &'a Option<String>| member.as_deref().unwrap_or("");
+        let ObjectMeta { namespace, name, uid, .. } = &object.metadata;
+        Self { namespace: of(namespace), name: of(name), uid: of(uid) }
+    }
 }
 
 impl Owner<'_> {

@@ -9,17 +9,24 @@ use super::{Fixture, SHORT_LEASE_SECONDS};
 
 const TRANSFORMATION: &str = "SecretTransformation";
 
+/// Applies the object `db`, with leases that are soon renewed, and the SecretTransformation that it names, and gives that.
+fn apply_transformed(rig: &Fixture<'_>) -> Value {
+    let tenant = rig.tenant;
+    rig.database.role("app", SHORT_LEASE_SECONDS, 3600);
+    let transformation = tenant.object(TRANSFORMATION, "dsn", json!({ "excludes": ["_raw"] }));
+    let refs = json!([{ "name": "dsn" }]);
+    let destination = json!({ "destination": { "transformation": { "transformationRefs": refs } } });
+    tenant.apply(&transformation);
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), destination));
+    transformation
+}
+
 #[test]
 fn a_lease_is_renewed_while_what_its_object_refers_to_is_gone() {
     let tenant = Tenant::new("leaseplan");
     let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
-    rig.database.role("app", SHORT_LEASE_SECONDS, 3600);
-    let transformation = tenant.object(TRANSFORMATION, "dsn", json!({ "excludes": ["_raw"] }));
-    tenant.apply(&transformation);
+    let transformation = apply_transformed(&rig);
     let mut operator = tenant.operator(&NO_ELECTION);
-    let refs = json!([{ "name": "dsn" }]);
-    let destination = json!({ "destination": { "transformation": { "transformationRefs": refs } } });
-    tenant.apply(&rig.object("db", &rig.database.creds("app"), destination));
     let first = rig.wait_lease("db", "");
     let old = rig.credentials("db");
 
@@ -54,13 +61,8 @@ fn a_lease_is_renewed_while_what_its_object_refers_to_is_gone() {
 fn a_lease_that_is_gone_while_no_other_can_be_had_is_told() {
     let tenant = Tenant::new("leasegone");
     let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
-    rig.database.role("app", SHORT_LEASE_SECONDS, 3600);
-    let transformation = tenant.object(TRANSFORMATION, "dsn", json!({ "excludes": ["_raw"] }));
-    tenant.apply(&transformation);
+    let transformation = apply_transformed(&rig);
     let _operator = tenant.operator(&NO_ELECTION);
-    let refs = json!([{ "name": "dsn" }]);
-    let destination = json!({ "destination": { "transformation": { "transformationRefs": refs } } });
-    tenant.apply(&rig.object("db", &rig.database.creds("app"), destination));
     let first = rig.wait_lease("db", "");
     rig.restarts.api.delete(TRANSFORMATION, &tenant.namespace, "dsn").expect("it is deleted");
     rig.wait_condition("db", "SecretSynced", "False", "SecretTransformation");
