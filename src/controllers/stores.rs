@@ -179,7 +179,7 @@ impl Stores {
 
 impl Stores {
     /// UIDs of stores and generators, with the namespaces of the credentials of their logins: of those that a store
-    /// names, and of those of the namespaces of ExternalSecrets.
+    /// names, and of those of the namespaces of ExternalSecrets and PushSecrets.
     pub fn store_logins_in_use(&self) -> HashSet<(String, String)> {
         let own = self.secret_stores.all().into_iter().map(|store| resolve::secret_store(&store));
         let clusters = self.cluster_secret_stores.all();
@@ -189,6 +189,11 @@ impl Stores {
             let plan = resolve::external_secret(&object, Duration::ZERO, self);
             plan.ok().flatten().map(|plan| plan.stores).unwrap_or_default()
         });
+        let of_pushes = self.push_secrets.all().into_iter().flat_map(|object| {
+            let named = resolve::push_secret(&object, Duration::ZERO, self).map(|plan| plan.targets);
+            let pushed = resolve::pushed_to(&object, self).into_iter().map(|(target, _)| target);
+            named.unwrap_or_default().into_iter().chain(pushed).filter_map(|target| target.plan.ok())
+        });
         let login = |store: StorePlan| match store.source {
             StoreSource::Vault(vault) => Some((store.uid, vault.login.credential_namespace)),
             StoreSource::Kubernetes(_) => None,
@@ -196,7 +201,7 @@ impl Stores {
         let generators = self.vault_generators.all();
         let of_generators = generators.iter().filter_map(|generator| resolve::vault_of_generator(generator).ok());
         let of_generators = of_generators.map(|vault| (vault.owner.uid, vault.login.credential_namespace));
-        own.chain(of_users).filter_map(login).chain(of_generators).collect()
+        own.chain(of_users).chain(of_pushes).filter_map(login).chain(of_generators).collect()
     }
 }
 

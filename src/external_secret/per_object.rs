@@ -19,6 +19,13 @@ pub fn set(now: Option<&ObjectMeta>, next: &mut ObjectMeta, annotation: &str, na
     write(next, annotation, &texts);
 }
 
+/// Takes off the Secret the texts of ExternalSecrets that do not fill it any more.
+pub fn retain(secret: &mut ObjectMeta, annotation: &str, fills: impl Fn(&str) -> bool) {
+    let mut texts = all(secret, annotation);
+    texts.retain(|name, _| fills(name));
+    write(secret, annotation, &texts);
+}
+
 /// Writes the texts of all ExternalSecrets into a Secret.
 pub fn write(next: &mut ObjectMeta, annotation: &str, texts: &BTreeMap<String, String>) {
     let annotations = next.annotations.get_or_insert_default();
@@ -54,7 +61,11 @@ mod tests {
         assert_eq!(write("one", Some("1")), (some("1"), None, some(r#"{"one":"1"}"#)));
         assert_eq!(write("two", Some("2")), (some("1"), some("2"), some(r#"{"one":"1","two":"2"}"#)));
         assert_eq!(write("one", None), (None, some("2"), some(r#"{"two":"2"}"#)));
-        assert_eq!(write("two", None), (None, None, None));
+        assert_eq!(write("three", Some("3")).2, some(r#"{"three":"3","two":"2"}"#));
+        retain(&mut secret, "a", |name| name == "three");
+        assert_eq!(text(&secret), some(r#"{"three":"3"}"#));
+        retain(&mut secret, "a", |_| false);
+        assert_eq!(text(&secret), None);
         for foreign in ["", "abc", "[1]", r#"{"one":1}"#] {
             let mut secret = ObjectMeta { annotations: Some([("a".into(), foreign.into())].into()), ..<_>::default() };
             assert_eq!(get(&secret, "a", "one"), None, "{foreign}");

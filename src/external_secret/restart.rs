@@ -10,7 +10,7 @@ use crate::api::{RestartKind, RolloutRestartTarget};
 pub const ANNOTATION_TARGETS: &str = "vso.secrets.hashicorp.com/rollout-restart-targets";
 /// Annotation of the Secret with the digest of the data whose restarts are done, for each ExternalSecret. ESO compares no
 /// annotation of the Secret but that of the data.
-const ANNOTATION_RESTARTED: &str = "vso.secrets.hashicorp.com/restarted-data-hash";
+pub(super) const ANNOTATION_RESTARTED: &str = "vso.secrets.hashicorp.com/restarted-data-hash";
 /// So many targets may be named: each is read at each restart.
 const MAX_TARGETS: usize = 100;
 const MAX_NAME_BYTES: usize = 253;

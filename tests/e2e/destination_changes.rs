@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::policy::Policy;
+use crate::refusal::Refusal;
 use test_support::FAST_RETRY;
 use test_support::audit::Count;
 use test_support::kube_client::{KubeClient, encoded};
@@ -53,11 +53,11 @@ fn a_secret_whose_successor_is_refused_after_all_is_put_back() {
     let probe = ["create", "secret", "generic", "probe", "--type=example.com/own"];
     let expression = "object.type != 'example.com/own' || (has(request.dryRun) && request.dryRun)";
     let _ = tenant.kubectl(&["delete", "secret", "probe", "--ignore-not-found"]);
-    let policy = {
+    let refusal = {
         let delete = ["delete", "secret", "probe", "--ignore-not-found"];
-        let policy = Policy::new(&tenant, SECRETS, "CREATE", expression, &probe);
+        let refusal = Refusal::of_operation(&tenant, SECRETS, "CREATE", expression, &probe);
         tenant.kubectl(&delete).expect("deleted");
-        policy
+        refusal
     };
     let before = tenant.get("secret", "db").expect("the Secret");
     set_type(&tenant, "db", "example.com/own");
@@ -75,7 +75,7 @@ fn a_secret_whose_successor_is_refused_after_all_is_put_back() {
     std::thread::sleep(Duration::from_secs(16));
     let deletes = count.requests().into_iter().filter(|e| e.verb == "delete").count();
     assert!((1..=4).contains(&deletes), "{deletes} tries in 16 s with a back-off of 10 s");
-    drop(policy);
+    drop(refusal);
     tenant.wait_synced("db");
     assert_eq!(tenant.get("secret", "db").expect("the Secret")["type"], "example.com/own");
 }
@@ -88,13 +88,14 @@ fn secrets_of_a_former_name_are_deleted_as_soon_as_they_can_be() {
     tenant.apply(&tenant.static_secret("db", json!({})));
     tenant.wait_synced("db");
     tenant.kubectl(&["create", "secret", "generic", "probe"]).expect("created");
-    let policy = Policy::new(&tenant, SECRETS, "DELETE", "false", &["delete", "secret", "probe", "--dry-run=server"]);
+    let refusal =
+        Refusal::of_operation(&tenant, SECRETS, "DELETE", "false", &["delete", "secret", "probe", "--dry-run=server"]);
     let rename = json!({ "spec": { "destination": { "name": "renamed" } } });
     patch(&tenant, "vaultstaticsecret", "db", rename);
     tenant.wait_value("renamed", "password", GOOD);
     tenant.wait_condition("vaultstaticsecret", "db", "SecretSynced", "True", "former name");
     assert!(tenant.get("secret", "db").is_ok());
-    drop(policy);
+    drop(refusal);
     eventually("the Secret of the former name is gone", || match tenant.get("secret", "db") {
         Ok(_) => Err("it is there"),
         Err(_) => Ok(()),

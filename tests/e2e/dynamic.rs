@@ -10,7 +10,6 @@ mod input;
 mod instant;
 mod last_renewal;
 mod pace;
-pub(crate) mod refusal;
 mod replaced;
 mod restarts;
 mod revocation;
@@ -29,7 +28,7 @@ use test_support::{Tenant, eventually};
 
 const KIND: &str = "VaultDynamicSecret";
 /// For kubectl, which takes the short name for that of the generator of External Secrets.
-const RESOURCE: &str = "vaultdynamicsecrets.secrets.hashicorp.com";
+pub const RESOURCE: &str = "vaultdynamicsecrets.secrets.hashicorp.com";
 /// A lease that is renewed in a test, in seconds. An operator that shares the machine with a dozen others may be late
 /// by some seconds.
 const SHORT_LEASE_SECONDS: u64 = 15;

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
+use crate::refusal::Refusal;
 use test_support::{Operator, Tenant, eventually};
 
 /// One tenant and one operator for the tests of this file; each test has objects of its own.
@@ -173,43 +174,29 @@ fn the_api_server_refuses_what_can_never_work() {
 #[test]
 fn a_status_that_is_refused_is_an_event() {
     let (tenant, _) = set_up();
-    let policy = format!("no-status-{}", tenant.namespace);
-    let rules = json!([{
-        "apiGroups": ["secrets.hashicorp.com"], "apiVersions": ["*"], "operations": ["UPDATE"],
-        "resources": ["vaultstaticsecrets/status"], "resourceNames": ["no-status"],
-    }]);
-    let selector = json!({ "matchLabels": { "kubernetes.io/metadata.name": tenant.namespace } });
-    let object = |kind: &str, spec: Value| {
-        json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": { "name": policy }, "spec": spec,
-        })
-    };
-    let constraints = json!({ "namespaceSelector": selector, "resourceRules": rules });
-    let validations = json!([{ "expression": "false", "message": "not today" }]);
-    let binding = json!({ "policyName": policy, "validationActions": ["Deny"] });
-    let list = json!({ "apiVersion": "v1", "kind": "List", "items": [
-        object("ValidatingAdmissionPolicy", json!({ "matchConstraints": constraints, "validations": validations })),
-        object("ValidatingAdmissionPolicyBinding", binding),
-    ]});
-    let file = std::env::temp_dir().join(&policy);
-    std::fs::write(&file, list.to_string()).expect("the file is written");
-    tenant.kubectl(&["apply", "-f", &file.to_string_lossy()]).expect("the policy is applied");
-    std::fs::remove_file(&file).expect("the file is removed");
-    eventually("an event of the refused status", || {
-        // The policy takes a moment to be in force: each new generation is another status.
+    let object = |annotations: Value| {
         let mut object = tenant.static_secret("no-status", json!({ "path": tenant.path("source") }));
-        let stamp = format!("{:?}", std::time::Instant::now());
-        object["spec"]["destination"]["annotations"] = json!({ "stamp": stamp });
-        tenant.apply(&object);
+        object["spec"]["destination"]["annotations"] = annotations;
+        object
+    };
+    tenant.apply(&object(json!({})));
+    tenant.wait_synced("no-status");
+    let probe = ["patch", "vaultstaticsecret", "no-status", "--subresource=status", "--type=merge", "--dry-run=server"];
+    let probe = [&probe[..], &[r#"--patch={"status":{"lastGeneration":99}}"#]].concat();
+    let status = ("secrets.hashicorp.com", "vaultstaticsecrets/status");
+    let refusal = Refusal::of_operation(tenant, status, "UPDATE", "object.metadata.name != 'no-status'", &probe);
+    // Another generation is another status.
+    tenant.apply(&object(json!({ "stamp": "two" })));
+    eventually("an event of the refused status", || {
         let events = tenant.list("events");
         let found =
             events.iter().find(|e| e["involvedObject"]["name"] == "no-status" && e["reason"] == "StatusUpdateError");
         let message = found.and_then(|e| e["message"].as_str()).unwrap_or_default();
-        let fits = message.starts_with("Failed to update the resource's status, err=") && message.contains("not today");
+        let fits = message.starts_with("Failed to update the resource's status, err=") && message.contains("not now");
         if fits { Ok(()) } else { Err(format!("{message:?}")) }
     });
-    tenant.wait_value("no-status", "password", SECRET);
-    tenant.kubectl(&["delete", "validatingadmissionpolicybinding", &policy]).expect("it is deleted");
-    tenant.kubectl(&["delete", "validatingadmissionpolicy", &policy]).expect("it is deleted");
+    let secret = tenant.get("secret", "no-status").expect("the Secret");
+    assert_eq!(secret["metadata"]["annotations"]["stamp"], "two");
+    drop(refusal);
     tenant.wait_synced("no-status");
 }

@@ -137,7 +137,10 @@ impl ExternalSecrets {
         };
         let (written, done) = match plan.action {
             Action::Create(secret) => (writer.create_as(&secret, &manager).await.map(Some), Done::Created),
-            Action::Update(secret) => (writer.update_as(&secret, &manager).await.map(Some), Done::Updated),
+            Action::Update(mut secret) => {
+                target::forget_others(&mut secret, |name| self.fills(name, object));
+                (writer.update_as(&secret, &manager).await.map(Some), Done::Updated)
+            }
             Action::Delete => {
                 self.delete(object, object.target_name()).await?;
                 state.applied = Some(Applied { revision: None, inputs });
@@ -189,6 +192,15 @@ impl ExternalSecrets {
         let namespace = object.metadata.namespace.as_deref().unwrap_or("");
         self.stores().targets.delete_own(&ObjectRef::new(namespace, name), &revision);
         Ok(())
+    }
+
+    /// Whether the ExternalSecret of this name fills the Secret of `object`, or is not listed yet.
+    fn fills(&self, name: &str, object: &ExternalSecret) -> bool {
+        let stores = self.stores();
+        let id = ObjectRef::new(object.metadata.namespace.as_deref().unwrap_or(""), name);
+        let found = stores.external_secrets.get(&id);
+        !stores.external_secret_watches.have_listed()
+            || found.is_some_and(|other| other.target_name() == object.target_name())
     }
 
     pub(super) fn keep(&self, object: &ExternalSecret, state: &mut State, revision: Revision, inputs: [u8; 32]) {

@@ -244,6 +244,7 @@ impl PushSecrets {
                 let key = object.key();
                 work.remove(&key);
                 self.access.forget(&key);
+                self.access.vault.logins.users_changed();
                 self.let_stores_go(&object, None);
                 self.access.vault.dependents.of_push_secret(object.meta());
             }
@@ -252,6 +253,7 @@ impl PushSecrets {
                     self.let_stores_go(old, Some(&new));
                 }
                 if old.as_ref().is_none_or(|old| spec_or_metadata_changed(old.meta(), new.meta())) {
+                    self.access.vault.logins.users_changed();
                     let class = if old.is_some() { Class::Urgent } else { Class::Refresh };
                     work.push_now(new.key(), class);
                     self.access.vault.dependents.of_push_secret(new.meta());

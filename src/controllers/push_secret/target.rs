@@ -81,6 +81,9 @@ impl PushSecrets {
                 return Ok(done);
             }
         }
+        if let (None, Some((vault, session))) = (&done.unusable, &store.login) {
+            self.access.vault.logins.store(session, &vault.auth()).await;
+        }
         state.enter(Step::Delete);
         Ok(done)
     }

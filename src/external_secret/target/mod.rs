@@ -184,6 +184,13 @@ fn annotation<'a>(secret: &'a Secret, name: &str) -> Option<&'a str> {
     secret.metadata.annotations.as_ref()?.get(name).map(String::as_str)
 }
 
+/// Takes off the Secret what is recorded on it of ExternalSecrets that do not fill it any more.
+pub fn forget_others(secret: &mut Secret, fills: impl Fn(&str) -> bool) {
+    for annotation in [ANNOTATION_INPUTS, restart::ANNOTATION_RESTARTED] {
+        per_object::retain(&mut secret.metadata, annotation, &fills);
+    }
+}
+
 /// What is done so that the Secret of this name becomes what is wanted.
 pub fn plan(owner: &Owner<'_>, target: &Target, name: &str, now: Option<&Secret>, wanted: &Wanted) -> Plan {
     match creation_policy(target) {

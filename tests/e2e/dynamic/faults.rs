@@ -9,8 +9,8 @@ use testenv::{Options, Process, VaultStorage};
 use test_support::engines::{RENEW_LEASES, engines_policy, read_and_write, revoke};
 use test_support::{FAST_RETRY, NO_ELECTION, Tenant, eventually, own, shared};
 
-use super::refusal::Refusal;
 use super::{Fixture, SHORT_LEASE_SECONDS};
+use crate::refusal::Refusal;
 
 fn targets() -> Value {
     json!({ "rolloutRestartTargets": [{ "kind": "Deployment", "name": "app" }] })
@@ -279,7 +279,7 @@ fn a_crash_before_the_secret_is_written_leaks_no_lease() {
 
     let refusal = Refusal::of_secret(&tenant, "db");
     force(&rig);
-    rig.wait_condition("db", "SecretSynced", "False", "not today");
+    rig.wait_condition("db", "SecretSynced", "False", "not now");
     operator.kill();
     assert_eq!(tenant.version("secret", "db"), version);
     drop(refusal);

@@ -9,7 +9,7 @@ use test_support::http_server::{Answer, Request, serve};
 use test_support::{NO_ELECTION, Tenant, shared};
 
 use super::Fixture;
-use super::refusal::Refusal;
+use crate::refusal::Refusal;
 
 /// What Vault answers, but that no lease can be renewed again. Those of the role `short` are cut as well.
 fn answer(request: &Request) -> Answer {
@@ -93,7 +93,7 @@ fn a_lease_that_a_cache_answers_with_again_is_not_revoked() {
     rig.wait_synced("db");
     let refusal = Refusal::of_secret(&tenant, "db");
     tenant.apply(&rig.object("db", &rig.database.creds("app"), template("two")));
-    rig.wait_condition("db", "SecretSynced", "False", "not today");
+    rig.wait_condition("db", "SecretSynced", "False", "not now");
     rig.restarts.several_refreshes();
     assert!(rig.works("db"), "what is in use was revoked");
     drop(refusal);

@@ -7,7 +7,7 @@ use test_support::engines::{RENEW_LEASES, REVOKE_LEASES, read_and_write};
 use test_support::{FAST_RETRY, NO_ELECTION, Tenant};
 
 use super::Fixture;
-use super::refusal::Refusal;
+use crate::refusal::Refusal;
 
 #[test]
 fn leases_that_may_not_be_revoked_are_told() {
@@ -25,7 +25,7 @@ fn leases_that_may_not_be_revoked_are_told() {
     // Credentials that do not get into their Secret.
     let refusal = Refusal::of_secret(&tenant, "orphan");
     tenant.apply(&rig.object("orphan", &path, json!({})));
-    rig.wait_condition("orphan", "SecretSynced", "False", "not today");
+    rig.wait_condition("orphan", "SecretSynced", "False", "not now");
     tenant.wait_event("orphan", "SecretLeaseRevoke", REVOKE_LEASES);
     drop(refusal);
 
@@ -55,7 +55,7 @@ fn a_lease_that_its_engine_cannot_revoke_holds_nothing_up() {
     // Credentials that do not get into their Secret.
     let refusal = Refusal::of_secret(&tenant, "db");
     rig.restarts.patch("VaultDynamicSecret", "db", json!({ "metadata": { "annotations": { "stamp": "1" } } }));
-    rig.wait_condition("db", "SecretSynced", "False", "not today");
+    rig.wait_condition("db", "SecretSynced", "False", "not now");
     rig.restarts.several_refreshes();
     drop(refusal);
     rig.wait_lease("db", &first);

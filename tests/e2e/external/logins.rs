@@ -252,14 +252,14 @@ fn a_login_and_an_engine_in_namespaces() {
 }
 
 /// How many logins of the tenant's stores, or generators, of this kind are stored.
-fn stored_logins(tenant: &Tenant<'_>, of: &str) -> usize {
+pub(super) fn stored_logins(tenant: &Tenant<'_>, of: &str) -> usize {
     let secrets = KubeClient::of(tenant.cluster).list("secret", &tenant.operator_namespace).expect("Secrets");
     let kind = |secret: &Value| secret["metadata"]["labels"]["vso.secrets.hashicorp.com/store-kind"].clone();
     secrets.iter().filter(|secret| kind(secret) == of).count()
 }
 
 #[track_caller]
-fn wait_stored(tenant: &Tenant<'_>, of: &str, wanted: usize) {
+pub(super) fn wait_stored(tenant: &Tenant<'_>, of: &str, wanted: usize) {
     eventually("the login is stored, or is not any more", || match stored_logins(tenant, of) {
         found if found == wanted => Ok(()),
         found => Err(format!("{found} stored logins")),
@@ -267,7 +267,7 @@ fn wait_stored(tenant: &Tenant<'_>, of: &str, wanted: usize) {
 }
 
 /// Arguments of an operator that stores its logins.
-fn persistent() -> Vec<&'static str> {
+pub(super) fn persistent() -> Vec<&'static str> {
     [SERVED, &["--leader-elect=false", "--client-cache-persistence-model=direct-unencrypted"]].concat()
 }
 

@@ -6,6 +6,7 @@ mod faults;
 mod forms;
 mod generators;
 mod large;
+mod logins;
 mod seed;
 mod sync;
 

@@ -1,5 +1,7 @@
 //! Restarts that ExternalSecrets ask for: one per target and content, and none where the content did not change.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{SERVED, external_secret, row, store, wait_synced};
@@ -11,6 +13,7 @@ use test_support::{Tenant, eventually};
 const TARGETS: &str = "vso.secrets.hashicorp.com/rollout-restart-targets";
 const DATA_HASH: &str = "reconcile.external-secrets.io/data-hash";
 const RECORD: &str = "vso.secrets.hashicorp.com/restarted-data-hash";
+const INPUTS: &str = "vso.secrets.hashicorp.com/inputs-mac";
 
 /// The ExternalSecret `db` with one key.
 fn restarting(tenant: &Tenant<'_>, targets: Option<&str>) -> Value {
@@ -226,4 +229,20 @@ fn objects_that_fill_a_secret_together_leave_each_others_records() {
         assert_eq!((rig.restarts("app"), rig.restarts("other")), (app + done, other + done), "{first}");
     }
     assert_eq!(tenant.value("shared", "drawn").unwrap(), drawn, "it is drawn once");
+
+    // What is deleted leaves no record behind when the others change the Secret.
+    let recorded = || {
+        let annotations = &rig.get("Secret", "shared")["metadata"]["annotations"];
+        let names = |record: &str| -> Vec<String> {
+            let texts: BTreeMap<String, String> =
+                serde_json::from_str(annotations[record].as_str().unwrap_or("{}")).expect("texts by name");
+            texts.into_keys().collect()
+        };
+        (names(RECORD), names(INPUTS))
+    };
+    assert_eq!(recorded(), (vec!["first".to_owned(), "second".to_owned()], vec!["drawn".to_owned()]));
+    tenant.kubectl(&["delete", "externalsecrets.external-secrets.io", "second", "drawn"]).unwrap();
+    put("four");
+    tenant.wait_value("shared", "first", "four");
+    assert_eq!(recorded(), (vec!["first".to_owned()], vec![]));
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{AUTO, SERVED, secret, settle, wait_noted};
-use crate::dynamic::refusal::Refusal;
+use crate::refusal::Refusal;
 use test_support::kube_client::encoded;
 use test_support::restarts::RestartFixture;
 use test_support::{Tenant, eventually};
@@ -104,7 +104,7 @@ fn a_crash_between_job_and_marks_neither_loses_nor_doubles_the_job() {
     let refusal = Refusal::of_cron_job(&tenant, "report");
     change(&rig, "db", "1");
     wait_jobs(&tenant, "report", 1);
-    tenant.wait_event("report", "RolloutRestartFailed", "not today");
+    tenant.wait_event("report", "RolloutRestartFailed", "not now");
     operator.kill();
     operator = tenant.operator(&args);
     settle();

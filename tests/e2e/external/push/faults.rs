@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Pushing, entry, object, vault_provider};
-use crate::policy::Policy;
+use crate::refusal::Refusal;
 use test_support::{NO_ELECTION, eventually};
 
 #[test]
@@ -199,12 +199,12 @@ fn a_store_that_cannot_be_held_for_a_deletion_is_told() {
     pushing.source(json!({ "a": "1" }));
     let stores = ("external-secrets.io", "secretstores");
     let probe = ["label", "secretstore", "cluster", "try=1", "--dry-run=server"];
-    let policy = Policy::new(tenant, stores, "UPDATE", "false", &probe);
+    let refusal = Refusal::of_operation(tenant, stores, "UPDATE", "false", &probe);
     let spec = json!({ "deletionPolicy": "Delete", "data": [entry(Some("a"), "db", Some("a"))] });
     tenant.apply(&pushing.push_to("cluster", "held", spec));
     pushing.wait_failure("held", &["the finalizer for deletionPolicy Delete could not be put on", "not now"]);
     assert!(pushing.in_cluster("db").unwrap_err().contains("not found"), "it could not be deleted");
-    drop(policy);
+    drop(refusal);
     pushing.wait_synced("held");
     pushing.wait_cluster("db", json!({ "a": "1" }));
 }

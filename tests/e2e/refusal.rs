@@ -1,13 +1,12 @@
-//! The API server refuses some writes: what comes after them does not happen, as after a crash at that point.
+//! The API server refuses some requests: what comes after them does not happen, as after a crash at that point.
 
 use serde_json::{Value, json};
 
+use crate::dynamic::RESOURCE;
 use test_support::{Tenant, eventually};
 
-use super::RESOURCE;
-
 /// A ValidatingAdmissionPolicy in force. It ends when this is dropped.
-pub(crate) struct Refusal<'a> {
+pub struct Refusal<'a> {
     tenant: &'a Tenant<'a>,
     name: String,
 }
@@ -53,6 +52,20 @@ impl<'a> Refusal<'a> {
         })
     }
 
+    /// No `operation` on a resource of a group for which `expression` does not hold. `probe` is a command that is refused.
+    pub fn of_operation(
+        tenant: &'a Tenant<'a>,
+        (group, resource): (&str, &str),
+        operation: &str,
+        expression: &str,
+        probe: &[&str],
+    ) -> Self {
+        let rule = json!({
+            "apiGroups": [group], "apiVersions": ["*"], "operations": [operation], "resources": [resource],
+        });
+        Self::of(tenant, rule, expression, || tenant.kubectl(probe).map(drop))
+    }
+
     /// `probe` is a write that is refused.
     fn of(tenant: &'a Tenant<'a>, rule: Value, expression: &str, probe: impl Fn() -> anyhow::Result<()>) -> Self {
         let refusal = Self { tenant, name: format!("refusal-{}", tenant.namespace) };
@@ -64,7 +77,7 @@ impl<'a> Refusal<'a> {
         };
         let selector = json!({ "matchLabels": { "kubernetes.io/metadata.name": tenant.namespace } });
         let constraints = json!({ "namespaceSelector": selector, "resourceRules": [rule] });
-        let validations = json!([{ "expression": expression, "message": "not today" }]);
+        let validations = json!([{ "expression": expression, "message": "not now" }]);
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": [
             object("ValidatingAdmissionPolicy", json!({ "matchConstraints": constraints, "validations": validations })),
             object(
@@ -74,7 +87,7 @@ impl<'a> Refusal<'a> {
         ]});
         tenant.cluster.kubectl_apply(&list.to_string()).expect("the policy is applied");
         eventually("the policy is in force", || match probe() {
-            Err(error) if format!("{error:#}").contains("not today") => Ok(()),
+            Err(error) if format!("{error:#}").contains("not now") => Ok(()),
             other => Err(format!("{other:?}")),
         });
         refusal
