@@ -50,18 +50,6 @@ pub struct Wanted {
     pub inputs: Option<String>,
 }
 
-impl Wanted {
-    /// Without a template the Secret carries what the ExternalSecret carries.
-    pub fn without_template(external_secret: &ObjectMeta, data: Data) -> Self {
-        Self {
-            data,
-            labels: external_secret.labels.clone().unwrap_or_default(),
-            annotations: external_secret.annotations.clone().unwrap_or_default(),
-            ..Self::default()
-        }
-    }
-}
-
 /// What is done with the Secret. Every Secret to write has the version that it replaces.
 #[derive(Clone, PartialEq)]
 pub enum Action {
@@ -144,11 +132,6 @@ fn delete(owner: &Owner<'_>, target: &Target, now: Option<&Secret>) -> Plan {
         Ok(_) => Plan::fail(TargetError::DeletePolicy),
         Err(error) => Plan::fail(error),
     }
-}
-
-/// Whether the Secret goes with its ExternalSecret before the garbage collector sees it.
-pub fn goes_with_owner(owner: &Owner<'_>, target: &Target, now: &Secret) -> bool {
-    target.deletion_policy == Some(DeletionPolicy::Delete) && owner.controls(&now.metadata)
 }
 
 /// Whether a Secret belongs to the ExternalSecret, which fills another by now.

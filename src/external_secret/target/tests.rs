@@ -343,9 +343,6 @@ fn without_data_the_deletion_policy_decides() {
     ] {
         assert!(on_no_data(&OWNER, &target(creation, deletion), now) == expected, "{creation} {deletion}");
     }
-    assert!(goes_with_owner(&OWNER, &target("Owner", "Delete"), &controlled));
-    assert!(!goes_with_owner(&OWNER, &target("Owner", "Retain"), &controlled));
-    assert!(!goes_with_owner(&OWNER, &target("Owner", "Delete"), &plain));
 }
 
 #[test]
@@ -374,15 +371,4 @@ fn a_changed_secret_is_not_valid() {
         Some(&stored(now.clone(), json!({ "metadata": { "labels": { LABEL_MANAGED: null } } })))
     ));
     assert!(is_valid(&policy("Orphan"), None));
-}
-
-#[test]
-fn without_a_template_the_secret_carries_what_the_object_carries() {
-    let metadata: ObjectMeta =
-        serde_json::from_value(json!({ "labels": { "l": "1" }, "annotations": { "n": "2" }, "finalizers": ["f"] }))
-            .unwrap();
-    let wanted = Wanted::without_template(&metadata, data(&[("a", "1")]));
-    assert_eq!(wanted.labels, [("l".to_owned(), "1".to_owned())].into());
-    assert_eq!(wanted.annotations, [("n".to_owned(), "2".to_owned())].into());
-    assert!(wanted.finalizers.is_empty());
 }
