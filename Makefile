@@ -37,7 +37,7 @@ lane-openbao:
 	  E2E_SERVER=openbao RUST_TEST_THREADS=4 hack/retry-failed cargo test --test e2e -- $(addprefix --skip ,$(WITHOUT_SERVER)); fi
 
 lane-others:
-	RUST_TEST_THREADS=4 cargo test --workspace --no-fail-fast --lib --bins $(addprefix --test ,$(OTHERS))
+	RUST_TEST_THREADS=4 hack/retry-failed cargo test --workspace --no-fail-fast --lib --bins $(addprefix --test ,$(OTHERS))
 
 lint:
 	cargo fmt --all --check

@@ -37,16 +37,18 @@ struct Cost {
     /// From a write to the new active node until the Secret had it, at most.
     freshness: Duration,
     logins: usize,
+    /// Versions of secrets that Vault may have taken: one that it took without saying so is written again.
+    versions: usize,
     writes: usize,
 }
 
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { fault, election, unread, freshness, logins, writes } = self;
+        let Self { fault, election, unread, freshness, logins, versions, writes } = self;
         write!(
             f,
             "{fault}: another node after {:.1} s, no object unread for more than {:.1} s, new content after {:.1} s \
-             at most, {logins} logins, {writes} Secrets written",
+             at most, {logins} logins, {writes} Secrets written for {versions} versions",
             election.as_secs_f64(),
             unread.as_secs_f64(),
             freshness.as_secs_f64()
@@ -171,16 +173,21 @@ impl<'a> Fleet<'a> {
         self.api.create_all(objects);
     }
 
-    /// Writes the next number to all secrets but the steady ones, which have it from the start.
-    fn write_all(&mut self) {
+    /// Writes the next number to all secrets but the steady ones, which have it from the start. Gives the number of attempts.
+    fn write_all(&mut self) -> usize {
+        let mut attempts = 0;
         self.number += 1;
         let steady = if self.number == 1 { 0 } else { STEADY };
         for name in &self.names[steady..] {
             let path = format!("secret/{}", self.tenant.path(name));
             let data = json!({ "number": self.number.to_string(), "password": "failover-hunter2" });
-            eventually("the active node takes a secret", || self.cluster.vault_kv_put(&path, data.clone()));
+            eventually("the active node takes a secret", || {
+                attempts += 1;
+                self.cluster.vault_kv_put(&path, data.clone())
+            });
             self.written.insert(name.clone(), Instant::now());
         }
+        attempts
     }
 
     /// Waits until all Secrets have the last number, and gives how long that took at most after the write.
@@ -230,11 +237,11 @@ impl<'a> Fleet<'a> {
         let election = started.elapsed();
         // One that is cut off takes itself for the active one a little longer.
         eventually("one active node", || self.raft.active().ok_or("not one"));
-        self.write_all();
+        let versions = self.write_all();
         let freshness = self.wait_all();
         let writes = self.history.take_writes();
         let (unread, logins) = self.audited(marker, at);
-        let cost = Cost { fault, election, unread, freshness, logins, writes };
+        let cost = Cost { fault, election, unread, freshness, logins, versions, writes };
         println!("{cost}");
         self.history.assert_good();
         (former, cost)
@@ -312,7 +319,7 @@ fn another_node_becomes_active_and_nothing_is_lost() {
     let changing = fleet.names.len() - STEADY;
     for cost in &costs {
         assert!(cost.freshness < MOST_FRESHNESS, "{cost}");
-        assert_eq!(cost.writes, changing, "each change is written once: {cost}");
+        assert!((changing..=cost.versions).contains(&cost.writes), "each change is written once: {cost}");
     }
     assert!(costs.iter().map(|cost| cost.logins).sum::<usize>() <= 2, "the tokens outlive the active node");
     tenant.assert_nothing_leaked(&operator, &["failover-hunter2"]);
