@@ -116,7 +116,7 @@ pub(super) async fn give_back(
     lease: &SecretLease,
     state: &mut Credentials,
 ) -> Result<(), Interruption> {
-    let revocation = revoke(session, lease.namespace.as_deref(), &plan.vault_namespace, &lease.id);
+    let revocation = revoke(session, lease.namespace.as_deref(), &plan.vault_namespace, &lease.id, true);
     let revoked = tokio::time::timeout(REVOCATION_TIMEOUT, revocation).await;
     match revoked.unwrap_or_else(|_| Err(("Vault did not answer in time".to_owned(), true))) {
         Ok(()) => Ok(()),
