@@ -75,7 +75,8 @@ pub(super) async fn replace(
         generation: reading.object.generation(),
         obtained: Utc::now().timestamp(),
         client_id: Some(token.client_id.clone()).filter(|id| !id.is_empty()),
-        token_expiration: in_use.and_then(|token| unix_time(token.expires?)),
+        token_expiration: in_use.as_ref().and_then(|token| unix_time(token.expires?)),
+        token_times: in_use.and_then(|token| token.expires.zip(token.ending_since)),
     });
     Ok(Obtained::Data { data: envelope.flat("dynamic"), token })
 }

@@ -61,7 +61,8 @@ impl DynamicSecrets {
         new: NewCredentials,
     ) {
         let DynamicRead { renewal_percent, refresh, .. } = plan.source;
-        (state.failing, state.forced, state.token) = (None, false, None);
+        (state.failing, state.forced) = (None, false);
+        state.hang_on(&new);
         state.rotated_at = new.rotated_at;
         state.backoff.reset();
         let unleased = new.lease.id.is_empty() && status.secret_lease.id.is_empty() && new.rotation.is_none();

@@ -74,6 +74,8 @@ pub(super) struct NewCredentials {
     pub client_id: Option<String>,
     /// When the token ends, in seconds since 1970.
     pub token_expiration: Option<i64>,
+    /// When it ends on the clock of this process, and from when on it is not extended any more, where that is known.
+    pub token_times: Option<(Instant, Instant)>,
 }
 
 impl NewCredentials {
@@ -115,6 +117,7 @@ impl From<&PendingLease> for NewCredentials {
             obtained: pending.obtained,
             client_id: pending.client_id.clone(),
             token_expiration: pending.vault_token_expiration,
+            token_times: None,
         }
     }
 }
@@ -215,6 +218,16 @@ impl Credentials {
         if checked { TokenRelation::EndsAt(replace_at) } else { TokenRelation::Former(replace_at) }
     }
 
+    /// The token that new credentials hang on: they are looked at before it ends, however long their lease is.
+    pub(super) fn hang_on(&mut self, new: &NewCredentials) {
+        let now = Instant::now();
+        let recorded = || Some((now + left_until(new.token_expiration?), now));
+        self.token = new.token_times.or_else(recorded).filter(|_| !new.lease.id.is_empty()).map(|(ends, since)| {
+            let replace_at = before_token_ends(ends, since.max(now), &mut rand::rng());
+            LeaseToken { client_id: new.client_id.clone(), ends: Some(ends), replace_at, checked: true }
+        });
+    }
+
     /// When the token ends that the lease hangs on, in seconds since 1970, if it is the one in use.
     pub(super) fn token_expiration(&self) -> Option<i64> {
         unix_time(self.token.as_ref()?.ends?)
@@ -241,8 +254,13 @@ impl Credentials {
 
 /// When the token of a lease ends, as the status tells it.
 fn recorded_end(status: &VaultDynamicSecretStatus, now: Instant) -> Option<Instant> {
-    let left = status.vault_token_expiration?.saturating_sub(Utc::now().timestamp());
-    Some(now + crate::vault::lease(u64::try_from(left).unwrap_or(0)))
+    Some(now + left_until(status.vault_token_expiration?))
+}
+
+/// How long it is until a time in seconds since 1970.
+fn left_until(at: i64) -> Duration {
+    let left = at.saturating_sub(Utc::now().timestamp());
+    crate::vault::lease(u64::try_from(left).unwrap_or(0))
 }
 
 /// The age of a lease that was renewed so many seconds ago. A time well ahead of the clock was written by one that went wrong,
