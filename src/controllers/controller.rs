@@ -47,6 +47,9 @@ pub(crate) trait Controller: Send + Sync + 'static {
         Outcome::retry_later()
     }
 
+    /// This process leads again, and another one may have led since: what is remembered of the objects may not be so any more.
+    fn resumed(&self) {}
+
     /// How many objects are known.
     fn objects(&self) -> usize;
 

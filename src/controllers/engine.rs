@@ -41,7 +41,13 @@ impl Engine {
     /// Runs until `stop`, whenever this process leads; returns when the runs under way have ended.
     pub async fn run(self: Arc<Self>, mut leads: Leadership, stop: CancellationToken) {
         let tasks = TaskTracker::new();
+        let (mut led, mut has_led) = (false, false);
         loop {
+            let leading = *leads.borrow_and_update();
+            if leading && !led && has_led {
+                self.controllers.iter().for_each(|controller| controller.resumed());
+            }
+            (led, has_led) = (leading, has_led || leading);
             while *leads.borrow_and_update() {
                 let Some(job) = self.work.pop() else { break };
                 tasks.spawn(self.clone().run_one(job, leads.clone()));

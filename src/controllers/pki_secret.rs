@@ -191,7 +191,7 @@ impl SecretSource for PkiSecrets {
     async fn clean_up(
         &self,
         object: &VaultPKISecret,
-        plan: &Plan<PkiRequest>,
+        plan: Option<&Plan<PkiRequest>>,
         session: &Arc<Session>,
     ) -> Result<Option<EventText>, CleanUpError> {
         if object.spec.revoke { revoke::revoke_all(object, plan, session).await } else { Ok(None) }

@@ -33,6 +33,11 @@ impl<S> States<S> {
         }
     }
 
+    /// Changes the states of all objects, but of those that a run has.
+    pub fn for_each(&self, change: impl Fn(&mut S)) {
+        self.0.lock().values_mut().for_each(|state| change(state));
+    }
+
     /// Forgets the state of an object that is gone, or whose place another one of its name has taken.
     pub fn on_change<K: CustomObject>(&self, change: &Change<K>) {
         let gone = match change {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::Value;
+
 use super::client_cache::ClientCache;
 use super::dependents::{Dependents, RECOVERY_SPREAD};
 use super::servers::{Authority, Servers};
 use super::stores::Stores;
 use super::work::Work;
 use crate::resolve::ConnectionPlan;
-use crate::vault::{ErrorKind, ReadCache, ServerId, Session, SessionError, VaultError};
+use crate::vault::{Envelope, ErrorKind, ReadCache, ServerId, Session, SessionError, VaultError};
 use crate::workqueue::Class;
 
 /// What the controllers reach Vault with.
@@ -32,6 +34,20 @@ pub(crate) enum Unanswered {
     /// There is no login. All objects that wait for the login are due with its next attempt, if the time of that is
     /// known: none of them has to fail for longer.
     Login(SessionError, Option<Instant>),
+}
+
+/// Writes to a path of a Vault namespace. `None`: there is no token that is good, and no login may be made.
+pub(crate) async fn write(
+    session: &Arc<Session>,
+    (namespace, path): (&str, &str),
+    body: &Value,
+    may_log_in: bool,
+) -> Option<Result<Envelope, SessionError>> {
+    if may_log_in {
+        return Some(session.write(namespace, path, body).await.map(|(envelope, _)| envelope));
+    }
+    let answer = session.write_without_login(namespace, path, body).await?;
+    Some(answer.map_err(SessionError::Request))
 }
 
 impl VaultAccess {

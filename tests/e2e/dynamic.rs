@@ -9,6 +9,8 @@ mod fleet;
 mod input;
 mod instant;
 mod last_renewal;
+mod leaders;
+mod logins;
 mod pace;
 mod replaced;
 mod restarts;
@@ -16,6 +18,7 @@ mod revocation;
 mod samples;
 mod static_roles;
 mod unplanned;
+mod writes;
 
 use std::time::{Duration, Instant};
 

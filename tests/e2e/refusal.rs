@@ -24,6 +24,15 @@ impl<'a> Refusal<'a> {
         Self::of(tenant, rule, "false", || try_apply_dry(tenant, &probe))
     }
 
+    /// No deletion of the Secret `name`.
+    pub fn of_deletion(tenant: &'a Tenant<'a>, name: &str) -> Self {
+        let rule = json!({
+            "apiGroups": [""], "apiVersions": ["*"], "operations": ["DELETE"],
+            "resources": ["secrets"], "resourceNames": [name],
+        });
+        Self::of(tenant, rule, "false", || tenant.kubectl(&["delete", "secret", name, "--dry-run=server"]).map(drop))
+    }
+
     /// No status of the VaultDynamicSecret `name` with another lease than before. New credentials are announced there.
     pub fn of_lease(tenant: &'a Tenant<'a>, name: &str) -> Self {
         let rule = json!({

@@ -67,6 +67,8 @@ pub(super) enum Told {
 /// What a run decides on.
 pub(super) struct Situation<'a> {
     pub status: &'a VaultDynamicSecretStatus,
+    /// The generation that the credentials in the Secret were obtained for, 0 before the first.
+    pub applied: i64,
     /// `metadata.generation`.
     pub generation: i64,
     /// The destination exists.
@@ -103,13 +105,13 @@ pub(super) enum TokenRelation {
 /// What a run has to do. Causes are looked at in VSO's order.
 pub(super) fn decide(situation: &Situation<'_>) -> Step {
     let Situation { status, now, token, .. } = *situation;
-    if status.last_generation == 0 {
+    if situation.applied == 0 {
         return Step::Replace(Cause::InitialSync);
     }
     if situation.forced {
         return Step::Replace(Cause::ForceSync);
     }
-    if status.last_generation != situation.generation {
+    if situation.applied != situation.generation {
         return Step::Replace(Cause::ResourceUpdated);
     }
     if !situation.exists {
@@ -165,6 +167,7 @@ mod tests {
     fn situation(status: &VaultDynamicSecretStatus, now: Instant) -> Situation<'_> {
         Situation {
             status,
+            applied: status.last_generation,
             generation: 1,
             exists: true,
             forced: false,

@@ -8,11 +8,15 @@ use serde_json::json;
 use crate::api::Reason;
 use crate::api::dynamic_secret::SecretLease;
 use crate::controllers::outputs::EventText;
+use crate::controllers::vault_access::write;
 use crate::resolve::{namespace_of, recorded_namespace};
 use crate::vault::{Envelope, ErrorKind, Session, SessionError, VaultError};
 
 const RENEW: &str = "sys/leases/renew";
 const REVOKE: &str = "sys/leases/revoke";
+
+/// The VaultAuth is gone, and with it the token of the last login.
+const NO_LOGIN: &str = "there is no login any more";
 
 /// What became of a renewal.
 pub(super) enum Renewal {
@@ -53,13 +57,8 @@ pub(super) fn duration_of(lease: &SecretLease) -> Duration {
 pub(super) async fn renew(session: &Arc<Session>, namespace: &str, lease: &SecretLease, may_log_in: bool) -> Renewal {
     let body = json!({ "lease_id": lease.id, "increment": lease.duration });
     let namespace = namespace_of(lease.namespace.as_deref(), namespace);
-    let answer = if may_log_in {
-        session.write(namespace, RENEW, &body).await.map(|(envelope, _)| envelope)
-    } else {
-        match session.write_without_login(namespace, RENEW, &body).await {
-            Some(answer) => answer.map_err(SessionError::Request),
-            None => return Renewal::Failed("there is no login any more".to_owned()),
-        }
+    let Some(answer) = write(session, (namespace, RENEW), &body, may_log_in).await else {
+        return Renewal::Failed(NO_LOGIN.to_owned());
     };
     let mut renewed = match answer {
         Ok(envelope) => lease_of(&envelope, namespace),
@@ -87,7 +86,8 @@ pub(super) async fn renew(session: &Arc<Session>, namespace: &str, lease: &Secre
 /// Revokes a lease. That it is gone is fine. Vault does not answer when its engine has done it, but at once: an engine
 /// that cannot, such as that of a database which is down, is asked again by Vault.
 ///
-/// `recorded`: the Vault namespace of the lease in the status. `now`: the one that the spec leads to.
+/// `recorded`: the Vault namespace of the lease in the status. `now`: the one that the spec leads to. `may_log_in`: whether a
+/// login may be made where there is none.
 ///
 /// # Errors
 /// With the cause, and whether another try may do it.
@@ -96,9 +96,14 @@ pub(super) async fn revoke(
     recorded: Option<&str>,
     now: &str,
     id: &str,
+    may_log_in: bool,
 ) -> Result<(), (String, bool)> {
     let namespace = namespace_of(recorded, now);
-    match session.write(namespace, REVOKE, &json!({ "lease_id": id, "sync": false })).await {
+    let body = json!({ "lease_id": id, "sync": false });
+    let Some(answer) = write(session, (namespace, REVOKE), &body, may_log_in).await else {
+        return Err((NO_LOGIN.to_owned(), false));
+    };
+    match answer {
         Ok(_) => Ok(()),
         Err(SessionError::Request(error)) if is_gone(&error) => Ok(()),
         Err(error) => {

@@ -74,6 +74,8 @@ impl SecretSource for DynamicSecrets {
         let nothing = VaultDynamicSecretStatus::default();
         let status = object.status.as_ref().unwrap_or(&nothing);
         let fingerprint = fingerprint(object, plan);
+        // What an earlier run has not put into the Secret for certain stands in the status.
+        state.obtained = None;
         state.vault_namespace.clone_from(&plan.vault_namespace);
         state.forced |= state.fingerprint.is_some_and(|known| known != fingerprint);
         state.fingerprint = Some(fingerprint);
@@ -99,6 +101,10 @@ impl SecretSource for DynamicSecrets {
         let key = cache_key(&plan.auth, &plan.vault_namespace, &token.info);
         let reconfigured = status.vault_client_meta.cache_key.is_some() && key != status.vault_client_meta.cache_key;
         let relation = state.relate(status, &token, reconfigured);
+        if reconfigured && relation != TokenRelation::Reconfigured {
+            // The login is the one that gave the lease. A process that has another one later compares with the status.
+            state.cache_key = key;
+        }
         if retires(object) {
             // Restarts may be to come, or have failed.
             let restarted = reading.are_restarts_done();
@@ -191,7 +197,9 @@ impl SecretSource for DynamicSecrets {
         state: &mut Credentials,
         status: &mut VaultDynamicSecretStatus,
     ) -> Report {
-        let mut report = Report { events: std::mem::take(&mut state.unrevoked), ..Report::default() };
+        let mut report = Report::default();
+        (report.conditions, report.events) = state.retirement.report(status);
+        report.events.append(&mut state.unrevoked);
         self.report_lease(object, state, status, &mut report);
         report
     }
@@ -211,9 +219,12 @@ impl SecretSource for DynamicSecrets {
         if std::mem::take(&mut state.pending_done) {
             status.pending_lease = None;
         }
+        if let Some(key) = state.cache_key.take() {
+            status.vault_client_meta.cache_key = Some(key);
+        }
         let new = state.obtained.take();
-        if new.is_some() {
-            state.failing = None;
+        if let Some(new) = &new {
+            (state.failing, state.synced_generation) = (None, Some(new.generation));
         }
         self.report_lease(object, state, status, &mut report);
         if let Some(new) = new {
@@ -244,21 +255,31 @@ impl SecretSource for DynamicSecrets {
     async fn clean_up(
         &self,
         object: &VaultDynamicSecret,
-        plan: &Plan<DynamicRead>,
+        plan: Option<&Plan<DynamicRead>>,
         session: &Arc<Session>,
     ) -> Result<Option<EventText>, CleanUpError> {
         let Some(status) = &object.status else { return Ok(None) };
         let pending = status.pending_lease.iter().map(|pending| &pending.lease);
         let leases = [&status.secret_lease].into_iter().chain(pending).map(|lease| (&lease.id, &lease.namespace));
         let replaced = status.replaced_leases.iter().map(|replaced| (&replaced.id, &replaced.namespace));
-        let mut revoked = vec![];
+        let now = match plan {
+            Some(plan) => plan.vault_namespace.as_str(),
+            None => object.spec.namespace.as_deref().unwrap_or_default().trim_matches('/'),
+        };
+        let (mut revoked, mut left) = (vec![], None);
         for (id, namespace) in leases.chain(replaced).filter(|(id, _)| !id.is_empty()) {
-            match revoke(session, namespace.as_deref(), &plan.vault_namespace, id).await {
+            match revoke(session, namespace.as_deref(), now, id, plan.is_some()).await {
                 Ok(()) => revoked.push(id.as_str()),
                 Err((error, may_pass)) => {
-                    return Err(CleanUpError { event: Self::not_cleaned_up(object, &error), may_pass });
+                    let known = left.take();
+                    let may_pass = may_pass || known.as_ref().is_some_and(|known: &CleanUpError| known.may_pass);
+                    let event = known.map_or_else(|| not_revoked(id, &error), |known| known.event);
+                    left = Some(CleanUpError { event, may_pass });
                 }
             }
+        }
+        if let Some(error) = left {
+            return Err(error);
         }
         let event = || EventText::normal(Reason::SecretLeaseRevoke, format!("Lease revoked: {}", revoked.join(", ")));
         Ok((!revoked.is_empty()).then(event))
@@ -281,7 +302,8 @@ impl SecretSource for DynamicSecrets {
 
     fn lifetime(object: &VaultDynamicSecret) -> Option<Lifetime> {
         // KV engines of version 1 tell a duration, and have no leases.
-        let leased = |status: &&VaultDynamicSecretStatus| !status.secret_lease.id.is_empty();
+        let leased =
+            |status: &&VaultDynamicSecretStatus| !status.secret_lease.id.is_empty() && status.secret_lease.duration > 0;
         let status = object.status.as_ref().filter(leased)?;
         let (renewed, duration) = (status.last_renewal_time, status.secret_lease.duration);
         let renew_by = renewed.saturating_add(duration - duration / i64::from(MARGIN_PART));
@@ -323,6 +345,7 @@ fn situation<'a>(
     let drifted = status.secret_lease.id.is_empty() && held.is_some_and(HeldSecret::has_other_content);
     Situation {
         status,
+        applied: state.applied_generation(object, status),
         generation: object.generation(),
         exists: held.is_some(),
         forced: state.forced,

@@ -35,16 +35,17 @@ pub(super) async fn without_login(
     state: &mut Credentials,
 ) -> Result<Obtained, Interruption> {
     let now = Instant::now();
-    let good = state.lease_times().is_some_and(|times| now < times.ends) && !status.secret_lease.id.is_empty();
-    if !good || reading.held.is_none() || status.last_generation != reading.object.generation() {
+    let is_applied = state.applied_generation(reading.object, status) == reading.object.generation();
+    if !state.are_good(status, now) || reading.held.is_none() || !is_applied {
         return Err(login_failed(session, &error).await.into());
     }
     // A login that is refused does not get better by itself. One that a server does not answer is needed only when something
     // is due.
     let retry = session.next_login().await;
-    if retry.is_some() || state.lease_times().is_some_and(|times| times.due <= now) {
+    if retry.is_some() || state.is_due(now) {
         fail_renewal(state, error.to_string(), retry, true);
     }
+    state.retirement.wait();
     Ok(Obtained::Kept { unfinished: false })
 }
 

@@ -75,7 +75,8 @@ pub(super) async fn replace(
         generation: reading.object.generation(),
         obtained: Utc::now().timestamp(),
         client_id: Some(token.client_id.clone()).filter(|id| !id.is_empty()),
-        token_expiration: in_use.and_then(|token| unix_time(token.expires?)),
+        token_expiration: in_use.as_ref().and_then(|token| unix_time(token.expires?)),
+        token_times: in_use.and_then(|token| token.expires.zip(token.ending_since)),
     });
     Ok(Obtained::Data { data: envelope.flat("dynamic"), token })
 }
@@ -116,7 +117,7 @@ pub(super) async fn give_back(
     lease: &SecretLease,
     state: &mut Credentials,
 ) -> Result<(), Interruption> {
-    let revocation = revoke(session, lease.namespace.as_deref(), &plan.vault_namespace, &lease.id);
+    let revocation = revoke(session, lease.namespace.as_deref(), &plan.vault_namespace, &lease.id, true);
     let revoked = tokio::time::timeout(REVOCATION_TIMEOUT, revocation).await;
     match revoked.unwrap_or_else(|_| Err(("Vault did not answer in time".to_owned(), true))) {
         Ok(()) => Ok(()),

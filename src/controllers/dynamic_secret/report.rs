@@ -26,7 +26,9 @@ impl DynamicSecrets {
         let known_failure = condition::is_false(object.owner_conditions(), ConditionType::LeaseRenewal);
         let (type_, reason) = (ConditionType::LeaseRenewal, Reason::SecretLeaseRenewal);
         let recovered = std::mem::take(&mut state.login_recovered);
-        if let Some((lease, at)) = state.renewed.take() {
+        // Another process may have replaced the lease since.
+        let renewed = state.renewed.take().filter(|(lease, _)| lease.id == status.secret_lease.id);
+        if let Some((lease, at)) = renewed {
             (status.secret_lease, status.last_renewal_time) = (lease, at);
             status.last_runtime_pod_uid = self.pod_uid.clone();
             let text = state.last_renewal.take();
@@ -59,7 +61,8 @@ impl DynamicSecrets {
         new: NewCredentials,
     ) {
         let DynamicRead { renewal_percent, refresh, .. } = plan.source;
-        (state.failing, state.forced, state.token) = (None, false, None);
+        (state.failing, state.forced) = (None, false);
+        state.hang_on(&new);
         state.rotated_at = new.rotated_at;
         state.backoff.reset();
         let unleased = new.lease.id.is_empty() && status.secret_lease.id.is_empty() && new.rotation.is_none();

@@ -40,6 +40,11 @@ impl Retirement {
         self.next_look
     }
 
+    /// There is no login: the next look is later.
+    pub(super) fn wait(&mut self) {
+        self.next_look = self.next_look.map(|at| at.max(Instant::now() + RETRY_DELAY));
+    }
+
     /// The spec does not ask for revocations any more, or does not name the workloads that have to roll out first: what
     /// uses the old leases may still run.
     pub(super) fn give_up(&mut self, status: &VaultDynamicSecretStatus) {
@@ -80,7 +85,7 @@ impl Retirement {
         if self.waiting.is_none() {
             let mut kept = vec![];
             for lease in left.into_iter().filter(|lease| lease.expiration > now) {
-                match revoke(session, lease.namespace.as_deref(), namespace, &lease.id).await {
+                match revoke(session, lease.namespace.as_deref(), namespace, &lease.id, true).await {
                     Ok(()) => self.events.push(EventText::normal(
                         Reason::SecretLeaseRevoke,
                         format!("Lease revoked: {}; all workloads run with the new credentials", lease.id),

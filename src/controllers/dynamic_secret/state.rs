@@ -7,9 +7,9 @@ use chrono::Utc;
 
 use super::decide::{Cause, TokenRelation};
 use super::lease::duration_of;
-use super::schedule::{LeaseTimes, before_token_ends};
-use crate::api::VaultDynamicSecretStatus;
+use super::schedule::{LeaseTimes, MARGIN_PART, before_token_ends};
 use crate::api::dynamic_secret::{PendingLease, SecretLease, StaticCredsMetaData};
+use crate::api::{SecretOwner as _, VaultDynamicSecret, VaultDynamicSecretStatus};
 use crate::backoff::Backoff;
 use crate::controllers::drift::Drift;
 use crate::controllers::outputs::EventText;
@@ -43,6 +43,11 @@ pub(crate) struct Credentials {
     pub(super) login_recovered: bool,
     /// Why it was renewed for the last time.
     pub(super) last_renewal: Option<String>,
+    /// The key of the login, where the status has that of an earlier configuration, until it is in the status.
+    pub(super) cache_key: Option<String>,
+    /// The generation that this process has put credentials into the Secret for. The status says so later, when what the
+    /// generation before has left is gone, too.
+    pub(super) synced_generation: Option<i64>,
     /// What the status says of pending credentials is done with.
     pub(super) pending_done: bool,
     /// Events of leases that nothing uses and that could not be revoked, until they are reported.
@@ -69,6 +74,8 @@ pub(super) struct NewCredentials {
     pub client_id: Option<String>,
     /// When the token ends, in seconds since 1970.
     pub token_expiration: Option<i64>,
+    /// When it ends on the clock of this process, and from when on it is not extended any more, where that is known.
+    pub token_times: Option<(Instant, Instant)>,
 }
 
 impl NewCredentials {
@@ -110,6 +117,7 @@ impl From<&PendingLease> for NewCredentials {
             obtained: pending.obtained,
             client_id: pending.client_id.clone(),
             token_expiration: pending.vault_token_expiration,
+            token_times: None,
         }
     }
 }
@@ -126,8 +134,7 @@ impl Credentials {
         if self.times.as_ref().is_some_and(|(id, _)| *id == lease.id) {
             return;
         }
-        let age = Utc::now().timestamp().saturating_sub(status.last_renewal_time);
-        let age = Duration::from_secs(u64::try_from(age).unwrap_or(0));
+        let age = age_of(lease, Utc::now().timestamp().saturating_sub(status.last_renewal_time));
         self.start_lease(lease, age, percent, interval);
     }
 
@@ -146,6 +153,26 @@ impl Credentials {
     /// The times that hold, if anything is due by the time.
     pub(super) fn lease_times(&self) -> Option<&LeaseTimes> {
         self.times.as_ref().map(|(_, times)| times)
+    }
+
+    /// The generation that the credentials in the Secret were obtained for, 0 before the first.
+    pub(super) fn applied_generation(&self, object: &VaultDynamicSecret, status: &VaultDynamicSecretStatus) -> i64 {
+        self.synced_generation.filter(|synced| *synced == object.generation()).unwrap_or(status.last_generation)
+    }
+
+    /// Whether the credentials in the Secret are good, as far as is known without a login: neither their lease has ended nor
+    /// the token that it hangs on.
+    pub(super) fn are_good(&self, status: &VaultDynamicSecretStatus, now: Instant) -> bool {
+        let token_ends = self.token.as_ref().and_then(|token| token.ends).max(recorded_end(status, now));
+        !status.secret_lease.id.is_empty()
+            && self.lease_times().is_some_and(|times| now < times.ends)
+            && token_ends.is_none_or(|ends| now < ends)
+    }
+
+    /// Whether the lease has to be renewed, or its credentials replaced.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        let token = self.token.as_ref().map(|token| token.replace_at);
+        self.lease_times().map(|times| times.due).into_iter().chain(token).any(|due| due <= now)
     }
 
     /// How the lease stands to the token in use. `reconfigured`: the login is asked for in another way than when the
@@ -178,9 +205,7 @@ impl Credentials {
         if reconfigured {
             return TokenRelation::Reconfigured;
         }
-        let recorded = status.vault_token_expiration.map(|at| at.saturating_sub(Utc::now().timestamp()));
-        let recorded = recorded.and_then(|left| u64::try_from(left).ok()).map(|left| now + crate::vault::lease(left));
-        let ends = known.and_then(|known| known.ends).max(recorded);
+        let ends = known.and_then(|known| known.ends).max(recorded_end(status, now));
         let Some(ends) = ends.filter(|ends| *ends > now) else { return TokenRelation::Gone };
         let known = known.filter(|known| known.ends.is_none());
         let (replace_at, checked) = match known {
@@ -191,6 +216,16 @@ impl Credentials {
         self.token =
             Some(LeaseToken { client_id: status.vault_client_meta.id.clone(), ends: None, replace_at, checked });
         if checked { TokenRelation::EndsAt(replace_at) } else { TokenRelation::Former(replace_at) }
+    }
+
+    /// The token that new credentials hang on: they are looked at before it ends, however long their lease is.
+    pub(super) fn hang_on(&mut self, new: &NewCredentials) {
+        let now = Instant::now();
+        let recorded = || Some((now + left_until(new.token_expiration?), now));
+        self.token = new.token_times.or_else(recorded).filter(|_| !new.lease.id.is_empty()).map(|(ends, since)| {
+            let replace_at = before_token_ends(ends, since.max(now), &mut rand::rng());
+            LeaseToken { client_id: new.client_id.clone(), ends: Some(ends), replace_at, checked: true }
+        });
     }
 
     /// When the token ends that the lease hangs on, in seconds since 1970, if it is the one in use.
@@ -209,9 +244,33 @@ impl Credentials {
     /// When something is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let lease = self.lease_due();
-        let token = self.token.as_ref().map(|token| token.replace_at);
+        // Without a login nothing is replaced.
+        let has_login = self.failing.as_ref().is_none_or(|failing| !failing.login);
+        let token = self.token.as_ref().filter(|_| has_login).map(|token| token.replace_at);
         let look = self.look.map(|(at, _)| at);
         [lease, token, look, self.retirement.next_look()].into_iter().flatten().min()
+    }
+}
+
+/// When the token of a lease ends, as the status tells it.
+fn recorded_end(status: &VaultDynamicSecretStatus, now: Instant) -> Option<Instant> {
+    Some(now + left_until(status.vault_token_expiration?))
+}
+
+/// How long it is until a time in seconds since 1970.
+fn left_until(at: i64) -> Duration {
+    let left = at.saturating_sub(Utc::now().timestamp());
+    crate::vault::lease(u64::try_from(left).unwrap_or(0))
+}
+
+/// The age of a lease that was renewed so many seconds ago. A time well ahead of the clock was written by one that went wrong,
+/// or that was set back since: then the lease may be as old as can be.
+fn age_of(lease: &SecretLease, seconds: i64) -> Duration {
+    let duration = duration_of(lease);
+    match u64::try_from(seconds) {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) if Duration::from_secs(seconds.unsigned_abs()) > duration / MARGIN_PART => duration,
+        Err(_) => Duration::ZERO,
     }
 }
 
@@ -243,6 +302,43 @@ mod tests {
         assert_eq!(due(now + 30 * SECOND), Some(retry));
         assert_eq!(due(now + 10 * SECOND), Some(now + 10 * SECOND), "the credentials are replaced at the latest");
         assert_eq!(due(now), Some(retry), "what has passed is no time to wait for");
+    }
+
+    #[test]
+    fn without_a_login_the_end_of_a_token_makes_nothing_due_again_and_again() {
+        let now = Instant::now();
+        let retry = now + 5 * SECOND;
+        let times = LeaseTimes { due: now + 40 * SECOND, replace_by: now + 50 * SECOND, ends: now + 60 * SECOND };
+        let token = LeaseToken { client_id: None, ends: Some(now), replace_at: now, checked: true };
+        let mut state = Credentials { times: Some(("l".into(), times)), token: Some(token), ..Credentials::default() };
+        let status = VaultDynamicSecretStatus { secret_lease: lease("l", 60), ..Default::default() };
+        assert!(state.is_due(now) && !state.are_good(&status, now), "the lease has ended with its token");
+        assert_eq!(state.next_due(), Some(now), "the credentials are replaced");
+        state.failing = Some(Failing { error: String::new(), login: true, retry });
+        assert_eq!(state.next_due(), Some(retry));
+        state.token = None;
+        assert!(!state.is_due(now) && state.are_good(&status, now));
+        let recorded = VaultDynamicSecretStatus { vault_token_expiration: Some(Utc::now().timestamp() - 1), ..status };
+        assert!(!state.are_good(&recorded, now), "nothing else is known of the token after a start");
+    }
+
+    #[test]
+    fn a_lease_that_was_renewed_in_the_future_may_be_as_old_as_can_be() {
+        let (lease, ages) = (lease("l", 100), [(30, 30), (500, 500), (0, 0), (-10, 0), (-11, 100), (i64::MIN, 100)]);
+        for (seconds, age) in ages {
+            assert_eq!(age_of(&lease, seconds).as_secs(), age, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn what_was_synced_counts_though_the_status_does_not_say_so_yet() {
+        let of = |synced: Option<i64>, generation: i64| {
+            let mut object = VaultDynamicSecret::default();
+            object.metadata.generation = Some(generation);
+            let status = VaultDynamicSecretStatus { last_generation: 1, ..Default::default() };
+            Credentials { synced_generation: synced, ..Credentials::default() }.applied_generation(&object, &status)
+        };
+        assert_eq!([of(None, 2), of(Some(2), 2), of(Some(2), 3)], [1, 2, 1]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::api::{CustomObject as _, Key};
 use crate::controllers::finalizer::{has_finalizer, remove_finalizer};
 use crate::controllers::outcome::Outcome;
 use crate::controllers::outputs::EventText;
+use crate::resolve::{Denied, PlanError};
 use crate::vault::Session;
 use crate::workqueue::{Class, Job, Next};
 
@@ -60,7 +61,14 @@ impl<S: SecretSource> Pipeline<S> {
     ) -> Result<Option<EventText>, CleanUpError> {
         self.source.clean_up_destination(object).await?;
         let hopeless = |why: String| CleanUpError { event: S::not_cleaned_up(object, &why), may_pass: false };
-        let plan = S::resolve(object, &self.shared.stores).map_err(|error| hopeless(error.to_string()))?;
+        let plan = match S::resolve(object, &self.shared.stores) {
+            Ok(plan) => plan,
+            Err(error) => {
+                let is_allowed = !matches!(error, PlanError::Login(Denied::NotAllowed(_)));
+                let session = session.filter(|_| is_allowed).ok_or_else(|| hopeless(error.to_string()))?;
+                return self.source.clean_up(object, None, session).await;
+            }
+        };
         let session = match obtain::session(&self.shared, job, &plan.auth, session).await {
             Ok((session, _)) => session,
             Err(Interruption::Failed(failure)) => return Err(hopeless(failure.message)),
@@ -69,7 +77,7 @@ impl<S: SecretSource> Pipeline<S> {
                 return Err(CleanUpError { event, may_pass: true });
             }
         };
-        self.source.clean_up(object, &plan, &session).await
+        self.source.clean_up(object, Some(&plan), &session).await
     }
 }
 

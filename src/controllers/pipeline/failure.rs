@@ -32,12 +32,14 @@ pub(crate) struct Failure {
     pub retry: Retry,
     /// Text of the event that VSO reports in addition where it cannot even say which login an object needs.
     pub unrecoverable: Option<String>,
+    /// The API server has not said whether it has written the Secret.
+    pub is_unanswered: bool,
 }
 
 impl Failure {
     /// A failure that may pass by itself.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), retry: Retry::Backoff, unrecoverable: None }
+        Self { reason, message: message.into(), retry: Retry::Backoff, unrecoverable: None, is_unanswered: false }
     }
 
     /// There is no login. VSO's text.

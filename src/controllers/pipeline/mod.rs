@@ -131,7 +131,8 @@ impl<S: SecretSource> Pipeline<S> {
         error: &PlanError,
         state: &mut ObjectState<S::State>,
     ) -> Result<(), Interruption> {
-        let holds = S::HOLDS && S::lifetime(object).is_some();
+        // The deletion of an object may need its login when the VaultAuth is gone.
+        let holds = S::needs_finalizer(object) || (S::HOLDS && S::lifetime(object).is_some());
         if !holds || matches!(error, PlanError::Login(Denied::NotAllowed(_))) {
             state.disconnect();
             return Ok(());
@@ -172,7 +173,11 @@ impl<S: SecretSource> Pipeline<S> {
         // Before the read, so that no write falls between the two.
         self.subscribe(job, object, plan, &session, fingerprint, state);
         let writer = SecretWriter::new(&shared.outputs.client, owner.namespace());
-        let held = if S::LOOKS_FIRST { write::look(shared, &writer, &*owner, &state.applied).await? } else { None };
+        let held = if S::LOOKS_FIRST { write::look(shared, &writer, &*owner, &state.applied).await } else { Ok(None) };
+        if let Err(Interruption::Failed(_)) = &held {
+            self.source.hold(object, &session, Some(&plan.auth), &mut state.source).await;
+        }
+        let held = held?;
         let held = held.as_ref();
         let obtained = self.obtain(job, object, plan, &session, held, state).await;
         shared.vault.logins.store(&session, &plan.auth).await;
@@ -184,8 +189,11 @@ impl<S: SecretSource> Pipeline<S> {
             }
             Obtained::Data { data, token } => {
                 let put = self.put(object, state, prepared, data, &writer).await;
-                if put.is_err() {
-                    self.source.discard(&session, plan, &mut state.source).await;
+                if let Err(interruption) = &put {
+                    // The Secret may hold the data though no answer has come: the next run looks.
+                    if !matches!(interruption, Interruption::Failed(failure) if failure.is_unanswered) {
+                        self.source.discard(&session, plan, &mut state.source).await;
+                    }
                     self.source.hold(object, &session, Some(&plan.auth), &mut state.source).await;
                 }
                 let (written, recorded) = put?;
@@ -305,6 +313,17 @@ impl<S: SecretSource> Controller for Pipeline<S> {
         let why = self.shared.vault.servers.timed_out([connection].into_iter());
         let mut state = Box::new(ObjectState::new(job.due));
         self.fail(&object, &mut state, Failure::new(Reason::VaultClientError, why)).await
+    }
+
+    fn resumed(&self) {
+        if !S::LOOKS_FIRST {
+            return;
+        }
+        let now = Instant::now();
+        self.states.for_each(|state| *state = ObjectState { session: state.session.take(), ..ObjectState::new(now) });
+        for object in self.store.all() {
+            self.shared.work.push_now(object.key(), Class::Refresh);
+        }
     }
 
     fn objects(&self) -> usize {

@@ -80,9 +80,14 @@ impl<S: SecretSource> Pipeline<S> {
         }
         let now = Instant::now();
         // The generation that there is now is still to be applied.
-        let refresh = if generation.is_some() { Some(now) } else { self.source.next_due(plan, &state.source, now) };
+        let mut refresh = if generation.is_some() { Some(now) } else { self.source.next_due(plan, &state.source, now) };
         let is_waiting = matches!(RestartNews::of(restarts.as_ref()), RestartNews::Waiting);
         let left = restarts.as_ref().filter(|restarts| !restarts.are_done());
+        if orphans.is_some() && left.is_some() {
+            // The restarts that are to come are not all that is left to do.
+            let retry = now + state.pause(&self.shared.backoff);
+            refresh = Some(refresh.map_or(retry, |refresh| refresh.min(retry)));
+        }
         let again = if left.is_some() || orphans.is_some() {
             let settled = left.and_then(|restarts| restarts.again);
             Some(settled.unwrap_or_else(|| now + state.pause(&self.shared.backoff)))

@@ -114,14 +114,15 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
     /// When the object is due again if nothing changes. `None`: only when it changes.
     fn next_due(&self, plan: &Plan<Self::Plan>, state: &Self::State, now: Instant) -> Option<Instant>;
 
-    /// The object is being deleted: cleans up what is outside of Kubernetes. Returns what there is to tell of it.
+    /// The object is being deleted: cleans up what is outside of Kubernetes. Returns what there is to tell of it. Without a plan
+    /// the objects that it refers to are gone, often together with it: only the token that there is may be used.
     ///
     /// # Errors
     /// What could not be done, as an event tells it, and whether it is worth another try.
     fn clean_up(
         &self,
         _object: &Self::Owner,
-        _plan: &Plan<Self::Plan>,
+        _plan: Option<&Plan<Self::Plan>>,
         _session: &Arc<Session>,
     ) -> impl Future<Output = Result<Option<EventText>, CleanUpError>> + Send {
         async { Ok(None) }

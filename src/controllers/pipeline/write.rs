@@ -5,7 +5,7 @@ use super::failure::{Failure, Interruption};
 use super::render::{NewData, Output};
 use super::state::Rendered;
 use crate::api::{Key, Reason, SecretOwner};
-use crate::kubernetes::{SecretWriter, Workloads};
+use crate::kubernetes::{ErrorKind, SecretWriter, Workloads};
 use crate::sync::{self, DesiredSecret, DestinationError, HeldSecret, LastApplied, Previous, SyncResult};
 
 /// A Secret that is as it has to be.
@@ -147,6 +147,9 @@ pub(super) async fn write(
 fn failure(error: &DestinationError) -> Failure {
     match error {
         DestinationError::Missing(text) => Failure::new(Reason::InexistentDestination, text.as_str()),
+        DestinationError::Kubernetes(error) if error.kind == ErrorKind::Unavailable => {
+            Failure { is_unanswered: true, ..Failure::destination(error) }
+        }
         other => Failure::destination(other),
     }
 }

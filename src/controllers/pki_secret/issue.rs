@@ -76,7 +76,7 @@ pub(super) async fn issue(
             // What is longer names no certificate.
             if let Some(serial) = serial.filter(|serial| plan.source.revoke && serial.len() <= MAX_SERIAL_BYTES) {
                 let orphan = replaced(serial, &issue_of(&plan.source));
-                if let Revoked::Later(_) = revoke::revoke(reading.session, plan, &orphan).await
+                if let Revoked::Later(_) = revoke::revoke(reading.session, &plan.into(), &orphan).await
                     && orphans.len() < MAX_ORPHANS
                 {
                     orphans.push(orphan);

@@ -10,6 +10,7 @@ use crate::api::{PKIReplacedCertificate, Reason, VaultPKISecret};
 use crate::backoff::{Backoff, Policy};
 use crate::controllers::outputs::{EventText, Outputs};
 use crate::controllers::pipeline::CleanUpError;
+use crate::controllers::vault_access::write;
 use crate::resolve::{PkiRequest, Plan, namespace_of};
 use crate::vault::{ErrorKind, Session, SessionError};
 
@@ -65,7 +66,7 @@ impl Revocations {
         }
         (self.not_before, self.error) = (None, None);
         for certificate in certificates {
-            let outcome = revoke(session, plan, certificate).await;
+            let outcome = revoke(session, &plan.into(), certificate).await;
             let serial = &certificate.serial_number;
             outputs.metrics.certificates.revoked(matches!(outcome, Revoked::Done));
             match outcome {
@@ -108,17 +109,41 @@ impl Revocations {
     }
 }
 
+/// Where the spec of an object leads to.
+pub(super) struct Place<'a> {
+    mount: &'a str,
+    namespace: &'a str,
+    /// Whether a login may be made where there is none.
+    may_log_in: bool,
+}
+
+impl<'a> From<&'a Plan<PkiRequest>> for Place<'a> {
+    fn from(plan: &'a Plan<PkiRequest>) -> Self {
+        let mount = plan.source.origin.mount.as_deref().unwrap_or_default();
+        Self { mount, namespace: &plan.vault_namespace, may_log_in: true }
+    }
+}
+
+impl<'a> From<&'a VaultPKISecret> for Place<'a> {
+    /// Without a plan.
+    fn from(object: &'a VaultPKISecret) -> Self {
+        let mount = object.spec.mount.trim_matches('/');
+        let namespace = object.spec.namespace.as_deref().unwrap_or_default().trim_matches('/');
+        Self { mount, namespace, may_log_in: false }
+    }
+}
+
 /// Revokes a certificate where it was issued. What is not recorded of that is where the spec leads to.
-pub(super) async fn revoke(
-    session: &Arc<Session>,
-    plan: &Plan<PkiRequest>,
-    certificate: &PKIReplacedCertificate,
-) -> Revoked {
-    let (origin, now) = (&certificate.origin, &plan.source.origin);
-    let mount = origin.mount.as_ref().or(now.mount.as_ref()).map_or("", String::as_str);
-    let namespace = namespace_of(origin.namespace.as_deref(), &plan.vault_namespace);
+pub(super) async fn revoke(session: &Arc<Session>, place: &Place<'_>, certificate: &PKIReplacedCertificate) -> Revoked {
+    let origin = &certificate.origin;
+    let mount = origin.mount.as_deref().unwrap_or(place.mount);
+    let namespace = namespace_of(origin.namespace.as_deref(), place.namespace);
     let path = format!("{mount}/revoke");
-    match session.write(namespace, &path, &json!({ "serial_number": certificate.serial_number })).await {
+    let body = json!({ "serial_number": certificate.serial_number });
+    let Some(answer) = write(session, (namespace, &path), &body, place.may_log_in).await else {
+        return Revoked::GivenUp("there is no login any more".to_owned());
+    };
+    match answer {
         Ok(_) => Revoked::Done,
         Err(SessionError::Request(error)) if matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound) => {
             Revoked::GivenUp(error.to_string())
@@ -130,20 +155,24 @@ pub(super) async fn revoke(
 /// Revokes everything that was issued for an object that is being deleted.
 pub(super) async fn revoke_all(
     object: &VaultPKISecret,
-    plan: &Plan<PkiRequest>,
+    plan: Option<&Plan<PkiRequest>>,
     session: &Arc<Session>,
 ) -> Result<Option<EventText>, CleanUpError> {
+    let place = plan.map_or_else(|| object.into(), Place::from);
     let status = object.status.clone().unwrap_or_default();
     let mut revoked = vec![];
-    let mut lost = None;
+    let (mut lost, mut later) = (None, None);
     for certificate in superseded(&status, "", &[]) {
-        let outcome = revoke(session, plan, &certificate).await;
+        let outcome = revoke(session, &place, &certificate).await;
         let serial = certificate.serial_number;
         match outcome {
             Revoked::Done => revoked.push(serial),
             Revoked::GivenUp(why) => lost = Some(failed(&serial, &why)),
-            Revoked::Later(why) => return Err(CleanUpError { event: failed(&serial, &why), may_pass: true }),
+            Revoked::Later(why) => later = later.or_else(|| Some(failed(&serial, &why))),
         }
+    }
+    if let Some(event) = later {
+        return Err(CleanUpError { event, may_pass: true });
     }
     if let Some(event) = lost {
         return Err(CleanUpError { event, may_pass: false });

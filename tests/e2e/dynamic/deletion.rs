@@ -81,3 +81,24 @@ fn without_the_right_to_revoke_an_object_goes_and_says_so() {
     tenant.wait_event("db", "SecretLeaseRevoke", REVOKE_LEASES);
     assert_eq!(rig.database.lease_ids("app"), [lease]);
 }
+
+#[test]
+fn a_lease_is_revoked_though_the_vault_auth_has_gone_before() {
+    let tenant = Tenant::new("leaseauthgone");
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    rig.database.role("app", 600, 3600);
+    let _operator = tenant.operator(&NO_ELECTION);
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), json!({ "revoke": true })));
+    let lease = rig.wait_lease("db", "");
+    rig.wait_synced("db");
+    // As when a release is uninstalled, or a namespace deleted: kinds are deleted in the order of their names.
+    tenant.kubectl(&["delete", "vaultauth", "app"]).expect("it is deleted");
+    rig.wait_condition("db", "SecretSynced", "False", "VaultAuth");
+    delete(&tenant, "db");
+    wait_gone(&tenant, "db");
+    tenant.wait_event("db", "SecretLeaseRevoke", &format!("Lease revoked: {lease}"));
+    eventually("no lease", || match rig.database.lease_ids("app") {
+        ids if ids.is_empty() => Ok(()),
+        ids => Err(format!("{ids:?}")),
+    });
+}

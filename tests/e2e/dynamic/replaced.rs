@@ -145,3 +145,27 @@ fn leases_whose_users_are_not_told_any_more_are_left_to_end() {
         rig.restarts.patch("Deployment", "app", json!({ "spec": { "replicas": 1 } }));
     }
 }
+
+#[test]
+fn an_old_lease_that_is_revoked_while_no_others_can_be_had_is_told() {
+    let tenant = Tenant::new("replacedfails");
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    rig.database.role("app", 600, 3600);
+    tenant.apply(&tenant.workload("Deployment", "app"));
+    let _operator = tenant.operator(&NO_ELECTION);
+    let targets = json!([{ "kind": "Deployment", "name": "app" }]);
+    let spec = json!({ "revokeReplacedLeases": true, "rolloutRestartTargets": targets });
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), spec));
+    let first = rig.wait_lease("db", "");
+    force(&rig, "db", "1");
+    rig.wait_lease("db", &first);
+    rig.wait_condition("db", "RolloutComplete", "False", "the old credentials end at 20");
+    rig.restarts.patch(KIND, "db", json!({ "spec": { "path": "creds/absent" } }));
+    rig.wait_condition("db", "SecretSynced", "False", "creds/absent");
+    complete_rollout(&rig);
+    rig.wait_condition("db", "RolloutComplete", "True", "");
+    tenant.wait_event("db", "SecretLeaseRevoke", &format!("Lease revoked: {first}"));
+    assert_eq!(replaced(&rig, "db"), 0);
+    rig.wait_condition("db", "SecretSynced", "False", "creds/absent");
+    assert!(rig.works("db"));
+}

@@ -97,3 +97,16 @@ fn a_replaced_certificate_is_revoked_when_its_users_are_restarted() {
     pki.wait_replaced("web", &old);
     eventually("it is revoked, too", || if pki.engine.is_revoked(&old) { Ok(()) } else { Err("not yet") });
 }
+
+#[test]
+fn a_certificate_is_revoked_though_the_vault_auth_has_gone_before() {
+    let tenant = Tenant::new("pki-auth-gone");
+    let pki = PkiFixture::new(&tenant);
+    let _operator = tenant.operator(&NO_ELECTION);
+    tenant.apply(&pki.object("web", &[], json!({ "ttl": "10m", "revoke": true })));
+    let serial = pki.wait_synced("web").serial;
+    tenant.kubectl(&["delete", "vaultauth", "app"]).expect("it is deleted");
+    tenant.wait_condition("vaultpkisecret", "web", "SecretSynced", "False", "VaultAuth");
+    tenant.kubectl(&["delete", "vaultpkisecret", "web", "--timeout=60s"]).expect("it goes");
+    eventually("it is revoked", || if pki.engine.is_revoked(&serial) { Ok(()) } else { Err("not yet") });
+}

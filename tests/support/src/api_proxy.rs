@@ -3,6 +3,7 @@
 //!
 //! The operator speaks HTTP/1.1 to it. It speaks TLS to the API server, and passes the operator's token on.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{self, Stream};
@@ -72,6 +73,8 @@ struct Gate {
     before: Mutex<Option<usize>>,
     reached: watch::Sender<bool>,
     open: watch::Sender<bool>,
+    /// What is held is lost, and its connection cut.
+    lost: AtomicBool,
 }
 
 impl Gate {
@@ -164,6 +167,7 @@ impl ApiProxy {
             before: Mutex::new(Some(nth)),
             reached: watch::Sender::new(false),
             open: watch::Sender::new(false),
+            lost: AtomicBool::new(false),
         });
         lock(&self.passage.gates).push(gate.clone());
         Hold { gate, passage: self.passage.clone() }
@@ -197,6 +201,11 @@ impl Hold {
 
     /// Lets it pass.
     pub fn release(self) {}
+
+    /// Cuts the connection: what was held does not arrive.
+    pub fn lose(self) {
+        self.gate.lost.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Hold {
@@ -208,14 +217,18 @@ impl Drop for Hold {
 
 impl Passage {
     /// Waits at each gate that holds this one.
-    async fn pass(&self, place: Place, method: &str, path: &str) {
+    async fn pass(&self, place: Place, method: &str, path: &str) -> Result<(), Error> {
         let holding: Vec<_> =
             lock(&self.gates).iter().filter(|gate| gate.holds(place, method, path)).cloned().collect();
         for gate in holding {
             gate.reached.send_replace(true);
             // The gate is here, and with it the sender.
             let _ = gate.open.subscribe().wait_for(|open| *open).await;
+            if gate.lost.load(Ordering::Relaxed) {
+                return Err("lost".into());
+            }
         }
+        Ok(())
     }
 }
 
@@ -229,11 +242,11 @@ async fn forward(
     let body = body.collect().await?.to_bytes().to_vec();
     HOP_BY_HOP.iter().for_each(|name| drop(parts.headers.remove(name)));
     if !is_watch {
-        passage.pass(Place::Request, &method, &path).await;
+        passage.pass(Place::Request, &method, &path).await?;
     }
     let answer = passage.client.send(Request::from_parts(parts, Body::from(body))).await?;
     if !is_watch {
-        passage.pass(Place::Answer, &method, &path).await;
+        passage.pass(Place::Answer, &method, &path).await?;
     }
     let (mut parts, body) = answer.into_parts();
     HOP_BY_HOP.iter().for_each(|name| drop(parts.headers.remove(name)));
@@ -271,7 +284,10 @@ impl Passing {
         if self.is_watch
             && let Ok(frame) = &frame
         {
-            self.passage.pass(Place::Watch, "GET", &self.path).await;
+            if let Err(error) = self.passage.pass(Place::Watch, "GET", &self.path).await {
+                self.over = true;
+                return Some((Err(error), self));
+            }
             let text = frame.data_ref().map(|data| String::from_utf8_lossy(data).into_owned()).unwrap_or_default();
             lock(&self.passage.events).push((self.path.clone(), text));
         }
