@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use test_support::api_proxy::{ApiProxy, Matching};
 use test_support::{FAST_RETRY, NO_ELECTION, Tenant, eventually, shared};
 
-use super::refusal::Refusal;
+use crate::refusal::Refusal;
 use super::{Fixture, KIND, SHORT_LEASE_SECONDS};
 
 fn targets() -> Value {
