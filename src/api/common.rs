@@ -1,6 +1,7 @@
 //! What several kinds share: the destination Secret, its transformation, restart targets, status members.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 use schemars::JsonSchema;
 use serde::de::IntoDeserializer as _;
@@ -53,7 +54,34 @@ pub struct Destination {
     pub type_: Option<String>,
     /// What becomes of the data of the source before it is written.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub transformation: Transformation,
+    #[schemars(with = "Transformation")]
+    pub transformation: BoxedTransformation,
+}
+
+/// A transformation that most destinations do not have, and do not keep room for.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(from = "Transformation")]
+pub struct BoxedTransformation(Option<Box<Transformation>>);
+
+impl From<Transformation> for BoxedTransformation {
+    fn from(transformation: Transformation) -> Self {
+        Self((!is_default(&transformation)).then(|| Box::new(transformation)))
+    }
+}
+
+impl Deref for BoxedTransformation {
+    type Target = Transformation;
+
+    fn deref(&self) -> &Transformation {
+        static NOTHING: Transformation = Transformation {
+            templates: BTreeMap::new(),
+            transformation_refs: Vec::new(),
+            includes: Vec::new(),
+            excludes: Vec::new(),
+            exclude_raw: false,
+        };
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
 }
 
 /// Filters and templates between the source and the destination.

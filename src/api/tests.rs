@@ -1,4 +1,4 @@
-use kube::Resource;
+use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -49,6 +49,33 @@ fn what_another_version_stored_is_read() {
     assert_eq!(auth.method, Some(AuthMethod::Unknown("oidc".into())));
     let strategy = auth.vault_auth_global_ref.unwrap().merge_strategy.unwrap();
     assert_eq!(strategy.headers, Some(MergeRule::Unknown("overlay".into())));
+}
+
+#[test]
+fn what_is_not_read_takes_no_room() {
+    let annotated = |annotations: Value, transformation: Value| -> VaultStaticSecret {
+        let mut object: VaultStaticSecret = read(json!({
+            "metadata": { "name": "a", "annotations": annotations },
+            "spec": { "destination": { "transformation": transformation } },
+        }));
+        object.prune();
+        object
+    };
+    let (applied, other) = (json!({ LAST_APPLIED: "{}" }), json!({ LAST_APPLIED: "{}", "b": "c" }));
+    assert_eq!(annotated(applied.clone(), json!({})).metadata.annotations, None, "an empty map has room for eleven");
+    assert_eq!(annotated(other, json!({})).annotations().iter().collect::<Vec<_>>(), [(&"b".into(), &"c".into())]);
+    let template = json!({ "templates": { "k": { "text": "t" } } });
+    assert_eq!(annotated(applied, template).annotations().len(), 1, "templates may print it");
+
+    let (size, plain) = (size_of::<VaultStaticSecret>(), json!({ "name": "d", "create": true, "overwrite": false }));
+    assert!(size <= 768, "{size}");
+    let with = |transformation: Value| -> Destination {
+        read(json!({ "name": "d", "create": true, "transformation": transformation }))
+    };
+    assert_eq!(serde_json::to_value(with(json!({}))).unwrap(), plain, "no transformation is kept");
+    let filter = json!({ "excludes": ["x"] });
+    assert_eq!(serde_json::to_value(with(filter.clone())).unwrap()["transformation"], filter);
+    assert_eq!(with(json!({ "includes": [] })), with(json!({})));
 }
 
 #[test]

@@ -36,26 +36,26 @@ impl Default for Policy {
     }
 }
 
-/// The failures in a row of one object or one login. The policy is not part of it: there are many of these.
+/// The failures in a row of one object or one login. There are many of these and few fail: the policy is not part of it, and
+/// what is known of failures is boxed.
 #[derive(Clone, Debug, Default)]
-pub struct Backoff {
-    failing: Option<Failing>,
-    attempts: u32,
-}
+pub struct Backoff(Option<Box<Failing>>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Failing {
     since: Instant,
     interval: Duration,
+    attempts: u32,
 }
 
 impl Backoff {
     /// How long to wait after one more failure, at `now`; `None` when the policy says to give up.
     pub fn next(&mut self, policy: &Policy, now: Instant, rng: &mut impl Rng) -> Option<Duration> {
-        let failing = self.failing.get_or_insert(Failing { since: now, interval: policy.initial });
+        let first = || Box::new(Failing { since: now, interval: policy.initial, attempts: 0 });
+        let failing = self.0.get_or_insert_with(first);
         let wait = around(failing.interval, policy.randomization, rng);
         failing.interval = longer(failing.interval, policy);
-        self.attempts = self.attempts.saturating_add(1);
+        failing.attempts = failing.attempts.saturating_add(1);
         let elapsed = now.saturating_duration_since(failing.since).saturating_add(wait);
         if !policy.max_elapsed.is_zero() && elapsed > policy.max_elapsed {
             return None;
@@ -71,7 +71,7 @@ impl Backoff {
     /// How many failures in a row there were.
     #[must_use]
     pub fn attempts(&self) -> u32 {
-        self.attempts
+        self.0.as_ref().map_or(0, |failing| failing.attempts)
     }
 }
 

@@ -44,8 +44,8 @@ const EVENT_TTL: Duration = Duration::from_secs(3600);
 /// An object may cause so many different events in a burst, then one per [`EVENT_REFILL_INTERVAL`].
 const EVENT_BURST: f64 = 25.0;
 const EVENT_REFILL_INTERVAL: Duration = Duration::from_secs(60);
-/// More than this is not remembered.
-const REMEMBERED_EVENTS: usize = 2048;
+/// More than this is not remembered: a hash table holds as many before it grows to 4,096 places.
+const REMEMBERED_EVENTS: usize = 1792;
 /// So many requests for events are under way at a time.
 const CONCURRENT_EVENT_WRITES: usize = 2;
 /// So many events wait for their turn. A run that reports one more writes it itself, as long as that takes.
@@ -73,9 +73,10 @@ struct Budget {
 }
 
 /// Equal events about one object.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 struct Series {
-    name: String,
+    /// What makes the name of the Event one of its own: when it was first reported, and a random number.
+    serial: (i64, u16),
     count: i32,
     written: Instant,
 }
@@ -139,28 +140,29 @@ impl Events {
         let key = hash(&(&about.uid, about.kind.as_deref(), reason, message));
         let (now, time) = (Instant::now(), Utc::now());
         let mut seen = self.seen.lock();
-        let (name, count) = match seen.get(&key, now).cloned() {
+        let Series { serial, count, .. } = match seen.get(&key, now).copied() {
             Some(mut series) => {
                 series.count += 1;
                 let repeated = now.duration_since(series.written) < REPEAT_AFTER;
                 if !repeated {
                     series.written = now;
                 }
-                seen.insert(key, series.clone(), series.written + EVENT_TTL, now);
+                seen.insert(key, series, series.written + EVENT_TTL, now);
                 if repeated {
                     return None;
                 }
-                (series.name, series.count)
+                series
             }
             None if !self.within_budget(hash(&about.uid), now) => return None,
             None => {
-                let object = about.name.as_deref().unwrap_or("");
-                let nanos = time.timestamp_nanos_opt().unwrap_or_default();
-                let name = format!("{object}.{nanos:x}{:04x}", rand::random::<u16>());
-                seen.insert(key, Series { name: name.clone(), count: 1, written: now }, now + EVENT_TTL, now);
-                (name, 1)
+                let serial = (time.timestamp_nanos_opt().unwrap_or_default(), rand::random());
+                let series = Series { serial, count: 1, written: now };
+                seen.insert(key, series, now + EVENT_TTL, now);
+                series
             }
         };
+        drop(seen);
+        let name = format!("{}.{:x}{:04x}", about.name.as_deref().unwrap_or(""), serial.0, serial.1);
         let (reason, message) = (reason.to_owned(), message.to_owned());
         Some(Report { about, type_, reason, message, time, name, count, key })
     }

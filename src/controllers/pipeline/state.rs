@@ -137,3 +137,15 @@ impl<T> ObjectState<T> {
         self.backoff.next(policy, Instant::now(), &mut rand::rng()).unwrap_or(RECHECK_DENIAL)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::SharedRead;
+
+    #[test]
+    fn the_state_of_an_object_that_works_is_small() {
+        let size = size_of::<ObjectState<Option<Arc<SharedRead>>>>();
+        assert!(size <= 208, "{size}");
+    }
+}

@@ -43,6 +43,8 @@ impl Operator {
         command
             .env_clear()
             .env("OPERATOR_NAMESPACE", &tenant.operator_namespace)
+            // As in the image.
+            .env("MALLOC_ARENA_MAX", "1")
             .envs(variables.iter().copied())
             .args(["--kubeconfig", tenant.kubeconfig.to_str().expect("UTF-8")])
             .args(["--watch-namespaces", &tenant.watched])
