@@ -131,7 +131,10 @@ impl StoreAccess {
             Generates::Vault(request) => {
                 let session = self.session(job, &request.vault).await.map_err(GenerateError::NoSession)?;
                 sessions.push(session.clone());
-                let (data, lasts) = providers::generated(&session, request).await.map_err(GenerateError::Vault)?;
+                let run = self.vault.work.uninterrupted(&job.key);
+                let made = providers::generated(&session, request).await;
+                drop(run);
+                let (data, lasts) = made.map_err(GenerateError::Vault)?;
                 self.vault.logins.store(&session, &request.vault.auth()).await;
                 return Ok(Generated { data, lasts: (!lasts.is_zero()).then_some(lasts) });
             }

@@ -16,6 +16,7 @@ mod replaced;
 mod restarts;
 mod revocation;
 mod samples;
+mod slow;
 mod static_roles;
 mod unplanned;
 mod writes;

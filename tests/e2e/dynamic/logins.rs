@@ -45,7 +45,7 @@ fn a_login_that_is_refused_when_its_token_ends_is_tried_with_pauses() {
     rig.wait_condition("retiring", "RolloutComplete", "False", "");
 
     tenant.cluster.vault("DELETE", &role, None).expect("the role is deleted");
-    names.iter().for_each(|name| drop(rig.wait_condition(name, "LeaseRenewal", "False", "invalid role name")));
+    names.iter().for_each(|name| drop(rig.wait_condition(name, "SecretSynced", "False", "invalid role name")));
     let before = runs(&operator);
     std::thread::sleep(WHILE_A_TOKEN_ENDS);
     let count = runs(&operator) - before;

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use test_support::api_proxy::{ApiProxy, Matching};
 use test_support::{FAST_RETRY, NO_ELECTION, Tenant, eventually, shared};
 
-use crate::refusal::Refusal;
 use super::{Fixture, KIND, SHORT_LEASE_SECONDS};
+use crate::refusal::Refusal;
 
 fn targets() -> Value {
     json!({ "rolloutRestartTargets": [{ "kind": "Deployment", "name": "app" }] })

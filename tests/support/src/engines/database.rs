@@ -64,12 +64,17 @@ impl<'a> Database<'a> {
 
     /// Makes a role whose leases have this TTL, and are renewed up to the other. Both are in seconds.
     pub fn role(&self, name: &str, default_ttl: u64, max_ttl: u64) {
+        self.role_that_takes(0, name, default_ttl, max_ttl);
+    }
+
+    /// Makes a role whose users take PostgreSQL so many seconds.
+    pub fn role_that_takes(&self, seconds: u64, name: &str, default_ttl: u64, max_ttl: u64) {
+        let create = r#"CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'"#;
         self.write(
             &format!("{}/roles/{name}", self.mount),
             json!({
                 "db_name": CONNECTION,
-                "creation_statements":
-                    r#"CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'"#,
+                "creation_statements": format!("{create}; SELECT pg_sleep({seconds})"),
                 "revocation_statements": r#"DROP ROLE IF EXISTS "{{name}}""#,
                 "default_ttl": format!("{default_ttl}s"),
                 "max_ttl": format!("{max_ttl}s"),
