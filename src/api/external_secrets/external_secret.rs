@@ -153,8 +153,12 @@ pub struct Binding {
 }
 
 impl CustomObject for ExternalSecret {
-    const KIND: Kind =
-        Kind::new(&KindNames { api_version: super::API_VERSION, kind: "ExternalSecret", controller: "externalsecret" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: super::API_VERSION,
+        kind: "ExternalSecret",
+        controller: "externalsecret",
+        component: "external-secrets",
+    });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)

@@ -115,3 +115,27 @@ fn stores_that_cannot_work_say_why() {
         }
     });
 }
+
+#[test]
+fn events_come_from_the_components_of_eso() {
+    let tenant = Tenant::new("es-events");
+    tenant.put("db", json!({ "password": "one" }));
+    let _operator = tenant.operator(SERVED);
+    let push =
+        json!({ "secretStoreRefs": [{ "name": "gone" }], "selector": { "secret": { "name": "synced" } }, "data": [] });
+    let mut push = object(&tenant, "PushSecret", "push", push);
+    push["apiVersion"] = json!("external-secrets.io/v1alpha1");
+    let synced = external_secret(&tenant, "synced", json!({ "data": [row(&tenant, "k", "db", "password")] }));
+    tenant.apply_all(&[store(&tenant), synced, push]);
+    for (object, reason, component) in [
+        ("synced", "Created", "external-secrets"),
+        ("vault", "Valid", "secret-store"),
+        ("push", "Errored", "pushsecret"),
+    ] {
+        tenant.wait_event(object, reason, "");
+        let events = tenant.list("events");
+        let about = events.iter().find(|e| e["involvedObject"]["name"] == object && e["reason"] == reason).unwrap();
+        assert_eq!(about["source"]["component"], component);
+        assert_eq!(about["reportingComponent"], component);
+    }
+}
