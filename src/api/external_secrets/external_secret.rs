@@ -38,6 +38,7 @@ pub struct ExternalSecretSpec {
     #[serde(deserialize_with = "non_default", skip_serializing_if = "Option::is_none")]
     pub secret_store_ref: Option<StoreRef>,
     /// The Secret.
+    #[serde(default)]
     #[schemars(extend("default" = { "creationPolicy": "Owner", "deletionPolicy": "Retain" }))]
     pub target: Target,
     /// When the stores are read again.
