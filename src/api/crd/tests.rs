@@ -348,3 +348,22 @@ fn what_is_filled_in_is_not_required() {
     let of_eso = ["allowRepeat", "length", "noUpper"].map(|name| format!("v1alpha1 Password.spec.{name}"));
     assert_eq!(required, of_eso);
 }
+
+#[test]
+fn kubectl_shows_the_columns_of_eso() {
+    let stores: &[&str] = &["AGE", "Status", "Capabilities", "Ready"];
+    for crd in external_secrets() {
+        let expected: &[&str] = match crd.spec.names.kind.as_str() {
+            "ExternalSecret" => &["StoreType", "Store", "Refresh Interval", "Status", "Ready", "Last Sync"],
+            "SecretStore" | "ClusterSecretStore" => stores,
+            "ClusterExternalSecret" => &["Store", "Refresh Interval", "Ready"],
+            "PushSecret" => &["AGE", "Status", "Last Sync"],
+            "ClusterPushSecret" => &["AGE", "Status", "Ready"],
+            _ => &[],
+        };
+        for version in &crd.spec.versions {
+            let columns = version.additional_printer_columns.iter().flatten();
+            assert_eq!(columns.map(|c| c.name.as_str()).collect::<Vec<_>>(), expected, "{}", crd.spec.names.kind);
+        }
+    }
+}
