@@ -116,6 +116,7 @@ fn text_of(status: &Status) -> String {
             let why = match cause.field.as_str() {
                 _ if !quotes_value(cause) => &cause.message,
                 LABELS => "a name or a value is not one that a label may have",
+                ANNOTATIONS => "a name is not one that an annotation may have",
                 _ => "the value is not what the type of the Secret needs",
             };
             format!("{}: {why}", cause.field)
@@ -124,16 +125,17 @@ fn text_of(status: &Status) -> String {
     texts.join("; ")
 }
 
-/// The field that an invalid label is reported for.
+/// The fields that an invalid label or annotation is reported for.
 const LABELS: &str = "metadata.labels";
+const ANNOTATIONS: &str = "metadata.annotations";
 
 /// Whether the text of a cause may quote a value of a Secret. Either the value under a good key is refused: the text is that
-/// of the parser that read the value, and names the character at which it stopped. Or a label is refused, which a template may
-/// have made of a value: the text quotes all of it.
+/// of the parser that read the value, and names the character at which it stopped. Or a label is refused, or the name of an
+/// annotation, which a template may have made of a value: the text quotes all of it.
 fn quotes_value(cause: &StatusCause) -> bool {
     let key = cause.field.strip_prefix("data[").and_then(|rest| rest.strip_suffix(']'));
     let good_key = |key: &str| key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    cause.reason == "FieldValueInvalid" && (cause.field == LABELS || key.is_some_and(good_key))
+    cause.reason == "FieldValueInvalid" && ([LABELS, ANNOTATIONS].contains(&&*cause.field) || key.is_some_and(good_key))
 }
 
 #[cfg(test)]
