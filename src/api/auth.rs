@@ -169,8 +169,12 @@ pub struct VaultAuthStatus {
 }
 
 impl CustomObject for VaultAuth {
-    const KIND: Kind =
-        Kind::new(&KindNames { api_version: super::API_VERSION, kind: "VaultAuth", controller: "vaultauth" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: super::API_VERSION,
+        kind: "VaultAuth",
+        controller: "vaultauth",
+        component: "VaultAuth",
+    });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)

@@ -111,6 +111,7 @@ impl CustomObject for VaultAuthGlobal {
         api_version: super::API_VERSION,
         kind: "VaultAuthGlobal",
         controller: "vaultauthglobal",
+        component: "VaultAuthGlobal",
     });
 
     fn conditions(&self) -> &[Condition] {

@@ -73,6 +73,7 @@ impl CustomObject for VaultConnection {
         api_version: super::API_VERSION,
         kind: "VaultConnection",
         controller: "vaultconnection",
+        component: "VaultConnection",
     });
 
     fn conditions(&self) -> &[Condition] {

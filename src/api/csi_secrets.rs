@@ -210,8 +210,12 @@ pub struct CSISecretsStatus {
 }
 
 impl CustomObject for CSISecrets {
-    const KIND: Kind =
-        Kind::new(&KindNames { api_version: super::API_VERSION, kind: "CSISecrets", controller: "csisecrets" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: super::API_VERSION,
+        kind: "CSISecrets",
+        controller: "csisecrets",
+        component: "CSISecrets",
+    });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)

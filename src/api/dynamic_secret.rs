@@ -217,6 +217,7 @@ impl CustomObject for VaultDynamicSecret {
         api_version: super::API_VERSION,
         kind: "VaultDynamicSecret",
         controller: "vaultdynamicsecret",
+        component: "VaultDynamicSecret",
     });
 
     fn conditions(&self) -> &[Condition] {

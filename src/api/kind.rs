@@ -25,6 +25,8 @@ pub struct KindNames {
     pub kind: &'static str,
     /// Name of its controller in logs and metrics: VSO's, the kind in lower case.
     pub controller: &'static str,
+    /// What its events come from: as VSO's and ESO's do.
+    pub component: &'static str,
 }
 
 impl Hash for KindNames {
@@ -48,6 +50,11 @@ impl Kind {
     /// `kind` in a manifest.
     pub fn as_str(self) -> &'static str {
         self.0.kind
+    }
+
+    /// What its events come from.
+    pub fn component(self) -> &'static str {
+        self.0.component
     }
 
     /// Name of its controller in logs and metrics.

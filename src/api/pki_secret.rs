@@ -245,8 +245,12 @@ pub struct PKIPendingCertificate {
 }
 
 impl CustomObject for VaultPKISecret {
-    const KIND: Kind =
-        Kind::new(&KindNames { api_version: super::API_VERSION, kind: "VaultPKISecret", controller: "vaultpkisecret" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: super::API_VERSION,
+        kind: "VaultPKISecret",
+        controller: "vaultpkisecret",
+        component: "VaultPKISecret",
+    });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)

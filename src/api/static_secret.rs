@@ -129,6 +129,7 @@ impl CustomObject for VaultStaticSecret {
         api_version: super::API_VERSION,
         kind: "VaultStaticSecret",
         controller: "vaultstaticsecret",
+        component: "VaultStaticSecret",
     });
 
     fn conditions(&self) -> &[Condition] {

@@ -60,6 +60,7 @@ impl CustomObject for SecretTransformation {
         api_version: super::API_VERSION,
         kind: "SecretTransformation",
         controller: "secrettransformation",
+        component: "SecretTransformation",
     });
 
     fn conditions(&self) -> &[Condition] {

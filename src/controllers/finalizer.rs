@@ -25,12 +25,23 @@ pub(super) async fn add_finalizer<K: CustomObject>(
 
 /// Lets an object go that is being deleted.
 pub(super) async fn remove_finalizer<K: CustomObject>(client: &kube::Client, object: &K, finalizer: &str) -> Outcome {
-    let api = K::Scope::api(client.clone(), object.meta().namespace.as_deref().unwrap_or(""));
-    match kubernetes::remove_finalizer(&api, object, finalizer).await {
-        Ok(()) => Outcome::await_change(),
-        Err(error) => {
-            tracing::warn!(object = %object.key(), %error, "finalizer could not be removed");
-            Outcome::write_failed()
-        }
+    match take_finalizer_off(client, object, finalizer).await {
+        Ok(_) => Outcome::await_change(),
+        Err(_) => Outcome::write_failed(),
     }
+}
+
+/// Takes a finalizer off an object, and gives what the object is then. `None`: it is gone, or has no such finalizer.
+///
+/// # Errors
+/// If the API server did not do it. The log says why.
+pub(super) async fn take_finalizer_off<K: CustomObject>(
+    client: &kube::Client,
+    object: &K,
+    finalizer: &str,
+) -> Result<Option<K>, KubernetesError> {
+    let api = K::Scope::api(client.clone(), object.meta().namespace.as_deref().unwrap_or(""));
+    kubernetes::remove_finalizer(&api, object, finalizer)
+        .await
+        .inspect_err(|error| tracing::warn!(object = %object.key(), %error, "finalizer could not be removed"))
 }

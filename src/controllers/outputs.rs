@@ -92,7 +92,7 @@ impl Outputs {
             resource_version: meta.resource_version.clone(),
             ..ObjectReference::default()
         };
-        self.events.publish(about, event.type_, event.reason.as_str(), &event.message).await;
+        self.events.publish(about, kind.component(), event.type_, event.reason.as_str(), &event.message).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::controller::{Controller, Watches, conditions_of};
 use super::dependents::DEPENDENTS_SPREAD;
-use super::finalizer::remove_finalizer;
+use super::finalizer::{add_finalizer, has_finalizer, remove_finalizer, take_finalizer_off};
 use super::outcome::{Outcome, retry_delay};
 use super::outputs::{EventText, Outputs};
 use super::states::States;
@@ -103,6 +103,9 @@ impl<K: StoreObject> Controller for SecretStores<K> {
             }
             return remove_finalizer(&self.outputs.client, &*object, FINALIZER).await;
         }
+        if has_finalizer(&*object, FINALIZER) && !self.may_be_pushed_to(&job.key) {
+            return self.let_go(&*object).await;
+        }
         let interval = resolve::check_interval(object.refresh_interval());
         let finding = match &interval {
             Ok(_) => match self.check(job, &*object).await {
@@ -181,6 +184,30 @@ impl<K: StoreObject> SecretStores<K> {
         let pushes = |object: &PushSecret| object.deletes() && resolve::pushes_to(object, store);
         let all = self.vault.stores.push_secrets.all();
         all.iter().any(|object| pushes(object) && self.vault.work.lock().is_running(&object.key()))
+    }
+
+    /// Whether a PushSecret that deletes what it has pushed names the store, or has pushed there, as far as is known.
+    fn may_be_pushed_to(&self, store: &Key) -> bool {
+        let stores = &self.vault.stores;
+        let pushes = |object: &Arc<PushSecret>| object.deletes() && resolve::pushes_to(object, store);
+        stores.optional_watches.listing().is_some() || stores.push_secrets.all().iter().any(pushes)
+    }
+
+    /// Takes the finalizer off a store that no PushSecret needs any more, so that nothing holds the store when no operator
+    /// runs. Then the store is checked.
+    async fn let_go(&self, object: &K) -> Outcome {
+        let client = &self.outputs.client;
+        let Ok(without) = take_finalizer_off(client, object, FINALIZER).await else { return Outcome::write_failed() };
+        let Some(without) = without else { return Outcome::await_change() };
+        self.store.apply_answer(without.clone());
+        // A PushSecret that has come meanwhile may have seen the finalizer, and not put it on.
+        if self.may_be_pushed_to(&object.key()) {
+            match add_finalizer(client, &without, FINALIZER).await {
+                Ok(held) => self.store.apply_answer(held),
+                Err(_) => return Outcome::write_failed(),
+            }
+        }
+        Outcome::done(Next::At(Instant::now(), Class::Event), None)
     }
 
     /// Looks at a store, or gives the lane of its Vault that has no permit left.

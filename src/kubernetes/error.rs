@@ -113,20 +113,29 @@ fn text_of(status: &Status) -> String {
     let texts: Vec<String> = causes
         .iter()
         .map(|cause| {
-            let why =
-                if quotes_value(cause) { "the value is not what the type of the Secret needs" } else { &cause.message };
+            let why = match cause.field.as_str() {
+                _ if !quotes_value(cause) => &cause.message,
+                LABELS => "a name or a value is not one that a label may have",
+                ANNOTATIONS => "a name is not one that an annotation may have",
+                _ => "the value is not what the type of the Secret needs",
+            };
             format!("{}: {why}", cause.field)
         })
         .collect();
     texts.join("; ")
 }
 
-/// Whether the text of a cause may quote a value of a Secret: it is the value under a good key that is refused. The text of
-/// the API server is that of the parser that read the value, and names the character at which it stopped.
+/// The fields that an invalid label or annotation is reported for.
+const LABELS: &str = "metadata.labels";
+const ANNOTATIONS: &str = "metadata.annotations";
+
+/// Whether the text of a cause may quote a value of a Secret. Either the value under a good key is refused: the text is that
+/// of the parser that read the value, and names the character at which it stopped. Or a label is refused, or the name of an
+/// annotation, which a template may have made of a value: the text quotes all of it.
 fn quotes_value(cause: &StatusCause) -> bool {
     let key = cause.field.strip_prefix("data[").and_then(|rest| rest.strip_suffix(']'));
     let good_key = |key: &str| key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    cause.reason == "FieldValueInvalid" && key.is_some_and(good_key)
+    cause.reason == "FieldValueInvalid" && ([LABELS, ANNOTATIONS].contains(&&*cause.field) || key.is_some_and(good_key))
 }
 
 #[cfg(test)]
@@ -182,6 +191,12 @@ mod tests {
                 "patch Secret ns/testing-registry: data[.dockerconfigjson]: the value is not what the type of the Secret \
                  needs; data[a b]: {bad_key}; data[tls.crt]: Required value"
             )
+        );
+        let label =
+            "Invalid value: \"p<a>ss\": a valid label must be an empty string or consist of alphanumeric characters";
+        assert_eq!(
+            text(json!([cause("metadata.labels", "FieldValueInvalid", label)])),
+            "patch Secret ns/testing-registry: metadata.labels: a name or a value is not one that a label may have"
         );
         let other = text(json!([cause("metadata.name", "FieldValueInvalid", "Invalid value")]));
         assert!(other.contains("all: "), "{other}");

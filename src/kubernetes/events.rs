@@ -84,6 +84,8 @@ struct Series {
 /// One event to be written.
 struct Report {
     about: ObjectReference,
+    /// What it comes from.
+    component: &'static str,
     type_: EventType,
     reason: String,
     message: String,
@@ -111,10 +113,17 @@ impl Events {
     }
 
     /// Has an event about an object written, unless an equal one was written shortly before. A failure is logged: no sync
-    /// fails because an event cannot be written.
-    pub async fn publish(self: &Arc<Self>, about: ObjectReference, type_: EventType, reason: &str, message: &str) {
+    /// fails because an event cannot be written. `component` is what the event comes from.
+    pub async fn publish(
+        self: &Arc<Self>,
+        about: ObjectReference,
+        component: &'static str,
+        type_: EventType,
+        reason: &str,
+        message: &str,
+    ) {
         let place = self.places.clone().try_acquire_owned();
-        let Some(report) = self.report(about, type_, reason, cut(message)) else { return };
+        let Some(report) = self.report(about, component, type_, reason, cut(message)) else { return };
         let this = self.clone();
         match place {
             Ok(place) => drop(self.writes.spawn(async move {
@@ -136,7 +145,14 @@ impl Events {
     }
 
     /// What is to be written, if anything.
-    fn report(&self, about: ObjectReference, type_: EventType, reason: &str, message: &str) -> Option<Report> {
+    fn report(
+        &self,
+        about: ObjectReference,
+        component: &'static str,
+        type_: EventType,
+        reason: &str,
+        message: &str,
+    ) -> Option<Report> {
         let key = hash(&(&about.uid, about.kind.as_deref(), reason, message));
         let (now, time) = (Instant::now(), Utc::now());
         let mut seen = self.seen.lock();
@@ -164,7 +180,7 @@ impl Events {
         drop(seen);
         let name = format!("{}.{:x}{:04x}", about.name.as_deref().unwrap_or(""), serial.0, serial.1);
         let (reason, message) = (reason.to_owned(), message.to_owned());
-        Some(Report { about, type_, reason, message, time, name, count, key })
+        Some(Report { about, component, type_, reason, message, time, name, count, key })
     }
 
     /// By reference: the task of a report that waits for its turn would have room for it twice.
@@ -177,7 +193,7 @@ impl Events {
     }
 
     async fn try_write(&self, report: &Report) -> Result<(), KubernetesError> {
-        let Report { about, type_, reason, message, time, name, count, .. } = report;
+        let Report { about, component, type_, reason, message, time, name, count, .. } = report;
         let namespace = about.namespace.as_deref().unwrap_or("default");
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let stamp = time.to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -195,8 +211,8 @@ impl Events {
             "reason": reason,
             "message": message,
             "type": type_.as_str(),
-            "source": { "component": about.kind, "host": self.host },
-            "reportingComponent": about.kind,
+            "source": { "component": component, "host": self.host },
+            "reportingComponent": component,
             "reportingInstance": self.host,
             "firstTimestamp": stamp,
             "lastTimestamp": stamp,

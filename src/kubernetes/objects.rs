@@ -63,7 +63,7 @@ pub async fn release_namespace(client: &kube::Client, name: &str, finalizer: &st
     let found = with_timeout(&format!("list namespace {name}"), api.list_metadata(&by_name)).await?.items.pop();
     let Some(found) = found else { return Ok(()) };
     let namespace = Namespace { metadata: found.metadata, ..Namespace::default() };
-    remove_finalizer(&api, &namespace, finalizer).await
+    remove_finalizer(&api, &namespace, finalizer).await.map(drop)
 }
 
 pub(super) fn params() -> PostParams {

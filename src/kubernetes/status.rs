@@ -27,24 +27,24 @@ where
     patch_version(api, Part::Status, object.meta(), patch).await
 }
 
-/// Removes one finalizer, if the object has it.
+/// Removes one finalizer, and gives what the object is then. `None`: it is gone, or had no such finalizer.
 ///
 /// # Errors
 /// If the API server did not do it. That the object is gone is none.
-pub async fn remove_finalizer<K>(api: &Api<K>, object: &K, finalizer: &str) -> Result<(), KubernetesError>
+pub async fn remove_finalizer<K>(api: &Api<K>, object: &K, finalizer: &str) -> Result<Option<K>, KubernetesError>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
     if !object.meta().finalizers.iter().flatten().any(|found| found == finalizer) {
-        return Ok(());
+        return Ok(None);
     }
     let patch = |meta: &ObjectMeta| {
         let kept: Vec<&String> = meta.finalizers.iter().flatten().filter(|found| *found != finalizer).collect();
         json!({ "metadata": { "resourceVersion": meta.resource_version, "finalizers": kept } })
     };
     match patch_version(api, Part::Finalizers, object.meta(), patch).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        Ok(without) => Ok(Some(without)),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }

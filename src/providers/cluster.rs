@@ -3,13 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::cluster_client::{ClusterClients, ClusterError, ClusterFault, ClusterRequest};
+use super::cluster_value::Remote;
 use super::{Found, Provider, ProviderError, Written};
 use crate::api::external_secrets::MetadataPolicy;
 use crate::api::external_secrets::push_secret::PushData;
@@ -17,11 +16,7 @@ use crate::api::external_secrets::remote::{Find, RemoteRef};
 use crate::api::reference::is_object_name;
 use crate::external_secret::Data;
 use crate::external_secret::answers::Answer;
-use crate::external_secret::document::Json;
-use crate::external_secret::property::{self, PropertyError};
 use crate::external_secret::push::PushRow;
-use crate::external_secret::value::{self, ExtractError, Fields};
-use crate::gocompat::template::Context;
 use crate::resolve::ClusterStore;
 
 /// So many Secrets are listed at a time: fewer, if that is more than fits into an answer.
@@ -48,13 +43,6 @@ pub struct ClusterProvider<'a> {
 pub struct KnownSecrets {
     secrets: HashMap<String, Arc<Remote>>,
     weight: usize,
-}
-
-/// What is read of a Secret.
-pub(super) struct Remote {
-    pub data: Data,
-    pub labels: Map<String, Value>,
-    pub annotations: Map<String, Value>,
 }
 
 /// A page of a list.
@@ -128,7 +116,7 @@ impl ClusterProvider<'_> {
             let answer = answer.ok_or_else(absent)?;
             let is_it = answer.get("kind").and_then(Value::as_str) == Some("Secret")
                 && answer.pointer("/metadata/name").and_then(Value::as_str) == Some(name);
-            if is_it { remote(&answer) } else { Err(not_meant(&format!("Secret {name:?}"))) }
+            if is_it { Remote::new(&answer) } else { Err(not_meant(&format!("Secret {name:?}"))) }
         };
         let secret = self.send(Method::GET, &path, None, read).await.map_err(ProviderError::Cluster)?;
         let secret = Arc::new(secret?);
@@ -153,7 +141,7 @@ impl ClusterProvider<'_> {
                 return Err(not_meant("list of Secrets"));
             };
             let name = |item: &Value| item.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("").to_owned();
-            let secrets = items.iter().map(|item| Ok((name(item), remote(item)?))).collect::<Result<_, _>>()?;
+            let secrets = items.iter().map(|item| Ok((name(item), Remote::new(item)?))).collect::<Result<_, _>>()?;
             let next = list.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or("");
             Ok(Page { secrets, next: next.to_owned() })
         };
@@ -165,15 +153,13 @@ impl ClusterProvider<'_> {
 impl Provider for ClusterProvider<'_> {
     async fn get(&mut self, remote: &RemoteRef) -> Result<Answer<Vec<u8>>, ProviderError> {
         let (secret, remote) = (self.read(&remote.key).await?, remote.clone());
-        Ok(Answer::new(move |context| value_of(context, &secret, &remote)))
+        Ok(Answer::new(move |context| secret.value(context, &remote)))
     }
 
     async fn get_map(&mut self, remote: &RemoteRef) -> Result<Answer<Data>, ProviderError> {
         let (secret, remote) = (self.read(&remote.key).await?, remote.clone());
         if remote.metadata_policy == Some(MetadataPolicy::Fetch) || remote.property.is_some() {
-            return Ok(Answer::new(move |context| {
-                json_members(&value_of(context, &secret, &remote)?).map_err(|error| error.to_string())
-            }));
+            return Ok(Answer::new(move |context| secret.members(context, &remote)));
         }
         Ok(Answer::new(move |_| Ok(secret.data.clone())))
     }
@@ -198,7 +184,7 @@ impl Provider for ClusterProvider<'_> {
             for (name, secret) in page.secrets {
                 let by_name = regexp.as_ref().is_none_or(|regexp| regexp.regex().is_match(name.as_bytes()));
                 if find.tags.is_some() || by_name {
-                    found.add(name, whole(texts(&secret.data)))?;
+                    found.add(name, secret.whole())?;
                 }
             }
             if page.next.is_empty() {
@@ -222,16 +208,6 @@ impl Provider for ClusterProvider<'_> {
     fn weight(&self) -> usize {
         self.known.weight
     }
-}
-
-/// A property of a Secret or of its metadata, or all of it.
-fn value_of(context: &mut Context, secret: &Remote, remote: &RemoteRef) -> Result<Vec<u8>, String> {
-    let path = remote.property.as_deref();
-    if remote.metadata_policy == Some(MetadataPolicy::Fetch) {
-        return metadata(context, secret, &remote.key, path);
-    }
-    let Some(path) = path else { return Ok(whole(texts(&secret.data))) };
-    property_of(context, &secret.data, &remote.key, path)
 }
 
 /// Path of the Secrets of a namespace.
@@ -258,84 +234,6 @@ fn allows_reading(rule: &Value) -> bool {
     has("apiGroups", "") && has("resources", "secrets") && has("verbs", "get")
 }
 
-pub(super) fn remote(secret: &Value) -> Result<Remote, ProviderError> {
-    let mut data = Data::new();
-    for (key, encoded) in secret.get("data").and_then(Value::as_object).into_iter().flatten() {
-        let decoded = encoded.as_str().and_then(|text| STANDARD.decode(text).ok());
-        let unusable = || ProviderError::Unusable(format!("key {key:?} of the answer is not Base64"));
-        data.insert(key.clone(), decoded.ok_or_else(unusable)?);
-    }
-    let of = |member: &str| secret.pointer(member).and_then(Value::as_object).cloned().unwrap_or_default();
-    Ok(Remote { data, labels: of("/metadata/labels"), annotations: of("/metadata/annotations") })
-}
-
-/// All keys as texts. What is not UTF-8 is replaced, as Go does.
-fn texts(data: &Data) -> Map<String, Value> {
-    data.iter().map(|(key, value)| (key.clone(), Value::String(String::from_utf8_lossy(value).into_owned()))).collect()
-}
-
-/// A key of that very name, or the path after the first dot in the JSON that the key before it holds.
-fn property_of(context: &mut Context, data: &Data, name: &str, path: &str) -> Result<Vec<u8>, String> {
-    let missing = || format!("property {path} does not exist in data of secret {name:?}");
-    if let Some(value) = data.get(path) {
-        return Ok(value.clone());
-    }
-    let (key, rest) = path.split_once('.').ok_or_else(missing)?;
-    let value = data.get(key).ok_or_else(missing)?;
-    part(context, value, rest, missing)
-}
-
-fn metadata(context: &mut Context, secret: &Remote, name: &str, path: Option<&str>) -> Result<Vec<u8>, String> {
-    // ESO writes a map that a Secret does not have as `null`.
-    let or_null = |map: &Map<String, Value>| if map.is_empty() { Value::Null } else { Value::Object(map.clone()) };
-    let Some(path) = path else {
-        let all = [("annotations", &secret.annotations), ("labels", &secret.labels)];
-        return Ok(whole(all.into_iter().map(|(name, map)| (name.to_owned(), or_null(map))).collect()));
-    };
-    let missing = || format!("property {path} does not exist in metadata of secret {name:?}");
-    let (kind, rest) = path.split_once('.').map_or((path, None), |(kind, rest)| (kind, Some(rest)));
-    let members = match kind {
-        "labels" => &secret.labels,
-        "annotations" => &secret.annotations,
-        _ => return Err(missing()),
-    };
-    let Some(rest) = rest else {
-        return Ok(if members.is_empty() { b"null".to_vec() } else { whole(members.clone()) });
-    };
-    // A key of that very name comes first: the keys of most labels have dots.
-    let found = members.get(rest).or_else(|| members.get(&rest.replace("\\.", ".")));
-    if let Some(found) = found.and_then(Value::as_str) {
-        return Ok(found.as_bytes().to_vec());
-    }
-    let (key, rest) = rest.split_once('.').ok_or_else(missing)?;
-    let value = members.get(key).and_then(Value::as_str).ok_or_else(missing)?;
-    part(context, value.as_bytes(), rest, missing)
-}
-
-/// A part of a JSON document.
-fn part(
-    context: &mut Context,
-    document: &[u8],
-    path: &str,
-    missing: impl FnOnce() -> String,
-) -> Result<Vec<u8>, String> {
-    property::find(context, document, path).map_err(|error| match error {
-        PropertyError::Missing(_) => missing(),
-        error => error.to_string(),
-    })
-}
-
-/// A JSON object of these members.
-fn whole(members: Map<String, Value>) -> Vec<u8> {
-    Fields::new(members).json().as_bytes().to_vec()
-}
-
-/// The members of a JSON object, each as JSON.
-fn json_members(text: &[u8]) -> Result<Data, ExtractError> {
-    let members = value::members(Json::parse(text)?)?;
-    Ok(members.into_iter().map(|(name, value)| (name, value.raw().as_bytes().to_vec())).collect())
-}
-
 fn encode(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
@@ -343,7 +241,6 @@ fn encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gocompat::template::{Environment, Limits};
 
     /// What ESO counts, so that a login that may read some Secrets by their names is valid.
     #[test]
@@ -361,23 +258,5 @@ mod tests {
         ] {
             assert_eq!(allows_reading(&rule), expected, "{rule}");
         }
-    }
-
-    /// Byte for byte what ESO makes of it: a Secret that it has synced is not written again.
-    #[test]
-    fn metadata_that_a_secret_does_not_have_is_null() {
-        let secret = remote(&json!({ "metadata": { "labels": { "app": "x" } } })).ok().unwrap();
-        let mut context = Context::new(&Limits::default(), &Environment::default());
-        for (path, expected) in [
-            (None, r#"{"annotations":null,"labels":{"app":"x"}}"#),
-            (Some("labels"), r#"{"app":"x"}"#),
-            (Some("annotations"), "null"),
-            (Some("labels.app"), "x"),
-        ] {
-            let found = metadata(&mut context, &secret, "s", path).unwrap();
-            assert_eq!(String::from_utf8(found).unwrap(), expected, "{path:?}");
-        }
-        let error = metadata(&mut context, &secret, "s", Some("annotations.app")).unwrap_err();
-        assert_eq!(error, "property annotations.app does not exist in metadata of secret \"s\"");
     }
 }

@@ -10,8 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::cluster::{ClusterProvider, Remote, not_meant, remote, secrets_path};
+use super::cluster::{ClusterProvider, not_meant, secrets_path};
 use super::cluster_client::{ClusterError, ClusterFault};
+use super::cluster_value::Remote;
 use super::push_metadata::{Names, PushMetadata};
 use super::{MAX_CONFLICTS, MAX_PUSH_BYTES, ProviderError, Written};
 use crate::api::external_secrets::push_secret::PushData;
@@ -202,7 +203,7 @@ fn written_by_others(namespace: &str, name: &str) -> ProviderError {
 }
 
 fn content(secret: &Value) -> Result<Content, ProviderError> {
-    let Remote { data, labels, annotations } = remote(secret)?;
+    let Remote { data, labels, annotations } = Remote::new(secret)?;
     let names = |map: Map<String, Value>| {
         map.into_iter().filter_map(|(name, value)| Some((name, value.as_str()?.to_owned()))).collect()
     };

@@ -5,6 +5,7 @@ mod cluster;
 mod cluster_client;
 mod cluster_login;
 mod cluster_push;
+mod cluster_value;
 mod destination;
 mod generator;
 mod push_metadata;

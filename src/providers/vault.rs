@@ -112,7 +112,7 @@ impl VaultProvider<'_> {
             return Err(failure);
         }
         let answer = self.share(&read).get(&self.session, self.not_before, None).await;
-        let members = members_of(answer.map(|(envelope, _)| envelope), part, self.store.versioned, &read.path)?;
+        let members = members_of(answer.map(|(envelope, _)| envelope), part, self.store.versioned, &read)?;
         Ok(self.known.add(read, members))
     }
 
@@ -148,7 +148,7 @@ impl VaultProvider<'_> {
         let envelope = match self.session.list(&self.store.namespace, &path).await {
             Ok((envelope, _)) => envelope,
             Err(SessionError::Request(error)) if is_absent(&error) && folder != top => return Ok((folder, vec![])),
-            Err(error) => return Err(not_found(error, &path)),
+            Err(error) => return Err(not_found(error, &path, None)),
         };
         let Some(keys) = envelope.data.get("keys").and_then(Value::as_array) else {
             return Err(ProviderError::Unusable(format!("the answer of {path:?} is no list of keys")));
@@ -171,7 +171,7 @@ impl VaultProvider<'_> {
         let path = found_path(self.store, &name);
         let read = Read { namespace: self.store.namespace.clone(), path: path.clone(), version: None };
         let answer = self.session.read(&read, None).await.map(|(envelope, _)| envelope);
-        match members_of(answer, Part::Data, self.store.versioned, &path) {
+        match members_of(answer, Part::Data, self.store.versioned, &read) {
             Ok(members) => Ok(Some((name, Fields::new(members).json().as_bytes().to_vec()))),
             Err(ProviderError::NoSecret(_)) => Ok(None),
             Err(error) => Err(error),
@@ -210,7 +210,7 @@ impl Provider for VaultProvider<'_> {
             .map(|(shared, read, part)| async move { (shared.get(session, not_before, None).await, read, part) })
             .buffer_unordered(AT_ONCE);
         while let Some((answer, read, part)) = answers.next().await {
-            match members_of(answer.map(|(envelope, _)| envelope), part, self.store.versioned, &read.path) {
+            match members_of(answer.map(|(envelope, _)| envelope), part, self.store.versioned, &read) {
                 Ok(members) => drop(self.known.add(read, members)),
                 Err(failure) => {
                     let is_over = !matches!(failure, ProviderError::NoSecret(_));
@@ -306,9 +306,11 @@ fn members_of(
     answer: Result<impl Borrow<Envelope>, SessionError>,
     part: Part,
     versioned: bool,
-    path: &str,
+    read: &Read,
 ) -> Result<Map<String, Value>, ProviderError> {
-    let answer = answer.map_err(|error| not_found(error, path))?;
+    let path = &read.path;
+    let version = read.version.filter(|version| *version > 0);
+    let answer = answer.map_err(|error| not_found(error, path, version))?;
     let envelope = answer.borrow();
     if let Part::Metadata = part {
         return Ok(metadata_of(envelope));
@@ -317,7 +319,8 @@ fn members_of(
     match holder {
         Some(Value::Object(members)) => Ok(members.clone()),
         Some(Value::Null) => {
-            Err(ProviderError::NoSecret(format!("the newest version of {path:?} is deleted or destroyed")))
+            let which = version.map_or("the newest version".to_owned(), |version| format!("version {version}"));
+            Err(ProviderError::NoSecret(format!("{which} of {path:?} is deleted or destroyed")))
         }
         None => Err(ProviderError::Unusable(format!("failed to find data field in the answer of {path:?}"))),
         Some(_) => Err(ProviderError::Unusable(format!("the data of {path:?} is no JSON object"))),
@@ -352,10 +355,11 @@ pub(super) fn is_absent(error: &crate::vault::VaultError) -> bool {
     error.kind == ErrorKind::NotFound && error.message.is_empty()
 }
 
-fn not_found(error: SessionError, path: &str) -> ProviderError {
+fn not_found(error: SessionError, path: &str, version: Option<i64>) -> ProviderError {
     match error {
         SessionError::Request(error) if is_absent(&error) => {
-            ProviderError::NoSecret(format!("Secret does not exist: nothing is stored at {path:?}"))
+            let what = version.map_or("nothing is".to_owned(), |version| format!("version {version} is not"));
+            ProviderError::NoSecret(format!("Secret does not exist: {what} stored at {path:?}"))
         }
         error => ProviderError::Vault(error),
     }

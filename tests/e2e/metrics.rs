@@ -25,6 +25,14 @@ fn busy(tenant: &Tenant<'_>) -> Operator {
     store["spec"]["provider"]["vault"]["headers"] = json!({ "X-Team": "a" });
     tenant.apply_all(&[store, user_of(tenant, "vault")]);
     tenant.wait_value("vault", "password", "one");
+    let push = json!({
+        "secretStoreRefs": [{ "name": "none" }], "selector": { "secret": { "name": "vault" } },
+        "data": [{ "match": { "remoteRef": { "remoteKey": "x" } } }],
+    });
+    let mut push = tenant.object("PushSecret", "push", push);
+    push["apiVersion"] = json!("external-secrets.io/v1alpha1");
+    tenant.apply(&push);
+    tenant.wait_condition_of("pushsecret", "push", ("Ready", "False", Some("Errored")), &["\"none\" not found"]);
     let targets = json!([{ "kind": "Deployment", "name": "app" }, { "kind": "Deployment", "name": "none" }]);
     tenant.apply(&tenant.static_secret("db", json!({ "rolloutRestartTargets": targets })));
     tenant.apply(&tenant.static_secret("none", json!({})));
@@ -103,8 +111,9 @@ fn scraped(text: &str) -> Described {
 fn a_scrape_has_what_the_documentation_lists() {
     let tenant = Tenant::new("metrics");
     let operator = busy(&tenant);
-    // There is no ClusterSecretStore where a namespace is served.
-    let documented = documented().into_iter().filter(|(name, _)| !name.starts_with("clustersecretstore_"));
+    // There are no objects of the cluster where a namespace is served.
+    let of_cluster = ["clustersecretstore_", "clusterexternalsecret_", "clusterpushsecret_"];
+    let documented = documented().into_iter().filter(|(name, _)| !of_cluster.iter().any(|kind| name.starts_with(kind)));
     assert_eq!(documented.collect::<Described>(), scraped(&operator.metrics()));
 }
 
@@ -134,6 +143,10 @@ fn what_happened_is_counted() {
         format!("externalsecret_reconcile_duration{{name=\"vault\",namespace=\"{}\"}}", tenant.namespace),
         format!(
             "secretstore_status_condition{{condition=\"Ready\",name=\"vault\",namespace=\"{}\",status=\"True\"}}",
+            tenant.namespace
+        ),
+        format!(
+            "pushsecret_status_condition{{condition=\"Ready\",name=\"push\",namespace=\"{}\",status=\"False\"}}",
             tenant.namespace
         ),
         "leader_election_master_status{name=\"b0d477c0.hashicorp.com\"}".to_owned(),

@@ -49,7 +49,8 @@ pub fn external_secrets() -> Vec<CustomResourceDefinition> {
         ("Refresh Interval", "string", ".spec.refreshTime"),
         READY,
     ];
-    let cluster_push_secret = [("AGE", "date", ".metadata.creationTimestamp"), READY];
+    // The condition has no reason, so that ESO's column is empty: the last one is an addition.
+    let cluster_push_secret = [("AGE", "date", ".metadata.creationTimestamp"), STATUS, READY];
     vec![
         both_versions(ClusterExternalSecret::crd(), &cluster_external_secret, &[]),
         one_version(ClusterPushSecret::crd(), &cluster_push_secret),

@@ -329,3 +329,41 @@ fn yaml_reads_back_as_the_same_definition() {
         assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(&crd).unwrap(), "{text}");
     }
 }
+
+/// Tools that check a manifest against a definition without the API server, as kubectl does for a list, fill nothing in.
+#[test]
+fn what_is_filled_in_is_not_required() {
+    let mut required = vec![];
+    for crd in external_secrets() {
+        for version in &crd.spec.versions {
+            let root = version.schema.clone().unwrap().open_api_v3_schema.unwrap();
+            let at = format!("{} {}", version.name, crd.spec.names.kind);
+            walk(&at, &root, &mut |path, schema| {
+                let filled = |name: &&String| schema.properties.as_ref().is_some_and(|p| p[*name].default.is_some());
+                required.extend(schema.required.iter().flatten().filter(filled).map(|name| format!("{path}.{name}")));
+            });
+        }
+    }
+    // ESO's own definition has these.
+    let of_eso = ["allowRepeat", "length", "noUpper"].map(|name| format!("v1alpha1 Password.spec.{name}"));
+    assert_eq!(required, of_eso);
+}
+
+#[test]
+fn kubectl_shows_the_columns_of_eso() {
+    let stores: &[&str] = &["AGE", "Status", "Capabilities", "Ready"];
+    for crd in external_secrets() {
+        let expected: &[&str] = match crd.spec.names.kind.as_str() {
+            "ExternalSecret" => &["StoreType", "Store", "Refresh Interval", "Status", "Ready", "Last Sync"],
+            "SecretStore" | "ClusterSecretStore" => stores,
+            "ClusterExternalSecret" => &["Store", "Refresh Interval", "Ready"],
+            "PushSecret" => &["AGE", "Status", "Last Sync"],
+            "ClusterPushSecret" => &["AGE", "Status", "Ready"],
+            _ => &[],
+        };
+        for version in &crd.spec.versions {
+            let columns = version.additional_printer_columns.iter().flatten();
+            assert_eq!(columns.map(|c| c.name.as_str()).collect::<Vec<_>>(), expected, "{}", crd.spec.names.kind);
+        }
+    }
+}

@@ -77,6 +77,7 @@ impl CustomObject for ClusterExternalSecret {
         api_version: super::API_VERSION,
         kind: "ClusterExternalSecret",
         controller: "clusterexternalsecret",
+        component: "ClusterExternalSecret",
     });
 
     /// None of the form that other kinds have.

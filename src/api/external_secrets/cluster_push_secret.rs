@@ -65,8 +65,12 @@ pub struct ClusterPushSecretStatus {
 }
 
 impl CustomObject for ClusterPushSecret {
-    const KIND: Kind =
-        Kind::new(&KindNames { api_version: API_VERSION, kind: "ClusterPushSecret", controller: "clusterpushsecret" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: API_VERSION,
+        kind: "ClusterPushSecret",
+        controller: "clusterpushsecret",
+        component: "ClusterPushSecret",
+    });
 
     /// None of the form that other kinds have.
     fn conditions(&self) -> &[Condition] {

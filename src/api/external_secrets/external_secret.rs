@@ -38,6 +38,7 @@ pub struct ExternalSecretSpec {
     #[serde(deserialize_with = "non_default", skip_serializing_if = "Option::is_none")]
     pub secret_store_ref: Option<StoreRef>,
     /// The Secret.
+    #[serde(default)]
     #[schemars(extend("default" = { "creationPolicy": "Owner", "deletionPolicy": "Retain" }))]
     pub target: Target,
     /// When the stores are read again.
@@ -153,8 +154,12 @@ pub struct Binding {
 }
 
 impl CustomObject for ExternalSecret {
-    const KIND: Kind =
-        Kind::new(&KindNames { api_version: super::API_VERSION, kind: "ExternalSecret", controller: "externalsecret" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: super::API_VERSION,
+        kind: "ExternalSecret",
+        controller: "externalsecret",
+        component: "external-secrets",
+    });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)

@@ -59,7 +59,8 @@ impl FanOutCondition {
     }
 }
 
-const READY: &str = "Ready";
+/// The type of the condition.
+pub const READY: &str = "Ready";
 
 /// Whether all namespaces have what they have to have. `None`: the conditions do not say so yet.
 pub fn is_ready(conditions: &[FanOutCondition]) -> Option<bool> {

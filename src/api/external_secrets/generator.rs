@@ -171,8 +171,12 @@ fn parameters_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 impl CustomObject for Password {
-    const KIND: Kind =
-        Kind::new(&KindNames { api_version: API_VERSION, kind: "Password", controller: "passwordgenerator" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: API_VERSION,
+        kind: "Password",
+        controller: "passwordgenerator",
+        component: "Password",
+    });
 
     fn conditions(&self) -> &[Condition] {
         &[]
@@ -180,7 +184,12 @@ impl CustomObject for Password {
 }
 
 impl CustomObject for Uuid {
-    const KIND: Kind = Kind::new(&KindNames { api_version: API_VERSION, kind: "UUID", controller: "uuidgenerator" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: API_VERSION,
+        kind: "UUID",
+        controller: "uuidgenerator",
+        component: "UUID",
+    });
 
     fn conditions(&self) -> &[Condition] {
         &[]
@@ -192,6 +201,7 @@ impl CustomObject for VaultGenerator {
         api_version: API_VERSION,
         kind: "VaultDynamicSecret",
         controller: "vaultdynamicsecretgenerator",
+        component: "VaultDynamicSecret",
     });
 
     fn conditions(&self) -> &[Condition] {

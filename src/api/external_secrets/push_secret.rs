@@ -298,7 +298,12 @@ fn metadata_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 impl CustomObject for PushSecret {
-    const KIND: Kind = Kind::new(&KindNames { api_version: API_VERSION, kind: "PushSecret", controller: "pushsecret" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: API_VERSION,
+        kind: "PushSecret",
+        controller: "pushsecret",
+        component: "pushsecret",
+    });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)

@@ -192,8 +192,12 @@ fn refresh_interval_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schem
 }
 
 impl CustomObject for SecretStore {
-    const KIND: Kind =
-        Kind::new(&KindNames { api_version: super::API_VERSION, kind: "SecretStore", controller: "secretstore" });
+    const KIND: Kind = Kind::new(&KindNames {
+        api_version: super::API_VERSION,
+        kind: "SecretStore",
+        controller: "secretstore",
+        component: "secret-store",
+    });
 
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)
@@ -205,6 +209,7 @@ impl CustomObject for ClusterSecretStore {
         api_version: super::API_VERSION,
         kind: "ClusterSecretStore",
         controller: "clustersecretstore",
+        component: "cluster-secret-store",
     });
 
     fn conditions(&self) -> &[Condition] {

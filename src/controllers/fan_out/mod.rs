@@ -23,7 +23,7 @@ use super::outputs::{EventText, Outputs};
 use super::states::States;
 use super::stores::Stores;
 use super::work::Work;
-use crate::api::external_secrets::fan_out::{InnerMetadata, NamespaceFailure, Selection};
+use crate::api::external_secrets::fan_out::{InnerMetadata, NamespaceFailure, READY, Selection};
 use crate::api::{ApiScope as _, CustomObject, Key, Kind, ObjectRef, Reason};
 use crate::backoff::{Backoff, Policy};
 use crate::kubernetes::{
@@ -31,7 +31,7 @@ use crate::kubernetes::{
     replace_object,
 };
 use crate::resolve;
-use crate::telemetry::ResourceStatus;
+use crate::telemetry::{ObjectCondition, ResourceStatus};
 use crate::workqueue::{Class, Job, Next};
 
 use decide::{Step, decide};
@@ -349,6 +349,15 @@ impl<K: FanOut> Controller for FanOuts<K> {
 
     fn objects(&self) -> usize {
         K::objects(&self.stores).len()
+    }
+
+    fn conditions(&self) -> Vec<ObjectCondition> {
+        let condition = |object: &K| {
+            let status = if object.is_ready()? { "True" } else { "False" };
+            let (kind, id) = (K::KIND, object.key().id);
+            Some(ObjectCondition { kind, id, type_: READY.to_owned(), status: status.to_owned() })
+        };
+        K::objects(&self.stores).all().iter().filter_map(|object| condition(object)).collect()
     }
 
     fn resources(&self) -> Vec<ResourceStatus> {

@@ -157,15 +157,27 @@ impl PushSecrets {
         false
     }
 
-    /// Stores that are being deleted wait for those that have something there.
+    /// Stores are held for those that delete what they push there, and those in deletion wait for what is there.
     pub(super) fn let_stores_go(&self, old: &PushSecret, new: Option<&PushSecret>) {
-        for (target, _) in resolve::pushed_to(old, &**self.stores()) {
-            if !new.is_some_and(|new| resolve::needs_store(new, &target.key)) && resolve::needs_store(old, &target.key)
-            {
-                self.access.vault.work.push_now(target.key, Class::Event);
+        if !old.deletes() {
+            return;
+        }
+        let may_push = |object: &PushSecret, store: &Key| object.deletes() && resolve::pushes_to(object, store);
+        let stores = self.stores();
+        for store in held(&stores.secret_stores).chain(held(&stores.cluster_secret_stores)) {
+            let ends = |needs: &dyn Fn(&PushSecret, &Key) -> bool| {
+                needs(old, &store) && !new.is_some_and(|new| needs(new, &store))
+            };
+            if ends(&resolve::needs_store) || ends(&may_push) {
+                self.access.vault.work.push_now(store, Class::Event);
             }
         }
     }
+}
+
+/// The stores with the finalizer.
+fn held<K: CustomObject>(stores: &Store<K>) -> impl Iterator<Item = Key> {
+    stores.all().into_iter().filter(|store| has_finalizer(&**store, STORE_FINALIZER)).map(|store| store.key())
 }
 
 /// What of it is left in the stores, of which so many places are told.

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use kube::Resource as _;
 
-use super::controller::{Controller, Watches, reason_of_failure};
+use super::controller::{Controller, Watches, conditions_of, reason_of_failure};
 use super::dependents::spec_or_metadata_changed;
 use super::listing::Listing;
 use super::outcome::Outcome;
@@ -40,7 +40,7 @@ use crate::external_secret::template::TemplateCache;
 use crate::kubernetes::{Change, ErrorKind};
 use crate::providers::ReadsInUse;
 use crate::resolve::{self, PushPlan, PushTarget};
-use crate::telemetry::ResourceStatus;
+use crate::telemetry::{ObjectCondition, ResourceStatus};
 use crate::workqueue::{Class, Job, Next};
 
 use generated::kept_until;
@@ -358,6 +358,10 @@ impl Controller for PushSecrets {
             (!plan.is_ok_and(|plan| plan.targets.is_empty())).then_some(reason)
         };
         self.stores().push_secrets.all().iter().filter_map(|object| reason(object)).collect()
+    }
+
+    fn conditions(&self) -> Vec<ObjectCondition> {
+        conditions_of(&self.stores().push_secrets)
     }
 
     fn resources(&self) -> Vec<ResourceStatus> {

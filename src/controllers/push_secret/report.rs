@@ -55,16 +55,13 @@ pub(super) fn verdict(state: &State) -> Verdict {
         Some(format!("{what}{}{rest}", shown.join("; ")))
     };
     let targets = || state.targets.values();
+    let missing = told("", targets().flat_map(|target| target.missing.iter().enumerate()).collect());
     let failures =
         told("set secret failed: ", targets().flat_map(|target| target.failures.iter().enumerate()).collect());
     let not_deleted = targets().flat_map(|target| target.not_deleted.iter().enumerate()).collect();
     let not_deleted = told("Failed to Delete Secrets from Provider: ", not_deleted);
-    match (failures, not_deleted) {
-        (None, None) => Verdict::Synced,
-        (failures, not_deleted) => {
-            Verdict::Errored(failures.into_iter().chain(not_deleted).collect::<Vec<_>>().join("; "))
-        }
-    }
+    let all: Vec<String> = [missing, failures, not_deleted].into_iter().flatten().collect();
+    if all.is_empty() { Verdict::Synced } else { Verdict::Errored(all.join("; ")) }
 }
 
 /// The status after a run, and the event of it. `refreshTime` moves only with something else: a look that found nothing new
@@ -249,6 +246,11 @@ mod tests {
         state.targets.insert("SecretStore/c".to_owned(), failing(again, vec![]));
         let text = "set secret failed: x; y; Failed to Delete Secrets from Provider: k: z";
         assert_eq!(verdict(&state), Verdict::Errored(text.to_owned()));
+        // ESO's text begins with the store that is not there.
+        let missing = Some("could not get SecretStore \"d\"".to_owned());
+        state.targets.insert("SecretStore/d".to_owned(), TargetState { missing, ..TargetState::default() });
+        let text = format!("could not get SecretStore \"d\"; {text}");
+        assert_eq!(verdict(&state), Verdict::Errored(text));
         let many = (0..1000).map(|i| format!("f{i}")).collect();
         state.targets = [("SecretStore/d".to_owned(), failing(many, vec![]))].into();
         let Verdict::Errored(text) = verdict(&state) else { panic!("it fails") };

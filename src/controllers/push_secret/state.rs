@@ -63,6 +63,8 @@ pub(super) struct TargetState {
     pub inputs: Option<[u8; 32]>,
     /// When it is looked at again.
     pub due: Option<Instant>,
+    /// That there is no such store.
+    pub missing: Option<String>,
     /// What could not be pushed, and why.
     pub failures: Vec<String>,
     /// What could not be deleted, and why.
@@ -93,7 +95,7 @@ impl TargetState {
             return;
         }
         self.failures = expansion.failures.iter().map(|(_, why)| why.clone()).collect();
-        (self.not_deleted, self.due) = Default::default();
+        (self.missing, self.not_deleted, self.due) = Default::default();
         self.pass = Some(Pass::new(inputs));
     }
 
@@ -137,7 +139,7 @@ impl TargetState {
 
     /// Whether the last push did not get through.
     pub fn fails(&self) -> bool {
-        !self.failures.is_empty() || !self.not_deleted.is_empty()
+        self.missing.is_some() || !self.failures.is_empty() || !self.not_deleted.is_empty()
     }
 
     /// Whether it is to be looked at now. `retries`: one that failed may be good again.

@@ -17,7 +17,7 @@ use crate::controllers::store_access::NoSession;
 use crate::controllers::vault_access::Unanswered;
 use crate::external_secret::push::{PushRow, place};
 use crate::providers::{ClusterFault, ProviderError};
-use crate::resolve::PushTarget;
+use crate::resolve::{Denied, PushTarget};
 use crate::workqueue::{Job, Lane};
 
 /// The lane of a store that was not looked at: its server has enough of the workers for now, or is another one since.
@@ -48,7 +48,10 @@ impl PushSecrets {
             Err(NoSession::NoPermit(lane)) => return Err(Busy(lane)),
             Err(NoSession::Unusable(why)) => {
                 // The texts of a denial name the store.
-                state.failures.push(why.clone());
+                match &target.plan {
+                    Err(Denied::Missing(_)) => state.missing = Some(why.clone()),
+                    _ => state.failures.push(why.clone()),
+                }
                 state.enter(Step::Delete);
                 done.unusable = Some(Unusable { why, retry_at: None, is_login: true });
                 return Ok(done);

@@ -38,13 +38,32 @@ const MAX_SHOWN: usize = 10;
 /// So far ahead of the clock a restart may be.
 const MAX_AHEAD: TimeDelta = TimeDelta::minutes(1);
 
-const DEPLOYMENT: Kind = Kind::new(&KindNames { api_version: "apps/v1", kind: "Deployment", controller: "deployment" });
-const DAEMON_SET: Kind = Kind::new(&KindNames { api_version: "apps/v1", kind: "DaemonSet", controller: "daemonset" });
-const STATEFUL_SET: Kind =
-    Kind::new(&KindNames { api_version: "apps/v1", kind: "StatefulSet", controller: "statefulset" });
-const ROLLOUT: Kind =
-    Kind::new(&KindNames { api_version: "argoproj.io/v1alpha1", kind: "Rollout", controller: "rollout" });
-const CRON_JOB: Kind = Kind::new(&KindNames { api_version: "batch/v1", kind: "CronJob", controller: "cronjob" });
+const DEPLOYMENT: Kind = Kind::new(&KindNames {
+    api_version: "apps/v1",
+    kind: "Deployment",
+    controller: "deployment",
+    component: "Deployment",
+});
+const DAEMON_SET: Kind = Kind::new(&KindNames {
+    api_version: "apps/v1",
+    kind: "DaemonSet",
+    controller: "daemonset",
+    component: "DaemonSet",
+});
+const STATEFUL_SET: Kind = Kind::new(&KindNames {
+    api_version: "apps/v1",
+    kind: "StatefulSet",
+    controller: "statefulset",
+    component: "StatefulSet",
+});
+const ROLLOUT: Kind = Kind::new(&KindNames {
+    api_version: "argoproj.io/v1alpha1",
+    kind: "Rollout",
+    controller: "rollout",
+    component: "Rollout",
+});
+const CRON_JOB: Kind =
+    Kind::new(&KindNames { api_version: "batch/v1", kind: "CronJob", controller: "cronjob", component: "CronJob" });
 
 /// What the controllers of all kinds of workloads share.
 pub(super) struct Reloader {

@@ -9,6 +9,8 @@ use crate::external_secret::check::{BOOTSTRAP_TOKEN, SERVICE_ACCOUNT_NAME, SERVI
 
 /// Longest key that Kubernetes accepts, in bytes.
 const MAX_KEY_BYTES: usize = 253;
+/// Longest value that a label may have, in bytes.
+const MAX_LABEL_BYTES: usize = 63;
 /// What all values of a Secret together may be long, in bytes. Kubernetes does not count the keys.
 const MAX_DATA_BYTES: usize = 1 << 20;
 
@@ -46,6 +48,12 @@ pub enum TargetError {
         "could not update secret: {0:?} is no key of a Secret: it may have 253 letters of ASCII, digits, '-', '.' and '_'"
     )]
     Key(String),
+    /// Kubernetes does not accept the value of the label, which is not told: a template may have made it of a secret.
+    #[error(
+        "could not update secret: the value of label {0:?} is none that a label may have: 63 letters of ASCII, digits, '-', '.' \
+         and '_', with a letter or a digit at both ends"
+    )]
+    Label(String),
     /// Kubernetes does not accept so much data.
     #[error("could not update secret: its values take {0} bytes, and a Secret holds {MAX_DATA_BYTES}")]
     TooLarge(usize),
@@ -67,6 +75,21 @@ pub(super) fn check_data(data: Option<&BTreeMap<String, ByteString>>) -> Result<
         bytes += value.0.len();
     }
     if bytes > MAX_DATA_BYTES { Err(TargetError::TooLarge(bytes)) } else { Ok(()) }
+}
+
+/// Whether Kubernetes takes the values of the labels. It would quote one that it refuses.
+pub(super) fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), TargetError> {
+    let fits = |value: &str| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let ends = [value.bytes().next(), value.bytes().last()];
+        value.len() <= MAX_LABEL_BYTES
+            && value.bytes().all(inner)
+            && ends.into_iter().flatten().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    match labels.iter().find(|(_, value)| !fits(value)) {
+        Some((name, _)) => Err(TargetError::Label(name.clone())),
+        None => Ok(()),
+    }
 }
 
 /// Whether Kubernetes would make a credential of the Secret that the author of an ExternalSecret need not have: a bootstrap

@@ -205,6 +205,7 @@ fn write(
         let recorded = now.filter(|now| holds_what_was_written(now)).map(|now| &now.metadata);
         per_object::set(recorded, &mut next.metadata, ANNOTATION_INPUTS, owner.name, wanted.inputs.clone());
         error::check_data(next.data.as_ref())?;
+        error::check_labels(&wanted.labels)?;
         error::check_privilege(now, &next)?;
     }
     if immutable {

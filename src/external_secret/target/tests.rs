@@ -266,6 +266,12 @@ fn what_kubernetes_refuses_is_not_sent() {
         let refused = plan(&OWNER, &policy("Owner"), "t", None, &wanted(&[(key, "1")]));
         assert!(matches!(refused.outcome, Outcome::Failed(TargetError::Key(_))), "{key}");
     }
+    for (value, fits) in [("", true), ("a.b-c_D", true), ("p<a>ss", false), ("-a", false), ("a.", false), ("é", false)]
+    {
+        let labelled = Wanted { labels: [("l".to_owned(), value.to_owned())].into(), ..wanted(&[]) };
+        let refused = plan(&OWNER, &policy("Owner"), "t", None, &labelled);
+        assert_eq!(refused == Plan::fail(TargetError::Label("l".into())), !fits, "{value}");
+    }
     let large = "x".repeat((1 << 20) + 1);
     let refused = plan(&OWNER, &policy("Owner"), "t", None, &wanted(&[("k", &large)]));
     assert!(refused == Plan::fail(TargetError::TooLarge((1 << 20) + 1)));

@@ -168,6 +168,11 @@ fn errors_say_which_template_and_no_value() {
              than once",
         ),
         (
+            json!({ "templateFrom": [{ "literal": "{{ .password }}: 1\n{{ .password }}: 2" }] }),
+            "could not unmarshal template to 'map[string][]byte' at key templateFrom[0].literal: a key is there more than \
+             once",
+        ),
+        (
             json!({ "templateFrom": [{ "literal": "{{ .nope }}" }] }),
             "unable to execute template at key templateFrom[0].literal: template: templateFrom[0].literal:1:3: ",
         ),

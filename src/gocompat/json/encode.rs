@@ -153,6 +153,12 @@ fn write_string(ctx: &mut Context, out: &mut Vec<u8>, text: &[u8], style: Style)
     };
     let length = 3 + text.iter().map(width).sum::<usize>();
     ctx.step_bytes(length).and_then(|()| ctx.reserve(length)).map_err(EncodeError::Limit)?;
+    write_bytes(out, text, style);
+    Ok(())
+}
+
+/// Appends bytes as a JSON string. Each byte that is no text is replaced by itself.
+pub(crate) fn write_bytes(out: &mut Vec<u8>, text: &[u8], style: Style) {
     out.push(b'"');
     for chunk in text.utf8_chunks() {
         escape(chunk.valid(), style, |part| out.extend_from_slice(part.as_bytes()));
@@ -161,7 +167,6 @@ fn write_string(ctx: &mut Context, out: &mut Vec<u8>, text: &[u8], style: Style)
         }
     }
     out.push(b'"');
-    Ok(())
 }
 
 /// `isValidNumber`

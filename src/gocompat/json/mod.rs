@@ -9,7 +9,7 @@ mod encode;
 mod marshal;
 
 pub(crate) use decode::{DecodeError, decode};
-pub(crate) use encode::{EncodeError, encode, encode_pretty};
+pub(crate) use encode::{EncodeError, encode, encode_pretty, write_bytes};
 pub(crate) use marshal::write_styled;
 pub use marshal::{html_escape, to_string, write_str};
 

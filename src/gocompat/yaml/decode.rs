@@ -7,7 +7,7 @@ use super::DecodeError;
 use super::node::{Node, parse};
 use super::number::format_float32;
 use super::resolve::Scalar;
-use crate::gocompat::template::strconv::{quote_text, to_text};
+use crate::gocompat::template::strconv::to_text;
 use crate::gocompat::template::{Context, List, Map, Str, Value};
 
 /// What one entry of a map costs.
@@ -93,8 +93,9 @@ fn entries(
         let key = key(&entry.key)?;
         ctx.reserve(key.len() + 64)?;
         if own.insert(key.clone(), entry.value.clone()).is_some() && repeated == Repeated::Refused {
-            let shown: String = key.chars().take(64).collect();
-            return Err(DecodeError::Invalid(format!("key {} is there more than once", quote_text(&shown))));
+            // The text may be made of secrets. Of `y` and `on` it has to be told what they are.
+            let which = if ["true", "false"].contains(&&*key) { format!("key {key:?}") } else { "a key".to_owned() };
+            return Err(DecodeError::Invalid(format!("{which} is there more than once")));
         }
     }
     for (key, value) in merged {

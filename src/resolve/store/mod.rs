@@ -118,7 +118,10 @@ pub fn store_of(reference: &StoreRef, namespace: &str, lookup: &impl StoreLookup
             return Err(Denied::NotAllowed(text));
         }
         let Some(store) = lookup.cluster_secret_store(&key.id) else {
-            return Err(Denied::Missing(format!("could not get ClusterSecretStore {name:?}, it does not exist")));
+            let text = format!(
+                "could not get ClusterSecretStore {name:?}, clustersecretstores.external-secrets.io {name:?} not found"
+            );
+            return Err(Denied::Missing(text));
         };
         if is_foreign(store.spec.controller.as_deref(), lookup) {
             return Ok(None);
@@ -127,7 +130,10 @@ pub fn store_of(reference: &StoreRef, namespace: &str, lookup: &impl StoreLookup
         return cluster_secret_store(&store, namespace).map(Some);
     }
     let Some(store) = lookup.secret_store(&key.id) else {
-        let text = format!("could not get SecretStore {name:?}, it does not exist in namespace {namespace:?}");
+        let text = format!(
+            "could not get SecretStore {name:?}, secretstores.external-secrets.io {name:?} not found in namespace \
+             {namespace:?}"
+        );
         return Err(Denied::Missing(text));
     };
     if is_foreign(store.spec.controller.as_deref(), lookup) { Ok(None) } else { secret_store(&store).map(Some) }

@@ -7,10 +7,19 @@ use parking_lot::Mutex;
 use prometheus::{Error, IntCounterVec, IntGaugeVec};
 
 use super::register::Register;
-use crate::api::external_secrets::{ClusterSecretStore, ExternalSecret, SecretStore};
+use crate::api::external_secrets::{
+    ClusterExternalSecret, ClusterPushSecret, ClusterSecretStore, ExternalSecret, PushSecret, SecretStore,
+};
 use crate::api::{CustomObject as _, Key, Kind, ObjectRef};
 
-const KINDS: [Kind; 3] = [ExternalSecret::KIND, SecretStore::KIND, ClusterSecretStore::KIND];
+const KINDS: [Kind; 6] = [
+    ExternalSecret::KIND,
+    SecretStore::KIND,
+    ClusterSecretStore::KIND,
+    PushSecret::KIND,
+    ClusterExternalSecret::KIND,
+    ClusterPushSecret::KIND,
+];
 
 /// A condition of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +36,7 @@ pub struct ObjectCondition {
 
 /// The metrics of the objects of `external-secrets.io`, and of the providers that they are read from.
 pub struct ExternalSecretMetrics {
-    kinds: [KindMetrics; 3],
+    kinds: Vec<KindMetrics>,
     sync_calls: IntCounterVec,
     sync_errors: IntCounterVec,
     provider_calls: ProviderCalls,
@@ -84,14 +93,13 @@ impl ExternalSecretMetrics {
                 )?,
             })
         };
-        let [one, two, three] = KINDS;
         let provider_calls = register.counters(
             "externalsecret_provider_api_calls_count",
             "Requests to providers, by what is asked and how that ended.",
             &["provider", "call", "status"],
         )?;
         Ok(Self {
-            kinds: [of_kind(one)?, of_kind(two)?, of_kind(three)?],
+            kinds: KINDS.into_iter().map(of_kind).collect::<Result<_, _>>()?,
             sync_calls: register.counters(
                 "externalsecret_sync_calls_total",
                 "Reconciles of an ExternalSecret.",
@@ -166,7 +174,8 @@ mod tests {
     use crate::settings::Settings;
 
     fn condition(kind: Kind, name: &str, status: &str) -> ObjectCondition {
-        let id = ObjectRef::new(if kind == ClusterSecretStore::KIND { "" } else { "ns" }, name);
+        let is_namespaced = [ExternalSecret::KIND, SecretStore::KIND, PushSecret::KIND].contains(&kind);
+        let id = ObjectRef::new(if is_namespaced { "ns" } else { "" }, name);
         ObjectCondition { kind, id, type_: "Ready".into(), status: status.into() }
     }
 
@@ -179,12 +188,16 @@ mod tests {
         own.ended(&key(ExternalSecret::KIND, "a"), false, Duration::from_nanos(7));
         own.ended(&key(ExternalSecret::KIND, "a"), true, Duration::from_nanos(9));
         own.ended(&key(ClusterSecretStore::KIND, "c"), false, Duration::from_nanos(5));
+        own.ended(&key(PushSecret::KIND, "p"), true, Duration::from_nanos(4));
         own.ended(&key(ExternalSecret::KIND, "gone"), false, Duration::from_nanos(5));
         own.provider_calls().count(VAULT, "Login", true);
         let conditions = vec![
             condition(ExternalSecret::KIND, "a", "False"),
             condition(SecretStore::KIND, "s", "True"),
             condition(ClusterSecretStore::KIND, "c", "True"),
+            condition(PushSecret::KIND, "p", "False"),
+            condition(ClusterExternalSecret::KIND, "e", "False"),
+            condition(ClusterPushSecret::KIND, "q", "True"),
         ];
         let snapshot = Snapshot { conditions, ..Snapshot::default() };
         for _ in 0..2 {
@@ -194,6 +207,10 @@ mod tests {
                 r#"externalsecret_status_condition{condition="Ready",name="a",namespace="ns",status="True"} 0"#,
                 r#"secretstore_status_condition{condition="Ready",name="s",namespace="ns",status="True"} 1"#,
                 r#"clustersecretstore_status_condition{condition="Ready",name="c",namespace="",status="True"} 1"#,
+                r#"pushsecret_status_condition{condition="Ready",name="p",namespace="ns",status="False"} 1"#,
+                r#"clusterexternalsecret_status_condition{condition="Ready",name="e",namespace="",status="False"} 1"#,
+                r#"clusterpushsecret_status_condition{condition="Ready",name="q",namespace="",status="True"} 1"#,
+                r#"pushsecret_reconcile_duration{name="p",namespace="ns"} 4"#,
                 r#"externalsecret_reconcile_duration{name="a",namespace="ns"} 9"#,
                 r#"clustersecretstore_reconcile_duration{name="c",namespace=""} 5"#,
                 r#"externalsecret_sync_calls_total{name="a",namespace="ns"} 2"#,
@@ -204,7 +221,7 @@ mod tests {
             }
             assert!(!text.contains("gone"));
         }
-        assert_eq!(own.runs.lock().len(), 2, "what is gone takes no memory");
+        assert_eq!(own.runs.lock().len(), 3, "what is gone takes no memory");
         assert!(!metrics.render(&Snapshot::default()).contains("name=\"a\""));
     }
 

@@ -115,3 +115,47 @@ fn stores_that_cannot_work_say_why() {
         }
     });
 }
+
+#[test]
+fn a_label_of_a_template_is_not_quoted_when_kubernetes_refuses_it() {
+    let tenant = Tenant::new("es-label");
+    tenant.put("db", json!({ "password": "no label!", "user": "fits" }));
+    let operator = tenant.operator(SERVED);
+    tenant.apply(&store(&tenant));
+    let label = |property: &str| {
+        json!({
+            "data": [row(&tenant, "k", "db", property)],
+            "target": { "template": { "metadata": { "labels": { "of-value": "{{ .k }}" } }, "data": { "k": "x" } } },
+        })
+    };
+    tenant.apply(&external_secret(&tenant, "label", label("password")));
+    wait_failure(&tenant, "label", &["could not update secret: ", "of-value"]);
+    tenant.assert_nothing_leaked(&operator, &["no label!"]);
+    tenant.apply(&external_secret(&tenant, "label", label("user")));
+    wait_synced(&tenant, "label");
+    assert_eq!(tenant.get("secret", "label").unwrap()["metadata"]["labels"]["of-value"], "fits");
+}
+
+#[test]
+fn events_come_from_the_components_of_eso() {
+    let tenant = Tenant::new("es-events");
+    tenant.put("db", json!({ "password": "one" }));
+    let _operator = tenant.operator(SERVED);
+    let push =
+        json!({ "secretStoreRefs": [{ "name": "gone" }], "selector": { "secret": { "name": "synced" } }, "data": [] });
+    let mut push = object(&tenant, "PushSecret", "push", push);
+    push["apiVersion"] = json!("external-secrets.io/v1alpha1");
+    let synced = external_secret(&tenant, "synced", json!({ "data": [row(&tenant, "k", "db", "password")] }));
+    tenant.apply_all(&[store(&tenant), synced, push]);
+    for (object, reason, component) in [
+        ("synced", "Created", "external-secrets"),
+        ("vault", "Valid", "secret-store"),
+        ("push", "Errored", "pushsecret"),
+    ] {
+        tenant.wait_event(object, reason, "");
+        let events = tenant.list("events");
+        let about = events.iter().find(|e| e["involvedObject"]["name"] == object && e["reason"] == reason).unwrap();
+        assert_eq!(about["source"]["component"], component);
+        assert_eq!(about["reportingComponent"], component);
+    }
+}

@@ -281,12 +281,10 @@ impl Left {
     }
 }
 
-/// The store as ESO leaves one that a PushSecret uses.
+/// The store as ESO leaves one.
 async fn leave_store(client: kube::Client, tenant: &Tenant<'_>) -> kube::Result<()> {
     let all = format!("/apis/external-secrets.io/v1/namespaces/{}/secretstores", tenant.namespace);
     send(&client, "POST", &all, "kubectl-create", &store(tenant)).await?;
-    let held = json!({ "metadata": { "finalizers": ["secretstore.externalsecrets.io/finalizer"] } });
-    send(&client, "PATCH", &format!("{all}/vault"), ESO, &held).await?;
     let status = json!({ "status": { "capabilities": "ReadWrite", "conditions": [{
         "type": "Ready", "status": "True", "reason": "Valid", "message": "store validated",
         "lastTransitionTime": Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),

@@ -74,8 +74,11 @@ fn both_versions_of_kv_are_read_with_and_without_a_mount() {
         tenant.wait_value("rows", key, value);
     }
     // What cannot be is said.
+    let deleted = json!({ "versions": [1] });
+    tenant.cluster.vault("POST", &format!("secret/delete/{here}/db"), Some(deleted)).expect("version 1 is deleted");
     for (name, store, members, text) in [
-        ("no-version", "two", json!({ "version": "9" }), "nothing is stored"),
+        ("deleted", "two", json!({ "version": "1" }), "version 1 of \"secret/data/"),
+        ("no-version", "two", json!({ "version": "9" }), "version 9 is not stored"),
         ("bad-version", "two", json!({ "version": "new" }), "is not the number of a version"),
         ("no-metadata", "one", json!({ "metadataPolicy": "Fetch" }), "with kv version v1"),
     ] {

@@ -62,6 +62,38 @@ fn what_was_pushed_and_nothing_else_is_deleted() {
 }
 
 #[test]
+fn a_store_is_held_only_as_long_as_something_is_to_be_deleted_there() {
+    let (pushing, _operator) = Pushing::new("ps-held");
+    let tenant = &pushing.tenant;
+    pushing.source(json!({ "a": "1" }));
+    let push = |policy: &str| {
+        let spec = json!({ "deletionPolicy": policy, "data": [entry(Some("a"), "held", Some("a"))] });
+        tenant.apply(&pushing.push_to("cluster", "to-cluster", spec));
+    };
+    let wait_finalizers = |expected: Value| {
+        eventually(&format!("the store has the finalizers {expected}"), || {
+            match tenant.get("secretstore", "cluster").map_err(|e| e.to_string())?["metadata"]["finalizers"].take() {
+                found if found == expected => Ok(()),
+                found => Err(found.to_string()),
+            }
+        });
+    };
+    let held = || json!(["secretstore.externalsecrets.io/finalizer"]);
+    push("Delete");
+    wait_finalizers(held());
+    push("None");
+    wait_finalizers(Value::Null);
+    push("Delete");
+    wait_finalizers(held());
+    pushing.wait_synced("to-cluster");
+    tenant.kubectl(&["delete", "pushsecret", "to-cluster", "--timeout=60s"]).unwrap();
+    assert!(pushing.in_cluster("held").unwrap_err().contains("not found"));
+    wait_finalizers(Value::Null);
+    // It is still checked and used.
+    tenant.wait_condition_of("secretstore", "cluster", ("Ready", "True", Some("Valid")), &[]);
+}
+
+#[test]
 fn what_has_no_mark_is_neither_changed_nor_deleted() {
     let (pushing, _operator) = Pushing::new("ps-marks");
     let tenant = &pushing.tenant;

@@ -32,7 +32,7 @@ fn what_fails_is_named_and_holds_up_nothing_else() {
             "secret key \"b\" is no JSON object",
             "the key \"../../sys/x\" has an empty segment, or one of dots",
             "permission denied on path \"secret/data/not-allowed/x\"",
-            "could not get SecretStore \"missing\", it does not exist in namespace",
+            "could not get SecretStore \"missing\", secretstores.external-secrets.io \"missing\" not found in namespace",
             "\"../../sys/x\" is not the name of a Secret",
         ],
     );

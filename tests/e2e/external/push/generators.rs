@@ -90,7 +90,7 @@ fn a_store_that_comes_later_gets_what_the_others_have() {
         "dataTo": [to("vault", &pushing.key("both")), to("late", "both")],
     });
     tenant.apply(&generated(&pushing, "both", "p", spec));
-    pushing.wait_failure("both", &["set secret failed", "late"]);
+    pushing.wait_failure("both", &["could not get SecretStore \"late\""]);
     let password = eventually("it is in Vault", || {
         let found = pushing.in_vault("both")?["data"]["password"].as_str().unwrap_or("").to_owned();
         if found.is_empty() { Err("nothing".to_owned()) } else { Ok(found) }
