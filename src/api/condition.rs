@@ -1,4 +1,4 @@
-//! Conditions: their types and reasons, and how a new value is put over the one before. Equal state in, equal state out.
+//! Conditions: their types and reasons, and how new values are put over old ones. Equal state in, equal state out.
 
 use std::borrow::Cow;
 
@@ -10,270 +10,189 @@ mod model;
 
 pub use model::{Condition, Word};
 
-/// What a condition is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum ConditionType {
-    /// A VaultAuthGlobal was found and merged.
-    Available,
-    /// The certificate in the Secret has not ended.
-    CertificateValid,
-    /// The object does what it is for.
-    Healthy,
-    /// Events of Vault arrive.
-    InstantUpdates,
-    /// The lease of the credentials was renewed when it was due.
-    LeaseRenewal,
-    /// The object can be used.
-    Ready,
-    /// The settings of a VaultConnection are right.
-    ResourceValidation,
-    /// All restart targets run with the newest content.
-    RolloutComplete,
-    /// The workloads were restarted for the last change of the content.
-    RolloutRestart,
-    /// The Secret holds what Vault holds.
-    SecretSynced,
-    /// Vault answers.
-    VaultPing,
-}
-
-impl ConditionType {
-    /// The type as it stands in the status.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ConditionType::Available => "Available",
-            ConditionType::CertificateValid => "CertificateValid",
-            ConditionType::Healthy => "Healthy",
-            ConditionType::InstantUpdates => "InstantUpdates",
-            ConditionType::LeaseRenewal => "LeaseRenewal",
-            ConditionType::Ready => "Ready",
-            ConditionType::ResourceValidation => "ResourceValidation",
-            ConditionType::RolloutComplete => "RolloutComplete",
-            ConditionType::RolloutRestart => "RolloutRestart",
-            ConditionType::SecretSynced => "SecretSynced",
-            ConditionType::VaultPing => "VaultPing",
+/// An enum whose values are written as they are called.
+macro_rules! words {
+    ($(#[$of_enum:meta])* pub enum $name:ident { $($(#[$of_word:meta])* $word:ident,)+ }) => {
+        $(#[$of_enum])*
+        pub enum $name {
+            $($(#[$of_word])* $word,)+
         }
-    }
-}
 
-impl From<ConditionType> for &'static str {
-    fn from(word: ConditionType) -> Self {
-        word.as_str()
-    }
-}
-
-/// The one word for what led to a condition or an event. VSO's, where VSO has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum Reason {
-    /// The object was checked and can be used.
-    Accepted,
-    /// The certificate in the Secret has ended.
-    CertificateExpired,
-    /// A certificate was issued.
-    CertificateIssued,
-    /// A certificate should have been replaced by now.
-    CertificateRenewalOverdue,
-    /// A certificate could not be revoked.
-    CertificateRevocationError,
-    /// A certificate was revoked.
-    CertificateRevoked,
-    /// A Secret was made. ESO's.
-    Created,
-    /// A stored Vault client was not trusted.
-    ClientCacheEntryDropped,
-    /// Vault clients cannot be stored.
-    ClientCacheStorageError,
-    /// A Secret was deleted. ESO's.
-    Deleted,
-    /// The token's policy does not allow it.
-    Denied,
-    /// Something could not be pushed. ESO's.
-    Errored,
-    /// An event stream could not be opened.
-    EventWatcherError,
-    /// An event stream was opened.
-    EventWatcherStarted,
-    /// The object does what it is for.
-    Healthy,
-    /// What takes long is not done yet.
-    InProgress,
-    /// The destination does not exist and must not be created.
-    InexistentDestination,
-    /// A store cannot be used as it is. ESO's.
-    InvalidProviderConfig,
-    /// A reference cannot be understood.
-    InvalidResourceRef,
-    /// The settings cannot work.
-    InvalidConfiguration,
-    /// A store does not hold what an entry names. ESO's.
-    MissingProviderSecret,
-    /// The owner of another object did not allow its use.
-    NotAllowed,
-    /// The server has no event stream.
-    NotAvailable,
-    /// The object can be used.
-    Ready,
-    /// All restart targets run with the newest content.
-    RolloutComplete,
-    /// A restart target does not run with the newest content yet.
-    RolloutInProgress,
-    /// A workload could not be restarted.
-    RolloutRestartFailed,
-    /// A workload was restarted.
-    RolloutRestartTriggered,
-    /// Condition of workloads of which one could not be restarted.
-    RolloutRestartTriggeredFailed,
-    /// New credentials are in the Secret, in place of others.
-    SecretRotated,
-    /// A Secret was deleted, since the store holds nothing any more. ESO's.
-    SecretDeleted,
-    /// A lease was renewed.
-    SecretLeaseRenewal,
-    /// A lease could not be renewed.
-    SecretLeaseRenewalError,
-    /// A lease was revoked, or could not be.
-    SecretLeaseRevoke,
-    /// The data of the Secret could not be made.
-    SecretDataBuilderError,
-    /// There is no Secret, and none is to be made. ESO's.
-    SecretMissing,
-    /// The Secret could not be written.
-    SecretSyncError,
-    /// The Secret was written.
-    SecretSynced,
-    /// A Secret is not what the stores hold. ESO's.
-    SecretSyncedError,
-    /// The CSI driver serves the object, and not the operator.
-    ServedByDriver,
-    /// What was pushed is deleted, since the Secret is gone. ESO's.
-    SourceDeleted,
-    /// The Secret holds what Vault holds.
-    Synced,
-    /// The status of an object could not be written.
-    StatusUpdateError,
-    /// A transformation cannot be used.
-    TransformationError,
-    /// The object does not do what it is for.
-    Unhealthy,
-    /// It cannot be said which login an object needs.
-    Unrecoverable,
-    /// A Secret could not be made what the stores hold. ESO's.
-    UpdateFailed,
-    /// A Secret was written. ESO's.
-    Updated,
-    /// A store was checked. ESO's.
-    Valid,
-    /// A store could not be checked. ESO's.
-    ValidationUnknown,
-    /// A VaultAuth refers to a VaultAuthGlobal.
-    VaultAuthGlobalRef,
-    /// The settings of the connection or the login cannot work.
-    VaultClientConfigError,
-    /// A request to Vault failed.
-    VaultClientError,
-    /// Vault is sealed.
-    VaultSealed,
-    /// The settings of a VaultStaticSecret cannot work.
-    VaultStaticSecretError,
-    /// Vault answers and serves nothing.
-    VaultUnavailable,
-}
-
-impl Reason {
-    /// The reason as it stands in conditions and events.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Reason::Accepted => "Accepted",
-            Reason::CertificateExpired => "CertificateExpired",
-            Reason::CertificateIssued => "CertificateIssued",
-            Reason::CertificateRenewalOverdue => "CertificateRenewalOverdue",
-            Reason::CertificateRevocationError => "CertificateRevocationError",
-            Reason::CertificateRevoked => "CertificateRevoked",
-            Reason::ClientCacheEntryDropped => "ClientCacheEntryDropped",
-            Reason::ClientCacheStorageError => "ClientCacheStorageError",
-            Reason::Created => "Created",
-            Reason::Deleted => "Deleted",
-            Reason::Denied => "Denied",
-            Reason::Errored => "Errored",
-            Reason::EventWatcherError => "EventWatcherError",
-            Reason::EventWatcherStarted => "EventWatcherStarted",
-            Reason::Healthy => "Healthy",
-            Reason::InProgress => "InProgress",
-            Reason::InexistentDestination => "InexistentDestination",
-            Reason::InvalidProviderConfig => "InvalidProviderConfig",
-            Reason::InvalidResourceRef => "InvalidResourceRef",
-            Reason::InvalidConfiguration => "InvalidConfiguration",
-            Reason::MissingProviderSecret => "MissingProviderSecret",
-            Reason::NotAllowed => "NotAllowed",
-            Reason::NotAvailable => "NotAvailable",
-            Reason::Ready => "Ready",
-            Reason::RolloutComplete => "RolloutComplete",
-            Reason::RolloutInProgress => "RolloutInProgress",
-            Reason::RolloutRestartFailed => "RolloutRestartFailed",
-            Reason::RolloutRestartTriggered => "RolloutRestartTriggered",
-            Reason::RolloutRestartTriggeredFailed => "RolloutRestartTriggeredFailed",
-            Reason::SecretRotated => "SecretRotated",
-            Reason::SecretLeaseRenewal => "SecretLeaseRenewal",
-            Reason::SecretLeaseRenewalError => "SecretLeaseRenewalError",
-            Reason::SecretLeaseRevoke => "SecretLeaseRevoke",
-            Reason::SecretDataBuilderError => "SecretDataBuilderError",
-            Reason::SecretDeleted => "SecretDeleted",
-            Reason::SecretMissing => "SecretMissing",
-            Reason::SecretSyncError => "SecretSyncError",
-            Reason::SecretSynced => "SecretSynced",
-            Reason::SecretSyncedError => "SecretSyncedError",
-            Reason::ServedByDriver => "ServedByDriver",
-            Reason::SourceDeleted => "SourceDeleted",
-            Reason::Synced => "Synced",
-            Reason::StatusUpdateError => "StatusUpdateError",
-            Reason::TransformationError => "TransformationError",
-            Reason::Unhealthy => "Unhealthy",
-            Reason::Unrecoverable => "Unrecoverable",
-            Reason::UpdateFailed => "UpdateFailed",
-            Reason::Updated => "Updated",
-            Reason::Valid => "Valid",
-            Reason::ValidationUnknown => "ValidationUnknown",
-            Reason::VaultAuthGlobalRef => "VaultAuthGlobalRef",
-            Reason::VaultClientConfigError => "VaultClientConfigError",
-            Reason::VaultClientError => "VaultClientError",
-            Reason::VaultSealed => "VaultSealed",
-            Reason::VaultStaticSecretError => "VaultStaticSecretError",
-            Reason::VaultUnavailable => "VaultUnavailable",
+        impl $name {
+            /// The word as it stands in conditions and events.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $($name::$word => stringify!($word),)+
+                }
+            }
         }
-    }
-}
 
-impl From<Reason> for &'static str {
-    fn from(word: Reason) -> Self {
-        word.as_str()
-    }
-}
-
-/// Whether a condition holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum ConditionStatus {
-    /// It holds.
-    True,
-    /// It does not hold.
-    False,
-    /// The operator cannot tell.
-    Unknown,
-}
-
-impl ConditionStatus {
-    /// The status as it stands in a condition.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ConditionStatus::True => "True",
-            ConditionStatus::False => "False",
-            ConditionStatus::Unknown => "Unknown",
+        impl From<$name> for &'static str {
+            fn from(word: $name) -> Self {
+                word.as_str()
+            }
         }
+    };
+}
+
+words! {
+    /// What a condition is about.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+    pub enum ConditionType {
+        /// A VaultAuthGlobal was found and merged.
+        Available,
+        /// The certificate in the Secret has not ended.
+        CertificateValid,
+        /// The object does what it is for.
+        Healthy,
+        /// Events of Vault arrive.
+        InstantUpdates,
+        /// The lease of the credentials was renewed when it was due.
+        LeaseRenewal,
+        /// The object can be used.
+        Ready,
+        /// The settings of a VaultConnection are right.
+        ResourceValidation,
+        /// All restart targets run with the newest content.
+        RolloutComplete,
+        /// The workloads were restarted for the last change of the content.
+        RolloutRestart,
+        /// The Secret holds what Vault holds.
+        SecretSynced,
+        /// Vault answers.
+        VaultPing,
     }
 }
 
-impl From<ConditionStatus> for &'static str {
-    fn from(word: ConditionStatus) -> Self {
-        word.as_str()
+words! {
+    /// The one word for what led to a condition or an event. VSO's, where VSO has one.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+    pub enum Reason {
+        /// The object was checked and can be used.
+        Accepted,
+        /// The certificate in the Secret has ended.
+        CertificateExpired,
+        /// A certificate was issued.
+        CertificateIssued,
+        /// A certificate should have been replaced by now.
+        CertificateRenewalOverdue,
+        /// A certificate could not be revoked.
+        CertificateRevocationError,
+        /// A certificate was revoked.
+        CertificateRevoked,
+        /// A Secret was made. ESO's.
+        Created,
+        /// A stored Vault client was not trusted.
+        ClientCacheEntryDropped,
+        /// Vault clients cannot be stored.
+        ClientCacheStorageError,
+        /// A Secret was deleted. ESO's.
+        Deleted,
+        /// The token's policy does not allow it.
+        Denied,
+        /// Something could not be pushed. ESO's.
+        Errored,
+        /// An event stream could not be opened.
+        EventWatcherError,
+        /// An event stream was opened.
+        EventWatcherStarted,
+        /// The object does what it is for.
+        Healthy,
+        /// What takes long is not done yet.
+        InProgress,
+        /// The destination does not exist and must not be created.
+        InexistentDestination,
+        /// A store cannot be used as it is. ESO's.
+        InvalidProviderConfig,
+        /// A reference cannot be understood.
+        InvalidResourceRef,
+        /// The settings cannot work.
+        InvalidConfiguration,
+        /// A store does not hold what an entry names. ESO's.
+        MissingProviderSecret,
+        /// The owner of another object did not allow its use.
+        NotAllowed,
+        /// The server has no event stream.
+        NotAvailable,
+        /// The object can be used.
+        Ready,
+        /// All restart targets run with the newest content.
+        RolloutComplete,
+        /// A restart target does not run with the newest content yet.
+        RolloutInProgress,
+        /// A workload could not be restarted.
+        RolloutRestartFailed,
+        /// A workload was restarted.
+        RolloutRestartTriggered,
+        /// Condition of workloads of which one could not be restarted.
+        RolloutRestartTriggeredFailed,
+        /// New credentials are in the Secret, in place of others.
+        SecretRotated,
+        /// A Secret was deleted, since the store holds nothing any more. ESO's.
+        SecretDeleted,
+        /// A lease was renewed.
+        SecretLeaseRenewal,
+        /// A lease could not be renewed.
+        SecretLeaseRenewalError,
+        /// A lease was revoked, or could not be.
+        SecretLeaseRevoke,
+        /// The data of the Secret could not be made.
+        SecretDataBuilderError,
+        /// There is no Secret, and none is to be made. ESO's.
+        SecretMissing,
+        /// The Secret could not be written.
+        SecretSyncError,
+        /// The Secret was written.
+        SecretSynced,
+        /// A Secret is not what the stores hold. ESO's.
+        SecretSyncedError,
+        /// The CSI driver serves the object, and not the operator.
+        ServedByDriver,
+        /// What was pushed is deleted, since the Secret is gone. ESO's.
+        SourceDeleted,
+        /// The Secret holds what Vault holds.
+        Synced,
+        /// The status of an object could not be written.
+        StatusUpdateError,
+        /// A transformation cannot be used.
+        TransformationError,
+        /// The object does not do what it is for.
+        Unhealthy,
+        /// It cannot be said which login an object needs.
+        Unrecoverable,
+        /// A Secret could not be made what the stores hold. ESO's.
+        UpdateFailed,
+        /// A Secret was written. ESO's.
+        Updated,
+        /// A store was checked. ESO's.
+        Valid,
+        /// A store could not be checked. ESO's.
+        ValidationUnknown,
+        /// A VaultAuth refers to a VaultAuthGlobal.
+        VaultAuthGlobalRef,
+        /// The settings of the connection or the login cannot work.
+        VaultClientConfigError,
+        /// A request to Vault failed.
+        VaultClientError,
+        /// Vault is sealed.
+        VaultSealed,
+        /// The settings of a VaultStaticSecret cannot work.
+        VaultStaticSecretError,
+        /// Vault answers and serves nothing.
+        VaultUnavailable,
+    }
+}
+
+words! {
+    /// Whether a condition holds.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+    pub enum ConditionStatus {
+        /// It holds.
+        True,
+        /// It does not hold.
+        False,
+        /// The operator cannot tell.
+        Unknown,
     }
 }
 
@@ -310,9 +229,9 @@ impl<'a> ConditionUpdate<'a> {
 /// Longest message that is written, in bytes. The schema takes more, and no person reads more.
 const MAX_MESSAGE_BYTES: usize = 4096;
 
-/// Puts new values over old conditions. Each condition stays where it is in the list, with an update or without; new types
-/// come last. So a condition that is not part of every run, such as that of restarts, moves nothing when it is left out.
-/// `lastTransitionTime` moves only if the status does.
+/// Puts new values over old conditions. Each condition stays where it is in the list, with an update or without; new
+/// types come last. So a condition that is not part of every run, such as that of restarts, moves nothing when it is
+/// left out. `lastTransitionTime` moves only if the status does.
 pub fn merge(old: &[Condition], generation: i64, updates: &[ConditionUpdate<'_>]) -> Vec<Condition> {
     put_over(old, Some(generation), updates)
 }
