@@ -1,7 +1,7 @@
 //! Has the linker pack the relative relocations of the program, where the C library can read them so (`DT_RELR`).
 //!
-//! They are almost all that there are, one for each address in a constant. Unpacked each takes 24 bytes of the file, and the
-//! loader reads them all, so that they stay in memory.
+//! They are almost all that there are, one for each address in a constant. Unpacked each takes 24 bytes of the file,
+//! and the loader reads them all, so that they stay in memory.
 
 use std::process::Command;
 

@@ -10,8 +10,8 @@ use crate::telemetry::Metrics;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Kind, and its plural, whose service HashiCorp has ended. No VSO since 1.6 takes the finalizers off, so that the objects,
-/// and their namespaces, can never be deleted. HCPAuth, which ended with it, never had any.
+/// Kind, and its plural, whose service HashiCorp has ended. No VSO since 1.6 takes the finalizers off, so that the
+/// objects, and their namespaces, can never be deleted. HCPAuth, which ended with it, never had any.
 const ENDED: (&str, &str) = ("HCPVaultSecretsApp", "hcpvaultsecretsapps");
 
 /// A conflict is tried again after this: another client is writing to the objects.
@@ -34,7 +34,8 @@ pub async fn upgrade_crds(settings: &Settings, timeout: Duration) -> Result<(), 
     Ok(())
 }
 
-/// `uninstall`: takes the finalizers off all objects in all namespaces, so that they can be deleted without an operator.
+/// `uninstall`: takes the finalizers off all objects in all namespaces, so that they can be deleted without an
+/// operator.
 ///
 /// # Errors
 /// If some still have theirs when the time is up.

@@ -2,8 +2,8 @@
 //! workloads that use them when the content changes.
 //!
 //! Dependencies between the modules point one way, which `tests/architecture` holds: `gocompat` <- `api` <- `render`,
-//! `external_secret`, `resolve`, `workqueue` (pure: no I/O) <- `vault`, `kubernetes` <- `credentials`, `providers`, `sync` <-
-//! `controllers` <- `operator`.
+//! `external_secret`, `resolve`, `workqueue` (pure: no I/O) <- `vault`, `kubernetes` <- `credentials`, `providers`,
+//! `sync` <- `controllers` <- `operator`.
 
 #![warn(clippy::expect_used, clippy::unwrap_used)]
 

@@ -1,8 +1,8 @@
 //! The keyed digest of a Secret's data that `status.secretMAC` holds.
 //!
-//! The digest of VSO, byte for byte: HMAC-SHA256 over Go's JSON of the data, with the key that VSO made. Any other digest
-//! would show a change of each object when the operator sees it for the first time, and restart its workloads. Stored
-//! clients are signed with the key as well.
+//! The digest of VSO, byte for byte: HMAC-SHA256 over Go's JSON of the data, with the key that VSO made. Any other
+//! digest would show a change of each object when the operator sees it for the first time, and restart its workloads.
+//! Stored clients are signed with the key as well.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -43,8 +43,8 @@ impl MacKey {
         self.mac_of_content(data, &[], |_| true)
     }
 
-    /// The digest of the keys of `data` that are content. `nil`: the keys of templates that print nothing, which have no
-    /// value in VSO, where they have an empty value here.
+    /// The digest of the keys of `data` that are content. `nil`: the keys of templates that print nothing, which have
+    /// no value in VSO, where they have an empty value here.
     pub fn mac_of_content(&self, data: &Data, nil: &[String], is_content: impl Fn(&str) -> bool) -> String {
         let entries = data.iter().filter(|(key, _)| is_content(key));
         let entries = entries.map(|(k, v)| (k.as_str(), (!nil.contains(k)).then_some(v.as_slice())));
@@ -107,8 +107,8 @@ fn message_of(data: &Data) -> String {
     message(data.iter().map(|(key, value)| (key.as_str(), Some(value.as_slice()))))
 }
 
-/// Go's JSON of a map from key to bytes: base64, or `null` for a value that is nil. Keys have to come sorted. VSO makes a
-/// nil of a template that prints nothing, and recorded digests may cover one; the operator makes none.
+/// Go's JSON of a map from key to bytes: base64, or `null` for a value that is nil. Keys have to come sorted. VSO makes
+/// a nil of a template that prints nothing, and recorded digests may cover one; the operator makes none.
 fn message<'a>(entries: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>) -> String {
     let mut out = String::from("{");
     for (i, (key, value)) in entries.enumerate() {

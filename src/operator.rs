@@ -36,8 +36,8 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let limit = RequestLimit { qps: settings.kube.qps, burst: settings.kube.burst, in_flight: 0 };
     // Nothing is sent yet.
     let client = kubernetes::connect(settings.kube.kubeconfig.as_deref(), limit, metrics.clone()).await?;
-    // On a connection of its own, the Lease never waits behind the requests of objects: an admission webhook that is slow
-    // must not cost the leadership.
+    // On a connection of its own, the Lease never waits behind the requests of objects: an admission webhook that is
+    // slow must not cost the leadership.
     let for_lease =
         kubernetes::connect(settings.kube.kubeconfig.as_deref(), RequestLimit::default(), metrics.clone()).await?;
     // Nor does a flood of scrapes with unknown tokens hold up the requests of objects.
@@ -90,8 +90,8 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     Ok(())
 }
 
-/// The key of the MACs. An API server that does not answer is waited for; a key that is damaged ends the start, since to
-/// go on with another would rewrite every Secret.
+/// The key of the MACs. An API server that does not answer is waited for; a key that is damaged ends the start, since
+/// to go on with another would rewrite every Secret.
 async fn mac_key(client: &kube::Client, namespace: &str, stop: &CancellationToken) -> Result<Option<KnownKey>, Error> {
     loop {
         match kubernetes::ensure_mac_key(client, namespace).await {
@@ -106,7 +106,8 @@ async fn mac_key(client: &kube::Client, namespace: &str, stop: &CancellationToke
     }
 }
 
-/// Waits until every watch has listed its objects: before that an object that is only not listed yet would look missing.
+/// Waits until every watch has listed its objects: before that an object that is only not listed yet would look
+/// missing.
 async fn wait_for(watches: &[Arc<WatchHealth>], stop: &CancellationToken) -> bool {
     let mut said = Instant::now();
     while watches.iter().any(|w| w.is_awaited()) {

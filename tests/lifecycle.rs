@@ -1,6 +1,6 @@
-//! The chart on a real node: install, upgrade with changed values, rollback and uninstall, with the hooks' Jobs as running
-//! pods, and objects in five namespaces that carry the finalizers that VSO has left. Nothing stays behind, and nothing is
-//! stuck in deletion. Without root there is no node, and the test says that it is skipped.
+//! The chart on a real node: install, upgrade with changed values, rollback and uninstall, with the hooks' Jobs as
+//! running pods, and objects in five namespaces that carry the finalizers that VSO has left. Nothing stays behind, and
+//! nothing is stuck in deletion. Without root there is no node, and the test says that it is skipped.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,8 @@ fn install_upgrade_rollback_and_uninstall_leave_nothing_behind() -> Result {
     let started = Instant::now();
     cluster.kubectl(&[&["delete", "namespace", "--timeout=60s"], &SPACES[..]].concat())?;
     eprintln!("delete of five namespaces: {:.1} s", started.elapsed().as_secs_f64());
-    // Nothing of the release is left; the key of the content MACs and the Lease are the operator's and stay, as with VSO.
+    // Nothing of the release is left; the key of the content MACs and the Lease are the operator's and stay, as with
+    // VSO.
     let kinds =
         "deployments,jobs,pods,services,serviceaccounts,configmaps,roles,rolebindings,clusterroles,clusterrolebindings";
     let left = cluster.kubectl(&["get", kinds, "-A", "-l", "app.kubernetes.io/instance=vso", "-o=name"])?;

@@ -1,6 +1,6 @@
-//! A Deployment on a real node that logs in to PostgreSQL all the time with the credentials of its Secret: while they are
-//! replaced, while the operator restarts, and while Vault restarts. No login fails. Without root there is no node, and the
-//! test says that it is skipped.
+//! A Deployment on a real node that logs in to PostgreSQL all the time with the credentials of its Secret: while they
+//! are replaced, while the operator restarts, and while Vault restarts. No login fails. Without root there is no node,
+//! and the test says that it is skipped.
 
 use std::path::Path;
 use std::time::Instant;

@@ -1,5 +1,5 @@
-//! The rights that the chart gives, against those that are used: what the end-to-end tests left in the audit logs of their
-//! API servers. Nothing was asked for without a rule, and no rule is there without use.
+//! The rights that the chart gives, against those that are used: what the end-to-end tests left in the audit logs of
+//! their API servers. Nothing was asked for without a rule, and no rule is there without use.
 //!
 //! Cargo runs this after `e2e`. It needs a run of all end-to-end tests.
 

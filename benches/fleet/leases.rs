@@ -1,5 +1,5 @@
-//! What leases cost: 1,000 of one login with a TTL of a minute, their renewals counted in Vault's audit log, and a rotation
-//! of all that the operator is killed in.
+//! What leases cost: 1,000 of one login with a TTL of a minute, their renewals counted in Vault's audit log, and a
+//! rotation of all that the operator is killed in.
 //!
 //! The engine is `aws`, with the IAM of the tests: it makes a user in two thirds of the time that PostgreSQL takes, and
 //! nothing but Vault works for a renewal, while each one of a user of PostgreSQL changes a role in the database.

@@ -1,5 +1,6 @@
 //! What a fleet of objects costs in the steady state, measured on a real API server and a real Vault. Run with
-//! `hack/bench`; the tests in `tests/e2e/api_call_budget.rs` hold what can be counted, this shows what has to be measured.
+//! `hack/bench`; the tests in `tests/e2e/api_call_budget.rs` hold what can be counted, this shows what has to be
+//! measured.
 
 mod external;
 mod leases;
@@ -101,7 +102,8 @@ impl Bench<'_> {
         let started = Utc::now();
         let operator = self.tenant.operator(&[]);
         let ready = since(started, Utc::now());
-        // From the audit log, so that measuring is not itself a load: when the last Secret and the last status were written.
+        // From the audit log, so that measuring is not itself a load: when the last Secret and the last status were
+        // written.
         let last = |resource: &str, subresource: &str| loop {
             let events = count.requests().into_iter();
             let times: Vec<_> = events

@@ -1,8 +1,8 @@
 //! One tenant applies every object that could end, stall or starve the operator, all at once; the objects of the others
 //! stay fresh, and the process stays below the memory limit of the chart.
 //!
-//! Run with `hack/hostile`. It takes a minute, or as many seconds as `HOSTILE_SECONDS` says, prints how fresh the others were
-//! and how much memory the operator needed at most, and fails if that is more than is promised.
+//! Run with `hack/hostile`. It takes a minute, or as many seconds as `HOSTILE_SECONDS` says, prints how fresh the
+//! others were and how much memory the operator needed at most, and fails if that is more than is promised.
 
 mod objects;
 mod server;

@@ -58,12 +58,12 @@ pub struct VaultDynamicSecretSpec {
     /// The path gives static credentials, which Vault rotates by itself and which have no lease.
     #[serde(default, skip_serializing_if = "is_default")]
     pub allow_static_creds: bool,
-    /// When credentials are replaced, revoke the old lease as soon as all rolloutRestartTargets run with the new ones. Without
-    /// it, and without targets, the old lease lives until its end.
+    /// When credentials are replaced, revoke the old lease as soon as all rolloutRestartTargets run with the new ones.
+    /// Without it, and without targets, the old lease lives until its end.
     #[serde(default, skip_serializing_if = "is_default")]
     pub revoke_replaced_leases: bool,
-    /// How often to ask again when the answer carries no lease, such as `30s`. For static credentials: how often to look for a
-    /// rotation that nothing announces.
+    /// How often to ask again when the answer carries no lease, such as `30s`. For static credentials: how often to
+    /// look for a rotation that nothing announces.
     #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = DURATION_PATTERN))]
     pub refresh_after: Option<String>,
@@ -114,8 +114,8 @@ pub struct VaultDynamicSecretStatus {
     /// Rotation of static credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub static_creds_meta_data: Option<StaticCredsMetaData>,
-    /// When the Vault token ends that the lease hangs on, in seconds since 1970, as far as is known: it may have been extended
-    /// since. With it the credentials end.
+    /// When the Vault token ends that the lease hangs on, in seconds since 1970, as far as is known: it may have been
+    /// extended since. With it the credentials end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vault_token_expiration: Option<i64>,
     /// New credentials that are about to be written to the Secret.

@@ -6,8 +6,8 @@
 //!   `spec`, a missing required member or a value this version does not know decodes to a default or to `Unknown`.
 //!   What it means is judged later, per object, with a condition that says so. The schema in `crds/` is what refuses
 //!   bad input.
-//!   (kube refuses `attr = "serde(default)"` on a kind for fear of surprises; a missing `spec` needs exactly that, hence
-//!   the `cfg_attr(true, ...)` around it.)
+//!   (kube refuses `attr = "serde(default)"` on a kind for fear of surprises; a missing `spec` needs exactly that,
+//!   hence the `cfg_attr(true, ...)` around it.)
 //! * **An empty string is an unset one**, as it is in VSO: optional text is `None` in both cases.
 
 pub mod auth;

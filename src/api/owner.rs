@@ -76,7 +76,8 @@ pub enum ContentKeys {
     /// All.
     #[default]
     All,
-    /// All but what Vault says about the rotation of static credentials, which differs in each answer. The rule is VSO's.
+    /// All but what Vault says about the rotation of static credentials, which differs in each answer. The rule is
+    /// VSO's.
     StaticCredentials,
 }
 

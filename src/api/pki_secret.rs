@@ -48,9 +48,9 @@ pub struct VaultPKISecretSpec {
     /// Empty the destination when this object is deleted. Only for one that this object did not create.
     #[serde(default, skip_serializing_if = "is_default")]
     pub clear: bool,
-    /// How long before its end the certificate is replaced, such as `24h`. When unset, or 0, it is replaced when a third of
-    /// its time is left. Up to a twentieth of its time is taken off, so that certificates are not replaced together, and ten
-    /// minutes are left for clocks that differ.
+    /// How long before its end the certificate is replaced, such as `24h`. When unset, or 0, it is replaced when a
+    /// third of its time is left. Up to a twentieth of its time is taken off, so that certificates are not replaced
+    /// together, and ten minutes are left for clocks that differ.
     #[serde(deserialize_with = "non_empty", skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = DURATION_PATTERN))]
     pub expiry_offset: Option<String>,

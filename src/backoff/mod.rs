@@ -36,8 +36,8 @@ impl Default for Policy {
     }
 }
 
-/// The failures in a row of one object or one login. There are many of these and few fail: the policy is not part of it, and
-/// what is known of failures is boxed.
+/// The failures in a row of one object or one login. There are many of these and few fail: the policy is not part of
+/// it, and what is known of failures is boxed.
 #[derive(Clone, Debug, Default)]
 pub struct Backoff(Option<Box<Failing>>);
 

@@ -1,7 +1,7 @@
 //! Commands, flags and environment variables.
 //!
-//! Flags are read as Go's `flag` package reads them, with one dash or two, because that is what existing manifests hold.
-//! Of flag and variable the variable wins.
+//! Flags are read as Go's `flag` package reads them, with one dash or two, because that is what existing manifests
+//! hold. Of flag and variable the variable wins.
 
 mod flag;
 mod flags;

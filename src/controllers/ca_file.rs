@@ -17,8 +17,8 @@ use crate::util::BoundedCache;
 const MAX_CA_FILE_BYTES: u64 = 1024 * 1024;
 /// A file system that gives no answer is waited for so long.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
-/// So many files are read at the same time. A read cannot be cancelled: this is how many threads a file system that hangs
-/// can hold.
+/// So many files are read at the same time. A read cannot be cancelled: this is how many threads a file system that
+/// hangs can hold.
 const CONCURRENT_READS: usize = 4;
 /// What is not told again to the log within [`REPEAT_LOG_AFTER`] is remembered of so many files.
 const REMEMBERED_FAILURES: usize = 256;

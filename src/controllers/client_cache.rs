@@ -1,5 +1,5 @@
-//! The logins in use, and the client cache: Vault tokens that outlive the process, so that a restart of the operator logs in
-//! nowhere.
+//! The logins in use, and the client cache: Vault tokens that outlive the process, so that a restart of the operator
+//! logs in nowhere.
 //!
 //! VSO stores one client per cache key: VaultAuth and VaultConnection with their generations, and the credential. A
 //! session here may serve several of them. Its token is stored under the key of each VaultAuth that uses it, so that
@@ -112,7 +112,8 @@ impl ClientCache {
         store::store(self, session, plan).await;
     }
 
-    /// A VaultAuth, a VaultConnection, a store or what uses them has changed: some stored clients may be of no use any more.
+    /// A VaultAuth, a VaultConnection, a store or what uses them has changed: some stored clients may be of no use any
+    /// more.
     pub fn users_changed(&self) {
         self.changed.notify_one();
     }

@@ -35,19 +35,21 @@ pub(crate) trait Controller: Send + Sync + 'static {
     /// The kind.
     fn kind(&self) -> Kind;
 
-    /// Starts the watch of the kind, and of what only this controller reads. Each change makes those objects due that it
-    /// concerns.
+    /// Starts the watch of the kind, and of what only this controller reads. Each change makes those objects due that
+    /// it concerns.
     fn watch(self: Arc<Self>, watches: &mut Watches<'_>);
 
     /// One run.
     async fn reconcile(&self, job: &Job<Key>) -> Outcome;
 
-    /// What follows a run that took longer than any may, and was ended. A kind that has a condition for it says so there.
+    /// What follows a run that took longer than any may, and was ended. A kind that has a condition for it says so
+    /// there.
     async fn timed_out(&self, _job: &Job<Key>) -> Outcome {
         Outcome::retry_later()
     }
 
-    /// This process leads again, and another one may have led since: what is remembered of the objects may not be so any more.
+    /// This process leads again, and another one may have led since: what is remembered of the objects may not be so
+    /// any more.
     fn resumed(&self) {}
 
     /// How many objects are known.
@@ -100,8 +102,8 @@ pub(crate) struct Watches<'a> {
     pub client: &'a kube::Client,
     /// The namespaces that are served.
     pub scopes: &'a [Scope],
-    /// The namespaces that are served, and the operator's own: it has the logins and connections named `default`, and what
-    /// all tenants share.
+    /// The namespaces that are served, and the operator's own: it has the logins and connections named `default`, and
+    /// what all tenants share.
     pub shared_scopes: &'a [Scope],
     /// Ends all watches.
     pub stop: &'a CancellationToken,
@@ -138,8 +140,8 @@ impl Watches<'_> {
         self.started.required.extend(started);
     }
 
-    /// Watches the objects of a kind in the served namespaces. Readiness does not wait for it: where only the operator was
-    /// upgraded, the definition of the kind and the right to list it may be missing.
+    /// Watches the objects of a kind in the served namespaces. Readiness does not wait for it: where only the operator
+    /// was upgraded, the definition of the kind and the right to list it may be missing.
     pub fn optional<K: Watched>(&mut self, sink: Arc<dyn Sink<K>>) -> Vec<Arc<WatchHealth>> {
         let started = self.start(&ApiResource::erase::<K>(&()), self.scopes, &sink, Part::Whole);
         self.started.optional.extend(started.iter().cloned());

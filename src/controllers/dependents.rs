@@ -41,8 +41,8 @@ impl Dependents {
         Self { stores, work, recovered: Mutex::default() }
     }
 
-    /// Makes a changed object due itself and forgets one that is gone. Returns its name if a controller would come to another
-    /// result, so that those that refer to it have to look again.
+    /// Makes a changed object due itself and forgets one that is gone. Returns its name if a controller would come to
+    /// another result, so that those that refer to it have to look again.
     pub fn enqueue_if_changed<K: CustomObject>(&self, change: &Change<K>) -> Option<ObjectRef> {
         match change {
             Change::Deleted(object) => {
@@ -93,8 +93,8 @@ impl Dependents {
         });
     }
 
-    /// Makes the ExternalSecrets and PushSecrets of a namespace due that use a ClusterSecretStore: its labels may admit them
-    /// or not.
+    /// Makes the ExternalSecrets and PushSecrets of a namespace due that use a ClusterSecretStore: its labels may admit
+    /// them or not.
     pub fn of_namespace(&self, namespace: &str, within: Duration) {
         self.push(&self.stores.external_secrets, within, |object| {
             object.metadata.namespace.as_deref() == Some(namespace)
@@ -160,8 +160,8 @@ impl Dependents {
         }
     }
 
-    /// Makes the owners due that use a VaultConnection which works again. A Vault that comes back brings all its connections
-    /// with it, so those of a short while are looked for together.
+    /// Makes the owners due that use a VaultConnection which works again. A Vault that comes back brings all its
+    /// connections with it, so those of a short while are looked for together.
     pub fn of_recovered_connection(self: &Arc<Self>, id: &ObjectRef) {
         let mut recovered = self.recovered.lock();
         recovered.insert(id.clone());

@@ -19,11 +19,11 @@ use crate::workqueue::{Job, Next};
 
 /// A run that takes longer is slow: its Vault hangs, or nearly so.
 pub(super) const SLOW_RUN: Duration = Duration::from_secs(5);
-/// Runs under way at the end get this long to finish. One that is cut off loses nothing, and another replica waits for the
-/// Lease meanwhile.
+/// Runs under way at the end get this long to finish. One that is cut off loses nothing, and another replica waits for
+/// the Lease meanwhile.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Timer-driven runs are batched for up to this long: runs in one go share what waking up costs, which halves the CPU of a
-/// refresh. Changes do not wait.
+/// Timer-driven runs are batched for up to this long: runs in one go share what waking up costs, which halves the CPU
+/// of a refresh. Changes do not wait.
 const BATCH_SLACK: Duration = Duration::from_millis(50);
 
 /// Runs controllers.
@@ -91,8 +91,8 @@ impl Engine {
                 }
             }
         };
-        // A panic in one object is that object's failure and no other's. What it leaves behind is only what is remembered of
-        // that object, which the next run does without.
+        // A panic in one object is that object's failure and no other's. What it leaves behind is only what is
+        // remembered of that object, which the next run does without.
         let run = AssertUnwindSafe(reconcile.instrument(span)).catch_unwind();
         let outcome = tokio::select! {
             ended = run => ended.unwrap_or_else(|_| {
@@ -101,7 +101,8 @@ impl Engine {
             }),
             // What a run that takes long depends on may have changed, or others need its permit.
             () = self.must_yield(key) => Outcome::yielded(Next::At(*due, *class), None),
-            // Another process may lead from now on. A run can be cut short anywhere: what it did not do, the next one finds.
+            // Another process may lead from now on. A run can be cut short anywhere: what it did not do, the next one
+            // finds.
             _ = leads.wait_for(|leads| !leads) => Outcome::yielded(Next::At(*due, *class), None),
         };
         let took = started.elapsed();

@@ -1,5 +1,5 @@
-//! Changes of the Secrets and ConfigMaps that objects name. A source is followed only while anything of it is named, and
-//! nothing of what it tells is kept but which objects have to look again.
+//! Changes of the Secrets and ConfigMaps that objects name. A source is followed only while anything of it is named,
+//! and nothing of what it tells is kept but which objects have to look again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use crate::workqueue::Class;
 
 /// Changes that come together are told together: a server cannot keep the operator busy with them.
 const BATCH: Duration = Duration::from_millis(300);
-/// A Secret of a store is gone so long before its absence counts: one that is made anew, for another type or by another tool,
-/// is gone for a moment, and what was copied from it would go, too.
+/// A Secret of a store is gone so long before its absence counts: one that is made anew, for another type or by another
+/// tool, is gone for a moment, and what was copied from it would go, too.
 const GONE_PATIENCE: Duration = Duration::from_secs(10);
 /// More changes at once count as a change of everything.
 const MAX_BATCH: usize = 1_000;

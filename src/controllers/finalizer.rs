@@ -1,5 +1,5 @@
-//! Finalizers. This operator puts one on where something outside of Kubernetes has to be cleaned up before the object goes;
-//! VSO puts one on everything, and it is taken off at deletion.
+//! Finalizers. This operator puts one on where something outside of Kubernetes has to be cleaned up before the object
+//! goes; VSO puts one on everything, and it is taken off at deletion.
 
 use super::outcome::Outcome;
 use crate::api::{ApiScope as _, CustomObject};

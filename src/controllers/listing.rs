@@ -29,8 +29,8 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    /// What is not listed, if that takes longer than it should and the object with these conditions is not ready: nothing is
-    /// known to be wrong with what is.
+    /// What is not listed, if that takes longer than it should and the object with these conditions is not ready:
+    /// nothing is known to be wrong with what is.
     pub fn to_tell(&self, conditions: &[Condition]) -> Option<&str> {
         self.overdue.as_deref().filter(|_| !condition::is_true(conditions, ConditionType::Ready))
     }

@@ -2,18 +2,20 @@
 //!
 //! From the bottom up:
 //!
-//! - `stores`, `work` and `outputs` are what a run reads, waits in and writes to; `states` is what is remembered between two
-//!   runs; `listing` says whether all is known; `outcome`, `retry` and `drift` say when the next run is due.
-//! - `servers`, with `ca_file` and `probe`, `client_cache` and `subscriptions` lead to Vault, and `vault_access` puts them
-//!   together; `read_age` says how old a shared answer may be.
+//! - `stores`, `work` and `outputs` are what a run reads, waits in and writes to; `states` is what is remembered
+//!   between two runs; `listing` says whether all is known; `outcome`, `retry` and `drift` say when the next run is
+//!   due.
+//! - `servers`, with `ca_file` and `probe`, `client_cache` and `subscriptions` lead to Vault, and `vault_access` puts
+//!   them together; `read_age` says how old a shared answer may be.
 //! - `store_access`, `open_store` and `generators` lead to what objects of `external-secrets.io` are made of, and
-//!   `store_failure` says how a run ends that does not get through; `store_names`, `named` and `feeds` know the Secrets and
-//!   ConfigMaps behind that, and tell of their changes.
+//!   `store_failure` says how a run ends that does not get through; `store_names`, `named` and `feeds` know the Secrets
+//!   and ConfigMaps behind that, and tell of their changes.
 //! - `dependents` knows which objects have to look again when another one changes.
-//! - `controller` is what a kind has to be. `pipeline` is the way of all kinds of VSO that fill a Secret, `fan_out` that of the
-//!   kinds that make objects in many namespaces, and `unsupported` that of those that are not served. The other files named
-//!   after a kind are the kinds.
-//! - `kinds` has a row for each, `engine` runs them, `snapshot` shows them to the metrics; this file puts the parts together.
+//! - `controller` is what a kind has to be. `pipeline` is the way of all kinds of VSO that fill a Secret, `fan_out`
+//!   that of the kinds that make objects in many namespaces, and `unsupported` that of those that are not served. The
+//!   other files named after a kind are the kinds.
+//! - `kinds` has a row for each, `engine` runs them, `snapshot` shows them to the metrics; this file puts the parts
+//!   together.
 
 mod ca_file;
 mod client_cache;
@@ -192,8 +194,8 @@ impl Controllers {
         watches.started
     }
 
-    /// Runs until `stop`, whenever this process leads; returns when the runs under way have ended. `watches` are those of
-    /// [`Controllers::spawn_watches`].
+    /// Runs until `stop`, whenever this process leads; returns when the runs under way have ended. `watches` are those
+    /// of [`Controllers::spawn_watches`].
     pub async fn run(
         &self,
         watches: StartedWatches,

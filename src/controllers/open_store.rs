@@ -1,5 +1,5 @@
-//! A store that is open for one run: what reads and writes it, with which login. The one place that knows which provider a
-//! store has.
+//! A store that is open for one run: what reads and writes it, with which login. The one place that knows which
+//! provider a store has.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,8 +33,8 @@ impl OpenStore<'_> {
 }
 
 impl StoreAccess {
-    /// Opens a store for a run. Answers to requests that began before `not_before` are too old; `former` has the reads of the
-    /// run before, which the object shares with others.
+    /// Opens a store for a run. Answers to requests that began before `not_before` are too old; `former` has the reads
+    /// of the run before, which the object shares with others.
     pub(super) async fn open<'a>(
         &'a self,
         job: &Job<Key>,

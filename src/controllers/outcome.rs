@@ -9,8 +9,8 @@ use crate::workqueue::{Class, Lane, Next};
 
 /// After the API server refused a write.
 const WRITE_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// An object that cannot be used as it is, is looked at again after a part of the time that it has been so: what is missing
-/// is often an object that is made a moment later.
+/// An object that cannot be used as it is, is looked at again after a part of the time that it has been so: what is
+/// missing is often an object that is made a moment later.
 pub(crate) const MIN_RETRY_DELAY: Duration = Duration::from_secs(5);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 /// After a run that panicked or hung.

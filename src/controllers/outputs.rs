@@ -45,11 +45,11 @@ impl EventText {
 }
 
 impl Outputs {
-    /// Gives an object the status `new`, if that differs from the one that it has, and reports `events` after the write. True
-    /// if the status was written.
+    /// Gives an object the status `new`, if that differs from the one that it has, and reports `events` after the
+    /// write. True if the status was written.
     ///
-    /// The answer of the write goes into the store as if a watch had told of it: the next run decides on the new status, and
-    /// a change that the answer shows first makes the object due.
+    /// The answer of the write goes into the store as if a watch had told of it: the next run decides on the new
+    /// status, and a change that the answer shows first makes the object due.
     ///
     /// # Errors
     /// The API server did not take the status; none of `events` was reported then. The failure is logged, and is an
@@ -96,8 +96,8 @@ impl Outputs {
     }
 }
 
-/// The merge patch that turns one status into another. `None` if they are equal. Members that this version of the operator
-/// does not know are in neither, and stay.
+/// The merge patch that turns one status into another. `None` if they are equal. Members that this version of the
+/// operator does not know are in neither, and stay.
 fn status_patch<S: PartialEq + serde::Serialize>(old: Option<&S>, new: &S) -> Option<Map<String, Value>> {
     if old == Some(new) {
         return None;

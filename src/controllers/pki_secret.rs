@@ -27,8 +27,8 @@ use issue::Unwritten;
 use issuer::IssuerWatch;
 use revoke::Revocations;
 
-/// After so long an object is looked at again, whatever the clock of the process says: the clock of the machine may have been
-/// set meanwhile, or a Secret that no watch covers changed.
+/// After so long an object is looked at again, whatever the clock of the process says: the clock of the machine may
+/// have been set meanwhile, or a Secret that no watch covers changed.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Issues certificates.
@@ -41,7 +41,8 @@ pub(super) struct PkiSecrets {
 pub(super) struct State {
     /// The certificate that the Secret holds, or is to hold.
     current: Option<Current>,
-    /// A certificate that was issued and is not in the Secret yet. What hinders that may pass; another one would not help.
+    /// A certificate that was issued and is not in the Secret yet. What hinders that may pass; another one would not
+    /// help.
     unwritten: Option<Box<Unwritten>>,
     /// Certificates that will not get into the Secret.
     orphans: Vec<PKIReplacedCertificate>,

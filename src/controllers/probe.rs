@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use crate::backoff::{Backoff, Policy, horizon};
 use crate::vault::{Probe, Server, ServerVersion};
 
-/// A Vault that answers is asked this often whether it still does, and the authority that its certificate has to be from is
-/// read again. Requests of objects show trouble before that.
+/// A Vault that answers is asked this often whether it still does, and the authority that its certificate has to be
+/// from is read again. Requests of objects show trouble before that.
 const PROBE_INTERVAL: Duration = Duration::from_secs(60);
 /// One that does not is asked more often: this is how recovery is noticed. As patient as requests of objects get.
 const FAILED_PROBE_PAUSES: Policy = Policy {
@@ -57,8 +57,8 @@ struct Last {
 }
 
 impl SharedProbe {
-    /// What is known of the server, and when there is more to know: from a probe now, if the last one is old, or if requests
-    /// have shown since that the server has come or gone.
+    /// What is known of the server, and when there is more to know: from a probe now, if the last one is old, or if
+    /// requests have shown since that the server has come or gone.
     pub async fn look(&self, server: &Server) -> (Finding, Instant) {
         let mut last = self.last.lock().await;
         let down = || server.last_error().is_some();

@@ -1,4 +1,5 @@
-//! Turns to render: templates may take as long as their limits let them, so few run at a time, and few of one namespace.
+//! Turns to render: templates may take as long as their limits let them, so few run at a time, and few of one
+//! namespace.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,8 +67,8 @@ impl RenderTurns {
 }
 
 impl Turn {
-    /// Does work that may take as long as its limits let it: not on a thread that others wait for. `None`: it did not come to
-    /// its end.
+    /// Does work that may take as long as its limits let it: not on a thread that others wait for. `None`: it did not
+    /// come to its end.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let running = self.namespace.running.clone().acquire_owned().await.ok()?;
         let permit = self.permits.clone().acquire_owned().await.ok()?;

@@ -193,8 +193,8 @@ impl<K: StoreObject> SecretStores<K> {
         stores.optional_watches.listing().is_some() || stores.push_secrets.all().iter().any(pushes)
     }
 
-    /// Takes the finalizer off a store that no PushSecret needs any more, so that nothing holds the store when no operator
-    /// runs. Then the store is checked.
+    /// Takes the finalizer off a store that no PushSecret needs any more, so that nothing holds the store when no
+    /// operator runs. Then the store is checked.
     async fn let_go(&self, object: &K) -> Outcome {
         let client = &self.outputs.client;
         let Ok(without) = take_finalizer_off(client, object, FINALIZER).await else { return Outcome::write_failed() };

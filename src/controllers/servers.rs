@@ -53,7 +53,8 @@ pub(crate) struct Servers {
     /// Told of each server that goes down or comes back.
     changed: mpsc::UnboundedSender<ServerId>,
     metrics: Arc<Metrics>,
-    /// Held while the authority of a connection is read again: runs that fail for the same reason wait for what is found.
+    /// Held while the authority of a connection is read again: runs that fail for the same reason wait for what is
+    /// found.
     reloading: WeakTable<Key, tokio::sync::Mutex<()>>,
 }
 
@@ -102,8 +103,8 @@ impl Servers {
         let mut known = self.known.lock();
         let same = known.values().find(|k| k.server.id == server.id).map(|k| (k.server.clone(), k.probe.clone()));
         let (server, probe) = same.unwrap_or_else(|| (Arc::new(server), Arc::default()));
-        // A run may hold the plan of a connection that is gone. Looked up under the lock that `forget` takes, which follows
-        // the deletion.
+        // A run may hold the plan of a connection that is gone. Looked up under the lock that `forget` takes, which
+        // follows the deletion.
         if self.stores.has_connection(&plan.key) {
             let entry =
                 Known { uid: plan.uid.clone(), generation: plan.generation, server: server.clone(), probe, read };
@@ -143,8 +144,8 @@ impl Servers {
         Ok(if same { Authority::Same } else { Authority::Replaced })
     }
 
-    /// Learns that a run took too long, with the servers of these connections; `None` is one of which nothing is known here.
-    /// Gives what is told of the run.
+    /// Learns that a run took too long, with the servers of these connections; `None` is one of which nothing is known
+    /// here. Gives what is told of the run.
     pub fn timed_out(&self, connections: impl Iterator<Item = Option<Key>>) -> String {
         let server = |connection: Option<Key>| self.known.lock().get(&connection?).map(|known| known.server.clone());
         let answered = connections.map(|connection| server(connection).is_some_and(|of| of.timed_out(LONGEST_RUN)));

@@ -1,4 +1,5 @@
-//! What this process remembers of the objects of a kind between two runs. All of it can be lost: the next run finds it again.
+//! What this process remembers of the objects of a kind between two runs. All of it can be lost: the next run finds it
+//! again.
 
 use std::collections::HashMap;
 

@@ -63,8 +63,8 @@ impl StoreAccess {
         Ok(self.vault.logins.session(&store.auth(), &server))
     }
 
-    /// A cluster, read with the login of a store. It has a lane, as a Vault has: a server that does not answer holds up no
-    /// other.
+    /// A cluster, read with the login of a store. It has a lane, as a Vault has: a server that does not answer holds up
+    /// no other.
     pub fn cluster<'a>(&'a self, job: &Job<Key>, store: &'a ClusterStore) -> Result<ClusterProvider<'a>, NoSession> {
         let lane = providers::lane(store);
         if !self.vault.work.enter(&job.key, lane) {

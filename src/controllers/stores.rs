@@ -160,8 +160,8 @@ impl Stores {
         ObjectRef::resolve(owner.vault_auth_ref(), owner.namespace(), &self.operator_namespace).ok()
     }
 
-    /// The VaultConnection that a VaultAuth uses. `None` too if its VaultAuthGlobal is missing: the VaultAuth cannot be used
-    /// then, whatever connections there are.
+    /// The VaultConnection that a VaultAuth uses. `None` too if its VaultAuthGlobal is missing: the VaultAuth cannot be
+    /// used then, whatever connections there are.
     pub fn connection_of(&self, auth: &VaultAuth) -> Option<ObjectRef> {
         let namespace = auth.meta().namespace.as_deref().unwrap_or("");
         let merged = resolve::merged(auth, self).ok()?;

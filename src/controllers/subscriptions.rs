@@ -1,5 +1,5 @@
-//! Instant updates: which objects read which path or have which lease, so that an event of Vault makes those objects due and
-//! no others.
+//! Instant updates: which objects read which path or have which lease, so that an event of Vault makes those objects
+//! due and no others.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -114,8 +114,8 @@ impl Subscriptions {
         *subscription = Some(Box::new(Subscription { stream, subject, key, fingerprint, inbox, subscribers }));
     }
 
-    /// This process leads from now on, or does not any more: only the leader listens. The objects that want instant updates
-    /// are due, to subscribe.
+    /// This process leads from now on, or does not any more: only the leader listens. The objects that want instant
+    /// updates are due, to subscribe.
     pub fn lead(&self, leads: bool, stores: &Stores, work: &Work) {
         if !leads {
             return self.streams.stop();
@@ -174,8 +174,8 @@ impl Subscription {
         }
     }
 
-    /// The state of a change was not reached in time. The change stays pending without it; that of a change that has come
-    /// meanwhile is waited for.
+    /// The state of a change was not reached in time. The change stays pending without it; that of a change that has
+    /// come meanwhile is waited for.
     pub fn give_up_index(&self, change: &PendingChange) {
         self.inbox.give_up_index(change);
     }
@@ -262,7 +262,8 @@ impl Subscribers {
     }
 }
 
-/// The conditions of an object, with what there is to say of instant updates, and nothing of them if it does not want any.
+/// The conditions of an object, with what there is to say of instant updates, and nothing of them if it does not want
+/// any.
 pub(super) fn with_condition(
     owner: &dyn SecretOwner,
     subscription: Option<&Subscription>,

@@ -65,8 +65,8 @@ impl VaultAccess {
         }
     }
 
-    /// The certificate of a server was not trusted. True if its authority has been replaced since: the next try gets a server
-    /// that is judged by the new one.
+    /// The certificate of a server was not trusted. True if its authority has been replaced since: the next try gets a
+    /// server that is judged by the new one.
     pub async fn on_untrusted_certificate(&self, plan: &ConnectionPlan, server: ServerId) -> bool {
         match self.servers.reload_authority(plan, server).await {
             Ok(Authority::AlreadyReplaced) => true,

@@ -1,4 +1,5 @@
-//! VaultAuth: whether its references resolve. As VSO, it does not log in: the identity depends on the object that uses it.
+//! VaultAuth: whether its references resolve. As VSO, it does not log in: the identity depends on the object that uses
+//! it.
 
 use std::collections::HashSet;
 use std::sync::Arc;

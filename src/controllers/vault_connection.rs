@@ -140,8 +140,8 @@ impl VaultConnections {
         let servers = &self.vault.servers;
         let plan = resolve::connection(object).map_err(|denied| denied.to_string())?;
         let server = servers.get_or_connect(&plan).await?;
-        // The authority may have been rotated. Nothing tells of it: its Secret is watched no more than any other. Where it
-        // cannot be read, objects go on with the one that was read last.
+        // The authority may have been rotated. Nothing tells of it: its Secret is watched no more than any other. Where
+        // it cannot be read, objects go on with the one that was read last.
         let server = match servers.reload_authority(&plan, server.id).await? {
             Authority::Same => server,
             Authority::Replaced | Authority::AlreadyReplaced => {
@@ -153,8 +153,8 @@ impl VaultConnections {
     }
 }
 
-/// What there is to tell of a finding. The texts have nothing in them that changes from probe to probe: an equal result is no
-/// write.
+/// What there is to tell of a finding. The texts have nothing in them that changes from probe to probe: an equal result
+/// is no write.
 fn report(object: &VaultConnection, finding: &Finding) -> (VaultConnectionStatus, Vec<EventText>) {
     let address = &object.spec.address;
     let (reason, text) = match finding {

@@ -85,9 +85,9 @@ impl Work {
         self.lock().must_yield(key, Instant::now()) && !self.uninterrupted.lock().contains(key)
     }
 
-    /// The run of the object sends a request for something that is made for it, such as credentials: they would be lost with
-    /// the answer, and made once more. However long the request takes, the run is not asked to end before what this gives is
-    /// dropped.
+    /// The run of the object sends a request for something that is made for it, such as credentials: they would be lost
+    /// with the answer, and made once more. However long the request takes, the run is not asked to end before what
+    /// this gives is dropped.
     #[must_use]
     pub fn uninterrupted<'a>(&'a self, key: &'a Key) -> Uninterrupted<'a> {
         self.uninterrupted.lock().insert(key.clone());

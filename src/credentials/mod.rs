@@ -1,5 +1,5 @@
-//! Proofs of identity for Vault, made from what Kubernetes and the clouds supply: one file per login method. The settings of
-//! each method stand in the file of that name in `api/auth_methods`.
+//! Proofs of identity for Vault, made from what Kubernetes and the clouds supply: one file per login method. The
+//! settings of each method stand in the file of that name in `api/auth_methods`.
 //!
 //! Secrets and service accounts are always those of the namespace of the object that needs the login.
 

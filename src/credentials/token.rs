@@ -20,8 +20,8 @@ pub(super) fn none() -> ProvidedToken {
     ProvidedToken { secret: SecretString::default(), credential_uid: String::new(), location }
 }
 
-/// A text that a header can carry. Files often end with a line break, and `kubectl create secret --from-file` takes them as
-/// they are.
+/// A text that a header can carry. Files often end with a line break, and `kubectl create secret --from-file` takes
+/// them as they are.
 fn header_value(text: &SecretString, location: &str) -> Result<SecretString, CredentialError> {
     let token = text.expose_secret().trim_end_matches(['\n', '\r']);
     if token.is_empty() {

@@ -47,8 +47,8 @@ impl Answers {
             && spec.data_from.iter().all(|e| e.rewrite.is_empty() && e.extract.as_ref().is_none_or(is_plain))
     }
 
-    /// The data of the Secret, and which secrets are not in the stores. Values are made one after the other, so that no more
-    /// than one is there beside those that the Secret gets.
+    /// The data of the Secret, and which secrets are not in the stores. Values are made one after the other, so that no
+    /// more than one is there beside those that the Secret gets.
     ///
     /// # Errors
     /// The first entry or row that gives no data.

@@ -1,8 +1,8 @@
-//! Schedules: five fields of cron, `@hourly` and the like, `@every 10m`. In UTC, and of the syntax of robfig/cron, which ESO
-//! uses.
+//! Schedules: five fields of cron, `@hourly` and the like, `@every 10m`. In UTC, and of the syntax of robfig/cron,
+//! which ESO uses.
 //!
-//! The crates for cron read other dialects (`L`, `#`, 7 for Sunday, seconds), and none looks for the firing before a time
-//! within bounds.
+//! The crates for cron read other dialects (`L`, `#`, 7 for Sunday, seconds), and none looks for the firing before a
+//! time within bounds.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
 

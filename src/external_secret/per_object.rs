@@ -1,5 +1,5 @@
-//! Annotations of a Secret with a text for each ExternalSecret that fills it, by its name: several may merge into one Secret.
-//! The value is a JSON object.
+//! Annotations of a Secret with a text for each ExternalSecret that fills it, by its name: several may merge into one
+//! Secret. The value is a JSON object.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ pub fn get(secret: &ObjectMeta, annotation: &str, name: &str) -> Option<String> 
     all(secret, annotation).remove(name)
 }
 
-/// Writes into the Secret `next`, which takes the place of `now`, the text of one ExternalSecret, or takes it off. Those of
-/// others stay.
+/// Writes into the Secret `next`, which takes the place of `now`, the text of one ExternalSecret, or takes it off.
+/// Those of others stay.
 pub fn set(now: Option<&ObjectMeta>, next: &mut ObjectMeta, annotation: &str, name: &str, text: Option<String>) {
     let mut texts = now.map(|now| all(now, annotation)).unwrap_or_default();
     texts.remove(name);

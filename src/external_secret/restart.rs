@@ -8,8 +8,8 @@ use crate::api::{RestartKind, RolloutRestartTarget};
 
 /// Annotation of an ExternalSecret with what is restarted when the data of its Secret changes.
 pub const ANNOTATION_TARGETS: &str = "vso.secrets.hashicorp.com/rollout-restart-targets";
-/// Annotation of the Secret with the digest of the data whose restarts are done, for each ExternalSecret. ESO compares no
-/// annotation of the Secret but that of the data.
+/// Annotation of the Secret with the digest of the data whose restarts are done, for each ExternalSecret. ESO compares
+/// no annotation of the Secret but that of the data.
 pub(super) const ANNOTATION_RESTARTED: &str = "vso.secrets.hashicorp.com/restarted-data-hash";
 /// So many targets may be named: each is read at each restart.
 const MAX_TARGETS: usize = 100;
@@ -52,9 +52,9 @@ fn target(piece: &str) -> Result<RolloutRestartTarget, String> {
     })
 }
 
-/// Writes into the Secret `next`, which takes the place of `now`, for which data all restarts of the ExternalSecret are done:
-/// the data before this one, or this one if nothing is known of a former one. Other ExternalSecrets that fill the Secret owe
-/// restarts for the new data, too.
+/// Writes into the Secret `next`, which takes the place of `now`, for which data all restarts of the ExternalSecret are
+/// done: the data before this one, or this one if nothing is known of a former one. Other ExternalSecrets that fill the
+/// Secret owe restarts for the new data, too.
 pub(super) fn carry_over(now: Option<&ObjectMeta>, next: &mut ObjectMeta, name: &str, is_asked_for: bool) {
     let new = text(next, ANNOTATION_DATA_HASH).map(str::to_owned);
     let before = now.and_then(|now| text(now, ANNOTATION_DATA_HASH)).map(str::to_owned);

@@ -1,5 +1,5 @@
-//! When periodic reads may take place. A window is open from each of its firings until its duration has passed, that moment
-//! included.
+//! When periodic reads may take place. A window is open from each of its firings until its duration has passed, that
+//! moment included.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -16,7 +16,8 @@ const FAR: TimeDelta = TimeDelta::days(1);
 /// The end of a window belongs to it.
 const INSTANT: TimeDelta = TimeDelta::seconds(1);
 
-/// Until when the stores must not be read, if they must not be read now. That time may be too early, and is never too late.
+/// Until when the stores must not be read, if they must not be read now. That time may be too early, and is never too
+/// late.
 pub fn closed_until(windows: &SyncWindows, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let spans: Vec<Span> = windows.windows.iter().take(MAX_WINDOWS).filter_map(Span::read).collect();
     match windows.kind {

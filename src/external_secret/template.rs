@@ -181,8 +181,8 @@ impl CompiledTemplate {
         self.render(&mut Context::new(&Limits::default(), &Environment::default()), data, decode)
     }
 
-    /// Makes what the Secret holds of the data of the stores. What comes later wins: the data (if it stays), `templateFrom`
-    /// in its order, `data`, and for labels and annotations `metadata`.
+    /// Makes what the Secret holds of the data of the stores. What comes later wins: the data (if it stays),
+    /// `templateFrom` in its order, `data`, and for labels and annotations `metadata`.
     ///
     /// `context` has the limits of the object, for all that is rendered of it.
     ///

@@ -121,8 +121,8 @@ pub(super) fn of_json(value: Json<'_>) -> Vec<u8> {
     }
 }
 
-/// A value as Go writes it by way of floats, unless a number would lose digits. Values are nested no deeper than a document
-/// may be.
+/// A value as Go writes it by way of floats, unless a number would lose digits. Values are nested no deeper than a
+/// document may be.
 pub(crate) fn write(out: &mut String, value: Json<'_>, style: Style) {
     match value.kind() {
         Kind::Object => {

@@ -1,7 +1,7 @@
 //! Durations in the notation of Go: `1h30m`, `4.213s`, `250ms`.
 //!
-//! Manifests, flags and Vault use it. The rules are Go's (`time.ParseDuration`, `Duration.String`), limits and error texts
-//! included; `kube::core::Duration` differs from both (it panics on overflow and accepts an empty text).
+//! Manifests, flags and Vault use it. The rules are Go's (`time.ParseDuration`, `Duration.String`), limits and error
+//! texts included; `kube::core::Duration` differs from both (it panics on overflow and accepts an empty text).
 
 use std::fmt;
 use std::str::FromStr;

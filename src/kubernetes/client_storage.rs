@@ -22,7 +22,8 @@ const PREFIX: &str = "vso-cc-";
 const DATA: &str = "secret";
 const MAC: &str = "messageMAC";
 const TRANSIT_REF: &str = "vaultTransitRef";
-/// An addition: VSO ignores it. Changes with every setting that determines the login, those of a VaultAuthGlobal included.
+/// An addition: VSO ignores it. Changes with every setting that determines the login, those of a VaultAuthGlobal
+/// included.
 const LOGIN: &str = "vso.secrets.hashicorp.com/login-mac";
 /// An addition: the kind of the store that stands in the place of a VaultAuth.
 const STORE_KIND: &str = "vso.secrets.hashicorp.com/store-kind";

@@ -46,7 +46,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Runs a request within the time limit and classifies its failure. `what` says what was tried, as in `get Secret a/b`.
 ///
-/// The request has its 4 KiB of state on the heap, from here on: most runs of an object send none, and would carry it along.
+/// The request has its 4 KiB of state on the heap, from here on: most runs of an object send none, and would carry it
+/// along.
 pub(super) fn with_timeout<T>(
     what: &str,
     request: impl Future<Output = kube::Result<T>>,
@@ -64,8 +65,8 @@ pub(super) fn with_timeout<T>(
     }
 }
 
-/// As [`with_timeout`], for a request with a name in its path that a user chose: what is no name of an object could make it
-/// another request, so it is not sent.
+/// As [`with_timeout`], for a request with a name in its path that a user chose: what is no name of an object could
+/// make it another request, so it is not sent.
 pub(super) async fn with_name<T>(
     what: &str,
     name: &str,
@@ -129,9 +130,9 @@ fn text_of(status: &Status) -> String {
 const LABELS: &str = "metadata.labels";
 const ANNOTATIONS: &str = "metadata.annotations";
 
-/// Whether the text of a cause may quote a value of a Secret. Either the value under a good key is refused: the text is that
-/// of the parser that read the value, and names the character at which it stopped. Or a label is refused, or the name of an
-/// annotation, which a template may have made of a value: the text quotes all of it.
+/// Whether the text of a cause may quote a value of a Secret. Either the value under a good key is refused: the text is
+/// that of the parser that read the value, and names the character at which it stopped. Or a label is refused, or the
+/// name of an annotation, which a template may have made of a value: the text quotes all of it.
 fn quotes_value(cause: &StatusCause) -> bool {
     let key = cause.field.strip_prefix("data[").and_then(|rest| rest.strip_suffix(']'));
     let good_key = |key: &str| key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));

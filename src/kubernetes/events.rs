@@ -112,8 +112,8 @@ impl Events {
         })
     }
 
-    /// Has an event about an object written, unless an equal one was written shortly before. A failure is logged: no sync
-    /// fails because an event cannot be written. `component` is what the event comes from.
+    /// Has an event about an object written, unless an equal one was written shortly before. A failure is logged: no
+    /// sync fails because an event cannot be written. `component` is what the event comes from.
     pub async fn publish(
         self: &Arc<Self>,
         about: ObjectReference,
@@ -135,7 +135,8 @@ impl Events {
         }
     }
 
-    /// Waits until all that was reported is written, but no longer than `limit`. Nothing else needs the API server any more.
+    /// Waits until all that was reported is written, but no longer than `limit`. Nothing else needs the API server any
+    /// more.
     pub async fn finish(&self, limit: Duration) {
         self.turns.add_permits(MAX_WAITING_EVENTS);
         self.writes.close();

@@ -76,8 +76,8 @@ struct Meta {
 }
 
 impl Feed {
-    /// Follows the objects of a path, such as `/api/v1/secrets`, until the server ends the watch. The next call goes on from
-    /// there.
+    /// Follows the objects of a path, such as `/api/v1/secrets`, until the server ends the watch. The next call goes on
+    /// from there.
     ///
     /// # Errors
     /// Why it does not go on.

@@ -23,9 +23,9 @@ pub struct RemovedFinalizers {
     pub left: usize,
 }
 
-/// Takes the finalizers off the objects of a kind in these namespaces until `end`. A kind that the cluster does not know has
-/// none. A namespace of several in which there is no right to list them is passed over: roles go with their namespace, so it
-/// is most likely gone.
+/// Takes the finalizers off the objects of a kind in these namespaces until `end`. A kind that the cluster does not
+/// know has none. A namespace of several in which there is no right to list them is passed over: roles go with their
+/// namespace, so it is most likely gone.
 ///
 /// # Errors
 /// If they cannot be listed.

@@ -49,8 +49,8 @@ impl Revision {
 /// Told of a Secret that was changed or deleted by another client, and of its owner.
 type Listener = Box<dyn Fn(&ObjectRef, Option<Key>) + Send + Sync>;
 
-/// The current version of each created Secret: about a hundred bytes for each. Kept current by a watch of metadata and by the
-/// answers of the operator's own writes.
+/// The current version of each created Secret: about a hundred bytes for each. Kept current by a watch of metadata and
+/// by the answers of the operator's own writes.
 pub struct SecretIndex {
     /// The kinds that own Secrets.
     kinds: Vec<Kind>,
@@ -99,15 +99,15 @@ impl SecretIndex {
         entries.by_name.get(id).map(|entry| entry.revision.clone())
     }
 
-    /// Has `listener` told of each Secret that another client changes or deletes, and of its owner. Only the first listener
-    /// counts.
+    /// Has `listener` told of each Secret that another client changes or deletes, and of its owner. Only the first
+    /// listener counts.
     pub fn listen(&self, listener: impl Fn(&ObjectRef, Option<Key>) + Send + Sync + 'static) {
         let _ = self.listener.set(Box::new(listener));
     }
 
-    /// Takes in what a write for the object `owner` has returned, ahead of the watch. A watch that fails now may never tell
-    /// of the Secret: a deletion is noticed all the same, and its owner told. A Secret that the watch has seen deleted
-    /// meanwhile stays deleted.
+    /// Takes in what a write for the object `owner` has returned, ahead of the watch. A watch that fails now may never
+    /// tell of the Secret: a deletion is noticed all the same, and its owner told. A Secret that the watch has seen
+    /// deleted meanwhile stays deleted.
     pub fn apply_answer(&self, id: &ObjectRef, revision: &Revision, owner: &Key) {
         let mut entries = self.entries.write();
         if entries.deleted(&revision.uid).is_none() {
@@ -116,8 +116,8 @@ impl SecretIndex {
         }
     }
 
-    /// Takes in that this operator has deleted a version of a Secret: no listener is told of that. True if the version was
-    /// known.
+    /// Takes in that this operator has deleted a version of a Secret: no listener is told of that. True if the version
+    /// was known.
     pub fn delete_own(&self, id: &ObjectRef, revision: &Revision) -> bool {
         let mut entries = self.entries.write();
         let known = entries.by_name.get(id).is_some_and(|entry| entry.revision.uid == revision.uid);
@@ -125,8 +125,8 @@ impl SecretIndex {
         known
     }
 
-    /// Tells no listener of this Secret until the answer is dropped. Then the listener is told of what came meanwhile, unless
-    /// the caller knows what that was.
+    /// Tells no listener of this Secret until the answer is dropped. Then the listener is told of what came meanwhile,
+    /// unless the caller knows what that was.
     pub fn replacing(&self, id: &ObjectRef) -> Replacing<'_> {
         self.entries.write().replaced.insert(id.clone(), None);
         Replacing { index: self, id: id.clone(), expected: false }

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use super::error::{with_name, with_timeout};
 use super::{ErrorKind, FIELD_MANAGER, KubernetesError, Revision};
 
-/// When an object was last changed, by any client, in seconds since the epoch. The clock is the API server's, which also
-/// tells when other objects were made.
+/// When an object was last changed, by any client, in seconds since the epoch. The clock is the API server's, which
+/// also tells when other objects were made.
 pub fn changed_at(meta: &ObjectMeta) -> Option<i64> {
     let times = meta.managed_fields.iter().flatten().filter_map(|entry| entry.time.as_ref());
     times.map(|time| time.0.as_second()).max()
@@ -99,8 +99,8 @@ impl SecretWriter {
         self.post(name, &secret, false).await
     }
 
-    /// Asks whether a Secret could be created in the place of the one of that name: its content, admission and quota are
-    /// checked, and nothing is stored.
+    /// Asks whether a Secret could be created in the place of the one of that name: its content, admission and quota
+    /// are checked, and nothing is stored.
     ///
     /// # Errors
     /// What the API server would refuse it for.
@@ -152,8 +152,8 @@ impl SecretWriter {
         metadata: Option<&OwnedMetadata>,
         data: &BTreeMap<String, Vec<u8>>,
     ) -> Result<Revision, KubernetesError> {
-        // The version is written and not tested: the API server answers a failed `test` as it does bad content, and a write
-        // to another version as a conflict. A Secret that has the version has the UID as well.
+        // The version is written and not tested: the API server answers a failed `test` as it does bad content, and a
+        // write to another version as a conflict. A Secret that has the version has the UID as well.
         let mut operations = vec![
             json!({ "op": "add", "path": "/metadata/resourceVersion", "value": &*revision.resource_version }),
             json!({ "op": "add", "path": "/data", "value": encode(data) }),
@@ -179,8 +179,8 @@ impl SecretWriter {
         Ok(Revision::of(&created.metadata))
     }
 
-    /// Puts a Secret in the place of the version that its metadata names, as a field manager. A [`ErrorKind::Conflict`] if it
-    /// is another version by now.
+    /// Puts a Secret in the place of the version that its metadata names, as a field manager. A [`ErrorKind::Conflict`]
+    /// if it is another version by now.
     pub async fn update_as(&self, secret: &Secret, manager: &str) -> Result<Revision, KubernetesError> {
         let name = secret.metadata.name.as_deref().unwrap_or("");
         let params = PostParams { field_manager: Some(manager.to_owned()), dry_run: false };

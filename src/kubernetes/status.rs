@@ -72,8 +72,8 @@ enum Part {
     Finalizers,
 }
 
-/// Sends a patch that names the version of the object. After a conflict it is made again for the version that the object has
-/// by then, if it still is the object with the UID of `known`.
+/// Sends a patch that names the version of the object. After a conflict it is made again for the version that the
+/// object has by then, if it still is the object with the UID of `known`.
 async fn patch_version<K>(
     api: &Api<K>,
     part: Part,

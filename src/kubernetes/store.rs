@@ -1,5 +1,5 @@
-//! What is known of the objects of one kind: kept current by watches and by the answers of the operator's own writes, read
-//! without I/O.
+//! What is known of the objects of one kind: kept current by watches and by the answers of the operator's own writes,
+//! read without I/O.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -30,8 +30,8 @@ pub enum Change<K> {
 pub trait Sink<K>: Send + Sync {
     /// An object is there, in this version.
     fn apply(&self, object: K);
-    /// A list has shown an object in this version. It holds even where a later one was known: an API server whose storage was
-    /// restored from a backup goes back to earlier versions.
+    /// A list has shown an object in this version. It holds even where a later one was known: an API server whose
+    /// storage was restored from a backup goes back to earlier versions.
     fn apply_listed(&self, object: K);
     /// An object is gone. These are the last metadata that were seen of it.
     fn delete(&self, gone: &ObjectMeta);
@@ -93,9 +93,9 @@ impl<K: CustomObject> Store<K> {
         self.get(&object.key().id).is_some_and(|known| known.meta().uid == object.meta().uid)
     }
 
-    /// Takes in the answer of an own write. It is the newest version of the object, so it may show a change that no watch
-    /// has told of yet: the listener is told as by a watch. An object that is not known with this UID was deleted, and stays
-    /// so: only a watch brings new ones.
+    /// Takes in the answer of an own write. It is the newest version of the object, so it may show a change that no
+    /// watch has told of yet: the listener is told as by a watch. An object that is not known with this UID was
+    /// deleted, and stays so: only a watch brings new ones.
     pub fn apply_answer(&self, mut object: K) {
         object.prune();
         let id = ObjectRef::of(object.meta());
@@ -169,8 +169,8 @@ impl<K: CustomObject> Sink<K> for Store<K> {
     }
 }
 
-/// Whether one version of an object is later than another. Resource versions are compared as the integers they are on every
-/// API server (KEP-5504 makes it a promise); anything else counts as not newer.
+/// Whether one version of an object is later than another. Resource versions are compared as the integers they are on
+/// every API server (KEP-5504 makes it a promise); anything else counts as not newer.
 fn is_newer(one: &ObjectMeta, other: &ObjectMeta) -> bool {
     let version = |meta: &ObjectMeta| meta.resource_version.as_deref().and_then(|v| v.parse::<u64>().ok());
     matches!((version(one), version(other)), (Some(one), Some(other)) if one > other)

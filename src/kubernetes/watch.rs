@@ -88,8 +88,8 @@ impl WatchHealth {
         self.synced.load(Ordering::Acquire)
     }
 
-    /// True if the namespace, the kind or the right to list it has been missing for a while. The watch goes on, and what
-    /// appears is seen.
+    /// True if the namespace, the kind or the right to list it has been missing for a while. The watch goes on, and
+    /// what appears is seen.
     pub fn is_missing(&self) -> bool {
         self.missing_since.lock().is_some_and(|since| since.elapsed() >= MISSING_AFTER)
     }
@@ -124,8 +124,8 @@ pub enum Part<'a> {
 }
 
 impl Part<'_> {
-    /// Objects are listed in pages of this many. A page is in memory two or three times while it is read, and an object has
-    /// up to 1.5 MB, its metadata a fifth of that.
+    /// Objects are listed in pages of this many. A page is in memory two or three times while it is read, and an object
+    /// has up to 1.5 MB, its metadata a fifth of that.
     fn page_size(self) -> u32 {
         match self {
             Part::Whole => 10,
@@ -134,15 +134,17 @@ impl Part<'_> {
     }
 }
 
-/// Watches are renewed after so many seconds; load balancers that cut idle connections at five minutes never see one idle.
+/// Watches are renewed after so many seconds; load balancers that cut idle connections at five minutes never see one
+/// idle.
 const WATCH_SECONDS: u32 = 240;
 
 /// A scope that is missing for so long counts as empty.
 const MISSING_AFTER: Duration = Duration::from_secs(10);
-/// The longest pause of a watch whose namespace, kind or right is missing: it costs next to nothing, for as long as it lasts.
+/// The longest pause of a watch whose namespace, kind or right is missing: it costs next to nothing, for as long as it
+/// lasts.
 const MAX_MISSING_PAUSE: Duration = Duration::from_secs(30);
-/// Pauses of a watch that fails. The library's own grow to a minute: so long would an API server that is back be thought
-/// gone, and what changes meanwhile not be seen.
+/// Pauses of a watch that fails. The library's own grow to a minute: so long would an API server that is back be
+/// thought gone, and what changes meanwhile not be seen.
 const RETRY_PAUSES: Policy = Policy {
     initial: Duration::from_millis(500),
     max: Duration::from_secs(8),

@@ -64,8 +64,8 @@ impl Workload {
         self.rollout.unfinished()
     }
 
-    /// Whether another client has given the annotation of the pod template its value: a rollback brings old annotations back.
-    /// What no client is known to have written counts as this operator's.
+    /// Whether another client has given the annotation of the pod template its value: a rollback brings old annotations
+    /// back. What no client is known to have written counts as this operator's.
     pub fn template_annotation_is_foreign(&self, key: &str) -> bool {
         self.is_foreign(&["f:spec", "f:template", "f:metadata", "f:annotations", &format!("f:{key}")])
     }

@@ -135,8 +135,8 @@ pub(super) fn to_pem(label: &str, der: &[u8]) -> String {
     text
 }
 
-/// The certificate with a serial number among the values of a Secret, in whichever key it is: what a template prints may
-/// stand anywhere.
+/// The certificate with a serial number among the values of a Secret, in whichever key it is: what a template prints
+/// may stand anywhere.
 pub fn find_certificate(data: &BTreeMap<String, Vec<u8>>, serial: &str) -> Option<Certificate> {
     let first = ["tls.crt", "certificate"].iter().filter_map(|key| data.get(*key));
     let values = first.chain(data.values()).filter_map(|value| std::str::from_utf8(value).ok());

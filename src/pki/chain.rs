@@ -5,8 +5,8 @@ use super::Certificate;
 /// Certificates of an answer beyond this number are no chain.
 pub(super) const MAX_CERTIFICATES: usize = 64;
 
-/// Orders what came with a certificate. What does not lead on from it, such as cross-signed certificates, comes last, in
-/// the order in which it came.
+/// Orders what came with a certificate. What does not lead on from it, such as cross-signed certificates, comes last,
+/// in the order in which it came.
 pub(super) fn ordered(leaf: &Certificate, others: impl IntoIterator<Item = Certificate>) -> Vec<Certificate> {
     let mut left: Vec<Certificate> = vec![];
     for other in others.into_iter().take(MAX_CERTIFICATES) {

@@ -1,4 +1,5 @@
-//! Certificates of Vault's PKI engine: what an answer holds, when it is replaced, and the forms in which workloads want it.
+//! Certificates of Vault's PKI engine: what an answer holds, when it is replaced, and the forms in which workloads want
+//! it.
 //!
 //! Pure: equal inputs give equal results. Nothing here asks Vault, Kubernetes or the clock.
 

@@ -1,12 +1,13 @@
 //! When a certificate is replaced.
 //!
-//! Times are seconds since 1970. A certificate has those of its issuer's clock; the operator has one of its own. How far they
-//! differ is measured when a certificate is issued. Whatever is not known of that, ten minutes of it are made up for.
+//! Times are seconds since 1970. A certificate has those of its issuer's clock; the operator has one of its own. How
+//! far they differ is measured when a certificate is issued. Whatever is not known of that, ten minutes of it are made
+//! up for.
 
 use sha2::{Digest as _, Sha256};
 
-/// So far the clocks of Vault and of the operator may differ without notice: no certificate is kept to within this of its
-/// end, whatever `expiryOffset` says, if it lives long enough.
+/// So far the clocks of Vault and of the operator may differ without notice: no certificate is kept to within this of
+/// its end, whatever `expiryOffset` says, if it lives long enough.
 const CLOCK_TOLERANCE: i64 = 600;
 
 /// The tolerance takes at most this part of the time that a certificate was valid when it was issued.
@@ -15,12 +16,12 @@ const MAX_TOLERANCE_PART: i64 = 6;
 /// Without `expiryOffset` a certificate is replaced when this part of its time is left.
 const DEFAULT_LEFT_PART: i64 = 3;
 
-/// No certificate is replaced before this part of its time is over, however large `expiryOffset` is: it would be replaced
-/// without end.
+/// No certificate is replaced before this part of its time is over, however large `expiryOffset` is: it would be
+/// replaced without end.
 const MIN_USED_PART: i64 = 10;
 
-/// Certificates that were issued together are replaced up to this part of their time earlier than they have to be, each at
-/// a time of its own.
+/// Certificates that were issued together are replaced up to this part of their time earlier than they have to be, each
+/// at a time of its own.
 const SPREAD_PART: i64 = 20;
 
 /// When a certificate is valid, on the clock of its issuer.
@@ -101,7 +102,8 @@ mod tests {
     const HOUR: i64 = 3600;
     const DAY: i64 = 24 * HOUR;
 
-    /// A certificate that Vault has issued at `NOW` on its own clock, which is `difference` behind that of the operator.
+    /// A certificate that Vault has issued at `NOW` on its own clock, which is `difference` behind that of the
+    /// operator.
     fn renewal(ttl: i64, offset: i64, difference: i64) -> Renewal {
         let lifetime = Lifetime { not_before: NOW - 30, not_after: NOW + ttl };
         let issuance = Issuance { at: NOW + difference, clock_difference: difference };

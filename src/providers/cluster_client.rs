@@ -26,7 +26,8 @@ const MAX_CLIENTS: usize = 1_000;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longer than a watch lives.
 const QUIET_TIMEOUT: Duration = Duration::from_secs(300);
-/// An answer that has begun is read in this time, or given up: a server that sends byte by byte holds up no other for long.
+/// An answer that has begun is read in this time, or given up: a server that sends byte by byte holds up no other for
+/// long.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest message of a server that is told. An event holds 1 KiB.
 const MAX_MESSAGE_BYTES: usize = 400;
@@ -109,8 +110,8 @@ impl ClusterClients {
         client
     }
 
-    /// What a store names has changed at `at`: neither a connection that was made before, nor the failure of one, counts any
-    /// more.
+    /// What a store names has changed at `at`: neither a connection that was made before, nor the failure of one,
+    /// counts any more.
     pub async fn on_credential_change(&self, store: &ClusterStore, at: Instant) {
         let Some(client) = self.known.lock().get(store).map(|(client, _)| client.clone()) else { return };
         let mut state = client.state.lock().await;
@@ -127,9 +128,9 @@ impl ClusterClients {
         answer
     }
 
-    /// The answer to a request, `None` if there is no such object; `read` takes from it what is needed. Until a first answer
-    /// has shown that the connection works there is one request at a time: however many objects read the store, a server that
-    /// is down, or a login that is refused, costs one attempt for each pause.
+    /// The answer to a request, `None` if there is no such object; `read` takes from it what is needed. Until a first
+    /// answer has shown that the connection works there is one request at a time: however many objects read the store,
+    /// a server that is down, or a login that is refused, costs one attempt for each pause.
     pub async fn send<T>(
         &self,
         own: &kube::Client,
@@ -287,7 +288,8 @@ impl ClusterError {
     }
 }
 
-/// A connection to the API server of a store on which a watch may be quiet. The caller keeps it no longer than its token lives.
+/// A connection to the API server of a store on which a watch may be quiet. The caller keeps it no longer than its
+/// token lives.
 ///
 /// # Errors
 /// If there is nothing to connect with.

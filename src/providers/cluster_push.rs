@@ -1,7 +1,7 @@
 //! Writes to Secrets of a Kubernetes cluster.
 //!
-//! A Secret that a push has written carries a mark that says whether the push has made it. Only what carries the mark is
-//! deleted. Each write names the version that it replaces.
+//! A Secret that a push has written carries a mark that says whether the push has made it. Only what carries the mark
+//! is deleted. Each write names the version that it replaces.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! What is read of a Secret of a cluster, and what its rows are made of: byte for byte what ESO makes of it, so that a Secret
-//! that ESO has synced is not written again.
+//! What is read of a Secret of a cluster, and what its rows are made of: byte for byte what ESO makes of it, so that a
+//! Secret that ESO has synced is not written again.
 
 use std::collections::BTreeMap;
 

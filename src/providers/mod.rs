@@ -1,5 +1,5 @@
-//! What ExternalSecrets are read from, and PushSecrets written to, behind one interface: for each provider a file that reads
-//! and one that writes.
+//! What ExternalSecrets are read from, and PushSecrets written to, behind one interface: for each provider a file that
+//! reads and one that writes.
 
 mod cluster;
 mod cluster_client;
@@ -31,8 +31,8 @@ pub use vault::{Known, ReadsInUse, VaultProvider};
 
 /// So many secrets or folders of one object are asked for at the same time: each takes the way to the store and back.
 pub const AT_ONCE: usize = 8;
-/// The secrets of one object may take so much memory whatever others do. With more an object takes its turn, and nothing is
-/// read ahead.
+/// The secrets of one object may take so much memory whatever others do. With more an object takes its turn, and
+/// nothing is read ahead.
 pub const SMALL_WEIGHT_BYTES: usize = 256 << 10;
 /// So many secrets are found at most by one entry of `dataFrom`.
 const MAX_FOUND: usize = 10_000;
@@ -47,8 +47,8 @@ const MAX_CONFLICTS: usize = 3;
 /// A store, for one run of an object that uses it. It reads each secret once.
 #[async_trait::async_trait]
 pub trait Provider: Send {
-    /// Reads several secrets at the same time that are asked for next, each of which takes the way to the store and back. What
-    /// they give, or that they give nothing, is told when they are asked for.
+    /// Reads several secrets at the same time that are asked for next, each of which takes the way to the store and
+    /// back. What they give, or that they give nothing, is told when they are asked for.
     async fn read_ahead(&mut self, _remotes: &[&RemoteRef]) {}
 
     /// One value: a property, or all of a secret as JSON.
@@ -60,13 +60,13 @@ pub trait Provider: Send {
     /// All secrets that are meant, each as JSON, by name.
     async fn find(&mut self, find: &Find) -> Result<Data, ProviderError>;
 
-    /// Makes a secret what the rows say, all of which name it: one read, and a write if anything is different. With `only_new`
-    /// what is there stays.
+    /// Makes a secret what the rows say, all of which name it: one read, and a write if anything is different. With
+    /// `only_new` what is there stays.
     async fn write(&mut self, rows: &[&PushRow], only_new: bool) -> Result<Written, ProviderError>;
 
-    /// Deletes what was pushed to a secret, which all entries name, as far as the mark of the push is on it. The properties of
-    /// `kept` are pushed still: with any of them the secret stays, and of an entry for all of it only the others go. True if
-    /// anything was there.
+    /// Deletes what was pushed to a secret, which all entries name, as far as the mark of the push is on it. The
+    /// properties of `kept` are pushed still: with any of them the secret stays, and of an entry for all of it only the
+    /// others go. True if anything was there.
     async fn delete(&mut self, entries: &[&PushData], kept: &BTreeSet<String>) -> Result<bool, ProviderError>;
 
     /// About how much memory the secrets take that were read so far.

@@ -1,7 +1,7 @@
 //! Writes to KV engines of Vault and OpenBao.
 //!
-//! A secret that was pushed carries ESO's mark in its custom metadata; one without it belongs to another client, and stays as
-//! it is. Each write names the version that it replaces.
+//! A secret that was pushed carries ESO's mark in its custom metadata; one without it belongs to another client, and
+//! stays as it is. Each write names the version that it replaces.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! For which contents a workload was restarted: an annotation of the workload itself, so that it can be written without a
-//! restart where a content is seen for the first time.
+//! For which contents a workload was restarted: an annotation of the workload itself, so that it can be written without
+//! a restart where a content is seen for the first time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +34,8 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Of the annotation. What cannot be understood, or was made with another key than that of this name, is as good as none.
+    /// Of the annotation. What cannot be understood, or was made with another key than that of this name, is as good as
+    /// none.
     pub fn parse(annotation: Option<&str>, key: &str) -> Self {
         let parsed = annotation.and_then(|text| serde_json::from_str::<Self>(text).ok());
         let none = || Self { key: key.to_owned(), ..Self::default() };

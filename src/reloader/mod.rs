@@ -1,5 +1,5 @@
-//! Reloader's annotations: which workload is restarted for which Secret or ConfigMap, and for which of their contents it was
-//! restarted already. Pure.
+//! Reloader's annotations: which workload is restarted for which Secret or ConfigMap, and for which of their contents
+//! it was restarted already. Pure.
 
 mod declared;
 mod expressions;

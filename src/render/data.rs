@@ -126,8 +126,8 @@ pub struct Built {
 /// Makes the data of the Secret.
 ///
 /// The keys of the source become the keys of the Secret as far as the filter lets them: text as it is, anything else as
-/// JSON. `_raw` holds the whole answer, the metadata of KV v2 included, unless `exclude_raw`. What a template prints wins
-/// over a key of the source, and no filter applies to it.
+/// JSON. `_raw` holds the whole answer, the metadata of KV v2 included, unless `exclude_raw`. What a template prints
+/// wins over a key of the source, and no filter applies to it.
 ///
 /// # Errors
 /// See [`RenderError`]; the rules of Kubernetes are checked as well.

@@ -48,8 +48,8 @@ impl Input<'_> {
         Value::Object(Arc::new(Record::new("*helpers.SecretInput", fields)))
     }
 
-    /// The inputs as texts, for a digest: equal texts are equal inputs. Kubectl's copy of the manifest is left out, since
-    /// each change of the object shows in it.
+    /// The inputs as texts, for a digest: equal texts are equal inputs. Kubectl's copy of the manifest is left out,
+    /// since each change of the object shows in it.
     pub fn fingerprint(&self) -> Vec<String> {
         let text = |entries: Option<&BTreeMap<String, String>>| {
             let entries = entries.into_iter().flatten().filter(|(key, _)| *key != LAST_APPLIED);

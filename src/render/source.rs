@@ -36,7 +36,8 @@ impl SourceData {
         self
     }
 
-    /// The Secret has these keys too, whatever the filter says. Templates do not see them, and may print into their place.
+    /// The Secret has these keys too, whatever the filter says. Templates do not see them, and may print into their
+    /// place.
     pub fn with_added(mut self, added: BTreeMap<String, Vec<u8>>) -> Self {
         self.added.extend(added);
         self

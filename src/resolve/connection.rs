@@ -7,7 +7,8 @@ use crate::api::reference::is_object_name;
 use crate::api::{CustomObject as _, Key, VaultConnection, VaultConnectionSpec};
 use crate::gocompat::GoDuration;
 
-/// A request that hangs holds a worker. Longer limits are cut to this, so that its failure is seen while the run goes on.
+/// A request that hangs holds a worker. Longer limits are cut to this, so that its failure is seen while the run goes
+/// on.
 const MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Key of a Secret with authorities, where none is named.

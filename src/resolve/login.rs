@@ -87,7 +87,8 @@ impl AuthPlan {
             "{}-{}.{}-{}.{}",
             owner.uid, owner.generation, connection.uid, connection.generation, credential_uid
         );
-        // The operator's own identity has one UID, whatever namespace uses it, and each namespace has a login of its own.
+        // The operator's own identity has one UID, whatever namespace uses it, and each namespace has a login of its
+        // own.
         let user = &self.login.credential_namespace;
         if settings.credential() == CredentialObject::Operator && **user != *owner.id.namespace {
             input = format!("{input}.{user}");

@@ -1,4 +1,5 @@
-//! Pure: from an object to the plan of how its data is read, or to a denial that names the object that denies it, and why.
+//! Pure: from an object to the plan of how its data is read, or to a denial that names the object that denies it, and
+//! why.
 //!
 //! Nothing here does I/O; the objects come from a [`Lookup`]. All rules of which object may use which (invariant 8 of
 //! `docs/architecture.md`) are in this module: a caller that holds a [`Plan`] may carry it out.

@@ -34,8 +34,8 @@ pub struct PkiRequest {
     pub keystores: Vec<KeystoreRequest>,
     /// Where and how often to look for another certificate of the issuer.
     pub issuer: Option<IssuerCheck>,
-    /// Of everything that decides what the Secret holds: where it changes, another certificate is needed. It outlives the
-    /// process.
+    /// Of everything that decides what the Secret holds: where it changes, another certificate is needed. It outlives
+    /// the process.
     pub digest: String,
 }
 

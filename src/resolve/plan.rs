@@ -94,7 +94,8 @@ pub fn recorded_namespace(namespace: &str) -> String {
     if namespace.is_empty() { ROOT_NAMESPACE.to_owned() } else { namespace.to_owned() }
 }
 
-/// The Vault namespace that a status has recorded. `now`: the one that the spec leads to, for what was recorded without.
+/// The Vault namespace that a status has recorded. `now`: the one that the spec leads to, for what was recorded
+/// without.
 pub fn namespace_of<'a>(recorded: Option<&'a str>, now: &'a str) -> &'a str {
     match recorded {
         Some(ROOT_NAMESPACE) => "",

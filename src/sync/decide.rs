@@ -28,8 +28,8 @@ pub struct DesiredSecret<'a> {
     pub restarts: bool,
     /// The content whose restarts are all done: `status.secretMAC`, as a MAC of this operator.
     pub recorded: Option<&'a str>,
-    /// The object's spec, labels or annotations changed since it was last applied, so labels, annotations and type of the
-    /// Secret are compared and not only the data.
+    /// The object's spec, labels or annotations changed since it was last applied, so labels, annotations and type of
+    /// the Secret are compared and not only the data.
     pub generation_changed: bool,
 }
 
@@ -73,8 +73,8 @@ pub enum DestinationError {
     #[error("{0}")]
     Immutable(String),
     /// It holds content, with this MAC, whose restarts are not known to be done, and is to hold the content that is
-    /// recorded as done, or the first to be recorded. Written like that, no trace would be left of what is owed to targets
-    /// that were restarted in between; so this content has to be recorded first.
+    /// recorded as done, or the first to be recorded. Written like that, no trace would be left of what is owed to
+    /// targets that were restarted in between; so this content has to be recorded first.
     #[error("the restarts for its former content are not recorded")]
     Unsettled(String),
     /// The API server did not do it.
@@ -82,8 +82,8 @@ pub enum DestinationError {
     Kubernetes(#[from] KubernetesError),
 }
 
-/// The labels, annotations and owner reference of the Secret. `None` if the object does not create it: then they are not
-/// its own.
+/// The labels, annotations and owner reference of the Secret. `None` if the object does not create it: then they are
+/// not its own.
 pub fn desired_metadata(desired: &DesiredSecret<'_>) -> Option<OwnedMetadata> {
     let create = desired.owner.destination().create;
     create.then(|| owned_metadata(desired.owner, desired.mac, desired.rendered))
@@ -142,8 +142,8 @@ pub fn check_settled(desired: &DesiredSecret<'_>, held: &str) -> Result<(), Dest
     if traceable || !desired.restarts { Ok(()) } else { Err(DestinationError::Unsettled(held.to_owned())) }
 }
 
-/// The MAC of the content that a Secret holds. Where it is that of [`MAC_ANNOTATION`], this operator has written it: another
-/// client that changes the data leaves the annotation as it is, or takes it off.
+/// The MAC of the content that a Secret holds. Where it is that of [`MAC_ANNOTATION`], this operator has written it:
+/// another client that changes the data leaves the annotation as it is, or takes it off.
 pub(super) fn held_mac(secret: &Secret, key: &MacKey, content: ContentKeys) -> String {
     key.mac(&content_of(secret, content))
 }

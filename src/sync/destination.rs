@@ -61,8 +61,8 @@ impl SyncResult {
 
 /// Makes the Secret what it has to be. `applied` is what this process knows of it from an earlier run.
 ///
-/// Costs nothing if it is the known version with the wanted data, one write if the version is known or the Secret is new,
-/// and one read more if another client changed it or this process has not seen it yet.
+/// Costs nothing if it is the known version with the wanted data, one write if the version is known or the Secret is
+/// new, and one read more if another client changed it or this process has not seen it yet.
 pub async fn sync(
     writer: &SecretWriter,
     index: &SecretIndex,
@@ -81,8 +81,8 @@ pub async fn sync(
     Box::pin(change(&Target { writer, index, workloads, desired }, revision.as_ref(), known)).await
 }
 
-/// The rest of [`sync`]: the Secret is not known to be what it has to be. `revision` is its version, if a watch tells of it,
-/// and `known` what that version holds.
+/// The rest of [`sync`]: the Secret is not known to be what it has to be. `revision` is its version, if a watch tells
+/// of it, and `known` what that version holds.
 async fn change(
     target: &Target<'_>,
     revision: Option<&Revision>,
@@ -173,8 +173,8 @@ impl Target<'_> {
         self.writer.create(&owner.destination().name, type_of(owner), metadata, self.desired.data.as_map()).await
     }
 
-    /// Puts another Secret in the place of this version. That the other one can be created is known before the old one goes,
-    /// and if it is refused all the same, the old one is put back.
+    /// Puts another Secret in the place of this version. That the other one can be created is known before the old one
+    /// goes, and if it is refused all the same, the old one is put back.
     async fn recreate(
         &self,
         revision: &Revision,
@@ -212,8 +212,8 @@ impl Target<'_> {
         Err(KubernetesError::new(refused.kind, text))
     }
 
-    /// Fails unless content in a Secret of another client may be replaced without a trace of it. Such a Secret carries no
-    /// mark of this operator. Where a target carries that of the content, the operator has written it.
+    /// Fails unless content in a Secret of another client may be replaced without a trace of it. Such a Secret carries
+    /// no mark of this operator. Where a target carries that of the content, the operator has written it.
     async fn check_lent_secret(&self, current: &Secret) -> Result<(), DestinationError> {
         let held = held_mac(current, self.desired.key, self.desired.owner.content_keys());
         if check_settled(self.desired, &held).is_ok() {

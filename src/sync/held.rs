@@ -15,7 +15,8 @@ pub struct HeldSecret {
     pub applied: LastApplied,
     /// When it was last changed, in seconds since the epoch, as far as that is known.
     pub changed: Option<i64>,
-    /// What it holds, if it was read for this look. `None`: it is the version that this process has written or read before.
+    /// What it holds, if it was read for this look. `None`: it is the version that this process has written or read
+    /// before.
     pub data: Option<SecretData>,
     /// Why its data cannot be changed, if so.
     pub immutable: Option<String>,
@@ -30,8 +31,8 @@ impl HeldSecret {
     }
 }
 
-/// Looks at the destination. `None`: there is no Secret, and the object may create it. Costs a read unless `applied` is the
-/// version that the watch tells of, and the spec is the one that was applied.
+/// Looks at the destination. `None`: there is no Secret, and the object may create it. Costs a read unless `applied` is
+/// the version that the watch tells of, and the spec is the one that was applied.
 ///
 /// # Errors
 /// If the object must not write there, or the Secret cannot be read.

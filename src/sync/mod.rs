@@ -20,6 +20,6 @@ pub use rollouts::{RestartError, Restarted, Rollout, Rollouts};
 /// write and the restarts, that restarts are still owed for this content.
 pub const MAC_ANNOTATION: &str = "vso.secrets.hashicorp.com/secret-mac";
 
-/// Annotation on a created Secret whose templates draw salts or random numbers: a MAC over what they were given and what
-/// they made of it. As long as it holds, they are not run again.
+/// Annotation on a created Secret whose templates draw salts or random numbers: a MAC over what they were given and
+/// what they made of it. As long as it holds, they are not run again.
 pub const RENDERED_ANNOTATION: &str = "vso.secrets.hashicorp.com/rendered-mac";

@@ -33,8 +33,8 @@ pub enum Ownership {
 
 /// The relation of `owner` to a Secret. `wanted` is what the Secret would carry if `owner` had created it.
 ///
-/// An owner reference with the UID of the object is proof that the object has created the Secret, whatever other clients have
-/// made of its labels. Where there is no owner reference any more, the labels are.
+/// An owner reference with the UID of the object is proof that the object has created the Secret, whatever other
+/// clients have made of its labels. Where there is no owner reference any more, the labels are.
 pub fn ownership(secret: &Secret, wanted: &OwnedMetadata, owner: &dyn SecretOwner) -> Ownership {
     let references = owner_references(secret);
     if refers_to(references, owner) || (references.is_empty() && has_owner_labels(secret, wanted)) {

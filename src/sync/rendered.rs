@@ -9,8 +9,8 @@ use crate::kubernetes::{KubernetesError, SecretWriter};
 use crate::mac::MacKey;
 use crate::render::SecretData;
 
-/// What [`RENDERED_ANNOTATION`] says of data with this MAC that was made of these inputs. Both are in it, so that a writer
-/// without the key cannot pass off other data, not even some that was right once.
+/// What [`RENDERED_ANNOTATION`] says of data with this MAC that was made of these inputs. Both are in it, so that a
+/// writer without the key cannot pass off other data, not even some that was right once.
 pub fn rendered_mac(key: &MacKey, inputs: &str, mac: &str) -> String {
     key.mac_of_texts(["rendered", inputs, mac].into_iter())
 }

@@ -1,7 +1,7 @@
 //! Restarts of the workloads that use a Secret: once per target and content, whatever happens in between.
 //!
-//! A target that was restarted for a content carries its digest beside the restart time. A run that comes later, in this
-//! process or the next, finds it there and does nothing.
+//! A target that was restarted for a content carries its digest beside the restart time. A run that comes later, in
+//! this process or the next, finds it there and does nothing.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use kube::api::ObjectMeta;
@@ -49,8 +49,8 @@ impl Mark {
         Self { key: key.to_owned(), value, place: Place::Workload }
     }
 
-    /// Whether a workload carries it, and this operator has put it there. A workload that was rolled back carries the mark of
-    /// an older restart, and its pods have started with newer content.
+    /// Whether a workload carries it, and this operator has put it there. A workload that was rolled back carries the
+    /// mark of an older restart, and its pods have started with newer content.
     pub(super) fn is_on(&self, workload: &Workload, kind: &RestartKind) -> bool {
         let Self { key, value, place } = self;
         match (place, kind) {
@@ -111,8 +111,8 @@ pub fn restarts_pending(recorded: Option<&str>, previous: &Previous, mac: &str, 
         // A first sync, or nothing new.
         return false;
     };
-    // The MAC is another, but the Secret held the data already: either the process that wrote it has not recorded it, or
-    // it is the key that is another.
+    // The MAC is another, but the Secret held the data already: either the process that wrote it has not recorded it,
+    // or it is the key that is another.
     match previous {
         Previous::Equal { annotation: Some(annotation), .. } => annotation != recorded,
         Previous::Equal { annotation: None, changed: Some(changed) } => *changed >= key_made,
@@ -134,8 +134,8 @@ pub(super) async fn restarted_for(
     }
 }
 
-/// The digest of the content with this MAC: with the UID, since an object that is deleted and made again knows nothing of
-/// what was restarted before.
+/// The digest of the content with this MAC: with the UID, since an object that is deleted and made again knows nothing
+/// of what was restarted before.
 pub fn restart_digest(mac: &str, object: &ObjectMeta) -> String {
     format!("{mac} {}", object.uid.as_deref().unwrap_or(""))
 }

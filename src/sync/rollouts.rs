@@ -1,9 +1,9 @@
 //! One rollout of a workload for all that is owed to it.
 //!
-//! Whatever asks for a restart joins the rollout of its target that is being gathered, or opens one. When the window of time
-//! is over, the first that comes patches the target once, with the marks of all. With a window of zero, nothing is gathered:
-//! each restart is a rollout of its own, and those of one target take turns. Nothing of this has to outlive the process: what
-//! is owed is found again in the objects and their Secrets.
+//! Whatever asks for a restart joins the rollout of its target that is being gathered, or opens one. When the window of
+//! time is over, the first that comes patches the target once, with the marks of all. With a window of zero, nothing is
+//! gathered: each restart is a rollout of its own, and those of one target take turns. Nothing of this has to outlive
+//! the process: what is owed is found again in the objects and their Secrets.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
@@ -27,8 +27,8 @@ const LONGEST_ROLLOUT: Duration = Duration::from_secs(600);
 /// What became of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restarted {
-    /// It was restarted for the mark that was asked for, and this is told for the first time. Else it had been before, or was
-    /// made after the content.
+    /// It was restarted for the mark that was asked for, and this is told for the first time. Else it had been before,
+    /// or was made after the content.
     pub for_mark: bool,
     /// It was this call that restarted it, for whatever.
     pub now: bool,
@@ -139,7 +139,8 @@ impl Rollouts {
         rollout
     }
 
-    /// Restarts the target of a rollout that is due, for all that was asked of it; tells what became of one of the marks.
+    /// Restarts the target of a rollout that is due, for all that was asked of it; tells what became of one of the
+    /// marks.
     ///
     /// # Errors
     /// Why the target was not restarted. What was asked for stays so.

@@ -1,5 +1,5 @@
-//! `/healthz`, `/readyz` and `/metrics`, on a thread of their own: work that keeps the others busy must not make a probe
-//! fail.
+//! `/healthz`, `/readyz` and `/metrics`, on a thread of their own: work that keeps the others busy must not make a
+//! probe fail.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -96,8 +96,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Nor is one that does not send a request, or its next one. Longer than scrapes usually are apart is not needed: a new
 /// connection costs little.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// So many connections a listener has. One more ends the oldest: a crowd that does nothing but hold connections does not keep
-/// a probe or a scrape from its answer, which takes milliseconds.
+/// So many connections a listener has. One more ends the oldest: a crowd that does nothing but hold connections does
+/// not keep a probe or a scrape from its answer, which takes milliseconds.
 const MAX_CONNECTIONS: usize = 48;
 
 /// Serves until `stop`. Returns when all addresses are bound, or why one cannot be.

@@ -17,8 +17,8 @@ pub fn init(settings: LogSettings) -> Result<(), TryInitError> {
     }
 }
 
-/// The operator's own lines, and warnings of the watches. No other library is logged, whatever the level: what they write at
-/// debug and trace holds tokens and bodies.
+/// The operator's own lines, and warnings of the watches. No other library is logged, whatever the level: what they
+/// write at debug and trace holds tokens and bodies.
 fn filter(level: Level) -> Targets {
     Targets::new()
         .with_default(LevelFilter::OFF)

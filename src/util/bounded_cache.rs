@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Instant;
 
-/// Remembers at most a given number of values, each until a time of its own. A full cache gives up those that are over, else
-/// the one that would be over first, so that no crowd of new keys makes it forget everything.
+/// Remembers at most a given number of values, each until a time of its own. A full cache gives up those that are over,
+/// else the one that would be over first, so that no crowd of new keys makes it forget everything.
 #[derive(Debug)]
 pub struct BoundedCache<K, V> {
     capacity: usize,
@@ -43,7 +43,8 @@ impl<K: Clone + Eq + Hash, V> BoundedCache<K, V> {
         self.entries.remove(key);
     }
 
-    /// Gives up a quarter of the entries, so that the cost of a look through all of them is shared by as many insertions.
+    /// Gives up a quarter of the entries, so that the cost of a look through all of them is shared by as many
+    /// insertions.
     fn make_room(&mut self, now: Instant) {
         self.entries.retain(|_, entry| now < entry.until);
         let excess = (self.entries.len() + 1 + self.capacity / 4).saturating_sub(self.capacity);

@@ -59,7 +59,8 @@ impl<K: Eq + Hash, V> WeakTable<K, V> {
         value
     }
 
-    /// Puts a value that took time to make, and was not made under the lock of the table, in the place of what there is.
+    /// Puts a value that took time to make, and was not made under the lock of the table, in the place of what there
+    /// is.
     pub fn insert(&self, key: K, value: &Arc<V>) {
         self.0.lock().insert(key, value);
     }

@@ -25,8 +25,8 @@ pub enum ErrorKind {
     Unreachable,
     /// There was a connection, and no answer in time. It may be this request alone that takes so long.
     TimedOut,
-    /// This node, or what is in front of it, serves nothing now: 502 to 504, a standby without a leader, and 472/473 of a
-    /// secondary.
+    /// This node, or what is in front of it, serves nothing now: 502 to 504, a standby without a leader, and 472/473 of
+    /// a secondary.
     Unavailable,
     /// The Vault namespace is sealed, locked or not there. Other namespaces of the server are served.
     NamespaceNotServed,

@@ -1,7 +1,7 @@
 //! Vault's event stream: one websocket per session, Vault namespace and topic, for all objects that want to know.
 //!
-//! A task keeps the websocket open as long as an object holds the [`EventStream`]. It says when the stream starts: what was
-//! written before that moment may have been missed, so every subscriber has to read once.
+//! A task keeps the websocket open as long as an object holds the [`EventStream`]. It says when the stream starts: what
+//! was written before that moment may have been missed, so every subscriber has to read once.
 
 mod connection;
 mod message;
@@ -32,8 +32,8 @@ const REFUSED_RETRY_INTERVAL: Duration = Duration::from_secs(600);
 const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// So many failures in a row are told. Fewer are an interruption that needs no look.
 const FAILURES_TO_TELL: u32 = 5;
-/// A connection that lasted so long was a good one. When such a one breaks, or the first one after it, another is opened at
-/// once. One that is cut off again and again is none.
+/// A connection that lasted so long was a good one. When such a one breaks, or the first one after it, another is
+/// opened at once. One that is cut off again and again is none.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
 
 /// Identifies a stream. Streams with equal keys carry the same events.

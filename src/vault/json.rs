@@ -1,7 +1,7 @@
 //! The one parser for what a Vault server sends: with limits, in linear time, and with numbers as they were written.
 //!
-//! `serde_json` limits the depth, but neither the number of values nor the memory that they take, and it writes `1e21` as
-//! `1e+21`; Go's client, whose output has to be met byte for byte, changes nothing.
+//! `serde_json` limits the depth, but neither the number of values nor the memory that they take, and it writes `1e21`
+//! as `1e+21`; Go's client, whose output has to be met byte for byte, changes nothing.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value};

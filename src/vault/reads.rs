@@ -129,8 +129,8 @@ impl SharedRead {
         is_long && self.waiting.load(Ordering::Relaxed) == 0
     }
 
-    /// When an object that refreshes every `interval` is due next. Those that share the read are due together; `horizon`
-    /// is used by the first of them.
+    /// When an object that refreshes every `interval` is due next. Those that share the read are due together;
+    /// `horizon` is used by the first of them.
     pub fn next_due(&self, interval: Duration, now: Instant, horizon: Duration) -> Instant {
         let mut due = self.due.lock();
         if let Some((_, at)) = due.iter_mut().find(|(of, _)| *of == interval) {

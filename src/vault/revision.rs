@@ -19,7 +19,8 @@ const MAX_OLDER_TIME: Duration = Duration::from_secs(300);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Revision {
     version: u64,
-    /// When it was written, in nanoseconds since 1970. A secret that is deleted and written anew begins at version 1 again.
+    /// When it was written, in nanoseconds since 1970. A secret that is deleted and written anew begins at version 1
+    /// again.
     created: i64,
 }
 

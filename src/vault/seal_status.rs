@@ -58,8 +58,8 @@ impl Product {
 }
 
 impl ServerVersion {
-    /// From the answer of `sys/seal-status`. OpenBao has begun with version 2.0, and shows the date of its commit since 2.6.
-    /// Before, it differs from Vault 2 in nothing that a server with one node says.
+    /// From the answer of `sys/seal-status`. OpenBao has begun with version 2.0, and shows the date of its commit since
+    /// 2.6. Before, it differs from Vault 2 in nothing that a server with one node says.
     pub fn of(status: &SealStatus) -> Self {
         let version = &status.version;
         let is_known = |c: char| c.is_ascii_alphanumeric() || ".+-_~".contains(c);

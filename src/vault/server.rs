@@ -25,8 +25,8 @@ pub type ServerId = u64;
 
 /// So many failures in a row open the circuit; a sealed Vault says so itself.
 const FAILURES_TO_OPEN: u32 = 3;
-/// The circuit is open for this long at first, and for twice as long after each failure of a request that was let through. No
-/// longer than objects may wait once another node is active.
+/// The circuit is open for this long at first, and for twice as long after each failure of a request that was let
+/// through. No longer than objects may wait once another node is active.
 const MIN_OPEN_TIME: Duration = Duration::from_secs(1);
 const MAX_OPEN_TIME: Duration = Duration::from_secs(5);
 
@@ -46,7 +46,8 @@ pub struct Server {
 /// Whether requests are sent.
 #[derive(Debug)]
 enum Circuit {
-    /// They are. `failures` of the last ones showed a server that is down; the last one that did not ended at `answered`.
+    /// They are. `failures` of the last ones showed a server that is down; the last one that did not ended at
+    /// `answered`.
     Closed { failures: u32, answered: Option<Instant> },
     /// They are not, because of `error`. From `half_open_at` on one is.
     Open { error: VaultError, half_open_at: Instant, open_time: Duration },
@@ -156,15 +157,16 @@ impl Server {
             Ok(Probe::SealStatus(status)) if status.sealed => {
                 self.record(started, Some(&VaultError::new(ErrorKind::Sealed, PATH, "")));
             }
-            // It shows a server that is up, not one that serves: a standby without a leader and a secondary answer as well.
+            // It shows a server that is up, not one that serves: a standby without a leader and a secondary answer as
+            // well.
             Ok(_) if self.last_error().is_some_and(|e| e.kind == ErrorKind::Unavailable) => {}
             other => self.record(started, other.as_ref().err()),
         }
         result
     }
 
-    /// Learns that a run was ended after so long, and with it the request that it waited for. It says something of the server
-    /// only if no other request was answered since the run began. True if one was.
+    /// Learns that a run was ended after so long, and with it the request that it waited for. It says something of the
+    /// server only if no other request was answered since the run began. True if one was.
     pub fn timed_out(&self, after: Duration) -> bool {
         let now = Instant::now();
         let began = now.checked_sub(after).unwrap_or(now);
@@ -187,8 +189,8 @@ impl Server {
         }
     }
 
-    /// Fails as a request now would fail without having been sent. Where the circuit is half-open, the caller is the one
-    /// whose request is sent.
+    /// Fails as a request now would fail without having been sent. Where the circuit is half-open, the caller is the
+    /// one whose request is sent.
     pub(super) fn check_circuit(&self, path: &str) -> Result<(), VaultError> {
         let mut circuit = self.circuit.lock();
         let Circuit::Open { error, half_open_at, open_time } = &mut *circuit else { return Ok(()) };
@@ -247,7 +249,8 @@ impl Circuit {
     }
 }
 
-/// Classifies an answer, and gives up the connection to a node that cannot serve: the next request may reach another one.
+/// Classifies an answer, and gives up the connection to a node that cannot serve: the next request may reach another
+/// one.
 fn classify_and_judge(path: &str, response: &Response<Vec<u8>>) -> Result<Envelope, VaultError> {
     let result = classify(path, response);
     if result.as_ref().is_err_and(|error| error.kind.concerns_node()) {

@@ -72,8 +72,8 @@ pub struct ServerConfig {
     pub address: String,
     /// How the certificate is judged.
     pub trust: Trust,
-    /// Name or IP address that the certificate must have, sent as SNI too, instead of the host of the address. It does not
-    /// change where a connection leads.
+    /// Name or IP address that the certificate must have, sent as SNI too, instead of the host of the address. It does
+    /// not change where a connection leads.
     pub tls_server_name: Option<String>,
     /// What the operator shows to a server that asks for a certificate.
     pub client_certificate: Option<ClientCertificate>,

@@ -151,7 +151,8 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     /// Makes a key due at `due` at the latest.
     ///
     /// A key that waits already is brought forward, never put off, and its class is raised, never lowered. One that is
-    /// running runs once more afterwards. What changed may lead to another Vault: then the key does not wait for its lane.
+    /// running runs once more afterwards. What changed may lead to another Vault: then the key does not wait for its
+    /// lane.
     pub fn push(&mut self, key: K, due: Instant, class: Class, now: Instant) {
         let new = Due { at: due, class };
         if let Some(run) = self.running.get_mut(&key) {
@@ -188,8 +189,8 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     /// Puts a running key into the lane that its work turned out to belong to.
     ///
     /// `false` if that lane has no permit left: then the run should end at once with the due time and class of its job,
-    /// and that lane; the key keeps its turn and costs nothing until the lane has a permit. This is how a Vault that does
-    /// not answer is kept from holding every permit by keys whose lane was not known.
+    /// and that lane; the key keeps its turn and costs nothing until the lane has a permit. This is how a Vault that
+    /// does not answer is kept from holding every permit by keys whose lane was not known.
     pub fn enter(&mut self, key: &K, lane: Lane, now: Instant) -> bool {
         let Some(run) = self.running.get_mut(key) else {
             return false;
@@ -286,8 +287,8 @@ impl<K: Clone + Eq + Hash> Queue<K> {
 
     /// When to call [`pop`](Queue::pop) again because of the time alone; `None` if only a push or a finish can help.
     ///
-    /// No key can be popped before that moment. The one that is due then may still be held back by its lane; in that case
-    /// `pop` gives nothing and the next answer is later.
+    /// No key can be popped before that moment. The one that is due then may still be held back by its lane; in that
+    /// case `pop` gives nothing and the next answer is later.
     #[must_use]
     pub fn next_wake(&self, now: Instant) -> Option<Instant> {
         if self.running.len() >= self.total {

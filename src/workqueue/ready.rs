@@ -78,7 +78,8 @@ impl<K> LaneState<K> {
 enum Room {
     /// The permit depends on nothing: the lane is quick.
     Free,
-    /// The permit is the first of a lane that is not known yet, and depends on the share and a quarter of all permits more.
+    /// The permit is the first of a lane that is not known yet, and depends on the share and a quarter of all permits
+    /// more.
     First,
     /// The permit depends on the share of the lanes that are not quick.
     Shared,
@@ -91,8 +92,8 @@ impl Room {
 /// Lanes by class of a due key, in the order in which they were last served.
 type Open = [BTreeSet<(u64, Place)>; 4];
 
-/// Invariant: the `open[room][class]` together have exactly the lanes that have a due key of that class and a permit of their
-/// own; they may use it only while `held` is below the limit of the room.
+/// Invariant: the `open[room][class]` together have exactly the lanes that have a due key of that class and a permit of
+/// their own; they may use it only while `held` is below the limit of the room.
 #[derive(Debug)]
 pub(super) struct Ready<K> {
     per_lane: usize,

@@ -1,4 +1,5 @@
-//! Every file in the chart's `ci/` is a values file that must work: helm takes it, and a real API server what it becomes.
+//! Every file in the chart's `ci/` is a values file that must work: helm takes it, and a real API server what it
+//! becomes.
 
 use std::fmt::Write as _;
 
@@ -20,8 +21,8 @@ fn every_values_file_passes_helm_lint() -> Result {
     Ok(())
 }
 
-/// Server-side dry run with strict validation: unknown fields, wrong types, invalid names and duplicate entries are errors.
-/// Each file is a release of its own name, so that an error tells the file.
+/// Server-side dry run with strict validation: unknown fields, wrong types, invalid names and duplicate entries are
+/// errors. Each file is a release of its own name, so that an error tells the file.
 #[test]
 fn an_api_server_takes_what_every_values_file_becomes() -> Result {
     let cluster = Cluster::start(Options::default())?;

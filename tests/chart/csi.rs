@@ -1,5 +1,5 @@
-//! VSO's CSI driver, which a release that is taken over may run: its objects are those of VSO's chart, so that the upgrade
-//! leaves it running.
+//! VSO's CSI driver, which a release that is taken over may run: its objects are those of VSO's chart, so that the
+//! upgrade leaves it running.
 
 use serde_json::{Value, json};
 

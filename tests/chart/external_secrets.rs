@@ -174,7 +174,8 @@ fn the_definitions_serve_both_versions() -> Result {
     Ok(())
 }
 
-/// Of ESO's release or of no release at all: they stay as they are. Those of the release follow the chart, and outlive it.
+/// Of ESO's release or of no release at all: they stay as they are. Those of the release follow the chart, and outlive
+/// it.
 #[test]
 fn definitions_of_others_are_left_alone_and_own_ones_are_upgraded() -> Result {
     let cluster = Cluster::start(Options::default())?;

@@ -7,8 +7,8 @@ use testenv::{Cluster, Options};
 
 use test_support::chart::{CHART, Result, path};
 
-/// A release with the names, labels and selectors of VSO 1.4.1 (two containers, an HTTPS port), as far as an upgrade meets
-/// them. Nothing runs: there are no replicas.
+/// A release with the names, labels and selectors of VSO 1.4.1 (two containers, an HTTPS port), as far as an upgrade
+/// meets them. Nothing runs: there are no replicas.
 const RELEASE: &str = r"
 apiVersion: v1
 kind: ServiceAccount

@@ -1,5 +1,5 @@
-//! What people and their scripts rely on: which file renders what in which order, names, labels, selectors, positions of
-//! arguments, and rights. All as VSO's chart has it, so that an upgrade from there changes objects in place.
+//! What people and their scripts rely on: which file renders what in which order, names, labels, selectors, positions
+//! of arguments, and rights. All as VSO's chart has it, so that an upgrade from there changes objects in place.
 
 use serde_json::{Value, json};
 
@@ -212,8 +212,8 @@ fn manager(documents: &[Value]) -> Result<&Value> {
     Ok(&containers[0])
 }
 
-/// The selector of a Deployment cannot be changed: another one would need the Deployment to be deleted first. And what the
-/// Service selects must be the operator, not a pod of a hook.
+/// The selector of a Deployment cannot be changed: another one would need the Deployment to be deleted first. And what
+/// the Service selects must be the operator, not a pod of a hook.
 #[test]
 fn selectors_are_those_of_vso_and_select_the_operator_only() -> Result {
     let documents = everything()?;
@@ -294,8 +294,9 @@ fn a_hook_that_failed_once_blocks_no_later_try() -> Result {
     Ok(())
 }
 
-/// With `scope: namespaces` there is no right outside the watched namespaces and the operator's own, and in its own none
-/// to make tokens, unless Vault tokens are stored, or to watch or change Secrets: it stores some, finds and deletes them.
+/// With `scope: namespaces` there is no right outside the watched namespaces and the operator's own, and in its own
+/// none to make tokens, unless Vault tokens are stored, or to watch or change Secrets: it stores some, finds and
+/// deletes them.
 #[test]
 fn namespaced_scope_gives_no_right_elsewhere() -> Result {
     let values = ["--values=charts/vault-secrets-operator/ci/namespaces-values.yaml"];
@@ -319,7 +320,8 @@ fn namespaced_scope_gives_no_right_elsewhere() -> Result {
     Ok(())
 }
 
-/// The hook of an upgrade changes the definitions of the chart and no others: that of another product is worth a cluster.
+/// The hook of an upgrade changes the definitions of the chart and no others: that of another product is worth a
+/// cluster.
 #[test]
 fn the_hook_of_an_upgrade_changes_no_other_definition() -> Result {
     let documents = everything()?;

@@ -1,5 +1,5 @@
-//! The logins and connections of config/samples/auth, each applied as it stands there but for what is named otherwise in
-//! the test's Vault.
+//! The logins and connections of config/samples/auth, each applied as it stands there but for what is named otherwise
+//! in the test's Vault.
 
 use std::fs;
 use std::path::{Path, PathBuf};

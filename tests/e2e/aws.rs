@@ -1,4 +1,5 @@
-//! Logins as an AWS identity. Vault is the real one, with its STS at the one of [`Aws`], which refuses wrong signatures.
+//! Logins as an AWS identity. Vault is the real one, with its STS at the one of [`Aws`], which refuses wrong
+//! signatures.
 
 use std::path::Path;
 
@@ -245,7 +246,8 @@ fn what_the_operator_itself_is() {
     }
 }
 
-/// Applies a SecretStore that logs in with `auth.iam`, and an ExternalSecret that reads the path `db` by it into the key `p`.
+/// Applies a SecretStore that logs in with `auth.iam`, and an ExternalSecret that reads the path `db` by it into the
+/// key `p`.
 fn apply_store(tenant: &Tenant<'_>, name: &str, iam: &Value) {
     let mut vault = json!({ "server": tenant.cluster.vault_addr(), "path": "secret" });
     // What is null is left out.

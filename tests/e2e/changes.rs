@@ -8,7 +8,8 @@ use test_support::kube_client::KubeClient;
 use test_support::{Tenant, eventually};
 
 const OBJECTS: u64 = 1000;
-/// Objects are changed so long after they were created, a millisecond more for each: while their first status is written.
+/// Objects are changed so long after they were created, a millisecond more for each: while their first status is
+/// written.
 const DELAYS: u64 = 80;
 const THREADS: u64 = 8;
 
@@ -17,8 +18,8 @@ fn is_current(object: &Value) -> bool {
     object["status"]["lastGeneration"] == object["metadata"]["generation"]
 }
 
-/// The answer of a status write shows the newest spec. Where that is newer than what the watch has told of, the watch has
-/// nothing to tell any more: the answer itself has to make the object due.
+/// The answer of a status write shows the newest spec. Where that is newer than what the watch has told of, the watch
+/// has nothing to tell any more: the answer itself has to make the object due.
 #[test]
 fn a_change_during_the_first_sync_is_applied_without_waiting_for_the_refresh() {
     let tenant = Tenant::new("changes");

@@ -1,7 +1,7 @@
 //! Restarts through crashes of the operator, writers that come in between, and a lost key.
 //!
-//! The operators here run without election: after a `kill -9` the Lease would hold the next one up for 15 s, and what is
-//! tested is what it finds.
+//! The operators here run without election: after a `kill -9` the Lease would hold the next one up for 15 s, and what
+//! is tested is what it finds.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -149,7 +149,8 @@ fn others_who_write_all_the_time_neither_prevent_nor_multiply_restarts() {
                     let patch = json!({ "metadata": { "labels": { "example.com/count": count } } });
                     let begin = Instant::now();
                     api.patch(kind, namespace, name, &patch).expect("patched");
-                    // Where a write takes long, one that comes in between two of these has to get its chance all the same.
+                    // Where a write takes long, one that comes in between two of these has to get its chance all the
+                    // same.
                     std::thread::sleep(Duration::from_millis(20).max(3 * begin.elapsed()));
                 }
             });

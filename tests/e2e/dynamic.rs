@@ -1,4 +1,5 @@
-//! VaultDynamicSecret: leases that are kept, credentials that are replaced before they end, and nothing lost over restarts.
+//! VaultDynamicSecret: leases that are kept, credentials that are replaced before they end, and nothing lost over
+//! restarts.
 
 mod adoption;
 mod crashes;

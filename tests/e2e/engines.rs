@@ -1,4 +1,5 @@
-//! The secrets engines that other stories use, by themselves: what they give works, and stops to work when it is revoked.
+//! The secrets engines that other stories use, by themselves: what they give works, and stops to work when it is
+//! revoked.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! Three nodes of Vault or OpenBao behind a load balancer that knows nothing of them: whatever becomes of the active one,
-//! nothing is lost, and what is new arrives. `FAILOVER_FLEET=500` makes it more objects than by default.
+//! Three nodes of Vault or OpenBao behind a load balancer that knows nothing of them: whatever becomes of the active
+//! one, nothing is lost, and what is new arrives. `FAILOVER_FLEET=500` makes it more objects than by default.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -173,7 +173,8 @@ impl<'a> Fleet<'a> {
         self.api.create_all(objects);
     }
 
-    /// Writes the next number to all secrets but the steady ones, which have it from the start. Gives the number of attempts.
+    /// Writes the next number to all secrets but the steady ones, which have it from the start. Gives the number of
+    /// attempts.
     fn write_all(&mut self) -> usize {
         let mut attempts = 0;
         self.number += 1;

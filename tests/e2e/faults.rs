@@ -1,4 +1,5 @@
-//! Faults of Vault and of the way to it. Nothing good is lost, everybody says what is wrong, and all recover by themselves.
+//! Faults of Vault and of the way to it. Nothing good is lost, everybody says what is wrong, and all recover by
+//! themselves.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -169,8 +169,8 @@ fn the_sample_works_with_the_policy_that_it_names() {
     put_by_event(&tenant, "instant", "instant-sample", "two");
 }
 
-/// A node of a cluster that replicates, in front of a Vault that does not: its events have an index, and it is late with
-/// the first read that asks for it.
+/// A node of a cluster that replicates, in front of a Vault that does not: its events have an index, and it is late
+/// with the first read that asks for it.
 #[test]
 fn the_read_after_an_event_names_the_state_of_the_event() {
     let Some(cluster) = events() else { return };
@@ -338,8 +338,8 @@ fn what_was_written_during_an_interruption_arrives() {
     names.iter().for_each(|name| tenant.wait_value(name, "password", "in the gap"));
     let reads = count.reads();
     let reads: Vec<_> = reads.values().map(Vec::len).collect();
-    // One for all when the stream is back. Before that each object is tried, at a time of its own within two seconds, since
-    // its Vault answers again: those less than a quarter of a second apart share a read.
+    // One for all when the stream is back. Before that each object is tried, at a time of its own within two seconds,
+    // since its Vault answers again: those less than a quarter of a second apart share a read.
     assert!(matches!(*reads, [1..=3]), "{reads:?}");
 
     cluster.kill(Process::Vault).expect("Vault is killed");

@@ -1,5 +1,5 @@
-//! Objects that cannot work: the API server refuses them, or the operator says in a condition and an event what is wrong
-//! and with which object, touches nothing, and goes on by itself when it is put right.
+//! Objects that cannot work: the API server refuses them, or the operator says in a condition and an event what is
+//! wrong and with which object, touches nothing, and goes on by itself when it is put right.
 
 use std::sync::OnceLock;
 

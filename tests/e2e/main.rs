@@ -1,8 +1,8 @@
 //! The operator against a real API server and a real Vault, or a real OpenBao with `E2E_SERVER=openbao`.
 //!
-//! The tests share one control plane. Each has an operator of its own, which watches the namespaces of that test only and
-//! has the rights that the chart gives it and no others. Tests that stop or seal something start an environment of their
-//! own.
+//! The tests share one control plane. Each has an operator of its own, which watches the namespaces of that test only
+//! and has the rights that the chart gives it and no others. Tests that stop or seal something start an environment of
+//! their own.
 
 mod api_call_budget;
 mod auth_samples;

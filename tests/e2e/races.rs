@@ -122,7 +122,8 @@ fn a_secret_that_was_deleted_before_its_creation_was_answered_comes_back() {
     tenant.wait_synced("app");
 }
 
-/// The watch tells of the operator's own write, and of what another client did afterwards, before the write is answered.
+/// The watch tells of the operator's own write, and of what another client did afterwards, before the write is
+/// answered.
 #[test]
 fn an_own_write_that_the_watch_tells_of_first_is_no_change_by_another_client() {
     let (proxy, tenant, operator) = start("echoes");

@@ -61,7 +61,8 @@ impl<'a> Refusal<'a> {
         })
     }
 
-    /// No `operation` on a resource of a group for which `expression` does not hold. `probe` is a command that is refused.
+    /// No `operation` on a resource of a group for which `expression` does not hold. `probe` is a command that is
+    /// refused.
     pub fn of_operation(
         tenant: &'a Tenant<'a>,
         (group, resource): (&str, &str),

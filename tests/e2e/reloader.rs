@@ -1,5 +1,5 @@
-//! Reloader's annotations: a workload is restarted once for each content of the Secrets and ConfigMaps that it wants to be
-//! restarted for, whichever client writes them, and for nothing else.
+//! Reloader's annotations: a workload is restarted once for each content of the Secrets and ConfigMaps that it wants to
+//! be restarted for, whichever client writes them, and for nothing else.
 
 use std::time::Duration;
 
@@ -55,8 +55,8 @@ fn wait_noted(rig: &RestartFixture<'_>, kind: &str, name: &str, source: &str) {
     });
 }
 
-/// How often the pod template of a workload was changed since it was made. The generation of a Deployment counts changes of
-/// its annotations, too.
+/// How often the pod template of a workload was changed since it was made. The generation of a Deployment counts
+/// changes of its annotations, too.
 #[track_caller]
 fn restarts(rig: &RestartFixture<'_>, kind: &str, name: &str) -> i64 {
     let meta = rig.get(kind, name)["metadata"].clone();

@@ -137,7 +137,8 @@ fn content_that_comes_back_restarts_again() {
         rig.assert_carries("app", "db");
     }
 
-    // The same for an object that is deleted and made again: "b" was there before, but the pods have run with "a" since.
+    // The same for an object that is deleted and made again: "b" was there before, but the pods have run with "a"
+    // since.
     rig.put_kv1("db", "b");
     rig.wait_recorded("db", "b");
     rig.api.delete("VaultStaticSecret", &tenant.namespace, "db").expect("deleted");

@@ -1,4 +1,5 @@
-//! The use cases of config/samples/transformation, each applied as it stands there but for the namespace's path in Vault.
+//! The use cases of config/samples/transformation, each applied as it stands there but for the namespace's path in
+//! Vault.
 
 use std::fs;
 use std::sync::OnceLock;

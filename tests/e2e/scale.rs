@@ -1,4 +1,5 @@
-//! Five hundred objects: all sync with one login, and a crash in the middle of it all loses nothing and repeats nothing.
+//! Five hundred objects: all sync with one login, and a crash in the middle of it all loses nothing and repeats
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! What Vault can answer instead of data. Each is told apart, and none of them takes anything from a Secret that was good.
+//! What Vault can answer instead of data. Each is told apart, and none of them takes anything from a Secret that was
+//! good.
 
 use serde_json::{Value, json};
 

@@ -76,8 +76,8 @@ pub fn event(data: &[u8]) {
     }
 }
 
-/// A value of a store: what each function of ExternalSecrets that reads documents, keys or certificates makes of it, and what
-/// it is as a text of `templateFrom`. A result fits a Secret.
+/// A value of a store: what each function of ExternalSecrets that reads documents, keys or certificates makes of it,
+/// and what it is as a text of `templateFrom`. A result fits a Secret.
 pub fn external_template(data: &[u8]) {
     let functions = [
         "fromYaml .t | toYaml",
@@ -110,8 +110,8 @@ pub fn external_template(data: &[u8]) {
     }
 }
 
-/// A stored client: a Secret as JSON, or the answer to a login that is in one. Nothing that was not signed is taken up, and
-/// what is written is written in the same way when it is read again.
+/// A stored client: a Secret as JSON, or the answer to a login that is in one. Nothing that was not signed is taken up,
+/// and what is written is written in the same way when it is read again.
 pub fn stored(data: &[u8]) {
     if let Some(json) = StoredLogin::go_json(data) {
         let again = StoredLogin::go_json(json.expose_secret().as_bytes()).expect("it is an answer to a login");

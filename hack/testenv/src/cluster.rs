@@ -33,8 +33,8 @@ pub struct Options {
     pub server: Server,
     /// Where it keeps them.
     pub vault: VaultStorage,
-    /// Another Vault, with an event stream: [`Tool::VaultEvents`] or [`Tool::VaultDatabaseEvents`]. It is built when it is
-    /// missing.
+    /// Another Vault, with an event stream: [`Tool::VaultEvents`] or [`Tool::VaultDatabaseEvents`]. It is built when it
+    /// is missing.
     pub vault_events: Option<Tool>,
     /// With a real node, in namespaces of its own. Needs root on Linux: see [`node::unavailable`].
     pub node: bool,
@@ -325,8 +325,9 @@ impl Cluster {
 
     /// Starts a stopped or killed process again, on the same port and with the same data, and waits until it answers.
     ///
-    /// A Vault in memory has forgotten everything: its audit device, `kv1/` and Kubernetes auth are set up again. A Vault
-    /// with storage comes up sealed: see [`Environment::vault_unseal`], and [`Raft::unseal`] for one of three nodes.
+    /// A Vault in memory has forgotten everything: its audit device, `kv1/` and Kubernetes auth are set up again. A
+    /// Vault with storage comes up sealed: see [`Environment::vault_unseal`], and [`Raft::unseal`] for one of three
+    /// nodes.
     pub fn start_again(&self, process: Process) -> Result<()> {
         let service = self.service(process)?;
         if service.is_running()? {

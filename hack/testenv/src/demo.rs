@@ -43,8 +43,8 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Runs it, here or on the cluster that `DEMO_KUBECONFIG` names, with the server that `DEMO_SERVER` names, and tells
-    /// on standard output what happens.
+    /// Runs it, here or on the cluster that `DEMO_KUBECONFIG` names, with the server that `DEMO_SERVER` names, and
+    /// tells on standard output what happens.
     ///
     /// The working directory of this process becomes the repository, so that what is printed can be typed there.
     pub fn run(&self) -> Result<()> {

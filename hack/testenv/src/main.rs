@@ -90,7 +90,8 @@ enum Command {
     },
     /// Unpack or build all programs that are missing.
     Build {
-        /// Also those that only some tests need, and skip without: OpenBao, PostgreSQL, and two Vaults with an event stream.
+        /// Also those that only some tests need, and skip without: OpenBao, PostgreSQL, and two Vaults with an event
+        /// stream.
         #[arg(long)]
         optional: bool,
     },

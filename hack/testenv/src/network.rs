@@ -1,5 +1,5 @@
-//! The network of the nodes of [`Raft`](crate::Raft): a way to each of them for the others, and a load balancer for clients.
-//! A node can be cut off. All threads end with the process.
+//! The network of the nodes of [`Raft`](crate::Raft): a way to each of them for the others, and a load balancer for
+//! clients. A node can be cut off. All threads end with the process.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -121,7 +121,8 @@ impl Network {
     }
 }
 
-/// The inode of the socket that is connected from a port of loopback (`/proc/net/tcp`: the address in hexadecimal digits).
+/// The inode of the socket that is connected from a port of loopback (`/proc/net/tcp`: the address in hexadecimal
+/// digits).
 fn inode_of(port: u16) -> Option<String> {
     let local = format!("0100007F:{port:04X}");
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());

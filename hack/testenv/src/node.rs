@@ -103,8 +103,8 @@ fn missing_packages() -> Vec<&'static str> {
     packages
 }
 
-/// Installs what is missing. Environments that start at one time, in one process or several, wait for the first: apt-get
-/// refuses to run beside another.
+/// Installs what is missing. Environments that start at one time, in one process or several, wait for the first:
+/// apt-get refuses to run beside another.
 fn install_missing() -> Result<()> {
     let cache = crate::tools::cache_dir()?;
     std::fs::create_dir_all(&cache)?;

@@ -15,7 +15,8 @@ use crate::process::Service;
 /// Directory of its data, in that of the environment. `teardown.sh` names it as well.
 const DATA: &str = "postgresql";
 
-/// Owner of the data, and of the process, where this process is root's, since PostgreSQL refuses to run as root: `nobody`.
+/// Owner of the data, and of the process, where this process is root's, since PostgreSQL refuses to run as root:
+/// `nobody`.
 const OTHER_USER: u32 = 65534;
 
 /// How long it may take to answer, recovery after a kill included.
@@ -127,8 +128,8 @@ impl Postgresql {
         Ok(())
     }
 
-    /// Starts the process, and waits until it answers. After a kill, the first attempts fail as long as processes of the
-    /// killed one end.
+    /// Starts the process, and waits until it answers. After a kill, the first attempts fail as long as processes of
+    /// the killed one end.
     pub(crate) fn start(&self, service: &Service) -> Result<()> {
         let deadline = Instant::now() + START;
         loop {
@@ -175,8 +176,8 @@ impl Postgresql {
         }
     }
 
-    /// How many logins of a user whose name begins like this have worked, and how many were refused, since it was set up.
-    /// They are taken from its log.
+    /// How many logins of a user whose name begins like this have worked, and how many were refused, since it was set
+    /// up. They are taken from its log.
     pub fn logins(&self, user_prefix: &str) -> Result<(usize, usize)> {
         let path = self.dir.join("logs").join("postgresql.log");
         let log = fs::read(&path).with_context(|| path.display().to_string())?;
@@ -213,8 +214,8 @@ impl Postgresql {
         (!paths.is_empty()).then(|| paths.join(":"))
     }
 
-    /// A command line that runs a program as a user that PostgreSQL accepts. That user may read what root may: caches and
-    /// environments are for their owner only.
+    /// A command line that runs a program as a user that PostgreSQL accepts. That user may read what root may: caches
+    /// and environments are for their owner only.
     fn as_its_user(&self, program: &str) -> Vec<String> {
         let program = self.program(program);
         if !is_root() {

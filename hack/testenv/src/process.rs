@@ -223,9 +223,9 @@ impl Service {
     }
 }
 
-/// Waits until the kernel shows the variables of a process that was just started, by which [`MARK`] is found. For a moment
-/// after `exec`, it shows none, as for a process that has ended. A process that ends meanwhile is waited for in vain; what
-/// uses it says so.
+/// Waits until the kernel shows the variables of a process that was just started, by which [`MARK`] is found. For a
+/// moment after `exec`, it shows none, as for a process that has ended. A process that ends meanwhile is waited for in
+/// vain; what uses it says so.
 fn await_variables(pid: u32) {
     let deadline = Instant::now() + VARIABLES;
     while Instant::now() < deadline

@@ -1,5 +1,5 @@
-//! Three nodes of Vault or OpenBao that have one storage (raft), a load balancer in front of them, and the network between
-//! them. Each node is a process of its own; all are on loopback.
+//! Three nodes of Vault or OpenBao that have one storage (raft), a load balancer in front of them, and the network
+//! between them. Each node is a process of its own; all are on loopback.
 
 use std::path::Path;
 use std::sync::Arc;

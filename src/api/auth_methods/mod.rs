@@ -1,6 +1,6 @@
 //! The login methods, one file each: the block of the method in VaultAuth and VaultAuthGlobal, how two blocks combine,
-//! what a complete block must have, and what identifies a login. How the credential is obtained stands in the file of the
-//! same name in `credentials`.
+//! what a complete block must have, and what identifies a login. How the credential is obtained stands in the file of
+//! the same name in `credentials`.
 //!
 //! No member of a block is required, as in VSO: a VaultAuth may leave any of them to a VaultAuthGlobal. The check comes
 //! after the two are combined.
@@ -86,8 +86,8 @@ impl std::fmt::Display for AuthMethod {
     }
 }
 
-/// The checked settings of a login. Secrets and service accounts are in the namespace of the object that needs the login,
-/// never in that of the VaultAuth.
+/// The checked settings of a login. Secrets and service accounts are in the namespace of the object that needs the
+/// login, never in that of the VaultAuth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Method {
     /// A service account's token that Vault has the API server review.
@@ -145,8 +145,8 @@ pub trait LoginSettings {
         vec![]
     }
 
-    /// Gives every setting to `add`, in an order from which no two logins of a method can be taken for one. Implementations
-    /// destructure the settings without `..`, so that a setting that is added is not forgotten.
+    /// Gives every setting to `add`, in an order from which no two logins of a method can be taken for one.
+    /// Implementations destructure the settings without `..`, so that a setting that is added is not forgotten.
     fn digest(&self, add: &mut dyn FnMut(&str));
 }
 

@@ -11,8 +11,8 @@ use crate::api::common::non_empty;
 /// The key that is read where none is named.
 const DEFAULT_KEY: &str = "token";
 
-/// Settings of method `token`: a fixed token, for servers that have no login. Neither `mount` nor `params` nor `headers`
-/// have an effect on it, and the token is never renewed or looked up.
+/// Settings of method `token`: a fixed token, for servers that have no login. Neither `mount` nor `params` nor
+/// `headers` have an effect on it, and the token is never renewed or looked up.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(!default)]

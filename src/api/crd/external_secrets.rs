@@ -1,4 +1,5 @@
-//! The definitions of the kinds of `external-secrets.io` and of its generators, for clusters that do not have those of ESO.
+//! The definitions of the kinds of `external-secrets.io` and of its generators, for clusters that do not have those of
+//! ESO.
 //!
 //! Where there are two versions, both are served, and have one schema. What is stored is `v1`.
 

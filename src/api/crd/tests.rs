@@ -58,7 +58,8 @@ fn constraints(schema: &JSONSchemaProps) -> String {
     serde_json::to_string(&bare).unwrap()
 }
 
-/// All there is beyond types, as VSO 1.4.1 has it, plus our CEL rules and method `token`. What several kinds share is below.
+/// All there is beyond types, as VSO 1.4.1 has it, plus our CEL rules and method `token`. What several kinds share is
+/// below.
 const CONSTRAINTS: &str = r#"
 CSISecrets.spec {"required":["accessControl","secrets"]}
 CSISecrets.spec.accessControl {"required":["serviceAccountPattern"]}
@@ -203,9 +204,9 @@ fn constraints_are_those_of_vso() {
 }
 
 /// The members of every object, as VSO 1.4.1 has them, plus `allowedNamespaces` of VaultConnection, and
-/// `syncConfig` of VaultDynamicSecret, which came with 1.6.0, `revokeReplacedLeases`, `vaultTokenExpiration`, `pendingLease`,
-/// `replacedLeases` and `namespace` of a lease there; `keystores`, `issuerRefreshAfter`, `issue`, `pending`,
-/// `replacedCertificates` and `renewal` of VaultPKISecret. What several kinds share is below.
+/// `syncConfig` of VaultDynamicSecret, which came with 1.6.0, `revokeReplacedLeases`, `vaultTokenExpiration`,
+/// `pendingLease`, `replacedLeases` and `namespace` of a lease there; `keystores`, `issuerRefreshAfter`, `issue`,
+/// `pending`, `replacedCertificates` and `renewal` of VaultPKISecret. What several kinds share is below.
 const MEMBERS: &str = "
 CSISecrets.spec: accessControl namespace secrets syncConfig vaultAuthRef
 CSISecrets.spec.accessControl: matchPolicy namespacePatterns podLabels podNamePatterns serviceAccountPattern
@@ -330,7 +331,8 @@ fn yaml_reads_back_as_the_same_definition() {
     }
 }
 
-/// Tools that check a manifest against a definition without the API server, as kubectl does for a list, fill nothing in.
+/// Tools that check a manifest against a definition without the API server, as kubectl does for a list, fill nothing
+/// in.
 #[test]
 fn what_is_filled_in_is_not_required() {
     let mut required = vec![];

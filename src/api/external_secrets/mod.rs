@@ -1,8 +1,8 @@
-//! The custom resources of group `external-secrets.io`, which the External Secrets Operator (ESO) defines: one file per kind,
-//! and one for each part that several have.
+//! The custom resources of group `external-secrets.io`, which the External Secrets Operator (ESO) defines: one file per
+//! kind, and one for each part that several have.
 //!
-//! One type serves both versions of a kind: `v1` has all that `v1beta1` has. As in [`crate::api`], reading is lenient, and an
-//! empty string is an unset one.
+//! One type serves both versions of a kind: `v1` has all that `v1beta1` has. As in [`crate::api`], reading is lenient,
+//! and an empty string is an unset one.
 
 pub mod cluster_external_secret;
 pub mod cluster_push_secret;

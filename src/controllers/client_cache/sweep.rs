@@ -22,8 +22,8 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// After the API server refused, or while objects are not listed.
 const RETRY_DELAY: Duration = Duration::from_secs(30);
 
-/// Runs until `stop`; does something only while this process leads. What `watches` have not listed is not gone: nothing is
-/// swept before all have.
+/// Runs until `stop`; does something only while this process leads. What `watches` have not listed is not gone: nothing
+/// is swept before all have.
 pub(in super::super) async fn maintain(
     cache: Arc<ClientCache>,
     watches: StartedWatches,

@@ -86,8 +86,8 @@ pub(super) async fn renew(session: &Arc<Session>, namespace: &str, lease: &Secre
 /// Revokes a lease. That it is gone is fine. Vault does not answer when its engine has done it, but at once: an engine
 /// that cannot, such as that of a database which is down, is asked again by Vault.
 ///
-/// `recorded`: the Vault namespace of the lease in the status. `now`: the one that the spec leads to. `may_log_in`: whether a
-/// login may be made where there is none.
+/// `recorded`: the Vault namespace of the lease in the status. `now`: the one that the spec leads to. `may_log_in`:
+/// whether a login may be made where there is none.
 ///
 /// # Errors
 /// With the cause, and whether another try may do it.

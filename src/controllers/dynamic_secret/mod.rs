@@ -1,5 +1,5 @@
-//! VaultDynamicSecret: the data is credentials that Vault makes for one user, with a lease, or static credentials that Vault
-//! rotates.
+//! VaultDynamicSecret: the data is credentials that Vault makes for one user, with a lease, or static credentials that
+//! Vault rotates.
 //!
 //! Obtaining them has a cost: each time Vault makes another user. So a run first decides ([`decide`]) whether the
 //! credentials in the Secret are good, their lease is renewed, or others take their place. The ID of a new lease is in
@@ -84,7 +84,8 @@ impl SecretSource for DynamicSecrets {
         let renewer = Renewer { session, vault_namespace: namespace, percent, may_log_in: true };
         if let Some(pending) = &status.pending_lease {
             if held.is_some_and(|held| *held.applied.mac == *pending.secret_mac) {
-                // An earlier run has written them. If the spec is another since, that run's generation is what is applied.
+                // An earlier run has written them. If the spec is another since, that run's generation is what is
+                // applied.
                 state.obtained = Some(pending.into());
                 return Ok(Obtained::Kept { unfinished: true });
             }
@@ -316,8 +317,8 @@ fn retires(object: &VaultDynamicSecret) -> bool {
     object.spec.revoke_replaced_leases && !object.restart_targets().is_empty()
 }
 
-/// What an event has told of the credentials. Others than static ones are not obtained because of a write: each time costs
-/// credentials.
+/// What an event has told of the credentials. Others than static ones are not obtained because of a write: each time
+/// costs credentials.
 fn told(
     reading: &Reading<'_, VaultDynamicSecret>,
     plan: &Plan<DynamicRead>,

@@ -39,8 +39,8 @@ pub(super) async fn without_login(
     if !state.are_good(status, now) || reading.held.is_none() || !is_applied {
         return Err(login_failed(session, &error).await.into());
     }
-    // A login that is refused does not get better by itself. One that a server does not answer is needed only when something
-    // is due.
+    // A login that is refused does not get better by itself. One that a server does not answer is needed only when
+    // something is due.
     let retry = session.next_login().await;
     if retry.is_some() || state.is_due(now) {
         fail_renewal(state, error.to_string(), retry, true);

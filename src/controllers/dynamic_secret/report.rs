@@ -102,7 +102,8 @@ pub(super) fn written_event(status: &VaultDynamicSecretStatus, cause: Cause, sta
     EventText::normal(reason, format!("Secret synced, lease_id={lease:?}, horizon={horizon}, sync_reason={cause:?}"))
 }
 
-/// Writes down when the token of the lease ends, where what is there is far from it: not for each extension of the token.
+/// Writes down when the token of the lease ends, where what is there is far from it: not for each extension of the
+/// token.
 pub(super) fn record_token_end(state: &Credentials, status: &mut VaultDynamicSecretStatus) {
     let (Some(ends), now) = (state.token_expiration(), Utc::now().timestamp()) else { return };
     let recorded = status.vault_token_expiration.unwrap_or(0);

@@ -46,7 +46,8 @@ pub(super) fn is_same_rotation(one: &StaticCredsMetaData, other: &StaticCredsMet
         && one.rotation_schedule == other.rotation_schedule
 }
 
-/// How long to wait for the next look at static credentials. `looks`: how many have shown no rotation since it was announced.
+/// How long to wait for the next look at static credentials. `looks`: how many have shown no rotation since it was
+/// announced.
 pub(super) fn next_look(meta: &StaticCredsMetaData, looks: usize, interval: Option<Duration>) -> Duration {
     let left = lease(u64::try_from(meta.ttl).unwrap_or(0));
     let announced = if left > Duration::from_secs(1) {

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use rand::{Rng, RngExt as _};
 
-/// One part of so many of a lease is left, at least, when its credentials are replaced: new ones have to reach the workloads.
+/// One part of so many of a lease is left, at least, when its credentials are replaced: new ones have to reach the
+/// workloads.
 pub(super) const MARGIN_PART: u32 = 10;
 const MARGIN: f64 = 1.0 / MARGIN_PART as f64;
 /// Renewals are spread over this part of a lease.
@@ -31,8 +32,8 @@ impl LeaseTimes {
         Self { due: left(due), replace_by: left(lease - lease / MARGIN_PART), ends: left(lease) }
     }
 
-    /// The first renewal of a lease is at a random time before it is due: those that were given together would stay together
-    /// for many renewals.
+    /// The first renewal of a lease is at a random time before it is due: those that were given together would stay
+    /// together for many renewals.
     pub fn spread_first_renewal(&mut self, now: Instant, rng: &mut impl Rng) {
         let left = self.due.saturating_duration_since(now);
         self.due = now + left.mul_f64(rng.random_range(FIRST_RENEWAL..1.0));
@@ -45,15 +46,16 @@ impl LeaseTimes {
     }
 }
 
-/// How long after its last renewal a lease is renewed: a random time after `percent` of it, and while a tenth of it is left.
-/// VSO waits up to its very end where `percent` is 90.
+/// How long after its last renewal a lease is renewed: a random time after `percent` of it, and while a tenth of it is
+/// left. VSO waits up to its very end where `percent` is 90.
 pub(super) fn renewal_delay(lease: Duration, percent: u32, rng: &mut impl Rng) -> Duration {
     let latest = (f64::from(percent) / 100.0 + SPREAD).min(1.0 - MARGIN);
     let earliest = (f64::from(percent) / 100.0).min(latest - SPREAD / 2.0);
     lease.mul_f64(rng.random_range(earliest..latest))
 }
 
-/// A random time before the token ends that the credentials hang on: those of many objects are replaced one after the other.
+/// A random time before the token ends that the credentials hang on: those of many objects are replaced one after the
+/// other.
 pub(super) fn before_token_ends(ends: Instant, now: Instant, rng: &mut impl Rng) -> Instant {
     let left = ends.saturating_duration_since(now);
     now + left.mul_f64(rng.random_range(0.0..1.0 - 2.0 * MARGIN))

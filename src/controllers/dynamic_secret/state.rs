@@ -45,8 +45,8 @@ pub(crate) struct Credentials {
     pub(super) last_renewal: Option<String>,
     /// The key of the login, where the status has that of an earlier configuration, until it is in the status.
     pub(super) cache_key: Option<String>,
-    /// The generation that this process has put credentials into the Secret for. The status says so later, when what the
-    /// generation before has left is gone, too.
+    /// The generation that this process has put credentials into the Secret for. The status says so later, when what
+    /// the generation before has left is gone, too.
     pub(super) synced_generation: Option<i64>,
     /// What the status says of pending credentials is done with.
     pub(super) pending_done: bool,
@@ -160,8 +160,8 @@ impl Credentials {
         self.synced_generation.filter(|synced| *synced == object.generation()).unwrap_or(status.last_generation)
     }
 
-    /// Whether the credentials in the Secret are good, as far as is known without a login: neither their lease has ended nor
-    /// the token that it hangs on.
+    /// Whether the credentials in the Secret are good, as far as is known without a login: neither their lease has
+    /// ended nor the token that it hangs on.
     pub(super) fn are_good(&self, status: &VaultDynamicSecretStatus, now: Instant) -> bool {
         let token_ends = self.token.as_ref().and_then(|token| token.ends).max(recorded_end(status, now));
         !status.secret_lease.id.is_empty()
@@ -263,8 +263,8 @@ fn left_until(at: i64) -> Duration {
     crate::vault::lease(u64::try_from(left).unwrap_or(0))
 }
 
-/// The age of a lease that was renewed so many seconds ago. A time well ahead of the clock was written by one that went wrong,
-/// or that was set back since: then the lease may be as old as can be.
+/// The age of a lease that was renewed so many seconds ago. A time well ahead of the clock was written by one that went
+/// wrong, or that was set back since: then the lease may be as old as can be.
 fn age_of(lease: &SecretLease, seconds: i64) -> Duration {
     let duration = duration_of(lease);
     match u64::try_from(seconds) {

@@ -31,8 +31,8 @@ pub(super) struct Fetched {
 }
 
 impl ExternalSecrets {
-    /// Reads everything that an object names, and puts it together. Answers to requests that began before `not_before` are
-    /// too old.
+    /// Reads everything that an object names, and puts it together. Answers to requests that began before `not_before`
+    /// are too old.
     pub(super) async fn fetch(
         &self,
         job: &Job<Key>,
@@ -157,8 +157,8 @@ impl Run<'_> {
         Named { all: extracts.chain(rows).collect(), asked: 0 }
     }
 
-    /// Before the next of the named secrets is asked for: reads it and some that follow. The first is read alone: what is wrong
-    /// with the server or the login shows there, and costs one request. With much data each is read by itself.
+    /// Before the next of the named secrets is asked for: reads it and some that follow. The first is read alone: what
+    /// is wrong with the server or the login shows there, and costs one request. With much data each is read by itself.
     async fn read_ahead(&mut self, named: &mut Named<'_>) {
         let next = named.asked;
         named.asked += 1;

@@ -1,8 +1,8 @@
 //! ExternalSecret: a Secret that is made of what stores hold.
 //!
-//! `mod.rs` reads from top to bottom as a run goes: is anything due (`refresh`), what do the stores hold (`fetch`), what does
-//! that make (`render`), what becomes of the Secret (`write`), which workloads restart (`restart`), and what is told
-//! of it (`report`).
+//! `mod.rs` reads from top to bottom as a run goes: is anything due (`refresh`), what do the stores hold (`fetch`),
+//! what does that make (`render`), what becomes of the Secret (`write`), which workloads restart (`restart`), and what
+//! is told of it (`report`).
 
 mod fetch;
 mod names;
@@ -48,8 +48,8 @@ use state::{Applied, State};
 
 /// ESO's, put on each object. Nothing outside of Kubernetes has to be cleaned up, so this operator puts none on.
 const FINALIZER: &str = "externalsecrets.external-secrets.io/externalsecret-cleanup";
-/// A Secret that another client changed is looked at after this: that client may not be done, and our own write comes back
-/// through the watch before its answer has been noted.
+/// A Secret that another client changed is looked at after this: that client may not be done, and our own write comes
+/// back through the watch before its answer has been noted.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// The controller of ExternalSecrets.
@@ -262,8 +262,8 @@ impl ExternalSecrets {
     }
 }
 
-/// Whether the Secret could not be made yet: there is nothing to merge into, or the stores hold nothing. As with ESO, it is
-/// tried again at each interval, whatever `refreshPolicy` says.
+/// Whether the Secret could not be made yet: there is nothing to merge into, or the stores hold nothing. As with ESO,
+/// it is tried again at each interval, whatever `refreshPolicy` says.
 fn is_awaited(object: &ExternalSecret, state: &State) -> bool {
     let policy = object.spec.target.creation_policy.as_ref();
     let is_absent = state.applied.as_ref().is_some_and(|applied| applied.revision.is_none());

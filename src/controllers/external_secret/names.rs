@@ -8,9 +8,9 @@ use crate::controllers::named::{self, Name, Source};
 use crate::controllers::store_names;
 use crate::resolve::{EntrySource, ExternalPlan, StoreSource};
 
-/// The Secrets and ConfigMaps that an ExternalSecret reads, and the credentials that are those of its namespace. What an object
-/// reads only once, or only when it changes itself, is not concerned. Nor is what one with a generator reads: each look at it
-/// would make new data.
+/// The Secrets and ConfigMaps that an ExternalSecret reads, and the credentials that are those of its namespace. What
+/// an object reads only once, or only when it changes itself, is not concerned. Nor is what one with a generator reads:
+/// each look at it would make new data.
 pub(super) fn names(object: &ExternalSecret, plan: &ExternalPlan) -> Vec<Name> {
     let mut names: Vec<Name> =
         plan.stores.iter().filter(|store| store.is_referent).flat_map(store_names::names).collect();

@@ -15,8 +15,8 @@ use crate::external_secret::{Data, decode};
 use crate::kubernetes::{KubernetesError, SecretWriter, config_map_data};
 
 impl ExternalSecrets {
-    /// The template of an object, if it has one, with the texts that it takes from other objects. Compiled, unless it still
-    /// is.
+    /// The template of an object, if it has one, with the texts that it takes from other objects. Compiled, unless it
+    /// still is.
     pub(super) async fn template(
         &self,
         object: &ExternalSecret,

@@ -171,8 +171,8 @@ impl ExternalSecrets {
     }
 }
 
-/// The status after a run, and the event of what was written. `refreshTime` moves only with something else: a refresh that
-/// found nothing new is no write.
+/// The status after a run, and the event of what was written. `refreshTime` moves only with something else: a refresh
+/// that found nothing new is no write.
 fn status_of_success(
     object: &ExternalSecret,
     done: Done,

@@ -119,9 +119,9 @@ impl ExternalSecrets {
         if std::mem::take(&mut state.rollouts).is_empty() { Restarts::NotOwed } else { Restarts::Done }
     }
 
-    /// Restarts every target that does not carry the MAC yet, as soon as the rollout is due that the target has for all that
-    /// it is restarted for. `held` has the rollouts that were asked before, and those that are to come. Gives what went wrong,
-    /// and when the rest is due.
+    /// Restarts every target that does not carry the MAC yet, as soon as the rollout is due that the target has for all
+    /// that it is restarted for. `held` has the rollouts that were asked before, and those that are to come. Gives what
+    /// went wrong, and when the rest is due.
     async fn restart_all(
         &self,
         object: &ExternalSecret,
@@ -174,8 +174,8 @@ impl ExternalSecrets {
         (errors, later)
     }
 
-    /// Writes to the Secret that the restarts for its data are done. A Secret with other data by now stays as it is: the watch
-    /// tells of it.
+    /// Writes to the Secret that the restarts for its data are done. A Secret with other data by now stays as it is:
+    /// the watch tells of it.
     async fn record(&self, object: &ExternalSecret, state: &mut State, owed: &Owed) -> Result<(), KubernetesError> {
         let writer = self.writer(object);
         let manager = hash::field_manager(Owner::of(object).name);

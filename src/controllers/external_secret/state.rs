@@ -1,4 +1,5 @@
-//! What this process remembers of an ExternalSecret between two runs. All of it can be lost: the next run finds it again.
+//! What this process remembers of an ExternalSecret between two runs. All of it can be lost: the next run finds it
+//! again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ pub(super) struct State {
     pub sessions: Vec<Arc<Session>>,
     /// The lane of the last run, if it read no Vault.
     pub cluster_lane: Option<Lane>,
-    /// The last run has read much: its secrets are read one after the other, so that no more than one waits for its turn.
+    /// The last run has read much: its secrets are read one after the other, so that no more than one waits for its
+    /// turn.
     pub is_large: bool,
     /// Reads that are shared with others.
     pub reads: ReadsInUse,
@@ -57,7 +59,8 @@ pub(super) struct Applied {
     pub inputs: [u8; 32],
 }
 
-/// What a generator has made, until the Secret has it and the status says so: a run that is tried again makes nothing new.
+/// What a generator has made, until the Secret has it and the status says so: a run that is tried again makes nothing
+/// new.
 pub(super) struct Pending {
     /// The generator as it was.
     pub version: (String, String, i64),

@@ -70,8 +70,8 @@ impl ExternalSecrets {
         }
     }
 
-    /// Whether the Secret holds what the templates of an earlier run, or of an earlier process, have made of equal inputs. Asked
-    /// only where they would make something else of them now.
+    /// Whether the Secret holds what the templates of an earlier run, or of an earlier process, have made of equal
+    /// inputs. Asked only where they would make something else of them now.
     pub(super) async fn is_made_from(
         &self,
         object: &ExternalSecret,
@@ -171,8 +171,8 @@ impl ExternalSecrets {
         }
     }
 
-    /// The name of the Secret has changed: the one of the former name goes, if it is the object's. Called when the new one is
-    /// there, so that a new one that cannot be made costs the workloads nothing.
+    /// The name of the Secret has changed: the one of the former name goes, if it is the object's. Called when the new
+    /// one is there, so that a new one that cannot be made costs the workloads nothing.
     pub(super) async fn delete_former_target(&self, object: &ExternalSecret) -> Result<(), StoreFailure> {
         let binding = object.status.as_ref().and_then(|status| status.binding.as_ref());
         let Some(former) = binding.filter(|former| former.name != object.target_name()) else { return Ok(()) };

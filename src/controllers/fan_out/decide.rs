@@ -40,7 +40,8 @@ const FORCE_SYNC: &str = "external-secrets.io/force-sync";
 
 /// Compares what is wanted with what there is. `inner` has all objects of the inner kind.
 ///
-/// An object is only deleted in a namespace that is known and is not meant: a namespace that no list has shown says nothing.
+/// An object is only deleted in a namespace that is known and is not meant: a namespace that no list has shown says
+/// nothing.
 ///
 /// # Errors
 /// What of the object makes no sense. Nothing is to be changed then.
@@ -137,7 +138,8 @@ fn check(selector: &LabelSelector) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether an object was made by this one: ESO goes by kind and name, so that one that was made again takes its own over.
+/// Whether an object was made by this one: ESO goes by kind and name, so that one that was made again takes its own
+/// over.
 fn is_owned<K: FanOut>(meta: &ObjectMeta, object: &K) -> bool {
     let group = |api_version: &str| api_version.split('/').next().unwrap_or("").to_owned();
     meta.owner_references.iter().flatten().any(|owner| {

@@ -52,7 +52,8 @@ pub(super) trait FanOut: CustomObject + HasStatus {
     const NAMESPACE_FINALIZER: Option<&'static str>;
     /// What ESO says of a namespace with an object of that name that is another's.
     const EXISTS: &'static str;
-    /// Whether the deletion of an object that is made takes back what the object did. One of another name may do just that.
+    /// Whether the deletion of an object that is made takes back what the object did. One of another name may do just
+    /// that.
     const TAKES_BACK: bool;
 
     /// Name of the objects that are made.
@@ -271,8 +272,8 @@ impl<K: FanOut> FanOuts<K> {
         Outcome::failed(Next::At(now + pause, Class::Retry), None)
     }
 
-    /// Takes ESO's finalizer off the namespaces that have it for an object that is going. The garbage collector deletes what
-    /// the object has made. Of one that is gone, those that are being deleted.
+    /// Takes ESO's finalizer off the namespaces that have it for an object that is going. The garbage collector deletes
+    /// what the object has made. Of one that is gone, those that are being deleted.
     async fn release_all(&self, name: &str, is_gone: bool) -> Result<(), KubernetesError> {
         for (namespace, state) in self.stores.namespaces.all() {
             if has_finalizer::<K>(&state, name) && (state.terminating || !is_gone) {
@@ -294,8 +295,8 @@ impl<K: FanOut> FanOuts<K> {
         }
     }
 
-    /// A namespace has changed: any object may mean it now, or not mean it any more. One that is being deleted may wait for
-    /// an object that was gone before.
+    /// A namespace has changed: any object may mean it now, or not mean it any more. One that is being deleted may wait
+    /// for an object that was gone before.
     fn namespace_changed(&self, namespace: &str) {
         let state = self.stores.namespaces.state(namespace).filter(|state| state.terminating);
         for finalizer in state.iter().flat_map(|state| &state.finalizers) {

@@ -1,7 +1,7 @@
 //! The one way of every kind that fills a Secret: obtain -> render -> write -> restart -> report.
 //!
-//! A kind is a [`SecretSource`]: what it obtains, when it is due again, what its status says. Each step is a file; this one
-//! reads from top to bottom like the list in `docs/architecture.md`.
+//! A kind is a [`SecretSource`]: what it obtains, when it is due again, what its status says. Each step is a file; this
+//! one reads from top to bottom like the list in `docs/architecture.md`.
 
 mod delete;
 mod failure;
@@ -122,8 +122,8 @@ impl<S: SecretSource> Pipeline<S> {
         }
     }
 
-    /// The object has no plan. What an earlier run has obtained stays usable, unless its login is not allowed any more: a
-    /// SecretTransformation or VaultAuth that is gone for a while ends no lease.
+    /// The object has no plan. What an earlier run has obtained stays usable, unless its login is not allowed any more:
+    /// a SecretTransformation or VaultAuth that is gone for a while ends no lease.
     async fn hold_unplanned(
         &self,
         job: &Job<Key>,
@@ -249,8 +249,8 @@ impl<S: SecretSource> Pipeline<S> {
         Ok((written, recorded))
     }
 
-    /// True if the destination is the version that was applied last. A Secret that no watch covers counts as such: it is read
-    /// at each refresh.
+    /// True if the destination is the version that was applied last. A Secret that no watch covers counts as such: it
+    /// is read at each refresh.
     fn destination_unchanged(&self, object: &S::Owner, state: &ObjectState<S::State>) -> bool {
         let current = || self.shared.stores.secrets.get(&object.destination_id());
         !object.destination().create || current() == state.applied.as_ref().map(|applied| applied.revision.clone())

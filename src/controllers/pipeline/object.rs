@@ -1,5 +1,5 @@
-//! What a run writes to its object before it can go on: a finalizer, new data that is on its way, content whose restarts are
-//! done.
+//! What a run writes to its object before it can go on: a finalizer, new data that is on its way, content whose
+//! restarts are done.
 
 use std::sync::Arc;
 

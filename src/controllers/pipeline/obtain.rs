@@ -98,15 +98,15 @@ impl<S: SecretSource> Pipeline<S> {
     }
 }
 
-/// What is told of a login that failed. All objects that wait for the login are due with its next attempt: none of them has
-/// to fail for longer than that.
+/// What is told of a login that failed. All objects that wait for the login are due with its next attempt: none of them
+/// has to fail for longer than that.
 pub(crate) async fn login_failed(session: &Session, error: &SessionError) -> Failure {
     Failure { retry: Retry::after_login(error, session.next_login().await), ..Failure::login(error) }
 }
 
 impl<O> Reading<'_, O> {
-    /// What Vault has answered to a request for data that began at `started`: counted, and an error turned into what follows
-    /// from it. `failed` says what an error of the request means.
+    /// What Vault has answered to a request for data that began at `started`: counted, and an error turned into what
+    /// follows from it. `failed` says what an error of the request means.
     pub async fn settle<T>(
         &self,
         auth: &AuthPlan,

@@ -243,8 +243,8 @@ impl<'a> RestartNews<'a> {
     }
 }
 
-/// The conditions of an object whose Secret is as it has to be. `orphans` says why Secrets of a former destination name may
-/// be left; `remarks` what else there is to say.
+/// The conditions of an object whose Secret is as it has to be. `orphans` says why Secrets of a former destination name
+/// may be left; `remarks` what else there is to say.
 fn conditions_of_success(
     object: &dyn SecretOwner,
     restarts: RestartNews<'_>,

@@ -59,8 +59,8 @@ impl<T> ObjectState<T> {
     }
 }
 
-/// The restarts that the content of the Secret owes. `None`: it owes none. `recorded` is the content whose restarts are all
-/// done.
+/// The restarts that the content of the Secret owes. `None`: it owes none. `recorded` is the content whose restarts are
+/// all done.
 pub(super) async fn follow<T>(
     shared: &Shared,
     owner: &dyn SecretOwner,
@@ -83,8 +83,8 @@ pub(super) async fn follow<T>(
     }
 }
 
-/// Restarts every target that does not carry the content's digest yet, as soon as the rollout is due that the target has
-/// for all that it is restarted for. `held` has the rollouts that were asked before, and those that are to come.
+/// Restarts every target that does not carry the content's digest yet, as soon as the rollout is due that the target
+/// has for all that it is restarted for. `held` has the rollouts that were asked before, and those that are to come.
 pub(super) async fn restart_all(
     shared: &Shared,
     owner: &dyn SecretOwner,
@@ -93,8 +93,8 @@ pub(super) async fn restart_all(
     held: &mut Vec<Arc<Rollout>>,
 ) -> Restarts {
     let mut restarts = Restarts::default();
-    // A target that was missing may have been made since, and started with this content. When that was written is asked for
-    // only after a failure.
+    // A target that was missing may have been made since, and started with this content. When that was written is asked
+    // for only after a failure.
     let mut content_since = None;
     if condition::is_false(owner.owner_conditions(), ConditionType::RolloutRestart) {
         match writer.changed_at(&owner.destination().name).await {

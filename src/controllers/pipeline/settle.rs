@@ -1,5 +1,5 @@
-//! The second part of a run whose restarts had to wait for what else their targets are restarted for. Nothing is read from
-//! Vault for it, and nothing but the restarts is reported.
+//! The second part of a run whose restarts had to wait for what else their targets are restarted for. Nothing is read
+//! from Vault for it, and nothing but the restarts is reported.
 
 use std::time::Instant;
 

@@ -60,8 +60,8 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
     /// Whether [`SecretSource::hold`] has something to do. Then the login stays while an object has no plan.
     const HOLDS: bool = false;
 
-    /// A run comes to no new data, or cannot put it into the Secret: what an earlier run has obtained is to stay usable.
-    /// Without `auth` there is no plan of the login any more: only the token that there is may be used.
+    /// A run comes to no new data, or cannot put it into the Secret: what an earlier run has obtained is to stay
+    /// usable. Without `auth` there is no plan of the login any more: only the token that there is may be used.
     fn hold(
         &self,
         _object: &Self::Owner,
@@ -98,8 +98,8 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
         async {}
     }
 
-    /// The Secret is as it has to be, and if it `wrote`, it was not before: puts what only this kind has to say into the
-    /// status. Conditions and events are added to those of every kind.
+    /// The Secret is as it has to be, and if it `wrote`, it was not before: puts what only this kind has to say into
+    /// the status. Conditions and events are added to those of every kind.
     fn report(
         &self,
         _object: &Self::Owner,
@@ -114,8 +114,9 @@ pub(crate) trait SecretSource: Send + Sync + 'static {
     /// When the object is due again if nothing changes. `None`: only when it changes.
     fn next_due(&self, plan: &Plan<Self::Plan>, state: &Self::State, now: Instant) -> Option<Instant>;
 
-    /// The object is being deleted: cleans up what is outside of Kubernetes. Returns what there is to tell of it. Without a plan
-    /// the objects that it refers to are gone, often together with it: only the token that there is may be used.
+    /// The object is being deleted: cleans up what is outside of Kubernetes. Returns what there is to tell of it.
+    /// Without a plan the objects that it refers to are gone, often together with it: only the token that there is may
+    /// be used.
     ///
     /// # Errors
     /// What could not be done, as an event tells it, and whether it is worth another try.
@@ -196,8 +197,8 @@ impl<O> Reading<'_, O> {
         }
     }
 
-    /// No node of Vault has reached the state of the pending change. After a restore it may be gone for good, so the next run
-    /// reads without it.
+    /// No node of Vault has reached the state of the pending change. After a restore it may be gone for good, so the
+    /// next run reads without it.
     pub fn give_up_index(&self) {
         if let (Some(subscription), Some(pending)) = (self.subscription, self.pending) {
             subscription.give_up_index(pending);
@@ -230,7 +231,8 @@ pub(crate) struct Report {
     pub remarks: Vec<Cow<'static, str>>,
     /// Events that go with a status that is written.
     pub events: Vec<EventText>,
-    /// The `metadata.generation` that is applied, where an earlier run has written the Secret for another than there is now.
+    /// The `metadata.generation` that is applied, where an earlier run has written the Secret for another than there is
+    /// now.
     pub generation: Option<i64>,
     /// The event of a Secret that was written, where it is not VSO's for VaultStaticSecrets.
     pub written: Option<EventText>,

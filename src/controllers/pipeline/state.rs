@@ -131,8 +131,8 @@ impl<T> ObjectState<T> {
         self.due.map_or(Next::WhenChanged, |due| Next::At(due, Class::Refresh))
     }
 
-    /// How long to wait after one more failure. A limit on the time of retrying makes retries rare, but never ends them:
-    /// nothing goes quiet.
+    /// How long to wait after one more failure. A limit on the time of retrying makes retries rare, but never ends
+    /// them: nothing goes quiet.
     pub fn pause(&mut self, policy: &Policy) -> Duration {
         self.backoff.next(policy, Instant::now(), &mut rand::rng()).unwrap_or(RECHECK_DENIAL)
     }

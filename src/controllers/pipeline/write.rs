@@ -35,7 +35,8 @@ pub(super) fn restarts(owner: &dyn SecretOwner) -> bool {
     owner.keeps_digest() && !owner.restart_targets().is_empty()
 }
 
-/// What the destination holds, before anything is obtained for it. `None`: there is no Secret, and the object may create it.
+/// What the destination holds, before anything is obtained for it. `None`: there is no Secret, and the object may
+/// create it.
 pub(super) async fn look(
     shared: &Shared,
     writer: &SecretWriter,
@@ -84,8 +85,8 @@ pub(super) async fn keep(
     Ok((Written { result, record, mac, rendered: None, orphans: None }, recorded))
 }
 
-/// Makes the Secret what it has to be. `applied` is what is known of the Secret: from an earlier run before, from this one
-/// after.
+/// Makes the Secret what it has to be. `applied` is what is known of the Secret: from an earlier run before, from this
+/// one after.
 pub(super) async fn write(
     shared: &Shared,
     writer: &SecretWriter,

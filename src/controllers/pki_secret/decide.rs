@@ -138,8 +138,8 @@ pub(super) fn decide(known: &Known<'_>) -> Decision {
     Decision::Keep { certificate, unfinished }
 }
 
-/// What the status says of the certificate that the Secret holds: the one that was being written, if that is there, else the
-/// one that was written. True for the former.
+/// What the status says of the certificate that the Secret holds: the one that was being written, if that is there,
+/// else the one that was written. True for the former.
 fn recorded(status: &VaultPKISecretStatus, held: Option<&str>) -> Option<(Recorded, bool)> {
     // When it begins is in the certificate; until that is read, the time of the issue stands for it.
     let lifetime = |not_after| Lifetime { not_before: 0, not_after };
@@ -170,8 +170,8 @@ fn recorded(status: &VaultPKISecretStatus, held: Option<&str>) -> Option<(Record
 /// No more certificates of one object wait for their revocation.
 const MAX_REPLACED: usize = 32;
 
-/// What is to be revoked, once the Secret holds the certificate with the serial number `current`: everything else that was
-/// issued for the object. `orphans` are those that never got into a status.
+/// What is to be revoked, once the Secret holds the certificate with the serial number `current`: everything else that
+/// was issued for the object. `orphans` are those that never got into a status.
 pub(super) fn superseded(
     status: &VaultPKISecretStatus,
     current: &str,

@@ -34,8 +34,8 @@ impl Unwritten {
             && !self.certificate.renewal(request.expiry_offset).is_due(unix_now())
     }
 
-    /// The data for the Secret. They are made once: a keystore has other bytes each time. Where they cannot be made, another
-    /// certificate would not help; another password may.
+    /// The data for the Secret. They are made once: a keystore has other bytes each time. Where they cannot be made,
+    /// another certificate would not help; another password may.
     pub async fn data(&mut self, plan: &Plan<PkiRequest>, passwords: Keystores<'_>) -> Result<SourceData, Failure> {
         if let Some(data) = &self.data {
             return Ok(data.clone());

@@ -79,7 +79,8 @@ impl PushSecrets {
         let mut verdict = verdict(state);
         let is_lost = self.are_logins_lost(object, &tasks, &synced, state).await;
         if is_lost && self.is_namespace_ending(object) {
-            // Nothing of it can be made again in a namespace that ends, and the finalizer would hold the namespace for ever.
+            // Nothing of it can be made again in a namespace that ends, and the finalizer would hold the namespace for
+            // ever.
             let mut left = synced;
             left.retain(|store, _| !of_others.contains_key(store));
             let text = left_text(&left);
@@ -117,8 +118,8 @@ impl PushSecrets {
         self.stores().namespaces.state(namespace).is_some_and(|state| state.terminating)
     }
 
-    /// Whether each store that still has something lacks a login, and a Secret or service account of the namespace that it
-    /// would need for one, or is itself a store of the namespace that is gone.
+    /// Whether each store that still has something lacks a login, and a Secret or service account of the namespace that
+    /// it would need for one, or is itself a store of the namespace that is gone.
     async fn are_logins_lost(
         &self,
         object: &PushSecret,

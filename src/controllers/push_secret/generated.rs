@@ -1,4 +1,5 @@
-//! What a generator makes for a PushSecret: once per interval and change of the object, and kept until all stores have it.
+//! What a generator makes for a PushSecret: once per interval and change of the object, and kept until all stores have
+//! it.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

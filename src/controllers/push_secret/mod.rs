@@ -1,7 +1,8 @@
 //! PushSecret: what a Secret holds is written to stores.
 //!
-//! `mod.rs` reads from top to bottom as a run goes: what is pushed (`source`), to each of the stores that are due (`tasks`, `work`, `target`),
-//! and what is told of it (`report`). What was pushed goes with the object, if that is wanted (`deletion`). Each store has a schedule of its own (`state`), so that one that fails holds up no other.
+//! `mod.rs` reads from top to bottom as a run goes: what is pushed (`source`), to each of the stores that are due
+//! (`tasks`, `work`, `target`), and what is told of it (`report`). What was pushed goes with the object, if that is
+//! wanted (`deletion`). Each store has a schedule of its own (`state`), so that one that fails holds up no other.
 
 mod deletion;
 mod generated;
@@ -169,7 +170,8 @@ impl PushSecrets {
             .map_err(|denied| StoreFailure::new(denied.to_string()).until_changed())
     }
 
-    /// What is pushed to the stores, and what is deleted there. True if the Secret is gone, and all that was pushed goes.
+    /// What is pushed to the stores, and what is deleted there. True if the Secret is gone, and all that was pushed
+    /// goes.
     async fn tasks(
         &self,
         object: &Arc<PushSecret>,

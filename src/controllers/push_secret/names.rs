@@ -12,8 +12,8 @@ use crate::controllers::store_names;
 use crate::resolve::{PushTarget, StorePlan};
 
 impl PushSecrets {
-    /// Has the object told of changes of what it names, and takes in those that were told since the last run: the stores
-    /// whose credentials are those of its namespace are due. `pushed` is what was pushed, and to where.
+    /// Has the object told of changes of what it names, and takes in those that were told since the last run: the
+    /// stores whose credentials are those of its namespace are due. `pushed` is what was pushed, and to where.
     pub(super) async fn follow(
         &self,
         key: &Key,
@@ -39,8 +39,8 @@ impl PushSecrets {
     }
 }
 
-/// A store whose credentials are those of its users, by its name in the status. Those of other stores are followed by the
-/// controller of the store.
+/// A store whose credentials are those of its users, by its name in the status. Those of other stores are followed by
+/// the controller of the store.
 fn of_users(target: &PushTarget) -> Option<(&str, &StorePlan)> {
     let plan = target.plan.as_ref().ok()?;
     plan.is_referent.then_some((target.name.as_str(), plan))

@@ -1,5 +1,6 @@
-//! One look at all that a store has to hold. A large one takes several runs: each goes on where the one before has ended, and what
-//! it has done is recorded. So no run holds its permit for long, or makes a server look slow that has much to do.
+//! One look at all that a store has to hold. A large one takes several runs: each goes on where the one before has
+//! ended, and what it has done is recorded. So no run holds its permit for long, or makes a server look slow that has
+//! much to do.
 
 use std::time::{Duration, Instant};
 

@@ -64,8 +64,8 @@ pub(super) fn verdict(state: &State) -> Verdict {
     if all.is_empty() { Verdict::Synced } else { Verdict::Errored(all.join("; ")) }
 }
 
-/// The status after a run, and the event of it. `refreshTime` moves only with something else: a look that found nothing new
-/// is no write.
+/// The status after a run, and the event of it. `refreshTime` moves only with something else: a look that found nothing
+/// new is no write.
 pub(super) fn status_of(
     object: &PushSecret,
     verdict: &Verdict,
@@ -149,7 +149,8 @@ impl PushSecrets {
         let outputs = &self.access.outputs;
         let events: Vec<EventText> = event.into_iter().collect();
         if outputs.publish(&self.stores().push_secrets, object, &status, &events).await.is_err() {
-            // Nothing is lost: what was pushed is there, and the next run looks at all stores, with the logins that there are.
+            // Nothing is lost: what was pushed is there, and the next run looks at all stores, with the logins that
+            // there are.
             state.targets.values_mut().for_each(|target| target.inputs = None);
             return self.not_told(state);
         }
@@ -162,8 +163,8 @@ impl PushSecrets {
         }
     }
 
-    /// Records what a run has done that leaves something to the next one. How far a large push is shows in the condition once
-    /// it takes long; a look that finds nothing to write shows nowhere.
+    /// Records what a run has done that leaves something to the next one. How far a large push is shows in the
+    /// condition once it takes long; a look that finds nothing to write shows nowhere.
     pub(super) async fn go_on(
         &self,
         job: &Job<Key>,

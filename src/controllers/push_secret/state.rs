@@ -1,5 +1,5 @@
-//! What this process remembers of a PushSecret between two runs. All of it can be lost: the next run finds it again. No data
-//! of a Secret is part of it, but for what a generator has made, until all stores have it.
+//! What this process remembers of a PushSecret between two runs. All of it can be lost: the next run finds it again. No
+//! data of a Secret is part of it, but for what a generator has made, until all stores have it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -44,7 +44,8 @@ pub(super) struct State {
     pub told: Option<Instant>,
 }
 
-/// What a generator has made, until all stores have it and the status says so: a run that is tried again makes nothing new.
+/// What a generator has made, until all stores have it and the status says so: a run that is tried again makes nothing
+/// new.
 pub(super) struct Pending {
     /// The generator as it was.
     pub version: (String, String, i64),

@@ -91,8 +91,8 @@ impl PushSecrets {
         Ok(done)
     }
 
-    /// Deletes in a store what is not pushed any more. `wanted` is what all stores are to have, `held` is what they have of it.
-    /// True if something of it is left for the next run.
+    /// Deletes in a store what is not pushed any more. `wanted` is what all stores are to have, `held` is what they
+    /// have of it. True if something of it is left for the next run.
     pub(super) async fn delete_from(
         &self,
         job: &Job<Key>,
@@ -145,8 +145,8 @@ impl PushSecrets {
         Ok(task.obsolete().iter().any(|entry| done.entries.contains_key(&place(&entry.r#match.remote_ref))))
     }
 
-    /// Deletes entries of one secret, of which the properties in `kept` are pushed still. `store` is opened when it is needed
-    /// first. Gives why they could not be deleted.
+    /// Deletes entries of one secret, of which the properties in `kept` are pushed still. `store` is opened when it is
+    /// needed first. Gives why they could not be deleted.
     async fn delete_entries<'a>(
         &'a self,
         job: &Job<Key>,

@@ -24,8 +24,8 @@ pub(super) struct Task {
 }
 
 impl Task {
-    /// What is to be done at a store of an object that deletes what it does not push any more. The status has one entry for
-    /// a place: where the entry leads to another namespace now, what it has pushed goes first.
+    /// What is to be done at a store of an object that deletes what it does not push any more. The status has one entry
+    /// for a place: where the entry leads to another namespace now, what it has pushed goes first.
     pub fn deleting(target: PushTarget, known: Entries, expansion: Expansion) -> Self {
         let mut task = Self { target, known, expansion, moving: vec![] };
         let rows = std::mem::take(&mut task.expansion.rows);
@@ -118,8 +118,8 @@ impl Done {
         self.entries.extend(entries.into_iter().map(entry_of));
     }
 
-    /// Takes in what came of the rows of a secret of a store. `unrecorded` gets what the status does not name yet. Gives the
-    /// places that could not be written, and why.
+    /// Takes in what came of the rows of a secret of a store. `unrecorded` gets what the status does not name yet.
+    /// Gives the places that could not be written, and why.
     pub fn take_in(
         &mut self,
         store: &str,

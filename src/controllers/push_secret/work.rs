@@ -38,8 +38,8 @@ pub(super) enum Rest {
 }
 
 impl PushSecrets {
-    /// Does what is due: first all is pushed, then what is obsolete is deleted. Stores that failed come last, and those of which
-    /// much is left come after those that were not looked at yet.
+    /// Does what is due: first all is pushed, then what is obsolete is deleted. Stores that failed come last, and those
+    /// of which much is left come after those that were not looked at yet.
     pub(super) async fn work(&self, job: &Job<Key>, object: &PushSecret, tasks: &Tasks, state: &mut State) -> Worked {
         let (turn, mut rest) = (Turn::new(tasks.is_volatile), None);
         let State { targets, unrecorded, .. } = state;

@@ -1,7 +1,7 @@
 //! CronJobs: a Job is made at once of one whose contents have changed.
 //!
-//! The Job comes before the marks, and its name is made of what it is made for. A run that finds the Job without the marks
-//! writes the marks alone, so a crash between the two neither loses nor doubles it.
+//! The Job comes before the marks, and its name is made of what it is made for. A run that finds the Job without the
+//! marks writes the marks alone, so a crash between the two neither loses nor doubles it.
 
 use std::time::Instant;
 

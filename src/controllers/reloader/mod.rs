@@ -1,7 +1,7 @@
 //! Restarts that workloads declare with Reloader's annotations.
 //!
-//! A run compares the contents that a workload wants to be restarted for with those that its marks name. Nothing is asked of
-//! the API server for that, and nothing is written where they are equal.
+//! A run compares the contents that a workload wants to be restarted for with those that its marks name. Nothing is
+//! asked of the API server for that, and nothing is written where they are equal.
 
 mod contents;
 mod cron_jobs;
@@ -300,7 +300,8 @@ impl Controller for ReloadedWorkloads {
             self.reloader.watch_contents(watches);
         }
         let resource = self.restart_kind.as_ref().map_or_else(cron_job_resource, workload_resource);
-        // The definition of Argo Rollouts may be missing; and where only the operator was upgraded, the right to CronJobs.
+        // The definition of Argo Rollouts may be missing; and where only the operator was upgraded, the right to
+        // CronJobs.
         let optional = [ROLLOUT, CRON_JOB].contains(&self.kind);
         watches.workloads(
             &resource,

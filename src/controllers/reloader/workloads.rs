@@ -71,8 +71,8 @@ impl KnownWorkload {
     }
 }
 
-/// The marks of a workload. They count while this operator is the client that wrote them last: a rollback brings those of an
-/// older restart back, and its pods have started with newer contents.
+/// The marks of a workload. They count while this operator is the client that wrote them last: a rollback brings those
+/// of an older restart back, and its pods have started with newer contents.
 pub(super) fn marks_of(workload: &Workload, key_name: &str) -> Marks {
     let annotation = workload.annotations.get(MARKS_ANNOTATION).map(String::as_str);
     Marks::parse(annotation.filter(|_| !workload.annotation_is_foreign(MARKS_ANNOTATION)), key_name)

@@ -1,7 +1,7 @@
 //! What the login methods `aws` and `gcp` need from the clouds: credentials, and proofs of identity made with them.
 //!
-//! Nothing here is sent to Vault; what is made here goes into the body of a login. The texts of errors name the step, the
-//! host and the status, and never a key or a token.
+//! Nothing here is sent to Vault; what is made here goes into the body of a login. The texts of errors name the step,
+//! the host and the status, and never a key or a token.
 
 mod default_chain;
 mod gke;

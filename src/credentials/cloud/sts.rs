@@ -80,8 +80,8 @@ impl Sts {
 }
 
 impl Sts {
-    /// Whether the address has nothing but a scheme, a host and a port. What else it has is signed with the request, and AWS
-    /// could read another action in it.
+    /// Whether the address has nothing but a scheme, a host and a port. What else it has is signed with the request,
+    /// and AWS could read another action in it.
     pub fn is_plain(&self) -> bool {
         let url = &self.url;
         let no_user = url.username().is_empty() && url.password().is_none();
@@ -90,7 +90,8 @@ impl Sts {
 }
 
 impl Sts {
-    /// The STS that takes requests which are signed for the region, and that region: the global one takes those for its own.
+    /// The STS that takes requests which are signed for the region, and that region: the global one takes those for its
+    /// own.
     pub(super) fn of_region(&self) -> Result<(Url, &str), CloudError> {
         if self.url.host_str() != Some(GLOBAL_HOST) {
             return Ok((self.url.clone(), &self.region));
@@ -103,7 +104,8 @@ impl Sts {
 }
 
 impl Cloud {
-    /// Credentials of an IAM role that the holder of other credentials may assume. They last an hour, by default of STS.
+    /// Credentials of an IAM role that the holder of other credentials may assume. They last an hour, by default of
+    /// STS.
     pub async fn assume_role_as(
         &self,
         sts: &Sts,

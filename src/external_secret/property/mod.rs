@@ -1,5 +1,5 @@
-//! A part of a JSON document, by a path of the syntax of gjson 1.18 (`a.b.0`, `a.#.b`, `a.#(b=="c").d`, `a*`, `a.@keys`,
-//! `{a,"name":b.c}`, `!"x"`, `..0`).
+//! A part of a JSON document, by a path of the syntax of gjson 1.18 (`a.b.0`, `a.#.b`, `a.#(b=="c").d`, `a*`,
+//! `a.@keys`, `{a,"name":b.c}`, `!"x"`, `..0`).
 //!
 //! gjson looks for parts also in what is no JSON, which literals and some modifiers make. Here that is an error.
 

@@ -1,4 +1,5 @@
-//! The search, in gjson's order: where a component fits several members, the first with a part for the rest of the path.
+//! The search, in gjson's order: where a component fits several members, the first with a part for the rest of the
+//! path.
 
 use std::borrow::Cow;
 

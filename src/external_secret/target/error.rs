@@ -92,8 +92,8 @@ pub(super) fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Targ
     }
 }
 
-/// Whether Kubernetes would make a credential of the Secret that the author of an ExternalSecret need not have: a bootstrap
-/// token, or the token of a service account that the Secret does not name yet.
+/// Whether Kubernetes would make a credential of the Secret that the author of an ExternalSecret need not have: a
+/// bootstrap token, or the token of a service account that the Secret does not name yet.
 pub(super) fn check_privilege(now: Option<&Secret>, next: &Secret) -> Result<(), TargetError> {
     let account = |secret: &Secret| secret.metadata.annotations.as_ref()?.get(SERVICE_ACCOUNT_NAME).cloned();
     match next.type_.as_deref() {

@@ -23,8 +23,8 @@ pub use super::hash::ANNOTATION_DATA_HASH;
 pub const LABEL_MANAGED: &str = "reconcile.external-secrets.io/managed";
 /// Label of a Secret that an ExternalSecret owns: a digest of namespace and name.
 pub const LABEL_OWNER: &str = "reconcile.external-secrets.io/created-by";
-/// Annotation of a Secret with [`Wanted::inputs`] of each ExternalSecret. ESO compares no annotation of the Secret but that
-/// of the data.
+/// Annotation of a Secret with [`Wanted::inputs`] of each ExternalSecret. ESO compares no annotation of the Secret but
+/// that of the data.
 const ANNOTATION_INPUTS: &str = "vso.secrets.hashicorp.com/inputs-mac";
 /// The value of [`LABEL_MANAGED`].
 const MANAGED: &str = "true";
@@ -157,7 +157,8 @@ fn holds_what_was_written(secret: &Secret) -> bool {
     label.is_some_and(|label| label == MANAGED) && annotation(secret, ANNOTATION_DATA_HASH) == Some(digest.as_str())
 }
 
-/// Whether a Secret holds what the templates of the ExternalSecret have made of inputs with this MAC ([`Wanted::inputs`]).
+/// Whether a Secret holds what the templates of the ExternalSecret have made of inputs with this MAC
+/// ([`Wanted::inputs`]).
 pub fn is_made_from(secret: &Secret, name: &str, inputs: &str) -> bool {
     per_object::get(&secret.metadata, ANNOTATION_INPUTS, name).as_deref() == Some(inputs)
         && holds_what_was_written(secret)

@@ -3,8 +3,8 @@
 use super::SourceKind;
 use crate::gocompat::template::strconv::quote_text;
 
-/// Why a template gives no Secret. The texts name keys and places, and quote no value; what concerns single templates is
-/// worded as in ESO.
+/// Why a template gives no Secret. The texts name keys and places, and quote no value; what concerns single templates
+/// is worded as in ESO.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// A text is no template.

@@ -102,7 +102,8 @@ pub(crate) fn parse_all(text: &[u8]) -> Result<Vec<Certificate>, &'static str> {
     Ok(found)
 }
 
-/// Certificates from the one that signed no other to the root, by the identifiers of their keys. No signature is checked.
+/// Certificates from the one that signed no other to the root, by the identifiers of their keys. No signature is
+/// checked.
 pub(crate) fn chain(certificates: Vec<Certificate>) -> Result<Vec<Certificate>, &'static str> {
     let count = certificates.len();
     let parents: Vec<Option<usize>> = (0..count)

@@ -16,8 +16,8 @@ use super::key::{Curve, PrivateKey};
 use super::pem;
 use crate::gocompat::template::{CallError, Context};
 
-/// What making a key costs: one of 2048 bits takes a tenth of a second, one of 4096 bits a second or several. An object may
-/// have two of the latter.
+/// What making a key costs: one of 2048 bits takes a tenth of a second, one of 4096 bits a second or several. An object
+/// may have two of the latter.
 const STEPS_OF_2048_BITS: u64 = 300_000;
 const STEPS_OF_4096_BITS: u64 = 2_000_000;
 const STEPS_OF_A_SIGNATURE: u64 = 10_000;

@@ -1,7 +1,7 @@
 //! PKCS#12: read as go-pkcs12 does, and written in its modern profile.
 //!
-//! Reading is by hand, since no library lets the caller bound what a hostile file asks for: each of its parts may want a
-//! million rounds of hashing, or a gigabyte.
+//! Reading is by hand, since no library lets the caller bound what a hostile file asks for: each of its parts may want
+//! a million rounds of hashing, or a gigabyte.
 
 use p12_keystore::{Certificate as StoreCertificate, KeyStore, KeyStoreEntry, PrivateKey as StoreKey, PrivateKeyChain};
 

@@ -1,7 +1,7 @@
 //! `buildCustomCert`: gives back a certificate and a key after a look at them.
 //!
-//! The look is at their structure: enough to refuse what is not a certificate or not a key. The finer complaints of Go's
-//! parser about certificates that are one, but violate the standard, are not made.
+//! The look is at their structure: enough to refuse what is not a certificate or not a key. The finer complaints of
+//! Go's parser about certificates that are one, but violate the standard, are not made.
 
 use std::any::Any;
 use std::sync::Arc;

@@ -106,7 +106,8 @@ impl Time {
         }
     }
 
-    /// The moment in the zone of this name, in UTC if there is no such zone. The zone of the operator's container is UTC.
+    /// The moment in the zone of this name, in UTC if there is no such zone. The zone of the operator's container is
+    /// UTC.
     pub(super) fn in_zone(self, name: &str) -> Time {
         use chrono::{DateTime, Offset as _, TimeZone as _};
         use chrono_tz::OffsetName as _;

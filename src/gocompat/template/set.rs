@@ -28,7 +28,8 @@ impl Set {
         Set::parse_within(sources, functions, &mut { MAX_TOKENS })
     }
 
-    /// [`Set::parse`] for an object with several sets, with the tokens that the sets before have left of [`MAX_TOKENS`].
+    /// [`Set::parse`] for an object with several sets, with the tokens that the sets before have left of
+    /// [`MAX_TOKENS`].
     ///
     /// # Errors
     /// As [`Set::parse`].
@@ -49,8 +50,8 @@ impl Set {
         Ok(set)
     }
 
-    /// A key that a map does not have is an error where a template names it as a field, and not `<no value>`. (Go's option
-    /// `missingkey=error`)
+    /// A key that a map does not have is an error where a template names it as a field, and not `<no value>`. (Go's
+    /// option `missingkey=error`)
     pub fn with_missing_keys_as_errors(mut self) -> Set {
         self.missing_key_is_error = true;
         self

@@ -155,7 +155,8 @@ fn json_type(node: &Node) -> &'static str {
     }
 }
 
-/// The value as it comes out of JSON. The tree is not higher than [`MAX_NESTING`](crate::gocompat::template::MAX_NESTING).
+/// The value as it comes out of JSON. The tree is not higher than
+/// [`MAX_NESTING`](crate::gocompat::template::MAX_NESTING).
 fn value(ctx: &mut Context, node: &Node) -> Result<Value, DecodeError> {
     ctx.step(1)?;
     // What aliases share is made as often as it is named.

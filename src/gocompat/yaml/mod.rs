@@ -1,5 +1,5 @@
-//! YAML as `sigs.k8s.io/yaml` reads and writes it: by way of JSON, with the scalars of YAML 1.1 (`yes` is true, `010` is
-//! eight).
+//! YAML as `sigs.k8s.io/yaml` reads and writes it: by way of JSON, with the scalars of YAML 1.1 (`yes` is true, `010`
+//! is eight).
 
 mod decode;
 mod emit;

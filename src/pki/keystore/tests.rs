@@ -54,8 +54,8 @@ fn jks_is_the_same_each_time() {
     assert_eq!(first["keystore.jks"][..12], [0xFE, 0xED, 0xFE, 0xED, 0, 0, 0, 2, 0, 0, 0, 1]);
 }
 
-/// What Java reads: entries with their aliases and kinds, then the key that it decrypts. Where there is no Java, there is
-/// nothing to ask.
+/// What Java reads: entries with their aliases and kinds, then the key that it decrypts. Where there is no Java, there
+/// is nothing to ask.
 #[test]
 fn java_reads_them() {
     if Command::new("keytool").arg("-help").output().is_err() {

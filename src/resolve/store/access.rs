@@ -32,8 +32,8 @@ pub(super) fn admits(
     Ok(false)
 }
 
-/// Whether a selector selects an object with these labels. One that says nothing selects all. An operator that is not known
-/// selects nothing.
+/// Whether a selector selects an object with these labels. One that says nothing selects all. An operator that is not
+/// known selects nothing.
 pub fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
     let equal = selector.match_labels.iter().flatten().all(|(name, value)| labels.get(name) == Some(value));
     equal

@@ -1,5 +1,5 @@
-//! How a store logs in to Vault: from the methods of `external-secrets.io` to the logins that VaultAuths have, so that both
-//! share a token where they mean one identity.
+//! How a store logs in to Vault: from the methods of `external-secrets.io` to the logins that VaultAuths have, so that
+//! both share a token where they mean one identity.
 
 use super::cloud;
 use super::origin::{Origin, SecretKey};

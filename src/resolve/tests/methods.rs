@@ -191,8 +191,8 @@ fn cache_keys_begin_with_the_method_in_lower_case() {
     }
 }
 
-/// Tokens are stored with a MAC over this digest: another one for the same settings would make each operator log in anew
-/// after an upgrade.
+/// Tokens are stored with a MAC over this digest: another one for the same settings would make each operator log in
+/// anew after an upgrade.
 #[test]
 fn the_digest_of_a_login_stays_what_it_is() {
     let short = |plan: AuthPlan| hex::encode(&plan.login.identity(7)[..8]);

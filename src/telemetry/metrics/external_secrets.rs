@@ -1,4 +1,5 @@
-//! ESO's own metrics, of which its dashboards are made. They are there where the kinds of `external-secrets.io` are served.
+//! ESO's own metrics, of which its dashboards are made. They are there where the kinds of `external-secrets.io` are
+//! served.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -122,8 +122,8 @@ fn versioned(mount: &str, path: &str, data_path: &str) -> Option<String> {
     }
 }
 
-/// The path that reads the static credentials of a role of a database engine. A rotation by period names the role alone. That
-/// credentials of other roles are made, or those roles changed, concerns no credentials that there are.
+/// The path that reads the static credentials of a role of a database engine. A rotation by period names the role
+/// alone. That credentials of other roles are made, or those roles changed, concerns no credentials that there are.
 fn static_credentials(mount: &str, operation: &str, name: &str) -> Option<String> {
     let rotates = matches!(operation, "rotate" | "static-creds-create");
     let is_static = rotates || operation.starts_with("static-role-");

@@ -36,11 +36,11 @@ pub struct LoginRequest {
     pub body: Map<String, Value>,
     /// UID of the object that the credential belongs to, part of VSO's cache key.
     pub credential_uid: String,
-    /// What the credential shows to be there, where the credential itself is another one each time: one with an equal account
-    /// is as good. `None`: an equal body is.
+    /// What the credential shows to be there, where the credential itself is another one each time: one with an equal
+    /// account is as good. `None`: an equal body is.
     pub account: Option<String>,
-    /// Tells this credential from others, without being it, where Vault locks the role for all after some wrong ones: see
-    /// `refused.rs`.
+    /// Tells this credential from others, without being it, where Vault locks the role for all after some wrong ones:
+    /// see `refused.rs`.
     pub lockout_key: Option<String>,
 }
 

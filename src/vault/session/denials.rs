@@ -1,7 +1,8 @@
 //! Which denials are worth a fresh login.
 //!
-//! Policies are bound to a token at login, so only a fresh login sees a role that was changed. Each path paces the logins it
-//! asks for by itself: one that stays denied holds up no other whose policy was mended. All paths profit from each login.
+//! Policies are bound to a token at login, so only a fresh login sees a role that was changed. Each path paces the
+//! logins it asks for by itself: one that stays denied holds up no other whose policy was mended. All paths profit from
+//! each login.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! One login, shared by every object whose plan leads to the same identity.
 //!
-//! At most one login per session is under way at any time; those that need the token meanwhile wait for it. A login that
-//! failed is remembered for a while, so that a thousand objects with a wrong role cost one attempt per back-off step.
+//! At most one login per session is under way at any time; those that need the token meanwhile wait for it. A login
+//! that failed is remembered for a while, so that a thousand objects with a wrong role cost one attempt per back-off
+//! step.
 
 mod credential;
 mod credential_change;
@@ -106,8 +107,8 @@ pub struct Session {
 pub(super) const REPLICATION_RETRIES: [Duration; 4] =
     [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
 
-/// Paces looks for a credential that Kubernetes did not have, or for another than the one that was refused. No watch tells of
-/// a Secret that is made or changed, or of a right that is granted, and a look costs one request.
+/// Paces looks for a credential that Kubernetes did not have, or for another than the one that was refused. No watch
+/// tells of a Secret that is made or changed, or of a right that is granted, and a look costs one request.
 const CREDENTIAL_BACKOFF: Policy = Policy {
     initial: Duration::from_secs(2),
     max: Duration::from_secs(15),
@@ -144,8 +145,8 @@ impl Session {
         Self { identity, server, source, login_policy, inner, denials: Default::default(), shared, used, live }
     }
 
-    /// Reads a path. A denial that a fresh login may cure is answered with one, and the read is tried once more. `index` is
-    /// the state that the answering node must have reached: what `X-Vault-Index` says.
+    /// Reads a path. A denial that a fresh login may cure is answered with one, and the read is tried once more.
+    /// `index` is the state that the answering node must have reached: what `X-Vault-Index` says.
     pub async fn read(
         self: &Arc<Self>,
         read: &Read,
@@ -250,8 +251,8 @@ impl Session {
             _ => {}
         }
         self.count(false);
-        // The lock is held over the login: requests that need the token meanwhile wait here and then find it. On the heap,
-        // since almost no request needs a login.
+        // The lock is held over the login: requests that need the token meanwhile wait here and then find it. On the
+        // heap, since almost no request needs a login.
         match Box::pin(self.obtain(&mut inner)).await {
             Ok(granted) => {
                 inner.login_backoff.reset();
@@ -299,8 +300,8 @@ impl Session {
         self.token().await.map(|token| token.in_use())
     }
 
-    /// Gives up a token that nears its end, so that the next request logs in: what Vault issues then lives longer. What was
-    /// issued before lives on until the old token ends.
+    /// Gives up a token that nears its end, so that the next request logs in: what Vault issues then lives longer. What
+    /// was issued before lives on until the old token ends.
     pub async fn replace_ending_token(&self) {
         let mut inner = self.inner.lock().await;
         let State::Live(token) = &inner.state else { return };
@@ -335,8 +336,8 @@ impl Session {
         }
     }
 
-    /// Gives the token up for that of another session. The next request takes it up again from where it is stored, or logs
-    /// in. False if the session is in use right now.
+    /// Gives the token up for that of another session. The next request takes it up again from where it is stored, or
+    /// logs in. False if the session is in use right now.
     pub(super) fn evict(&self) -> bool {
         let Ok(mut inner) = self.inner.try_lock() else { return false };
         self.invalidate(&mut inner);

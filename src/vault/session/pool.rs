@@ -26,7 +26,8 @@ pub(super) struct Shared {
 }
 
 impl SessionPool {
-    /// An empty pool. `login_backoff` paces failed logins of each session; `limit` of them have a token at the same time.
+    /// An empty pool. `login_backoff` paces failed logins of each session; `limit` of them have a token at the same
+    /// time.
     pub fn new(login_backoff: Policy, limit: usize, metrics: Arc<Metrics>) -> Self {
         metrics.client.cache_size.set(i64::try_from(limit).unwrap_or(i64::MAX));
         let shared = Shared { sessions: WeakTable::default(), limit, clock: AtomicU64::default(), metrics };

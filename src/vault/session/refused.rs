@@ -1,8 +1,8 @@
 //! Credentials that Vault has refused, where it counts refusals.
 //!
 //! Vault locks a role of AppRole for 15 minutes after 5 logins with a wrong secret ID: for every caller, the right ones
-//! included (<https://developer.hashicorp.com/vault/docs/concepts/user-lockout>). So a secret ID that was refused is not
-//! offered again and again; another one is at once.
+//! included (<https://developer.hashicorp.com/vault/docs/concepts/user-lockout>). So a secret ID that was refused is
+//! not offered again and again; another one is at once.
 
 use std::time::{Duration, Instant};
 

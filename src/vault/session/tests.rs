@@ -215,8 +215,8 @@ async fn a_long_answer_has_its_turn_until_the_last_object_is_done_with_it() {
     assert_eq!(shared.free_turns(), all, "the answer is not kept in case another object wants it");
 }
 
-/// Nodes behind a load balancer: each connection leads to the next one, which answers every request with its version of a
-/// secret. The first one closes the connection after its answer.
+/// Nodes behind a load balancer: each connection leads to the next one, which answers every request with its version of
+/// a secret. The first one closes the connection after its answer.
 async fn serve_versions(versions: &'static [u64]) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());

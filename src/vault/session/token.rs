@@ -18,8 +18,8 @@ const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// has it.
 const MAX_BEHIND_TIME: Duration = Duration::from_secs(300);
 
-/// A token with less than this part of its life left is not extended any more, or its extension fails: it is extended while
-/// a third is left.
+/// A token with less than this part of its life left is not extended any more, or its extension fails: it is extended
+/// while a third is left.
 const LAST_PART: f64 = 0.3;
 
 /// The token that requests are sent with.
@@ -53,7 +53,8 @@ pub struct TokenInfo {
 pub(in crate::vault) struct Token {
     pub secret: SecretString,
     pub info: TokenInfo,
-    /// State of the server that has the token (`X-Vault-Index`), where it tells that, and until when a node may be behind it.
+    /// State of the server that has the token (`X-Vault-Index`), where it tells that, and until when a node may be
+    /// behind it.
     pub(super) index: Option<(Arc<str>, Instant)>,
     /// Vault namespace of the login, in which the token is renewed and looked up.
     pub namespace: String,

@@ -162,8 +162,8 @@ impl ServerCertVerifier for Verifier {
         };
         match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             // As Go does, a certificate is trusted that is itself among those that were given: a self-signed one, which
-            // calls itself an authority, or the leaf without its authority. Dates and use of the certificate were looked
-            // at before these errors; the name comes last.
+            // calls itself an authority, or the leaf without its authority. Dates and use of the certificate were
+            // looked at before these errors; the name comes last.
             Err(error) if no_authority(&error) && given.iter().any(|given| given == end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())

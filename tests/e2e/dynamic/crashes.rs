@@ -1,5 +1,5 @@
-//! The operator is killed at random moments of rotations: every object has one lease in the end, and Vault no other that the
-//! operator knew of. A lease whose ID has reached the operator at most, and no status, ends by itself.
+//! The operator is killed at random moments of rotations: every object has one lease in the end, and Vault no other
+//! that the operator knew of. A lease whose ID has reached the operator at most, and no status, ends by itself.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Faults: of the database, of Vault, of leases, tokens and policies. Credentials that work stay, and are never left dead for
-//! longer than until the next renewal.
+//! Faults: of the database, of Vault, of leases, tokens and policies. Credentials that work stay, and are never left
+//! dead for longer than until the next renewal.
 
 use std::time::{Duration, Instant};
 

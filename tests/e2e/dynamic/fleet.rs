@@ -1,5 +1,5 @@
-//! Two hundred leases, and a restart of the operator: with a stored client nothing happens, and without one each lease is
-//! replaced once, in the time that is left to its token.
+//! Two hundred leases, and a restart of the operator: with a stored client nothing happens, and without one each lease
+//! is replaced once, in the time that is left to its token.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Leases and logins: a login that is refused when its token ends, and one that another generation of a VaultAuth asks for in
-//! the same way.
+//! Leases and logins: a login that is refused when its token ends, and one that another generation of a VaultAuth asks
+//! for in the same way.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! A restart of the operator, a crash at any point, another leader: every credential is kept as long as its token lives.
+//! A restart of the operator, a crash at any point, another leader: every credential is kept as long as its token
+//! lives.
 
 use std::time::Duration;
 

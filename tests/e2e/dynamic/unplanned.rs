@@ -9,7 +9,8 @@ use super::{Fixture, SHORT_LEASE_SECONDS};
 
 const TRANSFORMATION: &str = "SecretTransformation";
 
-/// Applies the object `db`, with leases that are soon renewed, and the SecretTransformation that it names, and gives that.
+/// Applies the object `db`, with leases that are soon renewed, and the SecretTransformation that it names, and gives
+/// that.
 fn apply_transformed(rig: &Fixture<'_>) -> Value {
     let tenant = rig.tenant;
     rig.database.role("app", SHORT_LEASE_SECONDS, 3600);

@@ -1,5 +1,5 @@
-//! Writes that are not answered, are refused or come to no Secret: no lease is revoked that is in use, none is forgotten, and
-//! nothing is asked for again and again.
+//! Writes that are not answered, are refused or come to no Secret: no lease is revoked that is in use, none is
+//! forgotten, and nothing is asked for again and again.
 
 use serde_json::{Value, json};
 
@@ -37,7 +37,8 @@ fn credentials_whose_write_was_not_answered_are_kept_where_they_have_arrived() {
     assert_eq!((rig.credentials("db"), rig.lease_id("db")), (new.clone(), second.clone()));
     assert!(rig.database.accepts(&new), "the lease of what is in the Secret was revoked");
     let (mut found, mut known) = (rig.database.lease_ids("app"), vec![first, second]);
-    (found.sort(), known.sort());
+    found.sort();
+    known.sort();
     assert_eq!(found, known);
 }
 

@@ -148,7 +148,8 @@ spec:
     wait_value(cluster, "bar", "my-secret", "b", "3");
 }
 
-/// The tutorial on a server that has no more of Vault than KV v2 below a path, with a token of the namespace that uses it.
+/// The tutorial on a server that has no more of Vault than KV v2 below a path, with a token of the namespace that uses
+/// it.
 fn reads_a_server_that_speaks_only_kv(cluster: &Cluster) {
     const DOMAIN: &str = "3f2b6d0a-58a1-4d0e-9a53-7c1f3c1f9a10";
     let host = serve(Arc::new(|request: &Request| {

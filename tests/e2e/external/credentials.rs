@@ -1,5 +1,5 @@
-//! Credentials and authorities of stores are watched: a store is looked at again as soon as one changes, and what waits for
-//! the store goes on.
+//! Credentials and authorities of stores are watched: a store is looked at again as soon as one changes, and what waits
+//! for the store goes on.
 
 use std::time::Duration;
 

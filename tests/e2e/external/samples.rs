@@ -1,5 +1,5 @@
-//! The samples of config/samples/external-secrets, each applied as it stands there but for names of servers and roles, and
-//! for paths in Vault.
+//! The samples of config/samples/external-secrets, each applied as it stands there but for names of servers and roles,
+//! and for paths in Vault.
 
 use std::fs;
 use std::path::{Path, PathBuf};

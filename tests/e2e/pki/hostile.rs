@@ -102,8 +102,9 @@ fn clocks_may_differ_by_ten_minutes() {
         assert!((difference + known).abs() <= 2, "{name}: {difference}");
         pki.wait_replaced(name, serial);
     }
-    // Where the difference is known, a certificate of 30 s is replaced after 18.5 to 20 s. Where it is not, it is not known
-    // when a certificate ends that is shorter than the difference; it is not replaced without a pause all the same.
+    // Where the difference is known, a certificate of 30 s is replaced after 18.5 to 20 s. Where it is not, it is not
+    // known when a certificate ends that is shorter than the difference; it is not replaced without a pause all the
+    // same.
     std::thread::sleep(Duration::from_secs(30));
     for ((name, ..), server) in cases.iter().zip(&servers) {
         let limit = if name.ends_with("untold") { 20 } else { 5 };

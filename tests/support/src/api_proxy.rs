@@ -1,5 +1,5 @@
-//! A proxy between an operator and the API server that reads what passes: a test holds single requests, single answers or the
-//! events of watches for as long as it needs, so that a race has the outcome that the test is about each time.
+//! A proxy between an operator and the API server that reads what passes: a test holds single requests, single answers
+//! or the events of watches for as long as it needs, so that a race has the outcome that the test is about each time.
 //!
 //! The operator speaks HTTP/1.1 to it. It speaks TLS to the API server, and passes the operator's token on.
 

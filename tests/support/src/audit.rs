@@ -28,8 +28,9 @@ impl<'a> Count<'a> {
         Self { tenant, kubernetes, vault }
     }
 
-    /// All requests of the operator to the API server, but for those that keep the Lease, and but for lists and watches:
-    /// they belong to the process and not to an object. A request for a token is counted apart, with [`Self::tokens`].
+    /// All requests of the operator to the API server, but for those that keep the Lease, and but for lists and
+    /// watches: they belong to the process and not to an object. A request for a token is counted apart, with
+    /// [`Self::tokens`].
     pub fn requests(&self) -> Vec<AuditEvent> {
         let all = self.of_operator().into_iter();
         all.filter(|e| e.resource != "leases" && e.verb != "watch" && e.verb != "list" && e.subresource != "token")
@@ -47,8 +48,8 @@ impl<'a> Count<'a> {
         all.filter(|e| e.verb == "patch" && e.resource == resource && e.name == name && e.code == 200).count()
     }
 
-    /// How many writes of an object the API server took from the operator, its creation left out: at least, and at most. Of
-    /// one whose client was gone before its answer, the log does not say whether it was done.
+    /// How many writes of an object the API server took from the operator, its creation left out: at least, and at
+    /// most. Of one whose client was gone before its answer, the log does not say whether it was done.
     pub fn writes(&self, resource: &str, name: &str) -> RangeInclusive<i64> {
         let all = self.of_operator().into_iter();
         let mine = all.filter(|e| e.is_write() && e.verb != "create" && e.resource == resource && e.name == name);

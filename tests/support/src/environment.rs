@@ -46,7 +46,8 @@ pub fn shared() -> &'static Cluster {
     SHARED.get_or_init(|| own(Options::default()))
 }
 
-/// An environment for one test that breaks things, on the server of this process. The audit log of its API server is kept.
+/// An environment for one test that breaks things, on the server of this process. The audit log of its API server is
+/// kept.
 pub fn own(options: Options) -> Cluster {
     with_crds(Options { server: server(), kube_audit_log: Some(kept_audit_log()), ..options })
 }
@@ -82,8 +83,8 @@ pub fn scratch() -> PathBuf {
     dir
 }
 
-/// Where the end-to-end tests on a server leave the audit logs of their API servers. The file `all` is there when all tests
-/// ran.
+/// Where the end-to-end tests on a server leave the audit logs of their API servers. The file `all` is there when all
+/// tests ran.
 pub fn kept_audit_logs(server: Server) -> PathBuf {
     scratch().join("e2e-audit").join(server.name())
 }

@@ -37,8 +37,8 @@ impl Tenant<'_> {
         self.wait_condition_of(kind, name, (type_, status, None), &[text])
     }
 
-    /// Waits until a condition has this status, a message with each of these texts, and this reason if one is given. What
-    /// shows an outage first need not be
+    /// Waits until a condition has this status, a message with each of these texts, and this reason if one is given.
+    /// What shows an outage first need not be
     /// what shows it best: a connection that breaks is followed by one that is refused.
     #[track_caller]
     pub fn wait_condition_of(
@@ -77,8 +77,8 @@ impl Tenant<'_> {
         message
     }
 
-    /// Waits until an object of any kind is not ready, with this reason and each of these texts, in its condition and in
-    /// an event.
+    /// Waits until an object of any kind is not ready, with this reason and each of these texts, in its condition and
+    /// in an event.
     #[track_caller]
     pub fn wait_not_ready(&self, kind: &str, name: &str, reason: &str, texts: &[&str]) {
         let first = texts.first().copied().unwrap_or("");

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// Listens, forwards to Vault what it is sent, and remembers the first line of each connection. It ends with the process.
+/// Listens, forwards to Vault what it is sent, and remembers the first line of each connection. It ends with the
+/// process.
 pub struct Forwarder {
     /// Where it listens.
     pub port: u16,

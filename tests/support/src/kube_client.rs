@@ -122,7 +122,8 @@ impl KubeClient {
         });
     }
 
-    /// Every version of the objects of a kind, those that there are included, as the API server tells of them from now on.
+    /// Every version of the objects of a kind, those that there are included, as the API server tells of them from now
+    /// on.
     pub fn watch(&self, kind: &str, namespace: &str) -> Receiver<Value> {
         let uri = format!("{}?watch=true", collection(kind, namespace));
         let client = self.client.clone();

@@ -1,5 +1,5 @@
-//! A proxy between the operator and a real Vault: the Vault appears below a path, its events get an index as those of Vault
-//! Enterprise have, and the first read that asks for it is answered as by a node that has not got that state yet.
+//! A proxy between the operator and a real Vault: the Vault appears below a path, its events get an index as those of
+//! Vault Enterprise have, and the first read that asks for it is answered as by a node that has not got that state yet.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

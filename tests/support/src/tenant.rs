@@ -12,8 +12,8 @@ use crate::environment::{eventually, repository, shared};
 use crate::kube_client::KubeClient;
 use crate::operator::Operator;
 
-/// A namespace `NAME-N` with what an application team has: a service account, a VaultConnection, a VaultAuth, and a Vault
-/// role that reads below `secret/NAME-N/` and `kv1/NAME-N/`.
+/// A namespace `NAME-N` with what an application team has: a service account, a VaultConnection, a VaultAuth, and a
+/// Vault role that reads below `secret/NAME-N/` and `kv1/NAME-N/`.
 pub struct Tenant<'a> {
     /// The environment that it is in.
     pub cluster: &'a Cluster,
@@ -117,8 +117,8 @@ impl<'a> Tenant<'a> {
         })
     }
 
-    /// A VaultStaticSecret `name` that reads `secret/<namespace>/<name>` every second into the Secret `name`. Members of
-    /// `spec` win over these; `null` removes one.
+    /// A VaultStaticSecret `name` that reads `secret/<namespace>/<name>` every second into the Secret `name`. Members
+    /// of `spec` win over these; `null` removes one.
     pub fn static_secret(&self, name: &str, spec: Value) -> Value {
         let mut full = json!({
             "vaultAuthRef": "app",

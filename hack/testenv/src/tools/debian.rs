@@ -87,8 +87,8 @@ fn missing(name: &str) -> Result<Vec<String>> {
     Ok(wanted)
 }
 
-/// The programs and the libraries among the packages that a simulation names, `package=version`. A package that it would
-/// upgrade is there.
+/// The programs and the libraries among the packages that a simulation names, `package=version`. A package that it
+/// would upgrade is there.
 fn new_packages(simulation: &str, name: &str) -> Vec<String> {
     let lines = simulation.lines().filter_map(|line| line.strip_prefix("Inst "));
     let new = lines.filter_map(|line| {

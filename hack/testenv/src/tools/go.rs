@@ -16,8 +16,8 @@ const NEEDED: &str = "1.26";
 /// From this version on, Go fetches a newer toolchain, as a Go module, when a module asks for one.
 const LEAST: (u32, u32) = (1, 21);
 
-/// Builds all these programs, which come from one module, unless another process has done it in the meantime. One run of
-/// Go for all of them compiles what they share once, and links one while it compiles the next.
+/// Builds all these programs, which come from one module, unless another process has done it in the meantime. One run
+/// of Go for all of them compiles what they share once, and links one while it compiles the next.
 pub(super) fn build(wanted: &[(&Spec, GoModule)], cache: &Path, count: &str) -> Result<()> {
     let Some((_, GoModule { version, module, variables, adapted, .. })) = wanted.first() else { return Ok(()) };
     let names = wanted.iter().map(|(spec, _)| spec.binary).collect::<Vec<_>>().join(", ");

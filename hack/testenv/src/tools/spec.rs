@@ -194,8 +194,8 @@ const fn kubectl_layer(version: &'static str, file: &'static str) -> Source {
     })
 }
 
-/// The event stream of Vault 1.15.0, for the program that adds it to a later one. Since 1.16 an event names the path that a
-/// policy has to allow as its `path`.
+/// The event stream of Vault 1.15.0, for the program that adds it to a later one. Since 1.16 an event names the path
+/// that a policy has to allow as its `path`.
 const EVENTS: AdaptedFile = AdaptedFile {
     pinned_by: "vault-events",
     module: "github.com/hashicorp/vault",

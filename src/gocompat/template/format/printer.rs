@@ -247,7 +247,8 @@ impl Printer {
             text[0] = b' ';
         }
         if !float.is_finite() {
-            // No zeros before what is no number, and no sign of NaN that the verb does not ask for. Infinity keeps its sign.
+            // No zeros before what is no number, and no sign of NaN that the verb does not ask for. Infinity keeps its
+            // sign.
             let unsigned = float.is_nan() && !flags.space && !flags.plus;
             return self.pad_without_zeros(&text[usize::from(unsigned)..]);
         }

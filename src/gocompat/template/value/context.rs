@@ -149,8 +149,8 @@ impl Context {
         }
     }
 
-    /// Does work whose steps have been counted, and which does not use up the time: how long a key takes to be found is a
-    /// matter of luck.
+    /// Does work whose steps have been counted, and which does not use up the time: how long a key takes to be found is
+    /// a matter of luck.
     pub(crate) fn untimed<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let begin = Instant::now();
         let result = work();

@@ -346,7 +346,8 @@ fn seed_001_a_secret_lives_in_several_clusters() {
     wait_ready(&platform, &to_dev, "True", "PushSecret synced successfully");
 }
 
-/// A rotation is one read and one write for each Secret of a target. Platform is asked for what is pushed, and told of it.
+/// A rotation is one read and one write for each Secret of a target. Platform is asked for what is pushed, and told of
+/// it.
 fn one_rotation_costs(tenant: &Tenant<'_>, dev: &Cluster, prod: &Cluster) {
     let platform = tenant.cluster;
     let count = Count::start(tenant);

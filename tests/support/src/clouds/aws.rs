@@ -108,7 +108,8 @@ impl Aws {
         (serve_tunnels(tls, Arc::new(handler)), authority)
     }
 
-    /// Lets sessions end after so many seconds, however long they are asked for: Vault asks for 15 minutes at the least.
+    /// Lets sessions end after so many seconds, however long they are asked for: Vault asks for 15 minutes at the
+    /// least.
     pub fn shorten_sessions(&self, seconds: i64) {
         self.state.lock().expect("the state").longest_session = Some(TimeDelta::seconds(seconds));
     }

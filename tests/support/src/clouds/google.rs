@@ -39,8 +39,8 @@ pub struct Google {
 }
 
 impl Google {
-    /// Starts them. `namespace` has the service account `gcp` that may act as [`ACCOUNT`]; its tokens are reviewed by the
-    /// API server of `cluster`.
+    /// Starts them. `namespace` has the service account `gcp` that may act as [`ACCOUNT`]; its tokens are reviewed by
+    /// the API server of `cluster`.
     pub fn start(cluster: &'static Cluster, namespace: &str) -> Self {
         let log = Arc::<Mutex<Vec<String>>>::default();
         let key = Arc::new(KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a key"));

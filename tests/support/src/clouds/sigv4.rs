@@ -1,5 +1,5 @@
-//! AWS Signature Version 4 from the side of AWS: whether a request was signed by the holder of a key. Written after AWS's
-//! description, and not shared with the operator.
+//! AWS Signature Version 4 from the side of AWS: whether a request was signed by the holder of a key. Written after
+//! AWS's description, and not shared with the operator.
 
 use std::collections::BTreeMap;
 

@@ -51,13 +51,15 @@ impl<'a> AwsEngine<'a> {
         self.role(name, json!({ "credential_type": "iam_user", "policy_arns": [POLICY] }));
     }
 
-    /// Makes a role whose leases, which cannot be renewed, are sessions of a role of IAM. See [`Aws::shorten_sessions`].
+    /// Makes a role whose leases, which cannot be renewed, are sessions of a role of IAM. See
+    /// [`Aws::shorten_sessions`].
     pub fn session_role(&self, name: &str) {
         let arn = self.aws.role_of_account(name);
         self.role(name, json!({ "credential_type": "assumed_role", "role_arns": [arn], "default_sts_ttl": "900s" }));
     }
 
-    /// Makes a role whose leases, which cannot be renewed, are tokens of Vault's own user. See [`Aws::shorten_sessions`].
+    /// Makes a role whose leases, which cannot be renewed, are tokens of Vault's own user. See
+    /// [`Aws::shorten_sessions`].
     pub fn federation_role(&self, name: &str) {
         let ttl = json!("900s");
         self.role(
