@@ -49,9 +49,10 @@ pub(super) fn found_path(store: &VaultStore, name: &str) -> String {
     if store.versioned { format!("{mount}/data/{name}") } else { format!("{mount}/{name}") }
 }
 
-/// A key that leads nowhere but to itself.
+/// A key that leads nowhere but to itself, without a slash at its ends: ESO's client leaves those out, too.
 pub(super) fn checked(key: &str) -> Result<&str, String> {
     let key = key.strip_prefix('/').unwrap_or(key);
+    let key = key.strip_suffix('/').unwrap_or(key);
     if key.is_empty() {
         return Err("the key is empty".to_owned());
     }
@@ -98,6 +99,7 @@ mod tests {
             (Some("secret"), true, "secret/foo", "secret/data/foo"),
             (Some("secret"), true, "secret/data/foo", "secret/data/foo"),
             (Some("secret"), true, "/foo", "secret/data/foo"),
+            (Some("secret"), true, "foo/", "secret/data/foo"),
             (Some("secret"), true, "data/foo", "secret/data/data/foo"),
             (Some("team/kv"), true, "team/kv/a/b", "team/kv/data/a/b"),
             (Some("secret"), false, "secret/foo", "secret/foo"),
@@ -127,7 +129,7 @@ mod tests {
 
     #[test]
     fn no_key_leads_out_of_its_mount() {
-        for key in ["../sys/x", "a/../../sys/x", "a/./b", "a//b", "a/", "", "/", "a\nb"] {
+        for key in ["../sys/x", "a/../../sys/x", "a/./b", "a//b", "a//", "", "/", "//", "a\nb"] {
             assert!(path(Some("secret"), true, key).is_err(), "{key:?}");
         }
     }
