@@ -48,6 +48,12 @@ pub enum TargetError {
         "could not update secret: {0:?} is no key of a Secret: it may have 253 letters of ASCII, digits, '-', '.' and '_'"
     )]
     Key(String),
+    /// Kubernetes does not accept such a key, which is not told: a template may have made it of a secret.
+    #[error(
+        "could not update secret: spec.target.template.templateFrom makes a key that is no key of a Secret: it may have 253 \
+         letters of ASCII, digits, '-', '.' and '_'"
+    )]
+    MadeKey,
     /// Kubernetes does not accept the value of the label, which is not told: a template may have made it of a secret.
     #[error(
         "could not update secret: the value of label {0:?} is none that a label may have: 63 letters of ASCII, digits, '-', '.' \

@@ -181,7 +181,10 @@ pub fn plan(owner: &Owner<'_>, target: &Target, name: &str, now: Option<&Secret>
         Err(error) => Plan::fail(error),
         Ok(CreationPolicy::None) => Plan::leave(Outcome::Synced),
         Ok(CreationPolicy::Merge) if now.is_none() => Plan::leave(Outcome::Missing),
-        Ok(policy) => write(owner, &policy, target.immutable, name, now, wanted).unwrap_or_else(Plan::fail),
+        Ok(policy) => write(owner, &policy, target.immutable, name, now, wanted).unwrap_or_else(|error| {
+            let makes_keys = target.template.as_ref().is_some_and(|template| !template.template_from.is_empty());
+            Plan::fail(if makes_keys && matches!(error, TargetError::Key(_)) { TargetError::MadeKey } else { error })
+        }),
     }
 }
 

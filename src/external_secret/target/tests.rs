@@ -266,6 +266,9 @@ fn what_kubernetes_refuses_is_not_sent() {
         let refused = plan(&OWNER, &policy("Owner"), "t", None, &wanted(&[(key, "1")]));
         assert!(matches!(refused.outcome, Outcome::Failed(TargetError::Key(_))), "{key}");
     }
+    let made = target(json!({ "template": { "templateFrom": [{ "literal": "{{ .k }}: v" }] } }));
+    let refused = plan(&OWNER, &made, "t", None, &wanted(&[("of a secret", "1")]));
+    assert!(refused == Plan::fail(TargetError::MadeKey), "it is not quoted");
     for (value, fits) in [("", true), ("a.b-c_D", true), ("p<a>ss", false), ("-a", false), ("a.", false), ("é", false)]
     {
         let labelled = Wanted { labels: [("l".to_owned(), value.to_owned())].into(), ..wanted(&[]) };
