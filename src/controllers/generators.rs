@@ -131,10 +131,8 @@ impl StoreAccess {
             Generates::Vault(request) => {
                 let session = self.session(job, &request.vault).await.map_err(GenerateError::NoSession)?;
                 sessions.push(session.clone());
-                let run = self.vault.work.uninterrupted(&job.key);
-                let made = providers::generated(&session, request).await;
-                drop(run);
-                let (data, lasts) = made.map_err(GenerateError::Vault)?;
+                self.vault.work.keep_on(&job.key);
+                let (data, lasts) = providers::generated(&session, request).await.map_err(GenerateError::Vault)?;
                 self.vault.logins.store(&session, &request.vault.auth()).await;
                 return Ok(Generated { data, lasts: (!lasts.is_zero()).then_some(lasts) });
             }

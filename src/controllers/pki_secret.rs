@@ -174,6 +174,10 @@ impl SecretSource for PkiSecrets {
         if let Some(unwritten) = state.unwritten.as_ref().filter(|_| object.spec.revoke) {
             // The object may be deleted before the next run, or the process end.
             report::announce(unwritten, None, &state.orphans, status);
+        } else if object.spec.revoke {
+            let lost = state.orphans.iter().filter(|lost| !status.replaced_certificates.contains(lost));
+            let lost: Vec<_> = lost.cloned().collect();
+            status.replaced_certificates.extend(lost);
         }
         report::report_failure(object, failure, status, unix_now())
     }

@@ -103,8 +103,11 @@ impl<K: StoreObject> Controller for SecretStores<K> {
             }
             return remove_finalizer(&self.outputs.client, &*object, FINALIZER).await;
         }
-        if has_finalizer(&*object, FINALIZER) && !self.may_be_pushed_to(&job.key) {
-            return self.let_go(&*object).await;
+        if has_finalizer(&*object, FINALIZER)
+            && !self.may_be_pushed_to(&job.key)
+            && let Some(outcome) = self.let_go(&*object).await
+        {
+            return outcome;
         }
         let interval = resolve::check_interval(object.refresh_interval());
         let finding = match &interval {
@@ -190,24 +193,28 @@ impl<K: StoreObject> SecretStores<K> {
     fn may_be_pushed_to(&self, store: &Key) -> bool {
         let stores = &self.vault.stores;
         let pushes = |object: &Arc<PushSecret>| object.deletes() && resolve::pushes_to(object, store);
-        stores.optional_watches.listing().is_some() || stores.push_secrets.all().iter().any(pushes)
+        // Where they cannot be listed, any of them may.
+        !stores.push_secret_watches.have_listed()
+            || stores.optional_watches.listing().is_some()
+            || stores.push_secrets.all().iter().any(pushes)
     }
 
     /// Takes the finalizer off a store that no PushSecret needs any more, so that nothing holds the store when no
-    /// operator runs. Then the store is checked.
-    async fn let_go(&self, object: &K) -> Outcome {
+    /// operator runs. Then the store is checked. `None`: the finalizer cannot be taken off now.
+    async fn let_go(&self, object: &K) -> Option<Outcome> {
         let client = &self.outputs.client;
-        let Ok(without) = take_finalizer_off(client, object, FINALIZER).await else { return Outcome::write_failed() };
-        let Some(without) = without else { return Outcome::await_change() };
+        let Some(without) = take_finalizer_off(client, object, FINALIZER).await.ok()? else {
+            return Some(Outcome::await_change());
+        };
         self.store.apply_answer(without.clone());
         // A PushSecret that has come meanwhile may have seen the finalizer, and not put it on.
         if self.may_be_pushed_to(&object.key()) {
             match add_finalizer(client, &without, FINALIZER).await {
                 Ok(held) => self.store.apply_answer(held),
-                Err(_) => return Outcome::write_failed(),
+                Err(_) => return Some(Outcome::write_failed()),
             }
         }
-        Outcome::done(Next::At(Instant::now(), Class::Event), None)
+        Some(Outcome::done(Next::At(Instant::now(), Class::Event), None))
     }
 
     /// Looks at a store, or gives the lane of its Vault that has no permit left.

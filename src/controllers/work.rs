@@ -1,6 +1,5 @@
 //! The queue of what is due, shared by those that put objects into it and the engine that takes them out.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,22 +17,8 @@ fn per_lane(total: usize) -> usize {
 /// The objects that are due, or will be.
 pub(crate) struct Work {
     queue: Mutex<Queue<Key>>,
-    /// Objects whose runs are not asked to end for now.
-    uninterrupted: Mutex<HashSet<Key>>,
     wake: Notify,
     listed: AtomicBool,
-}
-
-/// While this is there, a run is not asked to end.
-pub(crate) struct Uninterrupted<'a> {
-    work: &'a Work,
-    key: &'a Key,
-}
-
-impl Drop for Uninterrupted<'_> {
-    fn drop(&mut self) {
-        self.work.uninterrupted.lock().remove(self.key);
-    }
 }
 
 impl Work {
@@ -41,12 +26,7 @@ impl Work {
     pub fn new(total: usize, slow_after: Duration) -> Self {
         let total = total.max(1);
         let queue = Queue::new(Limits { total, per_lane: per_lane(total), slow_after });
-        Self {
-            queue: Mutex::new(queue),
-            uninterrupted: Mutex::default(),
-            wake: Notify::new(),
-            listed: AtomicBool::new(false),
-        }
+        Self { queue: Mutex::new(queue), wake: Notify::new(), listed: AtomicBool::new(false) }
     }
 
     /// Makes an object due at `due`.
@@ -82,16 +62,13 @@ impl Work {
 
     /// Whether a run that takes long should end now, to go on later. To be asked again and again.
     pub fn must_yield(&self, key: &Key) -> bool {
-        self.lock().must_yield(key, Instant::now()) && !self.uninterrupted.lock().contains(key)
+        self.lock().must_yield(key, Instant::now())
     }
 
-    /// The run of the object sends a request for something that is made for it, such as credentials: they would be lost
-    /// with the answer, and made once more. However long the request takes, the run is not asked to end before what
-    /// this gives is dropped.
-    #[must_use]
-    pub fn uninterrupted<'a>(&'a self, key: &'a Key) -> Uninterrupted<'a> {
-        self.uninterrupted.lock().insert(key.clone());
-        Uninterrupted { work: self, key }
+    /// The run of the object has something made for it, such as credentials: they would be lost if it ended before it has
+    /// recorded them. A change of the object waits for it.
+    pub fn keep_on(&self, key: &Key) {
+        self.lock().keep_on(key);
     }
 
     /// Ends the work on an object.

@@ -116,6 +116,8 @@ struct Running {
     again: Option<Due>,
     /// Removed while it runs: what the run says about the next one is about something that is gone.
     removed: bool,
+    /// What it has made would be lost if it ended early.
+    keeps_on: bool,
 }
 
 /// A set of keys, each with the time at which it is due.
@@ -181,8 +183,18 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         let taken = self.ready.take()?;
         let (key, waiting) = self.waiting.remove_entry(&taken.key)?;
         let due = waiting.due.at;
-        self.running
-            .insert(key, Running { place: taken.place, due, started: now, entered: now, again: None, removed: false });
+        self.running.insert(
+            key,
+            Running {
+                place: taken.place,
+                due,
+                started: now,
+                entered: now,
+                again: None,
+                removed: false,
+                keeps_on: false,
+            },
+        );
         Some(Job { key: taken.key, class: taken.class, due })
     }
 
@@ -208,6 +220,14 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         true
     }
 
+    /// A run has something made that would be lost if it ended before it has recorded it: from now on it is not to end for
+    /// what has changed, only if others need its permit.
+    pub fn keep_on(&mut self, key: &K) {
+        if let Some(run) = self.running.get_mut(key) {
+            run.keeps_on = true;
+        }
+    }
+
     /// Whether a run that takes long should end now, to go on later: since its key changed or was removed, or since the
     /// Vaults that are slow hold more than half of all permits. To be asked again and again while it runs.
     #[must_use]
@@ -222,7 +242,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         }
         let superseded =
             run.again.is_some_and(|again| again.class == Class::Urgent || again.class == Class::Event && slow);
-        run.removed || superseded || slow && self.ready.share_exceeded()
+        !run.keeps_on && (run.removed || superseded) || slow && self.ready.share_exceeded()
     }
 
     /// Ends the run of a key. `lane` is where its next run belongs, as far as this one found out.

@@ -191,6 +191,20 @@ fn a_change_does_not_wait_for_the_vault_that_hangs() {
 }
 
 #[test]
+fn a_run_that_has_something_made_ends_for_others_only() {
+    let (mut queue, now) = with_lanes(limits(4, 1), &[("makes", 1, Class::Refresh), ("hung", 2, Class::Refresh)]);
+    let now = now + s(1);
+    keys(&mut queue, now);
+    queue.keep_on(&"makes");
+    queue.push("makes", now, Class::Urgent, now);
+    assert!(!queue.must_yield(&"makes", now + s(5)), "a change waits");
+    queue.finish(&"makes", Next::WhenChanged, Some(1), now + s(5));
+    assert_eq!(keys(&mut queue, now + s(5)), ["makes"]);
+    queue.push("makes", now, Class::Urgent, now);
+    assert!(queue.must_yield(&"makes", now + s(10)), "its next run has made nothing yet");
+}
+
+#[test]
 fn the_run_of_an_object_that_is_gone_ends_soon() {
     let (mut queue, now) = with_lanes(limits(10, 1), &[("gone", 1, Class::Refresh)]);
     let now = now + s(1);

@@ -225,7 +225,7 @@ impl SecretSource for DynamicSecrets {
         }
         let new = state.obtained.take();
         if let Some(new) = &new {
-            (state.failing, state.synced_generation) = (None, Some(new.generation));
+            (state.failing, state.synced) = (None, Some((new.generation, new.obtained)));
         }
         self.report_lease(object, state, status, &mut report);
         if let Some(new) = new {

@@ -42,7 +42,8 @@ pub(super) async fn without_login(
     // A login that is refused does not get better by itself. One that a server does not answer is needed only when
     // something is due.
     let retry = session.next_login().await;
-    if retry.is_some() || state.is_due(now) {
+    let is_retry = state.failing.as_ref().is_some_and(|failing| failing.retry <= now);
+    if retry.is_some() || is_retry || state.is_due(now) {
         fail_renewal(state, error.to_string(), retry, true);
     }
     state.retirement.wait();

@@ -33,9 +33,8 @@ pub(super) async fn replace(
     session.replace_ending_token().await;
     let started = Instant::now();
     let index = reading.pending.and_then(|pending| pending.index.as_deref());
-    let run = reading.vault.work.uninterrupted(&reading.job.key);
+    reading.vault.work.keep_on(&reading.job.key);
     let answer = ask(session, plan, index).await;
-    drop(run);
     let (envelope, token) = reading
         .settle(&plan.auth, started, answer, |error| read_failed(&with_hint(error, plan.source.body.is_some())))
         .await?;

@@ -45,9 +45,9 @@ pub(crate) struct Credentials {
     pub(super) last_renewal: Option<String>,
     /// The key of the login, where the status has that of an earlier configuration, until it is in the status.
     pub(super) cache_key: Option<String>,
-    /// The generation that this process has put credentials into the Secret for. The status says so later, when what
-    /// the generation before has left is gone, too.
-    pub(super) synced_generation: Option<i64>,
+    /// The generation that this process has put credentials into the Secret for, and when those were obtained. The
+    /// status says the generation later, when what the generation before has left is gone, too.
+    pub(super) synced: Option<(i64, i64)>,
     /// What the status says of pending credentials is done with.
     pub(super) pending_done: bool,
     /// Events of leases that nothing uses and that could not be revoked, until they are reported.
@@ -157,7 +157,11 @@ impl Credentials {
 
     /// The generation that the credentials in the Secret were obtained for, 0 before the first.
     pub(super) fn applied_generation(&self, object: &VaultDynamicSecret, status: &VaultDynamicSecretStatus) -> i64 {
-        self.synced_generation.filter(|synced| *synced == object.generation()).unwrap_or(status.last_generation)
+        // A status that could not be written tells of none: they are obtained again.
+        let is_told = |(generation, obtained): &(i64, i64)| {
+            *generation == object.generation() && *obtained <= status.last_renewal_time
+        };
+        self.synced.filter(is_told).map_or(status.last_generation, |(generation, _)| generation)
     }
 
     /// Whether the credentials in the Secret are good, as far as is known without a login: neither their lease has
@@ -332,13 +336,14 @@ mod tests {
 
     #[test]
     fn what_was_synced_counts_though_the_status_does_not_say_so_yet() {
-        let of = |synced: Option<i64>, generation: i64| {
+        let of = |synced: Option<(i64, i64)>, generation: i64| {
             let mut object = VaultDynamicSecret::default();
             object.metadata.generation = Some(generation);
-            let status = VaultDynamicSecretStatus { last_generation: 1, ..Default::default() };
-            Credentials { synced_generation: synced, ..Credentials::default() }.applied_generation(&object, &status)
+            let status = VaultDynamicSecretStatus { last_generation: 1, last_renewal_time: 100, ..Default::default() };
+            Credentials { synced, ..Credentials::default() }.applied_generation(&object, &status)
         };
-        assert_eq!([of(None, 2), of(Some(2), 2), of(Some(2), 3)], [1, 2, 1]);
+        assert_eq!([of(None, 2), of(Some((2, 100)), 2), of(Some((2, 100)), 3)], [1, 2, 1]);
+        assert_eq!(of(Some((2, 101)), 2), 1, "the status does not tell of what was obtained");
     }
 
     #[test]

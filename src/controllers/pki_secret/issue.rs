@@ -118,9 +118,8 @@ async fn ask(
     plan: &Plan<PkiRequest>,
 ) -> Result<(Envelope, TokenInfo), Interruption> {
     let started = Instant::now();
-    let run = reading.vault.work.uninterrupted(&reading.job.key);
+    reading.vault.work.keep_on(&reading.job.key);
     let answer = reading.session.write(&plan.vault_namespace, &plan.path, &plan.source.body).await;
-    drop(run);
     reading.settle(&plan.auth, started, answer, |error| failed(error.to_string())).await
 }
 

@@ -87,7 +87,7 @@ fn a_secret_that_cannot_be_written_costs_one_certificate() {
     let spec = json!({ "ttl": "24h", "revoke": true, "destination": { "labels": { "team": "not a label!" } } });
     for name in ["kept", "crashed"] {
         tenant.apply(&pki.object(name, &[], spec.clone()));
-        tenant.wait_condition(KIND, name, "SecretSynced", "False", "Invalid value");
+        tenant.wait_condition(KIND, name, "SecretSynced", "False", "metadata.labels");
     }
     // Some tries later.
     std::thread::sleep(Duration::from_secs(8));
