@@ -159,7 +159,8 @@ fn makes_one_in_each(cluster: &Cluster, tenant: &Tenant<'_>) {
     assert!(requests.is_empty(), "{}", describe(&requests));
     let columns = cluster.kubectl(&["get", KIND, "all"]).unwrap();
     let words: Vec<&str> = columns.split_whitespace().collect();
-    assert_eq!((&words[..4], words[5]), (&["NAME", "AGE", "READY", "all"][..], "True"), "{columns}");
+    let expected = ["NAME", "AGE", "STATUS", "READY", "all"];
+    assert_eq!((&words[..5], &words[6..]), (&expected[..], &["True"][..]), "{columns}");
 }
 
 fn repairs_what_others_do(cluster: &Cluster) {
