@@ -8,9 +8,10 @@ use testenv::Server;
 use test_support::audit::{Count, describe};
 use test_support::engines::database::Rotation;
 use test_support::kube_client::encoded;
-use test_support::{NO_ELECTION, Tenant, lacks};
+use test_support::{FAST_RETRY, NO_ELECTION, Tenant, lacks};
 
-use super::Fixture;
+use super::{Fixture, KIND, RESOURCE};
+use crate::refusal::Refusal;
 
 /// Long enough for several looks, if any were made.
 const WHILE_NOTHING_ROTATES: Duration = Duration::from_secs(5);
@@ -43,6 +44,30 @@ fn a_secret_follows_each_rotation_with_one_restart_and_few_reads() {
     let reads = rig.requests(marker, &path);
     assert!(reads <= 3 * 9, "{reads} reads for three rotations of 15 s each");
     tenant.wait_event("db", "SecretRotated", "Secret synced, lease_id=\"\"");
+}
+
+#[test]
+fn what_the_status_could_not_tell_at_first_is_followed_all_the_same() {
+    let tenant = Tenant::new("unrecorded");
+    let Some(rig) = Fixture::new(tenant.cluster, &tenant) else { return };
+    rig.database.role("app", 600, 3600);
+    rig.database.static_role("often", Rotation::Period(15));
+    let _operator = tenant.operator(&[&NO_ELECTION[..], &FAST_RETRY[..]].concat());
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), json!({})));
+    let leased = rig.wait_credentials("db", &json!({}));
+    rig.wait_synced("db");
+
+    let status = ("secrets.hashicorp.com", "vaultdynamicsecrets/status");
+    let patch = r#"--patch={"status":{"lastGeneration":99}}"#;
+    let probe = ["patch", RESOURCE, "db", "--subresource=status", "--type=merge", "--dry-run=server", patch];
+    let refusal = Refusal::of_operation(&tenant, status, "UPDATE", "false", &probe);
+    let spec = json!({ "path": "static-creds/often", "allowStaticCreds": true });
+    rig.restarts.patch(KIND, "db", json!({ "spec": spec }));
+    let password = rig.wait_credentials("db", &leased);
+    drop(refusal);
+    rig.wait_synced("db");
+    rig.wait_credentials("db", &password);
+    assert_eq!(rig.get("db")["status"]["staticCredsMetaData"]["rotationPeriod"], 15);
 }
 
 #[test]
