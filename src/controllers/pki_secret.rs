@@ -175,9 +175,7 @@ impl SecretSource for PkiSecrets {
             // The object may be deleted before the next run, or the process end.
             report::announce(unwritten, None, &state.orphans, status);
         } else if object.spec.revoke {
-            let lost = state.orphans.iter().filter(|lost| !status.replaced_certificates.contains(lost));
-            let lost: Vec<_> = lost.cloned().collect();
-            status.replaced_certificates.extend(lost);
+            report::record_lost(state.orphans.iter().cloned(), status);
         }
         report::report_failure(object, failure, status, unix_now())
     }

@@ -12,7 +12,7 @@ use super::states::States;
 use super::store_access::{CheckError, Checked, StoreAccess};
 use super::store_names;
 use super::vault_access::VaultAccess;
-use crate::api::external_secrets::{ClusterSecretStore, PushSecret, SecretStore, SecretStoreStatus};
+use crate::api::external_secrets::{ClusterSecretStore, SecretStore, SecretStoreStatus};
 use crate::api::{ConditionType, ConditionUpdate, CustomObject, Key, Kind, Reason, condition};
 use crate::kubernetes::{Change, Store};
 use crate::resolve::{self, Denied, StorePlan, StoreSource};
@@ -184,19 +184,18 @@ impl<K: StoreObject> SecretStores<K> {
 
     /// Whether a run is under way of a PushSecret that will have to delete what it pushes to the store.
     fn is_being_pushed_to(&self, store: &Key) -> bool {
-        let pushes = |object: &PushSecret| object.deletes() && resolve::pushes_to(object, store);
         let all = self.vault.stores.push_secrets.all();
-        all.iter().any(|object| pushes(object) && self.vault.work.lock().is_running(&object.key()))
+        all.iter()
+            .any(|object| resolve::may_need_store(object, store) && self.vault.work.lock().is_running(&object.key()))
     }
 
     /// Whether a PushSecret that deletes what it has pushed names the store, or has pushed there, as far as is known.
     fn may_be_pushed_to(&self, store: &Key) -> bool {
         let stores = &self.vault.stores;
-        let pushes = |object: &Arc<PushSecret>| object.deletes() && resolve::pushes_to(object, store);
         // Where they cannot be listed, any of them may.
         !stores.push_secret_watches.have_listed()
             || stores.optional_watches.listing().is_some()
-            || stores.push_secrets.all().iter().any(pushes)
+            || stores.push_secrets.all().iter().any(|object| resolve::may_need_store(object, store))
     }
 
     /// Takes the finalizer off a store that no PushSecret needs any more, so that nothing holds the store when no

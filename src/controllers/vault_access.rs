@@ -36,6 +36,9 @@ pub(crate) enum Unanswered {
     Login(SessionError, Option<Instant>),
 }
 
+/// What is told where [`write`] gives `None`: the VaultAuth is gone, and with it the token of the last login.
+pub(crate) const NO_LOGIN: &str = "there is no login any more";
+
 /// Writes to a path of a Vault namespace. `None`: there is no token that is good, and no login may be made.
 pub(crate) async fn write(
     session: &Arc<Session>,

@@ -27,9 +27,12 @@ pub use generator::{Generates, GeneratorLookup, GeneratorPlan, VaultMethod, Vaul
 pub use global::{GlobalVersion, Merged, global_candidates, merged};
 pub use login::{AuthPlan, LoginOwner, LoginPlan};
 pub use pki_secret::{IssuerCheck, KeystoreRequest, PkiRequest, pki_secret};
-pub use plan::{Plan, StaticRead, login_of, namespace_of, recorded_namespace, static_secret, vault_namespace};
+pub use plan::{
+    Plan, StaticRead, login_of, namespace_of, own_namespace, recorded_namespace, static_secret, vault_namespace,
+};
 pub use push_secret::{
-    PushPlan, PushTarget, is_left_to_others, needs_store, push_secret, pushed_by_others, pushed_to, pushes_to,
+    PushPlan, PushTarget, is_left_to_others, may_need_store, needs_store, push_secret, pushed_by_others, pushed_to,
+    pushes_to,
 };
 pub use refresh_time::{DEFAULT_REFRESH_TIME, refresh_time};
 pub use store::{

@@ -78,9 +78,14 @@ pub(super) fn check_destination(destination: &Destination) -> Result<(), PlanErr
     Ok(())
 }
 
+/// The Vault namespace that `spec.namespace` names. Empty: none.
+pub fn own_namespace(namespace: Option<&str>) -> &str {
+    namespace.unwrap_or("").trim_matches('/')
+}
+
 /// The Vault namespace to read in: `spec.namespace` or that of the login.
 pub fn vault_namespace(own: Option<&str>, auth: &AuthPlan) -> String {
-    match own.unwrap_or("").trim_matches('/') {
+    match own_namespace(own) {
         "" => auth.login.vault_namespace.clone(),
         own => own.to_owned(),
     }

@@ -150,6 +150,11 @@ pub fn needs_store(object: &PushSecret, store: &Key) -> bool {
     object.deletes() && has_pushed_to(object, store)
 }
 
+/// Whether a PushSecret has, or will have, to delete something from a store before that goes.
+pub fn may_need_store(object: &PushSecret, store: &Key) -> bool {
+    object.deletes() && pushes_to(object, store)
+}
+
 fn has_pushed_to(object: &PushSecret, store: &Key) -> bool {
     let namespace = object.metadata.namespace.as_deref().unwrap_or("");
     let mut synced = object.status.iter().flat_map(|status| status.synced_push_secrets.keys());

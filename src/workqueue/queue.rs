@@ -182,19 +182,9 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         self.promote(now);
         let taken = self.ready.take()?;
         let (key, waiting) = self.waiting.remove_entry(&taken.key)?;
-        let due = waiting.due.at;
-        self.running.insert(
-            key,
-            Running {
-                place: taken.place,
-                due,
-                started: now,
-                entered: now,
-                again: None,
-                removed: false,
-                keeps_on: false,
-            },
-        );
+        let (place, due) = (taken.place, waiting.due.at);
+        let run = Running { place, due, started: now, entered: now, again: None, removed: false, keeps_on: false };
+        self.running.insert(key, run);
         Some(Job { key: taken.key, class: taken.class, due })
     }
 
@@ -220,8 +210,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         true
     }
 
-    /// A run has something made that would be lost if it ended before it has recorded it: from now on it is not to end for
-    /// what has changed, only if others need its permit.
+    /// From now on the run ends early only if others need its permit: what it has made is not recorded yet.
     pub fn keep_on(&mut self, key: &K) {
         if let Some(run) = self.running.get_mut(key) {
             run.keeps_on = true;

@@ -38,6 +38,18 @@ pub const RESOURCE: &str = "vaultdynamicsecrets.secrets.hashicorp.com";
 /// by some seconds.
 const SHORT_LEASE_SECONDS: u64 = 15;
 
+/// A Deployment `app` to restart.
+fn targets() -> Value {
+    json!({ "rolloutRestartTargets": [{ "kind": "Deployment", "name": "app" }] })
+}
+
+/// The Deployment `app` to restart, and old leases that are revoked when it has rolled out.
+fn retiring() -> Value {
+    let mut spec = targets();
+    spec["revokeReplacedLeases"] = json!(true);
+    spec
+}
+
 /// A tenant with a database engine of its own.
 struct Fixture<'a> {
     tenant: &'a Tenant<'a>,

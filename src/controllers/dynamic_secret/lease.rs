@@ -8,15 +8,12 @@ use serde_json::json;
 use crate::api::Reason;
 use crate::api::dynamic_secret::SecretLease;
 use crate::controllers::outputs::EventText;
-use crate::controllers::vault_access::write;
+use crate::controllers::vault_access::{NO_LOGIN, write};
 use crate::resolve::{namespace_of, recorded_namespace};
 use crate::vault::{Envelope, ErrorKind, Session, SessionError, VaultError};
 
 const RENEW: &str = "sys/leases/renew";
 const REVOKE: &str = "sys/leases/revoke";
-
-/// The VaultAuth is gone, and with it the token of the last login.
-const NO_LOGIN: &str = "there is no login any more";
 
 /// What became of a renewal.
 pub(super) enum Renewal {

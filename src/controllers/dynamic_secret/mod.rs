@@ -263,24 +263,20 @@ impl SecretSource for DynamicSecrets {
         let pending = status.pending_lease.iter().map(|pending| &pending.lease);
         let leases = [&status.secret_lease].into_iter().chain(pending).map(|lease| (&lease.id, &lease.namespace));
         let replaced = status.replaced_leases.iter().map(|replaced| (&replaced.id, &replaced.namespace));
-        let now = match plan {
-            Some(plan) => plan.vault_namespace.as_str(),
-            None => object.spec.namespace.as_deref().unwrap_or_default().trim_matches('/'),
-        };
-        let (mut revoked, mut left) = (vec![], None);
+        let own = || resolve::own_namespace(object.spec.namespace.as_deref());
+        let now = plan.map_or_else(own, |plan| plan.vault_namespace.as_str());
+        let (mut revoked, mut left, mut may_pass) = (vec![], None, false);
         for (id, namespace) in leases.chain(replaced).filter(|(id, _)| !id.is_empty()) {
             match revoke(session, namespace.as_deref(), now, id, plan.is_some()).await {
                 Ok(()) => revoked.push(id.as_str()),
-                Err((error, may_pass)) => {
-                    let known = left.take();
-                    let may_pass = may_pass || known.as_ref().is_some_and(|known: &CleanUpError| known.may_pass);
-                    let event = known.map_or_else(|| not_revoked(id, &error), |known| known.event);
-                    left = Some(CleanUpError { event, may_pass });
+                Err((error, passes)) => {
+                    left.get_or_insert_with(|| not_revoked(id, &error));
+                    may_pass |= passes;
                 }
             }
         }
-        if let Some(error) = left {
-            return Err(error);
+        if let Some(event) = left {
+            return Err(CleanUpError { event, may_pass });
         }
         let event = || EventText::normal(Reason::SecretLeaseRevoke, format!("Lease revoked: {}", revoked.join(", ")));
         Ok((!revoked.is_empty()).then(event))

@@ -28,11 +28,7 @@ pub(super) fn announce(
     }
     let former = status.pending.take().filter(|pending| pending.serial_number != certificate.serial);
     let former = former.map(|pending| replaced(&pending.serial_number, &pending.issue));
-    for lost in former.into_iter().chain(orphans.iter().cloned()) {
-        if !status.replaced_certificates.contains(&lost) {
-            status.replaced_certificates.push(lost);
-        }
-    }
+    record_lost(former.into_iter().chain(orphans.iter().cloned()), status);
     let mut issue = certificate.issue.clone();
     issue.secret_mac = mac.map(str::to_owned);
     status.pending = Some(PKIPendingCertificate {
@@ -41,6 +37,18 @@ pub(super) fn announce(
         last_rotation: certificate.issued_at,
         issue,
     });
+}
+
+/// Puts certificates that are to be revoked into the status.
+pub(super) fn record_lost(
+    certificates: impl IntoIterator<Item = PKIReplacedCertificate>,
+    status: &mut VaultPKISecretStatus,
+) {
+    for lost in certificates {
+        if !status.replaced_certificates.contains(&lost) {
+            status.replaced_certificates.push(lost);
+        }
+    }
 }
 
 /// Puts the certificate that the Secret holds into the status.

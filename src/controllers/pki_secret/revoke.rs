@@ -10,8 +10,8 @@ use crate::api::{PKIReplacedCertificate, Reason, VaultPKISecret};
 use crate::backoff::{Backoff, Policy};
 use crate::controllers::outputs::{EventText, Outputs};
 use crate::controllers::pipeline::CleanUpError;
-use crate::controllers::vault_access::write;
-use crate::resolve::{PkiRequest, Plan, namespace_of};
+use crate::controllers::vault_access::{NO_LOGIN, write};
+use crate::resolve::{PkiRequest, Plan, namespace_of, own_namespace};
 use crate::vault::{ErrorKind, Session, SessionError};
 
 /// Pauses after failures.
@@ -128,8 +128,7 @@ impl<'a> From<&'a VaultPKISecret> for Place<'a> {
     /// Without a plan.
     fn from(object: &'a VaultPKISecret) -> Self {
         let mount = object.spec.mount.trim_matches('/');
-        let namespace = object.spec.namespace.as_deref().unwrap_or_default().trim_matches('/');
-        Self { mount, namespace, may_log_in: false }
+        Self { mount, namespace: own_namespace(object.spec.namespace.as_deref()), may_log_in: false }
     }
 }
 
@@ -141,7 +140,7 @@ pub(super) async fn revoke(session: &Arc<Session>, place: &Place<'_>, certificat
     let path = format!("{mount}/revoke");
     let body = json!({ "serial_number": certificate.serial_number });
     let Some(answer) = write(session, (namespace, &path), &body, place.may_log_in).await else {
-        return Revoked::GivenUp("there is no login any more".to_owned());
+        return Revoked::GivenUp(NO_LOGIN.to_owned());
     };
     match answer {
         Ok(_) => Revoked::Done,

@@ -163,13 +163,12 @@ impl PushSecrets {
         if !old.deletes() {
             return;
         }
-        let may_push = |object: &PushSecret, store: &Key| object.deletes() && resolve::pushes_to(object, store);
         let stores = self.stores();
         for store in held(&stores.secret_stores).chain(held(&stores.cluster_secret_stores)) {
             let ends = |needs: &dyn Fn(&PushSecret, &Key) -> bool| {
                 needs(old, &store) && !new.is_some_and(|new| needs(new, &store))
             };
-            if ends(&resolve::needs_store) || ends(&may_push) {
+            if ends(&resolve::needs_store) || ends(&resolve::may_need_store) {
                 self.access.vault.work.push_now(store, Class::Event);
             }
         }

@@ -9,12 +9,8 @@ use testenv::{Options, Process, VaultStorage};
 use test_support::engines::{RENEW_LEASES, engines_policy, read_and_write, revoke};
 use test_support::{FAST_RETRY, NO_ELECTION, Tenant, eventually, own, shared};
 
-use super::{Fixture, SHORT_LEASE_SECONDS};
+use super::{Fixture, SHORT_LEASE_SECONDS, targets};
 use crate::refusal::Refusal;
-
-fn targets() -> Value {
-    json!({ "rolloutRestartTargets": [{ "kind": "Deployment", "name": "app" }] })
-}
 
 /// Makes the role unable to make users, while leases of its users are renewed.
 fn break_role(rig: &Fixture<'_>, role: &str) {

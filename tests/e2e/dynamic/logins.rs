@@ -8,7 +8,7 @@ use serde_json::json;
 use test_support::engines::engines_policy;
 use test_support::{NO_ELECTION, Operator, Tenant};
 
-use super::{Fixture, KIND};
+use super::{Fixture, KIND, retiring};
 
 /// In this time a token of the first story ends.
 const WHILE_A_TOKEN_ENDS: Duration = Duration::from_secs(20);
@@ -33,10 +33,8 @@ fn a_login_that_is_refused_when_its_token_ends_is_tried_with_pauses() {
     tenant.cluster.vault("POST", &role, Some(short)).expect("a role");
     tenant.apply(&tenant.workload("Deployment", "app"));
     let operator = tenant.operator(&NO_ELECTION);
-    let targets = json!([{ "kind": "Deployment", "name": "app" }]);
-    let retiring = json!({ "revokeReplacedLeases": true, "rolloutRestartTargets": targets });
     tenant.apply(&rig.object("plain", &rig.database.creds("app"), json!({})));
-    tenant.apply(&rig.object("retiring", &rig.database.creds("app"), retiring));
+    tenant.apply(&rig.object("retiring", &rig.database.creds("app"), retiring()));
     let names = ["plain", "retiring"];
     let first = names.map(|name| rig.wait_lease(name, ""));
     // The old lease waits for a rollout that does not end.

@@ -1,12 +1,12 @@
 //! `revokeReplacedLeases`: old credentials live until the workloads run with the new ones.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use test_support::engines::database::Database;
 use test_support::engines::{REVOKE_LEASES, read_and_write};
 use test_support::{NO_ELECTION, Tenant, eventually};
 
-use super::{Fixture, KIND};
+use super::{Fixture, KIND, retiring};
 use crate::namespaces;
 
 /// There is no node on which new pods could start: the rollout is complete when there are to be none.
@@ -31,8 +31,7 @@ fn old_leases_are_revoked_when_the_rollout_is_complete() {
     tenant.apply(&tenant.workload("Deployment", "app"));
     let mut operator = tenant.operator(&NO_ELECTION);
     let path = rig.database.creds("app");
-    let targets = json!([{ "kind": "Deployment", "name": "app" }]);
-    tenant.apply(&rig.object("db", &path, json!({ "revokeReplacedLeases": true, "rolloutRestartTargets": targets })));
+    tenant.apply(&rig.object("db", &path, retiring()));
     tenant.apply(&rig.object("alone", &path, json!({ "revokeReplacedLeases": true })));
     let (first, alone) = (rig.wait_lease("db", ""), rig.wait_lease("alone", ""));
     let (old, lonely) = (rig.credentials("db"), rig.credentials("alone"));
@@ -80,8 +79,8 @@ fn an_old_lease_is_revoked_in_the_namespace_that_it_is_in() {
     tenant.apply(&tenant.workload("Deployment", "app"));
     complete_rollout(&rig);
     let _operator = tenant.operator(&NO_ELECTION);
-    let targets = json!([{ "kind": "Deployment", "name": "app" }]);
-    let spec = json!({ "revokeReplacedLeases": true, "rolloutRestartTargets": targets, "revoke": true });
+    let mut spec = retiring();
+    spec["revoke"] = json!(true);
     tenant.apply(&rig.object("db", &rig.database.creds("app"), spec));
     let mut lease = rig.wait_lease("db", "");
     // From the topmost one to another, to one beside it, and back.
@@ -101,9 +100,7 @@ fn a_rollout_that_outlives_the_old_lease_is_not_called_complete() {
     rig.database.role("app", 15, 3600);
     tenant.apply(&tenant.workload("Deployment", "app"));
     let _operator = tenant.operator(&NO_ELECTION);
-    let targets = json!([{ "kind": "Deployment", "name": "app" }]);
-    let spec: Value = json!({ "revokeReplacedLeases": true, "rolloutRestartTargets": targets });
-    tenant.apply(&rig.object("db", &rig.database.creds("app"), spec));
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), retiring()));
     let first = rig.wait_lease("db", "");
     force(&rig, "db", "1");
     rig.wait_lease("db", &first);
@@ -121,10 +118,8 @@ fn leases_whose_users_are_not_told_any_more_are_left_to_end() {
     rig.database.role("app", 600, 3600);
     tenant.apply(&tenant.workload("Deployment", "app"));
     let _operator = tenant.operator(&NO_ELECTION);
-    let targets = json!([{ "kind": "Deployment", "name": "app" }]);
-    let spec = json!({ "revokeReplacedLeases": true, "rolloutRestartTargets": targets });
     for name in ["untargeted", "unwanted"] {
-        tenant.apply(&rig.object(name, &rig.database.creds("app"), spec.clone()));
+        tenant.apply(&rig.object(name, &rig.database.creds("app"), retiring()));
     }
     for (name, change) in
         [("untargeted", json!({ "rolloutRestartTargets": [] })), ("unwanted", json!({ "revokeReplacedLeases": false }))]
@@ -153,9 +148,7 @@ fn an_old_lease_that_is_revoked_while_no_others_can_be_had_is_told() {
     rig.database.role("app", 600, 3600);
     tenant.apply(&tenant.workload("Deployment", "app"));
     let _operator = tenant.operator(&NO_ELECTION);
-    let targets = json!([{ "kind": "Deployment", "name": "app" }]);
-    let spec = json!({ "revokeReplacedLeases": true, "rolloutRestartTargets": targets });
-    tenant.apply(&rig.object("db", &rig.database.creds("app"), spec));
+    tenant.apply(&rig.object("db", &rig.database.creds("app"), retiring()));
     let first = rig.wait_lease("db", "");
     force(&rig, "db", "1");
     rig.wait_lease("db", &first);

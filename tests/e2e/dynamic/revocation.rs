@@ -6,7 +6,7 @@ use serde_json::json;
 use test_support::engines::{RENEW_LEASES, REVOKE_LEASES, read_and_write};
 use test_support::{FAST_RETRY, NO_ELECTION, Tenant};
 
-use super::Fixture;
+use super::{Fixture, retiring};
 use crate::refusal::Refusal;
 
 #[test]
@@ -30,8 +30,7 @@ fn leases_that_may_not_be_revoked_are_told() {
     drop(refusal);
 
     // Credentials that others have taken the place of.
-    let targets = json!([{ "kind": "Deployment", "name": "app" }]);
-    tenant.apply(&rig.object("old", &path, json!({ "revokeReplacedLeases": true, "rolloutRestartTargets": targets })));
+    tenant.apply(&rig.object("old", &path, retiring()));
     let first = rig.wait_lease("old", "");
     rig.restarts.patch("VaultDynamicSecret", "old", json!({ "metadata": { "annotations": { "stamp": "1" } } }));
     rig.wait_lease("old", &first);

@@ -1,17 +1,13 @@
 //! Writes that are not answered, are refused or come to no Secret: no lease is revoked that is in use, none is
 //! forgotten, and nothing is asked for again and again.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use test_support::api_proxy::{ApiProxy, Matching};
 use test_support::{FAST_RETRY, NO_ELECTION, Tenant, eventually, shared};
 
-use super::{Fixture, KIND, SHORT_LEASE_SECONDS};
+use super::{Fixture, KIND, SHORT_LEASE_SECONDS, targets};
 use crate::refusal::Refusal;
-
-fn targets() -> Value {
-    json!({ "rolloutRestartTargets": [{ "kind": "Deployment", "name": "app" }] })
-}
 
 #[test]
 fn credentials_whose_write_was_not_answered_are_kept_where_they_have_arrived() {
